@@ -1,0 +1,1 @@
+"""What the lecture writes on the board: pure functions on arrays, gradients beside them."""

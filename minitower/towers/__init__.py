@@ -1,0 +1,1 @@
+"""Features to a vector, with the gradient written beside it."""

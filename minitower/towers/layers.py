@@ -1,0 +1,113 @@
+"""Layers: a layer is a function that returns its output and the way back.
+
+``output, backward = layer(input, parameters)``; ``backward(d_output)`` returns the
+gradients of the layer's array arguments, in order. The output's gradient is all
+it needs: what the forward pass computed is kept by the closure, nothing by the
+layer, so one set of parameters serves any number of threads.
+
+The pattern is that of Thinc (https://thinc.ai).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from minitower.data.ragged import Ragged
+from minitower.towers.gradients import RowGradient, sum_by_row
+
+Array = NDArray[Any]
+
+
+def embedding(rows: Array, table: Array) -> tuple[Array, Callable[[Array], RowGradient]]:
+    """One row of the table for each value.
+
+    Shapes: (n),(v,d)->(n,d)
+
+    Gradient: d_table[r] is the sum of dy over the uses of row r.
+
+    >>> table = np.array([[0.0, 0.0], [1.0, 2.0]])
+    >>> y, backward = embedding(np.array([1, 1]), table)
+    >>> backward(np.ones((2, 2)))
+    RowGradient(rows=array([1]), values=array([[2., 2.]]))
+    """
+
+    def backward(dy: Array) -> RowGradient:
+        return sum_by_row(rows, dy)
+
+    return table.take(rows, axis=0), backward
+
+
+def embedding_bag(
+    bags: Ragged, table: Array, *, pool: str = "mean"
+) -> tuple[Array, Callable[[Array], RowGradient]]:
+    """The mean, or the sum, of the table's rows for a set of values.
+
+        y_i = (1/|S_i|) sum_{v in S_i} table_v
+
+    A value that stands twice in a bag counts twice. An empty bag gives zero;
+    encoded tables have none, they hold the default row instead.
+
+    Shapes: n bags,(v,d)->(n,d)
+
+    Gradient: d_table[v] += dy_i / |S_i| for each occurrence of v.
+
+    Reference: pooling of multi-valued features, X. Yi et al., RecSys 2019, section 5.1.
+    """
+    counts = np.diff(bags.indptr)
+    each = np.ones(len(counts)) if pool == "sum" else 1 / np.maximum(counts, 1)
+    share = np.repeat(each, counts).astype(table.dtype)
+    uses = sparse.csr_array((share, bags.values, bags.indptr), shape=(len(counts), len(table)))
+
+    def backward(dy: Array) -> RowGradient:
+        return sum_by_row(bags.values, dy, bags.indptr, share)
+
+    return uses @ table, backward
+
+
+def dense(
+    x: Array, weight: Array, bias: Array
+) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array]]]:
+    """y = x W + b.
+
+    Shapes: (n,i),(i,o),(o)->(n,o)
+
+    Gradient: dx = dy W', d_weight = x' dy, d_bias = sum of dy over the rows.
+    """
+    y = x @ weight
+    y += bias
+
+    def backward(dy: Array) -> tuple[Array, Array, Array]:
+        return dy @ weight.T, x.T @ dy, dy.sum(axis=0)
+
+    return y, backward
+
+
+def relu(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """max(x, 0); at the kink the gradient is 0.
+
+    Shapes: (n,d)->(n,d)
+    """
+    y = np.maximum(x, 0)
+
+    def backward(dy: Array) -> Array:
+        return dy * (y > 0)
+
+    return y, backward
+
+
+def concatenate(parts: Sequence[Array]) -> tuple[Array, Callable[[Array], list[Array]]]:
+    """The parts side by side; the gradient is cut where they meet.
+
+    Shapes: (n,d1),(n,d2),...->(n,d1+d2+...)
+    """
+    cuts = np.cumsum([part.shape[1] for part in parts])[:-1]
+
+    def backward(dy: Array) -> list[Array]:
+        return np.split(dy, cuts, axis=1)
+
+    return np.concatenate(parts, axis=1), backward

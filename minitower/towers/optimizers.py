@@ -1,0 +1,241 @@
+"""Optimizers: one step of gradient descent, touching only what the step used.
+
+Every optimizer is the same walk over the names (:meth:`Optimizer.update`) and a
+rule of its own (``_rule``) from a gradient and the state kept beside it to a
+displacement. For the gradient of a few rows, the rule sees those rows of the
+parameter and of the state, and nothing else moves: a table of ten million rows
+costs what the batch costs. Duplicates have been summed before (g1 + g2 squared is
+not g1 squared plus g2 squared).
+
+A learning rate is a number, or a function of the step (0, 1, 2, ...):
+:func:`warmup`, :func:`cosine_decay`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minitower.towers.gradients import Gradients, RowGradient
+
+Array = NDArray[Any]
+Schedule = Callable[[int], float]
+
+
+def warmup(rate: float, steps: int) -> Schedule:
+    """Linearly from rate / steps to rate, then constant.
+
+    >>> [warmup(1.0, 4)(step) for step in (0, 1, 3, 9)]
+    [0.25, 0.5, 1.0, 1.0]
+    """
+    return lambda step: rate * min(1.0, (step + 1) / max(steps, 1))
+
+
+def cosine_decay(rate: float, steps: int, floor: float = 0.0) -> Schedule:
+    """Half a cosine from rate down to floor * rate over so many steps.
+
+    Reference: I. Loshchilov, F. Hutter, SGDR, ICLR 2017, Eq. 5.
+
+    >>> [round(cosine_decay(1.0, 10)(step), 3) for step in (0, 5, 10, 99)]
+    [1.0, 0.5, 0.0, 0.0]
+    """
+
+    def rate_at(step: int) -> float:
+        progress = min(1.0, step / max(steps, 1))
+        return rate * (floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2)
+
+    return rate_at
+
+
+class Optimizer(ABC):
+    """The walk over the gradients. Subclasses say what one displacement is.
+
+    Args:
+        rate: learning rate > 0, or a schedule.
+
+    Attributes:
+        state: flat dict of arrays, "<parameter>/<what is kept>", made when a
+            parameter is first seen. With ``step`` it is all there is to save.
+        step: updates made so far.
+    """
+
+    def __init__(self, rate: float | Schedule) -> None:
+        if not callable(rate) and not rate > 0:
+            raise ValueError(f"the learning rate must be positive, got {rate}")
+        self.rate = rate
+        self.state: dict[str, Array] = {}
+        self.step = 0
+
+    def update(self, parameters: dict[str, Array], gradients: Gradients) -> None:
+        """Move each parameter that has a gradient, in place; the others stay bit for bit."""
+        rate = self.rate(self.step) if callable(self.rate) else self.rate
+        self.step += 1
+        for name, gradient in gradients.items():
+            parameter = parameters[name]
+            if isinstance(gradient, RowGradient):
+                rows: Any = gradient.rows
+                values = gradient.values
+            else:
+                rows, values = ..., gradient
+            parameter[rows] -= self._rule(_Kept(self.state, name, parameter, rows), values, rate)
+
+    @abstractmethod
+    def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
+        """The displacement, from the gradient and the rows' own state."""
+
+
+class _Kept:
+    """The state of one parameter, at the rows of this step."""
+
+    def __init__(self, state: dict[str, Array], name: str, parameter: Array, rows: Any) -> None:
+        self._state, self._name, self._parameter, self._rows = state, name, parameter, rows
+
+    def accumulate(
+        self,
+        what: str,
+        value: Array | float,
+        *,
+        decay: float = 1.0,
+        per_row: bool = False,
+        start: float = 0.0,
+    ) -> Array:
+        """state = decay * state + value at these rows; the new state is returned.
+
+        ``per_row`` keeps one number a row (of a vector: one in all).
+        """
+        key = f"{self._name}/{what}"
+        if key not in self._state:
+            shape = self._parameter.shape
+            if per_row:
+                shape = (*shape[:-1], 1) if len(shape) > 1 else (1,)
+            dtype = self._parameter.dtype
+            # Zeros are given out by the system when first touched: rows never used cost nothing.
+            self._state[key] = (
+                np.zeros(shape, dtype) if start == 0 else np.full(shape, start, dtype)
+            )
+        table = self._state[key]
+        new = table[self._rows] * table.dtype.type(decay)
+        new += value
+        table[self._rows] = new
+        return new
+
+
+def _mean_square(gradient: Array) -> Array:
+    """Mean over the last axis of the squared gradient, that axis kept with length one."""
+    square = np.einsum("...d,...d->...", gradient, gradient) / gradient.shape[-1]
+    return np.asarray(square)[..., None].astype(gradient.dtype, copy=False)
+
+
+class SGD(Optimizer):
+    """w -= rate * g."""
+
+    def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
+        return gradient * gradient.dtype.type(rate)
+
+
+class Adagrad(Optimizer):
+    """G += g^2;  w -= rate * g / (sqrt(G) + epsilon), entry by entry.
+
+    The step of an entry shrinks with what it has seen, so a rare item keeps a
+    large one: made for sparse features.
+
+    Args:
+        rate: > 0, or a schedule.
+        start: G before the first gradient, >= 0. 0.1 (Keras) calms the first
+            steps; 0 (PyTorch) makes the first step rate * sign(g).
+        epsilon: > 0.
+
+    Reference: J. Duchi et al., Adaptive Subgradient Methods, JMLR 2011.
+    """
+
+    per_row = False
+
+    def __init__(
+        self, rate: float | Schedule = 0.05, *, start: float = 0.0, epsilon: float = 1e-10
+    ) -> None:
+        super().__init__(rate)
+        self.start, self.epsilon = start, epsilon
+
+    def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
+        square = _mean_square(gradient) if self.per_row else gradient * gradient
+        total = kept.accumulate("square", square, per_row=self.per_row, start=self.start)
+        scale = gradient.dtype.type(rate) / (np.sqrt(total) + gradient.dtype.type(self.epsilon))
+        return gradient * scale
+
+
+class RowWiseAdagrad(Adagrad):
+    """Adagrad with one number a row: G_r += mean over d of g_r^2.
+
+    The state is 1/d of Adagrad's, and a row moves along its gradient.
+
+    Reference: the ``ROWWISE_ADAGRAD`` of FBGEMM; A. Lerer et al., PyTorch-BigGraph,
+        SysML 2019.
+    """
+
+    per_row = True
+
+
+class Adam(Optimizer):
+    """m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2;  w -= rate * m^ / (sqrt(v^) + epsilon).
+
+    m^ and v^ are m and v without the bias of their start at zero. On the rows of
+    a table it is lazy: rows that a step does not use keep their moments and do
+    not move (dense Adam would go on moving them).
+
+    Args:
+        rate: > 0, or a schedule.
+        betas: (b1, b2), each in [0, 1).
+        epsilon: > 0.
+        count: what the bias is reckoned by. "row" counts the updates of each row,
+            so its first step is rate * sign(g) whenever it comes. "global" counts
+            all steps, as torch's SparseAdam does: a row first touched at step
+            10^6 then leaps by 3.2 * rate.
+
+    Reference: D. Kingma, J. Ba, Adam, ICLR 2015, Algorithm 1.
+    """
+
+    per_row = False
+
+    def __init__(
+        self,
+        rate: float | Schedule = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        count: Literal["row", "global"] = "row",
+    ) -> None:
+        super().__init__(rate)
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must be in [0, 1), got {betas}")
+        if count not in ("row", "global"):
+            raise ValueError(f"count must be row or global, got {count!r}")
+        self.betas, self.epsilon, self.count = betas, epsilon, count
+
+    def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
+        first_beta, second_beta = self.betas
+        dtype = gradient.dtype.type
+        square = _mean_square(gradient) if self.per_row else gradient * gradient
+        first = kept.accumulate("first", gradient * dtype(1 - first_beta), decay=first_beta)
+        second = kept.accumulate(
+            "second", square * dtype(1 - second_beta), decay=second_beta, per_row=self.per_row
+        )
+        times: Any = self.step
+        if self.count == "row":
+            times = kept.accumulate("count", 1, per_row=True).astype(np.float64)
+        scale = rate / (1 - first_beta**times)
+        root = np.sqrt(second / (1 - second_beta**times)) + self.epsilon
+        return first * (scale / root).astype(gradient.dtype, copy=False)
+
+
+class RowWiseAdam(Adam):
+    """Lazy Adam with one second moment a row, from the mean over d of g_r^2.
+
+    The state is half of Adam's, and a step does not turn the first moment.
+    """
+
+    per_row = True

@@ -1,0 +1,120 @@
+"""The blocked softmax is the textbook one, whatever the block, the precision, the extremes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from minitower.formulas.blocked import blocked_in_batch_softmax
+from minitower.formulas.logq import Correction, calibrated, uncorrected, yi
+from minitower.formulas.softmax import in_batch_softmax
+
+CORRECTIONS = {
+    "none": lambda ids, log_q: uncorrected(ids),
+    "masked": lambda ids, log_q: uncorrected(ids, mask_hits=True),
+    "yi": lambda ids, log_q: yi(log_q),
+    "calibrated": lambda ids, log_q: calibrated(log_q, ids),
+}
+
+
+@st.composite
+def problems(draw):
+    n, d, distinct = draw(st.integers(1, 9)), draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    users = draw(arrays(float, (n, d), elements=st.floats(-2, 2)))
+    ids = draw(arrays(np.int64, n, elements=st.integers(0, distinct - 1)))
+    items = draw(arrays(float, (distinct, d), elements=st.floats(-2, 2)))[ids]
+    log_q = np.log(np.linspace(0.02, 0.3, distinct))[ids]
+    weights = draw(st.none() | arrays(float, n, elements=st.floats(0, 2)))
+    return users, items, ids, log_q, weights
+
+
+def textbook(users, items, correction, **options):
+    loss, d_scores = in_batch_softmax(users @ items.T, correction, **options)
+    return loss, (d_scores @ items, d_scores.T @ users)
+
+
+def assert_same(got, expected, tolerance):
+    assert got[0] == pytest.approx(expected[0], rel=tolerance, abs=tolerance)
+    for a, b in zip(got[1], expected[1], strict=True):
+        assert np.abs(a - b).max() <= tolerance * max(1, np.abs(b).max())
+
+
+@pytest.mark.parametrize("form", CORRECTIONS)
+@given(problem=problems(), temperature=st.floats(0.01, 3), block=st.integers(1, 10))
+def test_blocked__equals_the_textbook(form, problem, temperature, block):
+    users, items, ids, log_q, weights = problem
+    correction = CORRECTIONS[form](ids, log_q)
+    options = {"temperature": temperature, "weights": weights}
+    got = blocked_in_batch_softmax(users, items, correction, block=block, **options)
+    assert_same(got, textbook(users, items, correction, **options), 1e-10)
+
+
+@pytest.mark.parametrize("form", CORRECTIONS)
+@given(problem=problems(), block=st.integers(1, 10))
+def test_blocked__block_changes_nothing(form, problem, block):
+    users, items, ids, log_q, _ = problem
+    correction = CORRECTIONS[form](ids, log_q)
+    whole = blocked_in_batch_softmax(users, items, correction, temperature=0.2)
+    parts = blocked_in_batch_softmax(users, items, correction, temperature=0.2, block=block)
+    assert_same(parts, whole, 1e-12)
+
+
+@given(problems(), st.integers(1, 4), st.integers(1, 10))
+def test_blocked__extra_candidates_are_negatives(problem, extra, block):
+    users, items, _, _, _ = problem
+    wider = np.concatenate([items, np.full((extra, items.shape[1]), 0.3)])
+    correction = Correction(np.linspace(-1, 1, len(wider)), np.linspace(0, 1, len(users)))
+    got = blocked_in_batch_softmax(users, wider, correction, temperature=0.5, block=block)
+    assert_same(got, textbook(users, wider, correction, temperature=0.5), 1e-11)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.07, 1.0])
+def test_blocked__float32_is_close_to_float64(temperature):
+    """Of 500 unit vectors, at the popularity of a long tail."""
+    rng = np.random.default_rng(0)
+    users, items = rng.standard_normal((2, 500, 16))
+    users /= np.linalg.norm(users, axis=1, keepdims=True)
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    correction = yi(-np.log(np.arange(1, 501) * 7.0))
+    exact = blocked_in_batch_softmax(users, items, correction, temperature=temperature)
+    single = blocked_in_batch_softmax(
+        users.astype(np.float32), items.astype(np.float32), correction, temperature=temperature
+    )
+    assert single[1][0].dtype == single[1][1].dtype == np.float32
+    assert single[0] == pytest.approx(exact[0], rel=2e-6)
+    for a, b in zip(single[1], exact[1], strict=True):
+        assert np.abs(a - b).max() <= 2e-5 * np.abs(b).max()
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 2e-4), (np.float64, 1e-12)])
+@pytest.mark.parametrize("form", CORRECTIONS)
+def test_blocked__extremes_stay_finite(form, dtype, tolerance):
+    """Logits of +-1e4: the positive far above, far below, and level with its negatives.
+
+    A float32 logit of 1e4 is known to 1e-3, and its exponential no better.
+    """
+    users = np.array([[1.0], [-1.0], [1.0], [0.0]], dtype)
+    items = np.array([[100.0], [100.0], [-100.0], [100.0]], dtype)
+    ids, log_q = np.arange(4), np.log(np.array([0.1, 0.2, 0.3, 0.4]))
+    correction = CORRECTIONS[form](ids, log_q)
+    got = blocked_in_batch_softmax(users, items, correction, temperature=0.01, block=3)
+    assert_same(got, textbook(users, items, correction, temperature=0.01), tolerance)
+    assert all(np.isfinite(part).all() for part in got[1])
+
+
+def test_blocked__a_rare_loose_row_is_exact_in_float32():
+    """One long item makes Cauchy-Schwarz's bound useless for the rows that do not meet it."""
+    users = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    items = np.array([[0.5, 0.2], [0.0, -300.0]], np.float32)
+    correction = uncorrected(np.arange(2))
+    got = blocked_in_batch_softmax(users, items, correction, temperature=1.0)
+    exact = textbook(users.astype(float), items.astype(float), correction, temperature=1.0)
+    assert_same(got, exact, 1e-5)
+
+
+def test_blocked__refuses_vectors_that_do_not_meet():
+    with pytest.raises(ValueError, match=r"\(n,d\) and \(m,d\)"):
+        blocked_in_batch_softmax(
+            np.zeros((2, 3)), np.zeros((2, 4)), uncorrected(np.arange(2)), temperature=1.0
+        )
