@@ -1,0 +1,95 @@
+"""Two-tower retrieval in NumPy: towers, losses and their gradients written by hand.
+
+>>> import minitower as mt
+>>> data = mt.Dataset.from_columns(
+...     mt.Schema(user=[mt.Id("user_id")], item=[mt.Id("item_id")]),
+...     interactions={"user_id": [1, 1, 2, 2], "item_id": [7, 8, 7, 9]},
+...     split=mt.RandomSplit(valid=0, test=0),
+... )
+>>> model = mt.TwoTower(data.schema, dim=8, hidden=())
+>>> mt.Trainer(model, data).fit(epochs=2).best_epoch
+2
+"""
+
+from minitower.data import (
+    Categorical,
+    Continuous,
+    DataError,
+    Dataset,
+    GivenSplit,
+    Id,
+    Interactions,
+    LastSplit,
+    MultiValued,
+    RandomSplit,
+    Schema,
+    TimeSplit,
+)
+from minitower.retrieval import (
+    Evaluator,
+    ExactIndex,
+    HnswIndex,
+    PopularityScorer,
+    Recommender,
+    Report,
+    encode,
+    evaluate,
+    load_model,
+    publish,
+    save_model,
+)
+from minitower.towers.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    Optimizer,
+    RowWiseAdagrad,
+    RowWiseAdam,
+    cosine_decay,
+    warmup,
+)
+from minitower.towers.two_tower import TwoTower
+from minitower.training.objectives import InBatchSoftmax
+from minitower.training.trainer import History, Progress, Trainer, TrainingError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "Categorical",
+    "Continuous",
+    "DataError",
+    "Dataset",
+    "Evaluator",
+    "ExactIndex",
+    "GivenSplit",
+    "History",
+    "HnswIndex",
+    "Id",
+    "InBatchSoftmax",
+    "Interactions",
+    "LastSplit",
+    "MultiValued",
+    "Optimizer",
+    "PopularityScorer",
+    "Progress",
+    "RandomSplit",
+    "Recommender",
+    "Report",
+    "RowWiseAdagrad",
+    "RowWiseAdam",
+    "Schema",
+    "TimeSplit",
+    "Trainer",
+    "TrainingError",
+    "TwoTower",
+    "cosine_decay",
+    "encode",
+    "evaluate",
+    "load_model",
+    "publish",
+    "save_model",
+    "warmup",
+]

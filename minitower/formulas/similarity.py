@@ -71,6 +71,7 @@ def l2_normalize(
 
     def backward(dy: Vectors) -> Vectors:
         along = np.einsum("nd,nd->n", y, dy)[:, None]
-        return (dy - y * along) * scale
+        dx: Vectors = (dy - y * along) * scale
+        return dx
 
     return y, backward

@@ -157,4 +157,4 @@ def pair_weights(weights: Floats | None, n: int, dtype: np.dtype[Any]) -> Floats
     weights = np.asarray(weights, dtype)
     if weights.shape != (n,) or not (weights >= 0).all():
         raise ValueError(f"expected {n} weights >= 0, got shape {weights.shape}")
-    return weights / dtype.type(n)
+    return weights / n

@@ -89,8 +89,9 @@ def first_not_finite(arrays: Iterable[tuple[str, Array]]) -> str | None:
     speed, and only when it is not finite is the array looked at entry by entry
     (large finite entries may overflow it).
     """
-    for name, array in arrays:
-        flat = array.ravel()
-        if not np.isfinite(flat @ flat) and not np.isfinite(flat).all():
-            return name
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name, array in arrays:
+            flat = array.ravel()
+            if not np.isfinite(flat @ flat) and not np.isfinite(flat).all():
+                return name
     return None

@@ -119,7 +119,7 @@ class _Kept:
                 np.zeros(shape, dtype) if start == 0 else np.full(shape, start, dtype)
             )
         table = self._state[key]
-        new = table[self._rows] * table.dtype.type(decay)
+        new: Array = table[self._rows] * decay
         new += value
         table[self._rows] = new
         return new
@@ -128,14 +128,14 @@ class _Kept:
 def _mean_square(gradient: Array) -> Array:
     """Mean over the last axis of the squared gradient, that axis kept with length one."""
     square = np.einsum("...d,...d->...", gradient, gradient) / gradient.shape[-1]
-    return np.asarray(square)[..., None].astype(gradient.dtype, copy=False)
+    return np.asarray(square)[..., None]
 
 
 class SGD(Optimizer):
     """w -= rate * g."""
 
     def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
-        return gradient * gradient.dtype.type(rate)
+        return gradient * rate
 
 
 class Adagrad(Optimizer):
@@ -164,8 +164,7 @@ class Adagrad(Optimizer):
     def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
         square = _mean_square(gradient) if self.per_row else gradient * gradient
         total = kept.accumulate("square", square, per_row=self.per_row, start=self.start)
-        scale = gradient.dtype.type(rate) / (np.sqrt(total) + gradient.dtype.type(self.epsilon))
-        return gradient * scale
+        return gradient * (rate / (np.sqrt(total) + self.epsilon))
 
 
 class RowWiseAdagrad(Adagrad):
@@ -218,18 +217,18 @@ class Adam(Optimizer):
 
     def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
         first_beta, second_beta = self.betas
-        dtype = gradient.dtype.type
         square = _mean_square(gradient) if self.per_row else gradient * gradient
-        first = kept.accumulate("first", gradient * dtype(1 - first_beta), decay=first_beta)
+        first = kept.accumulate("first", gradient * (1 - first_beta), decay=first_beta)
         second = kept.accumulate(
-            "second", square * dtype(1 - second_beta), decay=second_beta, per_row=self.per_row
+            "second", square * (1 - second_beta), decay=second_beta, per_row=self.per_row
         )
         times: Any = self.step
         if self.count == "row":
             times = kept.accumulate("count", 1, per_row=True).astype(np.float64)
         scale = rate / (1 - first_beta**times)
         root = np.sqrt(second / (1 - second_beta**times)) + self.epsilon
-        return first * (scale / root).astype(gradient.dtype, copy=False)
+        step: Array = first * (scale / root).astype(gradient.dtype, copy=False)
+        return step
 
 
 class RowWiseAdam(Adam):

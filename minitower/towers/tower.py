@@ -13,6 +13,7 @@ each table by a matrix. Then an id alone is plain matrix factorisation.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,8 @@ class Tower:
         self.learned_default = {n for n, rate in encoder.default_rates().items() if rate > 0}
         self.numbers = [f.name for f in self.fields if f.name not in self.table_rows]
         self.id = next((f.name for f in self.fields if isinstance(f, Id)), None)
-        self.residual = residual
+        names = [f.name for f in self.fields]
+        self.residual = names.index(self.id) if residual and self.id else None
         if residual and (not hidden or self.id is None or self.widths[self.id] != dim):
             raise ValueError(
                 f"the {name} tower's residual path needs hidden layers and an embedded id "
@@ -88,10 +90,7 @@ class Tower:
         # Dense layers, as (name, rows, columns). Without hidden layers only numbers need one.
         if hidden:
             sizes = [sum(self.widths.values()), *hidden, dim]
-            self.layers = [
-                (f"{name}.mlp.{i}", a, b)
-                for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
-            ]
+            self.layers = [(f"{name}.mlp.{i}", a, b) for i, (a, b) in enumerate(pairwise(sizes))]
         else:
             self.layers = []
         self.summed = not hidden
@@ -188,7 +187,7 @@ class Tower:
             if i < len(self.layers) - 1:
                 x, back_relu = relu(x)
             backs.append((name, back_dense, back_relu))
-        own = [f.name for f in self.fields].index(self.id) if self.residual else None
+        own = self.residual
         if own is not None:
             x = x + inputs[own]
 

@@ -1,0 +1,289 @@
+"""One training step against PyTorch, and against what the matrix products alone cost.
+
+    python benchmarks/train_step.py              # everything, about ten minutes
+    python benchmarks/train_step.py softmax      # one part: softmax, step, tables or memory
+    python benchmarks/train_step.py --quick      # tiny sizes: only shows that it runs
+
+The peers need ``pip install ".[peers]"``. 100,000 users and items; each tower an id (64)
+and one categorical (16) -> 128 -> 64, cosine, in-batch softmax with logQ; float32, two
+threads. Contenders take turns in every round; the ratios are medians over rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tracemalloc
+from collections.abc import Iterator
+
+THREADS = "2"
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, THREADS)  # read when NumPy and PyTorch are imported
+
+import numpy as np  # noqa: E402
+from timing import interleave, milliseconds, ratio, table  # noqa: E402
+
+import minitower as mt  # noqa: E402
+from minitower.formulas.blocked import blocked_in_batch_softmax  # noqa: E402
+from minitower.formulas.logq import yi  # noqa: E402
+
+TEMPERATURE, DIM, CATEGORY_DIM, HIDDEN, CATEGORIES = 0.07, 64, 16, 128, 1000
+
+
+def unit_vectors(rng: np.random.Generator, n: int, d: int = DIM) -> np.ndarray:
+    x = rng.standard_normal((n, d), np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def softmax(batches: list[int], rounds: int) -> str:
+    """Loss and both gradients, against three products and against PyTorch."""
+    import torch
+
+    def torch_loss(users, items, log_q):
+        logits = users @ items.T / TEMPERATURE - log_q
+        return torch.nn.functional.cross_entropy(logits, torch.arange(len(users)))
+
+    torch.set_num_threads(int(THREADS))
+    compiled = torch.compile(torch_loss)
+    rows = []
+    for n in batches:
+        rng = np.random.default_rng(0)
+        users, items = unit_vectors(rng, n), unit_vectors(rng, n)
+        log_q = np.log(rng.random(n, np.float32) * 1e-3 + 1e-6)
+        correction = yi(log_q)
+        scores, d_users, d_items = np.empty((n, n), np.float32), users.copy(), items.copy()
+        torch_users = torch.tensor(users, requires_grad=True)
+        torch_items = torch.tensor(items, requires_grad=True)
+        torch_log_q = torch.tensor(log_q)
+
+        def minitower(users=users, items=items, correction=correction):
+            return blocked_in_batch_softmax(users, items, correction, temperature=TEMPERATURE)
+
+        def products(u=users, v=items, s=scores, du=d_users, dv=d_items):
+            np.matmul(u, v.T, out=s)
+            np.matmul(s, v, out=du)
+            np.matmul(s.T, u, out=dv)
+
+        def pytorch(f, u=torch_users, v=torch_items, log_q=torch_log_q):
+            u.grad = v.grad = None
+            loss = f(u, v, log_q)
+            loss.backward()
+            return loss.item()
+
+        loss, (d_users_ours, _) = minitower()
+        if abs(loss - pytorch(torch_loss)) > 1e-4 * loss:
+            raise SystemExit("the two losses differ: this would compare different things")
+        np.testing.assert_allclose(d_users_ours, torch_users.grad.numpy(), atol=1e-6)
+        seconds = interleave(
+            {
+                "minitower": minitower,
+                "products": products,
+                "eager": lambda f=pytorch: f(torch_loss),
+                "compiled": lambda f=pytorch: f(compiled),
+            },
+            rounds if n < 8192 else max(3, rounds // 2),
+        )
+        rows.append(
+            [
+                n,
+                milliseconds(seconds, "minitower"),
+                ratio(seconds, "minitower", "products"),
+                ratio(seconds, "eager", "minitower"),
+                ratio(seconds, "compiled", "minitower"),
+            ]
+        )
+        del scores
+    head = ["batch", "ms", "over three products", "eager PyTorch is x slower", "compiled is x slower"]
+    return "In-batch softmax, loss and both gradients\n" + table(head, rows)
+
+
+def clicks(rng: np.random.Generator, entities: int, n: int) -> mt.Dataset:
+    """n clicks of a long tail, and one more of every user and item, so that all have a row."""
+    everyone = np.arange(entities)
+    popular = np.minimum(rng.zipf(1.3, n) - 1, entities - 1)
+    categories = rng.integers(0, CATEGORIES, entities)
+    return mt.Dataset.from_columns(
+        mt.Schema(
+            user=[mt.Id("user_id", dim=DIM), mt.Categorical("user_group", dim=CATEGORY_DIM)],
+            item=[mt.Id("item_id", dim=DIM), mt.Categorical("item_group", dim=CATEGORY_DIM)],
+        ),
+        interactions={
+            "user_id": np.concatenate([everyone, rng.integers(0, entities, n)]),
+            "item_id": np.concatenate([everyone, popular]),
+        },
+        users={"user_id": everyone, "user_group": categories},
+        items={"item_id": everyone, "item_group": categories},
+        split=mt.RandomSplit(valid=0, test=0),
+    )
+
+
+def trainer_of(data: mt.Dataset, batch: int, optimizer: mt.Optimizer) -> mt.Trainer:
+    model = mt.TwoTower(data.schema, dim=DIM, hidden=(HIDDEN,), seed=0)
+    objective = mt.InBatchSoftmax(TEMPERATURE)
+    return mt.Trainer(model, data, objective=objective, optimizer=optimizer, batch_size=batch)
+
+
+def minitower_steps(data: mt.Dataset, batch: int, optimizer: mt.Optimizer) -> Iterator[float]:
+    """Training steps without end: draw a batch, gather, forward, backward, update."""
+    trainer = trainer_of(data, batch, optimizer)
+    while True:
+        for one in trainer.batches.epoch(trainer.rng):
+            if len(one) == batch:
+                yield trainer.step(one)
+
+
+def torch_steps(data: mt.Dataset, batch: int, kind: str) -> Iterator[float]:
+    """The same model and loss in PyTorch, with one of its optimizers."""
+    import torch
+
+    sparse = kind != "fused Adam"
+
+    class Tower(torch.nn.Module):
+        def __init__(self, encoder, id_name, group):
+            super().__init__()
+            self.id = torch.nn.Embedding(encoder.cardinality(id_name), DIM, sparse=sparse)
+            self.group = torch.nn.Embedding(encoder.cardinality(group), CATEGORY_DIM, sparse=sparse)
+            self.mlp = torch.nn.Sequential(
+                torch.nn.Linear(DIM + CATEGORY_DIM, HIDDEN),
+                torch.nn.ReLU(),
+                torch.nn.Linear(HIDDEN, DIM),
+            )
+
+        def forward(self, ids, groups):
+            x = torch.cat([self.id(ids), self.group(groups)], dim=1)
+            return torch.nn.functional.normalize(self.mlp(x))
+
+    torch.manual_seed(0)
+    user = Tower(data.schema.user, "user_id", "user_group")
+    item = Tower(data.schema.item, "item_id", "item_group")
+    tables = [t.weight for tower in (user, item) for t in (tower.id, tower.group)]
+    layers = [p for tower in (user, item) for p in tower.mlp.parameters()]
+    optimizers = {
+        "sparse Adagrad": lambda: [torch.optim.Adagrad([*tables, *layers], lr=0.05)],
+        "SparseAdam": lambda: [
+            torch.optim.SparseAdam(tables, lr=0.001),
+            torch.optim.Adam(layers, lr=0.001, fused=True),
+        ],
+        "fused Adam": lambda: [torch.optim.Adam([*tables, *layers], lr=0.001, fused=True)],
+    }[kind]()
+    columns = {
+        name: torch.tensor(table_.columns[name], dtype=torch.int64)
+        for table_, names in (
+            (data.users, ("user_id", "user_group")),
+            (data.items, ("item_id", "item_group")),
+        )
+        for name in names
+    }
+    log_q = torch.tensor(np.log(np.maximum(data.item_counts, 1) / len(data.train)), dtype=torch.float32)
+    users, items = torch.tensor(data.train.users), torch.tensor(data.train.items)
+    target = torch.arange(batch)
+
+    while True:
+        order = torch.randperm(len(users))
+        for start in range(0, len(users) - batch + 1, batch):
+            pairs = order[start : start + batch]
+            u, i = users[pairs], items[pairs]
+            a = user(columns["user_id"][u], columns["user_group"][u])
+            b = item(columns["item_id"][i], columns["item_group"][i])
+            logits = a @ b.T / TEMPERATURE - log_q[i]
+            loss = torch.nn.functional.cross_entropy(logits, target)
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            yield loss.item()
+
+
+def step(batches: list[int], rounds: int, entities: int) -> str:
+    """The whole step: gather, towers, loss, backward, optimizer."""
+    import torch
+
+    torch.set_num_threads(int(THREADS))
+    peers = ["sparse Adagrad", "SparseAdam", "fused Adam"]
+    rows = []
+    for n in batches:
+        data = clicks(np.random.default_rng(0), entities, max(20 * n, 100_000))
+        ours = {"Adagrad": mt.Adagrad(0.05), "RowWiseAdam": mt.RowWiseAdam(0.001)}
+        runs = {name: minitower_steps(data, n, optimizer) for name, optimizer in ours.items()}
+        runs |= {name: torch_steps(data, n, name) for name in peers}
+        seconds = interleave(
+            {name: lambda run=run: next(run) for name, run in runs.items()},
+            rounds if n < 8192 else max(3, rounds // 2),
+        )
+        fastest = min(peers, key=lambda name: milliseconds(seconds, name))
+        rows.append(
+            [
+                n,
+                *(milliseconds(seconds, name) for name in ours),
+                *(milliseconds(seconds, name) for name in peers),
+                *(ratio(seconds, fastest, name) for name in ours),
+            ]
+        )
+    head = ["batch", *(f"{name} ms" for name in ours), *(f"torch {name} ms" for name in peers)]
+    head += [f"fastest torch / {name}" for name in ours]
+    return "Whole training step\n" + table(head, rows)
+
+
+def tables(n: int, small: int, large: int, rounds: int) -> str:
+    """Does the size of the tables matter? The batches use equally many rows of each."""
+    runs = {}
+    for entities in (small, large):
+        rng = np.random.default_rng(0)
+        data = clicks(rng, entities, 0)
+        trainer = trainer_of(data, n, mt.RowWiseAdagrad(0.05))
+        active = rng.choice(entities, small, replace=False)
+
+        def run(trainer=trainer, active=active, rng=rng):
+            pairs = mt.Interactions(rng.choice(active, n), rng.choice(active, n))
+            return trainer.step(trainer.batches.of(pairs, rng))
+
+        runs[f"{entities:,}"] = run
+    seconds = interleave(runs, rounds)
+    rows: list[list[object]] = [[size, milliseconds(seconds, size)] for size in runs]
+    found = ratio(seconds, f"{large:,}", f"{small:,}")
+    return f"Batch {n}, tables of two sizes\n{table(['rows', 'ms'], rows)}\nratio {found:.2f}"
+
+
+def memory(n: int, entities: int) -> str:
+    """Peak of what a training step allocates in its first step, above the data.
+
+    NumPy tells tracemalloc of every array, the parameters and the optimizer's state among them.
+    """
+    data = clicks(np.random.default_rng(0), entities, 2 * n)
+    steps = minitower_steps(data, n, mt.Adagrad(0.05))
+    tracemalloc.start()
+    next(steps)  # the parameters and the optimizer's state are allocated here as well
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return (
+        f"Batch {n:,}: {peak / 1e9:.2f} GB at the peak of a step, parameters and optimizer "
+        f"state included; the score matrix alone would be {4e-9 * n * n:.1f} GB. "
+        f"Most this process ever held: {resident:.2f} GB"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the parts asked for and print their tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("part", nargs="?", choices=["softmax", "step", "tables", "memory"])
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
+    parser.add_argument("--rounds", type=int, default=21)
+    options = parser.parse_args(arguments)
+    batches, rounds = ([64], 2) if options.quick else ([1024, 4096, 8192], options.rounds)
+    parts = {
+        "softmax": lambda: softmax(batches, rounds),
+        "step": lambda: step(batches, rounds, 500 if options.quick else 100_000),
+        "tables": lambda: tables(64, 100, 1000, 2)
+        if options.quick
+        else tables(4096, 10_000, 10_000_000, rounds),
+        "memory": lambda: memory(256, 500) if options.quick else memory(65_536, 100_000),
+    }
+    for name in [options.part] if options.part else parts:
+        print(parts[name](), end="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The commands: ``minitower demo``, ``train``, ``evaluate`` and ``recall``.
+
+Everything above the rooms of the package, for a person or a script at a terminal.
+stdout carries what a script would want and nothing else; remarks, progress and errors
+go to stderr.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from minitower.cli import commands, demo
+from minitower.cli.job import READING, add_flags
+from minitower.data import DataError
+from minitower.training.trainer import TrainingError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments, without the name of the program; None takes the process's.
+
+    Returns:
+        The exit status: 0; 1 when the work failed; 2 when what was asked or the data is
+        wrong; 130 when interrupted. Anything but 0 comes with one line on stderr.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        args.run(args)
+    except DataError as error:
+        return _fail(error, 2)
+    except (TrainingError, OSError, ModuleNotFoundError) as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    return 0
+
+
+def _fail(error: object, status: int) -> int:
+    line = " ".join(str(error).split("\n"))
+    print(f"minitower: error: {line}", file=sys.stderr)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise DataError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="minitower",
+        description="Two-tower retrieval: train a model on clicks, recall items for users.",
+    )
+    parser.add_argument("--version", action="version", version=version("minitower"))
+    add = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser).add_parser
+
+    a = add(
+        "demo",
+        help="train, index, recall and report, on simulated data or your own",
+        description="Train a model, and for comparison the same model without logQ correction; "
+        "measure both against 'most popular'; build an index; recall for one user. Prints a small "
+        "table and the path of a page with plots. Without --data it makes its own data.",
+    )
+    a.add_argument("--data", type=Path, metavar="DIR", help="real files instead of simulated data")
+    a.add_argument(
+        "--report", type=Path, default=Path("report.html"), metavar="FILE",
+        help="where to write the page (default: report.html)",
+    )  # fmt: skip
+    a.add_argument("--no-report", action="store_true", help="print the table only")
+    add_flags(a)
+    a.set_defaults(run=demo.demo)
+
+    a = add(
+        "train",
+        help="train a model on a folder of data and write it to a folder",
+        description="Read a folder of RecBole atomic files (.inter, .user, .item), of "
+        "MovieLens-100K or -1M, or of split files (train.txt, test.txt); train; build the index; "
+        "write everything that recall needs to a folder, and print its path. Options may stand in "
+        "a TOML job file under the names of the flags, with underscores; flags win.",
+    )
+    a.add_argument("data", type=Path, nargs="?", metavar="DATA", help="folder of data")
+    a.add_argument("--job", type=Path, metavar="FILE", help="TOML job file; may name data and out")
+    a.add_argument("--out", type=Path, metavar="FOLDER", help="where to (default: model)")
+    add_flags(a)
+    a.set_defaults(run=commands.train)
+
+    a = add(
+        "evaluate",
+        help="measure a trained model on data",
+        description="Rank all items for every user of one part of the data, and print recall and "
+        "other measures beside those of 'most popular'. The data is read as it was for training, "
+        "unless flags say otherwise.",
+    )
+    a.add_argument("model", type=Path, metavar="MODEL", help="folder that train wrote")
+    a.add_argument("data", type=Path, metavar="DATA", help="folder of data")
+    a.add_argument("--part", default="test", choices=("train", "valid", "test"),
+                   help="which part of the split (default: test)")  # fmt: skip
+    a.add_argument("-k", type=int, nargs="+", default=[10, 50, 100], metavar="K",
+                   help="lengths of the recalled list (default: 10 50 100)")  # fmt: skip
+    a.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_flags(a, READING)
+    a.set_defaults(run=commands.evaluate)
+
+    a = add(
+        "recall",
+        help="recall items for a user",
+        description="Print id, score and name of the items recalled for a user, best first. For a "
+        "user that training did not know, say what you know: --profile gender=F age=25.",
+    )
+    a.add_argument("model", type=Path, metavar="MODEL", help="folder that train wrote")
+    a.add_argument("user", metavar="USER_ID", help="known or not")
+    a.add_argument("--profile", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                   help="values of the user's features, in place of the stored ones")  # fmt: skip
+    a.add_argument("-k", type=int, default=10, help="how many items (default: 10)")
+    a.add_argument("--include-seen", action="store_true",
+                   help="also recall items the user has met")  # fmt: skip
+    a.set_defaults(run=commands.recall)
+    return parser

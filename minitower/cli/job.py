@@ -1,0 +1,224 @@
+"""The options of a training job: the same names as flags and as keys of a TOML job file."""
+
+import argparse
+import dataclasses
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from minitower.cli import options
+from minitower.data import DataError, Dataset
+from minitower.data.schema import field_to_json
+from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
+from minitower.towers.two_tower import TwoTower
+from minitower.training.objectives import InBatchSoftmax
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
+    "adagrad": Adagrad,
+    "rowwise-adagrad": RowWiseAdagrad,
+    "adam": Adam,
+    "rowwise-adam": RowWiseAdam,
+    "sgd": SGD,
+}
+
+
+def _option(read: Callable[[Any], Any], default: Any, help: str, metavar: str | None = None) -> Any:
+    return field(default=default, metadata={"read": read, "help": help, "metavar": metavar})
+
+
+@dataclass(frozen=True)
+class Job:
+    """How data is read, and what is trained on it how. The defaults are the CLI's."""
+
+    positive: str | None = _option(
+        options.text,
+        None,
+        "which interactions are positives, such as 'rating >= 4', or 'all' (default: told by the "
+        "columns, and said)",
+        "RULE",
+    )
+    split: str | None = _option(
+        options.split,
+        None,
+        "time:0.1,0.1 or random:0.1,0.1 (shares of validation and test), last:1,1 (per user), "
+        "given:COLUMN (default: time where there are timestamps, else random)",
+    )
+    valid: float | None = _option(
+        options.number,
+        None,
+        "share of train to validate on, for split files that come without valid.txt",
+        "SHARE",
+    )
+    override: Mapping[str, options.Override] | None = _option(
+        options.overrides,
+        None,
+        "read a column of atomic files as token, token_seq, float or none, or as a field such "
+        "as '{kind=\"continuous\", impute=true}'; may be repeated",
+        "COLUMN=TYPE",
+    )
+    dim: int = _option(options.whole, 64, "length of the vectors", "D")
+    hidden: tuple[int, ...] = _option(
+        options.widths,
+        (128,),
+        "widths of the hidden layers, such as 128,64 ('' for none)",
+        "WIDTHS",
+    )
+    similarity: str = _option(
+        options.one_of("cosine", "inner_product"), "cosine", "cosine or inner_product"
+    )
+    residual: bool = _option(options.flag, False, "add the id's embedding to each tower's output")
+    temperature: float = _option(options.number, 0.07, "temperature of the softmax", "TAU")
+    correction: str = _option(
+        options.one_of("yi", "calibrated", "none"), "yi", "logQ correction: yi, calibrated or none"
+    )
+    strength: float = _option(options.number, 1.0, "strength of the correction, 0 to 1", "BETA")
+    optimizer: str = _option(options.one_of(*OPTIMIZERS), "adagrad", ", ".join(OPTIMIZERS))
+    learning_rate: float = _option(options.number, 0.05, "learning rate", "RATE")
+    batch_size: int = _option(options.whole, 1024, "positives per step", "N")
+    epochs: int = _option(options.whole, 10, "passes over the training positives", "N")
+    patience: int | None = _option(
+        options.whole, None, "stop after so many epochs that are not the best so far", "N"
+    )
+    metric: str = _option(
+        options.metric, "recall@20", "what the best epoch is best in, on validation", "NAME@K"
+    )
+    seed: int = _option(options.whole, 0, "same seed, same model", "SEED")
+
+    def model(self, data: Dataset) -> TwoTower:
+        """The model, before training.
+
+        Raises:
+            DataError: the options do not make one.
+        """
+        return checked(
+            TwoTower,
+            data.schema,
+            dim=self.dim,
+            hidden=self.hidden,
+            similarity=self.similarity,  # type: ignore[arg-type]
+            residual=self.residual,
+            seed=self.seed,
+        )
+
+    def objective(self) -> InBatchSoftmax:
+        """The loss."""
+        return checked(
+            InBatchSoftmax,
+            temperature=self.temperature,
+            correction=self.correction,  # type: ignore[arg-type]
+            strength=self.strength,
+        )
+
+    def new_optimizer(self) -> Optimizer:
+        """An optimizer that has not seen anything."""
+        return checked(OPTIMIZERS[self.optimizer], self.learning_rate)
+
+    def how_to_read(self) -> dict[str, Any]:
+        """The options that decide what the data set is, as JSON that :func:`read_job` takes."""
+        overrides = {
+            name: field_to_json(kind) if kind is not None and not isinstance(kind, str) else kind
+            for name, kind in (self.override or {}).items()
+        }
+        said = {
+            "positive": self.positive,
+            "split": self.split,
+            "valid": self.valid,
+            "seed": self.seed,
+            "override": {name: kind or "none" for name, kind in overrides.items()} or None,
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+
+OPTIONS = {option.name: option for option in dataclasses.fields(Job)}
+READING = ("positive", "split", "valid", "override", "seed")
+_GROUPS = {
+    "the data": READING,
+    "the model": ("dim", "hidden", "similarity", "residual"),
+    "the training": tuple(OPTIONS),  # all others
+}
+
+
+def add_flags(parser: argparse.ArgumentParser, names: Collection[str] = tuple(OPTIONS)) -> None:
+    """A flag for every option of a job, or for those that are named."""
+    left = [name for name in OPTIONS if name in names]
+    for title, members in _GROUPS.items():
+        mine = [name for name in left if name in members]
+        left = [name for name in left if name not in mine]
+        if mine:
+            group = parser.add_argument_group(title)
+            for name in mine:
+                _add_flag(group, OPTIONS[name])
+
+
+def _add_flag(group: Any, option: dataclasses.Field[Any]) -> None:
+    help, default = option.metadata["help"], option.default
+    if default is not None and option.type is not bool:
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        help = f"{help} (default: {shown})"
+    # An absent flag leaves no trace: what is there was typed, and wins over the job file.
+    more: dict[str, Any] = {"default": argparse.SUPPRESS, "help": help}
+    if option.type is bool:
+        more["action"] = argparse.BooleanOptionalAction
+    else:
+        more["metavar"] = option.metadata["metavar"] or option.name.upper()
+        if option.name == "override":
+            more["action"] = "append"
+    group.add_argument(_flag(option.name), **more)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def read_job(typed: Mapping[str, Any], *files: tuple[str, Mapping[str, Any]]) -> Job:
+    """A job out of what was typed and, below that, of tables read from files.
+
+    Args:
+        typed: option -> text of its flag; other keys are left alone.
+        files: (what to call it, option -> value), later ones weaker.
+
+    Raises:
+        DataError: a key of a file that is no option, or a value that cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for name, option in OPTIONS.items():
+        for where, table in (("", typed), *files):
+            if name in table:
+                said = f"{where}: {name}" if where else _flag(name)
+                try:
+                    values[name] = option.metadata["read"](table[name])
+                except ValueError as error:
+                    raise DataError(f"{said}: {error}, got {table[name]!r}") from None
+                break
+    for where, table in files:
+        for key in table:
+            if key not in OPTIONS:
+                raise DataError(f"{where}: unknown key '{key}'; known: {', '.join(OPTIONS)}")
+    return Job(**values)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a job file.
+
+    Raises:
+        DataError: it cannot be opened, or is not TOML; names the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def checked(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """Make something out of options; what it refuses is the user's to mend."""
+    try:
+        return make(*args, **options)
+    except ValueError as error:
+        raise DataError(str(error)) from None

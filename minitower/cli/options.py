@@ -1,0 +1,150 @@
+"""How one option is read, from the text of a flag or from a value of a job file.
+
+Every reader takes either and raises a ValueError that says what it expected.
+"""
+
+import math
+import tomllib
+from collections.abc import Callable
+from typing import Any
+
+from minitower.data import (
+    DataError,
+    Field,
+    GivenSplit,
+    LastSplit,
+    RandomSplit,
+    Split,
+    TimeSplit,
+)
+from minitower.data.schema import field_from_json
+from minitower.retrieval.evaluation import ACCURACY
+
+Override = Field | str | None
+
+
+def text(value: Any) -> str:
+    """Text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected text")
+    return value
+
+
+def whole(value: Any) -> int:
+    """An int, or its digits."""
+    if isinstance(value, str) and value.removeprefix("-").isdecimal():
+        return int(value)
+    if type(value) is not int:
+        raise ValueError("expected a whole number")
+    return value
+
+
+def number(value: Any) -> float:
+    """A finite number, or its digits."""
+    if isinstance(value, str) or type(value) in (int, float):
+        try:
+            if math.isfinite(float(value)):
+                return float(value)
+        except ValueError:
+            pass
+    raise ValueError("expected a number")
+
+
+def flag(value: Any) -> bool:
+    """True or false."""
+    if type(value) is not bool:
+        raise ValueError("expected true or false")
+    return value
+
+
+def widths(value: Any) -> tuple[int, ...]:
+    """Whole numbers: a list, or "128,64"; the empty text is no number.
+
+    >>> widths("128,64"), widths([]), widths("")
+    ((128, 64), (), ())
+    """
+    parts = value.split(",") if isinstance(value, str) and value else value or []
+    try:
+        return tuple(whole(part) for part in parts)
+    except (TypeError, ValueError):
+        raise ValueError("expected whole numbers such as 128,64") from None
+
+
+def one_of(*names: str) -> Callable[[Any], str]:
+    """A reader of one of these words."""
+
+    def read(value: Any) -> str:
+        if value not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return str(value)
+
+    return read
+
+
+def metric(value: Any) -> str:
+    """The name of a measure with its cut-off, such as "recall@20"."""
+    name, _, k = str(value).partition("@")
+    if name not in (*ACCURACY, "coverage") or not k.isdecimal() or int(k) < 1:
+        raise ValueError(f"expected NAME@K, the name one of {', '.join(ACCURACY)} or coverage")
+    return str(value)
+
+
+def split(value: Any) -> str:
+    """The text of a split, after a look whether :func:`parse_split` can read it."""
+    parse_split(value)
+    return str(value)
+
+
+def parse_split(value: Any) -> Split:
+    """A split as options write it: kind, or kind:valid,test, or given:column.
+
+    >>> parse_split("last:1,2")
+    LastSplit(valid=1, test=2)
+    >>> parse_split("time")
+    TimeSplit(valid=0.1, test=0.1)
+    """
+    kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind == "given" and rest:
+        return GivenSplit(rest)
+    sizes = rest.split(",") if rest else []
+    try:
+        if kind == "last" and len(sizes) in (0, 2):
+            return LastSplit(*map(whole, sizes))
+        if kind in ("time", "random") and len(sizes) in (0, 2):
+            valid, test = map(number, sizes or (0.1, 0.1))
+            return TimeSplit(valid, test) if kind == "time" else RandomSplit(valid, test)
+    except DataError:
+        raise
+    except ValueError:
+        pass
+    raise ValueError(
+        "expected time, random, last or given:COLUMN, with sizes such as time:0.1,0.1 or last:1,1"
+    )
+
+
+def overrides(value: Any) -> dict[str, Override]:
+    """What columns are read as: a table, or the COLUMN=TYPE of every flag.
+
+    >>> overrides(["genre=token_seq", "zip=none"])
+    {'genre': 'token_seq', 'zip': None}
+    """
+    if isinstance(value, list):
+        pairs = [str(item).partition("=")[::2] for item in value]
+    elif isinstance(value, dict):
+        pairs = list(value.items())
+    else:
+        raise ValueError("expected a table of columns and their types")
+    return {name: _override(name, kind) for name, kind in pairs}
+
+
+def _override(name: str, kind: Any) -> Override:
+    if isinstance(kind, str) and kind.startswith("{"):
+        try:
+            kind = tomllib.loads(f"field = {kind}")["field"]
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"column '{name}': {error}") from None
+    if isinstance(kind, dict):
+        return field_from_json({"name": name, **kind})
+    if not name or kind not in ("token", "token_seq", "float", "none"):
+        raise ValueError("expected COLUMN=TYPE, the type one of token, token_seq, float, none")
+    return None if kind == "none" else str(kind)

@@ -1,0 +1,64 @@
+"""What a person sees on stderr while a command runs: a bar with tqdm, lines without."""
+
+import importlib.util
+import sys
+from types import TracebackType
+from typing import Any
+
+from minitower.training.trainer import Progress
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal; stdout is for what a script wants."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class TrainingBar:
+    """The progress of one training: an ``on_progress`` for the trainer, in a with block.
+
+    A terminal gets a bar when tqdm is there; a file, or a terminal without tqdm, gets a
+    line per epoch.
+
+    Args:
+        what: what is being trained.
+        metric: which measure of the validation to show.
+    """
+
+    def __init__(self, what: str, metric: str) -> None:
+        self.what, self.metric = what, metric
+        self._bar: Any = None
+        self._wanted = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+
+    def __enter__(self) -> "TrainingBar":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, progress: Progress) -> None:
+        """The trainer's callback."""
+        shown = {name: f"{v:.4f}" for name, v in progress.metrics.items() if name == self.metric}
+        if self._wanted:
+            self._draw(progress, shown)
+        elif progress.step == progress.steps:
+            told = "".join(f"  {name} {value}" for name, value in shown.items())
+            say(f"{self.what}: epoch {progress.epoch}/{progress.epochs}  "
+                f"loss {progress.loss:.4f}{told}")  # fmt: skip
+
+    def _draw(self, progress: Progress, metrics: dict[str, str]) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(
+                total=progress.epochs * progress.steps, desc=self.what, unit="step", leave=True
+            )
+        done = (progress.epoch - 1) * progress.steps + progress.step
+        self._bar.update(done - self._bar.n)
+        shown = {"epoch": progress.epoch, "loss": f"{progress.loss:.3f}", **metrics}
+        self._bar.set_postfix(shown, refresh=bool(metrics))

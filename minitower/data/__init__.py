@@ -1,0 +1,42 @@
+"""What a user brings: schema, vocabularies, encoded tables, interaction logs, readers."""
+
+from minitower.data.encoding import Features, FittedSchema, Ragged, SideEncoder, Table
+from minitower.data.errors import DataError
+from minitower.data.interactions import (
+    Dataset,
+    GivenSplit,
+    Interactions,
+    LastSplit,
+    RandomSplit,
+    Rule,
+    Split,
+    TimeSplit,
+    parse_rule,
+)
+from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
+from minitower.data.vocabulary import Vocabulary
+
+__all__ = [
+    "Categorical",
+    "Continuous",
+    "DataError",
+    "Dataset",
+    "Features",
+    "Field",
+    "FittedSchema",
+    "GivenSplit",
+    "Id",
+    "Interactions",
+    "LastSplit",
+    "MultiValued",
+    "Ragged",
+    "RandomSplit",
+    "Rule",
+    "Schema",
+    "SideEncoder",
+    "Split",
+    "Table",
+    "TimeSplit",
+    "Vocabulary",
+    "parse_rule",
+]

@@ -1,0 +1,173 @@
+"""RecBole's atomic files: tab-separated text whose header says the type of every column.
+
+A folder holds `name.inter`, and optionally `name.user` and `name.item`. A header reads
+`user_id:token<TAB>age:float<TAB>genres:token_seq`.
+
+Reference: RecBole documentation, "Atomic Files".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from minitower.data.columns import Columns, numbers
+from minitower.data.delimited import read_text, split_fields
+from minitower.data.errors import DataError, Place, show
+from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
+
+Overrides = Mapping[str, Field | str | None]
+
+_TYPES = ("token", "token_seq", "float", "float_seq")
+
+
+class RawData(NamedTuple):
+    """What a reader hands to Dataset.from_columns."""
+
+    schema: Schema
+    interactions: Columns
+    users: Columns | None = None
+    items: Columns | None = None
+    item_name: str | None = None
+
+
+@dataclass(frozen=True)
+class AtomicFile:
+    """One file: its columns as text, and the types its header declares."""
+
+    columns: Columns
+    types: dict[str, str]
+
+
+def read(
+    folder: str | Path, schema: Schema | None = None, overrides: Overrides | None = None
+) -> RawData:
+    """Read a folder of atomic files.
+
+    Without a schema, the columns of the .user and .item files become fields by their type:
+    token Categorical, token_seq MultiValued, float Continuous (standardised). The ids are
+    the columns user_id and item_id, or the first of their file. A column of items that is
+    called title or name is shown to people; as a token, which says nothing that the id does
+    not say, it is no feature.
+
+    Args:
+        folder: holds one .inter file.
+        schema: the fields to use, instead of those the headers suggest.
+        overrides: by column: the field or the type to use instead, or None for no feature.
+
+    Raises:
+        DataError: names the file, line and column.
+    """
+    folder = Path(folder)
+    log = read_file(_only_file(folder, ".inter"))
+    users = _optional(folder, ".user")
+    items = _optional(folder, ".item")
+    overrides = dict(overrides or {})
+    known = {name for file in (users, items) if file is not None for name in file.types}
+    for name in overrides:
+        if name not in known:
+            raise DataError(
+                f"{folder}: there is no column '{name}' to override; "
+                f"columns: {', '.join(sorted(known)) or 'none'}"
+            )
+    title = None if items is None else _title(items.types)
+    if schema is None:
+        if title is not None and items is not None and items.types[title] == "token":
+            overrides.setdefault(title, None)
+        schema = Schema(
+            user=_fields("user_id", users, overrides), item=_fields("item_id", items, overrides)
+        )
+    elif overrides:
+        raise DataError(f"{folder}: give a schema or overrides, not both")
+    arrays = {
+        name: numbers(array, log.columns.at(name)) if log.types[name] == "float" else array
+        for name, array in log.columns.arrays.items()
+    }
+    return RawData(
+        schema,
+        Columns(arrays, log.columns.place),
+        None if users is None else users.columns,
+        None if items is None else items.columns,
+        title,
+    )
+
+
+def read_file(path: Path) -> AtomicFile:
+    """Read one atomic file.
+
+    Raises:
+        DataError: the header is not name:type, a line has too few or too many fields, or
+            there is no line below the header.
+    """
+    header, _, body = read_text(path).partition("\n")
+    place = Place(str(path), first_line=2)
+    types: dict[str, str] = {}
+    for cell in header.split("\t"):
+        name, colon, kind = cell.rpartition(":")
+        if not colon or kind not in _TYPES:
+            raise DataError(
+                f"{path}, line 1: expected a header of name:type, the types being "
+                f"{', '.join(_TYPES)}, got {show(cell)}"
+            )
+        if name in types:
+            raise DataError(f"{path}, line 1: the column '{name}' is there twice")
+        types[name] = kind
+    if not body:
+        raise DataError(f"{path}: there is nothing below the header")
+    arrays = split_fields(body, "\t", len(types), place)
+    return AtomicFile(Columns(dict(zip(types, arrays)), place), types)
+
+
+def _fields(default_id: str, file: AtomicFile | None, overrides: Overrides) -> list[Field]:
+    if file is None:
+        return [Id(default_id)]
+    id_name = default_id if default_id in file.types else next(iter(file.types))
+    fields: list[Field] = []
+    for name, kind in file.types.items():
+        field = overrides.get(name, Id(name) if name == id_name else kind)
+        place = file.columns.at(name)
+        if isinstance(field, str):
+            field = _field(name, field, place)
+        if isinstance(field, Id) != (name == id_name):
+            raise place.error("the id, and no other column, must be an Id")
+        if field is None:
+            continue
+        if field.name != name:
+            raise place.error(f"overridden by a field of another name, '{field.name}'")
+        fields.append(field)
+    return fields
+
+
+def _field(name: str, kind: str, place: Place) -> Field:
+    if kind == "token":
+        return Categorical(name)
+    if kind == "token_seq":
+        return MultiValued(name)
+    if kind == "float":
+        return Continuous(name, "standardise")
+    raise place.error(
+        f"the type {kind} is not a feature; leave the column out with the override "
+        f"{name}=None, or give it one of token, token_seq, float"
+    )
+
+
+def _title(types: dict[str, str]) -> str | None:
+    for word in ("title", "name"):
+        for name in types:
+            if word in name.lower().split("_"):
+                return name
+    return None
+
+
+def _only_file(folder: Path, suffix: str) -> Path:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
+    found = sorted(folder.glob(f"*{suffix}"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise DataError(f"{folder}: expected one {suffix} file, got {names}")
+    return found[0]
+
+
+def _optional(folder: Path, suffix: str) -> AtomicFile | None:
+    return read_file(_only_file(folder, suffix)) if any(folder.glob(f"*{suffix}")) else None

@@ -1,0 +1,250 @@
+"""From the columns of users and items to arrays that a tower reads.
+
+A side (users, or items) has one encoder, fitted to the entities that occur in training.
+It turns columns into *features*: int32 rows of embedding tables, :class:`Ragged` rows for
+sets, float32 for numbers. Row 0 of every embedding table is the default.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minitower.data.columns import Columns
+from minitower.data.errors import DataError, Place, show
+from minitower.data.field_encoders import (
+    FieldEncoder,
+    NumberEncoder,
+    RowEncoder,
+    SetEncoder,
+    State,
+    fit_field,
+    restore_field,
+)
+from minitower.data.ragged import Array, Ragged
+from minitower.data.schema import Continuous, Field, Id, Schema, field_from_json, field_to_json
+from minitower.data.table import Feature, Features, Table, take
+from minitower.data.vocabulary import Vocabulary
+
+__all__ = ["Features", "FittedSchema", "Ragged", "SideEncoder", "Table", "take"]
+
+ID_DEFAULT_RATE = 0.01
+
+
+class SideEncoder:
+    """The fitted fields of one side.
+
+    Args:
+        side: "user" or "item".
+        encoders: one per field, the Id among them.
+    """
+
+    def __init__(self, side: str, encoders: list[FieldEncoder]) -> None:
+        self.side = side
+        self.fields: tuple[Field, ...] = tuple(encoder.field for encoder in encoders)
+        self._encoders = {encoder.field.name: encoder for encoder in encoders}
+
+    @staticmethod
+    def fit(
+        side: str, fields: tuple[Field, ...], columns: Columns, ids: Array, training: Array
+    ) -> "SideEncoder":
+        """Fit every field to the entities that training knows.
+
+        Args:
+            side: "user" or "item".
+            fields: the fields of this side.
+            columns: what is known of the first len(columns) entities.
+            ids: the ids of all entities.
+            training: (n,) bool, whether an entity has a positive in training.
+        """
+        listed = training[: len(columns)]
+        return SideEncoder(
+            side,
+            [
+                fit_field(field, ids, training, columns.at(field.name))
+                if isinstance(field, Id)
+                else fit_field(field, columns[field.name], listed, columns.at(field.name))
+                for field in fields
+            ],
+        )
+
+    @property
+    def inputs(self) -> tuple[Field, ...]:
+        """The fields a tower reads: all but an Id with embed=False."""
+        return tuple(f for f in self.fields if not (isinstance(f, Id) and not f.embed))
+
+    def cardinality(self, name: str) -> int:
+        """Rows of a field's embedding table, the default row included."""
+        return self._encoders[name].cardinality
+
+    def is_embedded(self, name: str) -> bool:
+        """Whether the tower looks the field up in an embedding table."""
+        encoder = self._encoders[name]
+        hidden = isinstance(encoder.field, Id) and not encoder.field.embed
+        return not hidden and not isinstance(encoder, NumberEncoder)
+
+    def vocabulary(self, name: str) -> Vocabulary:
+        """The values an Id or Categorical or MultiValued field knows."""
+        encoder = self._encoders[name]
+        if isinstance(encoder, RowEncoder | SetEncoder):
+            return encoder.vocabulary
+        raise DataError(f"field '{name}' is a number and has no vocabulary")
+
+    def encode(self, columns: Columns, ids: Array) -> Table:
+        """All entities of a side.
+
+        Args:
+            columns: what is known of the first len(columns) entities.
+            ids: the ids of all entities; those that the columns do not reach have missing
+                values.
+
+        Raises:
+            DataError: a column is not there, or a value cannot be read.
+        """
+        unlisted = len(ids) - len(columns)
+        features: Features = {}
+        for name, encoder in self._encoders.items():
+            place = columns.at(name)
+            if isinstance(encoder.field, Id):
+                features[name] = encoder.encode(ids, place)
+                continue
+            feature = encoder.encode(columns[name], place)
+            if unlisted:
+                if isinstance(encoder.field, Continuous) and not encoder.field.impute:
+                    raise place.error(
+                        f"{self.side} {show(ids[len(columns)])} has interactions but no row here; "
+                        f"a number cannot be missing unless Continuous('{name}', impute=True)"
+                    )
+                feature = _append_default(feature, encoder, unlisted)
+            features[name] = feature
+        return Table(ids, features)
+
+    def encode_profile(self, profile: Mapping[str, Any]) -> Features:
+        """One entity described by hand: features of one row.
+
+        A key that is absent gets the field's default, a number the training mean. A key
+        that is there with None is a missing value, as it would be in a table.
+
+        Raises:
+            DataError: a key that is not a field, or a value that cannot be read.
+        """
+        features = self.default_features(1)
+        for name, value in profile.items():
+            if name not in self._encoders:
+                known = ", ".join(self._encoders)
+                raise DataError(f"profile: there is no field '{name}'; fields: {known}")
+            place = Place("profile", name, single=True)
+            features[name] = self._encoders[name].encode(np.fromiter([value], object, 1), place)
+        return features
+
+    def default_features(self, n: int) -> Features:
+        """Features of n entities of whom nothing is known."""
+        nothing = np.empty(0, object)
+        return {
+            name: _append_default(encoder.encode(nothing, Place("default", name)), encoder, n)
+            for name, encoder in self._encoders.items()
+        }
+
+    def default_rates(self) -> dict[str, float]:
+        """How often training replaces each field by its default."""
+        others = len(self.inputs) > 1
+        return {
+            field.name: self._default_rate(field, ID_DEFAULT_RATE if others else 0.0)
+            for field in self.fields
+        }
+
+    @staticmethod
+    def _default_rate(field: Field, undecided: float) -> float:
+        if isinstance(field, Id) and not field.embed:
+            return 0.0
+        return undecided if field.default_rate is None else field.default_rate
+
+    def replace_by_default(self, features: Features, rng: np.random.Generator) -> Features:
+        """Forget each value with its field's default rate, as training does.
+
+        Whole sets become [0]. The input stays as it is; what is not touched is shared.
+        """
+        masks = {}
+        for name, rate in self.default_rates().items():
+            if rate > 0:
+                mask = rng.random(len(features[name])) < rate
+                if mask.any():
+                    masks[name] = mask
+        return self.mask(features, masks)
+
+    def mask(self, features: Features, masks: Mapping[str, Array]) -> Features:
+        """Replace values by their field's default where a mask (n,) bool holds."""
+        masked = dict(features)
+        for name, mask in masks.items():
+            feature = features[name]
+            if isinstance(feature, Ragged):
+                masked[name] = feature.replace(mask, 0)
+            else:
+                default = feature.dtype.type(self._encoders[name].default)
+                masked[name] = np.where(mask, default, feature)
+        return masked
+
+    def to_state(self) -> State:
+        """JSON and arrays that :meth:`from_state` reads back."""
+        fields: list[dict[str, Any]] = []
+        arrays: dict[str, Array] = {}
+        for name, encoder in self._encoders.items():
+            fitted, own = encoder.to_state()
+            fields.append({"field": field_to_json(encoder.field), "fitted": fitted})
+            arrays |= {f"{key}.{name}": array for key, array in own.items()}
+        return {"side": self.side, "fields": fields}, arrays
+
+    @staticmethod
+    def from_state(state: dict[str, Any], arrays: Mapping[str, Array]) -> "SideEncoder":
+        """The encoder that :meth:`to_state` wrote."""
+        encoders = []
+        for entry in state["fields"]:
+            field = field_from_json(entry["field"])
+            own = {
+                key.partition(".")[0]: array
+                for key, array in arrays.items()
+                if key.partition(".")[2] == field.name
+            }
+            encoders.append(restore_field(field, entry["fitted"], own))
+        return SideEncoder(state["side"], encoders)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedSchema:
+    """Both sides, fitted: what a model is built on and saved with."""
+
+    user: SideEncoder
+    item: SideEncoder
+
+    @property
+    def schema(self) -> Schema:
+        """The statement that was fitted."""
+        return Schema(self.user.fields, self.item.fields)
+
+    def to_state(self) -> State:
+        """JSON and arrays (named "user...." and "item....") that from_state reads back."""
+        state: dict[str, Any] = {}
+        arrays: dict[str, Array] = {}
+        for side in (self.user, self.item):
+            state[side.side], own = side.to_state()
+            arrays |= {f"{side.side}.{key}": array for key, array in own.items()}
+        return state, arrays
+
+    @staticmethod
+    def from_state(state: dict[str, Any], arrays: Mapping[str, Array]) -> "FittedSchema":
+        """The fitted schema that :meth:`to_state` wrote."""
+
+        def side(name: str) -> SideEncoder:
+            prefix = f"{name}."
+            own = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+            return SideEncoder.from_state(state[name], own)
+
+        return FittedSchema(side("user"), side("item"))
+
+
+def _append_default(feature: Feature, encoder: FieldEncoder, times: int) -> Feature:
+    if isinstance(feature, Ragged):
+        counts = np.append(feature.counts, np.ones(times, np.int64))
+        return Ragged.from_counts(counts, np.append(feature.values, np.zeros(times, np.int32)))
+    return np.append(feature, np.full(times, encoder.default, feature.dtype))

@@ -1,0 +1,64 @@
+"""One kind of error for everything that is wrong with what a user brings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+class DataError(ValueError):
+    """Bad input: one line that says where it is and what to do about it."""
+
+
+def show(value: Any) -> str:
+    """A value as a person would write it, on one line, shortened where it is long.
+
+    >>> import numpy as np
+    >>> show(np.float64(1.5)), show(np.str_("x")), show("long" * 99)[-7:]
+    ('1.5', "'x'", 'long...')
+    """
+    text = repr(value.item() if hasattr(value, "item") and not getattr(value, "ndim", 0) else value)
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where values came from, so that an error can point at one of them.
+
+    Args:
+        table: the name of the table ("items") or of the file ("ml-1m.item").
+        column: the column, where it is known.
+        first_line: the line of row 0 when the table is a file, counted from 1.
+        single: there is one row only, whose number says nothing.
+        rows: the row of every value, where rows hold several values.
+
+    >>> print(Place("ml-1m.item", "year", first_line=2).error("missing value", row=3))
+    ml-1m.item, line 5, column 'year': missing value
+    >>> print(Place("items", "year").error("missing value", row=3))
+    items, row 3, column 'year': missing value
+    """
+
+    table: str
+    column: str | None = None
+    first_line: int | None = None
+    single: bool = False
+    rows: Sequence[int] | None = None
+
+    def error(self, message: str, row: int | None = None) -> DataError:
+        """The error to raise about this place, or about one row of it (counted from 0)."""
+        where = self.table
+        if row is not None and not self.single:
+            row = row if self.rows is None else int(self.rows[row])
+            first = self.first_line
+            where += f", row {row}" if first is None else f", line {first + row}"
+        if self.column is not None:
+            where += f", column '{self.column}'"
+        return DataError(f"{where}: {message}")
+
+    def at(self, column: str) -> "Place":
+        """The same table, one column of it."""
+        return replace(self, column=column)
+
+    def inside(self, rows: Sequence[int]) -> "Place":
+        """The same column, its values numbered apart from its rows."""
+        return replace(self, rows=rows)

@@ -1,0 +1,262 @@
+"""Who met what and when, and the whole data set that a model is trained on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from minitower.data import atomic_files, movielens, split_files
+from minitower.data.columns import Columns, numbers, read_columns, scalars
+from minitower.data.encoding import FittedSchema, SideEncoder, Table
+from minitower.data.entities import entities
+from minitower.data.errors import DataError, Place
+from minitower.data.ragged import Array, Ragged
+from minitower.data.schema import Schema
+from minitower.data.splits import (
+    PARTS,
+    GivenSplit,
+    LastSplit,
+    RandomSplit,
+    Rule,
+    Split,
+    TimeSplit,
+    parse_rule,
+)
+
+__all__ = [
+    "Dataset",
+    "GivenSplit",
+    "Interactions",
+    "LastSplit",
+    "RandomSplit",
+    "Rule",
+    "Split",
+    "TimeSplit",
+    "parse_rule",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Pairs of a user and an item.
+
+    Args:
+        users, items: (n,) int64 rows of the tables of users and items.
+        timestamps: (n,) float64 seconds, or None.
+    """
+
+    users: Array
+    items: Array
+    timestamps: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: Any) -> "Interactions":
+        """The given interactions (indices, or a mask)."""
+        times = self.timestamps
+        return Interactions(
+            self.users[rows], self.items[rows], None if times is None else times[rows]
+        )
+
+    def by_user(self, n_users: int) -> Ragged:
+        """The distinct items of every user, ascending."""
+        n_items = int(self.items.max(initial=0)) + 1
+        ones = np.ones(len(self), np.int8)
+        table = sparse.csr_array((ones, (self.users, self.items)), shape=(n_users, n_items))
+        table.sum_duplicates()
+        return Ragged(table.indptr.astype(np.int64), table.indices.astype(np.int32))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Encoded users and items, and their positives in three parts.
+
+    Everything fitted (vocabularies, means, buckets, popularity) is fitted to train alone.
+    Rows of tables are not rows of embeddings: an item that training has not seen has a row
+    in the table, and embedding row 0.
+
+    Args:
+        schema: the fitted encoders of both sides.
+        users, items: every entity that a table lists or an interaction mentions.
+        train, valid, test: the positives.
+        item_names: (n_items,) text to show to people, the id where there is none; or None.
+    """
+
+    schema: FittedSchema
+    users: Table
+    items: Table
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    item_names: Array | None = None
+
+    def split(self, name: str) -> Interactions:
+        """One part: "train", "valid" or "test"."""
+        if name not in PARTS:
+            raise DataError(f"expected train, valid or test, got {name!r}")
+        part: Interactions = getattr(self, name)
+        return part
+
+    @property
+    def item_counts(self) -> Array:
+        """(n_items,) int64: positives of every item in train."""
+        return np.bincount(self.train.items, minlength=len(self.items))
+
+    def seen(self, split: str) -> Ragged:
+        """Items to leave out of every user's recall: what the user met before that split.
+
+        "train": nothing; "valid": train; "test": train and valid; "all": all three.
+        """
+        order = (*PARTS, "all")
+        if split not in order:
+            raise DataError(f"expected train, valid, test or all, got {split!r}")
+        parts = [self.split(name) for name in PARTS[: order.index(split)]]
+        users = np.concatenate([part.users for part in parts] or [np.empty(0, np.int64)])
+        items = np.concatenate([part.items for part in parts] or [np.empty(0, np.int64)])
+        return Interactions(users, items).by_user(len(self.users))
+
+    @staticmethod
+    def from_columns(
+        schema: Schema,
+        interactions: Any,
+        users: Any = None,
+        items: Any = None,
+        *,
+        positive: str | None = None,
+        timestamp: str | None = "timestamp",
+        split: Split | None = None,
+        item_name: str | None = None,
+    ) -> "Dataset":
+        """Build a data set from columns.
+
+        A table is a dict of arrays or lists, a pandas or polars frame or a pyarrow table.
+        Users and items that only interactions mention get a row with missing values.
+
+        Args:
+            schema: the meaning of the columns of users and items.
+            interactions: has the id columns of both sides, named as in the schema.
+            users, items: the other columns; may be left out where a side is only an Id.
+            positive: the rule an interaction must pass, such as "rating >= 4"; None: all do.
+            timestamp: the column of times (numbers, or NumPy dates, which become seconds);
+                the default column need not be there.
+            split: None is TimeSplit() where there are timestamps and RandomSplit() where not.
+            item_name: the column of items to show to people.
+
+        Raises:
+            DataError: names the table, row and column of what is wrong.
+        """
+        log = read_columns(interactions, Place("interactions"))
+        n = len(log)
+        if not n:
+            raise log.place.error("there are no interactions")
+        times = _timestamps(log, timestamp)
+        user_ids, user_rows, user_columns = entities(schema.user_id, log, users, "users")
+        item_ids, item_rows, item_columns = entities(schema.item_id, log, items, "items")
+
+        rule = None if positive is None else parse_rule(positive)
+        keep = np.ones(n, bool) if rule is None else rule.apply(log)
+        if not keep.any():
+            raise log.place.error(f"no interaction passes the rule '{positive}'")
+        positives = Interactions(user_rows, item_rows, times).take(keep)
+        if split is None:
+            split = RandomSplit() if times is None else TimeSplit()
+        if isinstance(split, GivenSplit):
+            labels = split.read(log)[keep]
+        else:
+            labels = split.labels(positives.users, positives.timestamps)
+        parts = [positives.take(labels == label) for label in range(3)]
+        train = parts[0]
+        if not len(train):
+            raise log.place.error(f"{split} leaves no positive for training")
+
+        trained_users = np.bincount(train.users, minlength=len(user_ids)) > 0
+        trained_items = np.bincount(train.items, minlength=len(item_ids)) > 0
+        fitted = FittedSchema(
+            SideEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
+            SideEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
+        )
+        return Dataset(
+            fitted,
+            fitted.user.encode(user_columns, user_ids),
+            fitted.item.encode(item_columns, item_ids),
+            train=train,
+            valid=parts[1],
+            test=parts[2],
+            item_names=_names(item_columns, item_name, item_ids),
+        )
+
+    @staticmethod
+    def from_atomic(
+        folder: str | Path,
+        *,
+        schema: Schema | None = None,
+        overrides: atomic_files.Overrides | None = None,
+        positive: str | None = None,
+        split: Split | None = None,
+    ) -> "Dataset":
+        """Read RecBole's atomic files: see :func:`minitower.data.atomic_files.read`."""
+        raw = atomic_files.read(folder, schema, overrides)
+        return Dataset.from_columns(
+            raw.schema,
+            raw.interactions,
+            raw.users,
+            raw.items,
+            positive=positive,
+            split=split,
+            item_name=raw.item_name,
+        )
+
+    @staticmethod
+    def from_movielens(
+        folder: str | Path, *, positive: str | None = None, split: Split | None = None
+    ) -> "Dataset":
+        """Read MovieLens-100K or -1M as GroupLens ships it: see :mod:`minitower.data.movielens`."""
+        raw = movielens.read(folder)
+        return Dataset.from_columns(
+            raw.schema,
+            raw.interactions,
+            raw.users,
+            raw.items,
+            positive=positive,
+            split=split,
+            item_name=raw.item_name,
+        )
+
+    @staticmethod
+    def from_split_files(
+        folder: str | Path | None = None,
+        *,
+        train: split_files.Paths | None = None,
+        valid: split_files.Paths | float | None = None,
+        test: split_files.Paths | None = None,
+        seed: int = 0,
+    ) -> "Dataset":
+        """Read files of `user item item ...`: see :func:`minitower.data.split_files.read`."""
+        raw = split_files.read(folder, train=train, valid=valid, test=test, seed=seed)
+        return Dataset.from_columns(raw.schema, raw.interactions, split=GivenSplit("split"))
+
+
+def _timestamps(log: Columns, name: str | None) -> Array | None:
+    if name is None or (name == "timestamp" and name not in log):
+        return None
+    column = log[name]
+    if column.dtype.kind == "M":
+        seconds = column.astype("datetime64[us]").astype(np.float64) / 1e6
+        seconds[np.isnat(column)] = np.nan
+        column = seconds
+    times = numbers(column, log.at(name))
+    if np.isnan(times).any():
+        raise log.at(name).error("missing timestamp", int(np.isnan(times).argmax()))
+    return times
+
+
+def _names(columns: Columns, name: str | None, ids: Array) -> Array | None:
+    if name is None:
+        return None
+    values, missing = scalars(columns[name], columns.at(name))
+    names = ids.astype(str).astype(object)
+    names[: len(values)][~missing] = values[~missing]
+    return names.astype(str)

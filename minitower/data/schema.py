@@ -1,0 +1,213 @@
+"""What the columns of a user and of an item mean.
+
+A schema is a statement about data that it has not seen: fitting it to training
+rows (:mod:`minitower.data.encoding`) gives the encoders a model is built on.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from minitower.data.errors import DataError
+
+Pool = Literal["mean", "sum"]
+Transform = Literal["none", "log1p", "standardise", "bucketise"]
+
+
+@dataclass(frozen=True)
+class Id:
+    """The key of a user or an item, with an embedding of its own.
+
+    Args:
+        name: the column.
+        dim: width of the embedding; None lets the tower choose.
+        default_rate: probability, in [0, 1), that in training the value is replaced by
+            the default row 0, so that the row learns what an unknown id looks like.
+            None means 0.01 where the side has other features, else 0.
+        embed: False keeps the id as the key but hides it from the tower.
+    """
+
+    kind: ClassVar[str] = "id"
+    name: str
+    dim: int | None = None
+    default_rate: float | None = None
+    embed: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One value out of a vocabulary: an integer or a text. Missing and unknown: row 0.
+
+    Args:
+        name, dim: as in :class:`Id`.
+        default_rate: as in :class:`Id`; 0 by default.
+    """
+
+    kind: ClassVar[str] = "categorical"
+    name: str
+    dim: int | None = None
+    default_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class MultiValued:
+    """Any number of values out of a vocabulary, their embeddings pooled.
+
+    A cell is a list (or set, tuple, array) of values, or one text that the separator
+    cuts. Values that training has not seen are left out; a set with no value left is the
+    default row 0. A value that occurs twice counts twice.
+
+    Args:
+        name, dim: as in :class:`Id`.
+        pool: the mean or the sum of the embeddings.
+        default_rate: probability that in training the whole set is replaced by [row 0].
+        separator: cuts texts; a space stands for any run of white space.
+    """
+
+    kind: ClassVar[str] = "multi_valued"
+    name: str
+    dim: int | None = None
+    pool: Pool = "mean"
+    default_rate: float = 0.0
+    separator: str = " "
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.pool not in ("mean", "sum"):
+            raise DataError(f"field '{self.name}': pool must be mean or sum, got {self.pool!r}")
+        if not self.separator:
+            raise DataError(f"field '{self.name}': the separator is empty")
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """A number.
+
+    Args:
+        name: the column.
+        transform: what is done with statistics of the training rows:
+            "none": x itself;
+            "standardise": (x - mean) / standard deviation;
+            "log1p": log(1 + x), for long tails, x > -1; then standardised;
+            "bucketise": the number of the quantile x falls into, with an embedding.
+        buckets: quantiles asked for, >= 2; equal quantiles become one ("bucketise").
+        dim: width of the embedding ("bucketise").
+        impute: True replaces missing values by the training mean ("bucketise": by row 0);
+            False makes them an error.
+        default_rate: probability that in training the value is replaced by the training
+            mean ("bucketise": by row 0).
+    """
+
+    kind: ClassVar[str] = "continuous"
+    name: str
+    transform: Transform = "none"
+    buckets: int = 10
+    dim: int | None = None
+    impute: bool = False
+    default_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.transform not in ("none", "log1p", "standardise", "bucketise"):
+            raise DataError(
+                f"field '{self.name}': transform must be none, log1p, standardise or bucketise, "
+                f"got {self.transform!r}"
+            )
+        if self.buckets < 2:
+            raise DataError(f"field '{self.name}': buckets must be at least 2, got {self.buckets}")
+
+
+Field = Id | Categorical | MultiValued | Continuous
+_KINDS: dict[str, type[Field]] = {
+    cls.kind: cls for cls in (Id, Categorical, MultiValued, Continuous)
+}
+
+
+def _check(field: Any) -> None:
+    if not isinstance(field.name, str) or not field.name:
+        raise DataError(f"a field's name must be a non-empty text, got {field.name!r}")
+    if field.dim is not None and field.dim < 1:
+        raise DataError(f"field '{field.name}': dim must be positive, got {field.dim}")
+    if field.default_rate is not None and not 0 <= field.default_rate < 1:
+        raise DataError(
+            f"field '{field.name}': default_rate must be in [0, 1), got {field.default_rate}"
+        )
+
+
+class Schema:
+    """The fields of both sides, exactly one Id on each.
+
+    Raises:
+        DataError: a side has no Id or several, or one name twice.
+
+    >>> schema = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("genres")])
+    >>> schema.item_id.name
+    'item_id'
+    >>> Schema.from_json(schema.to_json()) == schema
+    True
+    """
+
+    def __init__(self, user: Sequence[Field], item: Sequence[Field]) -> None:
+        self.user = tuple(user)
+        self.item = tuple(item)
+        self.user_id = _only_id("user", self.user)
+        self.item_id = _only_id("item", self.item)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schema) and (self.user, self.item) == (other.user, other.item)
+
+    def __hash__(self) -> int:
+        return hash((self.user, self.item))
+
+    def __repr__(self) -> str:
+        return f"Schema(user={list(self.user)}, item={list(self.item)})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts and lists that :meth:`from_json` reads back."""
+        return {
+            side: [field_to_json(field) for field in fields]
+            for side, fields in (("user", self.user), ("item", self.item))
+        }
+
+    @staticmethod
+    def from_json(state: dict[str, Any]) -> "Schema":
+        """The schema that :meth:`to_json` wrote."""
+        return Schema(*([field_from_json(f) for f in state[side]] for side in ("user", "item")))
+
+
+def field_to_json(field: Field) -> dict[str, Any]:
+    """A field as a plain dict."""
+    return {"kind": field.kind, **dataclasses.asdict(field)}
+
+
+def field_from_json(state: dict[str, Any]) -> Field:
+    """The field that :func:`field_to_json` wrote."""
+    options = dict(state)
+    kind = options.pop("kind", None)
+    if kind not in _KINDS:
+        raise DataError(f"a field of unknown kind {kind!r}; known: {', '.join(_KINDS)}")
+    try:
+        return _KINDS[kind](**options)
+    except TypeError as error:
+        raise DataError(f"a field of kind '{kind}': {error}") from None
+
+
+def _only_id(side: str, fields: tuple[Field, ...]) -> Id:
+    for field in fields:
+        if not isinstance(field, Field):
+            raise DataError(f"{side} side: {field!r} is not a field such as Id or Categorical")
+    names = [field.name for field in fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{side} side: the field '{name}' is there twice")
+    ids = [field for field in fields if isinstance(field, Id)]
+    if len(ids) != 1:
+        raise DataError(f"{side} side: there must be exactly one Id, got {len(ids)}")
+    return ids[0]

@@ -1,0 +1,211 @@
+"""Which interactions are positives, and which part of them each one belongs to."""
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minitower.data.columns import Columns, numbers, scalars
+from minitower.data.errors import DataError, show
+from minitower.data.ragged import Array
+
+PARTS = ("train", "valid", "test")  # a label is an index into this
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
+    "==": operator.eq,
+    "=": operator.eq,
+    "!=": operator.ne,
+}
+_RULE = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|==|!=|=|>|<)\s*(.*?)\s*")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What makes an interaction a positive, such as rating >= 4. Made by parse_rule."""
+
+    column: str
+    operator: str
+    value: str
+
+    def apply(self, columns: Columns) -> Array:
+        """(n,) bool: the rows that pass. A missing value never does.
+
+        Raises:
+            DataError: there is no such column, or text is compared by order.
+        """
+        values, place = columns[self.column], columns.at(self.column)
+        compare = _OPERATORS[self.operator]
+        number = _as_number(self.value)
+        if values.dtype.kind in "biuf" or compare not in (operator.eq, operator.ne):
+            values = numbers(values, place)
+            missing = np.isnan(values)
+        else:
+            values, missing = scalars(values, place)
+        wanted = self.value if values.dtype == object else number
+        if wanted is None:
+            raise place.error(f"the rule compares numbers with {self.value!r}")
+        passed: Array = compare(values, wanted) & ~missing
+        return passed
+
+
+def parse_rule(text: str) -> Rule:
+    """Read a rule: a column, one of >= > <= < = == !=, and a number or a text.
+
+    Raises:
+        DataError: it does not read like one.
+
+    >>> parse_rule("rating >= 4")
+    Rule(column='rating', operator='>=', value='4')
+    """
+    match = _RULE.fullmatch(text)
+    if match is None or not match[3]:
+        raise DataError(f"cannot read the rule {text!r}; write it like 'rating >= 4'")
+    value = match[3]
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        value = value[1:-1]
+    return Rule(match[1], match[2], value)
+
+
+@dataclass(frozen=True)
+class TimeSplit:
+    """By time, at one moment for everybody: nothing in training happened after it.
+
+    The last `test` share of all interactions is the test, the `valid` share before it the
+    validation. Interactions of the same moment stay together, in the earlier part.
+
+    Args:
+        valid, test: shares in [0, 1), together below 1.
+    """
+
+    valid: float = 0.1
+    test: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_shares(self.valid, self.test)
+
+    def labels(self, users: Array, timestamps: Array | None) -> Array:
+        """(n,) int8: 0 train, 1 valid, 2 test."""
+        if timestamps is None:
+            raise DataError(f"{self} needs a column of timestamps in the interactions")
+        n = len(timestamps)
+        ordered = np.sort(timestamps)
+        n_train, n_test = _sizes(n, self.valid, self.test)
+        labels: Array = np.zeros(n, np.int8)
+        labels[timestamps > ordered[n_train - 1]] = 1
+        labels[timestamps > ordered[n - n_test - 1]] = 2
+        return labels
+
+
+@dataclass(frozen=True)
+class LastSplit:
+    """The last interactions of every user: `test` of them, and the `valid` before those.
+
+    Order is by time, or by row where there is no time. Every user keeps at least one
+    interaction in training; what is short is taken first from validation.
+
+    Args:
+        valid, test: interactions per user, >= 0.
+    """
+
+    valid: int = 1
+    test: int = 1
+
+    def __post_init__(self) -> None:
+        if self.valid < 0 or self.test < 0:
+            raise DataError(f"{self}: valid and test must not be negative")
+
+    def labels(self, users: Array, timestamps: Array | None) -> Array:
+        """(n,) int8: 0 train, 1 valid, 2 test."""
+        n = len(users)
+        order = np.lexsort((users,) if timestamps is None else (timestamps, users))
+        counts = np.bincount(users)
+        ends = np.cumsum(counts)
+        grouped = users[order]
+        from_end = ends[grouped] - 1 - np.arange(n)
+        held_out = counts[grouped] - 1
+        labels = np.zeros(n, np.int8)
+        labels[order[from_end < np.minimum(self.valid + self.test, held_out)]] = 1
+        labels[order[from_end < np.minimum(self.test, held_out)]] = 2
+        return labels
+
+
+@dataclass(frozen=True)
+class RandomSplit:
+    """By lot over all interactions.
+
+    Args:
+        valid, test: shares in [0, 1), together below 1.
+        seed: of the lot.
+    """
+
+    valid: float = 0.1
+    test: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_shares(self.valid, self.test)
+
+    def labels(self, users: Array, timestamps: Array | None) -> Array:
+        """(n,) int8: 0 train, 1 valid, 2 test."""
+        n = len(users)
+        n_train, n_test = _sizes(n, self.valid, self.test)
+        labels = np.repeat(np.array([0, 1, 2], np.int8), [n_train, n - n_train - n_test, n_test])
+        np.random.default_rng(self.seed).shuffle(labels)
+        return labels
+
+
+@dataclass(frozen=True)
+class GivenSplit:
+    """As a column says, which holds "train", "valid" or "test"."""
+
+    column: str
+
+    def read(self, columns: Columns) -> Array:
+        """(n,) int8: 0 train, 1 valid, 2 test.
+
+        Raises:
+            DataError: another value.
+        """
+        values = columns[self.column]
+        labels = np.full(len(values), -1, np.int8)
+        for label, part in enumerate(PARTS):
+            labels[values == part] = label
+        if (labels < 0).any():
+            row = int((labels < 0).argmax())
+            raise columns.at(self.column).error(
+                f"expected train, valid or test, got {show(values[row])}", row
+            )
+        return labels
+
+
+Split = TimeSplit | LastSplit | RandomSplit | GivenSplit
+
+
+def _check_shares(valid: float, test: float) -> None:
+    if not (valid >= 0 and test >= 0 and valid + test < 1):  # refuses NaN as well
+        raise DataError(
+            f"the shares of valid and test must not be negative and leave some for training, "
+            f"got {valid} and {test}"
+        )
+
+
+def _sizes(n: int, valid: float, test: float) -> tuple[int, int]:
+    """Interactions in train (at least one) and in test."""
+    n_train = max(1, n - round(n * (valid + test)))
+    return n_train, min(round(n * test), n - n_train)
+
+
+def _as_number(text: str) -> float | None:
+    if text.lower() in ("true", "false"):
+        return float(text.lower() == "true")
+    try:
+        return float(text)
+    except ValueError:
+        return None

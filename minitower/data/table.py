@@ -1,0 +1,91 @@
+"""Encoded entities: a batch is nothing but row indices of such a table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from minitower.data.errors import DataError, Place
+from minitower.data.ragged import Array, Ragged
+from minitower.data.vocabulary import Vocabulary
+
+Feature = Array | Ragged
+Features = dict[str, Feature]
+
+
+def take(features: Features, rows: Any) -> Features:
+    """The given rows of every feature."""
+    return {
+        name: feature.take(rows) if isinstance(feature, Ragged) else feature[rows]
+        for name, feature in features.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """All users, or all items, encoded.
+
+    Args:
+        ids: (n,) the raw ids, int64 or text, distinct.
+        columns: features of n rows.
+    """
+
+    ids: Array
+    columns: Features
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Any) -> Features:
+        """Features of the given rows: what a tower reads."""
+        return take(self.columns, rows)
+
+    def rows_of(self, ids: Any) -> Array:
+        """(n,) int64: the table row of every id, -1 where it is unknown.
+
+        Raises:
+            DataError: texts are looked up among integers, or the reverse.
+        """
+        return self._index.encode(ids, Place("ids")).astype(np.int64) - 1
+
+    def parse_id(self, text: str) -> int | str:
+        """An id typed by a person, as this table stores ids.
+
+        Raises:
+            DataError: ids are integers and the text is not one.
+        """
+        if self.ids.dtype.kind == "U":
+            return text
+        try:
+            return int(text)
+        except ValueError:
+            raise DataError(f"ids are integers here, got {text!r}") from None
+
+    @cached_property
+    def _index(self) -> Vocabulary:
+        return Vocabulary(self.ids)
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Flat arrays that :meth:`from_arrays` reads back."""
+        arrays = {"ids": self.ids}
+        for name, feature in self.columns.items():
+            if isinstance(feature, Ragged):
+                arrays[f"indptr.{name}"] = feature.indptr
+                arrays[f"values.{name}"] = feature.values
+            else:
+                arrays[f"column.{name}"] = feature
+        return arrays
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, Array]) -> "Table":
+        """The table that :meth:`to_arrays` wrote."""
+        columns: Features = {}
+        for key, array in arrays.items():
+            kind, _, name = key.partition(".")
+            if kind == "column":
+                columns[name] = array
+            elif kind == "indptr":
+                columns[name] = Ragged(array, arrays[f"values.{name}"])
+        return Table(arrays["ids"], columns)

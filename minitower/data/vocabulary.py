@@ -1,0 +1,84 @@
+"""From values to rows of an embedding table."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from minitower.data.columns import as_array, distinct, scalars
+from minitower.data.errors import Place, show
+from minitower.data.ragged import Array
+
+_VALUES = Place("values")
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """Values and the rows they own; row 0 belongs to whatever is unknown or missing.
+
+    Args:
+        values: distinct int64 or text; row r >= 1 belongs to values[r - 1].
+
+    >>> cities = Vocabulary.fit(["rome", "paris", None, "rome"])
+    >>> cities.encode(["paris", "rome", "oslo", ""])
+    array([1, 2, 0, 0], dtype=int32)
+    >>> len(cities)             # two values and the default row
+    3
+    """
+
+    values: Array
+
+    @staticmethod
+    def fit(values: Any, place: Place = _VALUES) -> "Vocabulary":
+        """The distinct values in ascending order, without the missing ones.
+
+        Raises:
+            DataError: values that are neither whole numbers nor text, or both.
+        """
+        values, missing = scalars(as_array(values, place), place)
+        if values.dtype == object:
+            return Vocabulary(text_array(sorted(set(values.tolist()) - {""}), place))
+        return Vocabulary(distinct(values[~missing]))
+
+    def __len__(self) -> int:
+        return len(self.values) + 1
+
+    def encode(self, values: Any, place: Place = _VALUES) -> Array:
+        """(n,) int32 rows, 0 for what is unknown or missing.
+
+        Raises:
+            DataError: text for a vocabulary of integers, or the reverse: nothing could be
+                found, which is a mistake rather than a set of unknown values.
+        """
+        values, missing = scalars(as_array(values, place), place)
+        if not len(self.values) or missing.all():
+            return np.zeros(len(values), np.int32)
+        if (values.dtype == object) != (self.values.dtype.kind == "U"):
+            fitted, got = ("text", "integers")[:: 1 if values.dtype != object else -1]
+            raise place.error(f"the vocabulary holds {fitted}, the values are {got}")
+        if values.dtype == object:
+            rows = map(self._rows.get, values.tolist(), repeat(0))
+            return np.fromiter(rows, np.int32, len(values))
+        order, ordered = self._sorted
+        position = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+        known = (ordered[position] == values) & ~missing
+        return np.where(known, order[position] + 1, 0).astype(np.int32)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {value: row for row, value in enumerate(self.values.tolist(), start=1)}
+
+    @cached_property
+    def _sorted(self) -> tuple[Array, Array]:
+        order = np.argsort(self.values)
+        return order, self.values[order]
+
+
+def text_array(values: list[str], place: Place = _VALUES) -> Array:
+    """Texts as a fixed-width array, which can be stored without pickle."""
+    for row, value in enumerate(values):
+        if value.endswith("\0"):  # NumPy would cut it off, and two values become one
+            raise place.error(f"text that ends with a zero character: {show(value)}", row)
+    return np.array(values, dtype=np.str_) if values else np.empty(0, np.int64)

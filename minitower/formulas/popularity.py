@@ -1,0 +1,201 @@
+"""Which items are recalled, and how popular they are.
+
+Accuracy alone is easily had from a few popular items. How much of the catalogue is
+recalled at all, how evenly, and how well the rare items do stands here.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Counts = NDArray[np.int64]
+
+
+def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
+    """How often each of m items is recalled. Shapes: (n,k)->(m).
+
+    Entries of -1, the padding of short lists, are no item.
+
+    >>> times_recalled(np.array([[2, 0], [2, -1]]), 3)
+    array([1, 0, 2])
+    """
+    return np.bincount(recalled[recalled >= 0].ravel(), minlength=m)
+
+
+def coverage(times: Counts) -> float:
+    """The share of the catalogue that is recalled to anybody. Shapes: (m)->().
+
+    Args:
+        times: how often each item is recalled, from :func:`times_recalled`.
+
+    >>> coverage(np.array([1, 0, 2, 0]))
+    0.5
+
+    Reference: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy, RecSys 2010.
+    """
+    return float(np.count_nonzero(_catalogue(times)) / len(times))
+
+
+def gini(times: Counts) -> float:
+    """How unevenly the recalls are spread: 0 all items alike, 1 - 1/m one item only.
+
+        gini = sum_i (2i - m - 1) t_(i) / (m sum_i t_i),   t_(1) <= ... <= t_(m)
+
+    Shapes: (m)->(). Items that nobody is recalled count, with t = 0.
+
+    Raises:
+        ValueError: there is no item, a negative count, or no recall at all.
+
+    Properties: zero_when_even, one_item_takes_all, equals_mean_difference,
+        scale_invariant
+
+    >>> gini(np.array([0, 0, 0, 8]))
+    0.75
+
+    Reference: Fleder and Hosanagar, Blockbuster Culture's Next Rise or Fall,
+        Management Science 2009.
+    """
+    ascending = np.sort(_catalogue(times))
+    m, total = len(ascending), int(ascending.sum())
+    if not total:
+        raise ValueError("nothing was recalled, so its spread is not defined")
+    return float((2 * np.arange(1, m + 1) - m - 1) @ ascending / (m * total))
+
+
+def novelty(times: Counts, clicks: Counts) -> float:
+    """How surprising the recalled items are: their mean self-information, in bits.
+
+        novelty = sum_j times_j log2(sum(clicks) / max(clicks_j, 1)) / sum_j times_j
+
+    Shapes: (m),(m)->(). A never-clicked item counts as clicked once.
+
+    Args:
+        times: how often each item is recalled.
+        clicks: training clicks of each item, at least one in all.
+
+    Properties: equals_naive, uniform_clicks_give_log2_m
+
+    Reference: Zhou et al., Solving the apparent diversity-accuracy dilemma of
+        recommender systems, PNAS 2010 ("surprisal").
+    """
+    times, clicks = _catalogue(times), _catalogue(clicks)
+    if times.shape != clicks.shape or not times.any() or not clicks.any():
+        raise ValueError(
+            "times and clicks must be equally long with a recall and a click at least, got "
+            f"shapes {times.shape} and {clicks.shape}, sums {times.sum()} and {clicks.sum()}"
+        )
+    bits = np.log2(clicks.sum() / np.maximum(clicks, 1))
+    return float(times @ bits / times.sum())
+
+
+@dataclass(frozen=True)
+class Slices:
+    """A partition of the catalogue by training clicks.
+
+    Attributes:
+        of_item: (m) the slice of each item. Slice 0 is the items without a click
+            ("new"; it may be empty), then 1, 2, ... from the rarest to the most
+            clicked.
+        clicks: (s,2) the fewest and the most clicks of an item in each slice.
+        items: (s) how many items each slice holds.
+    """
+
+    of_item: Counts
+    clicks: Counts
+    items: Counts
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names such as "new", "1-12 clicks", "12-300 clicks"."""
+        return (
+            "new",
+            *(f"{a}-{b} clicks" if a < b else f"{a} clicks" for a, b in self.clicks[1:].tolist()),
+        )
+
+    def count(self, items: NDArray[np.integer], rows: NDArray[np.integer], n: int) -> Counts:
+        """How many (row, item) pairs fall on each of n rows and each slice. (p),(p)->(n,s)."""
+        s = len(self.items)
+        return np.bincount(rows * s + self.of_item[items], minlength=n * s).reshape(n, s)
+
+
+def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slices:
+    """Cut the catalogue by popularity so that every slice has as much to find.
+
+    Items stand in order of training clicks (ties by row) and are cut where the
+    running sum of test positives passes 1/s, 2/s, ... of the total; an item astride
+    a cut goes to the side that holds the larger part of it.
+
+    Shapes: (m),(m)->(m). New items are a slice of their own, outside the count.
+    Slices left without an item (one item may hold several shares) are dropped.
+
+    Args:
+        clicks: training clicks of each item, >= 0.
+        positives: test positives of each item, >= 0.
+        slices: s >= 1, besides the new items.
+
+    Raises:
+        ValueError: shapes differ, a count is negative, or slices < 1.
+
+    Properties: popularity_never_decreases, shares_are_equal, new_items_stand_apart
+    """
+    clicks, positives = _catalogue(clicks), _catalogue(positives)
+    if clicks.shape != positives.shape or slices < 1:
+        raise ValueError(
+            f"clicks and positives must be equally long and slices >= 1, got shapes "
+            f"{clicks.shape} and {positives.shape}, slices {slices}"
+        )
+    order = _clicked_in_order(clicks)
+    mass = positives[order]
+    # In whole numbers: floor of s * (position of the item's middle) / total.
+    middle = 2 * mass.cumsum() - mass
+    part = np.minimum(slices * middle // max(2 * int(mass.sum()), 1), slices - 1)
+    return _slices(clicks, order, part)
+
+
+def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
+    """Cut the clicked items, in order of clicks, at stated quantiles of their number.
+
+    Shapes: (m),(q)->(m). New items are a slice of their own. `quantiles=(0.8,)`
+    parts the tail, four items in five, from the head.
+
+    Raises:
+        ValueError: a count is negative, or the quantiles do not increase within (0, 1).
+
+    Properties: popularity_never_decreases, sizes_follow_the_quantiles
+    """
+    clicks, cuts = _catalogue(clicks), np.asarray(quantiles, dtype=float)
+    inside = cuts.ndim == 1 and bool(((cuts > 0) & (cuts < 1)).all())
+    if not inside or not bool((np.diff(cuts) > 0).all()):
+        raise ValueError(f"quantiles must increase strictly within (0, 1), got {cuts.tolist()}")
+    order = _clicked_in_order(clicks)
+    first = np.rint(cuts * len(order)).astype(np.int64)
+    return _slices(clicks, order, np.searchsorted(first, np.arange(len(order)), side="right"))
+
+
+def _catalogue(counts: Counts) -> Counts:
+    counts = np.asarray(counts)
+    if counts.ndim != 1 or not len(counts) or counts.dtype.kind not in "iu" or counts.min() < 0:
+        raise ValueError(
+            f"expected whole numbers >= 0, one per item of the catalogue, got "
+            f"{counts.dtype} of shape {counts.shape}"
+        )
+    return counts.astype(np.int64, copy=False)
+
+
+def _clicked_in_order(clicks: Counts) -> Counts:
+    """Rows of the items with a click, rarest first, ties by row."""
+    order = np.argsort(clicks, kind="stable")
+    return order[clicks[order] > 0]
+
+
+def _slices(clicks: Counts, order: Counts, part: Counts) -> Slices:
+    """Slice 0 for the new items, then the parts of the ordered items that hold any."""
+    of_item = np.zeros(len(clicks), dtype=np.int64)
+    of_item[order] = 1 + np.unique(part, return_inverse=True)[1]
+    items = np.bincount(of_item, minlength=1)
+    bounds = [(0, 0)]
+    for s in range(1, len(items)):
+        inside = clicks[of_item == s]
+        bounds.append((int(inside.min()), int(inside.max())))
+    return Slices(of_item, np.array(bounds, dtype=np.int64), items)

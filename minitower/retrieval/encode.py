@@ -1,0 +1,48 @@
+"""Every user, or every item, through its tower."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minitower.data.encoding import Features, FittedSchema, Table
+from minitower.data.errors import DataError
+from minitower.data.ragged import Array
+from minitower.retrieval.index import Vectors
+
+Tower = Callable[[Features], tuple[Array, Any]]
+
+BLOCK = 4096
+"""Rows that go through a tower at a time; fixed, so that vectors are too, to the bit."""
+
+
+def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:
+    """Vectors of a whole table, or of some of its rows, one a row.
+
+    Shapes: n rows of features->(n,d)
+
+    Args:
+        tower: `model.user` or `model.item`.
+        table: the encoded entities, `data.users` or `data.items`.
+        rows: which of them, in which order; None is all.
+    """
+    rows = np.arange(len(table)) if rows is None else np.asarray(rows, np.int64)
+    starts = range(0, max(len(rows), 1), BLOCK)  # no row still has a width
+    return np.concatenate([tower(table.take(rows[s : s + BLOCK]))[0] for s in starts])
+
+
+def check_same_schema(model: FittedSchema, data: FittedSchema) -> None:
+    """Refuse data whose rows mean other values than the model was trained on.
+
+    Raises:
+        DataError: a field, vocabulary or statistic of the two differs.
+    """
+    if model is data:
+        return
+    (ours, our_arrays), (theirs, their_arrays) = model.to_state(), data.to_state()
+    same = ours == theirs and our_arrays.keys() == their_arrays.keys()
+    if not same or not all(np.array_equal(a, their_arrays[k]) for k, a in our_arrays.items()):
+        raise DataError(
+            "the model and the data were not fitted together (other fields, other vocabularies "
+            "or another split); read the data as it was read for training"
+        )

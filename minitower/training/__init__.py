@@ -1,0 +1,1 @@
+"""What one step sees, what it wants, and the loop around it."""

@@ -1,0 +1,72 @@
+"""What training minimises: vectors of a batch in, loss and gradients out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minitower.formulas.blocked import blocked_in_batch_softmax
+from minitower.formulas.logq import Correction, calibrated, uncorrected, yi
+from minitower.training.batches import Batch
+
+Vectors = NDArray[np.floating[Any]]
+
+
+class Objective(Protocol):
+    """Any callable of this form trains a model."""
+
+    def __call__(
+        self, users: Vectors, items: Vectors, batch: Batch
+    ) -> tuple[float, tuple[Vectors, Vectors]]:
+        """Shapes: (n,d),(n,d)->(),((n,d),(n,d)), pair i in row i of both."""
+
+
+@dataclass(frozen=True)
+class InBatchSoftmax:
+    """Each user against all items of the batch: the default, and the lecture's.
+
+    Args:
+        temperature: > 0; about 0.05 to 0.2 with cosines, 1 with inner products.
+        correction: "yi" takes strength * log q off every candidate; "calibrated"
+            is exact about the positive and masks its repetitions; "none" takes
+            nothing off, and over-suppresses popular items.
+        strength: beta in [0, 1], for "yi".
+
+    Raises:
+        ValueError: a parameter is outside its domain, or a strength is given
+            where nothing would use it.
+
+    The formulas: :func:`~minitower.formulas.softmax.in_batch_softmax`,
+    :mod:`minitower.formulas.logq`.
+    """
+
+    temperature: float = 0.07
+    correction: Literal["yi", "calibrated", "none"] = "yi"
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if self.correction not in ("yi", "calibrated", "none"):
+            raise ValueError(f"correction must be yi, calibrated or none, got {self.correction!r}")
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must be in [0, 1], got {self.strength}")
+        if self.correction != "yi" and self.strength != 1:
+            raise ValueError(f"strength belongs to yi; correction is {self.correction!r}")
+
+    def __call__(
+        self, users: Vectors, items: Vectors, batch: Batch
+    ) -> tuple[float, tuple[Vectors, Vectors]]:
+        return blocked_in_batch_softmax(
+            users, items, self._correction(batch), temperature=self.temperature
+        )
+
+    def _correction(self, batch: Batch) -> Correction:
+        if self.correction == "yi":
+            return yi(batch.log_q, strength=self.strength)
+        if self.correction == "calibrated":
+            return calibrated(batch.log_q, batch.item_rows)
+        return uncorrected(batch.item_rows)

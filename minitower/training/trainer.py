@@ -1,0 +1,201 @@
+"""The loop: epochs of shuffled batches, validated, the best one kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minitower.data import Dataset
+from minitower.retrieval.evaluation import ACCURACY, Evaluator
+from minitower.towers.gradients import Gradients, RowGradient, add_gradients, first_not_finite
+from minitower.towers.optimizers import Adagrad, Optimizer
+from minitower.towers.two_tower import TwoTower
+from minitower.training.batches import Batch, Batches
+from minitower.training.objectives import InBatchSoftmax, Objective
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is, told to ``on_progress`` after every step and every epoch.
+
+    Attributes:
+        epoch, epochs: the running epoch, counted from 1, and how many there will be.
+        step, steps: the step within the epoch, counted from 1, and their number.
+        loss: mean over the epoch so far.
+        metrics: of the validation, after the epoch's last step; else empty.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch: mean loss per pair, validation metrics, seconds of training."""
+
+    epoch: int
+    loss: float
+    metrics: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class History:
+    """All finished epochs, and the number of the one whose parameters the model has."""
+
+    epochs: list[Epoch]
+    best_epoch: int
+
+
+class TrainingError(ArithmeticError):
+    """Training left the finite numbers; the message names the tensor and the step."""
+
+
+class Trainer:
+    """Trains a model on the training positives of a data set, in place.
+
+    Args:
+        model: its parameters are changed.
+        data: positives to train on and to validate with.
+        objective: what to minimise; :class:`InBatchSoftmax` by default.
+        optimizer: :class:`Adagrad` by default.
+        batch_size: pairs a step, >= 1. In-batch, it is also the number of candidates.
+        seed: of the shuffling and of the default-row replacement. On one thread the
+            same seed gives the same parameters, bit for bit.
+        on_progress: called with a :class:`Progress`.
+
+    Raises:
+        ValueError: there is nothing to train on, or a parameter is out of its domain.
+    """
+
+    def __init__(
+        self,
+        model: TwoTower,
+        data: Dataset,
+        *,
+        objective: Objective | None = None,
+        optimizer: Optimizer | None = None,
+        batch_size: int = 1024,
+        seed: int = 0,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> None:
+        self.model, self.data = model, data
+        self.objective: Objective = InBatchSoftmax() if objective is None else objective
+        self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
+        self.batches = Batches(data, batch_size)
+        self.rng = np.random.default_rng(seed)
+        self.on_progress = on_progress or (lambda progress: None)
+
+    def fit(
+        self,
+        epochs: int,
+        *,
+        validate: bool | None = None,
+        metric: str = "recall@20",
+        patience: int | None = None,
+    ) -> History:
+        """Train, and leave the model with the parameters of its best epoch.
+
+        Args:
+            epochs: passes over the training positives, >= 1.
+            validate: evaluate on ``data.valid`` after every epoch. None does so
+                where there is any. Without it the last epoch is kept.
+            metric: what "best" means, such as "recall@20" or "ndcg@10".
+            patience: stop after so many epochs without a better one.
+
+        Returns:
+            What each epoch gave.
+
+        Raises:
+            TrainingError: a loss, gradient or parameter is not finite.
+            ValueError: epochs < 1, or validation is asked for without data.
+        """
+        if epochs < 1:
+            raise ValueError(f"epochs must be at least 1, got {epochs}")
+        if validate is None:
+            validate = len(self.data.valid) > 0
+        if validate and not len(self.data.valid):
+            raise ValueError("there is nothing to validate on: the valid split is empty")
+        if patience is not None and not validate:
+            raise ValueError("patience needs a validation split")
+        judge = self._judge(metric) if validate else None
+        done: list[Epoch] = []
+        best, best_epoch, best_parameters = -np.inf, epochs, None
+        for epoch in range(1, epochs + 1):
+            started = time.perf_counter()
+            loss = self._epoch(epoch, epochs)
+            seconds = time.perf_counter() - started
+            metrics: dict[str, float] = {}
+            if judge is not None:
+                metrics = judge(self.model).metrics
+                if metrics[metric] > best:
+                    best, best_epoch = metrics[metric], epoch
+                    best_parameters = {n: p.copy() for n, p in self.model.parameters.items()}
+            done.append(Epoch(epoch, loss, metrics, seconds))
+            steps = len(self.batches)
+            self.on_progress(Progress(epoch, epochs, steps, steps, loss, metrics))
+            if patience is not None and epoch - best_epoch >= patience:
+                break
+        if best_parameters is not None:
+            for name, parameter in best_parameters.items():
+                self.model.parameters[name][...] = parameter
+        return History(done, best_epoch)
+
+    def step(self, batch: Batch) -> float:
+        """One step of training on one batch; its loss before the step."""
+        users, back_users = self.model.user(batch.users)
+        items, back_items = self.model.item(batch.items)
+        loss, (d_users, d_items) = self.objective(users, items, batch)
+        gradients = add_gradients(back_users(d_users), back_items(d_items))
+        self._check_finite(loss, gradients)
+        self.optimizer.update(self.model.parameters, gradients)
+        self._check_parameters(gradients)
+        return loss
+
+    def _judge(self, metric: str) -> Evaluator:
+        name, _, k = metric.partition("@")
+        if name not in ACCURACY or not k.isdecimal():
+            known = ", ".join(ACCURACY)
+            raise ValueError(f"metric must be one of {known}, then @k; got {metric!r}")
+        return Evaluator(self.data, "valid", (int(k),))
+
+    def _epoch(self, epoch: int, epochs: int) -> float:
+        total, seen, steps = 0.0, 0, len(self.batches)
+        for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
+            total += self.step(batch) * len(batch)
+            seen += len(batch)
+            if step < steps:  # the last step is told together with its validation
+                self.on_progress(Progress(epoch, epochs, step, steps, total / seen))
+        return total / seen
+
+    def _check_finite(self, loss: float, gradients: Gradients) -> None:
+        step = self.optimizer.step + 1
+        if not np.isfinite(loss):
+            raise TrainingError(f"step {step}: the loss is {loss}; lower the learning rate")
+        bad = first_not_finite((name, _values(g)) for name, g in gradients.items())
+        if bad is not None:
+            raise TrainingError(f"step {step}: the gradient of '{bad}' is not finite")
+
+    def _check_parameters(self, gradients: Gradients) -> None:
+        parameters = self.model.parameters
+        bad = first_not_finite(
+            (name, parameters[name][g.rows] if isinstance(g, RowGradient) else parameters[name])
+            for name, g in gradients.items()
+        )
+        if bad is not None:
+            raise TrainingError(
+                f"step {self.optimizer.step}: the parameter '{bad}' is not finite after the "
+                "update; lower the learning rate"
+            )
+
+
+def _values(gradient: Any) -> Any:
+    return gradient.values if isinstance(gradient, RowGradient) else gradient

@@ -1,0 +1,31 @@
+"""Every benchmark runs, at tiny size, as a person would start it."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def run(script, *arguments):
+    command = [sys.executable, str(BENCHMARKS / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("part", ["softmax", "step", "tables", "memory"])
+def test_train_step(part):
+    if part in ("softmax", "step") and find_spec("torch") is None:
+        pytest.skip("PyTorch is not installed: pip install '.[peers]'")
+    printed = run("train_step.py", part, "--quick")
+    assert {"softmax": "three products", "step": "fastest torch", "tables": "ratio",
+            "memory": "GB at the peak"}[part] in printed
+
+
+def test_accuracy(real_data):
+    real_data("ml-1m-split")
+    assert "valid recall@20" in run("accuracy.py", "--quick")

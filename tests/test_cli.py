@@ -1,0 +1,707 @@
+"""The commands as a user runs them, on a tiny world: what they print, and what they refuse."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitower.cli import commands, demo, main, sources
+from minitower.cli.job import OPTIONS, Job, read_job
+from minitower.data import Continuous, DataError, Dataset, LastSplit, MultiValued
+from minitower.data.funnel import simulate
+from minitower.report import plots
+from minitower.retrieval import PopularityScorer, Recommender, evaluate, load_model
+from minitower.training.trainer import TrainingError
+
+QUICK = ["--dim", "8", "--hidden", "16", "--epochs", "1", "--batch-size", "128"]
+
+needs_plots = pytest.mark.skipif(not plots.can_draw(), reason="matplotlib (extra cli) is missing")
+
+
+def write_atomic(folder: Path, name: str = "tiny") -> Path:
+    """A small simulated world as atomic files, with ratings of 1 to 5."""
+    world = simulate(users=60, items=80, interactions=900, days=10, seed=1)
+    rating = np.random.default_rng(0).integers(1, 6, size=900)
+    tables = {
+        "inter": {**world.interactions, "rating": rating},
+        "user": world.users,
+        "item": world.items,
+    }
+    types = {
+        "timestamp": "float",
+        "rating": "float",
+        "age": "float",
+        "price": "float",
+    } | dict.fromkeys(("interests", "category", "keywords", "name"), "token_seq")
+    folder.mkdir()
+    for suffix, table in tables.items():
+        header = "\t".join(f"{column}:{types.get(column, 'token')}" for column in table)
+        rows = ("\t".join(map(str, row)) for row in zip(*table.values(), strict=True))
+        (folder / f"{name}.{suffix}").write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    return write_atomic(tmp_path_factory.mktemp("data") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def model(world, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "model"
+    assert main(["train", str(world), "--out", str(out), *QUICK]) == 0
+    return out
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command; returns its exit status, its stdout and its stderr."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        status = main([str(arg) for arg in args])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return run
+
+
+def error_of(told: tuple[int, str, str], status: int = 2) -> str:
+    """The one line of a command that failed and printed nothing for scripts."""
+    code, out, err = told
+    assert code == status, err
+    assert out == ""
+    *before, last = err.splitlines()
+    assert last.startswith("minitower: error: ")
+    assert not any("error" in line or "Traceback" in line for line in before)
+    return last
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# ---------------------------------------------------------------- train, evaluate, recall
+
+
+def test_train__prints_only_the_folder(run, world, tmp_path):
+    status, out, err = run("train", world, "--out", tmp_path / "m", *QUICK)
+    assert (status, out) == (0, f"{tmp_path / 'm'}\n")
+    assert "positives: where rating >= 4" in err
+    assert "split: train" in err
+    assert "epoch 1/1" in err
+    assert names_in(tmp_path) == ["m"], "no temporary folder is left"
+
+
+def test_train__flags_reach_the_model(run, world, tmp_path):
+    status, _, err = run(
+        *("train", world, "--out", tmp_path / "m", "--epochs", 2, "--batch-size", 500),
+        *("--dim", 6, "--hidden", "9,7", "--similarity", "inner_product", "--residual"),
+        *("--positive", "all", "--split", "last:1,2", "--metric", "mrr@5"),
+        *("--override", "keywords=none", "--override", 'age={kind="continuous", buckets=3, '
+          'transform="bucketise"}'),
+    )  # fmt: skip
+    assert status == 0, err
+    loaded = load_model(tmp_path / "m")
+    sizes = {"dim": 6, "hidden": [9, 7], "residual": True}
+    assert loaded.config == {**sizes, "similarity": "inner_product", "dtype": "float32"}
+    fields = {f.name: f for f in (*loaded.schema.user.fields, *loaded.schema.item.fields)}
+    assert "keywords" not in fields
+    assert fields["age"] == Continuous("age", "bucketise", buckets=3)
+    assert "epoch 2/2" in err
+    assert "mrr@5" in err
+    data = Dataset.from_atomic(world, split=LastSplit(1, 2))
+    assert f"train {len(data.train)} " in err
+    assert f"valid {len(data.valid)} " in err
+    assert f"test {len(data.test)} " in err
+
+
+def test_train__same_seed_same_model(run, world, model, tmp_path):
+    again, other = tmp_path / "again", tmp_path / "other"
+    assert run("train", world, "--out", again, *QUICK)[0] == 0
+    assert run("train", world, "--out", other, "--seed", 5, *QUICK)[0] == 0
+    ours, same, differs = (load_model(f).parameters for f in (model, again, other))
+    assert all(np.array_equal(ours[name], same[name]) for name in ours)
+    assert any(not np.array_equal(ours[name], differs[name]) for name in ours)
+
+
+def test_train__keeps_what_it_did_not_write(run, world, tmp_path, monkeypatch):
+    """And says so before it trains rather than after."""
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+    monkeypatch.setattr(commands, "fit", lambda *args: pytest.fail("it trained first"))
+    assert "not written by minitower" in error_of(run("train", world, "--out", tmp_path, *QUICK))
+    assert names_in(tmp_path) == ["thesis.txt"]
+
+
+def test_train__failure_leaves_nothing(run, world, tmp_path, monkeypatch):
+    def explode(*args):
+        raise TrainingError("step 3: the loss is nan")
+
+    monkeypatch.setattr(commands, "fit", explode)
+    told = run("train", world, "--out", tmp_path / "deep" / "m")
+    assert "step 3" in error_of(told, status=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_train__interrupted(run, world, tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "fit", interrupt)
+    assert "interrupted" in error_of(run("train", world, "--out", tmp_path / "m"), status=130)
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluate__is_the_evaluator(run, world, model):
+    """The numbers are those of the library on the same data, model and baseline side by side."""
+    data = Dataset.from_atomic(world, positive="rating >= 4")
+    status, out, _ = run("evaluate", model, world, "-k", 5, 20)
+    assert status == 0
+    rows = {line.split("\t")[0]: line.split("\t")[1:] for line in out.splitlines()}
+    assert rows[""] == ["model", "most popular"]
+    ours = evaluate(load_model(model), data, k=(5, 20))
+    theirs = evaluate(PopularityScorer(), data, k=(5, 20))
+    for name in ours.metrics:
+        assert [float(v) for v in rows[name]] == pytest.approx([ours[name], theirs[name]], abs=1e-6)
+    assert sum(name.startswith("recall@5 of") for name in rows) == len(ours.slices)
+
+
+def test_evaluate__json(run, world, model):
+    status, out, _ = run("evaluate", model, world, "--part", "valid", "-k", 10, "--json")
+    assert status == 0
+    told = json.loads(out)
+    assert told["model"]["split"] == told["most popular"]["split"] == "valid"
+    assert 0 <= told["model"]["metrics"]["recall@10"] <= 1
+
+
+def test_evaluate__reads_as_training_did(run, world, tmp_path):
+    """Rule, split and overrides are remembered with the model; flags may still change them."""
+    how = ("--positive", "rating >= 2", "--split", "last:1,1", "--override", "city=none")
+    assert run("train", world, "--out", tmp_path / "m", *how, *QUICK)[0] == 0
+    for flags, split in (((), LastSplit(1, 1)), (("--split", "last:1,2"), LastSplit(1, 2))):
+        data = Dataset.from_atomic(world, positive="rating >= 2", split=split)
+        *_, err = run("evaluate", tmp_path / "m", world, *flags)
+        assert f"split: train {len(data.train)} " in err
+        assert f"with {len(data.test)} positives" in err
+
+
+def test_evaluate__newer_data_is_encoded_as_the_model_knows_it(run, world, model, tmp_path):
+    """Ids and values the model has never seen are its default rows, not other people's rows."""
+    newer = shutil.copytree(world, tmp_path / "newer")
+    path = newer / "tiny.user"
+    path.write_text(path.read_text().replace("user-", "aaa-"))
+    path = newer / "tiny.inter"
+    path.write_text(path.read_text().replace("user-", "aaa-"))
+    status, out, err = run("evaluate", model, newer, "--json", "-k", 10)
+    assert status == 0, err
+    trained = load_model(model)
+    users = trained.schema.user.encode_profile({}) | {"user_id": np.zeros(1, np.int32)}
+    vector, _ = trained.user(users)
+    assert vector.shape == (1, 8)
+    data = sources.open_folder(newer, Job()).encoded_by(trained.schema).data
+    assert not data.users.columns["user_id"].any()
+    assert json.loads(out)["model"]["metrics"]["recall@10"] == pytest.approx(
+        evaluate(trained, data, k=(10,))["recall@10"]
+    )
+
+
+def test_recall__is_the_recommender(run, model):
+    status, out, err = run("recall", model, "user-7", "-k", 5)
+    assert (status, err) == (0, "")
+    store = Recommender.open(model)
+    ids, scores = store.recall("user-7", k=5)
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [row[0] for row in rows] == list(ids)
+    assert [float(row[1]) for row in rows] == pytest.approx(list(scores), abs=1e-6)
+    assert [row[2] for row in rows] == store.names(ids)
+
+
+def test_recall__seen_items_only_when_asked(run, model):
+    store = Recommender.open(model)
+    seen = set(store.items.ids[store.seen.row(int(store.users.rows_of(["user-7"])[0]))])
+    fresh = run("recall", model, "user-7", "-k", 80)[1]
+    everything = run("recall", model, "user-7", "-k", 80, "--include-seen")[1]
+    ids = [{line.split("\t")[0] for line in told.splitlines()} for told in (fresh, everything)]
+    assert not ids[0] & seen
+    assert ids[1] == ids[0] | seen
+    assert len(ids[1]) == 80
+
+
+def test_recall__stranger_with_a_profile(run, model):
+    """What is known of a stranger counts, in the type that training saw it in."""
+    plain = run("recall", model, "nobody", "-k", 80)
+    known = run("recall", model, "nobody", "-k", 80, "--profile", "age=25", "interests=jazz yoga",
+                "--profile", "city=Porto")  # fmt: skip
+    assert plain[0] == known[0] == 0
+    assert "nothing is known" in plain[2]
+    assert "from the profile" in known[2]
+    profile = {"age": 25, "interests": ["jazz", "yoga"], "city": "Porto"}
+    ids, _ = Recommender.open(model).recall("nobody", profile, k=80)
+    assert [line.split("\t")[0] for line in known[1].splitlines()] == list(ids)
+    assert known[1] != plain[1]
+
+
+def test_recall__profile_values_never_seen_are_said(run, model):
+    assert "city=Atlantis" in run("recall", model, "user-7", "--profile", "city=Atlantis")[2]
+
+
+def test_recall__integer_values(run, tmp_path):
+    """Split files have integer ids: they are parsed, and text is refused."""
+    write_split(tmp_path / "split")
+    assert run("train", tmp_path / "split", "--out", tmp_path / "m", *QUICK)[0] == 0
+    status, out, err = run("recall", tmp_path / "m", 3, "-k", 2)
+    assert (status, err) == (0, "")
+    assert all(line.split("\t")[0].isdecimal() for line in out.splitlines())
+    assert "integers" in error_of(run("recall", tmp_path / "m", "three"))
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (["user-7", "--profile", "shoe=44"], "no field 'shoe'; fields: user_id, gender, age"),
+    (["user-7", "--profile", "age"], "expected KEY=VALUE, got 'age'"),
+    (["user-7", "--profile", "age=old"], "'age': expected a number, got 'old'"),
+    (["user-7", "-k", "0"], "k must be at least 1"),
+    (["user-7", "-k", "many"], "invalid int value: 'many'"),
+])  # fmt: skip
+def test_recall__refuses(run, model, arguments, told):
+    assert told in error_of(run("recall", model, *arguments))
+
+
+# ---------------------------------------------------------------- data of every layout
+
+
+def write_split(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for name, size in (("train", 12), ("test", 3)):
+        lines = (" ".join(map(str, [u, *rng.choice(40, size, False)])) for u in range(30))
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def write_movielens(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    pairs = rng.choice(40 * 50, 600, replace=False)
+    log = (
+        f"{p // 50 + 1}::{p % 50 + 1}::{rng.integers(1, 6)}::{1000 + i}"
+        for i, p in enumerate(pairs)
+    )
+    (folder / "ratings.dat").write_text("\n".join(log))
+    users = (f"{u}::{'FM'[u % 2]}::25::{u % 9}::{10000 + u}" for u in range(1, 41))
+    (folder / "users.dat").write_text("\n".join(users))
+    movies = (f"{i}::Amélie {i} (1999)::Comedy|Drama" for i in range(1, 51))
+    (folder / "movies.dat").write_text("\n".join(movies), encoding="latin-1")
+    return folder
+
+
+@pytest.mark.parametrize("write", [write_atomic, write_split, write_movielens])
+def test_layouts__are_told_apart(run, write, tmp_path):
+    folder = write(tmp_path / "data")
+    status, out, err = run("train", folder, "--out", tmp_path / "m", *QUICK)
+    assert status == 0, err
+    status, out, err = run("evaluate", tmp_path / "m", folder, "-k", 10)
+    assert status == 0, err
+    assert out.splitlines()[1].startswith("recall@10\t")
+
+
+def test_split_files__share_of_train_to_validate_on(run, tmp_path):
+    folder = write_split(tmp_path / "data")
+    *_, err = run("train", folder, "--out", tmp_path / "m", "--valid", 0.25, *QUICK)
+    assert "train 270, valid 90, test 90" in err
+    assert "already" in error_of(run("train", folder, "--split", "time"))
+
+
+def test_positives__default_rule_follows_the_columns(world, tmp_path):
+    """Stars: four and more. Clicks: ones. Neither: everything. Always said."""
+    folder = shutil.copytree(world, tmp_path / "data")
+    log = folder / "tiny.inter"
+    text = log.read_text()
+
+    def remarks_and_size(job: Job) -> tuple[str, int]:
+        source = sources.open_folder(folder, job)
+        parts = (source.data.train, source.data.valid, source.data.test)
+        return " ".join(source.remarks), sum(map(len, parts))
+
+    stars = np.array([int(line.split("\t")[3]) for line in text.splitlines()[1:]])
+    remarks, n = remarks_and_size(Job())
+    assert "positives: where rating >= 4" in remarks
+    assert n == (stars >= 4).sum()
+    assert remarks_and_size(Job(positive="all"))[1] == 900
+    assert remarks_and_size(Job(positive="rating = 1"))[1] == (stars == 1).sum()
+
+    log.write_text(text.replace("rating:float", "clicked:float"))
+    remarks, n = remarks_and_size(Job())
+    assert "positives: where clicked = 1" in remarks
+    assert n == (stars == 1).sum()
+
+    log.write_text(text.replace("rating:float", "weather:float"))
+    remarks, n = remarks_and_size(Job())
+    assert "positives: all interactions" in remarks
+    assert n == 900
+
+
+def test_columns_that_are_ids_in_disguise_are_left_out(tmp_path):
+    """A zip code of one's own teaches nothing that the id does not; an override keeps it."""
+    world = simulate(users=150, items=40, interactions=600)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    log = zip(*world.interactions.values(), strict=True)
+    lines = "\n".join("\t".join(map(str, row)) for row in log)
+    (folder / "x.inter").write_text(f"user_id:token\titem_id:token\ttimestamp:float\n{lines}\n")
+    lines = "\n".join(f"{u}\t{10_000 + i}\t{i % 7}" for i, u in enumerate(world.users["user_id"]))
+    (folder / "x.user").write_text(f"user_id:token\tzip:token\tjob:token\n{lines}\n")
+
+    source = sources.open_folder(folder, Job())
+    assert [f.name for f in source.data.schema.user.fields] == ["user_id", "job"]
+    assert any("left out zip: 150 values on 150 rows" in remark for remark in source.remarks)
+    kept = sources.open_folder(folder, Job(override={"zip": "token"}))
+    assert [f.name for f in kept.data.schema.user.fields] == ["user_id", "zip", "job"]
+
+
+# ---------------------------------------------------------------- job files
+
+
+def test_job_file__flags_win(run, world, tmp_path):
+    job = tmp_path / "job.toml"
+    job.write_text(
+        f'data = "{world}"\nout = "from-file"\ndim = 4\nhidden = [12]\nepochs = 1\n'
+        'batch_size = 300\n[override]\ncity = "none"\ncategory = {kind = "multi_valued", dim = 3}\n'
+    )
+    status, out, err = run("train", "--job", job, "--dim", 6)
+    assert status == 0, err
+    assert out == f"{tmp_path / 'from-file'}\n", "relative to the job file"
+    loaded = load_model(tmp_path / "from-file")
+    assert loaded.config["dim"] == 6
+    assert loaded.config["hidden"] == [12]
+    fields = {f.name: f for f in loaded.schema.item.fields}
+    assert "city" not in fields
+    assert fields["category"] == MultiValued("category", dim=3)
+
+
+@pytest.mark.parametrize("text, told", [
+    ("dimm = 8", "job.toml: unknown key 'dimm'; known: positive, split"),
+    ("dim = 8.5", "job.toml: dim: expected a whole number, got 8.5"),
+    ("dim = true", "job.toml: dim: expected a whole number, got True"),
+    ("temperature = 'hot'", "job.toml: temperature: expected a number, got 'hot'"),
+    ("temperature = nan", "job.toml: temperature: expected a number, got nan"),
+    ("residual = 1", "job.toml: residual: expected true or false, got 1"),
+    ("hidden = [64, 'x']", "job.toml: hidden: expected whole numbers"),
+    ("correction = 'log'", "job.toml: correction: expected one of yi, calibrated, none"),
+    ("split = 'time:0.1'", "job.toml: split: expected time, random, last or given"),
+    ("split = 'time:0.6,0.6'", "job.toml: split: the shares"),
+    ("metric = 'recall'", "job.toml: metric: expected NAME@K"),
+    ("data = 3", "job.toml: data: expected text, got 3"),
+    ("[override]\ncity = 'tokens'", "job.toml: override: expected COLUMN=TYPE"),
+    ("[override]\ncity = {kind = 'continous'}", "job.toml: override: a field of unknown kind"),
+    ("dim = 8\n= 9\n", "(at line 2, column 1)"),
+])  # fmt: skip
+def test_job_file__refuses(run, world, tmp_path, text, told):
+    job = tmp_path / "job.toml"
+    job.write_text(text)
+    assert told in error_of(run("train", world, "--job", job, "--out", tmp_path / "m"))
+    assert names_in(tmp_path) == ["job.toml"]
+
+
+@given(
+    st.sampled_from(sorted(OPTIONS)),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9),
+              st.lists(st.integers() | st.text(max_size=3), max_size=3),
+              st.dictionaries(st.text(max_size=4), st.text(max_size=4) | st.integers())),
+)  # fmt: skip
+def test_read_job__any_value_is_read_or_named(name, value):
+    """Whatever stands behind a key, it becomes an option or a DataError that names the key."""
+    try:
+        assert isinstance(read_job({}, ("job.toml", {name: value})), Job)
+    except DataError as error:
+        told = str(error)
+    else:
+        return
+    assert told.startswith(f"job.toml: {name}: ")
+
+
+def test_read_job__how_to_read_comes_back():
+    override = {"genre": "token_seq", "zip": None, "age": Continuous("age", impute=True)}
+    job = Job(positive="rating >= 3", split="last:1,2", valid=0.2, override=override, seed=4)
+    stored = json.loads(json.dumps(job.how_to_read()))
+    assert read_job({}, ("stored", stored)) == job
+
+
+@pytest.mark.parametrize("flags, told", [
+    (["--temperature", "0"], "temperature must be positive"),
+    (["--correction", "none", "--strength", "0.5"], "strength belongs to yi"),
+    (["--learning-rate", "-1"], "learning rate must be positive"),
+    (["--dim", "0"], "dim"),
+    (["--epochs", "0"], "epochs must be at least 1"),
+    (["--batch-size", "0"], "batch size must be at least 1"),
+    (["--optimizer", "lion"], "--optimizer: expected one of adagrad"),
+    (["--override", "genre=token"], "there is no column 'genre' to override"),
+    (["--positive", "rating"], "cannot read the rule 'rating'"),
+    (["--positive", "stars > 3"], "there is no column 'stars'"),
+    (["--positive", "rating > 5"], "no interaction passes the rule 'rating > 5'"),
+    (["--split", "given:part"], "there is no column 'part'"),
+    (["--colour", "blue"], "unrecognized arguments: --colour blue"),
+])  # fmt: skip
+def test_train__refuses_options(run, world, tmp_path, flags, told):
+    assert told in error_of(run("train", world, "--out", tmp_path / "m", *flags))
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- bad files
+
+
+def replace_line(path: Path, number: int, change) -> None:
+    lines = path.read_text().split("\n")
+    lines[number - 1] = change(lines[number - 1])
+    path.write_text("\n".join(lines))
+
+
+def cell(column: int, value: str):
+    def change(line: str) -> str:
+        cells = line.split("\t")
+        cells[column] = value
+        return "\t".join(cells)
+
+    return change
+
+
+BAD = {
+    "missing column": (
+        "tiny.inter", lambda p: replace_line(p, 1, cell(0, "who:token")),
+        "tiny.inter: there is no column 'user_id'",
+    ),
+    "ragged row": (
+        "tiny.user", lambda p: replace_line(p, 4, lambda line: line + "\tmore"),
+        "tiny.user, line 4: expected 5 fields, got 6",
+    ),
+    "not a number": (
+        "tiny.inter", lambda p: replace_line(p, 7, cell(3, "five")),
+        "tiny.inter, line 7, column 'rating': expected a number, got 'five'",
+    ),
+    "infinite": (
+        "tiny.item", lambda p: replace_line(p, 3, cell(4, "inf")),
+        "tiny.item, line 3, column 'price': the number is infinite",
+    ),
+    "missing number": (
+        "tiny.user", lambda p: replace_line(p, 5, cell(2, "nan")),
+        "tiny.user, line 5, column 'age'",
+    ),
+    "missing id": (
+        "tiny.inter", lambda p: replace_line(p, 9, cell(1, "")),
+        "tiny.inter, line 9, column 'item_id': missing id",
+    ),
+    "missing time": (
+        "tiny.inter", lambda p: replace_line(p, 9, cell(2, "")),
+        "tiny.inter, line 9, column 'timestamp': missing timestamp",
+    ),
+    "id twice": (
+        "tiny.item", lambda p: replace_line(p, 9, cell(0, "item-0")),
+        "tiny.item, line 9, column 'item_id': the id 'item-0' is there twice",
+    ),
+    "empty file": ("tiny.inter", lambda p: p.write_text(""), "tiny.inter: the file is empty"),
+    "no rows": (
+        "tiny.item", lambda p: p.write_text(p.read_text().split("\n")[0] + "\n"),
+        "tiny.item: there is nothing below the header",
+    ),
+    "no type": (
+        "tiny.user", lambda p: replace_line(p, 1, cell(1, "gender")),
+        "tiny.user, line 1: expected a header of name:type",
+    ),
+    "not text": (
+        "tiny.user", lambda p: p.write_bytes(p.read_bytes().replace(b"Porto", b"P\xff")),
+        "tiny.user, line",
+    ),
+    "no log": ("tiny.inter", lambda p: p.unlink(), "found no data; expected *.inter"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_files__one_line_that_says_where(run, world, tmp_path, what):
+    """Exit status 2, the file, the line and the column, and no trace of a model."""
+    name, spoil, told = BAD[what]
+    folder = shutil.copytree(world, tmp_path / "data")
+    spoil(folder / name)
+    assert told in error_of(run("train", folder, "--out", tmp_path / "m", *QUICK))
+    assert names_in(tmp_path) == ["data"]
+
+
+def test_bad_files__negative_id(run, tmp_path):
+    folder = write_split(tmp_path / "data")
+    replace_line(folder / "train.txt", 3, lambda line: line + " -5")
+    line = error_of(run("train", folder, "--out", tmp_path / "m"))
+    assert "train.txt, line 3: expected integers that are not negative, got '-5'" in line
+
+
+@pytest.mark.parametrize("spoil, told", [
+    (lambda f: (f / "parameters.npz").write_bytes(b"PK"), "parameters.npz"),
+    (lambda f: (f / "users.npz").unlink(), "users.npz: missing"),
+    (lambda f: (f / "manifest.json").write_text('{"format"'), "manifest.json: not JSON"),
+    (lambda f: replace_line(f / "manifest.json", 3, lambda line: line.replace("1", "99")),
+     "manifest.json: format version 99"),
+    (lambda f: shutil.rmtree(f), "manifest.json: there is no such folder"),
+])  # fmt: skip
+def test_bad_model_folder__names_the_file(run, world, model, tmp_path, spoil, told):
+    folder = shutil.copytree(model, tmp_path / "m")
+    spoil(folder)
+    assert told in error_of(run("recall", folder, "user-7"))
+    assert told in error_of(run("evaluate", folder, world))
+
+
+# ---------------------------------------------------------------- demo
+
+
+@pytest.fixture
+def small_world(monkeypatch):
+    """The demo's own data, but less of it."""
+    small = lambda seed: simulate(users=150, items=120, interactions=3_000, seed=seed)
+    monkeypatch.setattr(sources, "simulate", small)
+    monkeypatch.setitem(demo.SIMULATED, "epochs", 2)
+
+
+@needs_plots
+def test_demo__prints_a_table_an_example_and_a_path(run, small_world, tmp_path):
+    page = tmp_path / "report.html"
+    status, out, err = run("demo", "--report", page)
+    assert status == 0, err
+    lines = out.splitlines()
+    assert lines[0].split("  ")[-3:] != []
+    for name in ("this model", "without logQ", "most popular"):
+        assert name in lines[0]
+    for k in (10, 50, 100):
+        for metric in ("Recall", "NDCG", "HitRate", "MRR", "Coverage"):
+            assert any(line.startswith(f"{metric}@{k} ") for line in lines)
+    assert any(line.startswith("exact") for line in lines)
+    assert any(line.startswith("HNSW, ef=") for line in lines)
+    assert any(line.startswith("user-") for line in lines)
+    assert lines[-1] == str(page)
+    assert "without logQ: epoch 2/2" in err
+    html = page.read_text()
+    assert "a simulated month" in html
+    assert html.count("<figure") == 5
+    assert "seed 0" in html
+
+
+def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
+    """The test split, this model in the first column, and the same again for the same seed."""
+    out = run("demo", "--no-report")[1]
+    again = run("demo", "--no-report")[1]
+    rows = lambda text: [line for line in text.splitlines() if "@" in line and "ms" not in line]
+    assert rows(out) == rows(again)
+    job = read_job({}, ("demo", demo.SIMULATED))
+    source = sources.simulated(job)
+    trained, _ = commands.fit(job, source.data, "again")
+    report = evaluate(trained, source.data, k=(10, 50, 100))
+    popular = evaluate(PopularityScorer(), source.data, k=(10, 50, 100))
+    for name, label in (("recall", "Recall"), ("hit_rate", "HitRate"), ("coverage", "Coverage")):
+        row = next(line.split() for line in rows(out) if line.startswith(f"{label}@50 "))
+        assert row[1] == f"{report[f'{name}@50']:.4f}"
+        assert row[3] == f"{popular[f'{name}@50']:.4f}"
+
+
+def test_demo__on_real_files(run, world):
+    status, out, err = run("demo", "--data", world, "--no-report", *QUICK)
+    assert status == 0, err
+    assert "positives: where rating >= 4" in err
+    assert "most popular" in out
+
+
+def test_demo__on_split_files_without_validation(run, tmp_path):
+    status, _, err = run("demo", "--data", write_split(tmp_path / "data"), "--no-report", *QUICK)
+    assert status == 0, err
+
+
+def test_demo__without_matplotlib_says_so_first(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "can_draw", lambda: False)
+    monkeypatch.setattr(demo, "run", lambda *args: pytest.fail("it trained first"))
+    line = error_of(run("demo", "--report", tmp_path / "report.html"))
+    assert "minitower[cli]" in line
+    assert "--no-report" in line
+
+
+@needs_plots
+def test_demo__nowhere_to_write_says_so_first(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "run", lambda *args: pytest.fail("it trained first"))
+    assert "no folder" in error_of(run("demo", "--report", tmp_path / "no" / "report.html"))
+
+
+def test_demo__options_of_files_need_files(run):
+    line = error_of(run("demo", "--no-report", "--positive", "rating > 3"))
+    assert "--positive is for real files" in line
+
+
+# ---------------------------------------------------------------- real data
+
+LIGHT = ("--dim", 16, "--hidden", "", "--epochs", 1, "--batch-size", 1024)
+
+
+def test_real_data__ml_100k_demo(run, real_data):
+    """From the folder to the table in one command; every positive is a rating of 4 or 5."""
+    status, out, err = run("demo", "--data", real_data("ml-100k"), "--no-report", *LIGHT)
+    assert status == 0, err
+    assert "positives: where rating >= 4" in err
+    assert "split: train 44,300 (until 1998-03-08 22:35), valid 5,539" in err
+    assert out.splitlines()[2].startswith("Recall@10 ")
+
+
+def test_real_data__ml_1m_with_genre_as_a_set(run, real_data, tmp_path):
+    """Its header calls genre a token; the override makes it a set, and evaluate remembers."""
+    folder = real_data("ml-1m")
+    override = ("--override", "genre=token_seq", "--override", "occupation=token")
+    status, out, err = run("train", folder, "--out", tmp_path / "m", *override, *LIGHT)
+    assert status == 0, err
+    genres = load_model(tmp_path / "m").schema.item.vocabulary("genre").values
+    assert len(genres) == 18
+    assert "Film-Noir" in genres
+    status, out, err = run("evaluate", tmp_path / "m", folder, "--json")
+    assert status == 0, err
+    assert json.loads(out)["model"]["users"] > 1000
+
+
+# ---------------------------------------------------------------- as a process
+
+
+def process(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "minitower", *map(str, args)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_process__help_names_the_commands():
+    told = process("--help")
+    assert told.returncode == 0
+    for command in ("demo", "train", "evaluate", "recall"):
+        assert command in told.stdout
+    assert told.stderr == ""
+
+
+def test_process__train_then_recall(world, tmp_path):
+    told = process("train", world, "--out", tmp_path / "m", *QUICK)
+    assert told.returncode == 0, told.stderr
+    told = process("recall", told.stdout.strip(), "user-3", "-k", 4)
+    assert told.returncode == 0, told.stderr
+    assert len(told.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize("arguments", [
+    ["train", "nowhere"], ["recall", "nowhere", "user-1"], ["dance"], [], ["train", "--dim"],
+])  # fmt: skip
+def test_process__errors_are_one_line(arguments, tmp_path):
+    told = process(*arguments)
+    assert told.returncode == 2
+    assert told.stdout == ""
+    assert len(told.stderr.splitlines()) == 1
+    assert told.stderr.startswith("minitower: error: ")
+
+
+def test_every_option_has_help(run, capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["train", "--help"])
+    assert done.value.code == 0
+    told = capsys.readouterr().out
+    for name in OPTIONS:
+        assert f"--{name.replace('_', '-')}" in told

@@ -1,0 +1,46 @@
+"""encode() and check_same_schema()."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import datasets
+
+from minitower.data import DataError, Dataset, FittedSchema, Id, RandomSplit, Schema
+from minitower.retrieval import encode
+from minitower.retrieval.encode import BLOCK, check_same_schema
+from minitower.towers.two_tower import TwoTower
+
+
+def ids_only(n, seed=0):
+    schema = Schema(user=[Id("user_id")], item=[Id("item_id")])
+    log = {"user_id": np.arange(n), "item_id": np.arange(n) % 3}
+    return Dataset.from_columns(schema, log, split=RandomSplit(seed=seed))
+
+
+@given(datasets(), st.data())
+def test_encode__equals_the_tower_row_by_row(data, draw):
+    model = TwoTower(data.schema, dim=3, hidden=(4,), dtype=np.float64)
+    rows = draw.draw(st.lists(st.integers(0, len(data.users) - 1), max_size=6))
+    expected = [model.user(data.users.take(np.array([row])))[0][0] for row in rows]
+    found = encode(model.user, data.users, rows)
+    assert found.shape == (len(rows), 3)
+    np.testing.assert_allclose(found, np.reshape(expected, (-1, 3)), atol=1e-12)
+
+
+def test_encode__a_table_longer_than_a_block():
+    data = ids_only(2 * BLOCK + 5)
+    model = TwoTower(data.schema, dim=2, hidden=())
+    vectors = encode(model.user, data.users)
+    assert vectors.dtype == np.float32
+    assert np.array_equal(vectors, model.user(data.users.columns)[0])
+
+
+@given(datasets())
+def test_same_schema__a_stored_one_is_the_same(data):
+    check_same_schema(FittedSchema.from_state(*data.schema.to_state()), data.schema)
+
+
+def test_same_schema__another_split_is_another_vocabulary():
+    with pytest.raises(DataError, match="were not fitted together"):
+        check_same_schema(ids_only(50, seed=0).schema, ids_only(50, seed=1).schema)

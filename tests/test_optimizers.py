@@ -1,0 +1,191 @@
+"""Each rule against a loop, and the law that a step moves only what it used."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from minitower.towers.gradients import RowGradient
+from minitower.towers.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    RowWiseAdagrad,
+    RowWiseAdam,
+    cosine_decay,
+    warmup,
+)
+
+EVERY = [
+    lambda: SGD(0.1),
+    lambda: Adagrad(0.1, start=0.1),
+    lambda: RowWiseAdagrad(0.1),
+    lambda: Adam(0.1),
+    lambda: RowWiseAdam(0.1, count="global"),
+]
+steps = st.lists(
+    st.tuples(
+        st.sets(st.integers(0, 3), min_size=1).map(sorted),
+        arrays(float, (4, 2), elements=st.floats(-3, 3)),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def run(optimizer, updates):
+    """Apply updates to some rows of a table of ones."""
+    parameters = {"t": np.ones((4, 2))}
+    for rows, values in updates:
+        optimizer.update(parameters, {"t": RowGradient(np.array(rows), values[rows])})
+    return parameters["t"]
+
+
+@given(steps)
+def test_sgd__equals_naive(updates):
+    table = np.ones((4, 2))
+    for rows, values in updates:
+        for r in rows:
+            table[r] -= 0.1 * values[r]
+    assert run(SGD(0.1), updates) == pytest.approx(table, abs=1e-13)
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+@given(updates=steps, start=st.sampled_from([0.0, 0.1]))
+def test_adagrad__equals_naive(per_row, updates, start):
+    table, total = np.ones((4, 2)), np.full((4, 2), start)
+    for rows, values in updates:
+        for r in rows:
+            total[r] += (values[r] ** 2).mean() if per_row else values[r] ** 2
+            table[r] -= 0.1 * values[r] / (np.sqrt(total[r]) + 1e-10)
+    make = RowWiseAdagrad if per_row else Adagrad
+    assert run(make(0.1, start=start), updates) == pytest.approx(table, abs=1e-10)
+
+
+@pytest.mark.parametrize("count", ["row", "global"])
+@pytest.mark.parametrize("per_row", [False, True])
+@given(updates=steps)
+def test_adam__equals_naive(per_row, count, updates):
+    table, first, second = np.ones((4, 2)), np.zeros((4, 2)), np.zeros((4, 2))
+    times = np.zeros(4)
+    for t, (rows, values) in enumerate(updates, start=1):
+        for r in rows:
+            times[r] += 1
+            k = times[r] if count == "row" else t
+            square = (values[r] ** 2).mean() if per_row else values[r] ** 2
+            first[r] = 0.9 * first[r] + 0.1 * values[r]
+            second[r] = 0.999 * second[r] + 0.001 * square
+            root = np.sqrt(second[r] / (1 - 0.999**k))
+            table[r] -= 0.1 * first[r] / (1 - 0.9**k) / (root + 1e-8)
+    make = RowWiseAdam if per_row else Adam
+    assert run(make(0.1, count=count), updates) == pytest.approx(table, abs=1e-9)
+
+
+@pytest.mark.parametrize("make", EVERY)
+@given(updates=steps)
+def test_every_optimizer__leaves_other_rows_and_their_state_alone(make, updates):
+    optimizer = make()
+    before = run(optimizer, updates)
+    kept = {name: array.copy() for name, array in optimizer.state.items()}
+    parameters = {"t": before.copy()}
+    optimizer.update(parameters, {"t": RowGradient(np.array([1]), np.ones((1, 2)))})
+    others = [0, 2, 3]
+    assert np.array_equal(parameters["t"][others], before[others])
+    assert not np.array_equal(parameters["t"][1], before[1])
+    for name, array in optimizer.state.items():
+        assert np.array_equal(array[others], kept[name][others])
+
+
+@pytest.mark.parametrize("make", EVERY)
+@given(values=arrays(float, (4, 2), elements=st.floats(-3, 3)))
+def test_every_optimizer__all_rows_are_the_dense_gradient(make, values):
+    some, whole = {"t": np.ones((4, 2))}, {"t": np.ones((4, 2))}
+    for parameters, gradient in (
+        (some, RowGradient(np.arange(4), values)),
+        (whole, values),
+    ):
+        optimizer = make()
+        for _ in range(3):
+            optimizer.update(parameters, {"t": gradient})
+    assert np.array_equal(some["t"], whole["t"])
+
+
+@pytest.mark.parametrize("make", EVERY)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_optimizer__keeps_the_precision_and_the_arrays(make, dtype):
+    """In place: whoever holds the array sees it move."""
+    held = np.ones((3, 2), dtype)
+    parameters, optimizer = {"t": held, "b": np.ones(2, dtype)}, make()
+    gradients = {"t": RowGradient(np.array([0]), np.ones((1, 2), dtype)), "b": np.ones(2, dtype)}
+    optimizer.update(parameters, gradients)
+    assert parameters["t"] is held
+    assert held.dtype == parameters["b"].dtype == dtype
+    assert (held[0] < 1).all()
+    assert (parameters["b"] < 1).all()
+    assert all(array.dtype == dtype for array in optimizer.state.values())
+
+
+@given(arrays(float, 3, elements=st.floats(0.01, 9) | st.floats(-9, -0.01)))
+def test_first_step_is_rate_times_sign(gradient):
+    for make in (lambda: Adagrad(0.1), lambda: Adam(0.1)):
+        parameters = {"b": np.zeros(3)}
+        make().update(parameters, {"b": gradient})
+        assert parameters["b"] == pytest.approx(-0.1 * np.sign(gradient), rel=1e-5)
+
+
+@given(arrays(float, (1, 4), elements=st.floats(0.01, 9)))
+def test_row_wise_adagrad__first_step_keeps_direction_and_has_length_rate_root_d(gradient):
+    parameters = {"t": np.zeros((1, 4))}
+    RowWiseAdagrad(0.1).update(parameters, {"t": gradient})
+    step = -parameters["t"][0]
+    assert np.linalg.norm(step) == pytest.approx(0.1 * math.sqrt(4))
+    assert step / np.linalg.norm(step) == pytest.approx(gradient[0] / np.linalg.norm(gradient))
+
+
+def test_adagrad__constant_gradient_steps_shrink_as_one_over_root_t():
+    parameters, optimizer = {"b": np.zeros(1)}, Adagrad(0.1)
+    for _ in range(50):
+        optimizer.update(parameters, {"b": np.array([-7.0])})
+    assert parameters["b"] == pytest.approx(0.1 * sum(1 / math.sqrt(t) for t in range(1, 51)))
+
+
+@pytest.mark.parametrize("steps_before, about", [(0, 1.0), (9, 0.48), (999_999, 3.16)])
+def test_adam__global_count_makes_a_late_row_leap(steps_before, about):
+    """A row first touched at step t moves by rate (1-b1) sqrt(1-b2^t) / ((1-b1^t) sqrt(1-b2))."""
+    t = steps_before + 1
+    leap = 0.1 * math.sqrt(1 - 0.999**t) / ((1 - 0.9**t) * math.sqrt(0.001))
+    assert leap == pytest.approx(about, abs=5e-3)
+    for count, expected in (("global", leap), ("row", 1.0)):
+        optimizer = Adam(0.1, count=count)
+        optimizer.step = steps_before
+        parameters = {"t": np.zeros((1, 1))}
+        optimizer.update(parameters, {"t": RowGradient(np.array([0]), np.ones((1, 1)))})
+        assert -parameters["t"][0, 0] == pytest.approx(0.1 * expected, rel=1e-6)
+
+
+def test_schedule_is_asked_with_the_step():
+    parameters, optimizer = {"b": np.zeros(1)}, SGD(lambda step: 10.0**-step)
+    for _ in range(3):
+        optimizer.update(parameters, {"b": np.ones(1)})
+    assert parameters["b"] == pytest.approx(-1.11)
+
+
+def test_schedules__ends_and_middles():
+    assert [cosine_decay(2, 4, floor=0.5)(t) for t in (0, 2, 4, 8)] == pytest.approx([2, 1.5, 1, 1])
+    assert warmup(2.0, 0)(0) == 2.0
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: SGD(0), "learning rate"),
+        (lambda: Adam(0.1, betas=(1.0, 0.9)), "betas"),
+        (lambda: Adam(0.1, count="rows"), "count"),
+    ],
+)
+def test_optimizers__refuse(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

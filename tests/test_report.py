@@ -1,0 +1,222 @@
+"""The report: a page that needs nothing else, and a table for a terminal."""
+
+import dataclasses
+import math
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from minitower.report import (
+    Example,
+    IndexPoint,
+    ItemMap,
+    Recalled,
+    Story,
+    System,
+    as_text,
+    page,
+    plots,
+    write_page,
+)
+from minitower.report.story import METRICS
+
+needs_plots = pytest.mark.skipif(not plots.can_draw(), reason="matplotlib (extra cli) is missing")
+
+K = (10, 50, 100)
+SLICES = {"new": 7, "1-9 clicks": 120, "9-80 clicks": 30}
+
+
+def system(name: str, scale: float, **more) -> System:
+    metrics = {f"{m}@{k}": scale * (i + 1) / 20 for m in METRICS for i, k in enumerate(K)}
+    return System(
+        name, metrics, {"new": math.nan, "1-9 clicks": scale / 8, "9-80 clicks": 0.5}, **more
+    )
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story(
+        data="a <small> world",
+        facts={"users & items": "4,000"},
+        k=K,
+        systems=[
+            system("this model", 1.0, losses=[3.0, 2.5], validation=[0.1, 0.2]),
+            system("without logQ", 0.5, losses=[2.9, 2.4], validation=[0.1, 0.05]),
+            system("most popular", 0.25),
+        ],
+        slice_items=SLICES,
+        validation_metric="recall@20",
+        exact=IndexPoint("exact", 1.0, 0.4, 0.1000),
+        hnsw=[IndexPoint("ef=10", 0.91, 0.1), IndexPoint("ef=20", 0.97, 0.2, 0.0987, chosen=True)],
+        example=Example(
+            "user-7",
+            "f · 34",
+            ["Old <b>Owl</b>"],
+            [Recalled("Tea & Co", "tea", 0.8), Recalled("Blue Fox", "jazz", -0.1, clicked=True)],
+        ),
+        map=ItemMap([(0.0, 1.0), (1.0, 0.5), (2.0, 0.0)], [0, 1, -1], ["tea", "jazz"], "A plane."),
+        notes=["Split by time."],
+    )
+
+
+@pytest.fixture
+def html(story, tmp_path) -> str:
+    return write_page(story, tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+class Tags(HTMLParser):
+    """Open elements must be closed in order; collects names, ids and attributes."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.names.append(tag)
+        self.attributes += attributes
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.names.append(tag)
+        self.attributes += attributes
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@needs_plots
+def test_page__is_well_formed_and_self_contained(html):
+    """No script, no request to anywhere: every link leads into the page itself."""
+    tags = Tags(html)
+    assert not {"script", "link", "img", "iframe", "object"} & set(tags.names)
+    ids = {value for name, value in tags.attributes if name == "id"}
+    for name, value in tags.attributes:
+        if name in ("href", "xlink:href", "src"):
+            assert value.removeprefix("#") in ids
+    for target in re.findall(r"url\(([^)]*)\)", html):
+        assert target.removeprefix("#") in ids
+    assert "@import" not in html
+
+
+@needs_plots
+def test_page__ids_are_unique_across_plots(html):
+    ids = [value for name, value in Tags(html).attributes if name == "id"]
+    assert len(ids) == len(set(ids)) > 20
+
+
+@needs_plots
+def test_page__plots_follow_light_and_dark(html):
+    """No colour is left in a plot that the style sheet does not know in both modes."""
+    light, dark = (
+        set(re.findall(r"--(\w+):#", block)) for block in re.findall(r":root\{(.*?)\}", html, re.S)
+    )
+    used = set(re.findall(r"var\(--(\w+)\)", html)) - {"font"}
+    assert used <= light == dark
+    for svg in re.findall(r'<svg role="img".*?</svg>', html, re.S):
+        assert not re.search(r"#[0-9a-f]{6}\b", svg)
+        assert "var(--" in svg
+
+
+@needs_plots
+def test_page__tells_every_number(html, story):
+    text = re.sub(r"<[^>]+>", " ", html)
+    for told in (".100", ".150", "97.0%", "4.0×", "Split by time.", "0.20 ms", "A plane."):
+        assert told in text, told
+
+
+@needs_plots
+def test_page__marks_the_best_of_each_column(html):
+    body = re.search(r"<tbody>(.*?)</tbody>", html, re.S)[1]
+    first, second, third = body.split("</tr>")[:3]
+    assert first.count("best") == len(METRICS) * len(K)
+    assert "best" not in second + third
+
+
+@needs_plots
+def test_page__escapes_what_data_says(html):
+    """Names and ids come from files; none of them may become markup."""
+    assert "a &lt;small&gt; world" in html
+    assert "users &amp; items" in html
+    assert "Old &lt;b&gt;Owl&lt;/b&gt;" in html
+    assert "Tea &amp; Co" in html
+
+
+@needs_plots
+def test_page__is_deterministic(story):
+    assert page._page(story) == page._page(story)
+
+
+@needs_plots
+def test_page__without_validation_has_no_such_plot(story, html):
+    bare = [dataclasses.replace(s, validation=[]) for s in story.systems]
+    less = page._page(dataclasses.replace(story, systems=bare))
+    assert 'aria-label="Validation' in html
+    assert 'aria-label="Validation' not in less
+    assert less.count("<figure") == html.count("<figure") - 1
+
+
+def test_page__without_matplotlib_names_the_extra(story, tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "can_draw", lambda: False)
+    with pytest.raises(ModuleNotFoundError, match=r"minitower\[cli\]"):
+        write_page(story, tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
+
+
+@needs_plots
+def test_slices__a_slice_that_was_not_measured_is_not_drawn(story):
+    """NaN means that there was nothing to find; a bar of height 0 would say something else."""
+    ElementTree.fromstring(plots.slices(story))
+    told = re.sub(r"<[^>]+>", " ", plots.slices(story))
+    assert "1–9" in told
+    assert "new" not in told
+
+
+@needs_plots
+def test_slices__bars_are_as_high_as_the_recall(story):
+    """Read back from the drawing: the ratio of two bars of one slice is that of their values."""
+    svg = plots.slices(story)
+    heights = {}
+    for colour in ("s0", "s1"):
+        path = re.search(rf'<path d="([^"]+)"[^>]*style="fill: var\(--{colour}\)', svg)[1]
+        y = [float(v) for v in re.findall(r"[ML] \S+ (\S+)", path)]
+        heights[colour] = max(y) - min(y)
+    assert heights["s0"] == pytest.approx(2 * heights["s1"], rel=1e-3)
+
+
+@needs_plots
+@pytest.mark.parametrize("draw", [
+    plots.loss, plots.validation, plots.slices, plots.index, plots.item_map,
+])  # fmt: skip
+def test_plots__are_svg_elements(draw, story):
+    root = ElementTree.fromstring(draw(story))
+    assert root.tag.endswith("svg")
+    assert root.get("aria-label")
+    assert root.get("viewBox")
+
+
+def test_text__tells_every_number(story):
+    lines = as_text(story).splitlines()
+    rows = {line.split("  ")[0]: line.split() for line in lines if line}
+    assert lines[0].split("  ")[-1].strip() == "most popular"
+    for k, value in zip(K, ("0.0500", "0.1000", "0.1500")):
+        for label in METRICS.values():
+            assert rows[f"{label}@{k}"][1] == value
+    assert rows["Recall@50 1-9 clicks"][-3:] == ["0.1250", "0.0625", "0.0312"]
+    assert not any("new" in line for line in lines), "nothing to find there"
+    assert rows["exact"][-3:] == ["1.0000", "0.1000", "0.400"]
+    assert rows["HNSW, ef=20"][-3:] == ["0.9700", "0.0987", "0.200"]
+
+
+def test_text__example_marks_what_was_found(story):
+    told = as_text(story)
+    assert re.search(r"^ +1   \+0\.800  Tea & Co  tea$", told, re.M)
+    assert re.search(r"^ +2 ✓ -0\.100  Blue Fox  jazz$", told, re.M)

@@ -1,0 +1,56 @@
+"""A schema says what columns mean, refuses what has no meaning, and survives JSON."""
+
+import json
+
+import pytest
+from hypothesis import given
+from strategies import schemas
+
+from minitower.data import Categorical, Continuous, DataError, Id, MultiValued, Schema
+from minitower.data.schema import field_from_json
+
+
+@given(schemas())
+def test_schema__survives_json(schema):
+    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+
+
+def test_schema__ids_are_found():
+    schema = Schema(user=[Categorical("city"), Id("u")], item=[Id("i")])
+    assert (schema.user_id.name, schema.item_id.name) == ("u", "i")
+    assert "Categorical" in repr(schema)
+
+
+@pytest.mark.parametrize(
+    "user, message",
+    [
+        ([], "user side: there must be exactly one Id, got 0"),
+        ([Id("a"), Id("b")], "exactly one Id, got 2"),
+        ([Id("a"), Categorical("x"), Continuous("x")], "the field 'x' is there twice"),
+        ([Id("a"), "genre"], "'genre' is not a field"),
+    ],
+)
+def test_schema__refuses(user, message):
+    with pytest.raises(DataError, match=message):
+        Schema(user=user, item=[Id("item_id")])
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Id(""), "non-empty text"),
+        (lambda: Id(3), "non-empty text, got 3"),
+        (lambda: Id("x", dim=0), "field 'x': dim must be positive, got 0"),
+        (lambda: Id("x", default_rate=1.0), "default_rate must be in"),
+        (lambda: Categorical("x", default_rate=-0.1), "default_rate must be in"),
+        (lambda: MultiValued("x", pool="max"), "pool must be mean or sum, got 'max'"),
+        (lambda: MultiValued("x", separator=""), "the separator is empty"),
+        (lambda: Continuous("x", "log"), "transform must be none, log1p, .*, got 'log'"),
+        (lambda: Continuous("x", buckets=1), "buckets must be at least 2, got 1"),
+        (lambda: field_from_json({"kind": "image", "name": "x"}), "unknown kind 'image'"),
+        (lambda: field_from_json({"kind": "id", "name": "x", "depth": 2}), "depth"),
+    ],
+)
+def test_field__refuses(make, message):
+    with pytest.raises(DataError, match=message):
+        make()

@@ -1,0 +1,191 @@
+"""Models and stores: what comes back is what was written, or one clear line."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import datasets
+
+from minitower.data import Categorical, DataError, Dataset, GivenSplit, Id, Schema
+from minitower.retrieval import (
+    ExactIndex,
+    HnswIndex,
+    Recommender,
+    encode,
+    load_model,
+    load_notes,
+    publish,
+    save_model,
+)
+from minitower.towers.two_tower import TwoTower
+
+
+def shop(names=True):
+    schema = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), Categorical("kind")])
+    rng = np.random.default_rng(0)
+    log = {"user": rng.integers(0, 30, 400), "item": rng.integers(0, 90, 400)}
+    users = {"user": np.arange(30), "city": rng.choice(["rome", "oslo"], 30)}
+    items = {"item": np.arange(90), "kind": rng.integers(0, 5, 90)}
+    items["title"] = [f"item {i}" for i in range(90)]
+    return Dataset.from_columns(
+        schema, {**log, "part": ["train"] * 400}, users, items, split=GivenSplit("part"),
+        item_name="title" if names else None,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data():
+    return shop()
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    return TwoTower(data.schema, dim=4, hidden=(8,), similarity="cosine")
+
+
+@given(
+    datasets(),
+    st.sampled_from([(), (4,)]),
+    st.sampled_from(["cosine", "inner_product"]),
+    st.sampled_from(["float32", "float64"]),
+)
+@settings(max_examples=15)
+def test_model__comes_back(tmp_path_factory, data, hidden, similarity, dtype):
+    """Of every schema: equal parameters, configuration and vectors, to the bit."""
+    widths = [field.dim for field in (*data.schema.user.fields, *data.schema.item.fields)]
+    dim = 3 if any(widths) else 2
+    if not hidden and set(widths) - {None, dim}:
+        hidden = (4,)
+    model = TwoTower(data.schema, dim=dim, hidden=hidden, similarity=similarity, dtype=dtype)
+    folder = tmp_path_factory.mktemp("m") / "model"
+    save_model(folder, model, notes={"positive": "rating >= 4"})
+    again = load_model(folder)
+    assert again.config == model.config
+    assert again.parameters.keys() == model.parameters.keys()
+    for name, array in model.parameters.items():
+        assert array.dtype == again.parameters[name].dtype
+        np.testing.assert_array_equal(array, again.parameters[name])
+    np.testing.assert_array_equal(encode(model.item, data.items), encode(again.item, data.items))
+    assert load_notes(folder) == {"positive": "rating >= 4"}
+    profile = again.schema.user.encode_profile({})
+    np.testing.assert_array_equal(again.user(profile)[0], model.user(profile)[0])
+
+
+@given(datasets(), st.sampled_from(["hnsw", "exact"]))
+@settings(max_examples=15)
+def test_store__recalls_as_before(tmp_path_factory, data, index):
+    model = TwoTower(data.schema, dim=3, hidden=(4,), seed=2)
+    folder = tmp_path_factory.mktemp("s") / "store"
+    before = Recommender(**vars(publish(model, data, folder, index=index)))
+    after = Recommender.open(folder)
+    assert type(after.index) is type(before.index)
+    for user in data.users.ids.tolist():
+        for one, other in zip(before.recall(user, k=4), after.recall(user, k=4)):
+            np.testing.assert_array_equal(one, other)
+    assert after.names(data.items.ids) == before.names(data.items.ids)
+
+
+def test_store__is_also_a_model(tmp_path, data, model):
+    publish(model, data, tmp_path / "s", notes={"n": 1})
+    again = load_model(tmp_path / "s")
+    assert np.array_equal(encode(again.user, data.users), encode(model.user, data.users))
+    assert load_notes(tmp_path / "s") == {"n": 1}
+    save_model(tmp_path / "s", model)
+    with pytest.raises(DataError, match=r"manifest.json: holds a model, not a store"):
+        Recommender.open(tmp_path / "s")
+
+
+def test_store__serves_what_the_exact_index_would(tmp_path, data, model):
+    publish(model, data, tmp_path / "s")
+    serving = Recommender.open(tmp_path / "s")
+    assert isinstance(serving.index, HnswIndex)
+    assert serving.index.measured.recall >= 0.95
+    users = encode(model.user, data.users)
+    exact = ExactIndex(encode(model.item, data.items)).search(users, 10, data.seen("all"))
+    for row, user in enumerate(data.users.ids.tolist()):
+        ids, scores = serving.recall(user, k=10)
+        np.testing.assert_allclose(scores, exact[1][row], atol=1e-6)
+        assert not set(ids) & set(data.seen("all").row(row))
+
+
+def test_store__without_names(tmp_path, model):
+    data = shop(names=False)
+    publish(model, data, tmp_path / "s", index="exact")
+    serving = Recommender.open(tmp_path / "s")
+    assert isinstance(serving.index, ExactIndex)
+    assert serving.item_names is None
+
+
+def test_store__an_index_of_ones_own(tmp_path, data, model):
+    vectors = encode(model.item, data.items)
+    index = HnswIndex.build(vectors, similarity="cosine", k=5, neighbours=8)
+    publish(model, data, tmp_path / "s", index=index)
+    assert Recommender.open(tmp_path / "s").index.measured == index.measured
+    with pytest.raises(ValueError, match="other item vectors than the model makes"):
+        publish(model, data, tmp_path / "t", index=ExactIndex(vectors[::-1]))
+    with pytest.raises(ValueError, match="index must be hnsw, exact or an index, got 'faiss'"):
+        publish(model, data, tmp_path / "t", index="faiss")
+    assert not (tmp_path / "t").exists()
+
+
+def test_publish__refuses_other_data(tmp_path, data):
+    other = Dataset.from_columns(
+        Schema(user=[Id("user")], item=[Id("item")]), {"user": [1, 2], "item": [1, 2]}
+    )
+    with pytest.raises(DataError, match="were not fitted together"):
+        publish(TwoTower(other.schema, dim=2), data, tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "parameters.npz", "schema.npz", "items.npz", "users.npz", "seen.npz", "item_vectors.npy",
+        "item_names.npy", "index.hnsw", "manifest.json",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
+def test_open__names_the_damaged_file(tmp_path, data, model, name, damage):
+    publish(model, data, tmp_path / "s")
+    path = tmp_path / "s" / name
+    good = path.read_bytes()
+    middle = len(good) // 2
+    changed = good[:middle] + bytes([good[middle] ^ 0x80]) + good[middle + 1 :]
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(good[:middle] if damage == "cut" else changed)
+    with pytest.raises(DataError, match=name) as caught:
+        Recommender.open(tmp_path / "s")
+    assert "\n" not in str(caught.value)
+
+
+def rewrite(folder, change):
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest["content"])
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("config"),
+        lambda content: content.pop("schema"),
+        lambda content: content["config"].update(width=3),
+        lambda content: content["config"].update(similarity="l2"),
+        lambda content: content["schema"].pop("user"),
+        lambda content: content["schema"]["user"]["fields"][0]["field"].update(kind="gone"),
+        lambda content: content["config"].update(dim=8),
+        lambda content: content["config"].update(dtype="float64"),
+        lambda content: content["hnsw"].pop("measured"),
+        lambda content: content["hnsw"].update(similarity="inner_product"),
+    ],
+)
+def test_open__refuses_a_manifest_that_does_not_fit(tmp_path, data, model, change):
+    publish(model, data, tmp_path / "s")
+    rewrite(tmp_path / "s", change)
+    with pytest.raises(DataError, match=str(tmp_path)) as caught:
+        Recommender.open(tmp_path / "s")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,103 @@
+"""The house rules, held by reading the source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minitower
+
+PACKAGE = Path(minitower.__file__).parent
+FLOORS = ["formulas", "data", "towers", "retrieval", "training", "report", "cli"]
+CORE = {"numpy", "scipy", "hnswlib", "minitower"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+names = lambda path: path.relative_to(PACKAGE).as_posix()
+
+
+def imports(tree):
+    """(module, whether at the top level of the file) of every import below a node."""
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            module = node.module or ""
+            yield from ((f"{module}.{alias.name}", id(node) in top) for alias in node.names)
+
+
+def floor(module):
+    """The floor of a module, or None for the front door and what is outside."""
+    parts = module.split(".")
+    return FLOORS.index(parts[1]) if parts[0] == "minitower" and parts[1:2] and parts[1] in FLOORS else None
+
+
+def broken_rules(path, source):
+    """What a file does that it must not."""
+    tree = ast.parse(source)
+    here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for module, at_top in imports(tree):
+        root = module.split(".")[0]
+        if here in FLOORS:
+            there = floor(module)
+            if there is not None and there > FLOORS.index(here):
+                yield f"{here} imports {module}, which is a floor above"
+            if there is None and root == "minitower":
+                yield f"{here} imports from the front door"
+        if here == "formulas" and root == "minitower" and floor(module) != 0:
+            yield f"formulas import {module}"
+        if here == "formulas" and root == "hnswlib":
+            yield "formulas need numpy and scipy alone"
+        if at_top and root not in CORE and root not in sys.stdlib_module_names:
+            yield f"{module} is optional: import it where it is used"
+        if root in ("pickle", "cPickle", "dill", "joblib", "shelve", "marshal"):
+            yield f"{module}: no pickle"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
+            owner = node.value
+            is_random = owner.attr == "random" and isinstance(owner.value, ast.Name)
+            if is_random and owner.value.id in ("np", "numpy") and node.attr not in (
+                "Generator",
+                "default_rng",
+                "SeedSequence",
+            ):
+                yield f"np.random.{node.attr} is global state"
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and node.value.value is not False:
+            yield "allow_pickle must be False"
+
+
+@pytest.mark.parametrize("path", FILES, ids=names)
+def test_imports_run_downward_and_nothing_forbidden_is_used(path):
+    assert list(broken_rules(path, path.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "place, source",
+    [
+        ("data/x.py", "from minitower.towers.layers import dense"),
+        ("data/x.py", "def f():\n    import minitower.cli"),
+        ("formulas/x.py", "from minitower.data import Table"),
+        ("formulas/x.py", "import hnswlib"),
+        ("towers/x.py", "from minitower import TwoTower"),
+        ("data/x.py", "import pandas"),
+        ("data/x.py", "try:\n    import pickle\nexcept ImportError:\n    pass"),
+        ("data/x.py", "np.random.seed(0)"),
+        ("data/x.py", "x = np.random.rand(3)"),
+        ("data/x.py", "np.load(p, allow_pickle=True)"),
+    ],
+)
+def test_the_rules_notice(place, source):
+    assert list(broken_rules(PACKAGE / place, source))
+
+
+def test_importing_minitower_imports_no_optional_package():
+    script = (
+        "import sys, minitower; "
+        "print(*sorted({m.split('.')[0] for m in sys.modules} - set(sys.stdlib_module_names)))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name for name in run.stdout.split() if not name.startswith("_")}
+    foreign = loaded - CORE - {"sitecustomize", "cython_runtime", "numpy_distutils"}
+    assert not foreign, foreign

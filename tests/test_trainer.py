@@ -1,0 +1,226 @@
+"""The loop: what it promises of randomness, of the best epoch, and of numbers that run away."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitower.data import Dataset, GivenSplit, Id, Schema
+from minitower.retrieval.evaluation import evaluate
+from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
+from minitower.towers.two_tower import TwoTower
+from minitower.training.batches import Batches
+from minitower.training.objectives import InBatchSoftmax
+from minitower.training.trainer import Trainer, TrainingError
+
+
+def two_tastes(valid=True, users=40, per_user=6, seed=0):
+    """Even users click even items, odd users odd ones: something to learn."""
+    rng = np.random.default_rng(seed)
+    user = np.repeat(np.arange(users), per_user)
+    item = 2 * rng.integers(0, 10, len(user)) + user % 2
+    part = np.where((np.arange(len(user)) % per_user == 0) & valid, "valid", "train")
+    schema = Schema(user=[Id("u")], item=[Id("i")])
+    return Dataset.from_columns(schema, {"u": user, "i": item, "part": part},
+                                split=GivenSplit("part"))
+
+
+DATA = two_tastes()
+
+
+def small_model(data=DATA, seed=0):
+    return TwoTower(data.schema, dim=8, hidden=(), seed=seed)
+
+
+def trained(data=DATA, seed=0, epochs=3, **options):
+    model = small_model(data)
+    Trainer(model, data, batch_size=32, seed=seed, **options).fit(epochs)
+    return model.parameters
+
+
+@pytest.mark.parametrize("make", [lambda: Adagrad(0.1), lambda: RowWiseAdam(0.01)])
+def test_same_seed_same_parameters_bit_for_bit(make):
+    one, two, other = (trained(seed=seed, optimizer=make()) for seed in (0, 0, 1))
+    for name in one:
+        assert np.array_equal(one[name], two[name])
+        assert not np.array_equal(one[name], other[name])
+
+
+def test_training_finds_the_two_tastes():
+    model = small_model()
+    before = evaluate(model, DATA, split="valid", k=(5,))["recall@5"]
+    history = Trainer(model, DATA, batch_size=32, optimizer=Adagrad(0.3)).fit(15)
+    after = evaluate(model, DATA, split="valid", k=(5,))["recall@5"]
+    assert history.epochs[-1].loss < history.epochs[0].loss
+    assert after > 0.35 > before  # chance within the right half, seen items left out, is about 0.7
+
+
+@given(st.integers(1, 60), st.integers(0, 5))
+def test_batches__every_positive_once_an_epoch(size, seed):
+    batches = Batches(DATA, size)
+    seen = list(batches.epoch(np.random.default_rng(seed)))
+    assert len(seen) == len(batches)
+    assert all(len(batch) == size for batch in seen[:-1])
+    pairs = [pair for b in seen for pair in zip(b.user_rows, b.item_rows, strict=True)]
+    assert sorted(pairs) == sorted(zip(DATA.train.users, DATA.train.items, strict=True))
+
+
+def test_batches__log_q_is_the_share_of_training_clicks():
+    batch = next(Batches(DATA, 50).epoch(np.random.default_rng(0)))
+    counts = np.bincount(DATA.train.items, minlength=len(DATA.items))
+    assert np.exp(batch.log_q) == pytest.approx(counts[batch.item_rows] / len(DATA.train))
+
+
+def test_batches__order_differs_between_epochs():
+    batches, rng = Batches(DATA, 1000), np.random.default_rng(0)
+    first, second = (next(batches.epoch(rng)).user_rows for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_batches__features_are_those_of_the_pairs_or_the_default():
+    schema = Schema(user=[Id("u", default_rate=0.5)], item=[Id("i")])
+    log = {"u": np.arange(500), "i": np.arange(500), "part": ["train"] * 500}
+    data = Dataset.from_columns(schema, log, split=GivenSplit("part"))
+    batch = next(Batches(data, 500).epoch(np.random.default_rng(0)))
+    kept = batch.users["u"] > 0
+    assert np.array_equal(batch.users["u"][kept], data.users.columns["u"][batch.user_rows][kept])
+    assert 0.4 < kept.mean() < 0.6
+    assert np.array_equal(batch.items["i"], data.items.columns["i"][batch.item_rows])
+
+
+class Judge:
+    """An evaluator with prepared verdicts, that remembers the parameters it saw."""
+
+    def __init__(self, verdicts):
+        self.verdicts, self.saw = iter(verdicts), []
+
+    def __call__(self, model):
+        self.saw.append({name: array.copy() for name, array in model.parameters.items()})
+        report = type("Report", (), {})()
+        report.metrics = {"recall@20": next(self.verdicts)}
+        return report
+
+
+def judged(monkeypatch, verdicts, **options):
+    judge, model = Judge(verdicts), small_model()
+    trainer = Trainer(model, DATA, batch_size=64)
+    monkeypatch.setattr(trainer, "_judge", lambda metric: judge)
+    history = trainer.fit(len(verdicts), **options)
+    return judge, model, history
+
+
+def test_best_epoch_is_kept(monkeypatch):
+    judge, model, history = judged(monkeypatch, [0.1, 0.5, 0.5, 0.2])
+    assert history.best_epoch == 2  # the first of equals
+    for name, array in model.parameters.items():
+        assert np.array_equal(array, judge.saw[1][name])
+        assert not np.array_equal(array, judge.saw[3][name])
+
+
+@pytest.mark.parametrize("patience, epochs", [(1, 3), (2, 4), (3, 6)])
+def test_patience_counts_epochs_without_a_better_one(monkeypatch, patience, epochs):
+    _, _, history = judged(monkeypatch, [0.1, 0.5, 0.4, 0.3, 0.6, 0.1], patience=patience)
+    assert len(history.epochs) == epochs
+
+
+def test_without_validation_the_last_epoch_is_kept():
+    data = two_tastes(valid=False)
+    model = small_model(data)
+    history = Trainer(model, data).fit(3)
+    assert history.best_epoch == 3
+    assert [epoch.metrics for epoch in history.epochs] == [{}, {}, {}]
+
+
+def test_progress_is_told_after_every_step_and_its_loss_is_the_mean():
+    told = []
+    model = small_model()
+    history = Trainer(model, DATA, batch_size=64, on_progress=told.append).fit(2)
+    steps = len(Batches(DATA, 64))
+    assert [(p.epoch, p.step) for p in told] == [(e, s) for e in (1, 2) for s in range(1, steps + 1)]
+    assert told[-1].metrics == history.epochs[-1].metrics != {}
+    assert told[-1].loss == history.epochs[-1].loss
+
+
+def test_the_step_moves_only_the_rows_of_its_batch():
+    model = small_model()
+    before = {name: array.copy() for name, array in model.parameters.items()}
+    trainer = Trainer(model, DATA, batch_size=3)
+    batch = next(trainer.batches.epoch(np.random.default_rng(0)))
+    trainer.step(batch)
+    for side, used in (("user.u", batch.users["u"]), ("item.i", batch.items["i"])):
+        now, then = model.parameters[f"{side}.embedding"], before[f"{side}.embedding"]
+        moved = np.flatnonzero((now != then).any(axis=1))
+        assert set(moved) == set(used.tolist())
+
+
+def poisoned(at, loss=1.0, gradient=0.0):
+    """An objective that goes wrong at one step."""
+    calls = iter(range(1, 100))
+
+    def objective(users, items, batch):
+        bad = next(calls) == at
+        pull = np.full_like(users, gradient if bad else 0.0)
+        return (loss if bad else 1.0), (pull, np.zeros_like(items))
+
+    return objective
+
+
+def test_a_loss_that_is_not_finite_stops_training_before_it_does_harm():
+    model = small_model()
+    before = {name: array.copy() for name, array in model.parameters.items()}
+    with pytest.raises(TrainingError, match=r"step 3: the loss is nan"):
+        Trainer(model, DATA, objective=poisoned(3, loss=np.nan), batch_size=16).fit(1)
+    for name, array in model.parameters.items():
+        assert np.array_equal(array, before[name])
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    trainer = Trainer(small_model(), DATA, objective=poisoned(2, gradient=np.inf), batch_size=16)
+    with pytest.raises(TrainingError, match=r"step 2: the gradient of 'user\.u\.embedding'"):
+        trainer.fit(1)
+
+
+def test_a_parameter_that_is_not_finite_is_named():
+    objective = poisoned(2, gradient=1e30)
+    model = TwoTower(DATA.schema, dim=8, hidden=(), similarity="inner_product")
+    trainer = Trainer(model, DATA, objective=objective, optimizer=SGD(1e30), batch_size=16)
+    with pytest.raises(TrainingError, match=r"step 2: the parameter 'user\.u\.embedding'"):
+        trainer.fit(1)
+
+
+@pytest.mark.parametrize("correction", ["yi", "calibrated", "none"])
+def test_a_batch_of_one_and_an_item_that_everybody_clicked_are_harmless(correction):
+    data = Dataset.from_columns(
+        Schema(user=[Id("u")], item=[Id("i")]),
+        {"u": range(5), "i": [7] * 5, "part": ["train"] * 5},
+        split=GivenSplit("part"),
+    )
+    for size in (1, 5):
+        model = small_model(data)
+        Trainer(model, data, batch_size=size, objective=InBatchSoftmax(0.1, correction)).fit(2)
+        assert all(np.isfinite(array).all() for array in model.parameters.values())
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Trainer(small_model(), DATA, batch_size=0), "batch size"),
+        (lambda: Trainer(small_model(), DATA).fit(0), "epochs"),
+        (lambda: Trainer(small_model(), DATA).fit(1, metric="accuracy@3"), "metric must be one of"),
+        (lambda: Trainer(small_model(), DATA).fit(1, metric="recall"), "then @k"),
+        (lambda: Trainer(small_model(), DATA).fit(1, validate=False, patience=1), "patience"),
+        (lambda: InBatchSoftmax(0), "temperature"),
+        (lambda: InBatchSoftmax(1, "tfrs"), "correction"),
+        (lambda: InBatchSoftmax(1, "yi", 2), "strength"),
+        (lambda: InBatchSoftmax(1, "calibrated", 0.5), "strength belongs to yi"),
+    ],
+)
+def test_training__refuses(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_training__refuses_to_validate_on_nothing():
+    data = two_tastes(valid=False)
+    with pytest.raises(ValueError, match="valid split is empty"):
+        Trainer(small_model(data), data).fit(1, validate=True)
