@@ -1,6 +1,7 @@
 """The commands as a user runs them, on a tiny world: what they print, and what they refuse."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,22 @@ from hypothesis import strategies as st
 
 from minitower.cli import commands, demo, main, sources
 from minitower.cli.job import OPTIONS, Job, read_job
-from minitower.data import Continuous, DataError, Dataset, LastSplit, MultiValued
+from minitower.data import (
+    Categorical,
+    Continuous,
+    DataError,
+    Dataset,
+    Id,
+    LastSplit,
+    MultiValued,
+    Schema,
+)
 from minitower.data.funnel import simulate
 from minitower.report import plots
-from minitower.retrieval import PopularityScorer, Recommender, evaluate, load_model
+from minitower.retrieval import PopularityScorer, Recommender, evaluate, load_model, publish
+from minitower.towers.optimizers import RowWiseAdam
+from minitower.towers.two_tower import TwoTower
+from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import TrainingError
 
 QUICK = ["--dim", "8", "--hidden", "16", "--epochs", "1", "--batch-size", "128"]
@@ -128,6 +141,32 @@ def test_train__same_seed_same_model(run, world, model, tmp_path):
     ours, same, differs = (load_model(f).parameters for f in (model, again, other))
     assert all(np.array_equal(ours[name], same[name]) for name in ours)
     assert any(not np.array_equal(ours[name], differs[name]) for name in ours)
+
+
+def test_fit__options_reach_model_and_trainer(world, monkeypatch):
+    told = {}
+
+    class Spy:
+        def __init__(self, model, data, **options):
+            told.update(options, model=model)
+
+        def fit(self, epochs, **options):
+            told.update(options, epochs=epochs)
+
+    monkeypatch.setattr(commands, "Trainer", Spy)
+    data = sources.open_folder(world, Job()).data
+    job = Job(
+        temperature=0.3, correction="calibrated", optimizer="rowwise-adam", learning_rate=0.002,
+        batch_size=77, epochs=9, patience=3, metric="ndcg@5", seed=11,
+    )  # fmt: skip
+    commands.fit(job, data, "spied")
+    assert told["objective"] == InBatchSoftmax(temperature=0.3, correction="calibrated")
+    assert type(told["optimizer"]) is RowWiseAdam
+    assert told["optimizer"].rate == 0.002
+    names = ("batch_size", "epochs", "patience", "metric", "seed")
+    assert {name: told[name] for name in names} == {name: getattr(job, name) for name in names}
+    expected = TwoTower(data.schema, seed=11).parameters
+    assert all(np.array_equal(expected[n], p) for n, p in told["model"].parameters.items())
 
 
 def test_train__keeps_what_it_did_not_write(run, world, tmp_path, monkeypatch):
@@ -258,6 +297,27 @@ def test_recall__integer_values(run, tmp_path):
     assert (status, err) == (0, "")
     assert all(line.split("\t")[0].isdecimal() for line in out.splitlines())
     assert "integers" in error_of(run("recall", tmp_path / "m", "three"))
+
+
+def test_recall__integer_features(run, tmp_path):
+    """A store made in Python may hold categories that are integers; a shell only has text."""
+    schema = Schema(user=[Id("u"), Categorical("plan"), MultiValued("tags")], item=[Id("i")])
+    data = Dataset.from_columns(
+        schema,
+        {"u": [1, 1, 2, 2, 3, 3], "i": [1, 2, 3, 4, 1, 4]},
+        {"u": [1, 2, 3], "plan": [30, 40, 30], "tags": [[7, 8], [9], [7]]},
+        split=LastSplit(0, 0),
+    )
+    publish(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
+    profile = ("--profile", "plan=40", "tags=7 9")
+    status, out, err = run("recall", tmp_path / "m", 99, *profile)
+    assert status == 0, err
+    assert "has not seen" not in err
+    ids, scores = Recommender.open(tmp_path / "m").recall(99, {"plan": 40, "tags": [7, 9]})
+    assert [line.split("\t")[:2] for line in out.splitlines()] == [
+        [str(i), f"{score:.6f}"] for i, score in zip(ids, scores, strict=True)
+    ]
+    assert "has not seen plan=50" in run("recall", tmp_path / "m", 1, "--profile", "plan=50")[2]
 
 
 @pytest.mark.parametrize("arguments, told", [
@@ -600,6 +660,22 @@ def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
         row = next(line.split() for line in rows(out) if line.startswith(f"{label}@50 "))
         assert row[1] == f"{report[f'{name}@50']:.4f}"
         assert row[3] == f"{popular[f'{name}@50']:.4f}"
+
+
+def test_demo__example_is_of_what_came_after(run, small_world):
+    """The marked items are those of the user's test split; what was met before is not recalled."""
+    out = run("demo", "--no-report")[1]
+    data = sources.simulated(Job()).data
+    user = re.search(r"^(user-\d+)", out, re.M)[1]
+    row = int(data.users.rows_of([user])[0])
+    later = {str(data.item_names[i]) for i in data.test.by_user(len(data.users)).row(row)}
+    before = {str(data.item_names[i]) for i in data.seen("test").row(row)}
+    recalled = re.findall(r"^ +\d+ (.) [+-]\d\.\d{3}  (.+?)  ", out, re.M)
+    assert len(recalled) == 10
+    assert {name for mark, name in recalled if mark == "✓"} == later & {n for _, n in recalled}
+    assert not before & {name for _, name in recalled}
+    history = re.search(r"so far +(.+)", out)[1].split(" · ")
+    assert set(history) <= before
 
 
 def test_demo__on_real_files(run, world):

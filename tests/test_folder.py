@@ -94,6 +94,11 @@ def test_folder__replaces_only_its_own_kind(tmp_path):
             DataError, match=rf"{name}: already there, and not written by minitower"
         ):
             write(tmp_path / name)
+        with (
+            pytest.raises(DataError, match="already there"),
+            new_folder(tmp_path / name, "test", {}),
+        ):
+            pytest.fail("nothing should be written before this is known")
     assert (tmp_path / "home" / "letters.txt").read_text() == "dear"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "file", "home"]
 

@@ -44,6 +44,7 @@ def test_simulate__nobody_clicks_twice(users, items, days, data):
     user, item = rows(world)
     assert len(np.unique(user * items + item)) == len(user) == wanted
     assert np.array_equal(np.unique(user), np.arange(users))
+    assert np.bincount(user).max() <= items // 4
 
 
 def test_simulate__nothing_before_it_exists(world):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -53,7 +53,7 @@ def normal(seed, n, d, dtype=np.float32):
 
 
 @kinds
-@given(case=searches())
+@given(case=searches(max_items=7))
 def test_index__equals_naive(kind, case):
     """So few items that even the graph leaves them to the exact index."""
     queries, items, k, sets = case
@@ -64,6 +64,7 @@ def test_index__equals_naive(kind, case):
 
 
 @kinds
+@settings(max_examples=20)  # of seven searches each
 @given(seed=st.integers(0, 99), excluding=st.booleans())
 def test_index__answers_do_not_depend_on_company(kind, seed, excluding):
     """To the bit: asked alone, asked together, asked in another order."""

@@ -26,11 +26,12 @@ def shop(names=True):
     schema = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), Categorical("kind")])
     rng = np.random.default_rng(0)
     log = {"user": rng.integers(0, 30, 400), "item": rng.integers(0, 90, 400)}
+    log["part"] = rng.choice(["train", "train", "train", "valid", "test"], 400)
     users = {"user": np.arange(30), "city": rng.choice(["rome", "oslo"], 30)}
     items = {"item": np.arange(90), "kind": rng.integers(0, 5, 90)}
     items["title"] = [f"item {i}" for i in range(90)]
     return Dataset.from_columns(
-        schema, {**log, "part": ["train"] * 400}, users, items, split=GivenSplit("part"),
+        schema, log, users, items, split=GivenSplit("part"),
         item_name="title" if names else None,
     )  # fmt: skip
 
@@ -107,7 +108,8 @@ def test_store__serves_what_the_exact_index_would(tmp_path, data, model):
     for row, user in enumerate(data.users.ids.tolist()):
         ids, scores = serving.recall(user, k=10)
         np.testing.assert_allclose(scores, exact[1][row], atol=1e-6)
-        assert not set(ids) & set(data.seen("all").row(row))
+        met = [part.items[part.users == row] for part in (data.train, data.valid, data.test)]
+        assert not set(ids) & set(np.concatenate(met))
 
 
 def test_store__without_names(tmp_path, model):

@@ -6,7 +6,7 @@ go to stderr.
 """
 
 import argparse
-import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from minitower.cli import commands, demo
 from minitower.cli.job import READING, add_flags
+from minitower.cli.progress import say
 from minitower.data import DataError
 from minitower.training.trainer import TrainingError
 
@@ -30,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = _parser().parse_args(argv)
-        args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: say(f"warning: {message}")
+            args.run(args)
     except DataError as error:
         return _fail(error, 2)
     except (TrainingError, OSError, ModuleNotFoundError) as error:
@@ -41,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: object, status: int) -> int:
-    line = " ".join(str(error).split("\n"))
-    print(f"minitower: error: {line}", file=sys.stderr)
+    say("minitower: error: " + " ".join(str(error).splitlines()))
     return status
 
 

@@ -42,7 +42,7 @@ from minitower.training.trainer import History
 
 Array = NDArray[Any]
 
-SIMULATED: dict[str, Any] = {"temperature": 0.1, "epochs": 6}
+SIMULATED: dict[str, Any] = {"temperature": 0.1, "epochs": 5}
 """Options that suit the simulated data; flags win over them."""
 
 _K = (10, 50, 100)
@@ -83,8 +83,17 @@ def run(source: Source, job: Job) -> Story:
     other_model, other_history = fit(other, data, other_name)
     say("measuring")
     reports = [evaluator(scorer) for scorer in (model, other_model, PopularityScorer())]
-    exact, points, index = _indexes(model, data, evaluator, job)
     k = _K[len(_K) // 2]
+    queries = _queries(model, data, evaluator, job)
+    index = HnswIndex.build(
+        encode(model.item, data.items),
+        similarity=model.similarity,
+        queries=queries,
+        k=min(_INDEX_K, max(1, len(data.items) // 8)),
+        seed=job.seed,
+    )
+    found = [report[f"recall@{k}"] for report in (reports[0], evaluator(model, index))]
+    exact, *hnsw = _measured(index, queries, found)
     systems = [
         _system("this model", reports[0], k, history, job),
         _system(other_name, reports[1], k, other_history, job),
@@ -106,7 +115,7 @@ def run(source: Source, job: Job) -> Story:
         slice_items={part.name: part.items for part in reports[0].slices},
         validation_metric=job.metric,
         exact=exact,
-        hnsw=points,
+        hnsw=hnsw,
         example=_example(source, model, index),
         map=_map(source, index.vectors, job.seed),
         notes=_notes(source, job, reports[0], index, history),
@@ -130,30 +139,32 @@ def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _indexes(
-    model: TwoTower, data: Dataset, evaluator: Evaluator, job: Job
-) -> tuple[IndexPoint, list[IndexPoint], HnswIndex]:
-    """The exact index; HNSW at several ef, one of them as built; HNSW itself."""
-    items = encode(model.item, data.items)
-    sample = np.random.default_rng(job.seed).permutation(evaluator.users)[:_TIMED]
-    queries = encode(model.user, data.users, sample)
-    k = min(_INDEX_K, max(1, len(items) // 8))
-    exact = ExactIndex(items)
-    hnsw = HnswIndex.build(items, similarity=model.similarity, queries=queries, k=k, seed=job.seed)
-    kth_best = exact.search(queries, k)[1][:, -1:]
-    chosen = hnsw.ef
+def _queries(model: TwoTower, data: Dataset, evaluator: Evaluator, job: Job) -> Array:
+    """Vectors of some users of the test, to measure indexes with."""
+    users = np.random.default_rng(job.seed).permutation(evaluator.users)[:_TIMED]
+    return encode(model.user, data.users, users)
+
+
+def _measured(index: HnswIndex, queries: Array, found: list[float]) -> list[IndexPoint]:
+    """The exact index, then HNSW at several ef, one of them as it was built.
+
+    Args:
+        index: the HNSW index.
+        queries: user vectors.
+        found: recall on the test split through the exact index and through HNSW as built.
+    """
+    exact, k, chosen = ExactIndex(index.vectors), index.measured.k, index.ef
     ladder = sorted({chosen, *(k * 2**i for i in range(4))})
-    times = _milliseconds(exact, hnsw, ladder, queries, k)
-    points = []
+    times = _milliseconds(exact, index, ladder, queries, k)
+    points = [IndexPoint("exact", 1.0, times[0], found[0])]
+    kth_best = exact.search(queries, k)[1][:, -1:]
     for ef, milliseconds in zip(ladder, times[1:], strict=True):
-        hnsw.ef = ef
-        recall = float((hnsw.search(queries, k)[1] >= kth_best).mean())
-        points.append(IndexPoint(f"ef={ef}", recall, milliseconds, chosen=ef == chosen))
-    hnsw.ef = chosen
-    middle = f"recall@{_K[len(_K) // 2]}"
-    found = [evaluator(model, index)[middle] for index in (exact, hnsw)]
-    points = [replace(point, found=found[1] if point.chosen else None) for point in points]
-    return IndexPoint("exact", 1.0, times[0], found[0]), points, hnsw
+        index.ef = ef
+        recall = float((index.search(queries, k)[1] >= kth_best).mean())
+        own = found[1] if ef == chosen else None
+        points.append(IndexPoint(f"ef={ef}", recall, milliseconds, own, ef == chosen))
+    index.ef = chosen
+    return points
 
 
 def _milliseconds(
@@ -250,7 +261,7 @@ def _notes(
         else "There was no validation; the last epoch was kept."
     )
     return [
-        *(remark.capitalize() + "." for remark in source.remarks),
+        *(f"{remark[0].upper()}{remark[1:]}." for remark in source.remarks),
         f"All {len(source.data.items):,} items are ranked for every user, those the user met "
         "before the test left out.",
         f"Means are over the {report.users:,} users with something to find; "
