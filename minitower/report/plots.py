@@ -120,6 +120,7 @@ def index(story: Story) -> str:
         _label(axes, exact.name, exact.milliseconds, exact.recall, (-7, 6), ha="right")
         axes.set_xlabel("milliseconds per query")
         axes.set_xlim(left=0, right=1.15 * max(*x, exact.milliseconds))
+        axes.locator_params(axis="x", nbins=6)
         axes.margins(y=0.18)
 
     return _svg("index", "Recall against the exact index, by milliseconds per query", draw)
