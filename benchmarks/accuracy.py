@@ -65,7 +65,10 @@ def train(data: mt.Dataset, setting: Setting, seed: int) -> tuple[mt.TwoTower, m
 def show(label: object, history: mt.History) -> float:
     best = history.epochs[history.best_epoch - 1]
     recall, ndcg = best.metrics["recall@20"], best.metrics["ndcg@20"]
-    print(f"{label}: valid recall@20 {recall:.4f} ndcg@20 {ndcg:.4f} at epoch {best.epoch}", flush=True)
+    print(
+        f"{label}: valid recall@20 {recall:.4f} ndcg@20 {ndcg:.4f} at epoch {best.epoch}",
+        flush=True,
+    )
     return ndcg
 
 

@@ -13,11 +13,18 @@ from collections.abc import Callable, Mapping
 Rounds = dict[str, list[float]]
 
 
-def interleave(contenders: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2) -> Rounds:
-    """Seconds of each contender in each round, in turn, after a warm-up."""
+def interleave(
+    contenders: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2
+) -> Rounds:
+    """Seconds of each contender in each round, in turn, after a warm-up.
+
+    Each turn begins with a call that is not timed: it ends what the last contender's thread
+    pool still does, and fills the caches, for all contenders alike.
+    """
     seconds: Rounds = {name: [] for name in contenders}
     for round_ in range(warmup + rounds):
         for name, run in contenders.items():
+            run()
             start = time.perf_counter()
             run()
             if round_ >= warmup:
@@ -38,7 +45,10 @@ def milliseconds(seconds: Rounds, name: str) -> float:
 
 def table(header: list[str], rows: list[list[object]]) -> str:
     """Right-aligned columns of text."""
-    cells = [header, *([f"{c:.2f}" if isinstance(c, float) else str(c) for c in row] for row in rows)]
+    cells = [
+        header,
+        *([f"{c:.2f}" if isinstance(c, float) else str(c) for c in row] for row in rows),
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
     return "\n".join(lines)

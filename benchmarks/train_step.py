@@ -94,7 +94,13 @@ def softmax(batches: list[int], rounds: int) -> str:
             ]
         )
         del scores
-    head = ["batch", "ms", "over three products", "eager PyTorch is x slower", "compiled is x slower"]
+    head = [
+        "batch",
+        "ms",
+        "over three products",
+        "eager PyTorch is x slower",
+        "compiled is x slower",
+    ]
     return "In-batch softmax, loss and both gradients\n" + table(head, rows)
 
 
@@ -175,7 +181,9 @@ def torch_steps(data: mt.Dataset, batch: int, kind: str) -> Iterator[float]:
         )
         for name in names
     }
-    log_q = torch.tensor(np.log(np.maximum(data.item_counts, 1) / len(data.train)), dtype=torch.float32)
+    log_q = torch.tensor(
+        np.log(np.maximum(data.item_counts, 1) / len(data.train)), dtype=torch.float32
+    )
     users, items = torch.tensor(data.train.users), torch.tensor(data.train.items)
     target = torch.arange(batch)
 
@@ -276,9 +284,9 @@ def main(arguments: list[str] | None = None) -> None:
     parts = {
         "softmax": lambda: softmax(batches, rounds),
         "step": lambda: step(batches, rounds, 500 if options.quick else 100_000),
-        "tables": lambda: tables(64, 100, 1000, 2)
-        if options.quick
-        else tables(4096, 10_000, 10_000_000, rounds),
+        "tables": lambda: (
+            tables(64, 100, 1000, 2) if options.quick else tables(4096, 10_000, 10_000_000, rounds)
+        ),
         "memory": lambda: memory(256, 500) if options.quick else memory(65_536, 100_000),
     }
     for name in [options.part] if options.part else parts:

@@ -23,6 +23,7 @@ from minitower.data import (
     MultiValued,
     RandomSplit,
     Schema,
+    Split,
     TimeSplit,
 )
 from minitower.retrieval import (
@@ -81,6 +82,7 @@ __all__ = [
     "RowWiseAdagrad",
     "RowWiseAdam",
     "Schema",
+    "Split",
     "TimeSplit",
     "Trainer",
     "TrainingError",

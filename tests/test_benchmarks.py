@@ -22,8 +22,21 @@ def test_train_step(part):
     if part in ("softmax", "step") and find_spec("torch") is None:
         pytest.skip("PyTorch is not installed: pip install '.[peers]'")
     printed = run("train_step.py", part, "--quick")
-    assert {"softmax": "three products", "step": "fastest torch", "tables": "ratio",
-            "memory": "GB at the peak"}[part] in printed
+    assert {
+        "softmax": "three products",
+        "step": "fastest torch",
+        "tables": "ratio",
+        "memory": "GB at the peak",
+    }[part] in printed
+
+
+def test_import_time():
+    assert "minitower adds" in run("import_time.py", "--quick")
+
+
+def test_features(real_data):
+    real_data("ml-100k")
+    assert "new users" in run("features.py", "ml-100k", "--quick")
 
 
 def test_accuracy(real_data):

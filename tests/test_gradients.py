@@ -44,8 +44,9 @@ def test_sum_by_row__of_bags_weighs_every_use(bags, data):
 
 @given(st.lists(st.tuples(row_lists, st.floats(-5, 5)), min_size=1, max_size=4))
 def test_add_gradients__sums_a_name_used_again(uses):
-    parts = [{"t": sum_by_row(rows, np.full((len(rows), 1), v)), "b": np.full(2, v)}
-             for rows, v in uses]
+    parts = [
+        {"t": sum_by_row(rows, np.full((len(rows), 1), v)), "b": np.full(2, v)} for rows, v in uses
+    ]
     total = add_gradients(*parts)
     expected = sum(slow_sum(rows, np.full((len(rows), 1), v)) for rows, v in uses)
     assert dense(total["t"]) == pytest.approx(expected, abs=1e-12)

@@ -29,7 +29,9 @@ def test_embedding(used, table, data):
     y, backward = embedding(np.array(used), table)
     assert y.tolist() == [table[row].tolist() for row in used]
     dy, direction = data.draw(matrix(len(used), 3)), data.draw(TABLE)
-    slope = directional(lambda t: np.vdot(dy, embedding(np.array(used), t)[0]), [table], [direction])
+    slope = directional(
+        lambda t: np.vdot(dy, embedding(np.array(used), t)[0]), [table], [direction]
+    )
     assert_slope(along([scattered(backward(dy), (5, 3))], [direction]), slope, 1e-9)
 
 
@@ -50,11 +52,16 @@ def test_embedding_bag(pool, sets, table, data):
 
 @given(st.data(), st.integers(1, 4))
 def test_dense(data, n):
-    at = [data.draw(a) for a in (matrix(n, 3), matrix(3, 2), arrays(float, 2, elements=st.floats(-2, 2)))]
+    at = [
+        data.draw(a)
+        for a in (matrix(n, 3), matrix(3, 2), arrays(float, 2, elements=st.floats(-2, 2)))
+    ]
     direction = [data.draw(arrays(float, a.shape, elements=st.floats(-1, 1))) for a in at]
     y, backward = dense(*at)
-    naive = [[sum(at[0][i, k] * at[1][k, j] for k in range(3)) + at[2][j] for j in range(2)]
-             for i in range(n)]
+    naive = [
+        [sum(at[0][i, k] * at[1][k, j] for k in range(3)) + at[2][j] for j in range(2)]
+        for i in range(n)
+    ]
     assert y == pytest.approx(np.array(naive), abs=1e-13)
     dy = data.draw(matrix(n, 2))
     slope = directional(lambda *z: np.vdot(dy, dense(*z)[0]), at, direction)

@@ -31,7 +31,11 @@ def imports(tree):
 def floor(module):
     """The floor of a module, or None for the front door and what is outside."""
     parts = module.split(".")
-    return FLOORS.index(parts[1]) if parts[0] == "minitower" and parts[1:2] and parts[1] in FLOORS else None
+    return (
+        FLOORS.index(parts[1])
+        if parts[0] == "minitower" and parts[1:2] and parts[1] in FLOORS
+        else None
+    )
 
 
 def broken_rules(path, source):
@@ -58,13 +62,22 @@ def broken_rules(path, source):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
             owner = node.value
             is_random = owner.attr == "random" and isinstance(owner.value, ast.Name)
-            if is_random and owner.value.id in ("np", "numpy") and node.attr not in (
-                "Generator",
-                "default_rng",
-                "SeedSequence",
+            if (
+                is_random
+                and owner.value.id in ("np", "numpy")
+                and node.attr
+                not in (
+                    "Generator",
+                    "default_rng",
+                    "SeedSequence",
+                )
             ):
                 yield f"np.random.{node.attr} is global state"
-        if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and node.value.value is not False:
+        if (
+            isinstance(node, ast.keyword)
+            and node.arg == "allow_pickle"
+            and node.value.value is not False
+        ):
             yield "allow_pickle must be False"
 
 

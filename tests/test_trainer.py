@@ -21,8 +21,9 @@ def two_tastes(valid=True, users=40, per_user=6, seed=0):
     item = 2 * rng.integers(0, 10, len(user)) + user % 2
     part = np.where((np.arange(len(user)) % per_user == 0) & valid, "valid", "train")
     schema = Schema(user=[Id("u")], item=[Id("i")])
-    return Dataset.from_columns(schema, {"u": user, "i": item, "part": part},
-                                split=GivenSplit("part"))
+    return Dataset.from_columns(
+        schema, {"u": user, "i": item, "part": part}, split=GivenSplit("part")
+    )
 
 
 DATA = two_tastes()
@@ -136,7 +137,9 @@ def test_progress_is_told_after_every_step_and_its_loss_is_the_mean():
     model = small_model()
     history = Trainer(model, DATA, batch_size=64, on_progress=told.append).fit(2)
     steps = len(Batches(DATA, 64))
-    assert [(p.epoch, p.step) for p in told] == [(e, s) for e in (1, 2) for s in range(1, steps + 1)]
+    assert [(p.epoch, p.step) for p in told] == [
+        (e, s) for e in (1, 2) for s in range(1, steps + 1)
+    ]
     assert told[-1].metrics == history.epochs[-1].metrics != {}
     assert told[-1].loss == history.epochs[-1].loss
 

@@ -34,8 +34,9 @@ def problems(draw):
     embedded = [f for side in sides for f in side.inputs if side.is_embedded(f.name)]
     free = all(field.dim is None for field in embedded)
     hidden = draw(st.sampled_from([(), (3,), (4, 3)] if free else [(3,), (4, 3)]))
-    ids_fit = all(isinstance(s.inputs[0], Id) or any(isinstance(f, Id) for f in s.inputs)
-                  for s in sides)
+    ids_fit = all(
+        isinstance(s.inputs[0], Id) or any(isinstance(f, Id) for f in s.inputs) for s in sides
+    )
     ids_wide = all(f.dim is None for f in embedded if isinstance(f, Id))
     model = TwoTower(
         data.schema,
@@ -84,7 +85,9 @@ def check_whole_gradient(model, batch, objective, seed=0, tolerance=1e-7):
         return whole_loss(model, batch, objective)[0]
 
     _, gradients = whole_loss(model, batch, objective)
-    dense = [as_dense(gradients.get(name, np.zeros_like(start[name])), start[name]) for name in names]
+    dense = [
+        as_dense(gradients.get(name, np.zeros_like(start[name])), start[name]) for name in names
+    ]
     at = [start[name] for name in names]
     # Steps of several sizes: where they disagree a relu's kink or a vanishing vector is near.
     wide, narrow = (directional(loss, at, direction, h=h) for h in (2e-3, 5e-4))
@@ -141,7 +144,9 @@ def test_item_tower_called_three_times__gradients_add_up():
     pulls = [rng.standard_normal((n, 3)) for n in (4, 2, 5)]
 
     def value():
-        return sum(np.vdot(pull, model.item(call)[0]) for pull, call in zip(pulls, calls, strict=True))
+        return sum(
+            np.vdot(pull, model.item(call)[0]) for pull, call in zip(pulls, calls, strict=True)
+        )
 
     total = add_gradients(
         *(model.item(call)[1](pull) for pull, call in zip(pulls, calls, strict=True))
@@ -192,7 +197,9 @@ def blind(layer, scale=1.001):
 
         def off(dy):
             g = backward(dy)
-            return RowGradient(g.rows, g.values * scale) if isinstance(g, RowGradient) else g * scale
+            return (
+                RowGradient(g.rows, g.values * scale) if isinstance(g, RowGradient) else g * scale
+            )
 
         return y, off
 
@@ -212,8 +219,13 @@ def blind(layer, scale=1.001):
         ("relu", blind(layers.relu)),
         ("l2_normalize", lambda x: (tower_module.l2_normalize(x)[0], lambda dy: dy)),
         ("l2_normalize", blind(tower_module.l2_normalize)),
-        ("concatenate", lambda parts: (np.concatenate(parts, axis=1),
-                                       lambda dy: [0 * g for g in layers.concatenate(parts)[1](dy)])),
+        (
+            "concatenate",
+            lambda parts: (
+                np.concatenate(parts, axis=1),
+                lambda dy: [0 * g for g in layers.concatenate(parts)[1](dy)],
+            ),
+        ),
     ],
 )
 def test_a_planted_error_in_any_backward_is_caught(monkeypatch, name, mistake):
@@ -225,8 +237,10 @@ def test_a_planted_error_in_any_backward_is_caught(monkeypatch, name, mistake):
     assert_slope(promised, measured, 1e-7)
     if name == "l2_normalize":
         original = tower_module.l2_normalize
-        mistake = blind(original) if mistake.__name__ == "planted" else (
-            lambda x: (original(x)[0], lambda dy: dy)
+        mistake = (
+            blind(original)
+            if mistake.__name__ == "planted"
+            else (lambda x: (original(x)[0], lambda dy: dy))
         )
     monkeypatch.setattr(tower_module, name, mistake)
     promised, measured, _ = check_whole_gradient(model, whole_batch(data), objective)
@@ -236,7 +250,8 @@ def test_a_planted_error_in_any_backward_is_caught(monkeypatch, name, mistake):
 
 def test_ids_alone_without_hidden_layers_are_matrix_factorisation():
     data = Dataset.from_columns(
-        Schema(user=[Id("u")], item=[Id("i")]), {"u": [1, 2], "i": [3, 4], "part": ["train"] * 2},
+        Schema(user=[Id("u")], item=[Id("i")]),
+        {"u": [1, 2], "i": [3, 4], "part": ["train"] * 2},
         split=GivenSplit("part"),
     )
     model = TwoTower(data.schema, dim=5, hidden=(), similarity="inner_product")

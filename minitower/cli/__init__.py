@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "table and the path of a page with plots. Without --data it makes its own data.",
     )
     a.add_argument("--data", type=Path, metavar="DIR", help="real files instead of simulated data")
+    a.add_argument("--job", type=Path, metavar="FILE", help="TOML job file with options")
     a.add_argument(
         "--report", type=Path, default=Path("report.html"), metavar="FILE",
         help="where to write the page (default: report.html)",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minitower.cli.commands import fit, tell
-from minitower.cli.job import Job, read_job
+from minitower.cli.job import Job, read_job, read_toml
 from minitower.cli.progress import say
 from minitower.cli.sources import Source, open_folder, simulated
 from minitower.data import DataError, Dataset
@@ -60,11 +60,12 @@ def demo(args: argparse.Namespace) -> None:
         )
     if not args.no_report and not args.report.parent.is_dir():
         raise DataError(f"{args.report}: there is no folder {args.report.parent} to write it to")
+    tables = [] if args.job is None else [(str(args.job), read_toml(args.job))]
     if args.data is None:
-        job = read_job(vars(args), ("demo", SIMULATED))
+        job = read_job(vars(args), *tables, ("demo", SIMULATED))
         source = simulated(job)
     else:
-        job = read_job(vars(args))
+        job = read_job(vars(args), *tables)
         source = open_folder(args.data, job)
     tell(source)
     story = run(source, job)

@@ -18,8 +18,11 @@ from minitower.formulas.softmax import check_batch, pair_weights
 
 Vectors = NDArray[np.floating[Any]]
 
-BUFFER_ENTRIES = 2**20
-"""Scores kept at a time: 4 MB in float32, which a processor's cache holds."""
+BLOCK = 256
+"""Users at a time: enough for BLAS to be fast, few enough for the scores to stay in cache."""
+
+BUFFER_ENTRIES = 2**25
+"""Scores kept at the most, where there are very many candidates: 128 MB in float32."""
 
 
 def blocked_in_batch_softmax(
@@ -40,7 +43,7 @@ def blocked_in_batch_softmax(
         items: candidate vectors, row i < n the positive of user i.
         correction, temperature, weights: as in
             :func:`~minitower.formulas.softmax.in_batch_softmax`.
-        block: users at a time; by default as many as fill a fast buffer. The
+        block: users at a time; by default as many as are fast. The
             result does not depend on it beyond rounding.
 
     Returns:
@@ -69,7 +72,7 @@ def blocked_in_batch_softmax(
     dtype = np.result_type(users, items)
     weights = pair_weights(weights, n, dtype)
     if block is None:
-        block = int(np.clip(BUFFER_ENTRIES // m, 128, 512))
+        block = max(1, min(BLOCK, BUFFER_ENTRIES // m))
 
     own = np.einsum("nd,nd->n", users, items[:n]) / dtype.type(temperature)
     own -= correction.positive.astype(dtype)

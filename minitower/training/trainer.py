@@ -149,6 +149,7 @@ class Trainer:
                 self.model.parameters[name][...] = parameter
         return History(done, best_epoch)
 
+    @np.errstate(over="ignore", invalid="ignore")  # found below, and named
     def step(self, batch: Batch) -> float:
         """One step of training on one batch; its loss before the step."""
         users, back_users = self.model.user(batch.users)

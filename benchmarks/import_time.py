@@ -1,0 +1,37 @@
+"""What ``import minitower`` adds to importing numpy, scipy.sparse and hnswlib.
+
+    python benchmarks/import_time.py
+
+Fresh processes take turns; each measures its own imports.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+
+SCRIPT = """
+import time
+start = time.perf_counter()
+import numpy, scipy.sparse, hnswlib
+core = time.perf_counter()
+import minitower
+print(core - start, time.perf_counter() - core)
+"""
+
+
+def main(rounds: int = 11) -> None:
+    """Print the medians, after a round that fills the file caches."""
+    runs = []
+    for _ in range(rounds + 1):
+        out = subprocess.run(
+            [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
+        )
+        runs.append([float(part) for part in out.stdout.split()])
+    core, added = (statistics.median(column) for column in zip(*runs[1:], strict=True))
+    print(f"numpy, scipy.sparse, hnswlib: {core:.3f} s; minitower adds {added:.3f} s")
+
+
+if __name__ == "__main__":
+    main(2 if "--quick" in sys.argv[1:] else 11)
