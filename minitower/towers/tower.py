@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from minitower.data.encoding import Features, SideEncoder
 from minitower.data.ragged import Ragged
-from minitower.data.schema import Id, MultiValued
+from minitower.data.schema import Field, Id, MultiValued
 from minitower.formulas.similarity import l2_normalize
 from minitower.towers.gradients import Gradients, add_gradients
 from minitower.towers.layers import concatenate, dense, embedding, embedding_bag, relu
@@ -29,6 +29,7 @@ from minitower.towers.layers import concatenate, dense, embedding, embedding_bag
 Array = NDArray[Any]
 Parameters = dict[str, Array]
 Backward = Callable[[Array], Gradients]
+InputsBackward = Callable[[Array], tuple[list[Array], Gradients]]
 
 CATEGORICAL_DIM = 16
 """Width of an embedding that is not an id, where the field names none."""
@@ -63,43 +64,43 @@ class Tower:
     ) -> None:
         if dim < 1 or any(width < 1 for width in hidden):
             raise ValueError(f"dim and hidden widths must be positive, got {dim} and {hidden}")
-        self.name, self.dim, self.normalize = name, dim, normalize
-        self.fields = encoder.inputs
-        if not self.fields:
+        if not encoder.inputs:
             raise ValueError(f"the {name} tower has no feature: embed the id or add a field")
-        self.widths = {f.name: self._width(f, encoder, hidden) for f in self.fields}
-        self.table_rows = {
-            f.name: encoder.cardinality(f.name) for f in self.fields if encoder.is_embedded(f.name)
+        self.name, self.dim, self.normalize = name, dim, normalize
+        self.summed = not hidden
+        self.fields = encoder.inputs
+        # (rows, width) of the embedding table of every field that has one; the others are numbers.
+        self.tables = {
+            field.name: (encoder.cardinality(field.name), self._width(field))
+            for field in self.fields
+            if encoder.is_embedded(field.name)
         }
         self.learned_default = {n for n, rate in encoder.default_rates().items() if rate > 0}
-        self.numbers = [f.name for f in self.fields if f.name not in self.table_rows]
-        self.id = next((f.name for f in self.fields if isinstance(f, Id)), None)
-        names = [f.name for f in self.fields]
-        self.residual = names.index(self.id) if residual and self.id else None
-        if residual and (not hidden or self.id is None or self.widths[self.id] != dim):
-            raise ValueError(
-                f"the {name} tower's residual path needs hidden layers and an embedded id "
-                f"of width {dim}"
-            )
-        for field, width in self.widths.items():
-            if not hidden and field in self.table_rows and width != dim:
-                raise ValueError(
-                    f"without hidden layers features are summed, so '{field}' must be "
-                    f"{dim} wide, not {width}"
-                )
-        # Dense layers, as (name, rows, columns). Without hidden layers only numbers need one.
-        if hidden:
-            sizes = [sum(self.widths.values()), *hidden, dim]
-            self.layers = [(f"{name}.mlp.{i}", a, b) for i, (a, b) in enumerate(pairwise(sizes))]
-        else:
-            self.layers = []
-        self.summed = not hidden
+        # (name, inputs, outputs) of the dense layers.
+        concatenated = sum(self.tables.get(field.name, (0, 1))[1] for field in self.fields)
+        sizes = [concatenated, *hidden, dim] if hidden else []
+        self.layers = [(f"{name}.mlp.{i}", a, b) for i, (a, b) in enumerate(pairwise(sizes))]
+        # Where the id's embedding stands among the inputs, if it is added to the output.
+        self.residual = self._id_position() if residual else None
 
-    def _width(self, field: Any, encoder: SideEncoder, hidden: tuple[int, ...]) -> int:
-        if not encoder.is_embedded(field.name):
-            return 1
-        default = self.dim if isinstance(field, Id) or not hidden else CATEGORICAL_DIM
-        return field.dim or default
+    def _width(self, field: Field) -> int:
+        own = self.summed or isinstance(field, Id)
+        width = field.dim or (self.dim if own else CATEGORICAL_DIM)
+        if self.summed and width != self.dim:
+            raise ValueError(
+                f"without hidden layers features are summed, so '{field.name}' must be "
+                f"{self.dim} wide, not {width}"
+            )
+        return width
+
+    def _id_position(self) -> int:
+        for position, field in enumerate(self.fields):
+            if isinstance(field, Id) and self.layers and self.tables[field.name][1] == self.dim:
+                return position
+        raise ValueError(
+            f"the {self.name} tower's residual path needs hidden layers and an embedded id "
+            f"of width {self.dim}"
+        )
 
     def initial_parameters(self, rng: np.random.Generator, dtype: Any) -> Parameters:
         """Random parameters under which every layer keeps the scale of its input.
@@ -110,21 +111,23 @@ class Tower:
         stays, at zero: nothing is known.
         """
         parameters: Parameters = {}
-        for field, rows in self.table_rows.items():
-            width = self.widths[field]
-            table = rng.standard_normal((rows, width), dtype) / dtype(np.sqrt(width))
-            if field not in self.learned_default:
-                table[0] = 0
-            parameters[f"{self.name}.{field}.embedding"] = table
-        if self.summed:
-            for field in self.numbers:
-                scale = dtype(np.sqrt(self.dim))
-                weight = rng.standard_normal((1, self.dim), dtype) / scale
-                parameters[f"{self.name}.{field}.weight"] = weight
+
+        def normal(rows: int, columns: int, variance: float) -> Array:
+            return rng.standard_normal((rows, columns), dtype) * dtype(np.sqrt(variance))
+
+        for field in self.fields:
+            name = f"{self.name}.{field.name}"
+            if field.name in self.tables:
+                rows, width = self.tables[field.name]
+                table = normal(rows, width, 1 / width)
+                if field.name not in self.learned_default:
+                    table[0] = 0
+                parameters[f"{name}.embedding"] = table
+            elif self.summed:
+                parameters[f"{name}.weight"] = normal(1, self.dim, 1 / self.dim)
         for i, (name, rows, columns) in enumerate(self.layers):
             gain = 1 if i == len(self.layers) - 1 else 2
-            weight = rng.standard_normal((rows, columns), dtype) * dtype(np.sqrt(gain / rows))
-            parameters[f"{name}.weight"] = weight
+            parameters[f"{name}.weight"] = normal(rows, columns, gain / rows)
             parameters[f"{name}.bias"] = np.zeros(columns, dtype)
         return parameters
 
@@ -156,10 +159,10 @@ class Tower:
         return vectors, backward
 
     def _input(
-        self, field: Any, parameters: Parameters, values: Array | Ragged
+        self, field: Field, parameters: Parameters, values: Array | Ragged
     ) -> tuple[Array, Backward]:
         """One field's part of the tower's input: an embedding, a bag or the number itself."""
-        if field.name in self.table_rows:
+        if field.name in self.tables:
             name = f"{self.name}.{field.name}.embedding"
             table = parameters[name]
             if isinstance(field, MultiValued):
@@ -177,7 +180,7 @@ class Tower:
         weight = parameters[name]
         return column * weight, lambda dy: {name: column.T @ dy}
 
-    def _hidden(self, parameters: Parameters, inputs: list[Array]) -> Any:
+    def _hidden(self, parameters: Parameters, inputs: list[Array]) -> tuple[Array, InputsBackward]:
         """Concatenate and run the dense layers, with a relu between each two."""
         x, back_inputs = concatenate(inputs)
         backs = []
@@ -206,9 +209,9 @@ class Tower:
         return x, backward
 
 
-def _sum(inputs: list[Array]) -> Any:
+def _sum(inputs: list[Array]) -> tuple[Array, InputsBackward]:
     """All inputs are as wide as the vector: it is their sum."""
-    total = inputs[0] if len(inputs) == 1 else np.add.reduce(inputs)
+    total: Array = inputs[0] if len(inputs) == 1 else np.add.reduce(inputs)
 
     def backward(dy: Array) -> tuple[list[Array], Gradients]:
         return [dy] * len(inputs), {}
