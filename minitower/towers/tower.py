@@ -113,7 +113,8 @@ class Tower:
         parameters: Parameters = {}
 
         def normal(rows: int, columns: int, variance: float) -> Array:
-            return rng.standard_normal((rows, columns), dtype) * dtype(np.sqrt(variance))
+            drawn: Array = rng.standard_normal((rows, columns), dtype)
+            return drawn * np.sqrt(variance).astype(dtype)
 
         for field in self.fields:
             name = f"{self.name}.{field.name}"
