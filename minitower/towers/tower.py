@@ -12,6 +12,7 @@ each table by a matrix. Then an id alone is plain matrix factorisation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -113,8 +114,8 @@ class Tower:
         parameters: Parameters = {}
 
         def normal(rows: int, columns: int, variance: float) -> Array:
-            drawn: Array = rng.standard_normal((rows, columns), dtype)
-            return drawn * np.sqrt(variance).astype(dtype)
+            drawn: Array = rng.standard_normal((rows, columns), dtype) * math.sqrt(variance)
+            return drawn
 
         for field in self.fields:
             name = f"{self.name}.{field.name}"
