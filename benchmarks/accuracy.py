@@ -84,7 +84,7 @@ def tune(folder: Path) -> Setting:
 
 def final(folder: Path, setting: Setting) -> None:
     """Three seeds on all of train, each tested once."""
-    data = mt.Dataset.from_split_files(folder, valid=0.0)
+    data = mt.Dataset.from_split_files(folder)
     reports = []
     for seed in range(3):
         start = time.perf_counter()
