@@ -2,10 +2,10 @@
 
 from minitower.data.encoding import Features, FittedSchema, Ragged, SideEncoder, Table
 from minitower.data.errors import DataError
-from minitower.data.interactions import (
-    Dataset,
+from minitower.data.interactions import Dataset, Interactions
+from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
+from minitower.data.splits import (
     GivenSplit,
-    Interactions,
     LastSplit,
     RandomSplit,
     Rule,
@@ -13,7 +13,6 @@ from minitower.data.interactions import (
     TimeSplit,
     parse_rule,
 )
-from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.data.vocabulary import Vocabulary
 
 __all__ = [

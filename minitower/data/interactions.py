@@ -17,25 +17,11 @@ from minitower.data.schema import Schema
 from minitower.data.splits import (
     PARTS,
     GivenSplit,
-    LastSplit,
     RandomSplit,
-    Rule,
     Split,
     TimeSplit,
     parse_rule,
 )
-
-__all__ = [
-    "Dataset",
-    "GivenSplit",
-    "Interactions",
-    "LastSplit",
-    "RandomSplit",
-    "Rule",
-    "Split",
-    "TimeSplit",
-    "parse_rule",
-]
 
 
 @dataclass(frozen=True, eq=False)
