@@ -184,6 +184,8 @@ def test_schedules__ends_and_middles():
         (lambda: SGD(0), "learning rate"),
         (lambda: Adam(0.1, betas=(1.0, 0.9)), "betas"),
         (lambda: Adam(0.1, count="rows"), "count"),
+        (lambda: Adam(0.1, epsilon=0), "epsilon"),
+        (lambda: Adagrad(0.1, start=-1), "start"),
     ],
 )
 def test_optimizers__refuse(make, message):

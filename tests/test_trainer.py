@@ -216,6 +216,9 @@ def test_a_batch_of_one_and_an_item_that_everybody_clicked_are_harmless(correcti
         (lambda: InBatchSoftmax(1, "tfrs"), "correction"),
         (lambda: InBatchSoftmax(1, "yi", 2), "strength"),
         (lambda: InBatchSoftmax(1, "calibrated", 0.5), "strength belongs to yi"),
+        (lambda: InBatchSoftmax(float("nan")), "temperature"),
+        (lambda: InBatchSoftmax(1, "yi", mask_hits=True), "repetitions"),
+        (lambda: Trainer(small_model(), DATA).fit(1, patience=0), "patience"),
     ],
 )
 def test_training__refuses(make, message):

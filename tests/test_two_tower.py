@@ -23,7 +23,12 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
 from minitower.training.objectives import InBatchSoftmax
 
-OBJECTIVES = [InBatchSoftmax(0.3, "yi"), InBatchSoftmax(0.3, "none"), InBatchSoftmax(1, "yi", 0.5)]
+OBJECTIVES = [
+    InBatchSoftmax(0.3, "yi"),
+    InBatchSoftmax(1, "yi", 0.5),
+    InBatchSoftmax(0.3, "calibrated"),
+    InBatchSoftmax(0.3, "none", mask_hits=True),
+]
 
 
 @st.composite

@@ -87,7 +87,7 @@ class Job:
     metric: str = _option(
         options.metric, "recall@20", "what the best epoch is best in, on validation", "NAME@K"
     )
-    seed: int = _option(options.whole, 0, "same seed, same model", "SEED")
+    seed: int = _option(options.seed, 0, "same seed, same model", "SEED")
 
     def model(self, data: Dataset) -> TwoTower:
         """The model, before training.

@@ -57,6 +57,13 @@ def flag(value: Any) -> bool:
     return value
 
 
+def seed(value: Any) -> int:
+    """A whole number that a generator can start from."""
+    if whole(value) < 0:
+        raise ValueError("expected a whole number >= 0")
+    return whole(value)
+
+
 def widths(value: Any) -> tuple[int, ...]:
     """Whole numbers: a list, or "128,64"; the empty text is no number.
 
@@ -84,8 +91,8 @@ def one_of(*names: str) -> Callable[[Any], str]:
 def metric(value: Any) -> str:
     """The name of a measure with its cut-off, such as "recall@20"."""
     name, _, k = str(value).partition("@")
-    if name not in (*ACCURACY, "coverage") or not k.isdecimal() or int(k) < 1:
-        raise ValueError(f"expected NAME@K, the name one of {', '.join(ACCURACY)} or coverage")
+    if name not in ACCURACY or not k.isdecimal() or int(k) < 1:
+        raise ValueError(f"expected NAME@K, the name one of {', '.join(ACCURACY)}")
     return str(value)
 
 
@@ -95,7 +102,7 @@ def split(value: Any) -> str:
     return str(value)
 
 
-def parse_split(value: Any) -> Split:
+def parse_split(value: Any, seed: int = 0) -> Split:
     """A split as options write it: kind, or kind:valid,test, or given:column.
 
     >>> parse_split("last:1,2")
@@ -112,7 +119,7 @@ def parse_split(value: Any) -> Split:
             return LastSplit(*map(whole, sizes))
         if kind in ("time", "random") and len(sizes) in (0, 2):
             valid, test = map(number, sizes or (0.1, 0.1))
-            return TimeSplit(valid, test) if kind == "time" else RandomSplit(valid, test)
+            return TimeSplit(valid, test) if kind == "time" else RandomSplit(valid, test, seed)
     except DataError:
         raise
     except ValueError:

@@ -92,8 +92,7 @@ class Source:
                 if isinstance(field, kind) and self.raw.items is not None:
                     cells = self.raw.items[field.name].tolist()
                     cut = field.separator if isinstance(field, MultiValued) else None
-                    firsts = [str(cell).split(cut if cut != " " else None)[:1] for cell in cells]
-                    listed = [first[0] if first else "" for first in firsts]
+                    listed = [_first(str(cell), cut) for cell in cells]
                     unlisted = [""] * (len(self.data.items) - len(listed))
                     return field.name, np.array(listed + unlisted)
         return "", np.full(len(self.data.items), "")
@@ -114,7 +113,7 @@ def simulated(job: Job) -> Source:
         if getattr(job, name) is not None:
             raise DataError(f"--{name} is for real files: name a folder with --data")
     world = simulate(seed=job.seed)
-    split = None if job.split is None else parse_split(job.split)
+    split = None if job.split is None else parse_split(job.split, job.seed)
     data = Dataset.from_columns(
         world.schema, world.interactions, world.users, world.items, split=split, item_name="name"
     )
@@ -162,20 +161,29 @@ def describe_split(data: Dataset) -> str:
         part = data.split(name)
         told = f"{name} {len(part):,}"
         if len(part) and part.timestamps is not None:
-            last = datetime.fromtimestamp(float(part.timestamps.max()), UTC)
-            told += f" (until {last:%Y-%m-%d %H:%M})"
+            told += f" (until {_moment(float(part.timestamps.max()))})"
         parts.append(told)
     return "split: " + ", ".join(parts)
+
+
+def _moment(seconds: float) -> str:
+    """A time as people write it, or the number where it cannot be seconds since 1970."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g}"
 
 
 def _read(folder: Path, job: Job) -> tuple[RawData, Split | None]:
     """The columns, and the split that was asked for or that the files give."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    split = None if job.split is None else parse_split(job.split)
+    split = None if job.split is None else parse_split(job.split, job.seed)
     atomic = any(folder.glob("*.inter"))
     if job.override is not None and not atomic:
         raise DataError(f"{folder}: --override is for atomic files, and there is no .inter file")
+    if job.valid is not None and not (folder / "train.txt").exists():
+        raise DataError(f"{folder}: --valid is for split files; say --split to cut these")
     if atomic:
         return atomic_files.read(folder, overrides=job.override), split
     if (folder / "u.data").exists() or (folder / "ratings.dat").exists():
@@ -224,11 +232,19 @@ def _rule(log: Columns, asked: str | None, remarks: list[str]) -> str | None:
     for name in _CLICKS:
         if name in log:
             rule = f"{name} = 1"
-    if "rating" in log and numbers(log["rating"], log.at("rating")).max() >= _LIKED:
+    if "rating" in log and (numbers(log["rating"], log.at("rating")) >= _LIKED).any():
         rule = f"rating >= {_LIKED}"
     which = f"where {rule}" if rule else "all interactions"
     remarks.append(f"positives: {which} (use --positive RULE to change that)")
     return rule
+
+
+def _first(cell: str, separator: str | None) -> str:
+    """The first value of a cell; with no separator it has only one."""
+    if separator is None:
+        return cell
+    values = cell.split() if separator == " " else cell.split(separator)
+    return values[0] if values else ""
 
 
 def _about(fields: Sequence[Field], columns: Columns | None, row: int) -> str:

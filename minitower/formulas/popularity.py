@@ -107,11 +107,14 @@ class Slices:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names such as "new", "1-12 clicks", "12-300 clicks"."""
-        return (
-            "new",
-            *(f"{a}-{b} clicks" if a < b else f"{a} clicks" for a, b in self.clicks[1:].tolist()),
-        )
+        """Distinct names such as "new", "1-12 clicks", "12-300 clicks"; ties add " (2)"."""
+        names = ["new"]
+        for fewest, most in self.clicks[1:].tolist():
+            clicks = "1 click" if most == 1 else f"{most} clicks"
+            name = f"{fewest}-{clicks}" if fewest < most else clicks
+            alike = sum(other.partition(" (")[0] == name for other in names)
+            names.append(f"{name} ({alike + 1})" if alike else name)
+        return tuple(names)
 
     def count(self, items: NDArray[np.integer], rows: NDArray[np.integer], n: int) -> Counts:
         """How many (row, item) pairs fall on each of n rows and each slice. (p),(p)->(n,s)."""

@@ -64,14 +64,15 @@ def l2_normalize(
     # A row is divided by its largest entry first: squares neither overflow nor vanish.
     size = np.abs(x).max(axis=1, initial=0)
     scaled = x / np.where(size > 0, size, 1)[:, None]
-    length = size * np.sqrt(np.einsum("nd,nd->n", scaled, scaled))
+    shape = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))
+    length = size * shape
     has_direction = length > epsilon
-    scale = np.divide(1, length, out=np.zeros_like(length), where=has_direction)[:, None]
-    y = x * scale
+    one = np.divide(1, shape, out=np.zeros_like(shape), where=has_direction)[:, None]
+    y = scaled * one
 
     def backward(dy: Vectors) -> Vectors:
         along = np.einsum("nd,nd->n", y, dy)[:, None]
-        dx: Vectors = (dy - y * along) * scale
+        dx: Vectors = (dy - y * along) * one / np.where(has_direction, size, 1)[:, None]
         return dx
 
     return y, backward

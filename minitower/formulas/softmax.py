@@ -112,7 +112,7 @@ def in_batch_softmax(
             :func:`~minitower.formulas.logq.yi` or
             :func:`~minitower.formulas.logq.calibrated`.
         temperature: > 0. The lecture writes none, which is 1; with cosines and a
-            thousand candidates no positive can then exceed 0.7% (e^2 / (e^2 +
+            thousand candidates no positive can then exceed 0.72% (e^2 / (e^2 +
             1023)), so training wants about 0.05 to 0.2.
         weights: as in :func:`softmax_cross_entropy`.
 
@@ -140,7 +140,7 @@ def in_batch_softmax(
 
 def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> None:
     """Refuse scores of n users and m candidates that the correction was not made for."""
-    if temperature <= 0:
+    if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     made_for = (len(correction.positive), len(correction.candidates))
     if shape != made_for or not 1 <= shape[0] <= shape[1]:

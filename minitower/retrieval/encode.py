@@ -13,7 +13,8 @@ from minitower.retrieval.index import Vectors
 Tower = Callable[[Features], tuple[Array, Any]]
 
 BLOCK = 4096
-"""Rows that go through a tower at a time; fixed, so that vectors are too, to the bit."""
+"""Rows that go through a tower at a time; fixed, so that encoding a table twice gives the same
+bits. A row encoded in other company may differ in its last bit: BLAS chooses kernels by size."""
 
 
 def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:

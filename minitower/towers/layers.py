@@ -58,6 +58,8 @@ def embedding_bag(
 
     Reference: pooling of multi-valued features, X. Yi et al., RecSys 2019, section 5.1.
     """
+    if pool not in ("mean", "sum"):
+        raise ValueError(f"pool must be mean or sum, got {pool!r}")
     counts = np.diff(bags.indptr)
     each = np.ones(len(counts)) if pool == "sum" else 1 / np.maximum(counts, 1)
     share = np.repeat(each, counts).astype(table.dtype)

@@ -159,6 +159,8 @@ class Adagrad(Optimizer):
         self, rate: float | Schedule = 0.05, *, start: float = 0.0, epsilon: float = 1e-10
     ) -> None:
         super().__init__(rate)
+        if not (start >= 0 and epsilon > 0):
+            raise ValueError(f"start must be >= 0 and epsilon > 0, got {start} and {epsilon}")
         self.start, self.epsilon = start, epsilon
 
     def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
@@ -211,6 +213,8 @@ class Adam(Optimizer):
         super().__init__(rate)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be in [0, 1), got {betas}")
+        if not epsilon > 0:
+            raise ValueError(f"epsilon must be positive, got {epsilon}")
         if count not in ("row", "global"):
             raise ValueError(f"count must be row or global, got {count!r}")
         self.betas, self.epsilon, self.count = betas, epsilon, count

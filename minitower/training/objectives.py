@@ -34,10 +34,13 @@ class InBatchSoftmax:
             is exact about the positive and masks its repetitions; "none" takes
             nothing off, and over-suppresses popular items.
         strength: beta in [0, 1], for "yi".
+        mask_hits: leave other copies of a row's own item out of its negatives. For
+            "none" a choice; "calibrated" always does; with "yi" it would be wrong,
+            because there the repetitions are what log q counts.
 
     Raises:
-        ValueError: a parameter is outside its domain, or a strength is given
-            where nothing would use it.
+        ValueError: a parameter is outside its domain, or a strength or a mask is
+            asked for where it does not belong.
 
     The formulas: :func:`~minitower.formulas.softmax.in_batch_softmax`,
     :mod:`minitower.formulas.logq`.
@@ -46,9 +49,10 @@ class InBatchSoftmax:
     temperature: float = 0.07
     correction: Literal["yi", "calibrated", "none"] = "yi"
     strength: float = 1.0
+    mask_hits: bool = False
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
+        if not self.temperature > 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
         if self.correction not in ("yi", "calibrated", "none"):
             raise ValueError(f"correction must be yi, calibrated or none, got {self.correction!r}")
@@ -56,6 +60,8 @@ class InBatchSoftmax:
             raise ValueError(f"strength must be in [0, 1], got {self.strength}")
         if self.correction != "yi" and self.strength != 1:
             raise ValueError(f"strength belongs to yi; correction is {self.correction!r}")
+        if self.mask_hits and self.correction == "yi":
+            raise ValueError("yi counts on the repetitions that mask_hits leaves out")
 
     def __call__(
         self, users: Vectors, items: Vectors, batch: Batch
@@ -69,4 +75,4 @@ class InBatchSoftmax:
             return yi(batch.log_q, strength=self.strength)
         if self.correction == "calibrated":
             return calibrated(batch.log_q, batch.item_rows)
-        return uncorrected(batch.item_rows)
+        return uncorrected(batch.item_rows, mask_hits=self.mask_hits)

@@ -124,6 +124,8 @@ class Trainer:
             validate = len(self.data.valid) > 0
         if validate and not len(self.data.valid):
             raise ValueError("there is nothing to validate on: the valid split is empty")
+        if patience is not None and patience < 1:
+            raise ValueError(f"patience must be at least 1, got {patience}")
         if patience is not None and not validate:
             raise ValueError("patience needs a validation split")
         judge = self._judge(metric) if validate else None
