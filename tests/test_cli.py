@@ -405,6 +405,67 @@ def test_positives__default_rule_follows_the_columns(world, tmp_path):
     assert n == 900
 
 
+def edited(folder: Path, suffix: str, change) -> Path:
+    """The atomic files of a folder, one of them with its rows (lists of cells) changed."""
+    path = next(folder.glob(f"*.{suffix}"))
+    head, *rows = (line.split("\t") for line in path.read_text().splitlines())
+    change([column.partition(":")[0] for column in head], rows)
+    path.write_text("\n".join("\t".join(cells) for cells in [head, *rows]) + "\n")
+    return folder
+
+
+def test_positives__one_missing_rating_does_not_change_the_rule(run, tmp_path):
+    def forget(columns, rows):
+        rows[3][columns.index("rating")] = ""
+
+    folder = edited(write_atomic(tmp_path / "d"), "inter", forget)
+    _, _, err = run("train", folder, "--out", tmp_path / "m", *QUICK)
+    assert "positives: where rating >= 4" in err
+
+
+def test_timestamps_that_are_no_seconds_are_told_as_numbers(run, tmp_path):
+    def to_milliseconds(columns, rows):
+        place = columns.index("timestamp")
+        for cells in rows:
+            cells[place] += "000"
+
+    folder = edited(write_atomic(tmp_path / "d"), "inter", to_milliseconds)
+    status, _, err = run("train", folder, "--out", tmp_path / "m", *QUICK)
+    assert status == 0
+    assert "until 1.7" in err
+
+
+def test_seed_reaches_the_random_split(tmp_path):
+    folder = write_atomic(tmp_path / "d")
+    tests = [
+        sources.open_folder(folder, read_job({"split": "random:0.1,0.1", "seed": seed})).data.test
+        for seed in ("0", "0", "1")
+    ]
+    assert np.array_equal(tests[0].users, tests[1].users)
+    assert not np.array_equal(tests[0].users, tests[2].users)
+
+
+def test_groups__a_category_of_two_words_is_one(tmp_path):
+    def rename(columns, rows):
+        place = columns.index("city")
+        for cells in rows:
+            cells[place] = f"New {cells[place]}"
+
+    folder = edited(write_atomic(tmp_path / "d"), "item", rename)
+    job = read_job({"override": ["category=none", "keywords=none", "name=none"]})
+    what, groups = sources.open_folder(folder, job).groups()
+    assert what == "city"
+    assert len(set(groups)) > 1
+    assert all(group.startswith("New ") and group != "New " for group in groups)
+
+
+@needs_plots
+def test_demo__one_dimension_is_drawn_as_a_line(run, small_world, tmp_path):
+    flags = ["--dim", "1", "--hidden", "4", "--epochs", "1"]
+    status, _, _ = run("demo", "--report", tmp_path / "r.html", *flags)
+    assert status == 0
+
+
 def test_columns_that_are_ids_in_disguise_are_left_out(tmp_path):
     """A zip code of one's own teaches nothing that the id does not; an override keeps it."""
     world = simulate(users=150, items=40, interactions=600)
@@ -504,6 +565,9 @@ def test_read_job__how_to_read_comes_back():
     (["--positive", "stars > 3"], "there is no column 'stars'"),
     (["--positive", "rating > 5"], "no interaction passes the rule 'rating > 5'"),
     (["--split", "given:part"], "there is no column 'part'"),
+    (["--seed", "-1"], "--seed: expected a whole number >= 0"),
+    (["--valid", "0.3"], "--valid is for split files"),
+    (["--metric", "coverage@10"], "--metric: expected NAME@K"),
     (["--colour", "blue"], "unrecognized arguments: --colour blue"),
 ])  # fmt: skip
 def test_train__refuses_options(run, world, tmp_path, flags, told):

@@ -90,3 +90,9 @@ def test_concatenate(widths, data):
     assert y.tolist() == [[v for part in parts for v in part[i]] for i in range(2)]
     for part, back in zip(parts, backward(y), strict=True):
         assert np.array_equal(part, back)
+
+
+def test_embedding_bag__refuses_another_pool():
+    bags = Ragged.from_counts([1], np.array([0], np.int32))
+    with pytest.raises(ValueError, match="pool"):
+        embedding_bag(bags, np.ones((1, 1)), pool="max")

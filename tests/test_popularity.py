@@ -156,3 +156,16 @@ def test_slices_by_positives__refuses():
         slices_by_positives(np.array([1]), np.array([1]), 0)
     with pytest.raises(ValueError, match="equally long"):
         slices_by_positives(np.array([1]), np.array([1, 2]), 1)
+
+
+@given(some, st.integers(1, 5))
+def test_slices__have_distinct_names(clicks, slices):
+    """A report is looked up by name: ties in clicks must not make two slices one."""
+    names = slices_by_positives(clicks, np.ones(len(clicks), int), slices).names
+    assert len(set(names)) == len(names)
+
+
+def test_slices__ties_are_numbered():
+    clicks = np.array([1, 1, 1, 1, 2, 2])
+    names = slices_by_positives(clicks, np.ones(6, int), 3).names
+    assert names == ("new", "1 click", "1 click (2)", "2 clicks")
