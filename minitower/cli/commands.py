@@ -18,7 +18,7 @@ from minitower.retrieval import (
     load_notes,
     publish,
 )
-from minitower.retrieval.folder import MANIFEST
+from minitower.retrieval.folder import MANIFEST, refuse_foreign
 from minitower.retrieval.hnsw import HnswIndex
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import History, Trainer
@@ -44,7 +44,7 @@ def train(args: argparse.Namespace) -> None:
         raise DataError("train: name a folder of data, or a job file with the key 'data'")
     out = args.out or places.get("out") or Path("model")
     job = read_job(vars(args), *tables)
-    _refuse_to_replace(out)
+    refuse_foreign(out)  # before an hour of training rather than after it
     source = tell(open_folder(folder, job))
     model, history = fit(job, source.data, "training")
     notes = {"reading": job.how_to_read(), "best_epoch": history.best_epoch}
@@ -112,12 +112,6 @@ def tell(source: Source) -> Source:
     for remark in source.remarks:
         say(remark)
     return source
-
-
-def _refuse_to_replace(out: Path) -> None:
-    """Before an hour of training rather than after it."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).exists()):
-        raise DataError(f"{out}: already there, and not written by minitower; choose another")
 
 
 def _profile(pairs: list[str], encoder: SideEncoder) -> dict[str, Any]:

@@ -142,15 +142,8 @@ def open_folder(folder: Path, job: Job) -> Source:
     raw, split = _read(folder, job)
     remarks: list[str] = []
     raw = _without_other_keys(raw, job.override or {}, remarks)
-    data = Dataset.from_columns(
-        raw.schema,
-        raw.interactions,
-        raw.users,
-        raw.items,
-        positive=_rule(raw.interactions, job.positive, remarks),
-        split=split,
-        item_name=raw.item_name,
-    )
+    rule = _rule(raw.interactions, job.positive, remarks)
+    data = Dataset.from_raw(raw, positive=rule, split=split)
     return Source(folder.resolve().name, raw, data, (*remarks, describe_split(data)))
 
 

@@ -175,16 +175,10 @@ class Dataset:
         )
 
     @staticmethod
-    def from_atomic(
-        folder: str | Path,
-        *,
-        schema: Schema | None = None,
-        overrides: atomic_files.Overrides | None = None,
-        positive: str | None = None,
-        split: Split | None = None,
+    def from_raw(
+        raw: atomic_files.RawData, *, positive: str | None = None, split: Split | None = None
     ) -> "Dataset":
-        """Read RecBole's atomic files: see :func:`minitower.data.atomic_files.read`."""
-        raw = atomic_files.read(folder, schema, overrides)
+        """What a reader of files returned; the rest as in :meth:`from_columns`."""
         return Dataset.from_columns(
             raw.schema,
             raw.interactions,
@@ -196,20 +190,24 @@ class Dataset:
         )
 
     @staticmethod
+    def from_atomic(
+        folder: str | Path,
+        *,
+        schema: Schema | None = None,
+        overrides: atomic_files.Overrides | None = None,
+        positive: str | None = None,
+        split: Split | None = None,
+    ) -> "Dataset":
+        """Read RecBole's atomic files: see :func:`minitower.data.atomic_files.read`."""
+        raw = atomic_files.read(folder, schema, overrides)
+        return Dataset.from_raw(raw, positive=positive, split=split)
+
+    @staticmethod
     def from_movielens(
         folder: str | Path, *, positive: str | None = None, split: Split | None = None
     ) -> "Dataset":
         """Read MovieLens-100K or -1M as GroupLens ships it: see :mod:`minitower.data.movielens`."""
-        raw = movielens.read(folder)
-        return Dataset.from_columns(
-            raw.schema,
-            raw.interactions,
-            raw.users,
-            raw.items,
-            positive=positive,
-            split=split,
-            item_name=raw.item_name,
-        )
+        return Dataset.from_raw(movielens.read(folder), positive=positive, split=split)
 
     @staticmethod
     def from_split_files(

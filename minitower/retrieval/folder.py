@@ -45,7 +45,7 @@ def new_folder(folder: str | Path, kind: str, content: Mapping[str, Any]) -> Ite
         DataError: something else is there, it cannot be written, or content is not JSON.
     """
     target = Path(folder).absolute()
-    _refuse_foreign(target)
+    refuse_foreign(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -68,7 +68,7 @@ def new_folder(folder: str | Path, kind: str, content: Mapping[str, Any]) -> Ite
         except (TypeError, ValueError) as error:
             raise DataError(f"{target}: the manifest is not JSON: {error}") from None
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        _refuse_foreign(target)
+        refuse_foreign(target)
         if target.exists():
             target.rename(place / "old")
         try:
@@ -185,8 +185,12 @@ def _plain(array: Array, name: str) -> Array:
     return array
 
 
-def _refuse_foreign(target: Path) -> None:
-    """Only a folder of ours, or an empty one, is ever replaced."""
+def refuse_foreign(target: Path) -> None:
+    """Only a folder of ours, or an empty one, is ever replaced.
+
+    Raises:
+        DataError: something else is there.
+    """
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:
