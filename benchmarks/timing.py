@@ -14,22 +14,35 @@ Rounds = dict[str, list[float]]
 
 
 def interleave(
-    contenders: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warmup: int = 2,
+    settle: float = 0.05,
 ) -> Rounds:
-    """Seconds of each contender in each round, in turn, after a warm-up.
+    """Seconds a call of each contender takes in each round, in turn, after a warm-up.
 
-    Each turn begins with a call that is not timed: it ends what the last contender's thread
-    pool still does, and fills the caches, for all contenders alike.
+    Each turn first runs untimed for ``settle`` seconds: that ends what the last contender's
+    thread pool still does (an idle pool spins for tens of milliseconds) and fills the caches,
+    for all contenders alike. Then it is timed for as long, at least one call.
     """
     seconds: Rounds = {name: [] for name in contenders}
     for round_ in range(warmup + rounds):
         for name, run in contenders.items():
-            run()
-            start = time.perf_counter()
-            run()
+            _mean_seconds(run, settle)
+            mean = _mean_seconds(run, settle)
             if round_ >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(mean)
     return seconds
+
+
+def _mean_seconds(run: Callable[[], object], at_least: float) -> float:
+    calls, start = 0, time.perf_counter()
+    while True:
+        run()
+        calls += 1
+        passed = time.perf_counter() - start
+        if passed >= at_least:
+            return passed / calls
 
 
 def ratio(seconds: Rounds, over: str, under: str) -> float:

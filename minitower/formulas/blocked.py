@@ -74,20 +74,23 @@ def blocked_in_batch_softmax(
     if block is None:
         block = max(1, min(BLOCK, BUFFER_ENTRIES // m))
 
-    own = np.einsum("nd,nd->n", users, items[:n]) / dtype.type(temperature)
-    own -= correction.positive.astype(dtype)
+    # Logits are counted in bits, log2(e) times their value: NumPy's exp2 is twice as fast as exp.
+    bits = dtype.type(np.log2(np.e))
+    scale = bits / dtype.type(temperature)
+    own = np.einsum("nd,nd->n", users, items[:n]) * scale
+    own -= correction.positive.astype(dtype) * bits
     # A bound on each row's largest logit (Cauchy-Schwarz) is known before the product,
     # and rides in it as two more columns; the exponential is then the only other pass.
-    taken_off = correction.candidates.astype(dtype)
-    bound = np.sqrt(np.einsum("nd,nd->n", users, users)) / dtype.type(temperature)
+    taken_off = correction.candidates.astype(dtype) * bits
+    bound = np.sqrt(np.einsum("nd,nd->n", users, users)) * scale
     bound *= np.sqrt(np.einsum("md,md->m", items, items).max())
     bound = np.maximum(bound - taken_off.min(), own)
-    left = np.column_stack([users / dtype.type(temperature), np.full(n, -1, dtype), -bound])
+    left = np.column_stack([users * scale, np.full(n, -1, dtype), -bound])
     right = np.column_stack([items, taken_off, np.ones(m, dtype)])
     summing = np.column_stack([items, np.ones(m, dtype)])
     # Where the bound is so loose that the positive's exponential would underflow, the true
     # maximum is taken instead.
-    loose = own - bound < np.log(np.finfo(dtype).tiny) + 25
+    loose = own - bound < np.log2(np.finfo(dtype).tiny) + 36
 
     loss = 0.0
     d_users = np.empty((n, d), dtype)
@@ -107,10 +110,10 @@ def blocked_in_batch_softmax(
             top = logits.max(axis=0)
             logits -= top
             bound[rows] += top
-        exponentials = np.exp(logits, out=logits)
+        exponentials = np.exp2(logits, out=logits)
         weighted = exponentials.T @ summing
         total = weighted[:, d]
-        losses = np.log(total) + bound[rows] - own[rows]
+        losses = (np.log2(total) + bound[rows] - own[rows]) / bits
         loss += float(weights[rows] @ losses)
         share = (weights[rows] / total)[:, None]
         np.multiply(weighted[:, :d], share, out=d_users[rows])
