@@ -11,6 +11,8 @@ import statistics
 import subprocess
 import sys
 
+from bounds import Bounds
+
 SCRIPT = """
 import time
 start = time.perf_counter()
@@ -21,9 +23,9 @@ print(core - start, time.perf_counter() - core)
 """
 
 
-def main(rounds: int = 11) -> None:
+def main(quick: bool) -> None:
     """Print the medians, after a round that fills the file caches."""
-    runs = []
+    bounds, rounds, runs = Bounds(binding=not quick), 2 if quick else 11, []
     for _ in range(rounds + 1):
         out = subprocess.run(
             [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
@@ -31,7 +33,9 @@ def main(rounds: int = 11) -> None:
         runs.append([float(part) for part in out.stdout.split()])
     core, added = (statistics.median(column) for column in zip(*runs[1:], strict=True))
     print(f"numpy, scipy.sparse, hnswlib: {core:.3f} s; minitower adds {added:.3f} s")
+    bounds.at_most(0.1, added, "seconds that import minitower adds")
+    bounds.close()
 
 
 if __name__ == "__main__":
-    main(2 if "--quick" in sys.argv[1:] else 11)
+    main(quick="--quick" in sys.argv[1:])

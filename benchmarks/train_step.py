@@ -22,6 +22,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, THREADS)  # read when NumPy and PyTorch are imported
 
 import numpy as np  # noqa: E402
+from bounds import Bounds  # noqa: E402
 from timing import interleave, milliseconds, ratio, table  # noqa: E402
 
 import minitower as mt  # noqa: E402
@@ -36,7 +37,7 @@ def unit_vectors(rng: np.random.Generator, n: int, d: int = DIM) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def softmax(batches: list[int], rounds: int) -> str:
+def softmax(batches: list[int], rounds: int, bounds: Bounds) -> str:
     """Loss and both gradients, against three products and against PyTorch."""
     import torch
 
@@ -84,15 +85,13 @@ def softmax(batches: list[int], rounds: int) -> str:
             },
             rounds if n < 8192 else max(3, rounds // 2),
         )
-        rows.append(
-            [
-                n,
-                milliseconds(seconds, "minitower"),
-                ratio(seconds, "minitower", "products"),
-                ratio(seconds, "eager", "minitower"),
-                ratio(seconds, "compiled", "minitower"),
-            ]
-        )
+        products = ratio(seconds, "minitower", "products")
+        eager, graph = (ratio(seconds, peer, "minitower") for peer in ("eager", "compiled"))
+        rows.append([n, milliseconds(seconds, "minitower"), products, eager, graph])
+        bounds.at_most(1.5 if n < 4096 else 1.15, products, f"softmax of {n} over its products")
+        if n >= 4096:
+            bounds.at_least(3.5, eager, f"eager PyTorch over softmax of {n}")
+            bounds.at_least(1.3, graph, f"torch.compile over softmax of {n}")
         del scores
     head = [
         "batch",
@@ -204,7 +203,7 @@ def torch_steps(data: mt.Dataset, batch: int, kind: str) -> Iterator[float]:
             yield loss.item()
 
 
-def step(batches: list[int], rounds: int, entities: int) -> str:
+def step(batches: list[int], rounds: int, entities: int, bounds: Bounds) -> str:
     """The whole step: gather, towers, loss, backward, optimizer."""
     import torch
 
@@ -221,12 +220,14 @@ def step(batches: list[int], rounds: int, entities: int) -> str:
             rounds if n < 8192 else max(3, rounds // 2),
         )
         fastest = min(peers, key=lambda name: milliseconds(seconds, name))
+        ratios = [ratio(seconds, fastest, name) for name in ours]
+        bounds.at_least(2.5 if n >= 4096 else 1.3, max(ratios), f"{fastest} over a step of {n}")
         rows.append(
             [
                 n,
                 *(milliseconds(seconds, name) for name in ours),
                 *(milliseconds(seconds, name) for name in peers),
-                *(ratio(seconds, fastest, name) for name in ours),
+                *ratios,
             ]
         )
     head = ["batch", *(f"{name} ms" for name in ours), *(f"torch {name} ms" for name in peers)]
@@ -234,7 +235,7 @@ def step(batches: list[int], rounds: int, entities: int) -> str:
     return "Whole training step\n" + table(head, rows)
 
 
-def tables(n: int, small: int, large: int, rounds: int) -> str:
+def tables(n: int, small: int, large: int, rounds: int, bounds: Bounds) -> str:
     """Does the size of the tables matter? The batches use equally many rows of each."""
     runs = {}
     for entities in (small, large):
@@ -251,10 +252,11 @@ def tables(n: int, small: int, large: int, rounds: int) -> str:
     seconds = interleave(runs, rounds)
     rows: list[list[object]] = [[size, milliseconds(seconds, size)] for size in runs]
     found = ratio(seconds, f"{large:,}", f"{small:,}")
+    bounds.at_most(1.5, found, "step with large tables over small ones")
     return f"Batch {n}, tables of two sizes\n{table(['rows', 'ms'], rows)}\nratio {found:.2f}"
 
 
-def memory(n: int, entities: int) -> str:
+def memory(n: int, entities: int, bounds: Bounds) -> str:
     """Peak of what a training step allocates in its first step, above the data.
 
     NumPy tells tracemalloc of every array, the parameters and the optimizer's state among them.
@@ -265,6 +267,7 @@ def memory(n: int, entities: int) -> str:
     next(steps)  # the parameters and the optimizer's state are allocated here as well
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
+    bounds.at_most(1, peak / 1e9, f"GB at the peak of a step of {n}")
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return (
         f"Batch {n:,}: {peak / 1e9:.2f} GB at the peak of a step, parameters and optimizer "
@@ -281,16 +284,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=21)
     options = parser.parse_args(arguments)
     batches, rounds = ([64], 2) if options.quick else ([1024, 4096, 8192], options.rounds)
+    bounds = Bounds(binding=not options.quick)
+    entities, small, large, many = 100_000, 10_000, 10_000_000, 65_536
+    if options.quick:
+        entities, small, large, many = 500, 100, 1000, 256
     parts = {
-        "softmax": lambda: softmax(batches, rounds),
-        "step": lambda: step(batches, rounds, 500 if options.quick else 100_000),
-        "tables": lambda: (
-            tables(64, 100, 1000, 2) if options.quick else tables(4096, 10_000, 10_000_000, rounds)
-        ),
-        "memory": lambda: memory(256, 500) if options.quick else memory(65_536, 100_000),
+        "softmax": lambda: softmax(batches, rounds, bounds),
+        "step": lambda: step(batches, rounds, entities, bounds),
+        "tables": lambda: tables(min(batches[-1], 4096), small, large, rounds, bounds),
+        "memory": lambda: memory(many, entities, bounds),
     }
     for name in [options.part] if options.part else parts:
         print(parts[name](), end="\n\n", flush=True)
+    bounds.close()
 
 
 if __name__ == "__main__":
