@@ -1,5 +1,7 @@
 """The blocked softmax is the textbook one, whatever the block, the precision, the extremes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minitower.formulas.blocked import blocked_in_batch_softmax
-from minitower.formulas.logq import Correction, calibrated, uncorrected, yi
+from minitower.formulas.hits import KnownPositives
+from minitower.formulas.logq import Correction, calibrated, cross_batch, mixed, uncorrected, yi
 from minitower.formulas.softmax import in_batch_softmax
 
 CORRECTIONS = {
@@ -15,7 +18,12 @@ CORRECTIONS = {
     "masked": lambda ids, log_q: uncorrected(ids, mask_hits=True),
     "yi": lambda ids, log_q: yi(log_q),
     "calibrated": lambda ids, log_q: calibrated(log_q, ids),
+    "known positives": lambda ids, log_q: dataclasses.replace(
+        yi(log_q), hits=KnownPositives(np.arange(len(ids)) % 2, ids, CLICKED)
+    ),
 }
+CLICKED = np.array([0, 3, 4]), np.array([0, 2, 0, 1])
+"""Of two users, with a repetition."""
 
 
 @st.composite
@@ -62,11 +70,20 @@ def test_blocked__block_changes_nothing(form, problem, block):
 
 @given(problems(), st.integers(1, 4), st.integers(1, 10))
 def test_blocked__extra_candidates_are_negatives(problem, extra, block):
-    users, items, _, _, _ = problem
+    users, items, ids, _, _ = problem
     wider = np.concatenate([items, np.full((extra, items.shape[1]), 0.3)])
-    correction = Correction(np.linspace(-1, 1, len(wider)), np.linspace(0, 1, len(users)))
-    got = blocked_in_batch_softmax(users, wider, correction, temperature=0.5, block=block)
-    assert_same(got, textbook(users, wider, correction, temperature=0.5), 1e-11)
+    n, ids = len(users), np.concatenate([ids, np.zeros(extra, int)])
+    log_q = np.linspace(-2, -1, len(wider))
+    for correction in (
+        Correction(np.linspace(-1, 1, len(wider)), np.linspace(0, 1, n)),
+        uncorrected(ids, mask_hits=True, n=n),
+        yi(log_q, n=n),
+        mixed(log_q, n),
+        cross_batch(log_q, ids, n),
+        calibrated(log_q, ids, n),
+    ):
+        got = blocked_in_batch_softmax(users, wider, correction, temperature=0.5, block=block)
+        assert_same(got, textbook(users, wider, correction, temperature=0.5), 1e-11)
 
 
 @pytest.mark.parametrize("temperature", [0.01, 0.07, 1.0])

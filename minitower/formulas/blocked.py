@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minitower.formulas.arguments import floats, pair_weights
 from minitower.formulas.logq import Correction
-from minitower.formulas.softmax import check_batch, pair_weights
+from minitower.formulas.softmax import check_batch
 
 Vectors = NDArray[np.floating[Any]]
 
@@ -64,7 +65,7 @@ def blocked_in_batch_softmax(
 
     Reference: X. Yi et al., RecSys 2019, Eqs. 3 and 4.
     """
-    users, items = np.asarray(users), np.asarray(items)
+    users, items = floats(users), floats(items)
     if users.ndim != 2 or items.ndim != 2 or users.shape[1] != items.shape[1]:
         raise ValueError(f"users {users.shape} and items {items.shape} must be (n,d) and (m,d)")
     (n, d), m = users.shape, len(items)

@@ -14,57 +14,24 @@ Each published form is a :class:`Correction`; the engine that uses it is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.floating[Any]]
-Integers = NDArray[np.integer[Any]]
+from minitower.formulas.arguments import Floats
+from minitower.formulas.hits import AccidentalHits, Hits, Integers, KnownPositives
 
-
-class AccidentalHits:
-    """The negatives of a batch that are in truth the row's own clicked item.
-
-    Row i's positive is candidate i. Candidate j != i is a hit when it is the
-    same item. Kept as sorted groups and listed block by block: a batch in which
-    everybody clicked one item has n (n - 1) hits.
-
-    Args:
-        candidate_ids: the item of each of m candidates, the first n of them the
-            positives of n rows.
-        n: the number of rows; all candidates by default.
-
-    >>> hits = AccidentalHits(np.array([7, 3, 7]))
-    >>> hits.count
-    array([1, 0, 1])
-    >>> hits.among(0, 3)
-    (array([0, 2]), array([2, 0]))
-    """
-
-    def __init__(self, candidate_ids: Integers, n: int | None = None) -> None:
-        ids = np.asarray(candidate_ids)
-        self.shape = (len(ids) if n is None else n, len(ids))
-        self._order = np.argsort(ids, kind="stable")
-        ordered = ids[self._order]
-        self._start = np.searchsorted(ordered, ids[: self.shape[0]], "left")
-        self._size = np.searchsorted(ordered, ids[: self.shape[0]], "right") - self._start
-        self.count: Integers = self._size - 1
-
-    def among(self, start: int, stop: int) -> tuple[Integers, Integers]:
-        """The hits of rows start to stop, as (rows, columns)."""
-        size = self._size[start:stop]
-        rows = np.repeat(np.arange(start, start + len(size)), size)
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(size) - size, size)
-        columns = self._order[np.repeat(self._start[start:stop], size) + within]
-        hit = columns != rows
-        return rows[hit], columns[hit]
-
-    def dense(self) -> NDArray[np.bool_]:
-        """All hits as a mask, (n,m)."""
-        mask = np.zeros(self.shape, bool)
-        mask[self.among(0, self.shape[0])] = True
-        return mask
+__all__ = [
+    "AccidentalHits",
+    "Correction",
+    "Hits",
+    "KnownPositives",
+    "calibrated",
+    "cross_batch",
+    "mixed",
+    "uncorrected",
+    "yi",
+]
 
 
 @dataclass(frozen=True)
@@ -75,28 +42,36 @@ class Correction:
         candidates: (m,), taken off candidate j wherever it is a negative.
         positive: (n,), taken off row i's own positive.
         hits: negatives to leave out of the sum; None keeps all.
+
+    Properties: of_n_rows_are_the_first_of_the_square
     """
 
     candidates: Floats
     positive: Floats
-    hits: AccidentalHits | None = None
+    hits: Hits | None = None
 
 
-def uncorrected(candidate_ids: Integers, *, mask_hits: bool = False) -> Correction:
+def uncorrected(
+    candidate_ids: Integers, *, mask_hits: bool = False, n: int | None = None
+) -> Correction:
     """Nothing taken off: popular items are over-suppressed.
 
     Its optimum is log p(item | user) - log q(item), the pointwise mutual
     information, not the log-probability of the click.
+
+    Shapes: (m)->Correction of n rows, all m by default.
+
+    Properties: optimum_is_the_mutual_information
     """
     ids = np.asarray(candidate_ids)
     zero = np.zeros(len(ids))
-    return Correction(zero, zero, AccidentalHits(ids) if mask_hits else None)
+    return Correction(zero, zero[:n], AccidentalHits(ids, n) if mask_hits else None)
 
 
-def yi(log_q: ArrayLike, *, strength: float = 1.0) -> Correction:
+def yi(log_q: ArrayLike, *, strength: float = 1.0, n: int | None = None) -> Correction:
     """Yi et al.: strength * log q off every candidate, the positive included.
 
-    Shapes: (n)->Correction
+    Shapes: (m)->Correction of n rows, all m by default.
 
     Args:
         log_q: log of the probability that one draw for the batch is the item.
@@ -105,6 +80,11 @@ def yi(log_q: ArrayLike, *, strength: float = 1.0) -> Correction:
         strength: beta in [0, 1]. 1 aims at the whole catalogue, each item once
             (Yi et al.); 0 is no correction; 0.25 leaves negatives distributed as
             clicks^0.75, the lecture's power law.
+        n: the number of rows: the first n candidates are their positives.
+
+    With k independent draws beside the positive the gradient tends to that of the full
+    softmax times k q / (P + k q), q and P the positive's: a rare positive that is
+    already likely learns more slowly, in the right direction.
 
     Accidental hits are kept, and must be: with the positive corrected, the
     repetitions of an item in the batch are exactly what log q counts. Masking
@@ -116,18 +96,82 @@ def yi(log_q: ArrayLike, *, strength: float = 1.0) -> Correction:
 
     Properties: scale_of_q_changes_nothing, uniform_q_is_no_correction,
         whole_catalogue_in_the_batch_is_the_full_softmax,
-        strength_leaves_a_power_law
+        loss_exceeds_the_full_one_by_log_repetitions, limit_weight,
+        optimum_is_the_log_probability, strength_leaves_a_power_law,
+        rare_items_keep_their_correction
 
-    Reference: X. Yi et al., RecSys 2019, Eq. 4.
+    Reference: X. Yi et al., RecSys 2019, Eq. 4; the lecture, section 2.4.
     """
     log_q = _finite(log_q)
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be in [0, 1], got {strength}")
     correction = strength * log_q
-    return Correction(correction, correction)
+    return Correction(correction, correction[:n])
 
 
-def calibrated(log_q: ArrayLike, candidate_ids: Integers) -> Correction:
+def cross_batch(log_q: ArrayLike, candidate_ids: Integers, n: int) -> Correction:
+    """Wang et al.: the n pairs of a batch, and a bank of items of earlier batches.
+
+    As :func:`yi`, and copies of a row's positive in the bank are left out: they are
+    that item as an older tower saw it.
+
+    Shapes: (m),(m)->Correction of n rows; candidates n to m are the bank.
+
+    Args:
+        log_q: as in :func:`yi`; of the bank, as it was when the item entered.
+        candidate_ids: the item of each candidate.
+        n: the number of rows: the first n candidates are their positives.
+
+    The bank's vectors are constants: drop their part of the gradient. Leaving copies
+    out costs exactness: ``yi(log_q, n=n)``, which keeps them, and :func:`calibrated`,
+    which leaves all copies out and nothing on the positive, are the full softmax where
+    batch and bank hold the catalogue in proportion to q, this is not.
+
+    Raises:
+        ValueError: a log_q is not finite, the lengths differ, or n is more than m.
+
+    Properties: empty_bank_is_yi, banked_copies_are_left_out,
+        only_keeping_or_calibrating_is_exact
+
+    Reference: J. Wang, J. Zhu and X. He, Cross-Batch Negative Sampling for Training
+        Two-Tower Recommenders, SIGIR 2021, Eqs. 3, 4 and 9.
+    """
+    log_q, ids = _same_length(log_q, candidate_ids)
+    return Correction(log_q, log_q[:n], AccidentalHits(ids, n, since=n))
+
+
+def mixed(log_q: ArrayLike, n: int) -> Correction:
+    """Yang et al.: in-batch and uniform negatives together, the positive left as it is.
+
+    Shapes: (m)->Correction of n rows; candidates n to m are the uniform draws.
+
+    Args:
+        log_q: log Q*, the probability of the item in one draw of the *mixture*
+            (:func:`~minitower.formulas.sampling.log_mixture`), for both kinds of
+            candidates: what in-batch draws miss, uniform draws bring. Its scale
+            matters, because the positive is not corrected.
+        n: the number of rows: the first n candidates are their positives.
+
+    The negatives enter as the sum over k draws, where their mean stands for the
+    catalogue. The gradient tends to that of the full softmax times k / (P + k), P the
+    positive's, and with the accidental hits left out, times k / (P + k (1 - P)): about
+    1 / (1 - P), which keeps pushing what is solved. :func:`calibrated` with the
+    mixture's log q has weight 1.
+
+    Raises:
+        ValueError: a log_q is not finite.
+
+    Properties: limit_weight, scale_of_q_is_a_head_start_of_the_positive,
+        sum_of_weighted_draws_is_unbiased
+
+    Reference: J. Yang et al., Mixed Negative Sampling for Learning Two-tower Neural
+        Networks in Recommendations, WWW 2020 companion, Eq. 5.
+    """
+    log_q = _finite(log_q)
+    return Correction(log_q, np.zeros(n))
+
+
+def calibrated(log_q: ArrayLike, candidate_ids: Integers, n: int | None = None) -> Correction:
     """The estimator that is right about the positive as well.
 
     The positive is in the sum once for certain, so nothing is taken off it; the
@@ -139,32 +183,41 @@ def calibrated(log_q: ArrayLike, candidate_ids: Integers) -> Correction:
     Adding a constant to a row of logits changes nothing, so the two terms of
     the row are kept, with the opposite sign, on its positive.
 
-    Shapes: (n),(n)->Correction
+    Shapes: (m),(m)->Correction of n rows, all m by default.
 
     Args:
         log_q: log-probability that one draw is the item, < 0. Its scale matters.
         candidate_ids: the item of each candidate, to find the accidental hits.
+        n: the number of rows: the first n candidates are their positives.
 
     Raises:
         ValueError: a log_q is not finite, an item has probability >= 1 while
-            others are in the batch, or the lengths differ.
+            others are in the batch, the lengths differ, or n is more than m.
 
     Properties: equals_the_definition, each_other_item_once_is_the_full_softmax,
-        repeated_items_are_the_full_softmax, gradient_equals_stop_gradient_form
+        repeated_items_are_the_full_softmax, sum_is_unbiased, limit_weight,
+        optimum_is_the_log_probability, known_positives_leave_the_unclicked,
+        a_batch_of_one_item_costs_nothing, exact_up_to_a_certain_item
 
     Reference: the gradient equals that of K. Khrylchenko et al., Correcting the
         LogQ Correction, RecSys 2025; as a cross-entropy it needs no stop-gradient.
     """
+    log_q, ids = _same_length(log_q, candidate_ids)
+    hits = AccidentalHits(ids, n)
+    negatives = len(ids) - 1 - hits.count
+    alone = negatives == 0  # a row without negatives: its loss is 0 whatever is taken off
+    own = log_q[:n]
+    if np.any((own >= 0) & ~alone):
+        raise ValueError("an item with probability >= 1 leaves no other to be drawn")
+    certain = np.log(-np.expm1(np.where(alone, -1, own)))  # log(1 - q), exact up to q = 1
+    return Correction(log_q, certain - np.log(np.maximum(negatives, 1)), hits)
+
+
+def _same_length(log_q: ArrayLike, candidate_ids: Integers) -> tuple[Floats, Integers]:
     log_q, ids = _finite(log_q), np.asarray(candidate_ids)
     if ids.shape != log_q.shape:
         raise ValueError(f"log_q has shape {log_q.shape}, candidate_ids {ids.shape}")
-    hits = AccidentalHits(ids)
-    negatives = len(ids) - 1 - hits.count
-    alone = negatives == 0  # a row without negatives: its loss is 0 whatever is taken off
-    if np.any((log_q >= 0) & ~alone):
-        raise ValueError("an item with probability >= 1 leaves no other to be drawn")
-    certain = np.where(alone, 0, np.log1p(-np.exp(np.where(alone, -1, log_q))))
-    return Correction(log_q, certain - np.log(np.maximum(negatives, 1)), hits)
+    return log_q, ids
 
 
 def _finite(log_q: ArrayLike) -> Floats:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.floating[Any]]
+Scores = NDArray[np.floating[Any]]
+Backward = Callable[[Scores], tuple[Vectors, Vectors]]
 
 
 def l2_normalize(
@@ -76,3 +78,87 @@ def l2_normalize(
         return dx
 
     return y, backward
+
+
+def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
+    """One score for each pair of a user and an item.
+
+        s_i = u_i . v_i
+
+    Shapes: (n,d),(n,d)->(n)
+
+    Args:
+        users, items: vectors, pair i in row i of both.
+
+    Returns:
+        The scores, and the function that sends their gradient back to (users, items).
+
+    Raises:
+        ValueError: users and items are not matrices of one shape.
+
+    Gradient: du_i = ds_i v_i, dv_i = ds_i u_i.
+
+    Properties: equals_naive, gradient_is_right, symmetric, linear_in_each,
+        float32_is_close
+
+    >>> scores, backward = inner_product(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))
+    >>> scores, backward(np.array([1.0]))
+    (array([11.]), (array([[3., 4.]]), array([[1., 2.]])))
+
+    Reference: lecture, section 1.
+    """
+    users, items = np.asarray(users), np.asarray(items)
+    if users.ndim != 2 or users.shape != items.shape:
+        raise ValueError(
+            f"users {users.shape} and items {items.shape} must be two matrices of one shape (n,d)"
+        )
+
+    def backward(d_scores: Scores) -> tuple[Vectors, Vectors]:
+        return d_scores[:, None] * items, d_scores[:, None] * users
+
+    return np.einsum("nd,nd->n", users, items), backward
+
+
+def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Scores, Backward]:
+    """The inner product of the directions, whatever the lengths.
+
+        s_i = (u_i / |u_i|) . (v_i / |v_i|), 0 where a vector has no direction
+
+    Shapes: (n,d),(n,d)->(n)
+
+    Args:
+        users, items: as in :func:`inner_product`.
+        epsilon: as in :func:`l2_normalize`. Each side is normalised by itself: the
+            product of two short lengths would vanish before either does.
+
+    Returns:
+        The scores, within [-1, 1] up to rounding (clip them before an arccos), and
+        the function that sends their gradient back to (users, items).
+
+    Raises:
+        ValueError: as :func:`inner_product` and :func:`l2_normalize`.
+
+    Gradient:
+        With unit vectors U, V: du_i = ds_i (V_i - s_i U_i) / |u_i|, across u_i; dv_i
+        alike. A vector without a direction gets none, and neither does its partner.
+
+    Properties: equals_naive, gradient_is_right, within_one, unmoved_by_rescaling,
+        gradient_is_across, zero_stays_zero, lengths_may_differ_wildly,
+        of_unit_vectors_is_the_inner_product, float32_is_close
+
+    >>> scores, backward = cosine(np.array([[3.0, 4.0]]), np.array([[0.0, 2.0]]))
+    >>> scores, backward(np.array([1.0]))[1]
+    (array([0.8]), array([[0.3, 0. ]]))
+
+    Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020,
+        Eq. 3; lecture, section 1.
+    """
+    unit_users, back_users = l2_normalize(users, epsilon=epsilon)
+    unit_items, back_items = l2_normalize(items, epsilon=epsilon)
+    scores, back = inner_product(unit_users, unit_items)
+
+    def backward(d_scores: Scores) -> tuple[Vectors, Vectors]:
+        d_users, d_items = back(d_scores)
+        return back_users(d_users), back_items(d_items)
+
+    return scores, backward
