@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.formulas import ranking
-from minitower.formulas.ranking import recall, recall_by_slice
+from minitower.formulas.ranking import ranked, recall, recall_by_slice
 
 ACCURACY = [
     ranking.recall,
@@ -19,6 +19,47 @@ ACCURACY = [
     ranking.mean_average_precision,
     ranking.ndcg,
 ]
+
+
+@st.composite
+def scored(draw):
+    """Scores (n,m) with many ties, which of them are excluded, and a k that may exceed m."""
+    n, m = draw(st.integers(0, 4)), draw(st.integers(0, 5))
+    grid = lambda element: np.array(
+        draw(st.lists(st.lists(element, min_size=m, max_size=m), min_size=n, max_size=n))
+    ).reshape(n, m)
+    score = st.sampled_from([-math.inf, -1.0, -0.0, 0.0, 2.5, math.inf])
+    return grid(score), grid(st.booleans()).astype(bool), draw(st.integers(1, 7))
+
+
+@given(scored(), st.sampled_from([np.float32, np.float64]))
+def test_ranked__equals_naive(case, dtype):
+    """By score and then row, without the excluded, which not even the worst score lets in."""
+    scores, excluded, k = case
+    for row, out, items in zip(
+        scores.tolist(), excluded, ranked(scores.astype(dtype), k, excluded)
+    ):
+        left = sorted((j for j in range(len(row)) if not out[j]), key=lambda j: (-row[j], j))
+        assert items.tolist() == (left + [-1] * k)[:k]
+
+
+def test_ranked__ties_go_by_row():
+    assert ranked(np.zeros((1, 40)), 40).tolist() == [list(range(40))]
+    assert ranked([[1, 2, 2, 1]], 3).tolist() == [[1, 2, 0]]
+
+
+def test_ranked__excluded_are_never_ranked():
+    excluded = np.array([[True, False], [True, True]])
+    assert ranked([[9.0, -math.inf], [1.0, 2.0]], 2, excluded).tolist() == [[1, -1], [-1, -1]]
+
+
+@pytest.mark.parametrize(
+    "scores, k, excluded",
+    [([[math.nan]], 1, None), ([1.0], 1, None), ([[1.0]], 0, None), ([[1.0]], 1, [True])],
+)
+def test_ranked__refuses(scores, k, excluded):
+    with pytest.raises(ValueError, match=r"scores must be \(n,m\) without NaN"):
+        ranked(scores, k, excluded)
 
 
 @st.composite

@@ -8,11 +8,45 @@ are left out, not counted as failures.
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from minitower.formulas.arguments import floats
 
 Hits = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Counts:
+    """The items of the first k ranks: by score, the highest first; of equals the lower row.
+
+    Shapes: (n,m)->(n,k)
+
+    Args:
+        scores: of each user for each item, not NaN.
+        k: how many ranks, >= 1.
+        excluded: (n,m) bool, items that are never ranked, such as those seen before. Where
+            fewer than k are left, the last ranks hold -1.
+
+    Raises:
+        ValueError: a score is NaN, the shapes disagree, or k < 1.
+
+    Properties: equals_naive, ties_go_by_row, excluded_are_never_ranked
+
+    >>> ranked([[0.5, 0.9, 0.5]], k=4, excluded=[[False, True, False]])
+    array([[ 0,  2, -1, -1]])
+    """
+    scores = floats(scores)
+    out = np.zeros(scores.shape, bool) if excluded is None else np.asarray(excluded, bool)
+    if scores.ndim != 2 or out.shape != scores.shape or k < 1 or np.isnan(scores).any():
+        raise ValueError(
+            "scores must be (n,m) without NaN, excluded of the same shape and k >= 1, got "
+            f"shapes {scores.shape} and {out.shape}, k {k}"
+        )
+    best = np.lexsort((-scores, out), axis=1)[:, :k]  # stable: equals stay in order of row
+    items = np.full((len(scores), k), -1)
+    items[:, : best.shape[1]] = np.where(np.take_along_axis(out, best, axis=1), -1, best)
+    return items
 
 
 def recall(hits: Hits, positives: Counts, k: int) -> float:

@@ -1,0 +1,219 @@
+"""Every property that the docstrings of formulas/mutual_information.py promise."""
+
+import itertools
+import math
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitower.formulas.mutual_information import mutual_information, plug_in_bias
+
+
+def measured(fields, **options):
+    return mutual_information(fields, identifiers=True, **options)
+
+
+def csr(rows):
+    return np.cumsum([0, *map(len, rows)]), np.array([v for row in rows for v in row], dtype=int)
+
+
+@st.composite
+def tables(draw, fields=3, max_rows=7):
+    """Rows of sets, repetitions within one included, as lists of fields."""
+    n = draw(st.integers(1, max_rows))
+    row = st.lists(st.integers(0, 3), max_size=3)
+    return [draw(st.lists(row, min_size=n, max_size=n)) for _ in range(fields)]
+
+
+def weights_of(rows):
+    some = st.lists(st.integers(0, 5), min_size=rows, max_size=rows)
+    return st.none() | some.filter(any)
+
+
+def naive(us, vs, weights):
+    """The definition, over dictionaries; one value of each row's set is drawn for each field."""
+    weights = weights or [1] * len(us)
+    joint, p, q = defaultdict(float), defaultdict(float), defaultdict(float)
+    for u_set, v_set, w in zip(us, vs, weights):
+        pairs = list(itertools.product(u_set or ["none"], v_set or ["none"]))
+        for u, v in pairs:
+            joint[u, v] += w / sum(weights) / len(pairs)
+            p[u] += w / sum(weights) / len(pairs)
+            q[v] += w / sum(weights) / len(pairs)
+    return sum(x * math.log(x / (p[u] * q[v])) for (u, v), x in joint.items() if x)
+
+
+def entropy(rows, weights=None):
+    weights = weights or [1] * len(rows)
+    p = defaultdict(float)
+    for row, w in zip(rows, weights):
+        for value in row or ["none"]:
+            p[value] += w / sum(weights) / max(len(row), 1)
+    return -sum(x * math.log(x) for x in p.values() if x)
+
+
+@given(tables(), st.data())
+def test_mutual_information__equals_naive(table, data):
+    weights = data.draw(weights_of(len(table[0])))
+    matrix = measured([csr(rows) for rows in table], weights=weights)
+    for (i, us), (j, vs) in itertools.combinations(enumerate(table), 2):
+        assert matrix[i, j] == pytest.approx(naive(us, vs, weights), abs=1e-12)
+
+
+@given(tables(), st.data())
+def test_mutual_information__diagonal_is_the_entropy(table, data):
+    weights = data.draw(weights_of(len(table[0])))
+    matrix = measured([csr(rows) for rows in table], weights=weights)
+    expected = [entropy(rows, weights) for rows in table]
+    assert np.diag(matrix) == pytest.approx(expected, abs=1e-12)
+
+
+@given(tables())
+def test_mutual_information__symmetric_and_at_most_either_entropy(table):
+    matrix = measured([csr(rows) for rows in table])
+    assert np.array_equal(matrix, matrix.T)
+    h = np.diag(matrix)
+    assert np.all(matrix >= 0)
+    assert np.all(matrix <= np.minimum(h[:, None], h) + 1e-12)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6))
+def test_mutual_information__with_itself_is_the_entropy(values):
+    values = np.array(values)
+    matrix = measured([values, 10 - values])  # the same under other names
+    assert matrix == pytest.approx(np.full((2, 2), entropy([[v] for v in values])), abs=1e-12)
+
+
+@given(tables(fields=1, max_rows=4), tables(fields=1, max_rows=4))
+def test_mutual_information__zero_on_products(one, other):
+    """Every row of one field with every row of the other."""
+    pairs = list(itertools.product(one[0], other[0]))
+    matrix = measured([csr([u for u, _ in pairs]), csr([v for _, v in pairs])])
+    assert 0 <= matrix[0, 1] < 1e-12
+
+
+@given(tables(), st.permutations(["d", "a", "c", "b"]))
+def test_mutual_information__unchanged_by_relabelling(table, names):
+    fields = [csr(rows) for rows in table]
+    renamed = [(indptr, np.array(names)[values]) for indptr, values in fields]
+    assert measured(renamed) == pytest.approx(measured(fields), abs=1e-12)
+
+
+@given(tables(), st.data())
+def test_mutual_information__weights_are_repetitions(table, data):
+    weights = data.draw(weights_of(len(table[0])).filter(bool))
+    repeated = [[row for row, w in zip(rows, weights) for _ in range(w)] for rows in table]
+    weighed = measured([csr(rows) for rows in table], weights=np.multiply(0.1, weights))
+    assert weighed == pytest.approx(measured([csr(rows) for rows in repeated]), abs=1e-12)
+
+
+def test_mutual_information__single_values_need_no_indptr():
+    values = np.array([3, 1, 3, 2])
+    other = csr([[0, 1], [], [1], [0]])
+    both = [(np.arange(5), values), other]
+    assert np.array_equal(mutual_information([values, other]), mutual_information(both))
+
+
+@given(tables(fields=2))
+def test_mutual_information__identifiers_tell_everything(table):
+    """As much as any field can; where every row has one value, all there is."""
+    n = len(table[0])
+    single = [row[:1] or [9] for row in table[1]]
+    fields = [np.arange(n), csr(table[0]), csr(table[1]), csr(single)]
+    matrix = measured(fields)
+    assert matrix[0, 2] >= matrix[1, 2] - 1e-12
+    assert matrix[0, 3] == pytest.approx(entropy(single), abs=1e-12)
+
+
+def test_mutual_information__identifiers_are_not_measured_by_default():
+    city = np.array([1, 1, 2, 2])
+    tags, names = csr([[0], [1, 0], [0], [1]]), csr([[4, 4], [5, 6], [7], []])
+    matrix = mutual_information([np.arange(4), city, names, tags])
+    assert np.array_equal(np.isnan(np.diag(matrix)), [True, False, True, False])
+    assert np.isnan(matrix[[0, 2]]).all()
+    assert np.isnan(matrix[:, [0, 2]]).all()
+    inside = np.ix_([1, 3], [1, 3])
+    assert np.array_equal(matrix[inside], mutual_information([city, tags]))
+    assert np.isnan(mutual_information([np.arange(3)])).all()
+    assert mutual_information([np.array([7])]).tolist() == [[0]]  # one row identifies nothing
+    shared_none = csr([[0], [1], [], []])
+    assert not np.isnan(mutual_information([shared_none])).any()
+
+
+def tables_of_counts(n, cells):
+    """All ways in which n rows fall on so many cells, (number of ways, cells)."""
+    bars = np.array(list(itertools.combinations(range(n + cells - 1), cells - 1)))
+    edges = np.hstack([np.full((len(bars), 1), -1), bars, np.full((len(bars), 1), n + cells - 1)])
+    return np.diff(edges, axis=1) - 1
+
+
+def expected_estimate(law, n):
+    """The mean over all samples of n rows, exactly."""
+    counts = tables_of_counts(n, law.size)
+    log_factorial = np.cumsum(np.log(np.maximum(np.arange(n + 1), 1)))
+    log_p = log_factorial[n] - log_factorial[counts].sum(axis=1) + counts @ np.log(law.ravel())
+    assert np.exp(log_p).sum() == pytest.approx(1)
+    return np.exp(log_p) @ information(counts.reshape(-1, *law.shape) / n)
+
+
+def information(joint):
+    product = joint.sum(axis=-1, keepdims=True) * joint.sum(axis=-2, keepdims=True)
+    logs = np.log(joint / np.maximum(product, 1e-9), out=np.zeros_like(joint), where=joint > 0)
+    return (joint * logs).sum(axis=(-2, -1))
+
+
+@pytest.mark.parametrize(
+    "law, n",
+    [
+        (np.outer([0.4, 0.6], [0.5, 0.5]), 30),
+        (np.outer([0.5, 0.5], [0.4, 0.3, 0.3]), 12),
+        (np.array([[0.3, 0.2], [0.1, 0.4]]), 30),
+    ],
+)
+def test_plug_in_bias__bias_of_independent_rows(law, n):
+    """What is left beside it is of order 1/n^2: a twofold sample makes it four times smaller."""
+    left = [
+        expected_estimate(law, size) - information(law) - plug_in_bias(*law.shape, size)
+        for size in (n, 2 * n)
+    ]
+    assert abs(left[1]) < 0.2 * plug_in_bias(*law.shape, 2 * n)
+    assert left[0] / left[1] == pytest.approx(4, rel=0.3)
+
+
+def test_plug_in_bias__a_sample():
+    rng = np.random.default_rng(0)
+    r, c, n = 12, 7, 3000
+    fields = [rng.integers(r, size=n), rng.integers(c, size=n)]
+    assert mutual_information(fields)[0, 1] == pytest.approx(plug_in_bias(r, c, n), rel=0.4)
+    pairwise = plug_in_bias(np.array([[r], [c]]), np.array([r, c]), n)
+    assert pairwise[0, 1] == pairwise[1, 0] == plug_in_bias(r, c, n)
+
+
+def test_mutual_information__leaves_its_arguments_alone():
+    values, (indptr, tags), weights = np.array([1, 1, 2]), csr([[0, 1], [], [1]]), np.ones(3)
+    for array in (values, indptr, tags, weights):
+        array.flags.writeable = False
+    mutual_information([values, (indptr, tags)], weights=weights)
+
+
+@pytest.mark.parametrize(
+    "fields, weights, message",
+    [
+        ([], None, "must be equally long and have rows"),
+        ([np.array([], int)], None, r"have rows, got lengths \[0\]"),
+        ([np.zeros(2), np.zeros(3)], None, r"equally long and have rows, got lengths \[2, 3\]"),
+        ([(np.array([0, 3]), np.zeros(2))], None, "indptr must rise from 0"),
+        ([(np.array([1, 2]), np.zeros(2))], None, "indptr must rise from 0"),
+        ([(np.array([0, 2, 1, 2]), np.zeros(2))], None, "indptr must rise from 0"),
+        ([np.zeros((2, 2))], None, "indptr must rise from 0"),
+        ([np.zeros(2)], [1], "expected 2 weights, one per row, got 1"),
+        ([np.zeros(2)], [0, 0], "not all zero"),
+        ([np.zeros(2)], [1, -1], "weights must be"),
+    ],
+)
+def test_mutual_information__refuses(fields, weights, message):
+    with pytest.raises(ValueError, match=message):
+        mutual_information(fields, weights=weights)
