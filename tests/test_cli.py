@@ -39,10 +39,11 @@ needs_plots = pytest.mark.skipif(not plots.can_draw(), reason="matplotlib (extra
 
 def write_atomic(folder: Path, name: str = "tiny") -> Path:
     """A small simulated world as atomic files, with ratings of 1 to 5."""
-    world = simulate(users=60, items=80, interactions=900, days=10, seed=1)
-    rating = np.random.default_rng(0).integers(1, 6, size=900)
+    world = simulate(users=60, items=80, days=10, seed=1)
+    log = world.interactions
+    rating = np.random.default_rng(0).integers(1, 6, size=len(log["timestamp"]))
     tables = {
-        "inter": {**world.interactions, "rating": rating},
+        "inter": {**log, "rating": rating},
         "user": world.users,
         "item": world.items,
     }
@@ -391,7 +392,7 @@ def test_positives__default_rule_follows_the_columns(world, tmp_path):
     remarks, n = remarks_and_size(Job())
     assert "positives: where rating >= 4" in remarks
     assert n == (stars >= 4).sum()
-    assert remarks_and_size(Job(positive="all"))[1] == 900
+    assert remarks_and_size(Job(positive="all"))[1] == len(stars)
     assert remarks_and_size(Job(positive="rating = 1"))[1] == (stars == 1).sum()
 
     log.write_text(text.replace("rating:float", "clicked:float"))
@@ -402,7 +403,7 @@ def test_positives__default_rule_follows_the_columns(world, tmp_path):
     log.write_text(text.replace("rating:float", "weather:float"))
     remarks, n = remarks_and_size(Job())
     assert "positives: all interactions" in remarks
-    assert n == 900
+    assert n == len(stars)
 
 
 def edited(folder: Path, suffix: str, change) -> Path:
@@ -468,7 +469,7 @@ def test_demo__one_dimension_is_drawn_as_a_line(run, small_world, tmp_path):
 
 def test_columns_that_are_ids_in_disguise_are_left_out(tmp_path):
     """A zip code of one's own teaches nothing that the id does not; an override keeps it."""
-    world = simulate(users=150, items=40, interactions=600)
+    world = simulate(users=150, items=40, days=20)
     folder = tmp_path / "data"
     folder.mkdir()
     log = zip(*world.interactions.values(), strict=True)
@@ -681,7 +682,7 @@ def test_bad_model_folder__names_the_file(run, world, model, tmp_path, spoil, to
 @pytest.fixture
 def small_world(monkeypatch):
     """The demo's own data, but less of it."""
-    small = lambda seed: simulate(users=150, items=120, interactions=3_000, seed=seed)
+    small = lambda seed: simulate(users=150, items=120, seed=seed)
     monkeypatch.setattr(sources, "simulate", small)
     monkeypatch.setitem(demo.SIMULATED, "epochs", 2)
 

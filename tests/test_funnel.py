@@ -1,93 +1,382 @@
-"""The simulated world: every property that `simulate` promises, one test each."""
+"""The simulated recommender: every property that `simulate` promises, one test each."""
+
+import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.data.funnel import CATEGORIES, START, Simulation, simulate
+import minitower as mt
+from minitower.data.funnel import START, Log, Simulation, simulate
+from minitower.data.funnel_features import TASTE_DIM
+from minitower.data.funnel_words import CATEGORIES, THEMES
+from minitower.data.funnel_world import TRAFFIC, WISH
+from minitower.data.ragged import Ragged
+
+FATES = ("dropped", "ranked_low", "unclicked", "clicked")
+THEME_OF = {c: t for t, categories in enumerate(THEMES.values()) for c in categories}
 
 
 @pytest.fixture(scope="module")
 def world() -> Simulation:
-    return simulate(users=600, items=800, interactions=20_000, days=20, seed=3)
+    return simulate(users=600, items=800, days=12, seed=3)
 
 
-def rows(world: Simulation) -> tuple[np.ndarray, np.ndarray]:
-    """The log as rows of the user and the item table."""
-    return tuple(
-        np.array([int(i.split("-")[1]) for i in world.interactions[f"{side}_id"]])
-        for side in ("user", "item")
+@pytest.fixture(scope="module")
+def log(world) -> Log:
+    return world.log
+
+
+@st.composite
+def small_worlds(draw):
+    """Any sizes, requests many enough that some users run out of items."""
+    items = draw(st.integers(8, 40))
+    sizes = sorted(draw(st.lists(st.integers(1, items // 2), min_size=3, max_size=3)))[::-1]
+    return simulate(
+        users=draw(st.integers(1, 12)),
+        items=items,
+        days=draw(st.integers(1, 6)),
+        requests=draw(st.floats(0.1, 6)),
+        sizes=draw(st.sampled_from([tuple(sizes), None])),
+        seed=draw(st.integers(0, 99)),
     )
 
 
-def tables(world: Simulation) -> list[np.ndarray]:
-    columns = [column for table in world.columns.values() for column in table.values()]
-    truth = vars(world.truth).values()
-    return [*columns, *truth]
+def arrays(world: Simulation) -> list[np.ndarray]:
+    tables = [column for table in world.columns.values() for column in table.values()]
+    truth = [array for day in (0, 40) for array in vars(world.truth(day)).values()]
+    log = [part for part in vars(world.log).values() if isinstance(part, np.ndarray)]
+    return [*tables, *truth, *log]
+
+
+def clicks(log: Log) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Request, user and item of every click."""
+    request = np.nonzero(log.clicked)[0]
+    return request, log.users[request], log.exposed[log.clicked]
+
+
+# ---------------------------------------------------------------- the log
 
 
 def test_simulate__deterministic():
-    sizes = {"users": 30, "items": 40, "interactions": 90, "days": 5}
-    for a, b in zip(tables(simulate(**sizes, seed=1)), tables(simulate(**sizes, seed=1))):
-        assert np.array_equal(a, b)
+    sizes = {"users": 30, "items": 40, "days": 5}
+    first = arrays(simulate(**sizes, seed=1))
+    for again in (simulate(**sizes, seed=1), simulate(**sizes, seed=np.random.default_rng(1))):
+        for a, b in zip(first, arrays(again), strict=True):
+            assert np.array_equal(a, b)
     other = simulate(**sizes, seed=2)
-    assert not np.array_equal(other.truth.user_tastes, simulate(**sizes, seed=1).truth.user_tastes)
+    assert not np.array_equal(other.truth(0).user_vectors, simulate(**sizes).truth(0).user_vectors)
+    assert not np.array_equal(other.log.users, simulate(**sizes, seed=1).log.users)
 
 
-@settings(max_examples=15)
-@given(st.integers(1, 30), st.integers(8, 60), st.integers(1, 9), st.data())
-def test_simulate__nobody_clicks_twice(users, items, days, data):
-    """Every (user, item) pair at most once, every user at least once, whatever the sizes."""
-    wanted = data.draw(st.integers(users, users * (items // 4)))
-    world = simulate(users, items, wanted, days=days, seed=data.draw(st.integers(0, 99)))
-    user, item = rows(world)
-    assert len(np.unique(user * items + item)) == len(user) == wanted
-    assert np.array_equal(np.unique(user), np.arange(users))
-    assert np.bincount(user).max() <= items // 4
+@given(small_worlds())
+def test_simulate__days_are_the_log(world):
+    """Day by day is the same as at once, each day the same every time, and in order of time."""
+    for days in (list(world), list(world)):
+        assert len(days) == world.days
+        for day, log in enumerate(days):
+            assert (log.days == day).all()
+        whole = Log.join(days)
+        for name, part in vars(world.log).items():
+            assert np.array_equal(part, getattr(whole, name)), name
+    assert (np.diff(world.log.timestamps) >= 0).all()
+    assert np.array_equal(world.log.hours, (world.log.timestamps - START) % 86_400 // 3_600)
 
 
-def test_simulate__nothing_before_it_exists(world):
-    user, item = rows(world)
-    day = (world.interactions["timestamp"] - START) // 86_400
-    assert (day >= world.truth.user_joined[user]).all()
-    assert (day >= world.truth.item_opened[item]).all()
-    assert day.max() < 20
-    assert (np.diff(world.interactions["timestamp"]) >= 0).all()
-    assert 0.05 < (world.truth.user_joined > 0).mean() < 0.15
-    assert 0.09 < (world.truth.item_opened > 0).mean() < 0.19
+def test_simulate__days_differ():
+    a, b = list(simulate(users=300, items=40, days=2))
+    assert not np.array_equal(a.users, b.users)
 
 
-def test_simulate__long_tail(world):
-    """The most popular tenth takes about half of the clicks, and not nearly all of them."""
-    _, item = rows(world)
-    clicks = np.sort(np.bincount(item, minlength=800))[::-1]
-    assert 0.3 < clicks[:80].sum() / clicks.sum() < 0.65
+@given(small_worlds())
+def test_simulate__stages_are_nested(world):
+    """What ranking saw was retrieved, what was shown was ranked, what was clicked was shown."""
+    log, (retrieved, ranked, exposed) = world.log, world.sizes
+    assert log.items.shape == (len(log), retrieved)
+    assert log.clicked.shape == (len(log), exposed)
+    assert log.ranked == ranked
+    fates = {fate: log.by_request(fate) for fate in FATES}
+    assert (fates["dropped"].counts == retrieved - ranked).all()
+    assert (fates["ranked_low"].counts == ranked - exposed).all()
+    for i, found in enumerate(log.items.tolist()):
+        rows = {fate: fates[fate].row(i).tolist() for fate in FATES}
+        assert len(set(found)) == retrieved, "an item is found once"
+        assert rows["dropped"] == found[ranked:]
+        assert rows["ranked_low"] == found[exposed:ranked]
+        assert rows["clicked"] == [r for r, c in zip(found, log.clicked[i]) if c]
+        assert sorted(rows["clicked"] + rows["unclicked"]) == sorted(found[:exposed])
 
 
-def test_simulate__clicks_follow_the_model():
-    """With one click a user, clicks are draws from softmax(affinity + popularity).
+@given(small_worlds())
+def test_log__lists_by_click_and_by_user(world):
+    log = world.log
+    n_users = len(world.users["user_id"])
+    request, user, item = clicks(log)
+    bought = world.interactions
+    assert bought["user_id"].tolist() == [f"user-{row}" for row in user]
+    assert bought["item_id"].tolist() == world.items["item_id"][item].tolist()
+    assert np.array_equal(bought["timestamp"], log.timestamps[request])
+    for fate in FATES:
+        by_request, by_click = log.by_request(fate), log.by_click(fate)
+        by_user = log.by_user(fate, n_users)
+        assert [row.tolist() for row in map(by_click.row, range(len(by_click)))] == [
+            by_request.row(r).tolist() for r in request
+        ]
+        for u in range(n_users):
+            met = {i for r in np.flatnonzero(log.users == u) for i in by_request.row(r).tolist()}
+            assert by_user.row(u).tolist() == sorted(met)
+    with pytest.raises(ValueError, match="got 'lost'"):
+        log.by_request("lost")
 
-    The mean of any function of the item over the clicks must then be its mean under the
-    softmax. Taken on log popularity and on the affinity itself, whose means a forgotten term,
-    a wrong sign or a wrong scale moves.
+
+def test_log__rows_are_those_of_a_data_set(world, log):
+    """So the lists need no translation, and those of training are the first ones."""
+    data = mt.Dataset.from_columns(world.schema, **world.columns)
+    assert np.array_equal(data.users.ids, world.users["user_id"])
+    assert np.array_equal(data.items.ids, world.items["item_id"])
+    _, user, item = clicks(log)
+    assert np.array_equal(data.train.users, user[: len(data.train)])
+    assert np.array_equal(data.train.items, item[: len(data.train)])
+    assert len(log.by_click("dropped")) == len(item)
+
+
+def naive_funnel(world, truth, user, hour, met):
+    """A row of the log by somebody who sees the truth, with sorted lists."""
+    retrieved, ranked, _ = world.sizes
+    odds = truth.log_odds([user])[0]
+    left = [i for i in range(len(odds)) if truth.opened[i] and i not in met]
+    left = sorted(left, key=lambda i: -odds[i])[:retrieved]
+    wished = lambda i: odds[i] + math.log(WISH[hour, truth.theme[i]])
+    by_wish = sorted(left[:ranked], key=lambda i: -wished(i))
+    return by_wish + left[ranked:]
+
+
+def test_simulate__stages_keep_the_best():
+    """Without noise a request's row is the sorted truth, less what was clicked before."""
+    world = simulate(users=20, items=60, days=4, requests=3.0, noise=(0, 0, 0), seed=5)
+    met: dict[int, set[int]] = {}
+    for day, log in enumerate(world):
+        truth = world.truth(day)
+        for i in range(len(log)):
+            user, before = int(log.users[i]), met.setdefault(int(log.users[i]), set())
+            wanted = naive_funnel(world, truth, user, int(log.hours[i]), before)
+            assert log.items[i].tolist() == wanted
+            before |= set(log.exposed[i][log.clicked[i]].tolist())
+    assert sum(map(len, met.values())) > 100
+
+
+def test_simulate__noise_is_each_stage_s_own():
+    """A stage that is blind lets through what is no better than what it leaves; others choose."""
+
+    def means(noise):
+        world = simulate(users=400, items=300, days=1, noise=noise, sizes=(100, 40, 10), seed=2)
+        log, truth = world.log, world.truth(0)
+        odds = np.take_along_axis(truth.log_odds(log.users), log.items, axis=1)
+        everything = truth.log_odds(log.users)[:, truth.opened]
+        kept = [everything, odds, odds[:, :40], odds[:, :10]]
+        return np.diff([part.mean() for part in kept])
+
+    seeing = means((0.1, 0.1, 0.1))
+    assert (seeing > 0.4).all()
+    for blind in range(3):
+        noise = [0.1, 0.1, 0.1]
+        noise[blind] = 1e4
+        gains = means(tuple(noise))
+        assert abs(gains[blind]) < 0.1, "this stage gains nothing"
+        assert (np.delete(gains, blind) > 0.4).all(), "the others do"
+    assert means((2.0, 1.0, 0.5)).sum() < seeing.sum()
+
+
+def test_simulate__follows_the_truth(world, log):
+    """Calibration: in bins of expected click, and by hour and theme, clicks are as expected."""
+    day_hour = zip(log.days, log.hours, log.users, log.exposed)
+    truths = [world.truth(day) for day in range(world.days)]
+    expected = np.stack([truths[d].expected_click(u, row, h) for d, h, u, row in day_hour])
+    assert len(log) > 5_000
+    bins = np.digitize(expected, np.quantile(expected, np.linspace(0, 1, 21)[1:-1]))
+    cell = log.hours[:, None] * 6 + truths[0].theme[log.exposed]
+    for groups in (bins, cell, np.zeros_like(bins), log.days[:, None] + 0 * bins):
+        mean = np.bincount(groups.ravel(), expected.ravel())
+        seen = np.bincount(groups.ravel(), log.clicked.ravel())
+        sd = np.sqrt(np.bincount(groups.ravel(), (expected * (1 - expected)).ravel()))
+        many = mean > 20
+        z = (seen - mean)[many] / sd[many]
+        assert abs(z).max() < 4
+        assert len(z) < 20 or 0.3 < (z**2).mean() < 2
+    assert expected[bins == 19].mean() > 5 * expected[bins == 0].mean()
+
+
+def test_simulate__nothing_before_it_exists(world, log):
+    """On every day somebody joins and something opens, and not a day earlier is it met."""
+    assert (log.days >= world.world.user_joined[log.users]).all()
+    assert (log.days[:, None] >= world.world.item_opened[log.items]).all()
+    for first, share in ((world.world.user_joined, 0.1), (world.world.item_opened, 1 / 7)):
+        arrivals = np.bincount(first, minlength=world.days)
+        assert len(arrivals) == world.days
+        assert arrivals.min() > 0
+        assert (first > 0).mean() == pytest.approx(share, abs=1e-3)
+        assert arrivals[1:].max() - arrivals[1:].min() <= 1
+    new = world.world.item_opened[log.items[log.days == 11]] == 11
+    assert new.any(), "what opens today is found today"
+
+
+@given(small_worlds())
+def test_simulate__nobody_clicks_twice(world):
+    """What was clicked is not even retrieved again; who has too little left asks in vain."""
+    met: dict[int, set[int]] = {}
+    for user, row, clicked in zip(world.log.users, world.log.items, world.log.clicked):
+        before = met.setdefault(int(user), set())
+        assert not before & set(row.tolist())
+        before |= set(row[: len(clicked)][clicked].tolist())
+
+
+def test_simulate__requests_are_uneven(world, log):
+    per_user = np.bincount(log.users, minlength=600) / (12 - world.world.user_joined)
+    assert per_user.mean() == pytest.approx(1, abs=0.1)
+    assert 0.6 < per_user.std() < 1.4
+    busy = np.bincount(log.hours, minlength=24) / len(log)
+    assert abs(busy - TRAFFIC).max() < 0.02
+    twice = simulate(users=600, items=800, days=1, requests=2.0, seed=3).activity
+    assert twice == pytest.approx(2 * world.activity)
+
+
+def test_simulate__plausible():
+    """Some percent of what is shown is clicked, and few items have many of the clicks.
+
+    Ranges that logs of real recommenders fall into, not what this world happens to give: 2 to
+    10 % of what is shown is clicked, the top 1 % of items has 10 to 40 % of the clicks and the
+    top tenth most of them; what the funnel shows is far better than chance and far from ideal.
     """
-    world = simulate(users=4_000, items=40, interactions=4_000, days=1, seed=0)
-    user, item = rows(world)
-    affinity = world.truth.affinity()
-    logits = affinity + world.truth.log_popularity
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    for value in (np.broadcast_to(world.truth.log_popularity, p.shape), affinity):
-        mean = (p * value).sum(axis=1)
-        variance = (p * value**2).sum(axis=1) - mean**2
-        error = value[user, item].mean() - mean.mean()
-        assert abs(error) < 4 * np.sqrt(variance.sum()) / len(user)
+    world = simulate(days=6)
+    counts, shown, clicked = np.zeros(3_000), 0, 0
+    for log in world:
+        counts += np.bincount(log.exposed[log.clicked], minlength=3_000)
+        shown, clicked = shown + log.clicked.size, clicked + log.clicked.sum()
+    assert 0.02 < clicked / shown < 0.10
+    counts = np.sort(counts)[::-1]
+    assert 0.10 < counts[:30].sum() / counts.sum() < 0.40
+    assert 0.50 < counts[:300].sum() / counts.sum() < 0.95
+
+    truth, users = world.truth(5), log.users[:, None]
+    shown, low, dropped = (
+        truth.expected_click(users, part).mean()
+        for part in (log.exposed, log.items[:, 20 : log.ranked], log.items[:, log.ranked :])
+    )
+    ideal = truth.expected_click(users, truth.best(log.users, 20)).mean()
+    anything = truth.expected_click(users, np.flatnonzero(truth.opened)).mean()
+    assert ideal > 1.3 * shown
+    assert shown > 2 * low
+    assert low > 2 * dropped
+    assert shown > 5 * anything
 
 
-def test_simulate__features_tell_of_taste(world):
+# ---------------------------------------------------------------- the truth
+
+
+@given(st.integers(0, 599), st.integers(0, 799), st.integers(0, 90), st.integers(0, 23))
+def test_truth__expected_click_is_the_formula(world, u, i, day, hour):
+    """By hand, from the latent vectors and from what the tables say of city and price."""
+    w = world.world
+    truth = w.truth(day)
+    angle = w.turn[u] * max(day - w.user_joined[u], 0)
+    taste = math.cos(angle) * w.tastes[u, 0] + math.sin(angle) * w.tastes[u, 1]
+    cosine = sum(a * b for a, b in zip(taste, w.item_fixed[i, :TASTE_DIM]))
+    home = 2.0 * (world.users["city"][u] == world.items["city"][i])
+    price = math.log(world.items["price"][i] / 18) / 0.9
+    budget = w.user_rest[u, -3]
+    phase, length = w.season[i]
+    appeal = w.appeal[i] + 0.5 * math.sin(2 * math.pi * (day - phase) / length)
+    odds = 5 * cosine + home - (price - budget) ** 2 / 2 + appeal
+    there = (w.user_joined[u] <= day) * (w.item_opened[i] <= day)
+    theme = THEME_OF[world.items["category"][i].split()[0]]
+    click = WISH[hour, theme] / (1 + math.exp(-odds)) * there
+    assert truth.expected_click(u, i, hour) == pytest.approx(click, rel=1e-4)
+    mean = sum(TRAFFIC[h] * WISH[h, theme] for h in range(24))
+    assert truth.expected_click(u, i) == pytest.approx(mean / WISH[hour, theme] * click, rel=1e-4)
+    assert truth.log_odds([u])[0, i] == pytest.approx(odds, abs=1e-4)
+
+
+def test_simulate__hours_matter(world, log):
+    """Every theme has its hours, but none more of a whole day than another."""
+    assert WISH.max() == 1
+    assert WISH.min() > 0
+    assert np.ptp(TRAFFIC @ WISH) < 1e-12
+    assert (WISH.max(axis=0) > 2 * WISH.min(axis=0)).all()
+    request, _, item = clicks(log)
+    theme, hour = world.world.theme[item], log.hours[request]
+    cup, stage = (list(THEMES).index(name) for name in ("cup", "stage"))
+    ratio = lambda at: np.sum(at & (theme == cup)) / np.sum(at & (theme == stage))
+    assert ratio(np.isin(hour, [7, 8, 9, 10])) > 2 * ratio(np.isin(hour, [20, 21, 22]))
+
+
+def test_simulate__tastes_drift(world):
+    """Tastes turn at their own speeds, on the unit sphere, from the day of joining on."""
+    w = world.world
+    at = lambda day: world.truth(day).user_vectors
+    taste = lambda day: at(day)[:, :TASTE_DIM] / 5
+    for day in (0, 7, 30):
+        assert np.linalg.norm(taste(day), axis=1) == pytest.approx(np.ones(600), rel=1e-5)
+        turned = np.arccos(np.clip((taste(day) * taste(0)).sum(axis=1), -1, 1))
+        angle = w.turn * np.maximum(day - w.user_joined, 0)
+        small = angle < 3
+        assert turned[small] == pytest.approx(angle[small], abs=1e-3)
+    assert np.array_equal(at(0)[:, TASTE_DIM:], at(30)[:, TASTE_DIM:]), "cities do not move"
+    assert 15 < np.degrees(30 * np.median(w.turn)) < 60
+    users = np.arange(600)
+    best = [world.truth(day).best(users, 50) for day in (11, 14, 41)]
+    shared = [np.mean([len(set(a) & set(b)) for a, b in zip(best[0], later)]) for later in best[1:]]
+    assert 50 > shared[0] > 1.2 * shared[1]
+
+
+def test_simulate__appeal_has_seasons(world):
+    appeal = np.stack([world.truth(day).item_vectors[:, -2] for day in range(81)])
+    assert appeal.std(axis=0).min() > 0.2
+    assert np.ptp(appeal, axis=0) == pytest.approx(np.ones(800), abs=0.05)
+
+
+@given(st.integers(1, 20), st.integers(0, 20), st.integers(0, 9))
+def test_truth__best_is_the_sorted_truth(world, k, day, seed):
+    truth = world.truth(day)
+    rng = np.random.default_rng(seed)
+    users = rng.integers(600, size=3)
+    met = Ragged.from_counts([5, 0, 2], rng.choice(800, 7, replace=False))
+    for exclude in (None, met):
+        for row, (user, found) in enumerate(zip(users, truth.best(users, k, exclude=exclude))):
+            gone = set() if exclude is None else set(exclude.row(row).tolist())
+            left = [i for i in np.flatnonzero(truth.opened).tolist() if i not in gone]
+            odds = truth.log_odds([user])[0]
+            assert found.tolist() == sorted(left, key=lambda i: -odds[i])[:k]
+
+
+def test_truth__best_refuses_what_is_not_there(world):
+    truth = world.truth(0)
+    n = int(truth.opened.sum())
+    assert truth.best([0], n).shape == (1, n)
+    for k in (0, n + 1):
+        with pytest.raises(ValueError, match=rf"\[1, {n}\]"):
+            truth.best([0], k)
+    with pytest.raises(ValueError, match=rf"\[1, {n - 1}\]"):
+        truth.best([0], n, exclude=Ragged.from_counts([1], np.flatnonzero(truth.opened)[:1]))
+
+
+def test_truth__is_the_best_scorer(world):
+    """The evaluator takes it as it takes a model, and nothing simple comes near."""
+    data = mt.Dataset.from_columns(world.schema, **world.columns)
+    at = mt.evaluate(world.truth(11), data, k=(20,))["recall@20"]
+    before = mt.evaluate(world.truth(0), data, k=(20,))["recall@20"]
+    popular = mt.evaluate(mt.PopularityScorer(), data, k=(20,))["recall@20"]
+    assert at > 1.05 * before > before > 1.3 * popular
+    with pytest.raises(ValueError, match="not made from the tables"):
+        simulate(users=5, items=8).truth(0).vectors(data)
+
+
+# ---------------------------------------------------------------- what can be seen
+
+
+def test_simulate__features_tell_of_taste(world, log):
     """What is shown to a model leans the way of the clicks."""
-    user, item = rows(world)
+    _, user, item = clicks(log)
     shuffled = np.random.default_rng(0).permutation(item)
     city = world.users["city"][user]
     assert (city == world.items["city"][item]).mean() > 2 * (
@@ -102,10 +391,11 @@ def test_simulate__features_tell_of_taste(world):
 
 def test_simulate__items_are_well_formed(world):
     assert len(set(world.items["name"])) == 800
-    for text in world.items["category"]:
+    for text, theme in zip(world.items["category"], world.world.theme):
         values = text.split()
         assert 1 <= len(values) == len(set(values)) <= 3
         assert set(values) <= set(CATEGORIES)
+        assert theme == THEME_OF[values[0]]
     assert (world.items["price"] > 0).all()
     assert {len(text.split()) for text in world.users["interests"]} == {0, 1, 2, 3}
     assert "" in world.users["gender"], "some people do not say"
@@ -113,7 +403,7 @@ def test_simulate__items_are_well_formed(world):
 
 def test_simulate__names_stay_apart_in_a_large_world():
     """More items of a kind than there are pairs of words for."""
-    names = simulate(users=1, items=90_000, interactions=1).items["name"]
+    names = simulate(users=1, items=90_000).items["name"]
     assert len(set(names)) == len(names)
 
 
@@ -123,12 +413,27 @@ def test_simulate__schema_fits_the_columns(world):
     assert {field.name for field in item} == set(world.items) - {"name"}
 
 
-@pytest.mark.parametrize("sizes, message", [
-    ((0, 40, 10), "users >= 1"),
-    ((10, 7, 10), "items >= 8"),
-    ((10, 40, 9), r"\[10, 100\], got 9"),
-    ((10, 40, 101), r"\[10, 100\], got 101"),
+def test_simulate__sizes_fall_evenly():
+    assert simulate(users=1, items=160).sizes == (80, 40, 20)
+    assert simulate(users=1, items=8).sizes == (4, 2, 1)
+    retrieved, ranked, exposed = simulate(users=1, items=10_000).sizes
+    assert 10_000 / retrieved == pytest.approx(retrieved / ranked, rel=0.01)
+    assert retrieved / ranked == pytest.approx(ranked / exposed, rel=0.01)
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ({"users": 0}, "users >= 1"),
+    ({"items": 7}, "items >= 8"),
+    ({"days": 0}, "days >= 1"),
+    ({"requests": 0.0}, "requests > 0"),
+    ({"requests": math.nan}, "requests > 0"),
+    ({"noise": (1, -1, 1)}, "noise must be"),
+    ({"noise": (1, 1, math.inf)}, "noise must be"),
+    ({"sizes": (35, 10, 5)}, "at most 34"),
+    ({"sizes": (10, 11, 5)}, "must not increase"),
+    ({"sizes": (10, 5, 6)}, "must not increase"),
+    ({"sizes": (10, 5, 0)}, "at least 1"),
 ])  # fmt: skip
-def test_simulate__refuses(sizes, message):
+def test_simulate__refuses(wrong, message):
     with pytest.raises(ValueError, match=message):
-        simulate(*sizes)
+        simulate(**({"users": 10, "items": 40, "days": 3} | wrong))

@@ -114,15 +114,14 @@ def simulated(job: Job) -> Source:
             raise DataError(f"--{name} is for real files: name a folder with --data")
     world = simulate(seed=job.seed)
     split = None if job.split is None else parse_split(job.split, job.seed)
-    data = Dataset.from_columns(
-        world.schema, world.interactions, world.users, world.items, split=split, item_name="name"
-    )
     tables = {name: read_columns(table, Place(name)) for name, table in world.columns.items()}
+    raw = RawData(world.schema, **tables, item_name="name")
+    data = Dataset.from_raw(raw, split=split)
     theme = {c: theme for theme, categories in THEMES.items() for c in categories}
     themes = np.array([theme[text.split()[0]] for text in world.items["category"].tolist()])
     return Source(
         "a simulated month in twenty cities",
-        RawData(world.schema, **tables, item_name="name"),
+        raw,
         data,
         (describe_split(data),),
         ("theme, which the model was never told", themes),

@@ -1,334 +1,326 @@
-"""A small world to learn from: people, things to do, and a month of clicks.
+"""A simulated recommender whose truth is known: what every stage of its funnel let through.
 
-The world is itself a two-tower model. Person u looks at the list of all things
-to do and clicks thing i with
+A request of a user passes
 
-    P(i | u)  ∝  popularity_i · exp(<taste_u, trait_i>)
+    retrieval → pre-ranking → ranking → exposure → click
 
-The two vectors are what a model has to discover; the popularity is what the
-logQ correction has to take out. A person never clicks the same thing twice, and
-nothing is clicked before it opens or by somebody who has not joined yet. What the
-model is shown of the vectors are features that the vectors had a hand in:
+Retrieval scores everything that is open and that the user has not clicked yet, and keeps the
+best; pre-ranking scores those and keeps fewer; ranking orders these, and the first of them are
+shown. Every stage sees the log odds of a click through a noise of its own, drawn afresh for
+every request and item, and smaller from stage to stage; ranking alone knows what the hour is
+good for. What is shown is clicked with the probability that
+:mod:`minitower.data.funnel_world` tells, which also says who lives in the world and what
+moves in it.
 
-    people   gender and age lean towards some categories, age brings money,
-             everybody lives in a city; interests are the categories that a person
-             names when asked, and some do not answer
-    things   one to three categories, keywords that fit them, a city, a price
+The choices, all of them on plausibility:
 
-Nothing here is fitted to real data; the numbers are only plausible: the most
-popular tenth takes about half of the clicks, most people click little, one thing in
-seven opens during the month and one person in ten joins during it.
+    sizes      each stage lets the same share through, from the whole catalogue to 20 that are
+               shown, as hundreds of millions → thousands → hundreds → tens do
+    noise      2, 1 and 0.5 in log odds, whose spread over the catalogue is about 2.3: retrieval
+               sees half of the truth, ranking nearly all of it
+    level      some percent of what is shown is clicked: 6 % in the default world, where the
+               top 1 % of items have a fifth of the clicks
+    requests   one a day in the mean, and unevenly: log-normal over users, Poisson over days
+    repeats    nobody is offered again what they have clicked; what they have not, they may be
+
+Clicks show the truth only where the funnel has let it be seen. That is what a retrieval model
+learns from, and what a test against the truth can look behind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from minitower.data.funnel_words import (
-    ADJECTIVES,
-    CATEGORIES,
-    CITIES,
-    KEYWORDS,
-    NAMESAKES,
-    THEMES,
-)
-from minitower.data.schema import Categorical, Continuous, Id, MultiValued, Schema
-
-Array = NDArray[Any]
+from minitower.data.funnel_features import SCHEMA, Array, ids
+from minitower.data.funnel_world import TRAFFIC, WISH, Truth, World, draw_world
+from minitower.data.interactions import Interactions
+from minitower.data.ragged import Ragged
+from minitower.data.schema import Schema
 
 START = 1_736_121_600  # Monday 6 January 2025, 00:00 UTC
-TASTE_DIM = 8
+_BLOCK = 256  # requests served at a time: bounds memory, and is part of what a seed means
 
-# Clicks by hour of the day: a shoulder at lunch, a peak in the evening.
-_HOURS = np.array(
-    [2, 1, 1, 1, 1, 1, 2, 4, 5, 5, 5, 6, 8, 7, 5, 5, 6, 8, 10, 12, 13, 12, 8, 4], dtype=float
-)
+Fate = Literal["dropped", "ranked_low", "unclicked", "clicked"]
 
 
-@dataclass(frozen=True)
-class Truth:
-    """What the simulation knows and a model does not.
+@dataclass(frozen=True, eq=False)
+class Log:
+    """Requests, oldest first, and what became of every item that retrieval found for them.
+
+    Rows of users and items are those of the tables, and so those of a data set made from the
+    whole tables.
 
     Attributes:
-        user_tastes: float32 (n_users, D), in the order of ``Simulation.users``.
-        item_traits: float32 (n_items, D), in the order of ``Simulation.items``.
-        log_popularity: float32 (n_items,), up to a constant.
-        user_joined, item_opened: int64, the first day each can occur, counted from 0.
+        users: (n,) int64, the row of who asked.
+        timestamps: (n,) int64 seconds.
+        items: (n, retrieved) int32 rows in the order in which the funnel left them: those
+            shown, in that order; then those ranked too low, best first; then those that
+            pre-ranking dropped, best first.
+        ranked: how many of each row pre-ranking let through.
+        clicked: (n, exposed) bool, of those shown.
     """
 
-    user_tastes: Array
-    item_traits: Array
-    log_popularity: Array
-    user_joined: Array
-    item_opened: Array
+    users: Array
+    timestamps: Array
+    items: Array
+    ranked: int
+    clicked: Array
 
-    def affinity(self, users: Array | slice = slice(None)) -> Array:
-        """Taste alone, <taste_u, trait_i>: float32 (n, n_items) for these user rows."""
-        scores: Array = self.user_tastes[users] @ self.item_traits.T
-        return scores
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @staticmethod
+    def join(logs: Iterable["Log"]) -> "Log":
+        """Logs of the same funnel, one after the other."""
+        logs = list(logs)
+        parts = zip(*((log.users, log.timestamps, log.items, log.clicked) for log in logs))
+        users, timestamps, items, clicked = map(np.concatenate, parts)
+        return Log(users, timestamps, items, logs[0].ranked, clicked)
+
+    @property
+    def exposed(self) -> Array:
+        """(n, exposed) int32 rows of the items shown, in that order."""
+        return self.items[:, : self.clicked.shape[1]]
+
+    @property
+    def hours(self) -> Array:
+        """(n,) hour of the day, 0 to 23."""
+        return self.timestamps // 3_600 % 24
+
+    @property
+    def days(self) -> Array:
+        """(n,) day, counted from 0."""
+        return (self.timestamps - START) // 86_400
+
+    @property
+    def interactions(self) -> dict[str, Array]:
+        """``user_id``, ``item_id`` and ``timestamp`` of every click: the positives."""
+        request = np.nonzero(self.clicked)[0]
+        return {
+            "user_id": ids("user", self.users[request]),
+            "item_id": ids("item", self.exposed[self.clicked]),
+            "timestamp": self.timestamps[request],
+        }
+
+    def by_request(self, fate: Fate) -> Ragged:
+        """The rows of the items that met a fate, for every request.
+
+        Args:
+            fate: "dropped" by pre-ranking, "ranked_low": ranked too low to be shown,
+                "unclicked": shown and not clicked, or "clicked".
+
+        Raises:
+            ValueError: another fate.
+        """
+        shown = self.clicked.shape[1]
+        if fate in ("dropped", "ranked_low"):
+            stage = slice(self.ranked, None) if fate == "dropped" else slice(shown, self.ranked)
+            items = self.items[:, stage]
+            return Ragged.from_counts(np.full(len(items), items.shape[1]), items.ravel())
+        if fate not in ("unclicked", "clicked"):
+            raise ValueError(f"expected dropped, ranked_low, unclicked or clicked, got {fate!r}")
+        met = self.clicked == (fate == "clicked")
+        return Ragged.from_counts(met.sum(axis=1), self.exposed[met])
+
+    def by_click(self, fate: Fate) -> Ragged:
+        """The same for every click: what met that fate in the same request.
+
+        Rows are in the order of :attr:`interactions`. A part of a data set keeps that order,
+        so that a TimeSplit's training positives are the first ``len(data.train)`` rows.
+        """
+        return self.by_request(fate).take(np.nonzero(self.clicked)[0])
+
+    def by_user(self, fate: Fate, n_users: int) -> Ragged:
+        """The same for every user of the world: the distinct items, ascending.
+
+        The same item may have met another fate in another request of the same user.
+        """
+        fates = self.by_request(fate)
+        users = np.repeat(self.users, fates.counts)
+        return Interactions(users, fates.values).by_user(n_users)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Simulation:
-    """Columns ready for ``Dataset.from_columns``, and the truth they came from.
+    """A world and the days of its recommender; made by :func:`simulate`.
+
+    Iterating yields the :class:`Log` of every day, each time the same ones; :attr:`log` keeps
+    all of them. ``Dataset.from_columns(world.schema, **world.columns)`` is the data set of it.
 
     Attributes:
-        schema: the features of both sides.
-        interactions: ``user_id``, ``item_id``, ``timestamp`` (seconds), oldest first.
-        users: ``user_id``, ``gender``, ``age``, ``city``, ``interests``.
-        items: ``item_id``, ``category``, ``keywords``, ``city``, ``price``, ``name``; the name
-            is for people to read and not in the schema.
-        truth: the latent vectors.
+        world: people, things and their truth.
+        days: how many.
+        sizes: items that are retrieved, ranked and exposed.
+        noise: of the scores of retrieval, pre-ranking and ranking, in log odds.
+        activity: (n_users,) mean requests a day.
+        seed: of the days.
     """
 
-    schema: Schema
-    interactions: dict[str, Array]
-    users: dict[str, Array]
-    items: dict[str, Array]
-    truth: Truth
+    world: World
+    days: int
+    sizes: tuple[int, int, int]
+    noise: tuple[float, float, float]
+    activity: Array
+    seed: int
+    schema: Schema = SCHEMA
+
+    @property
+    def users(self) -> dict[str, Array]:
+        """The table of users: see :class:`~minitower.data.funnel_world.World`."""
+        return self.world.users
+
+    @property
+    def items(self) -> dict[str, Array]:
+        """The table of items."""
+        return self.world.items
+
+    @property
+    def interactions(self) -> dict[str, Array]:
+        """Every click: ``user_id``, ``item_id``, ``timestamp`` (seconds), oldest first."""
+        return self.log.interactions
 
     @property
     def columns(self) -> dict[str, dict[str, Array]]:
         """The three tables by the names that ``Dataset.from_columns`` gives them."""
         return {"interactions": self.interactions, "users": self.users, "items": self.items}
 
+    def truth(self, day: int) -> Truth:
+        """Who would click what on a day."""
+        return self.world.truth(day)
 
-def funnel_schema() -> Schema:
-    """The features of the simulated world."""
-    return Schema(
-        user=[
-            Id("user_id"),
-            Categorical("gender"),
-            Continuous("age", transform="bucketise"),
-            Categorical("city"),
-            MultiValued("interests"),
-        ],
-        item=[
-            Id("item_id"),
-            MultiValued("category"),
-            MultiValued("keywords"),
-            Categorical("city"),
-            Continuous("price", transform="log1p"),
-        ],
-    )
+    @cached_property
+    def log(self) -> Log:
+        """All days: 4 bytes for every item retrieved, so iterate instead where that is much."""
+        return Log.join(self)
+
+    def __iter__(self) -> Iterator[Log]:
+        met = np.zeros((len(self.activity), len(self.items["item_id"])), bool)
+        for day in range(self.days):
+            yield self._day(day, met)
+
+    def _day(self, day: int, met: Array) -> Log:
+        """One day; what is clicked is added to ``met``, bool (n_users, n_items)."""
+        rng = np.random.default_rng([self.seed, day])
+        truth = self.truth(day)
+        asked = rng.poisson(self.activity * truth.joined)
+        users = np.repeat(np.arange(len(asked)), asked)
+        n = len(users)
+        seconds = 3_600 * rng.choice(24, size=n, p=TRAFFIC) + rng.integers(3_600, size=n)
+        seconds = seconds[np.lexsort((seconds, users))]
+        # One's first requests, then everybody's second ones: what was clicked is known by then.
+        turn = np.arange(n) - np.repeat(np.cumsum(asked) - asked, asked)
+        items = np.empty((n, self.sizes[0]), np.int32)
+        clicked = np.empty((n, self.sizes[2]), bool)
+        served = np.zeros(n, bool)
+        for requests in _blocks(turn):
+            who = users[requests]
+            barred = met[who] | ~truth.opened
+            enough = (~barred).sum(axis=1) >= self.sizes[0]
+            requests, who, barred = requests[enough], who[enough], barred[enough]
+            hours = seconds[requests] // 3_600
+            items[requests], clicked[requests] = self._serve(truth, who, hours, barred, rng)
+            row, place = np.nonzero(clicked[requests])
+            met[who[row], items[requests[row], place]] = True
+            served[requests] = True
+        kept = np.argsort(seconds, kind="stable")
+        kept = kept[served[kept]]
+        times = START + 86_400 * day + seconds[kept]
+        return Log(users[kept], times, items[kept], self.sizes[1], clicked[kept])
+
+    def _serve(
+        self, truth: Truth, users: Array, hours: Array, barred: Array, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """The items of some requests as a log has them, and which of those shown are clicked."""
+        retrieved, ranked, exposed = self.sizes
+
+        def seen(odds: Array, noise: float) -> Array:
+            blurred = rng.standard_normal(odds.shape, dtype=np.float32)
+            blurred *= noise
+            blurred += odds
+            return blurred
+
+        odds = truth.log_odds(users)
+        odds[barred] = -np.inf
+        items = np.argpartition(seen(odds, self.noise[0]), -retrieved, axis=1)[:, -retrieved:]
+        items = _take(items, np.argsort(-seen(_take(odds, items), self.noise[1]), axis=1))
+        best = items[:, :ranked]
+        wished = _take(odds, best) + np.log(WISH[hours[:, None], truth.theme[best]])
+        items[:, :ranked] = _take(best, np.argsort(-seen(wished, self.noise[2]), axis=1))
+        click = truth.expected_click(users[:, None], items[:, :exposed], hours[:, None])
+        return items, rng.random(click.shape, dtype=np.float32) < click
 
 
 def simulate(
-    users: int = 4_000,
-    items: int = 6_000,
-    interactions: int = 160_000,
+    users: int = 2_000,
+    items: int = 3_000,
     *,
     days: int = 30,
-    seed: int = 0,
+    requests: float = 1.0,
+    sizes: tuple[int, int, int] | None = None,
+    noise: tuple[float, float, float] = (2.0, 1.0, 0.5),
+    seed: int | np.random.Generator = 0,
 ) -> Simulation:
-    """Draw a world and a month of clicks in it.
+    """Draw a world, whose recommender then runs as its days are asked for.
 
     Args:
-        users: number of people, > 0.
-        items: number of things to do, at least 8.
-        interactions: number of clicks, from one per user to a quarter of the items per user,
-            which nobody exceeds.
+        users: number of people by the last day, > 0.
+        items: number of things to do by the last day, at least 8.
         days: length of the log, > 0.
-        seed: same arguments, same world, bit for bit.
-
-    Returns:
-        The columns, their schema, and the truth.
+        requests: mean requests of a user on a day, > 0.
+        sizes: items that are retrieved, ranked and exposed, none larger than the one before.
+            None exposes 20, or an eighth of the items where that is fewer, and lets every
+            stage keep the same share.
+        noise: standard deviations of what retrieval, pre-ranking and ranking see, >= 0.
+        seed: same arguments, same world, bit for bit; or a generator to draw from.
 
     Raises:
-        ValueError: a size out of its range.
+        ValueError: a number out of its range, or more to retrieve than is open on the first day.
 
-    Properties: deterministic, nobody_clicks_twice, nothing_before_it_exists, long_tail,
-        taste_shows_in_clicks, features_tell_of_taste
+    Properties: deterministic, days_are_the_log, stages_are_nested, stages_keep_the_best,
+        follows_the_truth, nothing_before_it_exists, nobody_clicks_twice, tastes_drift,
+        hours_matter, plausible, features_tell_of_taste
+
+    >>> world = simulate(users=50, items=200, days=3, seed=1)
+    >>> world.sizes
+    (93, 43, 20)
+    >>> world.log.by_click("dropped").counts[:3]      # candidates for hard negatives
+    array([50, 50, 50])
+    >>> world.truth(2).best([0, 1], k=4).shape
+    (2, 4)
     """
-    if users < 1 or items < 8 or days < 1:
+    if users < 1 or items < 8 or days < 1 or not 0 < requests < np.inf:
         raise ValueError(
-            f"a world needs users >= 1, items >= 8 and days >= 1, got {users}, {items}, {days}"
+            f"a world needs users >= 1, items >= 8, days >= 1 and requests > 0, "
+            f"got {users}, {items}, {days} and {requests}"
         )
-    if not users <= interactions <= users * (items // 4):
-        raise ValueError(
-            f"interactions must lie between one per user and a quarter of the items per user, "
-            f"[{users}, {users * (items // 4)}], got {interactions}"
-        )
+    if not all(0 <= sd < np.inf for sd in noise):
+        raise ValueError(f"noise must be finite and >= 0, got {noise}")
+    if sizes is None:
+        exposed = min(20, items // 8)
+        share = (items / exposed) ** (1 / 3)
+        sizes = (round(exposed * share**2), round(exposed * share), exposed)
     rng = np.random.default_rng(seed)
-    categories = _category_vectors(rng)
-    city_share = 1 / np.arange(1.5, len(CITIES) + 1)  # a few large cities, many small ones
-    city_share /= city_share.sum()
-
-    item_columns, item_traits = _make_items(items, categories, city_share, rng)
-    user_columns, user_tastes = _make_users(users, categories, city_share, rng)
-    # Zipf-Mandelbrot: a long tail without one item that everybody clicks.
-    rank = rng.permutation(items)
-    truth = Truth(
-        user_tastes,
-        item_traits,
-        log_popularity=(-0.9 * np.log(rank + 5 + items / 200)).astype(np.float32),
-        user_joined=_first_days(users, days, 0.1, rng),
-        item_opened=_first_days(items, days, 1 / 7, rng),
-    )
-    user, item = _clicks(truth, interactions, days, rng)
-    day = np.maximum(truth.user_joined[user], truth.item_opened[item])
-    day = day + (rng.random(len(user)) * (days - day)).astype(np.int64)
-    hour = rng.choice(24, size=len(user), p=_HOURS / _HOURS.sum())
-    time = START + 86_400 * day + 3_600 * hour + rng.integers(3_600, size=len(user))
-    order = np.argsort(time, kind="stable")
-    log = {
-        "user_id": user_columns["user_id"][user[order]],
-        "item_id": item_columns["item_id"][item[order]],
-        "timestamp": time[order],
-    }
-    return Simulation(funnel_schema(), log, user_columns, item_columns, truth)
-
-
-def _category_vectors(rng: np.random.Generator) -> Array:
-    """Unit vectors (categories, TASTE_DIM); those of one theme lie closer together."""
-    themes = _unit(rng.normal(size=(len(THEMES), TASTE_DIM)))
-    own = _unit(rng.normal(size=(len(CATEGORIES), TASTE_DIM)))
-    return _unit(np.repeat(themes, [len(theme) for theme in THEMES.values()], axis=0) + own)
-
-
-def _make_items(
-    n: int, categories: Array, city_share: Array, rng: np.random.Generator
-) -> tuple[dict[str, Array], Array]:
-    """Item columns, and traits (n, D) float32."""
-    first = rng.integers(len(CATEGORIES), size=n)
-    # The second and third category are near the first one.
-    near = 4 * categories[first] @ categories.T
-    near[np.arange(n), first] = np.inf
-    chosen = _pick(near, rng.choice([1, 2, 3], size=n, p=[0.5, 0.35, 0.15]), rng)
-    centre = np.stack([categories[c].mean(axis=0) for c in chosen])
-    trait = _unit(centre + 0.35 * _unit(rng.normal(size=(n, TASTE_DIM))))
-
-    meaning = _unit(rng.normal(size=(len(KEYWORDS), TASTE_DIM)))
-    words = _pick(6 * trait @ meaning.T, rng.integers(2, 6, size=n), rng)
-    city = rng.choice(len(CITIES), size=n, p=city_share)
-    typical = np.array([price for theme in THEMES.values() for price, _ in theme.values()])
-    price = np.round(typical[first] * np.exp(rng.normal(0, 0.35, size=n)), 2)
-    columns = {
-        "item_id": np.array([f"item-{i}" for i in range(n)]),
-        "category": np.array([" ".join(CATEGORIES[c] for c in row) for row in chosen]),
-        "keywords": np.array([" ".join(KEYWORDS[w] for w in row) for row in words]),
-        "city": np.array(CITIES)[city],
-        "price": price,
-        "name": _names(first, rng),
-    }
-    log_price = _standard_log_price(price)
-    return columns, _stack(
-        _SHARPNESS * trait, _AT_HOME * np.eye(len(CITIES))[city], log_price, -(log_price**2) / 2
-    )
-
-
-def _make_users(
-    n: int, categories: Array, city_share: Array, rng: np.random.Generator
-) -> tuple[dict[str, Array], Array]:
-    """User columns, and tastes (n, D) float32."""
-    age = np.clip(np.round(rng.gamma(4.5, 6.0, size=n) + 16), 16, 90)
-    gender = rng.choice(["f", "m", "d", ""], size=n, p=[0.47, 0.45, 0.03, 0.05])
-    lean = np.select([gender == "f", gender == "m"], [1.0, -1.0], 0.0)[:, None]
-    maturity = ((age - age.mean()) / 15)[:, None]
-    loves = categories[rng.integers(len(CATEGORIES), size=(n, 2))]
-    taste = _unit(
-        loves[:, 0]
-        + 0.6 * loves[:, 1]
-        + lean * 0.3 * _unit(rng.normal(size=TASTE_DIM))
-        + maturity * 0.4 * _unit(rng.normal(size=TASTE_DIM))
-        + 0.3 * _unit(rng.normal(size=(n, TASTE_DIM)))
-    )
-    named = rng.choice([0, 1, 2, 3], size=n, p=[0.15, 0.25, 0.35, 0.25])
-    interests = _pick(9 * taste @ categories.T, named, rng)
-    city = rng.choice(len(CITIES), size=n, p=city_share)
-    columns = {
-        "user_id": np.array([f"user-{i}" for i in range(n)]),
-        "gender": gender,
-        "age": age.astype(np.int64),
-        "city": np.array(CITIES)[city],
-        "interests": np.array([" ".join(CATEGORIES[c] for c in row) for row in interests]),
-    }
-    # -(price - budget)² / 2 is an inner product too, up to a constant of the user:
-    # (budget, 1) with (price, -price² / 2).
-    budget = 0.5 * maturity[:, 0] + rng.normal(0, 0.7, size=n)
-    return columns, _stack(taste, np.eye(len(CITIES))[city], budget, np.ones(n))
-
-
-_SHARPNESS = 5.0  # of the cosine between taste and trait: e^5 between indifference and love
-_AT_HOME = 2.0  # e^2: what being in one's own city is worth
-
-
-def _standard_log_price(price: Array) -> Array:
-    standard: Array = (np.log(price) - np.log(18.0)) / 0.9
-    return standard
-
-
-def _stack(*parts: Array) -> Array:
-    return np.column_stack(parts).astype(np.float32)
-
-
-def _first_days(n: int, days: int, late: float, rng: np.random.Generator) -> Array:
-    """Day 0 for most; a uniform later day for a share ``late`` of them."""
-    arrival = rng.integers(days, size=n)
-    return np.where(rng.random(n) < late, arrival, 0)
-
-
-def _clicks(
-    truth: Truth, interactions: int, days: int, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """Rows of (user, item), one per click, each pair at most once."""
-    n, m = len(truth.user_tastes), len(truth.item_traits)
-    activity = rng.lognormal(0, 1.0, size=n) * (days - truth.user_joined)
-    counts = np.ones(n, dtype=np.int64)
-    limit = m // 4
-    while missing := interactions - int(counts.sum()):
-        share = activity * (counts < limit)
-        more = rng.multinomial(missing, share / share.sum())
-        counts = np.minimum(counts + more, limit)
-    users, items = [], []
-    for block in _blocks(np.argsort(counts, kind="stable"), 512):
-        # Drawing without replacement is a race: everybody starts at an exponential time
-        # divided by the weight, and the first counts[u] to arrive are clicked.
-        both_exist = days - np.maximum.outer(truth.user_joined[block], truth.item_opened)
-        weight = np.exp(truth.affinity(block) + truth.log_popularity) * both_exist
-        arrival = rng.standard_exponential(weight.shape, dtype=np.float32) / weight
-        most = int(counts[block].max())
-        first = np.argpartition(arrival, most - 1, axis=1)[:, :most]
-        first = np.take_along_axis(
-            first, np.argsort(np.take_along_axis(arrival, first, axis=1), axis=1), axis=1
+    world = draw_world(users, items, days, rng)
+    open_ = int((world.item_opened == 0).sum())
+    if not open_ >= sizes[0] >= sizes[1] >= sizes[2] >= 1:
+        raise ValueError(
+            f"sizes must not increase, from at most {open_}, which are open on the first day, "
+            f"to at least 1, got {sizes}"
         )
-        taken = np.arange(most) < counts[block][:, None]
-        users.append(np.repeat(block, counts[block]))
-        items.append(first[taken])
-    return np.concatenate(users), np.concatenate(items)
+    activity = requests * rng.lognormal(-0.32, 0.8, size=users)  # of mean requests
+    return Simulation(world, days, sizes, noise, activity, int(rng.integers(2**63)))
 
 
-def _pick(logits: Array, counts: Array, rng: np.random.Generator) -> list[Array]:
-    """For each row, ``counts`` distinct columns drawn with probability ∝ exp(logits)."""
-    order = np.argsort(-(logits + rng.gumbel(size=logits.shape)), axis=1)
-    return [row[:count] for row, count in zip(order, counts, strict=True)]
+def _blocks(turn: Array) -> Iterator[Array]:
+    """Rows of everybody's first request, then of the second ones and so on, in blocks."""
+    for nth in range(int(turn.max(initial=-1)) + 1):
+        rows = np.flatnonzero(turn == nth)
+        for start in range(0, len(rows), _BLOCK):
+            yield rows[start : start + _BLOCK]
 
 
-def _names(category: Array, rng: np.random.Generator) -> Array:
-    """Names such as "Amber Fox Ramen Bar"; no two items of the world share one."""
-    nouns = [called for theme in THEMES.values() for _, called in theme.values()]
-    pairs = len(ADJECTIVES) * len(NAMESAKES)
-    scramble = rng.permutation(pairs)
-    used: dict[str, int] = {}
-    names = []
-    for c, which in zip(category.tolist(), rng.random(len(category)).tolist(), strict=True):
-        noun = nouns[c][int(which * len(nouns[c]))]
-        nth = used[noun] = used.get(noun, len(used) * 17) + 1
-        round_, pair = divmod(nth, pairs)
-        adjective, namesake = divmod(int(scramble[pair]), len(NAMESAKES))
-        name = f"{ADJECTIVES[adjective]} {NAMESAKES[namesake]} {noun}"
-        names.append(f"{name} {round_ + 1}" if round_ else name)
-    return np.array(names)
-
-
-def _blocks(rows: Array, size: int) -> Iterator[Array]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
-
-
-def _unit(x: Array) -> Array:
-    unit: Array = x / np.linalg.norm(x, axis=-1, keepdims=True)
-    return unit
+def _take(values: Array, columns: Array) -> Array:
+    return np.take_along_axis(values, columns, axis=1)
