@@ -21,7 +21,7 @@ from minitower.retrieval import (
 from minitower.retrieval.folder import MANIFEST, refuse_foreign
 from minitower.retrieval.hnsw import HnswIndex
 from minitower.towers.two_tower import TwoTower
-from minitower.training.trainer import History, Trainer
+from minitower.training.trainer import History
 
 _PLACES = ("data", "out")  # keys of a job file besides the options, relative to it
 
@@ -94,16 +94,7 @@ def fit(job: Job, data: Dataset, what: str) -> tuple[TwoTower, History]:
     """Train the model of a job on a data set, with progress on stderr."""
     model = job.model(data)
     with TrainingBar(what, job.metric) as bar:
-        trainer = checked(
-            Trainer,
-            model,
-            data,
-            objective=job.objective(),
-            optimizer=job.new_optimizer(),
-            batch_size=job.batch_size,
-            seed=job.seed,
-            on_progress=bar,
-        )
+        trainer = job.trainer(model, data, bar)
         return model, checked(trainer.fit, job.epochs, metric=job.metric, patience=job.patience)
 
 

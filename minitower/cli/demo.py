@@ -79,6 +79,8 @@ def run(source: Source, job: Job) -> Story:
     data = source.data
     evaluator = Evaluator(data, "test", _K)
     model, history = fit(job, data, "this model")
+    if job.objective != "in-batch":
+        raise DataError("demo shows what logQ does, in-batch; use train for other objectives")
     other = replace(job, correction="none" if job.correction != "none" else "yi", strength=1.0)
     other_name = "without logQ" if other.correction == "none" else "with logQ"
     other_model, other_history = fit(other, data, other_name)

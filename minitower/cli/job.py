@@ -11,9 +11,21 @@ from typing import Any, ParamSpec, TypeVar
 from minitower.cli import options
 from minitower.data import DataError, Dataset
 from minitower.data.schema import field_to_json
+from minitower.formulas.sampling import Uniform
 from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
-from minitower.training.objectives import InBatchSoftmax
+from minitower.training.cross_batch import CrossBatchSoftmax
+from minitower.training.negatives import (
+    MinedNegatives,
+    MixedNegatives,
+    Negatives,
+    SharedNegatives,
+    popular_negatives,
+    uniform_negatives,
+)
+from minitower.training.objectives import InBatchSoftmax, Objective
+from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.trainer import Progress, Trainer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,6 +36,35 @@ OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "adam": Adam,
     "rowwise-adam": RowWiseAdam,
     "sgd": SGD,
+}
+
+OBJECTIVES: dict[str, Callable[["Job"], Objective]] = {
+    "in-batch": lambda job: InBatchSoftmax(
+        job.temperature,
+        job.correction,  # type: ignore[arg-type]
+        job.strength,
+    ),
+    "cross-batch": lambda job: CrossBatchSoftmax(job.bank, job.temperature),
+    "pointwise": lambda job: Pointwise("logistic", scale=1 / job.temperature),
+    "pointwise-squared": lambda job: Pointwise("squared"),
+    "pairwise": lambda job: Pairwise("logistic", scale=1 / job.temperature),
+    "pairwise-hinge": lambda job: Pairwise("hinge", margin=job.margin),
+    "listwise": lambda job: Listwise(job.temperature),
+}
+NEGATIVES: dict[str, Callable[[TwoTower, Dataset, int], Negatives]] = {
+    "uniform": lambda model, data, k: uniform_negatives(data, k),
+    "popular": lambda model, data, k: popular_negatives(data, k),
+    "mined": MinedNegatives,
+    "shared": lambda model, data, k: SharedNegatives(Uniform(len(data.items)), k),
+}
+NEGATIVES_OF = {
+    "in-batch": None,
+    "cross-batch": None,
+    "pointwise": "uniform:2",
+    "pointwise-squared": "uniform:2",
+    "pairwise": "uniform:1",
+    "pairwise-hinge": "uniform:1",
+    "listwise": "uniform:10",
 }
 
 
@@ -72,11 +113,32 @@ class Job:
         options.one_of("cosine", "inner_product"), "cosine", "cosine or inner_product"
     )
     residual: bool = _option(options.flag, False, "add the id's embedding to each tower's output")
-    temperature: float = _option(options.number, 0.07, "temperature of the softmax", "TAU")
+    objective: str = _option(options.one_of(*OBJECTIVES), "in-batch", ", ".join(OBJECTIVES), "NAME")
+    negatives: str | None = _option(
+        options.negatives,
+        None,
+        "beside the batch's own: uniform:K, popular:K (clicks^0.75) or mined:K (from the model's "
+        "own recall) for each pair, several joined by +, or shared:N uniform ones a batch "
+        "(default: none in-batch, uniform:2 pointwise, uniform:1 pairwise, uniform:10 listwise)",
+        "KIND:K",
+    )
+    positive_power: float = _option(
+        options.number, 1.0, "draw positives in proportion to their item's clicks^POWER", "POWER"
+    )
+    temperature: float = _option(
+        options.number,
+        0.07,
+        "temperature of a softmax; the logistic losses bend with 1 / temperature",
+        "TAU",
+    )
     correction: str = _option(
-        options.one_of("yi", "calibrated", "none"), "yi", "logQ correction: yi, calibrated or none"
+        options.one_of("yi", "calibrated", "mixed", "none"),
+        "yi",
+        "logQ correction of in-batch: yi, calibrated, mixed or none",
     )
     strength: float = _option(options.number, 1.0, "strength of the correction, 0 to 1", "BETA")
+    margin: float = _option(options.number, 0.1, "lead that pairwise-hinge asks for", "M")
+    bank: int = _option(options.whole, 8192, "vectors that cross-batch remembers", "N")
     optimizer: str = _option(options.one_of(*OPTIMIZERS), "adagrad", ", ".join(OPTIMIZERS))
     learning_rate: float = _option(options.number, 0.05, "learning rate", "RATE")
     batch_size: int = _option(options.whole, 1024, "positives per step", "N")
@@ -105,18 +167,33 @@ class Job:
             seed=self.seed,
         )
 
-    def objective(self) -> InBatchSoftmax:
-        """The loss."""
+    def trainer(
+        self, model: TwoTower, data: Dataset, on_progress: Callable[[Progress], object]
+    ) -> Trainer:
+        """Everything that training needs, put together.
+
+        Raises:
+            DataError: the options do not go together.
+        """
         return checked(
-            InBatchSoftmax,
-            temperature=self.temperature,
-            correction=self.correction,  # type: ignore[arg-type]
-            strength=self.strength,
+            Trainer,
+            model,
+            data,
+            objective=checked(OBJECTIVES[self.objective], self),
+            optimizer=checked(OPTIMIZERS[self.optimizer], self.learning_rate),
+            batch_size=self.batch_size,
+            negatives=checked(self._negatives, model, data),
+            positive_power=self.positive_power,
+            seed=self.seed,
+            on_progress=on_progress,
         )
 
-    def new_optimizer(self) -> Optimizer:
-        """An optimizer that has not seen anything."""
-        return checked(OPTIMIZERS[self.optimizer], self.learning_rate)
+    def _negatives(self, model: TwoTower, data: Dataset) -> Negatives | None:
+        said = self.negatives or NEGATIVES_OF[self.objective]
+        if said is None:
+            return None
+        parts = [NEGATIVES[kind](model, data, k) for kind, k in options.parse_negatives(said)]
+        return parts[0] if len(parts) == 1 else MixedNegatives(parts)
 
     def how_to_read(self) -> dict[str, Any]:
         """The options that decide what the data set is, as JSON that :func:`read_job` takes."""

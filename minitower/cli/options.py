@@ -129,6 +129,29 @@ def parse_split(value: Any, seed: int = 0) -> Split:
     )
 
 
+def negatives(value: Any) -> str:
+    """The text of negatives, after a look whether :func:`parse_negatives` can read it."""
+    parse_negatives(value)
+    return str(value)
+
+
+def parse_negatives(value: Any) -> list[tuple[str, int]]:
+    """Kinds of negatives and how many of each.
+
+    >>> parse_negatives("uniform:5+mined:5")
+    [('uniform', 5), ('mined', 5)]
+    """
+    parts = [part.partition(":") for part in value.split("+")] if isinstance(value, str) else []
+    if not parts or any(
+        kind not in ("uniform", "popular", "mined", "shared") or not k.isdecimal()
+        for kind, _, k in parts
+    ):
+        raise ValueError(
+            "expected uniform:K, popular:K, mined:K, shared:N, or several such as uniform:5+mined:5"
+        )
+    return [(kind, int(k)) for kind, _, k in parts]
+
+
 def overrides(value: Any) -> dict[str, Override]:
     """What columns are read as: a table, or the COLUMN=TYPE of every flag.
 

@@ -1,28 +1,35 @@
-"""What one training step sees: clicked pairs, as features, drawn in random order."""
+"""What one training step sees: clicked pairs and their negatives, as features."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minitower.data import Dataset, Features, Interactions
+from minitower.formulas.sampling import AliasTable, log_mixture, power_law
+from minitower.training.negatives import Negatives
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """n clicked pairs.
+    """n clicked pairs, and m >= n candidate items, the first n of them clicked.
 
     Attributes:
-        users, items: features of the two sides of each pair.
-        user_rows, item_rows: (n,) their rows in the data set's tables.
-        log_q: (n,) log-probability that one draw from the training positives is
-            the item: log of its share of the clicks.
+        users, items: features of n users and m items.
+        user_rows, item_rows: (n,), (m,) their rows in the data set's tables.
+        log_q: (m,) log-probability that one draw for this batch's candidates is the item:
+            its share of the clicks, or, with extra negatives from a distribution over the
+            catalogue, its share of the mixture of both. A hard negative counts as if it
+            had been drawn for its clicks, at least one: to correct it for its own draw
+            would undo the emphasis it was added for.
+        owners: (m - n,) the pair that each extra candidate was drawn for; None: all.
+        negative_log_q: (m - n,) log-probability of the draw of each, given its pair.
     """
 
     users: Features
@@ -30,6 +37,8 @@ class Batch:
     user_rows: Array
     item_rows: Array
     log_q: Array
+    owners: Array | None = None
+    negative_log_q: Array = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return len(self.user_rows)
@@ -38,44 +47,79 @@ class Batch:
 class Batches:
     """The training positives of a data set, an epoch at a time.
 
-    Every positive comes once an epoch, in random order; the last batch may be
-    short. Values are replaced by their default row as each field's
-    ``default_rate`` says, so that row 0 learns what an unknown value looks like.
+    Every positive comes once an epoch, in random order; the last batch may be short.
+    Values are replaced by their default row as each field's ``default_rate`` says, so
+    that row 0 learns what an unknown value looks like.
 
     Args:
         data: the data set; its ``train`` positives are read.
         size: pairs a batch, >= 1.
+        negatives: what to draw beside the positives; None: nothing.
+        positive_power: 1 takes the positives as they are. Below 1, an epoch draws as many
+            positives with replacement, in proportion to (clicks of the item)^(power - 1):
+            cold items come more often and hot ones less, an item in proportion to its
+            clicks^power, and log q follows.
 
     Raises:
-        ValueError: there is nothing to train on, or size < 1.
+        ValueError: there is nothing to train on, size < 1, or the power is outside [0, 1].
     """
 
-    def __init__(self, data: Dataset, size: int) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        size: int,
+        negatives: Negatives | None = None,
+        positive_power: float = 1.0,
+    ) -> None:
         if size < 1:
             raise ValueError(f"the batch size must be at least 1, got {size}")
         if not len(data.train):
             raise ValueError("there is no training interaction; does the positive rule pass any?")
-        self.data, self.size = data, size
+        if not 0 <= positive_power <= 1:
+            raise ValueError(f"the power of positives must be in [0, 1], got {positive_power}")
+        self.data, self.size, self.negatives = data, size, negatives
         counts = data.item_counts
-        with np.errstate(divide="ignore"):  # never clicked, never in a batch
-            self.log_q: Array = np.log(counts / counts.sum())
+        self._pairs: AliasTable | None = None
+        if positive_power < 1:
+            weights = np.maximum(counts, 1.0) ** (positive_power - 1)
+            self._pairs = AliasTable(weights[data.train.items])
+        with np.errstate(divide="ignore"):  # never clicked, never a positive
+            self.log_q: Array = np.log(power_law(counts, positive_power))
+        # That of an item clicked once stands in for what was never clicked.
+        self._at_least_once = np.maximum(self.log_q, self.log_q[counts > 0].min())
 
     def __len__(self) -> int:
         return -(-len(self.data.train) // self.size)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """All batches of one epoch."""
-        order = rng.permutation(len(self.data.train))
-        for start in range(0, len(order), self.size):
-            yield self.of(self.data.train.take(order[start : start + self.size]), rng)
+        n = len(self.data.train)
+        order = rng.permutation(n) if self._pairs is None else self._pairs.draw(rng, n)[0]
+        for start in range(0, n, self.size):
+            positions = order[start : start + self.size]
+            yield self.of(self.data.train.take(positions), rng, positions)
 
-    def of(self, pairs: Interactions, rng: np.random.Generator) -> Batch:
-        """The batch of these pairs."""
+    def of(
+        self, pairs: Interactions, rng: np.random.Generator, positions: Array | None = None
+    ) -> Batch:
+        """The batch of these pairs, which are the training positives at these positions."""
+        rows, log_q, owners = pairs.items, self.log_q[pairs.items], None
+        negative_log_q: Array = np.empty(0)
+        if self.negatives is not None:
+            drawn = self.negatives.draw(pairs, positions, rng)
+            owners, negative_log_q = drawn.owners, drawn.log_q
+            rows = np.concatenate([rows, drawn.items])
+            log_q = self._at_least_once[rows]
+            if drawn.sampler is not None and len(drawn.items):
+                parts = [self.log_q[rows], drawn.sampler.log_q(rows)]
+                log_q = log_mixture(parts, [len(pairs), len(drawn.items)])
         schema = self.data.schema
         return Batch(
             users=schema.user.replace_by_default(self.data.users.take(pairs.users), rng),
-            items=schema.item.replace_by_default(self.data.items.take(pairs.items), rng),
+            items=schema.item.replace_by_default(self.data.items.take(rows), rng),
             user_rows=pairs.users,
-            item_rows=pairs.items,
-            log_q=self.log_q[pairs.items],
+            item_rows=rows,
+            log_q=log_q,
+            owners=owners,
+            negative_log_q=negative_log_q,
         )

@@ -15,6 +15,7 @@ from minitower.towers.gradients import Gradients, RowGradient, add_gradients, fi
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, Batches
+from minitower.training.negatives import Negatives
 from minitower.training.objectives import InBatchSoftmax, Objective
 
 
@@ -68,6 +69,8 @@ class Trainer:
         objective: what to minimise; :class:`InBatchSoftmax` by default.
         optimizer: :class:`Adagrad` by default.
         batch_size: pairs a step, >= 1. In-batch, it is also the number of candidates.
+        negatives: what to draw beside the positives (:mod:`minitower.training.negatives`).
+        positive_power: see :class:`~minitower.training.batches.Batches`.
         seed: of the shuffling and of the default-row replacement. On one thread the
             same seed gives the same parameters, bit for bit.
         on_progress: called with a :class:`Progress`.
@@ -84,13 +87,15 @@ class Trainer:
         objective: Objective | None = None,
         optimizer: Optimizer | None = None,
         batch_size: int = 1024,
+        negatives: Negatives | None = None,
+        positive_power: float = 1.0,
         seed: int = 0,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> None:
         self.model, self.data = model, data
         self.objective: Objective = InBatchSoftmax() if objective is None else objective
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
-        self.batches = Batches(data, batch_size)
+        self.batches = Batches(data, batch_size, negatives, positive_power)
         self.rng = np.random.default_rng(seed)
         self.on_progress = on_progress or (lambda progress: None)
 

@@ -1,0 +1,286 @@
+"""Which items a step learns against.
+
+Clicked items are positives. For negatives there are three sources (the lecture, sections 2.1
+to 2.3): the whole catalogue, because what was not retrieved is nearly everything (easy); the
+other positives of the batch (easy, and free: :class:`~minitower.training.objectives.InBatchSoftmax`
+needs nothing from here); and what retrieval found but a later stage turned down (hard). What was
+exposed and not clicked is no negative for retrieval: it was good enough to be shown.
+
+Every source here returns item rows and the log-probability of one draw, given the pair. What
+several stages may share is drawn by :mod:`minitower.formulas.sampling`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minitower.data import Dataset, Interactions
+from minitower.data.ragged import Ragged
+from minitower.formulas.sampling import AliasTable, Sampler, Uniform, power_law
+from minitower.retrieval.encode import encode
+from minitower.retrieval.index import ExactIndex
+from minitower.towers.two_tower import TwoTower
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Negatives of n pairs.
+
+    Attributes:
+        items: (e,) rows of the item table.
+        log_q: (e,) log-probability that one draw, for this pair, is the item.
+        owners: (e,) the pair that each was drawn for, never decreasing; None: all pairs.
+        sampler: what they were drawn from, where that is one distribution over the catalogue.
+    """
+
+    items: Array
+    log_q: Array
+    owners: Array | None
+    sampler: Sampler | None = None
+
+
+class Negatives(Protocol):
+    """A source of negatives. A pair may get fewer than asked for."""
+
+    def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
+        """Negatives of these pairs; positions say which training positives they are."""
+        ...
+
+
+class SharedNegatives:
+    """Draws from the catalogue that all pairs of a batch share, as in-batch negatives are.
+
+    Args:
+        sampler: draws rows of the item table.
+        size: draws a batch, >= 0.
+
+    Reference: J. Yang et al., Mixed Negative Sampling, WWW 2020, section 3.
+    """
+
+    def __init__(self, sampler: Sampler, size: int) -> None:
+        self.sampler, self.size = sampler, _at_least_zero(size)
+
+    def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
+        """As :class:`Negatives` says."""
+        items, log_q = self.sampler.draw(rng, self.size)
+        return Drawn(items, log_q, None, self.sampler)
+
+
+class EasyNegatives:
+    """k draws from the catalogue for each pair, with replacement.
+
+    Args:
+        sampler: draws rows of the item table.
+        k: draws a pair, >= 0.
+        known: items that each user is known to have clicked, never to be drawn for that
+            user; None draws them too. What is drawn then follows Q' = Q / (1 - Q(known)).
+            A user who knows all that can be drawn gets fewer than k.
+
+    Raises:
+        ValueError: k < 0.
+
+    Reference: the lecture, section 2.1; T. Mikolov et al., NIPS 2013, section 2.2.
+    """
+
+    _ROUNDS = 30
+
+    def __init__(self, sampler: Sampler, k: int, known: Ragged | None = None) -> None:
+        self.sampler, self.k = sampler, _at_least_zero(k)
+        self._known = None
+        if known is not None:
+            users = np.repeat(np.arange(len(known)), known.counts)
+            keys = np.unique(users * len(sampler) + known.values)
+            users, items = np.divmod(keys, len(sampler))
+            mass = np.bincount(users, np.exp(sampler.log_q(items)), minlength=len(known))
+            with np.errstate(divide="ignore"):  # nothing is left to draw, and nothing is drawn
+                self._known = keys, np.log1p(-np.minimum(mass, 1))
+
+    def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
+        """As :class:`Negatives` says."""
+        n = len(pairs.users)
+        items, log_q = self.sampler.draw(rng, n * self.k)
+        owners = np.repeat(np.arange(n), self.k)
+        if self._known is None:
+            return Drawn(items, log_q, owners, self.sampler)
+        keys, log_left = self._known
+        users = pairs.users[owners]
+        again = np.flatnonzero(_among(users * len(self.sampler) + items, keys))
+        for _ in range(self._ROUNDS):
+            if not len(again):
+                break
+            items[again], log_q[again] = self.sampler.draw(rng, len(again))
+            again = again[_among(users[again] * len(self.sampler) + items[again], keys)]
+        keep = np.ones(len(items), bool)
+        keep[again] = False
+        return Drawn(items[keep], (log_q - log_left[users])[keep], owners[keep], self.sampler)
+
+
+def uniform_negatives(data: Dataset, k: int, *, reject_known: bool = True) -> EasyNegatives:
+    """Every item of the catalogue alike."""
+    return EasyNegatives(Uniform(len(data.items)), k, data.seen("valid") if reject_known else None)
+
+
+def popular_negatives(
+    data: Dataset, k: int, *, power: float = 0.75, reject_known: bool = True
+) -> EasyNegatives:
+    """Items in proportion to (clicks in training)^power: popular ones more often, but not as often
+    as they are clicked."""
+    sampler = AliasTable(power_law(data.item_counts, power))
+    return EasyNegatives(sampler, k, data.seen("valid") if reject_known else None)
+
+
+class HardNegatives:
+    """k draws, with replacement, from a list that each user or each pair brings.
+
+    Such as what pre-ranking turned down (fairly hard), or what came last in the ranking
+    (hardest). Where a list is empty, nothing is drawn.
+
+    Args:
+        lists: rows of the item table, a list for each user or each training positive.
+        k: draws a pair, >= 0.
+        of: whose lists they are, "user" or "pair".
+
+    Reference: the lecture, section 2.2.
+    """
+
+    def __init__(self, lists: Ragged, k: int, *, of: str = "user") -> None:
+        if of not in ("user", "pair"):
+            raise ValueError(f"lists are of each user or of each pair, got {of!r}")
+        self.lists, self.k, self.of = lists, _at_least_zero(k), of
+
+    def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
+        """As :class:`Negatives` says."""
+        rows = pairs.users if self.of == "user" else positions
+        if rows is None:
+            raise ValueError("lists of each pair need pairs that are training positives")
+        counts = self.lists.indptr[rows + 1] - self.lists.indptr[rows]
+        owners = np.repeat(np.flatnonzero(counts), self.k)
+        size = counts[owners]
+        items = self.lists.values[self.lists.indptr[rows][owners] + rng.integers(size)]
+        return Drawn(items, -np.log(size), owners)
+
+
+def exposed_negatives(lists: Ragged, k: int, *, of: str = "user") -> HardNegatives:
+    """Items that were shown and not clicked; it works, and warns.
+
+    Reference: the lecture, section 2.2; J. Huang et al., KDD 2020, section 2.2.
+    """
+    warnings.warn(
+        "what was shown and not clicked is no negative for retrieval: it passed every stage, the "
+        "user may well like it, and it is a negative for ranking only",
+        stacklevel=2,
+    )
+    return HardNegatives(lists, k, of=of)
+
+
+class MinedNegatives:
+    """k draws from ranks first to last of what the model itself would recall.
+
+    Ranks before ``first`` are left out: many of them are positives that nobody has clicked yet.
+    Items that the user is known to have clicked are never ranked.
+
+    Args:
+        model: the model in training; its vectors are read again every so many draws.
+        data: users, items and their training positives.
+        k: draws a pair, >= 0.
+        first, last: ranks, counted from 1.
+        every: batches between two searches, >= 1.
+
+    Raises:
+        ValueError: a parameter is outside its domain, or the catalogue ends before ``first``.
+
+    Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, section 6.1
+        (ranks 101 to 500).
+    """
+
+    def __init__(
+        self,
+        model: TwoTower,
+        data: Dataset,
+        k: int,
+        *,
+        first: int = 101,
+        last: int = 500,
+        every: int = 1000,
+    ) -> None:
+        if not 1 <= first <= last or every < 1:
+            raise ValueError(
+                f"expected 1 <= first <= last and every >= 1, got {first}, {last} and {every}"
+            )
+        if first > len(data.items):
+            raise ValueError(f"rank {first} is beyond the {len(data.items)} items")
+        self.model, self.data, self.k = model, data, _at_least_zero(k)
+        self.first, self.last, self.every = first, last, every
+        self._draws = 0
+        self._hard: HardNegatives | None = None
+
+    def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
+        """As :class:`Negatives` says."""
+        if self._hard is None or self._draws % self.every == 0:
+            self._hard = HardNegatives(self._mine(), self.k)
+        self._draws += 1
+        return self._hard.draw(pairs, positions, rng)
+
+    def _mine(self) -> Ragged:
+        """What each user with a training positive would recall at these ranks."""
+        trained = np.unique(self.data.train.users)
+        index = ExactIndex(encode(self.model.item, self.data.items))
+        known = self.data.seen("valid").take(trained)
+        queries = encode(self.model.user, self.data.users, trained)
+        ranked, _ = index.search(queries, min(self.last, len(self.data.items)), known)
+        ranked = ranked[:, self.first - 1 :]
+        counts = np.zeros(len(self.data.users), np.int64)
+        counts[trained] = (ranked >= 0).sum(axis=1)  # -1 where fewer items remain
+        return Ragged.from_counts(counts, ranked[ranked >= 0])
+
+
+class MixedNegatives:
+    """Negatives of several sources for every pair, as many as each source gives.
+
+    The lecture's half and half is ``MixedNegatives([uniform_negatives(data, 5),
+    HardNegatives(rejected, 5)])``. Each negative keeps the log q of the source it came from.
+
+    Raises:
+        ValueError: there is no source, or one whose negatives all pairs share.
+    """
+
+    def __init__(self, parts: Sequence[Negatives]) -> None:
+        if not parts:
+            raise ValueError("a mixture needs a source")
+        if any(isinstance(part, SharedNegatives) for part in parts):
+            raise ValueError(
+                "shared negatives do not mix with those of a pair; give SharedNegatives a Mixture"
+            )
+        self.parts = list(parts)
+
+    def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
+        """As :class:`Negatives` says."""
+        drawn = [part.draw(pairs, positions, rng) for part in self.parts]
+        owners = np.concatenate([one.owners for one in drawn if one.owners is not None])
+        order = np.argsort(owners, kind="stable")
+        items = np.concatenate([one.items for one in drawn])
+        log_q = np.concatenate([one.log_q for one in drawn])
+        return Drawn(items[order], log_q[order], owners[order])
+
+
+def _among(keys: Array, ordered: Array) -> NDArray[np.bool_]:
+    """Which keys are in a sorted array."""
+    if not len(ordered):
+        return np.zeros(len(keys), bool)
+    place = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+    found: NDArray[np.bool_] = ordered[place] == keys
+    return found
+
+
+def _at_least_zero(k: int) -> int:
+    if k < 0:
+        raise ValueError(f"the number of negatives must be at least 0, got {k}")
+    return k

@@ -1,0 +1,72 @@
+"""Every way to train, from the command line: what is put together, and what is refused."""
+
+import numpy as np
+import pytest
+
+from minitower.cli.job import OBJECTIVES, read_job
+from minitower.cli.options import parse_negatives
+from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
+from minitower.training.negatives import EasyNegatives, MixedNegatives, SharedNegatives
+
+LOG = {"u": [0, 1, 2, 3, 0, 1], "i": [0, 1, 2, 3, 1, 2], "part": ["train"] * 6}
+DATA = Dataset.from_columns(
+    Schema(user=[Id("u")], item=[Id("i")]),
+    LOG,
+    items={"i": range(200)},
+    split=GivenSplit("part"),
+)
+
+
+def trainer(**said):
+    job = read_job({"dim": "4", "hidden": "", **said})
+    return job.trainer(job.model(DATA), DATA, lambda progress: None)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("negatives", [None, "uniform:2", "popular:2+mined:1"])
+def test_every_objective_trains(objective, negatives):
+    said = {"objective": objective} | ({"negatives": negatives} if negatives else {})
+    one = trainer(**said)
+    before = {name: p.copy() for name, p in one.model.parameters.items()}
+    assert np.isfinite(one.fit(2).epochs[-1].loss)
+    assert any(not np.array_equal(before[n], p) for n, p in one.model.parameters.items())
+
+
+@pytest.mark.parametrize(
+    "objective, k", [("pointwise", 2), ("pairwise", 1), ("listwise", 10), ("in-batch", None)]
+)
+def test_negatives_by_default(objective, k):
+    source = trainer(objective=objective).batches.negatives
+    if k is None:
+        assert source is None
+    else:
+        assert isinstance(source, EasyNegatives)
+        assert source.k == k
+
+
+def test_options_reach_what_they_name():
+    one = trainer(objective="pairwise-hinge", margin="0.4", negatives="uniform:1+popular:3")
+    assert one.objective.margin == 0.4
+    assert isinstance(one.batches.negatives, MixedNegatives)
+    assert [part.k for part in one.batches.negatives.parts] == [1, 3]
+    one = trainer(objective="cross-batch", bank="7", temperature="0.2", positive_power="0.5")
+    assert (one.objective.size, one.objective.temperature) == (7, 0.2)
+    assert one.batches.log_q[1] == pytest.approx(np.log(2**0.5 / (2 + 2 * 2**0.5)))
+    one = trainer(objective="pointwise", temperature="0.25")
+    assert one.objective.scale == 4
+    one = trainer(negatives="shared:9", correction="mixed")
+    assert isinstance(one.batches.negatives, SharedNegatives)
+    assert one.objective.correction == "mixed"
+
+
+@pytest.mark.parametrize("said", ["", "uniform", "uniform:x", "easy:3", "uniform:3+", 3])
+def test_negatives_that_cannot_be_read(said):
+    with pytest.raises(ValueError, match="expected uniform:K"):
+        parse_negatives(said)
+
+
+def test_what_does_not_go_together():
+    with pytest.raises(DataError, match="do not mix"):
+        trainer(negatives="shared:9+uniform:1")
+    with pytest.raises(DataError, match="expected one of in-batch"):
+        read_job({"objective": "softmax"})

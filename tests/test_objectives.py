@@ -1,0 +1,254 @@
+"""The ways to train, from vectors to gradients: against naive sums and finite differences."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numerics import along, assert_slope, directional
+
+from minitower.formulas.blocked import blocked_in_batch_softmax
+from minitower.formulas.logq import yi
+from minitower.training.batches import Batch
+from minitower.training.cross_batch import CrossBatchSoftmax
+from minitower.training.objectives import InBatchSoftmax
+from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+
+OWN = [
+    Pointwise("logistic", scale=3.0, bias=0.5),
+    Pointwise("squared"),
+    Pairwise("logistic", scale=3.0),
+    Pairwise("hinge", margin=0.3),
+    Listwise(0.3),
+    Listwise(0.3, "calibrated"),
+]
+SHARED = [
+    InBatchSoftmax(0.3, "yi"),
+    InBatchSoftmax(0.3, "mixed"),
+    InBatchSoftmax(0.3, "calibrated"),
+    InBatchSoftmax(0.3, "none", mask_hits=True),
+]
+
+
+@st.composite
+def problems(draw, own=True):
+    """n users, their items and e more, of which some belong to a pair, some repeat."""
+    n, d = draw(st.integers(1, 4)), 3
+    counts = draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
+    owners = np.repeat(np.arange(n), counts)
+    m = n + len(owners)
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    rows = rng.integers(0, 4, m)
+    log_q = np.log(np.array([0.1, 0.2, 0.3, 0.4]))[rows]
+    users, items = rng.standard_normal((n, d)), rng.standard_normal((m, d))
+    batch = Batch({}, {}, np.arange(n), rows, log_q, owners if own else None, log_q[n:])
+    return users, items, batch
+
+
+def check(objective, users, items, batch, seed=0):
+    rng = np.random.default_rng(seed)
+    _, gradients = objective(users, items, batch)
+    assert [g.shape for g in gradients] == [users.shape, items.shape]
+    direction = [rng.standard_normal(users.shape), rng.standard_normal(items.shape)]
+    slope = directional(lambda u, v: objective(u, v, batch)[0], (users, items), direction, h=1e-3)
+    assert_slope(along(gradients, direction), slope, 1e-7)
+
+
+@pytest.mark.parametrize("objective", OWN, ids=str)
+@given(problem=problems())
+def test_own_negatives__gradient_is_right(objective, problem):
+    users, items, batch = problem
+    if objective == OWN[3]:  # keep away from the hinge's kink
+        shortfall = naive_scores(users, items, batch)
+        gaps = [q - p + 0.3 for p, qs in shortfall for q in qs]
+        if gaps and min(map(abs, gaps)) < 0.05:
+            return
+    check(objective, users, items, batch)
+
+
+@pytest.mark.parametrize("objective", SHARED, ids=str)
+@given(problem=problems(), own=st.booleans())
+def test_shared_negatives__gradient_is_right(objective, problem, own):
+    """Whomever extra candidates were drawn for, all users have them."""
+    users, items, batch = problem
+    if not own:
+        batch = Batch({}, {}, batch.user_rows, batch.item_rows, batch.log_q)
+    check(objective, users, items, batch)
+
+
+def naive_scores(users, items, batch):
+    """For each pair, its own score and those of its negatives."""
+    n = len(users)
+    extras = items[n:]
+    return [
+        (
+            float(users[i] @ items[i]),
+            [float(users[i] @ extras[e]) for e in range(len(extras)) if batch.owners[e] == i],
+        )
+        for i in range(n)
+    ]
+
+
+@given(problems())
+def test_pointwise__equals_naive(problem):
+    pairs = naive_scores(*problem)
+    every = [(p, 1) for p, _ in pairs] + [(q, -1) for _, qs in pairs for q in qs]
+    squared = sum((s - y) ** 2 for s, y in every) / len(every)
+    logistic = sum(math.log1p(math.exp(-y * (3 * s + 0.5))) for s, y in every) / len(every)
+    assert Pointwise("squared")(*problem)[0] == pytest.approx(squared, rel=1e-12)
+    assert OWN[0](*problem)[0] == pytest.approx(logistic, rel=1e-12)
+
+
+@given(problems())
+def test_pairwise__equals_naive(problem):
+    gaps = [q - p for p, qs in naive_scores(*problem) for q in qs]
+    n = max(1, len(gaps))
+    hinge = sum(max(0.0, gap + 0.3) for gap in gaps) / n
+    logistic = sum(math.log1p(math.exp(3 * gap)) for gap in gaps) / n
+    assert OWN[3](*problem)[0] == pytest.approx(hinge, rel=1e-12)
+    assert OWN[2](*problem)[0] == pytest.approx(logistic, rel=1e-12)
+
+
+@given(problems())
+def test_listwise__equals_naive(problem):
+    users, _, batch = problem
+    q = np.exp(batch.negative_log_q)
+    plain = corrected = 0.0
+    place = 0
+    for p, qs in naive_scores(*problem):
+        mine = q[place : place + len(qs)]
+        place += len(qs)
+        weights = [math.exp((s - p) / 0.3) for s in qs]
+        plain += math.log(1 + sum(weights))
+        corrected += math.log(1 + sum(w / (len(qs) * c) for w, c in zip(weights, mine)))
+    assert OWN[4](*problem)[0] == pytest.approx(plain / len(users), rel=1e-12, abs=1e-12)
+    assert OWN[5](*problem)[0] == pytest.approx(corrected / len(users), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("objective", OWN, ids=str)
+def test_pairs_without_negatives(objective):
+    """A batch of one, and no negative at all: pairwise and listwise have nothing to say."""
+    users = np.array([[1.0, 0.0]])
+    batch = Batch({}, {}, np.array([0]), np.array([0]), np.zeros(1), np.empty(0, np.int64))
+    loss, (d_users, d_items) = objective(users, users, batch)
+    if isinstance(objective, Pointwise):
+        assert math.isfinite(loss)
+    else:
+        assert loss == 0
+        assert not d_users.any()
+        assert not d_items.any()
+
+
+def test_thousands_of_negatives_for_one_pair():
+    rng = np.random.default_rng(0)
+    users, items = rng.standard_normal((2, 3)), rng.standard_normal((5002, 3))
+    owners = np.ones(5000, np.int64)
+    batch = Batch({}, {}, np.arange(2), np.arange(5002), np.zeros(5002), owners, np.zeros(5000))
+    for objective in (OWN[0], OWN[2], OWN[4]):
+        check(objective, users, items, batch)
+
+
+@pytest.mark.parametrize("objective", OWN, ids=str)
+def test_negatives_of_nobody_are_refused(objective):
+    users = np.eye(2)
+    batch = Batch({}, {}, np.arange(2), np.arange(2), np.zeros(2))
+    with pytest.raises(ValueError, match="negatives of its own"):
+        objective(users, users, batch)
+
+
+@pytest.mark.parametrize("objective", OWN, ids=str)
+def test_own_negatives__float32_stays_float32(objective):
+    rng = np.random.default_rng(0)
+    users, items = rng.standard_normal((2, 3), np.float32), rng.standard_normal((5, 3), np.float32)
+    owners = np.array([0, 0, 1])
+    batch = Batch({}, {}, np.arange(2), np.arange(5), np.zeros(5), owners, np.zeros(3))
+    _, gradients = objective(users, items, batch)
+    assert all(g.dtype == np.float32 for g in gradients)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Pointwise("log"), "logistic, squared"),
+        (lambda: Pointwise(scale=0), "scale must be positive"),
+        (lambda: Pairwise("log"), "hinge, logistic"),
+        (lambda: Pairwise(margin=0), "must be positive"),
+        (lambda: Listwise(correction="yi"), "none, calibrated"),
+        (lambda: Listwise(0), "temperature"),
+        (lambda: InBatchSoftmax(correction="mixed", mask_hits=True), "mixed counts"),
+        (lambda: CrossBatchSoftmax(-1), "size >= 0"),
+        (lambda: CrossBatchSoftmax(1, 0), "temperature > 0"),
+    ],
+)
+def test_what_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# The bank.
+
+
+def steps(k=4, n=3, d=2, seed=0):
+    rng = np.random.default_rng(seed)
+    for step in range(k):
+        rows = np.arange(n) + n * step
+        users, items = rng.standard_normal((n, d)), rng.standard_normal((n, d))
+        yield users, items, Batch({}, {}, np.arange(n), rows, np.log(rng.uniform(0.1, 0.9, n)))
+
+
+def test_cross_batch__without_a_bank_it_is_yi():
+    objective = CrossBatchSoftmax(0, 0.3)
+    for users, items, batch in steps():
+        loss, (d_users, d_items) = objective(users, items, batch)
+        plain, (u, v) = InBatchSoftmax(0.3)(users, items, batch)
+        assert loss == plain
+        assert np.array_equal(d_users, u)
+        assert np.array_equal(d_items, v)
+
+
+def test_cross_batch__oldest_is_forgotten_first():
+    objective = CrossBatchSoftmax(5, 0.3)
+    for users, items, batch in steps():
+        objective(users, items, batch)
+    assert objective.rows.tolist() == [7, 8, 9, 10, 11]
+    assert np.array_equal(objective.vectors[-3:], items)
+    assert np.array_equal(objective.log_q[-3:], batch.log_q)
+
+
+def test_cross_batch__the_bank_pulls_on_users_and_gets_no_gradient():
+    objective = CrossBatchSoftmax(9, 0.3)
+    for users, items, batch in steps():
+        bank, bank_q = objective.vectors.copy(), objective.log_q.copy()
+        loss, (d_users, d_items) = objective(users, items, batch)
+    everything = np.concatenate([items, bank])
+    correction = yi(np.concatenate([batch.log_q, bank_q]), n=3)
+    expected, (u, v) = blocked_in_batch_softmax(users, everything, correction, temperature=0.3)
+    assert loss == pytest.approx(expected, rel=1e-12)
+    assert d_users == pytest.approx(u, abs=1e-12)
+    assert d_items == pytest.approx(v[:3], abs=1e-12)
+    assert len(d_items) == 3
+
+
+def test_cross_batch__waits_for_the_warm_up_and_remembers_meanwhile():
+    objective = CrossBatchSoftmax(9, 0.3, warmup=2)
+    for step, (users, items, batch) in enumerate(steps()):
+        loss, _ = objective(users, items, batch)
+        plain, _ = InBatchSoftmax(0.3)(users, items, batch)
+        assert (loss == plain) == (step < 2)
+
+
+def test_cross_batch__a_banked_copy_of_the_own_item_is_no_negative():
+    users, items = np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]])
+    batch = Batch({}, {}, np.array([0]), np.array([5]), np.log([0.5]))
+    objective = CrossBatchSoftmax(4, 0.3)
+    assert [objective(users, items, batch)[0] for _ in range(3)] == [0, 0, 0]
+
+
+def test_cross_batch__drift_is_how_far_a_remembered_item_has_moved():
+    objective = CrossBatchSoftmax(4, 0.3)
+    batch = Batch({}, {}, np.array([0]), np.array([5]), np.log([0.5]))
+    objective(np.ones((1, 2)), np.array([[1.0, 0.0]]), batch)
+    assert math.isnan(objective.drift)
+    objective(np.ones((1, 2)), np.array([[1.0, 3.0]]), batch)
+    assert objective.drift == 3
