@@ -42,3 +42,18 @@ def test_features(real_data):
 def test_accuracy(real_data):
     real_data("ml-1m-split")
     assert "valid recall@20" in run("accuracy.py", "--quick")
+
+
+def test_convergence():
+    printed = run("convergence.py", "--quick")
+    assert printed.count("calibrated") == 2
+
+
+def test_convergence__draws_the_same_figure_again(tmp_path):
+    pytest.importorskip("matplotlib", reason="not installed: pip install '.[cli]'")
+    figures = [tmp_path / "1.svg", tmp_path / "2.svg"]
+    for figure in figures:
+        run("convergence.py", "--quick", "--figure", str(figure))
+    first, second = (figure.read_bytes() for figure in figures)
+    assert first == second
+    assert b"calibrated" in first

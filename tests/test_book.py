@@ -1,0 +1,123 @@
+"""The book keeps its promises: what it names exists, and nothing is left out."""
+
+import ast
+import importlib
+import inspect
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+CHAPTERS = sorted(DOCS.glob("[0-9][0-9]-*.md"))
+TRACE = DOCS / "12-formulas-of-the-lecture.md"
+FORMULAS = sorted((ROOT / "minitower" / "formulas").glob("*.py"))
+HELPERS = {"check_batch", "normalised"}  # what formulas ask of their arguments
+
+name = lambda path: path.name
+
+
+def trace_rows(text):
+    """(formula, chapter, functions, tests) of every row that traces a formula."""
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) == 4 and cells[0] != "formula" and set(cells[0]) != {"-"}:
+            yield cells[0], cells[1], *(re.findall(r"`([^`]+)`", cell) for cell in cells[2:])
+
+
+def function(dotted):
+    """What stands at a dotted name below the package."""
+    module, _, attribute = dotted.rpartition(".")
+    return getattr(importlib.import_module(f"minitower.{module}"), attribute)
+
+
+def matching_tests(pattern):
+    """The tests that ``module::test_name`` names, where * is any ending."""
+    module, _, wanted = pattern.partition("::")
+    tree = ast.parse((ROOT / "tests" / f"{module}.py").read_text("utf-8"))
+    found = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    return [test for test in found if test.startswith("test_") and fnmatch(test, wanted)]
+
+
+def dead_links(path):
+    """Links of a page to files that do not exist."""
+    targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", path.read_text("utf-8"))
+    return [x for x in targets if "://" not in x and not (path.parent / x).exists()]
+
+
+ROWS = list(trace_rows(TRACE.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:40])
+def test_trace__names_what_exists(row):
+    formula, chapter, functions, tests = row
+    assert formula
+    assert re.fullmatch(r"\[(\d+)\]\(0?\1-[a-z-]+\.md\)", chapter)
+    assert functions
+    assert all(callable(function(dotted)) for dotted in functions)
+    assert tests
+    assert all(matching_tests(pattern) for pattern in tests)
+
+
+def test_trace__has_every_section_of_the_lecture():
+    headings = " ".join(re.findall(r"^## (.*)", TRACE.read_text("utf-8"), re.MULTILINE))
+    sections = ("ection 1", "ection 2.1", "ections 2.2 to 2.4", "ection 3", "ection 4", "ection 5")
+    assert [section for section in sections if section not in headings] == []
+    assert len(ROWS) > 40
+
+
+def test_trace__a_stale_name_is_noticed():
+    with pytest.raises(AttributeError):
+        function("formulas.similarity.cosin")
+    with pytest.raises(ModuleNotFoundError):
+        function("formulas.similarities.cosine")
+    assert not matching_tests("test_similarity::test_cosine__was_renamed")
+    with pytest.raises(FileNotFoundError):
+        matching_tests("test_similarities::test_cosine__*")
+
+
+@pytest.mark.parametrize("path", FORMULAS, ids=name)
+def test_trace__has_every_public_formula(path):
+    if path.stem in ("__init__", "arguments"):
+        return
+    module = importlib.import_module(f"minitower.formulas.{path.stem}")
+    public = {
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_")
+        and (inspect.isfunction(value) or inspect.isclass(value))
+        and value.__module__ == module.__name__
+    }
+    traced = {dotted for _, _, functions, _ in ROWS for dotted in functions}
+    assert public
+    assert {f"formulas.{path.stem}.{key}" for key in public - HELPERS} <= traced
+
+
+def test_every_chapter_is_listed_in_order():
+    listed = re.findall(
+        r"^(\d+)\. \[(.+)\]\((.+)\)$", (DOCS / "README.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert [file for _, _, file in listed] == [chapter.name for chapter in CHAPTERS]
+    for number, title, file in listed:
+        assert file.startswith(f"{int(number):02d}-")
+        assert (DOCS / file).read_text("utf-8").startswith(f"# {number}. {title}\n")
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=name)
+def test_links_resolve(path):
+    assert dead_links(path) == []
+
+
+def test_every_figure_is_shown():
+    book = "".join(chapter.read_text("utf-8") for chapter in CHAPTERS)
+    figures = sorted((DOCS / "figures").iterdir())
+    assert figures
+    assert [figure.name for figure in figures if f"(figures/{figure.name})" not in book] == []
+
+
+def test_a_dead_link_is_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("[here](page.md) [gone](gone.md#part) [far](https://example.org/x)")
+    assert dead_links(page) == ["gone.md"]
