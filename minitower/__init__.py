@@ -50,7 +50,17 @@ from minitower.towers.optimizers import (
     warmup,
 )
 from minitower.towers.two_tower import TwoTower
+from minitower.training.cross_batch import CrossBatchSoftmax
+from minitower.training.negatives import (
+    HardNegatives,
+    MinedNegatives,
+    MixedNegatives,
+    SharedNegatives,
+    popular_negatives,
+    uniform_negatives,
+)
 from minitower.training.objectives import InBatchSoftmax
+from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
 from minitower.training.trainer import History, Progress, Trainer, TrainingError
 
 __version__ = "0.1.0"
@@ -61,19 +71,26 @@ __all__ = [
     "Adam",
     "Categorical",
     "Continuous",
+    "CrossBatchSoftmax",
     "DataError",
     "Dataset",
     "Evaluator",
     "ExactIndex",
     "GivenSplit",
+    "HardNegatives",
     "History",
     "HnswIndex",
     "Id",
     "InBatchSoftmax",
     "Interactions",
     "LastSplit",
+    "Listwise",
+    "MinedNegatives",
+    "MixedNegatives",
     "MultiValued",
     "Optimizer",
+    "Pairwise",
+    "Pointwise",
     "PopularityScorer",
     "Progress",
     "RandomSplit",
@@ -82,6 +99,7 @@ __all__ = [
     "RowWiseAdagrad",
     "RowWiseAdam",
     "Schema",
+    "SharedNegatives",
     "Split",
     "TimeSplit",
     "Trainer",
@@ -91,7 +109,9 @@ __all__ = [
     "encode",
     "evaluate",
     "load_model",
+    "popular_negatives",
     "publish",
     "save_model",
+    "uniform_negatives",
     "warmup",
 ]

@@ -18,10 +18,13 @@ from minitower.data import (
     MultiValued,
     Schema,
 )
+from minitower.formulas.sampling import Uniform
 from minitower.towers.gradients import RowGradient, add_gradients
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
+from minitower.training.negatives import EasyNegatives
 from minitower.training.objectives import InBatchSoftmax
+from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
 
 OBJECTIVES = [
     InBatchSoftmax(0.3, "yi"),
@@ -31,8 +34,18 @@ OBJECTIVES = [
 ]
 
 
+PAIR_OBJECTIVES = [
+    Pointwise("logistic", scale=3.0),
+    Pointwise("squared"),
+    Pairwise("logistic", scale=3.0),
+    Pairwise("hinge", margin=0.3),
+    Listwise(0.3),
+    Listwise(0.3, "calibrated"),
+]
+
+
 @st.composite
-def problems(draw):
+def problems(draw, negatives=0):
     """A data set of any schema, a float64 model on it, a batch with duplicates."""
     data = draw(datasets())
     sides = (data.schema.user, data.schema.item)
@@ -57,7 +70,8 @@ def problems(draw):
     for name, parameter in model.parameters.items():
         model.parameters[name] = parameter + rng.standard_normal(parameter.shape)
     pairs = draw(batches(data))
-    maker = Batches(data, size=8)
+    source = EasyNegatives(Uniform(len(data.items)), negatives) if negatives else None
+    maker = Batches(data, 8, source)
     maker.log_q = np.log(np.linspace(0.05, 0.3, len(data.items)))
     return model, maker.of(pairs, np.random.default_rng(draw(st.integers(0, 99))))
 
@@ -104,6 +118,16 @@ def check_whole_gradient(model, batch, objective, seed=0, tolerance=1e-7):
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(problems(), st.sampled_from(OBJECTIVES), st.integers(0, 99))
 def test_gradient_of_the_whole_model_is_right(problem, objective, seed):
+    model, batch = problem
+    promised, measured, smooth = check_whole_gradient(model, batch, objective, seed)
+    assume(smooth)
+    assert_slope(promised, measured, 1e-7)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(problems(negatives=2), st.sampled_from(PAIR_OBJECTIVES + OBJECTIVES), st.integers(0, 99))
+def test_gradient_of_the_whole_model_is_right__with_negatives(problem, objective, seed):
+    """Each pair's own, or, for the softmax over the batch, everybody's."""
     model, batch = problem
     promised, measured, smooth = check_whole_gradient(model, batch, objective, seed)
     assume(smooth)
