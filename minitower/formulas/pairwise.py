@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from minitower.formulas.arguments import Floats, equally_long, pair_weights, positive_number
 
@@ -100,5 +99,5 @@ def triplet_logistic(
     scale = positive_number("scale", scale)
     bend = scale * (negative - positive)
     share = pair_weights(weights, len(bend), bend.dtype)
-    pull = scale * share * expit(bend)
+    pull = scale * share * np.exp(-np.logaddexp(0, -bend))  # exp(-log(1 + e^-x)) is sigmoid(x)
     return float(share @ np.logaddexp(0, bend)), (-pull, pull)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from minitower.formulas.arguments import Floats, equally_long, pair_weights, positive_number
 
@@ -100,7 +99,7 @@ def pointwise_logistic(
     scores, labels = _examples(scores, labels)
     scale, share = positive_number("scale", scale), pair_weights(weights, len(scores), scores.dtype)
     lead = labels * (scale * scores + float(bias))
-    d_logits = -share * labels * expit(-lead)
+    d_logits = -share * labels * np.exp(-np.logaddexp(0, lead))  # sigmoid(-lead)
     loss = float(share @ np.logaddexp(0, -lead))
     return loss, (scale * d_logits, float(d_logits @ scores), float(d_logits.sum()))
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logsumexp
 
 from minitower.formulas.arguments import Floats, floats, pair_weights, positive_number
 from minitower.formulas.logq import Correction, calibrated, uncorrected
@@ -302,11 +301,13 @@ def stop_gradient_logq(
     negatives = logits.shape[1] - 1 - correction.hits.count
     alone = negatives == 0
 
-    others = np.where(alone, 0, logsumexp(logits, axis=1))
+    others = np.where(alone, 0, np.logaddexp.reduce(logits, axis=1))
     # The calibrated form keeps log n_i and log(1 - q_i) on the positive, so this is the log-odds
     # that another item than the positive was clicked.
     odds = others - own
-    missing = np.where(alone, 0, expit(odds)) * pair_weights(weights, n, scores.dtype)
+    missing = np.where(alone, 0, np.exp(-np.logaddexp(0, -odds))) * pair_weights(
+        weights, n, scores.dtype
+    )
     d_logits = missing[:, None] * np.exp(logits - others[:, None])
     d_logits[diagonal] = -missing
     loss = float(missing @ (odds + np.log(np.maximum(negatives, 1))))
