@@ -10,7 +10,7 @@ import pytest
 import minitower
 
 PACKAGE = Path(minitower.__file__).parent
-FLOORS = ["formulas", "data", "towers", "retrieval", "training", "report", "cli"]
+FLOORS = ["formulas", "conformance", "data", "towers", "retrieval", "training", "report", "cli"]
 CORE = {"numpy", "scipy", "hnswlib", "minitower"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 names = lambda path: path.relative_to(PACKAGE).as_posix()

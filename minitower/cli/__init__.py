@@ -1,4 +1,4 @@
-"""The commands: ``minitower demo``, ``train``, ``evaluate`` and ``recall``.
+"""The commands: ``minitower demo``, ``train``, ``evaluate``, ``recall``, ``check``, ``vectors``.
 
 Everything above the rooms of the package, for a person or a script at a terminal.
 stdout carries what a script would want and nothing else; remarks, progress and errors
@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from minitower.cli import commands, demo
+from minitower.cli import check, commands, demo
 from minitower.cli.job import READING, add_flags
 from minitower.cli.progress import say
 from minitower.data import DataError
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.run(args)
     except DataError as error:
         return _fail(error, 2)
-    except (TrainingError, OSError, ModuleNotFoundError) as error:
+    except (TrainingError, check.CheckFailed, OSError, ModuleNotFoundError) as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
@@ -125,4 +125,31 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--include-seen", action="store_true",
                    help="also recall items the user has met")  # fmt: skip
     a.set_defaults(run=commands.recall)
+
+    a = add(
+        "check",
+        help="is your loss right? check an implementation against golden cases",
+        description="Run a function of yours on the golden cases of a formula, and name the "
+        "classic mistake where it is one. In NumPy it returns (loss, gradients); in a framework "
+        "the loss, which the framework differentiates. The file is run. Exits 1 when a case "
+        "fails, 2 when the function cannot be compared.",
+    )
+    a.add_argument("target", nargs="?", metavar="FILE.py:FUNCTION", help="what to check")
+    a.add_argument("--formula", metavar="NAME", help="what it should be (see --list)")
+    a.add_argument("--framework", default="numpy", choices=check.CHOICES["framework"],
+                   help="what it is written in (default: numpy)")  # fmt: skip
+    a.add_argument("--dtype", default="float64", choices=check.CHOICES["dtype"],
+                   help="precision of its inputs and results (default: float64)")  # fmt: skip
+    a.add_argument("--list", action="store_true", help="print the formulas")
+    a.add_argument("--explain", metavar="NAME",
+                   help="print a formula, its arguments, cases and known mistakes")  # fmt: skip
+    a.set_defaults(run=check.run)
+
+    a = add(
+        "vectors",
+        help="write the golden cases for implementations in other languages",
+        description="Write vectors.json, vectors.npz and a README.md that says how to read them.",
+    )
+    a.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
+    a.set_defaults(run=check.vectors)
     return parser

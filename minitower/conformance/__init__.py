@@ -1,0 +1,29 @@
+"""Is your loss right? Golden vectors, and a checker for other people's implementations.
+
+>>> from minitower.conformance import FORMULAS, check
+>>> def hinge(positive, negative, margin):              # in NumPy: the loss and its gradients
+...     lead = positive - negative
+...     active = (lead < margin) / len(lead)
+...     return (margin - lead).clip(0).mean(), (-active, active)
+>>> print(check(hinge, formula="triplet_hinge"))
+triplet_hinge   6 cases   all passed   (numpy, float64)
+"""
+
+from minitower.conformance.catalogue import FORMULAS
+from minitower.conformance.checker import SAMPLER, Report, assert_conforms, check
+from minitower.conformance.mistakes import MISTAKES
+from minitower.conformance.samplers import check_sampler
+from minitower.conformance.vectors import VERSION, describe, write_vectors
+
+__all__ = [
+    "FORMULAS",
+    "MISTAKES",
+    "SAMPLER",
+    "VERSION",
+    "Report",
+    "assert_conforms",
+    "check",
+    "check_sampler",
+    "describe",
+    "write_vectors",
+]

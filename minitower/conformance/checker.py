@@ -1,0 +1,296 @@
+"""Is your loss right? An implementation against the golden cases and the known mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from minitower.conformance.catalogue import FORMULAS
+from minitower.conformance.formula import (
+    TOLERANCE,
+    Array,
+    Case,
+    Formula,
+    Outputs,
+    error,
+    errors,
+    exploded,
+)
+from minitower.conformance.frameworks import Unusable, runner
+from minitower.conformance.mistake import Mistake
+from minitower.conformance.mistakes import MISTAKES
+
+_IN_FLOAT32 = (
+    "computed in float32",
+    "every case agrees as well as float32 can: check with dtype float32, or find what converts",
+)
+
+
+SAMPLER = "sampler"
+"""What :func:`check` calls :func:`~minitower.conformance.samplers.check_sampler`."""
+
+NO_KNOWN = "  matches no known mistake"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one case.
+
+    Attributes:
+        verdict: what is wrong, None where nothing is.
+        unusable: the case could not be compared: an exception, a wrong shape, NaN.
+        got: what the implementation returned, where it did.
+        mistake: the known mistake that returns the same.
+    """
+
+    case: Case
+    verdict: str | None
+    unusable: bool = False
+    got: Outputs | None = None
+    mistake: Mistake | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found; ``str(report)`` is what the command prints.
+
+    Attributes:
+        formula: the name of the formula.
+        cases: a result for each golden case.
+        mistake: the known mistake that explains the failures, if one does. What
+            overflows besides may be a second one, in the results of those cases.
+        details: the smallest failing case, where no mistake explains it.
+    """
+
+    formula: str
+    how: str
+    cases: tuple[Result, ...]
+    mistake: Mistake | None = None
+    details: str = ""
+
+    @property
+    def failed(self) -> tuple[Result, ...]:
+        """The results that are not right."""
+        return tuple(result for result in self.cases if result.verdict is not None)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every case is right."""
+        return not self.failed
+
+    @property
+    def unusable(self) -> str | None:
+        """One line on what could not be compared, and is no known mistake; None if nothing."""
+        for result in self.failed:
+            if result.unusable and result.mistake is None:
+                return f"{self.formula}, case {result.case.name}: {result.verdict}"
+        return None
+
+    def __str__(self) -> str:
+        failed = self.failed
+        told = f"{len(failed)} failed" if failed else "all passed"
+        lines = [f"{self.formula}   {len(self.cases)} cases   {told}   ({self.how})"]
+        if len({r.verdict for r in failed}) == 1 and len(failed) == len(self.cases) > 1:
+            rows = [("every case", failed[0])]
+        else:
+            rows = [(result.case.name, result) for result in failed]
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, r in rows:
+            known = f'   matches the known mistake "{r.mistake.name}"' if r.mistake else ""
+            lines.append(f"  ✗ {name:{width}}   {r.verdict}{known}")
+        cures = dict.fromkeys(r.mistake.cure for r in failed if r.mistake)
+        lines += [f"  cure: {cure}" for cure in cures]
+        return "\n".join(lines + ([self.details] if failed and self.details else []))
+
+
+def check(
+    fn: Callable[..., Any], *, formula: str, framework: str = "numpy", dtype: str = "float64"
+) -> Report:
+    """Run an implementation on every golden case of a formula.
+
+    Args:
+        fn: called with the formula's arguments in order (``minitower check --explain
+            NAME`` lists them). In NumPy it returns (loss, gradients), the gradients a
+            dict by name or a tuple in order; in a framework the loss alone.
+        formula: a name of :data:`FORMULAS`, or "sampler" (:func:`check_sampler`).
+        framework: "numpy", "torch", "jax" or "tensorflow".
+        dtype: "float64" or "float32", the precision asked of fn and expected of it.
+
+    Returns:
+        The report. Whatever fn does wrong, raising included, is in there.
+
+    Raises:
+        ValueError: no such formula, framework or dtype.
+        TypeError: fn cannot be called.
+        ModuleNotFoundError: the framework is not installed.
+
+    >>> import numpy as np
+    >>> def mean_of_squares(scores, labels):
+    ...     off = scores - labels
+    ...     return (off**2).mean(), off / len(off)         # where is the 2?
+    >>> print(check(mean_of_squares, formula="pointwise_squared").mistake.name)
+    gradient without the two
+    """
+    if formula == SAMPLER:
+        from minitower.conformance.samplers import check_sampler
+
+        return check_sampler(fn)
+    spec = find(formula)
+    if dtype not in TOLERANCE:
+        raise ValueError(f"no dtype {dtype!r}; there are {', '.join(TOLERANCE)}")
+    if not callable(fn):
+        raise TypeError(f"expected a function to check, got {type(fn).__name__}")
+    run = runner(framework)
+    expected = [spec.outputs(case) for case in spec.cases]
+
+    def judge(case: Case, right: Outputs) -> Result:
+        try:
+            with np.errstate(all="ignore"):
+                got = run(fn, spec, spec.inputs(case, dtype), dtype)
+        except Unusable as problem:
+            return Result(case, str(problem), unusable=True)
+        except Exception as problem:
+            said = " ".join(str(problem).split()) or "no message"
+            return Result(case, f"raised {type(problem).__name__}: {said}", unusable=True)
+        if got[spec.result].shape != right[spec.result].shape:
+            shapes = (
+                f"{got[spec.result].shape}, expected {right[spec.result].shape or 'one number'}"
+            )
+            return Result(case, f"returned {spec.result} of shape {shapes}", unusable=True)
+        for name, value in got.items():
+            if np.isnan(value).any():
+                return Result(case, f"returned NaN in {name}", unusable=True, got=got)
+        off = errors(got, right)
+        worst = max(off, key=lambda name: off[name])
+        return Result(
+            case, None if off[worst] <= TOLERANCE[dtype] else f"{worst} off by {off[worst]:.1e}",
+            got=got,
+        )  # fmt: skip
+
+    results = [judge(case, right) for case, right in zip(spec.cases, expected, strict=True)]
+    named = _recognise(spec, results, expected, TOLERANCE[dtype])
+    mistake = next((r.mistake for r in named if r.mistake), None)
+    return Report(
+        spec.name,
+        f"{framework}, {dtype}",
+        tuple(named),
+        mistake,
+        "" if mistake else _unexplained(spec, named, expected, TOLERANCE[dtype]),
+    )
+
+
+def assert_conforms(
+    fn: Callable[..., Any], *, formula: str, framework: str = "numpy", dtype: str = "float64"
+) -> None:
+    """:func:`check` for a test: raises AssertionError with the report unless all passed."""
+    report = check(fn, formula=formula, framework=framework, dtype=dtype)
+    if not report.passed:
+        raise AssertionError(str(report))
+
+
+def find(formula: str) -> Formula:
+    """A formula by name.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if formula not in FORMULAS:
+        raise ValueError(f"no formula {formula!r}; there are {', '.join(FORMULAS)}, {SAMPLER}")
+    return FORMULAS[formula]
+
+
+def agree(a: Outputs, b: Outputs, right: Outputs, tolerance: float) -> bool:
+    """Whether two results are one: equal, or both out of all bounds."""
+    bounds = exploded(a, right), exploded(b, right)
+    return all(bounds) or (not any(bounds) and max(errors(a, b).values()) <= tolerance)
+
+
+def _recognise(
+    spec: Formula, results: list[Result], expected: list[Outputs], tolerance: float
+) -> list[Result]:
+    """The results, the failed ones with the known mistake that returns the same.
+
+    One mistake has to explain all cases that can be compared. If none does, the cases that
+    left all bounds are set aside: an overflow beside another mistake.
+    """
+    known = MISTAKES[spec.name]
+    got = {i: r.got for i, r in enumerate(results) if r.got is not None}
+    beyond = {i for i in got if exploded(got[i], expected[i])}
+    if beyond and beyond == {i for i in got if np.isnan(got[i][spec.result]).any()} == set(got):
+        return results  # NaN everywhere says nothing
+
+    def fits(mistake: Mistake, which: set[int], tolerance: float = tolerance) -> bool:
+        outputs = {i: spec.outputs(results[i].case, mistake.compute) for i in which}
+        return all(agree(got[i], outputs[i], expected[i], tolerance) for i in which)
+
+    def explaining(which: set[int]) -> Mistake | None:
+        if not any(results[i].verdict for i in which):
+            return None
+        in_float32 = Mistake(*_IN_FLOAT32, spec.compute)
+        if fits(in_float32, which, TOLERANCE["float32"]):
+            return in_float32
+        found = [mistake for mistake in known if fits(mistake, which)]
+        return found[0] if len(found) == 1 else None
+
+    def overflows(mistake: Mistake) -> bool:
+        """Whether it leaves the bounds where the implementation does, and is right elsewhere."""
+        outputs = {i: spec.outputs(results[i].case, mistake.compute) for i in got}
+        return all(
+            exploded(outputs[i], expected[i])
+            if i in beyond
+            else agree(outputs[i], expected[i], expected[i], tolerance)
+            for i in got
+        )
+
+    main = second = explaining(set(got))
+    if main is None and beyond:
+        main = explaining(set(got) - beyond)
+        second = next(filter(overflows, known), None) if main else None
+    return [
+        replace(r, mistake=second if i in beyond else main) if i in got and r.verdict else r
+        for i, r in enumerate(results)
+    ]
+
+
+def _unexplained(
+    spec: Formula, results: list[Result], expected: list[Outputs], tolerance: float
+) -> str:
+    """What is wrong in numbers: what most cases have in common, and the smallest that fails."""
+    got = {i: r.got for i, r in enumerate(results) if r.got is not None}
+    failed = {i for i in got if results[i].verdict}
+    if not failed:
+        return ""
+    lines = [NO_KNOWN]
+    for mistake in MISTAKES[spec.name]:
+        same = {
+            i
+            for i in failed
+            if agree(got[i], spec.outputs(results[i].case, mistake.compute), expected[i], tolerance)
+        }
+        if 2 * len(same) > len(failed) > len(same):
+            rest = ", ".join(results[i].case.name for i in sorted(failed - same))
+            lines.append(f"  “{mistake.name}” would explain all but {rest}")
+    bounded = [i for i in got if not exploded(got[i], expected[i])]
+    for name in expected[0] if bounded else ():
+        ours = np.concatenate([expected[i][name].ravel() for i in bounded])
+        theirs = np.concatenate([got[i][name].ravel() for i in bounded])
+        factor = float(ours @ theirs / max(ours @ ours, 1e-300))
+        if abs(factor - 1) > tolerance and error(theirs, factor * ours) <= tolerance:
+            lines.append(f"  {name} is {factor:.6g} times what it should be, in every case")
+    i = min(failed, key=lambda i: (results[i].case.size, i))
+    case = results[i].case
+    lines += [
+        f"  the smallest failing case is {case.name}: {case.why}",
+        *(f"    {name} = {_shown(np.asarray(x))}" for name, x in case.inputs.items()),
+    ]
+    for name, right in expected[i].items():
+        lines.append(f"    {name} should be {_shown(right)}")
+        lines.append(f"    {' ' * len(name)}       got {_shown(got[i][name])}")
+    return "\n".join(lines)
+
+
+def _shown(x: Array) -> str:
+    return " ".join(np.array2string(x, precision=6, separator=", ", threshold=40).split())

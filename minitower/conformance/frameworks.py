@@ -1,0 +1,180 @@
+"""Calling an implementation: NumPy returns its gradients, the others are differentiated.
+
+Each framework is imported when it is asked for. All return the result and the
+gradients by name, as NumPy arrays; :class:`Unusable` is raised for what cannot be
+compared at all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minitower.conformance.formula import Formula, Outputs
+
+
+class Unusable(Exception):
+    """What an implementation returned has not the form that its formula has."""
+
+
+Run = Callable[[Callable[..., Any], Formula, list[Any], str], Outputs]
+
+
+def runner(framework: str) -> Run:
+    """The function that calls implementations written in a framework.
+
+    Raises:
+        ValueError: no such framework.
+        ModuleNotFoundError: it is not installed; says how to.
+    """
+    if framework not in FRAMEWORKS:
+        raise ValueError(f"no framework {framework!r}; there are {', '.join(FRAMEWORKS)}")
+    try:
+        library = importlib.import_module(framework)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"framework {framework} needs a package that is not installed: pip install {framework}"
+        ) from error
+    return partial(FRAMEWORKS[framework], library)
+
+
+def _numpy(
+    _: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
+) -> Outputs:
+    before = [np.copy(x) for x in inputs]
+    returned = fn(*inputs)
+    for argument, x, then in zip(formula.arguments, inputs, before, strict=True):
+        if not np.array_equal(x, then):
+            raise Unusable(f"changed its argument {argument.name} in place")
+    names = formula.gradients
+    if not names:
+        return _arrays(formula, inputs, returned, {})
+    form = f"({formula.result}, gradients), the gradients a dict or a tuple of {', '.join(names)}"
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise Unusable(f"returned {_kind(returned)}, expected {form}")
+    value, gradients = returned
+    if not isinstance(gradients, Mapping):
+        several = gradients if isinstance(gradients, tuple | list) else (gradients,)
+        if len(several) != len(names):
+            raise Unusable(f"returned {len(several)} gradients, expected {form}")
+        gradients = dict(zip(names, several, strict=True))
+    known = {name: gradients.get(name, gradients.get(name[2:])) for name in names}
+    missing = [name for name, gradient in known.items() if gradient is None]
+    if missing:
+        raise Unusable(f"returned no {missing[0]}, expected {form}")
+    return _arrays(formula, inputs, value, known)
+
+
+def _torch(
+    torch: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
+) -> Outputs:
+    tensors = [
+        torch.tensor(x, dtype=getattr(torch, dtype) if a.kind == "float" else None)
+        if isinstance(x, np.ndarray) or a.gradient
+        else x
+        for a, x in zip(formula.arguments, inputs, strict=True)
+    ]
+    learned = [t.requires_grad_() for t, a in zip(tensors, formula.arguments) if a.gradient]
+    value = fn(*tensors)
+    if not isinstance(value, torch.Tensor):
+        raise Unusable(f"returned {_kind(value)}, expected a tensor: the {formula.result} alone")
+    result = value.detach().cpu().numpy()
+    if not learned:
+        return _arrays(formula, inputs, result, {})
+    _refuse_many(formula, result)
+    if not value.requires_grad:
+        raise Unusable("the loss does not depend on its inputs: it was detached, or made anew")
+    gradients = torch.autograd.grad(value, learned, allow_unused=True, materialize_grads=True)
+    return _arrays(formula, inputs, result, _named(formula, [g.numpy() for g in gradients]))
+
+
+def _jax(
+    jax: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
+) -> Outputs:
+    with jax.enable_x64(dtype == "float64"):
+        arrays = [
+            jax.numpy.asarray(x, dtype if a.kind == "float" else None)
+            if isinstance(x, np.ndarray) or a.gradient
+            else x
+            for a, x in zip(formula.arguments, inputs, strict=True)
+        ]
+        learned = [i for i, a in enumerate(formula.arguments) if a.gradient]
+        if not learned:
+            return _arrays(formula, inputs, fn(*arrays), {})
+
+        def loss(*arguments: Any) -> Any:
+            value = fn(*arguments)
+            _refuse_many(formula, value)
+            return value
+
+        value, gradients = jax.value_and_grad(loss, argnums=learned)(*arrays)
+    return _arrays(formula, inputs, value, _named(formula, gradients))
+
+
+def _tensorflow(
+    tf: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
+) -> Outputs:
+    with tf.GradientTape() as tape:
+        tensors = [
+            tf.constant(x, dtype=dtype if a.kind == "float" else None)
+            if isinstance(x, np.ndarray) or a.gradient
+            else x
+            for a, x in zip(formula.arguments, inputs, strict=True)
+        ]
+        learned = [t for t, a in zip(tensors, formula.arguments) if a.gradient]
+        tape.watch(learned)
+        value = fn(*tensors)
+    if not learned:
+        return _arrays(formula, inputs, value, {})
+    _refuse_many(formula, value)
+    gradients = tape.gradient(value, learned, unconnected_gradients="zero")
+    dense = [tf.convert_to_tensor(g).numpy() for g in gradients]
+    return _arrays(formula, inputs, value, _named(formula, dense))
+
+
+FRAMEWORKS = {"numpy": _numpy, "torch": _torch, "jax": _jax, "tensorflow": _tensorflow}
+"""Name of a framework, its module and its package -> how an implementation is called."""
+
+
+def _named(formula: Formula, gradients: Any) -> dict[str, Any]:
+    return dict(zip(formula.gradients, gradients, strict=True))
+
+
+def _refuse_many(formula: Formula, value: Any) -> None:
+    """Only one number has a gradient."""
+    if isinstance(value, tuple | list):
+        raise Unusable(f"returned {_kind(value)}, expected the {formula.result} alone")
+    shape = tuple(np.shape(value))
+    if shape:
+        raise Unusable(f"returned {formula.result} of shape {shape}, expected one number")
+
+
+def _kind(returned: Any) -> str:
+    if isinstance(returned, tuple | list):
+        return f"a {type(returned).__name__} of {len(returned)}"
+    return f"{'an' if type(returned).__name__[0] in 'aeiou' else 'a'} {type(returned).__name__}"
+
+
+def _arrays(formula: Formula, inputs: list[Any], value: Any, gradients: Any) -> Outputs:
+    """Results and gradients as arrays of numbers; a gradient has its argument's shape."""
+    outputs: Outputs = {}
+    for name, x in {formula.result: value, **gradients}.items():
+        try:
+            outputs[name] = np.asarray(x)
+            numeric = outputs[name].dtype.kind in "fiub"
+        except (ValueError, TypeError):
+            numeric = False
+        if not numeric:
+            raise Unusable(f"returned {_kind(x)} as {name}, expected numbers")
+    for argument, x in zip(formula.arguments, inputs, strict=True):
+        name = f"d_{argument.name}"
+        if name in outputs and outputs[name].shape != np.shape(x):
+            raise Unusable(
+                f"returned {name} of shape {outputs[name].shape}, expected {np.shape(x)}, "
+                f"the shape of {argument.name}"
+            )
+    return outputs

@@ -1,0 +1,64 @@
+"""What a known mistake is, and the names of those that several formulas share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minitower.conformance.formula import Compute
+
+Words = tuple[str, str]
+"""The name of a mistake, and its cure."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known way to get a formula wrong.
+
+    Attributes:
+        name: what was done, in the words of the field.
+        cure: what to do about it, one line.
+        compute: the formula with the mistake in it.
+    """
+
+    name: str
+    cure: str
+    compute: Compute
+
+
+def table(mistakes: Mapping[Words, Compute]) -> list[Mistake]:
+    """Mistakes from their words and what they compute."""
+    return [Mistake(*words, compute) for words, compute in mistakes.items()]
+
+
+def then(right: Compute, change: Callable[[Any], Any]) -> Compute:
+    """The right formula, and then its gradients changed."""
+
+    def compute(*arguments: Any) -> Any:
+        value, gradients = right(*arguments)
+        return value, change(gradients)
+
+    return compute
+
+
+def half(loss: Compute, gradient: Compute) -> Compute:
+    """The loss of one variant beside the gradients of another."""
+    return lambda *arguments: (loss(*arguments)[0], gradient(*arguments)[1])
+
+
+LN2 = float(np.log(2))
+
+SUM = "sum instead of mean", "divide the loss by the number of rows"
+BITS = "logarithm to base two", "use the natural logarithm"
+FLIPPED = "sign of the gradient", "return d loss / d input; the optimizer is what subtracts it"
+OVERFLOW = (
+    "exp overflows, or log of zero",
+    "log sum exp(z) = max + log sum exp(z - max), log(1 + exp(z)) = max(z, 0) + log1p(exp(-|z|))",
+)
+CLIPPED = (
+    "log of a clipped probability",
+    "clipping at 1e-7 stops learning where it is most wrong; take the loss of logits",
+)

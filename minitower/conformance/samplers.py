@@ -1,0 +1,181 @@
+"""Does your sampler draw what it says? Against the exact distribution, with a known risk.
+
+The count of an item in n independent draws is Binomial(n, p), exactly, and so is the
+count of any set of items. Each case tests every item and every prefix of them at a
+level that, added up over all tests, leaves a right sampler a chance of at most
+:data:`FALSE_ALARM` to fail (Bonferroni); nothing is approximated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import bdtr, bdtrc
+
+from minitower.conformance.checker import NO_KNOWN, SAMPLER, Report, Result
+from minitower.conformance.formula import TOLERANCE, Array, Case, error
+from minitower.conformance.frameworks import Unusable
+from minitower.conformance.mistake import Mistake, table
+
+FALSE_ALARM = 1e-6
+"""The chance that a right sampler fails a whole check."""
+
+DRAWS = 100_000
+
+
+def _share(weights: Array) -> Array:
+    return np.asarray(weights / weights.sum())
+
+
+CASES = tuple(
+    Case(name, why, {"p": _share(np.array(weights, float))})
+    for name, why, weights in (
+        ("two_items", "sixteen times the clicks, eight times the draws", [8, 1]),
+        ("uniform", "every item alike", [1] * 5),
+        ("one_item", "nothing to choose", [1]),
+        ("never_drawn", "items of probability zero, first, last and between", [0, 3, 0, 1, 2, 0]),
+        ("skewed", "from 1 in 2 to 1 in 1000, in no order", [3, 500, 20, 1, 400, 70, 6]),
+    )
+)
+
+_WRONG = table({
+    ("uniform draws", "p is ignored"): lambda p: np.full(len(p), 1 / len(p)),
+    ("power law applied twice", "p is the law already: draw from it as it is"): (
+        lambda p: _share(np.where(p > 0, p, 1) ** 0.75 * (p > 0))
+    ),
+    ("power law undone", "p is the law already: draw from it as it is"): (
+        lambda p: _share(p ** (4 / 3))
+    ),
+    ("ids counted from one", "ids are 0 to K - 1"): lambda p: np.append(0, p),
+    ("log-uniform by row", "that law wants items sorted by clicks, and is not p"): (
+        lambda p: _share(np.log1p(1 / np.arange(1.0, len(p) + 1)))
+    ),
+})  # fmt: skip
+_WRONG_LOG_Q = table({
+    ("q returned instead of log q", "take the logarithm"): lambda p: p,
+    ("sign of log q", "log q is at most 0"): lambda p: -np.log(p),
+    ("log q to base two", "use the natural logarithm"): np.log2,
+    ("log of the expected count", "log q is of one draw: take log(draws) off"): (
+        lambda p: np.log(DRAWS * p)
+    ),
+    ("log q of a uniform draw", "log q is of the law that was drawn from"): (
+        lambda p: np.full(len(p), -np.log(len(p)))
+    ),
+})  # fmt: skip
+
+
+def surprise(counts: Array, p: Array) -> float:
+    """The smallest of all tail probabilities, times the number of tests (at most that many).
+
+    >>> surprise(np.array([60_000, 40_000]), np.array([0.5, 0.5])) < 1e-100
+    True
+    """
+    n = counts.sum()
+    hits = np.concatenate([counts, counts.cumsum()[:-1]])
+    chance = np.clip(np.concatenate([p, p.cumsum()[:-1]]), 0, 1)
+    tails = np.minimum(bdtr(hits, n, chance), np.where(hits > 0, bdtrc(hits - 1, n, chance), 1))
+    return float(2 * len(hits) * tails.min())
+
+
+def check_sampler(
+    draw: Callable[..., Any], *, false_alarm: float = FALSE_ALARM, seed: int = 0
+) -> Report:
+    """Check a function that draws items with given probabilities.
+
+    Args:
+        draw: called as draw(p, size, rng), p (K,) the probabilities, rng a NumPy
+            Generator; returns ids (size,), independent draws, or (ids, log_q), with
+            log_q the log of the probability of each draw, which is compared exactly.
+        false_alarm: the chance that a right sampler fails, over all cases together.
+        seed: of the generator.
+
+    >>> def right(p, size, rng):
+    ...     ids = rng.choice(len(p), size, p=p)
+    ...     return ids, np.log(p[ids])
+    >>> check_sampler(right).passed
+    True
+    >>> check_sampler(lambda p, size, rng: rng.integers(len(p), size=size)).mistake.name
+    'uniform draws'
+    """
+    level, rng = false_alarm / len(CASES), np.random.default_rng(seed)
+    results: list[Result] = []
+    drawn: list[_Drawn] = []
+    for case in CASES:
+        try:
+            drawn.append(_Drawn(case.inputs["p"], *_counted(draw, case.inputs["p"], rng)))
+            results.append(Result(case, drawn[-1].verdict(level)))
+        except Exception as problem:
+            told = " ".join(str(problem).split())
+            if not isinstance(problem, Unusable):
+                told = f"raised {type(problem).__name__}: {told}"
+            results.append(Result(case, told, unusable=True))
+    how = f"{DRAWS} draws a case; a right sampler fails once in {1 / false_alarm:,.0f} checks"
+    known = _known(drawn, level)
+    results = [replace(r, mistake=known) if r.verdict and not r.unusable else r for r in results]
+    return Report(SAMPLER, how, tuple(results), known, "" if known else NO_KNOWN)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What a case drew: the counts of items 0 to K, and the log q told for each, if it was."""
+
+    p: Array
+    counts: Array
+    log_q: Array | None
+
+    def follows(self, law: Array, level: float) -> bool:
+        """Whether the counts may come from another law."""
+        return surprise(self.counts, np.append(law, np.zeros(len(self.counts) - len(law)))) >= level
+
+    def tells(self, log_law: Callable[[Array], Array]) -> bool:
+        """Whether log q is that of the law, where it was told."""
+        if self.log_q is None:
+            return True
+        with np.errstate(divide="ignore"):
+            expected = np.append(log_law(self.p), 0)
+        seen = self.counts > 0
+        return error(self.log_q[seen], expected[seen]) <= TOLERANCE[str(self.log_q.dtype)]
+
+    def verdict(self, level: float) -> str | None:
+        if not self.follows(self.p, level):
+            expected = DRAWS * np.append(self.p, 0)
+            off = np.abs(self.counts - expected) / np.sqrt(np.maximum(expected, 1))
+            worst = int(off.argmax())
+            return f"item {worst} drawn {self.counts[worst]} times, expected {expected[worst]:.0f}"
+        return None if self.tells(np.log) else "log_q is not the log of the probability"
+
+
+def _counted(draw: Callable[..., Any], p: Array, rng: np.random.Generator) -> tuple[Array, Any]:
+    returned = draw(p.copy(), DRAWS, rng)
+    pair = isinstance(returned, tuple | list) and len(returned) == 2
+    ids, log_q = returned if pair else (returned, None)
+    ids = np.asarray(ids)
+    if ids.shape != (DRAWS,) or ids.dtype.kind not in "iu":
+        raise Unusable(f"returned {ids.dtype} of shape {ids.shape}, expected {DRAWS} integer ids")
+    if ids.min() < 0 or ids.max() > len(p):
+        raise Unusable(f"drew an item outside of 0 to {len(p) - 1}")
+    counts = np.bincount(ids, minlength=len(p) + 1)
+    if log_q is None:
+        return counts, None
+    log_q = np.asarray(log_q)
+    if log_q.shape != ids.shape or str(log_q.dtype) not in TOLERANCE:
+        raise Unusable(f"returned log_q as {log_q.dtype} of shape {log_q.shape}, not one a draw")
+    told = np.full(len(p) + 1, np.nan, log_q.dtype)
+    told[ids] = log_q
+    if not np.array_equal(told[ids], log_q):
+        raise Unusable("returned two different log_q for one item, or NaN")
+    return counts, told
+
+
+def _known(drawn: list[_Drawn], level: float) -> Mistake | None:
+    """The wrong law that all cases may follow, or the wrong log q that all tell."""
+    if all(case.verdict(level) is None for case in drawn):
+        return None
+    if not all(case.follows(case.p, level) for case in drawn):
+        laws = (m for m in _WRONG if all(d.follows(m.compute(d.p), level) for d in drawn))
+    else:
+        laws = (m for m in _WRONG_LOG_Q if all(d.tells(m.compute) for d in drawn))
+    return next(laws, None)

@@ -1,0 +1,157 @@
+"""The golden vectors as files, for implementations in any language."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitower.conformance.catalogue import FORMULAS
+from minitower.conformance.formula import TOLERANCE, Formula
+
+VERSION = 1
+"""Grows whenever an input, a formula or the layout of the files changes."""
+
+_README = """\
+# Golden vectors of two-tower retrieval, version {version}
+
+Inputs, results and gradients of {count} formulas, to check an implementation against in any
+language. `vectors.json` holds everything; `vectors.npz` the same numbers for NumPy. Both were
+computed by `minitower vectors`, in float64; all inputs are exact in float32 as well.
+
+## vectors.json
+
+```
+version      this number; refuse one that you do not know
+tolerance    float64, float32: how far a number may be off
+formulas     a list, each with
+  name, summary, math, reference
+  result       the name of what is returned beside the gradients: "loss", "scores", ...
+  arguments    a list in order, each with
+    name, meaning
+    shape      axis letters, "(n,d)" is n rows of d numbers; "()" is a plain number
+    kind       "float", "int" or "bool"
+    gradient   whether the gradient with respect to it is expected
+  cases        a list, each with
+    name, why
+    inputs     by name of argument: numbers, lists, or lists of lists (rows)
+    expected   by name: the result, and "d_" + argument for each gradient, of its shape
+```
+
+An axis may have length 0: then the list is empty.
+
+## How to check
+
+For each case of a formula call your implementation with the inputs. A number is right when
+
+    |yours - expected| <= tolerance * max(1, |expected|)
+
+with the tolerance of your precision, {float64:g} or {float32:g}. NaN and infinity are never right:
+nothing that is expected is. A gradient is that of the result, a single number; no case lies on a
+kink. Gradients are checked even where your framework derives them: masks, detached values and
+clipping show there first.
+
+In outline:
+
+    for formula in vectors.formulas:
+        for case in formula.cases:
+            outputs = yours[formula.name](case.inputs in the order of formula.arguments)
+            for name, value in case.expected:
+                for each pair (got, want) in (outputs[name], value):
+                    assert |got - want| <= tolerance * max(1, |want|)
+
+Which mistake is it? `minitower check` knows the classic ones by name; the cases' `why` is a hint.
+
+## vectors.npz
+
+The arrays "formula/case/inputs/argument" and "formula/case/expected/name"; nothing is pickled.
+
+## The formulas
+
+{formulas}
+"""
+
+
+def as_json() -> dict[str, Any]:
+    """All golden vectors, as vectors.json has them."""
+    return {
+        "version": VERSION,
+        "tolerance": TOLERANCE,
+        "formulas": [_formula(formula) for formula in FORMULAS.values()],
+    }
+
+
+def _formula(formula: Formula) -> dict[str, Any]:
+    return {
+        "name": formula.name,
+        "summary": formula.summary,
+        "math": formula.math,
+        "reference": formula.reference,
+        "result": formula.result,
+        "arguments": [vars(argument) for argument in formula.arguments],
+        "cases": [
+            {
+                "name": case.name,
+                "why": case.why,
+                "inputs": {name: np.asarray(x).tolist() for name, x in case.inputs.items()},
+                "expected": {name: x.tolist() for name, x in formula.outputs(case).items()},
+            }
+            for case in formula.cases
+        ],
+    }
+
+
+def write_vectors(folder: Path) -> Path:
+    """Write vectors.json, vectors.npz and README.md to a folder; made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = as_json()
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / "vectors.json").write_text(text + "\n", "utf-8")
+    arrays: dict[str, Any] = {
+        f"{formula['name']}/{case['name']}/{part}/{name}": np.asarray(x)
+        for formula in content["formulas"]
+        for case in formula["cases"]
+        for part in ("inputs", "expected")
+        for name, x in case[part].items()
+    }
+    np.savez(folder / "vectors.npz", **arrays)
+    formulas = "\n\n".join(f"### {f.name}\n\n```\n{describe(f)}\n```" for f in FORMULAS.values())
+    told = _README.format(version=VERSION, count=len(FORMULAS), formulas=formulas, **TOLERANCE)
+    (folder / "README.md").write_text(told, "utf-8")
+    return folder
+
+
+def describe(formula: Formula) -> str:
+    """A formula in words: what it is, its arguments and what it returns.
+
+    >>> from minitower.conformance import FORMULAS
+    >>> print(describe(FORMULAS["pointwise_squared"]))
+    pointwise_squared: the score itself should be the label
+    <BLANKLINE>
+      loss = mean_i (scores_i - labels_i)^2
+    <BLANKLINE>
+      scores (n)   scores of the pairs; has a gradient
+      labels (n)   +1 for clicked pairs, -1 for drawn ones
+    <BLANKLINE>
+      returns loss, d_scores
+      reference: lecture, section 2.2 (pointwise training)
+    """
+    heads = [f"{a.name} {a.shape}" if a.shape != "()" else a.name for a in formula.arguments]
+    width = max(map(len, heads))
+    arguments = [
+        f"  {head:{width}}   {a.meaning}{'; has a gradient' if a.gradient else ''}"
+        f"{'' if a.kind == 'float' else f' ({a.kind})'}"
+        for head, a in zip(heads, formula.arguments, strict=True)
+    ]
+    return "\n".join([
+        f"{formula.name}: {formula.summary}",
+        "",
+        *(f"  {line}" for line in formula.math.split(",  ")),
+        "",
+        *arguments,
+        "",
+        f"  returns {', '.join((formula.result, *formula.gradients))}",
+        f"  reference: {formula.reference}",
+    ])  # fmt: skip

@@ -1,0 +1,203 @@
+"""minitower check and minitower vectors, as a user runs them."""
+
+import json
+
+import pytest
+
+from minitower.cli import main
+from minitower.conformance import FORMULAS, MISTAKES
+
+LOSSES = """
+import numpy as np
+from helper import lead
+
+def hinge(positive, negative, margin):
+    short = margin - lead(positive, negative)
+    active = (short > 0) / len(short)
+    return short.clip(0).mean(), (-active, active)
+
+def subtracted(positive, negative, margin):
+    return hinge(positive, negative, -margin)
+
+def nan(positive, negative, margin):
+    return float("nan"), (positive, negative)
+
+def raises(positive, negative, margin):
+    raise RuntimeError("out of triples")
+
+def shapes(positive, negative, margin):
+    return 0.0, (positive[:1], negative)
+
+class Losses:
+    hinge = staticmethod(hinge)
+
+def uniform(p, size, rng):
+    return rng.integers(len(p), size=size)
+
+seven = 7
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "helper.py").write_text("lead = lambda p, n: p - n\n")
+    path = tmp_path / "my_losses.py"
+    path.write_text(LOSSES)
+    return path
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command; returns its exit status, its stdout and its stderr."""
+
+    def run(*args):
+        status = main([str(arg) for arg in args])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def checked(run, file, name, *more, formula="triplet_hinge"):
+    return run("check", f"{file}:{name}", "--formula", formula, *more)
+
+
+@pytest.mark.parametrize("name", ["hinge", "Losses.hinge"])
+def test_a_right_loss_exits_0(run, file, name):
+    assert checked(run, file, name) == (
+        0, "triplet_hinge   6 cases   all passed   (numpy, float64)\n", ""
+    )  # fmt: skip
+    assert checked(run, file, name, "--dtype", "float32")[0] == 0
+
+
+def test_a_wrong_loss_exits_1_and_names_the_mistake(run, file):
+    status, out, err = checked(run, file, "subtracted")
+    assert status == 1
+    assert out.startswith("triplet_hinge   6 cases   ")
+    assert 'matches the known mistake "margin subtracted"' in out
+    assert "  ✗ plain" in out
+    assert err == f"minitower: error: {file}:subtracted is not triplet_hinge\n"
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("nan", "triplet_hinge, case plain: returned NaN in loss"),
+        ("raises", "triplet_hinge, case plain: raised RuntimeError: out of triples"),
+        ("shapes", "triplet_hinge, case plain: returned d_positive of shape (1,), expected (5,)"),
+    ],
+)
+def test_what_cannot_be_compared_exits_2(run, file, name, said):
+    status, _, err = checked(run, file, name)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith(f"minitower: error: {said}")
+
+
+def test_samplers_are_checked_too(run, file):
+    status, out, _ = checked(run, file, "uniform", formula="sampler")
+    assert status == 1
+    assert 'the known mistake "uniform draws"' in out
+
+
+@pytest.mark.parametrize(
+    "target, formula, said",
+    [
+        ("nowhere.py:f", "triplet_hinge", "nowhere.py: there is no such file"),
+        ("{}", "triplet_hinge", "expected FILE.py:FUNCTION"),
+        ("{}:", "triplet_hinge", "expected FILE.py:FUNCTION"),
+        ("{}:missing", "triplet_hinge", "has no missing"),
+        ("{}:seven", "triplet_hinge", "is int, which cannot be called"),
+        ("{}:hinge", "hinge", "no formula 'hinge'; there are in_batch_softmax, "),
+    ],
+)
+def test_usage_errors_exit_2_with_one_line(run, file, target, formula, said):
+    status, out, err = run("check", target.format(file), "--formula", formula)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    "source, said",
+    [
+        ("def f(:\n", "raised SyntaxError when it was run"),
+        ("import no_such_package\n", "raised ModuleNotFoundError when it was run: No module named"),
+        ("raise SystemExit(3)\n", "raised SystemExit when it was run"),
+    ],
+)
+def test_a_file_that_does_not_run(run, tmp_path, source, said):
+    path = tmp_path / "broken.py"
+    path.write_text(source)
+    status, out, err = checked(run, path, "f")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert f"{path}: {said}" in err
+
+
+def test_a_file_that_is_not_python(run, tmp_path):
+    path = tmp_path / "loss.txt"
+    path.write_text("loss")
+    assert "expected a Python file" in checked(run, path, "f")[2]
+
+
+def test_a_framework_that_is_not_installed(run, file, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "jax", None)
+    status, _, err = checked(run, file, "hinge", "--framework", "jax")
+    assert status == 2
+    assert "pip install jax" in err
+
+
+def test_without_a_target_or_a_formula(run, file):
+    for args in ([], [f"{file}:hinge"], ["--formula", "triplet_hinge"]):
+        status, out, err = run("check", *args)
+        assert (status, out) == (2, "")
+        assert "expected FILE.py:FUNCTION and --formula NAME" in err
+
+
+def test_list_names_every_formula(run):
+    status, out, err = run("check", "--list")
+    assert (status, err) == (0, "")
+    names = [line.split()[0] for line in out.splitlines()]
+    assert names == [*FORMULAS, "sampler"]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_explain_tells_formula_shapes_reference_cases_and_mistakes(run, name):
+    status, out, _ = run("check", "--explain", name)
+    formula = FORMULAS[name]
+    assert status == 0
+    assert formula.reference in out
+    assert all(f"{a.name} {a.shape}" in out or a.shape == "()" for a in formula.arguments)
+    assert all(case.name in out for case in formula.cases)
+    assert all(mistake.cure in out for mistake in MISTAKES[name])
+
+
+def test_explain_a_sampler_and_what_is_unknown(run):
+    assert "draw(p, size, rng)" in run("check", "--explain", "sampler")[1]
+    assert run("check", "--explain", "nothing")[0] == 2
+
+
+def test_the_search_path_is_as_it_was(run, file):
+    import sys
+
+    before = list(sys.path)
+    checked(run, file, "hinge")
+    assert sys.path == before
+
+
+def test_vectors(run, tmp_path):
+    folder = tmp_path / "golden"
+    assert run("vectors", "--out", folder) == (0, f"{folder}\n", "")
+    assert {path.name for path in folder.iterdir()} == {
+        "vectors.json", "vectors.npz", "README.md"
+    }  # fmt: skip
+    assert json.loads((folder / "vectors.json").read_text("utf-8"))["version"] == 1
+
+
+def test_vectors_into_a_file(run, tmp_path):
+    path = tmp_path / "file"
+    path.touch()
+    status, _, err = run("vectors", "--out", path)
+    assert status == 2
+    assert "is a file, expected a folder" in err
+
+
+def test_vectors_needs_a_folder(run):
+    assert run("vectors")[0] == 2

@@ -1,0 +1,132 @@
+"""The golden vectors on disk, read back with nothing but what every language has."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from minitower.conformance import FORMULAS, VERSION, describe, write_vectors
+from minitower.conformance.formula import TOLERANCE
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_vectors(tmp_path_factory.mktemp("golden") / "deep" / "vectors")
+
+
+@pytest.fixture(scope="module")
+def content(folder):
+    with (folder / "vectors.json").open(encoding="utf-8") as file:
+        return json.load(file)
+
+
+def shape_of(value):
+    """The lengths of nested lists, outermost first; every row as long as the next."""
+    if not isinstance(value, list):
+        return ()
+    inner = {shape_of(entry) for entry in value}
+    assert len(inner) <= 1, "ragged"
+    return (len(value), *(inner.pop() if inner else ()))
+
+
+def numbers(value):
+    return [x for entry in value for x in numbers(entry)] if isinstance(value, list) else [value]
+
+
+def test_the_schema_is_what_the_readme_says(content):
+    assert set(content) == {"version", "tolerance", "formulas"}
+    assert content["version"] == VERSION
+    assert content["tolerance"] == TOLERANCE
+    for formula in content["formulas"]:
+        keys = {"name", "summary", "math", "reference", "result", "arguments", "cases"}
+        assert set(formula) == keys
+        for argument in formula["arguments"]:
+            assert set(argument) == {"name", "shape", "meaning", "gradient", "kind"}
+            assert argument["kind"] in ("float", "int", "bool")
+        names = [argument["name"] for argument in formula["arguments"]]
+        learned = ["d_" + a["name"] for a in formula["arguments"] if a["gradient"]]
+        for case in formula["cases"]:
+            assert set(case) == {"name", "why", "inputs", "expected"}
+            assert sorted(case["inputs"]) == sorted(names)
+            assert list(case["expected"]) == [formula["result"], *learned]
+
+
+def test_shapes_fit_the_axis_letters(content):
+    for formula in content["formulas"]:
+        for case in formula["cases"]:
+            axes = {}
+            for argument in formula["arguments"]:
+                value = case["inputs"][argument["name"]]
+                letters = re.findall(r"[^(),]+", argument["shape"])
+                shape = shape_of(value)
+                assert len(shape) == len(letters) or 0 in shape, (formula["name"], argument)
+                for letter, length in zip(letters, shape, strict=False):
+                    assert axes.setdefault(letter, length) == length, (formula["name"], letter)
+                kind = {"float": float, "int": int, "bool": bool}[argument["kind"]]
+                assert all(type(x) is kind for x in numbers(value))
+                if argument["gradient"]:
+                    assert shape_of(case["expected"]["d_" + argument["name"]]) == shape
+            if "n+b" in axes:
+                assert axes["n+b"] == axes["n"] + axes.get("b", 0)
+
+
+def test_a_reader_of_json_alone_can_check_an_implementation(content):
+    """In-batch softmax in plain Python, as the README's outline says."""
+    from math import exp, log
+
+    formula = next(f for f in content["formulas"] if f["name"] == "in_batch_softmax")
+    for case in formula["cases"]:
+        users, items, log_q, t = (case["inputs"][a["name"]] for a in formula["arguments"])
+        n, d = len(users), len(users[0])
+        loss, d_users = 0.0, [[0.0] * d for _ in users]
+        d_items = [[0.0] * d for _ in users]
+        for i in range(n):
+            z = [sum(map(float.__mul__, users[i], items[j])) / t - log_q[j] for j in range(n)]
+            top = max(z)
+            total = sum(exp(x - top) for x in z)
+            loss += (top + log(total) - z[i]) / n
+            for j in range(n):
+                g = (exp(z[j] - top) / total - (i == j)) / (n * t)
+                for c in range(d):
+                    d_users[i][c] += g * items[j][c]
+                    d_items[j][c] += g * users[i][c]
+        outputs = {"loss": loss, "d_users": d_users, "d_items": d_items}
+        for name, want in case["expected"].items():
+            for got, expected in zip(numbers(outputs[name]), numbers(want), strict=True):
+                assert abs(got - expected) <= 1e-9 * max(1, abs(expected)), (case["name"], name)
+
+
+def test_numbers_survive_the_file(content):
+    for formula in content["formulas"]:
+        known = FORMULAS[formula["name"]]
+        for case, stored in zip(known.cases, formula["cases"], strict=True):
+            for name, expected in known.outputs(case).items():
+                assert np.array_equal(np.array(stored["expected"][name]).ravel(), expected.ravel())
+
+
+def test_npz_holds_the_same(folder, content):
+    with np.load(folder / "vectors.npz", allow_pickle=False) as arrays:
+        keys = set()
+        for formula in content["formulas"]:
+            for case in formula["cases"]:
+                for part in ("inputs", "expected"):
+                    for name, value in case[part].items():
+                        key = f"{formula['name']}/{case['name']}/{part}/{name}"
+                        keys.add(key)
+                        assert arrays[key].tolist() == value
+        assert set(arrays.files) == keys
+
+
+def test_readme_names_every_formula_and_the_rule(folder):
+    readme = (folder / "README.md").read_text("utf-8")
+    assert f"version {VERSION}" in readme
+    assert "|yours - expected| <= tolerance * max(1, |expected|)" in readme
+    for formula in FORMULAS.values():
+        assert describe(formula) in readme
+
+
+def test_writing_twice_changes_nothing(folder, tmp_path):
+    again = write_vectors(tmp_path)
+    for name in ("vectors.json", "README.md"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
