@@ -136,6 +136,12 @@ def test_correlated_masks__the_seed_is_hidden_whatever_the_diagonal():
     assert first[:, 3].any()  # last among equals: only as the seed itself
 
 
+def test_correlated_masks__relatedness_may_be_whole_numbers():
+    related = np.array([[0, 9, 1], [9, 0, 1], [1, 1, 0]])
+    first, _ = correlated_masks(np.random.default_rng(0), 200, related, per_item=True)
+    assert {tuple(row) for row in first.tolist()} == {(True, True, False), (True, False, True)}
+
+
 @pytest.mark.parametrize("k, floor, ceil", [(4, 3, 3), (5, 3, 4), (6, 4, 4), (7, 4, 5)])
 def test_correlated_masks__floor_and_ceil_differ_for_odd_numbers(k, floor, ceil):
     for rounding, hidden in (("floor", floor), ("ceil", ceil)):

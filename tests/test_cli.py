@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.cli import commands, demo, main, sources
+from minitower.cli import job as job_module
 from minitower.cli.job import OPTIONS, Job, read_job
 from minitower.data import (
     Categorical,
@@ -154,7 +155,7 @@ def test_fit__options_reach_model_and_trainer(world, monkeypatch):
         def fit(self, epochs, **options):
             told.update(options, epochs=epochs)
 
-    monkeypatch.setattr(commands, "Trainer", Spy)
+    monkeypatch.setattr(job_module, "Trainer", Spy)
     data = sources.open_folder(world, Job()).data
     job = Job(
         temperature=0.3, correction="calibrated", optimizer="rowwise-adam", learning_rate=0.002,
@@ -513,7 +514,7 @@ def test_job_file__flags_win(run, world, tmp_path):
     ("temperature = nan", "job.toml: temperature: expected a number, got nan"),
     ("residual = 1", "job.toml: residual: expected true or false, got 1"),
     ("hidden = [64, 'x']", "job.toml: hidden: expected whole numbers"),
-    ("correction = 'log'", "job.toml: correction: expected one of yi, calibrated, none"),
+    ("correction = 'log'", "job.toml: correction: expected one of yi, calibrated, mixed, none"),
     ("split = 'time:0.1'", "job.toml: split: expected time, random, last or given"),
     ("split = 'time:0.6,0.6'", "job.toml: split: the shares"),
     ("metric = 'recall'", "job.toml: metric: expected NAME@K"),

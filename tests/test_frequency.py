@@ -228,3 +228,21 @@ def test_streaming_frequency__a_refused_batch_changes_nothing():
         frequency.update([1, 5])
     assert frequency.step == 0
     assert not frequency.state["last"].any()
+
+
+def test_hashes__are_splitmix64():
+    """State is saved under these slots: they must not change. The first outputs of splitmix64
+    from seed 0, as its author published them."""
+    known = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    slots = 1_000_003
+    estimate = StreamingFrequency(slots, hashes=3)
+    estimate.update([0])
+    moved = [np.flatnonzero(last).tolist() for last in estimate.state["last"]]
+    assert moved == [[x % slots] for x in known]
+
+
+def test_streaming_frequency__defaults_are_the_papers():
+    """Yi et al., section 5.1: a first gap of 100 steps, alpha = 0.01."""
+    estimate = StreamingFrequency(1)
+    assert estimate.log_frequency([0]) == pytest.approx(-math.log(100))
+    assert estimate.alpha == 0.01

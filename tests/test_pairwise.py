@@ -265,3 +265,13 @@ def test_pairwise__refuses_a_parameter(value):
         triplet_hinge([0.1], [0.2], margin=value)
     with pytest.raises(ValueError, match="scale must be positive"):
         triplet_logistic([0.1], [0.2], scale=value)
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(2)])
+def test_pairwise__float32_stays_float32_whatever_the_weights(weights):
+    scores = np.array([0.5, 0.25], np.float32)
+    for _, gradients in (
+        triplet_hinge(scores, scores, margin=0.5, weights=weights),
+        triplet_logistic(scores, scores, scale=2.0, weights=weights),
+    ):
+        assert [g.dtype for g in gradients] == [np.float32, np.float32]

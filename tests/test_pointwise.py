@@ -241,3 +241,15 @@ def test_pointwise__refuses(loss, scores, labels, weights, message):
 def test_pointwise_logistic__refuses_a_scale(scale):
     with pytest.raises(ValueError, match="scale must be positive"):
         pointwise_logistic([0.1], [1], scale=scale)
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(2)])
+def test_pointwise__float32_stays_float32_whatever_the_weights(weights):
+    scores = np.array([0.5, 0.25], np.float32)
+    assert pointwise_squared(scores, [1, -1], weights=weights)[1].dtype == np.float32
+    assert pointwise_logistic(scores, [1, -1], weights=weights)[1][0].dtype == np.float32
+
+
+def test_pointwise_logistic__by_default_the_score_is_the_logit():
+    loss, _ = pointwise_logistic(np.array([0.3, -2.0]), [1, -1])
+    assert loss == pytest.approx(np.log1p(np.exp([-0.3, -2.0])).mean())

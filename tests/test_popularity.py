@@ -169,3 +169,9 @@ def test_slices__ties_are_numbered():
     clicks = np.array([1, 1, 1, 1, 2, 2])
     names = slices_by_positives(clicks, np.ones(6, int), 3).names
     assert names == ("new", "1 click", "1 click (2)", "2 clicks")
+
+
+def test_slices__ties_go_by_row():
+    """Of a thousand equals, the first hundred are the least popular tenth."""
+    slices = slices_by_items(np.ones(1000, int), [0.1])
+    assert slices.count(np.arange(100), np.zeros(100, int), 1).tolist() == [[0, 100, 0]]

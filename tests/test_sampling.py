@@ -226,6 +226,11 @@ def test_samplers__q_sums_to_one(sampler):
     assert np.exp(sampler.log_q(np.arange(3))).sum() == pytest.approx(1, abs=1e-15)
 
 
+def test_uniform__one_item_is_a_catalogue():
+    ids, log_q = Uniform(1).draw(np.random.default_rng(0), 3)
+    assert ids.tolist() == log_q.tolist() == [0, 0, 0]
+
+
 def test_uniform__draws_every_item_alike():
     ids, log_q = Uniform(5).draw(Grid(5, 2), 10)
     assert np.bincount(ids).tolist() == [2] * 5
@@ -384,6 +389,9 @@ def test_shares__refuse(make, values, message):
     "call, message",
     [
         (lambda: power_law([1], -0.5), "beta"),
+        (lambda: power_law([1], math.inf), "beta"),
+        (lambda: power_law([]), "counts must"),
+        (lambda: log_mixture([[0.0]], []), "shares must"),
         (lambda: power_law([1], math.nan), "beta"),
         (lambda: Uniform(0), "at least one item"),
         (lambda: Mixture([]), "shares|p must be"),
