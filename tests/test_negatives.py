@@ -169,6 +169,18 @@ def test_mixed_negatives__each_source_gives_its_part(seed):
     assert drawn.sampler is None
 
 
+def test_mixed_negatives__shares_thin_each_source():
+    """Of 7,000 draws of each source about the share is kept, with the log q it came with."""
+    easy, hard = Uniform(6), Ragged.from_counts([1] * 4, [5, 5, 5, 5])
+    parts = [EasyNegatives(easy, 1000), HardNegatives(hard, 1000)]
+    drawn = MixedNegatives(parts, shares=(0.9, 0.1)).draw(SHOP.train, None, rng())
+    assert np.all(np.diff(drawn.owners) >= 0)
+    is_hard = drawn.log_q == 0
+    assert np.all(drawn.items[is_hard] == 5)
+    assert is_hard.sum() == pytest.approx(700, abs=5 * np.sqrt(630))
+    assert (~is_hard).sum() == pytest.approx(6300, abs=5 * np.sqrt(630))
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -179,6 +191,8 @@ def test_mixed_negatives__each_source_gives_its_part(seed):
         (lambda: MinedNegatives(untrained(SHOP), SHOP, 1, first=7), "beyond the 6 items"),
         (lambda: MixedNegatives([]), "needs a source"),
         (lambda: MixedNegatives([SharedNegatives(Uniform(3), 1)]), "do not mix"),
+        (lambda: MixedNegatives([EasyNegatives(Uniform(3), 1)], shares=[1.1]), "shares in"),
+        (lambda: MixedNegatives([EasyNegatives(Uniform(3), 1)], shares=[0.5, 0.5]), "1 shares"),
         (lambda: Batches(SHOP, 2, positive_power=1.1), "in \\[0, 1\\]"),
     ],
 )

@@ -248,17 +248,26 @@ class MixedNegatives:
     The lecture's half and half is ``MixedNegatives([uniform_negatives(data, 5),
     HardNegatives(rejected, 5)])``. Each negative keeps the log q of the source it came from.
 
+    Args:
+        parts: the sources.
+        shares: keep each negative of a part with this probability, in [0, 1]; for one hard
+            negative in a hundred, k = 10 of both and (0.99, 0.01). None keeps all.
+
     Raises:
-        ValueError: there is no source, or one whose negatives all pairs share.
+        ValueError: there is no source, or one whose negatives all pairs share; shares are not
+            one for each part, or outside [0, 1].
     """
 
-    def __init__(self, parts: Sequence[Negatives]) -> None:
+    def __init__(self, parts: Sequence[Negatives], shares: Sequence[float] | None = None) -> None:
         if not parts:
             raise ValueError("a mixture needs a source")
         if any(isinstance(part, SharedNegatives) for part in parts):
             raise ValueError(
                 "shared negatives do not mix with those of a pair; give SharedNegatives a Mixture"
             )
+        self.shares = [1.0] * len(parts) if shares is None else list(shares)
+        if len(self.shares) != len(parts) or not all(0 <= share <= 1 for share in self.shares):
+            raise ValueError(f"expected {len(parts)} shares in [0, 1], got {self.shares}")
         self.parts = list(parts)
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
@@ -266,6 +275,9 @@ class MixedNegatives:
         drawn = [part.draw(pairs, positions, rng) for part in self.parts]
         owners = np.concatenate([one.owners for one in drawn if one.owners is not None])
         order = np.argsort(owners, kind="stable")
+        if min(self.shares) < 1:
+            share = np.repeat(self.shares, [len(one.items) for one in drawn])
+            order = order[rng.random(len(order)) < share[order]]
         items = np.concatenate([one.items for one in drawn])
         log_q = np.concatenate([one.log_q for one in drawn])
         return Drawn(items[order], log_q[order], owners[order])

@@ -1,0 +1,238 @@
+"""From the results file to the table and the figures of the book."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from claim import Claim, Comparison
+from scipy import stats
+from tasks import METRIC
+from units import Results, load_claim
+
+CHAPTER = "what-is-true.md"
+_BEGIN, _END = "<!-- made by benchmarks/claims: begin -->", "<!-- end -->"
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds and its 95% t-interval; NaN bounds with fewer than two."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @staticmethod
+    def of(values: Iterable[float]) -> Interval:
+        """Of independent values."""
+        x = np.asarray(list(values))
+        if len(x) < 2:
+            return Interval(float(x.mean()), np.nan, np.nan, len(x))
+        half = stats.t.ppf((1 + _LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+        return Interval(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
+
+    def __str__(self) -> str:
+        if np.isnan(self.low):
+            return f"{self.mean:+.4f}"
+        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What came out of a comparison on a data set.
+
+    Attributes:
+        interval: of the difference, paired by seed, or of the share of the way to the top.
+        verdict: "holds" where the interval lies above zero, "reversed" where below it, "not
+            shown" where it does not leave zero out; "" for a share.
+    """
+
+    comparison: Comparison
+    task: str
+    figure: str
+    interval: Interval
+    verdict: str
+
+
+def effects(results: Results, name: str, claim: Claim, comparisons: Any) -> Iterator[Effect]:
+    """The comparisons whose arms were run, on every data set."""
+    for task in claim.tasks:
+        for comparison in comparisons:
+            figure = comparison.better[1] or METRIC[task]
+            arms = [comparison.better, comparison.worse]
+            if comparison.top is not None:
+                arms.append((comparison.top, figure))
+            values = [_by_seed(results, name, task, arm, own or figure) for arm, own in arms]
+            seeds = sorted(set.intersection(*(set(v) for v in values)))
+            if not seeds:
+                continue
+            better, worse, *top = (np.array([v[s] for s in seeds]) for v in values)
+            if top:
+                yield Effect(
+                    comparison, task, figure, Interval.of((better - worse) / (top[0] - worse)), ""
+                )
+            else:
+                interval = Interval.of(better - worse)
+                yield Effect(comparison, task, figure, interval, _verdict(interval))
+
+
+def _verdict(interval: Interval) -> str:
+    if interval.low > 0:
+        return "holds"
+    return "reversed" if interval.high < 0 else "not shown"
+
+
+def _by_seed(results: Results, claim: str, task: str, arm: str, figure: str) -> dict[int, float]:
+    lines = results.of(claim, task, arm, trial=False)
+    return {line["seed"]: line["figures"][figure] for line in lines}
+
+
+def summary(effects_: list[Effect]) -> str:
+    """One verdict for a claim, from what decides it, by data set where these differ."""
+    by_task: dict[str, str] = {}
+    for task in dict.fromkeys(effect.task for effect in effects_):
+        verdicts = {effect.verdict for effect in effects_ if effect.task == task}
+        if verdicts == {"holds"}:
+            by_task[task] = "holds"
+        elif "holds" in verdicts:
+            by_task[task] = "holds in part"
+        else:
+            by_task[task] = "is reversed" if verdicts == {"reversed"} else "is not shown"
+    if len(set(by_task.values())) == 1:
+        return f"{next(iter(by_task.values()))} ({', '.join(by_task)})"
+    return "depends on the data: " + ", ".join(f"{v} on {t}" for t, v in by_task.items())
+
+
+def tables(results: Results, names: Iterable[str], figures: bool) -> str:
+    """Markdown: a summary of all claims, then each with its comparisons and arms."""
+    rows, parts = [], []
+    for number, name in enumerate(names, start=1):
+        claim = load_claim(name)
+        decisive = list(effects(results, name, claim, claim.compare))
+        if not decisive:
+            continue
+        also = list(effects(results, name, claim, claim.also))
+        rows.append(f"| {number} | {claim.says} | {summary(decisive)} |")
+        picture = f"\n![{name}](figures/claim-{name}.svg)\n" if figures else ""
+        parts.append(
+            f"### {number}. {claim.says}\n{picture}\n"
+            + _effects_table(decisive, also)
+            + "\n\n"
+            + _arms_table(results, name, claim)
+        )
+    head = "| | claim | measured |\n|---|---|---|\n"
+    return head + "\n".join(rows) + "\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _effects_table(decisive: list[Effect], also: list[Effect]) -> str:
+    lines = [
+        "| comparison | data | figure | difference, 95% interval | seeds | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
+    for effect in decisive + also:
+        (better, _), (worse, other) = effect.comparison.better, effect.comparison.worse
+        what = f"{better} − {worse}" if better != worse else f"{better}: less {other}"
+        if effect.comparison.top is not None:
+            what = f"share of {worse} → {effect.comparison.top} that {better} goes"
+        verdict = f"**{effect.verdict}**" if effect in decisive else effect.verdict
+        lines.append(
+            f"| {what} | {effect.task} | {effect.figure} | {effect.interval} | "
+            f"{effect.interval.n} | {verdict} |"
+        )
+    return "\n".join(lines)
+
+
+def _arms_table(results: Results, name: str, claim: Claim) -> str:
+    lines = []
+    for task in claim.tasks:
+        tested = {arm: results.of(name, task, arm, trial=False) for arm in claim.arms_on(task)}
+        tested = {arm: found for arm, found in tested.items() if found}
+        if not tested:
+            continue
+        names = list(next(iter(tested.values()))[0]["figures"])
+        lines += [
+            f"| {task} | chosen | epochs | {' | '.join(names)} | s |",
+            "|---" * (len(names) + 4) + "|",
+        ]
+        for arm, found in tested.items():
+            means = (np.mean([line["figures"][figure] for line in found]) for figure in names)
+            setting = ", ".join(f"{k} {v:g}" for k, v in found[0]["setting"].items())
+            epochs = np.mean([line["best_epoch"] for line in found])
+            seconds = np.median([line["seconds"]["training"] for line in found])
+            lines.append(
+                f"| {arm} | {setting} | {epochs:.1f} of {found[0]['epochs']} | "
+                + " | ".join(f"{mean:.4f}" for mean in means)
+                + f" | {seconds:.0f} |"
+            )
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def draw(results: Results, name: str, path: Path) -> None:
+    """Every arm's metric: a dot for each seed, the mean and its interval."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    claim = load_claim(name)
+    tasks = [t for t in claim.tasks if any(results.of(name, t, a, False) for a in claim.arms_on(t))]
+    style = {"svg.hashsalt": "minitower", "svg.fonttype": "none", "font.size": 9}
+    with pyplot.rc_context(style):
+        rows = max(len(claim.arms_on(task)) for task in tasks)
+        figure, panels = pyplot.subplots(
+            1,
+            len(tasks),
+            figsize=(2.2 + 2.9 * len(tasks), 0.9 + 0.26 * rows),
+            squeeze=False,
+            layout="constrained",
+        )
+        for panel, task in zip(panels[0], tasks, strict=True):
+            metric, labels = METRIC[task], []
+            for arm in claim.arms_on(task):
+                lines = results.of(name, task, arm, False)
+                if not lines:
+                    continue
+                shown = metric if metric in lines[0]["figures"] else None
+                for key in [shown] if shown else list(lines[0]["figures"]):
+                    values = [line["figures"][key] for line in lines]
+                    y, interval = len(labels), Interval.of(values)
+                    labels.append(arm if shown else f"{arm}: {key}")
+                    panel.plot(values, [y] * len(values), ".", color="#9bb8d3", ms=4)
+                    panel.plot([interval.low, interval.high], [y, y], color="#1f4e79", lw=1.5)
+                    panel.plot(interval.mean, y, "o", color="#1f4e79", ms=4)
+            panel.set_yticks(range(len(labels)), labels)
+            panel.invert_yaxis()
+            panel.grid(axis="x", alpha=0.3)
+            panel.set_title(task)
+            panel.set_xlabel(metric if shown else "")
+        if len(figure.axes[0].get_yticks()) > rows:
+            figure.set_figheight(0.9 + 0.26 * len(figure.axes[0].get_yticks()))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None, "Creator": None})
+        pyplot.close(figure)
+
+
+def write(results: Results, names: Iterable[str], folder: Path) -> None:
+    """Put the tables into the chapter between its marks, and the figures beside it.
+
+    A folder without the chapter gets one that holds the tables alone.
+    """
+    run = [name for name in names if any(line["claim"] == name for line in results.lines)]
+    for name in run:
+        draw(results, name, folder / "figures" / f"claim-{name}.svg")
+    made = tables(results, run, figures=True)
+    chapters = sorted(folder.glob(f"*{CHAPTER}"))
+    chapter = chapters[0] if chapters else folder / CHAPTER
+    text = chapter.read_text() if chapters else f"{_BEGIN}\n{_END}\n"
+    marked = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
+    if not marked.search(text):
+        raise SystemExit(f"{chapter}: found no place for the tables, between {_BEGIN} and {_END}")
+    chapter.write_text(marked.sub(lambda match: f"{_BEGIN}\n\n{made}\n{_END}", text))
+    print(made)
