@@ -13,8 +13,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
-from importlib.util import find_spec
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -248,9 +248,8 @@ LIBRARIES = {
 
 def page(libraries: list[str]) -> str:
     """The verdicts as Markdown, with the versions that they are of."""
-    installed = [name for name in PACKAGES if find_spec(name.replace("-", "_"))]
     lines = [
-        f"Versions: {', '.join(f'{name} {version(name)}' for name in installed)}; "
+        f"Versions: {', '.join(_versions())}; "
         f"minitower {version('minitower')}, NumPy {np.__version__}.",
         "",
         "| library | loss | checked as | verdict |",
@@ -274,6 +273,12 @@ def page(libraries: list[str]) -> str:
                 f"| {library} | `{peer.name}` | {peer.formula}, {peer.dtype} | {verdict} |"
             )
     return "\n".join([*lines, *details])
+
+
+def _versions() -> Iterator[str]:
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"
 
 
 def install(folder: Path) -> Path:

@@ -130,8 +130,46 @@ def test_blocked__a_rare_loose_row_is_exact_in_float32():
     assert_same(got, exact, 1e-5)
 
 
-def test_blocked__refuses_vectors_that_do_not_meet():
+@pytest.mark.parametrize(
+    "users, items, candidates, temperature",
+    [
+        ([[1.0, 0.0]], [[0.0, 1.0], [100.0, 0.0]], [0.0, 0.0], 0.1),
+        ([[0.0]], [[0.0], [0.0]], [0.0, -1000.0], 1.0),
+    ],
+)
+def test_blocked__the_bound_is_one(users, items, candidates, temperature):
+    """The negative leads by 1000 nats: taken off less, its exponential would overflow."""
+    correction = Correction(np.array(candidates), np.zeros(1))
+    loss, _ = blocked_in_batch_softmax(users, items, correction, temperature=temperature)
+    assert loss == pytest.approx(1000, rel=1e-14)
+
+
+def test_blocked__each_row_has_its_own_maximum():
+    """Two rows, both far below their bounds, one of them 500,000 nats below the other."""
+    users, items = np.array([[1.0, 0.0], [0.0, 100.0]]), np.array([[0.0, 0.0], [0.0, -5000.0]])
+    correction = uncorrected(np.arange(2))
+    got = blocked_in_batch_softmax(users, items, correction, temperature=1.0)
+    assert got[0] == pytest.approx((np.log(2) + 500_000) / 2)
+    assert_same(got, textbook(users, items, correction, temperature=1.0), 1e-12)
+
+
+@pytest.mark.parametrize("single", [0, 1])
+def test_blocked__of_mixed_precision_is_float64(single):
+    both = [np.array([[1.0, 0.3], [0.2, -0.4]]), np.array([[0.1, 0.7], [0.6, 0.4]])]
+    both[single] = both[single].astype(np.float32)
+    loss = lambda *vectors: blocked_in_batch_softmax(
+        *vectors, uncorrected(np.arange(2)), temperature=0.1
+    )
+    got = loss(*both)
+    assert_same(got, loss(*(x.astype(float) for x in both)), 1e-15)
+    assert [x.dtype for x in got[1]] == [np.float64] * 2
+
+
+@pytest.mark.parametrize(
+    "users, items", [((2, 3), (2, 4)), ((2,), (2, 2)), ((2, 2), (2,)), ((2, 2, 1), (2, 2))]
+)
+def test_blocked__refuses_vectors_that_do_not_meet(users, items):
     with pytest.raises(ValueError, match=r"\(n,d\) and \(m,d\)"):
         blocked_in_batch_softmax(
-            np.zeros((2, 3)), np.zeros((2, 4)), uncorrected(np.arange(2)), temperature=1.0
+            np.zeros(users), np.zeros(items), uncorrected(np.arange(2)), temperature=1.0
         )

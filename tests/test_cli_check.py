@@ -25,6 +25,9 @@ def nan(positive, negative, margin):
 def raises(positive, negative, margin):
     raise RuntimeError("out of triples")
 
+def leaves(positive, negative, margin):
+    raise SystemExit(0)
+
 def shapes(positive, negative, margin):
     return 0.0, (positive[:1], negative)
 
@@ -83,6 +86,7 @@ def test_a_wrong_loss_exits_1_and_names_the_mistake(run, file):
     [
         ("nan", "triplet_hinge, case plain: returned NaN in loss"),
         ("raises", "triplet_hinge, case plain: raised RuntimeError: out of triples"),
+        ("leaves", "triplet_hinge, case plain: raised SystemExit: 0"),
         ("shapes", "triplet_hinge, case plain: returned d_positive of shape (1,), expected (5,)"),
     ],
 )

@@ -58,8 +58,7 @@ def tensorflow_words():
 
 
 WORDS = {"torch": torch_words, "jax": jax_words, "tensorflow": tensorflow_words}
-# TensorFlow is no extra of minitower: it is tested where somebody has it.
-TESTED = ["torch", "jax", *(["tensorflow"] if find_spec("tensorflow") else [])]
+TESTED = ["torch", "jax", "tensorflow"]
 
 
 @pytest.fixture(params=TESTED)

@@ -88,10 +88,15 @@ def raises(p, size, rng):
     raise RuntimeError("no\nluck")
 
 
+def leaves(p, size, rng):
+    raise SystemExit
+
+
 @pytest.mark.parametrize(
     "draw, said",
     [
         (raises, "raised RuntimeError: no luck"),
+        (leaves, "raised SystemExit: "),
         (lambda p, size, rng: np.zeros(3, int), "returned int64 of shape (3,), expected 100000"),
         (lambda p, size, rng: np.zeros(size), "returned float64 of shape (100000,), expected"),
         (lambda p, size, rng: np.full(size, -1), "drew an item outside of 0 to 1"),

@@ -73,6 +73,7 @@ def test_streaming_frequency__resumes_from_its_state(before, then, options):
     for batch in then:
         resumed.update(batch)
     through = after(before + then, **options)
+    assert [array.dtype for array in through.state.values()] == [np.int64, np.float64]
     assert np.array_equal(resumed.state["gap"], through.state["gap"])
     assert np.array_equal(resumed.state["last"], through.state["last"])
 
@@ -165,7 +166,7 @@ laws = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 9)), min_size=1, ma
 
 
 @given(laws, st.integers(0, 4), st.floats(0.01, 1), st.floats(0.1, 200))
-def test_gap_bias_and_variance__equal_enumeration(law, appearances, alpha, initial):
+def test_gap_bias_and_variance__equals_enumeration(law, appearances, alpha, initial):
     """All sequences of independent gaps, each with its probability."""
     total = sum(weight for _, weight in law)
     mean = sum(gap * weight for gap, weight in law) / total
@@ -220,6 +221,13 @@ def test_gap_variance__geometric_gaps_make_the_frequency_seven_percent_uncertain
 def test_streaming_frequency__refuses(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_streaming_frequency__refuses_a_state_of_another_number_of_hashes():
+    frequency = StreamingFrequency(4, hashes=2)
+    frequency.state = StreamingFrequency(4, hashes=3).state
+    with pytest.raises(ValueError, match="shorter"):
+        frequency.update([1])
 
 
 def test_streaming_frequency__a_refused_batch_changes_nothing():

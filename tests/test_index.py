@@ -10,10 +10,12 @@ from hypothesis.extra.numpy import arrays
 
 from minitower.data.ragged import Ragged
 from minitower.retrieval import ExactIndex, HnswIndex, Index, index
+from minitower.retrieval.patched import PatchedIndex
 
 KINDS = {
     "exact": ExactIndex,
     "hnsw": lambda items: HnswIndex.build(items, similarity="inner_product", k=5),
+    "patched": lambda items: PatchedIndex(ExactIndex(-items), np.arange(len(items)), items),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
 # Small whole numbers: every product is exact, and ties are everywhere.
@@ -150,10 +152,10 @@ def test_exact__ranks_what_single_precision_cannot_tell_apart(seed, scale, dtype
     items = (1 + 2e-7 * rng.integers(0, 4, (300, 40))).astype(dtype) * dtype(scale)
     queries = rng.standard_normal((3, 40)).astype(np.float32) * np.float32(scale)
     rows, scores = ExactIndex(items).search(queries, 7)
-    exact = np.einsum("nd,md->nmd", queries.astype(float), items.astype(float)).sum(axis=2)
-    for row, score, truth in zip(rows, scores, exact):
+    terms = np.einsum("nd,md->nmd", queries.astype(float), items.astype(float))
+    sizes = np.abs(terms).sum(axis=2).max(axis=1) + np.finfo(float).tiny
+    for row, score, truth, size in zip(rows, scores, terms.sum(axis=2), sizes):
         best = np.sort(truth)[::-1][:7]
-        size = np.abs(truth).max() + np.finfo(float).tiny
         np.testing.assert_allclose(score, best, atol=1e-13 * size, rtol=0)
         np.testing.assert_allclose(truth[row], best, atol=1e-13 * size, rtol=0)
 

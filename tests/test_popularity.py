@@ -94,10 +94,11 @@ def rarest_first(clicks):
 
 
 @given(catalogues, st.integers(1, 6))
-def test_slices_by_positives__popularity_never_decreases(catalogue, s):
+def test_slices__popularity_never_decreases(catalogue, s):
     clicks, positives = catalogue
-    labels = slices_by_positives(clicks, positives, s).of_item[rarest_first(clicks)]
-    assert np.all(np.diff(labels) >= 0)
+    cuts = np.arange(1, s) / s
+    for slices in (slices_by_positives(clicks, positives, s), slices_by_items(clicks, cuts)):
+        assert np.all(np.diff(slices.of_item[rarest_first(clicks)]) >= 0)
 
 
 @given(catalogues, st.integers(1, 6))
@@ -124,6 +125,7 @@ def test_slices__new_items_stand_apart(catalogue, s):
         assert np.array_equal(slices.of_item == 0, clicks == 0)
         assert slices.items.sum() == len(clicks)
         assert slices.items[1:].all()  # no other slice is empty
+        assert slices.clicks[0].tolist() == [0, 0]
         for label, (low, high) in list(enumerate(slices.clicks.tolist()))[1:]:
             inside = clicks[slices.of_item == label]
             assert (low, high) == (inside.min(), inside.max())
@@ -134,6 +136,12 @@ def test_slices__read_as_stated():
     assert slices.of_item.tolist() == [2, 1, 0, 1, 1]
     assert slices.names == ("new", "1-2 clicks", "9 clicks")
     assert slices.items.tolist() == [1, 3, 1]
+
+
+def test_slices_by_positives__one_positive_cannot_be_shared():
+    """Items behind it go with it, not to a slice that finds nothing."""
+    slices = slices_by_positives(np.array([1, 2, 3]), np.array([1, 0, 0]), 2)
+    assert slices.of_item.tolist() == [1, 1, 1]
 
 
 @given(st.integers(1, 200), st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True))

@@ -160,7 +160,7 @@ def test_hit_rate__is_recall_of_a_single_positive(n, data):
     "hits, positives, k, message",
     [
         ([[False]], [0], 1, "no user has a positive"),
-        ([[True, True]], [1], 1, "user 0 has 2 hits but 1 positives"),
+        ([[True, False], [True, True]], [1, 1], 1, "user 1 has 2 hits but 1 positives"),
         ([[True]], [1], 2, "within 1..1"),
         ([[True]], [1], 0, "within 1..1"),
         ([[True]], [1, 1], 1, r"hits must be bool \(n,K\)"),

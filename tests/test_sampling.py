@@ -107,6 +107,15 @@ def test_power_law__default_is_the_lectures():
     assert p[0] / p[1] == pytest.approx(8)
 
 
+def test_shares__of_float32_are_float64():
+    counts = np.array([1, 2, 4], np.float32)
+    assert power_law(counts).dtype == AliasTable(counts).keep.dtype == np.float64
+
+
+def test_power_law__a_large_beta_leaves_the_most_clicked():
+    assert power_law([3, 2, 3, 0], 1e4).tolist() == [0.5, 0, 0.5, 0]
+
+
 # Alias table ----------------------------------------------------------------------------
 
 
@@ -131,6 +140,12 @@ def test_alias_table__zeros_are_never_drawn(p):
     assert not table.keep[zero].any()
     assert not np.isin(np.flatnonzero(zero), table.alias).any()
     assert np.all(table.log_q(np.flatnonzero(zero)) == -np.inf)
+
+
+def test_alias_table__zeros_are_never_drawn_by_a_uniform_number_of_zero():
+    lowest = Grid(2, 1)
+    lowest.uniform = np.zeros(2)
+    assert AliasTable([0, 1]).draw(lowest, 2)[0].tolist() == [1, 1]
 
 
 @given(weights)
@@ -188,13 +203,20 @@ def test_alias_table__a_million_items(exponent):
 @pytest.mark.parametrize("low", np.linspace(0.01, 0.99, 33))
 def test_alias_table__where_sums_do_not_meet(low):
     """What rounding lacks or leaves over at the end moves nobody who has just enough."""
-    p = np.concatenate([np.full(20_000, low), np.full(10_000, 3 - 2 * low), np.ones(9)])
+    enough = np.r_[:9, 30_009:30_018]
+    p = np.repeat([1, low, 3 - 2 * low, 1], [9, 20_000, 10_000, 9])
     table = AliasTable(p)
-    assert np.all(table.keep[-9:] == 1)
-    assert np.array_equal(table.alias[-9:], np.arange(30_000, 30_009))
+    assert np.all(table.keep[enough] == 1)
+    assert np.array_equal(table.alias[enough], enough)
     assert table.keep.min() > 0
     assert table.keep.max() == 1
     assert table.distribution() == pytest.approx(p / len(p), abs=1e-13)
+
+
+def test_alias_table__rounding_may_leave_nothing_to_spare():
+    """Two items lack a little, and the third, at 1 - 1e-16, has nothing to give."""
+    table = AliasTable(1 - np.array([3, 3, 1]) * 2.0**-52)
+    assert table.distribution() == pytest.approx([1 / 3] * 3, rel=1e-15)
 
 
 def test_alias_table__the_sum_may_overflow():
@@ -293,8 +315,13 @@ def test_log_mixture__equals_naive(data, shares):
         for j in range(2)
     ]
     assert log_mixture(log_qs, shares) == pytest.approx(naive, abs=1e-13)
-    scaled = log_mixture(log_qs, 1e9 * np.array(shares))
-    assert scaled == pytest.approx(naive, abs=1e-13)  # scale_of_shares_changes_nothing
+
+
+@given(proper, st.floats(0.1, 5), st.floats(1e-9, 1e9))
+def test_log_mixture__scale_of_shares_changes_nothing(q, share, scale):
+    log_qs, shares = [np.log(q), np.log(q[::-1])], np.array([share, 1.0])
+    scaled = log_mixture(log_qs, scale * shares)
+    assert scaled == pytest.approx(log_mixture(log_qs, shares), abs=1e-14)
 
 
 def test_log_mixture__far_below_underflow():
@@ -331,7 +358,7 @@ def test_excluding__keeps_digits_at_both_ends(missing):
 
 
 @given(proper.filter(lambda q: len(q) <= 3), st.integers(1, 4))
-def test_counts__equal_enumeration(q, draws):
+def test_counts__equals_enumeration(q, draws):
     """All K^draws sequences, each with its probability."""
     count, included = np.zeros(len(q)), np.zeros(len(q))
     for sequence in itertools.product(range(len(q)), repeat=draws):
@@ -372,6 +399,20 @@ def test_inclusion_probability__rare_items_keep_their_digits(log_q):
 
 def test_inclusion_probability__never_and_always():
     assert inclusion_probability([-np.inf, 0.0], 5).tolist() == [-np.inf, 0]
+
+
+@pytest.mark.parametrize(
+    "convert, second",
+    [
+        (excluding, np.float32(-1)),
+        (expected_count, 3),
+        (from_expected_count, 3),
+        (inclusion_probability, 3),
+        (from_inclusion_probability, 3),
+    ],
+)
+def test_counts__of_float32_are_float64(convert, second):
+    assert convert(np.array([-1.5, -0.25], np.float32), second).dtype == np.float64
 
 
 BAD = [([], "shape"), ([-1, 2], "from -1"), ([0, 0], "not all zero"), ([1, np.nan], "finite"),

@@ -83,6 +83,17 @@ def test_l2_normalize__survives_squares_that_overflow(dtype, size):
     assert np.isfinite(backward(np.ones((1, 2), dtype))).all()
 
 
+def test_l2_normalize__at_epsilon_there_is_no_direction():
+    x = np.array([[3.0, 4.0]])
+    assert not l2_normalize(x, epsilon=5.0)[0].any()
+    assert l2_normalize(x, epsilon=np.nextafter(5.0, 0))[0] == pytest.approx(x / 5)
+
+
+def test_l2_normalize__of_no_dimensions_is_empty():
+    y, backward = l2_normalize(np.zeros((2, 0)))
+    assert y.shape == backward(y).shape == (2, 0)
+
+
 def test_l2_normalize__epsilon_zero_normalises_whatever_has_a_direction():
     for tiny in (np.array([[3e-200, 4e-200]]), np.array([[3e-40, 4e-40]], np.float32)):
         assert l2_normalize(tiny, epsilon=0)[0] == pytest.approx(np.array([[0.6, 0.8]]), rel=1e-5)

@@ -152,7 +152,7 @@ def check(
                 got = run(fn, spec, spec.inputs(case, dtype), dtype)
         except Unusable as problem:
             return Result(case, str(problem), unusable=True)
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             said = " ".join(str(problem).split()) or "no message"
             return Result(case, f"raised {type(problem).__name__}: {said}", unusable=True)
         if got[spec.result].shape != right[spec.result].shape:

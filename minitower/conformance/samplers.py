@@ -107,7 +107,7 @@ def check_sampler(
         try:
             drawn.append(_Drawn(case.inputs["p"], *_counted(draw, case.inputs["p"], rng)))
             results.append(Result(case, drawn[-1].verdict(level)))
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             told = " ".join(str(problem).split())
             if not isinstance(problem, Unusable):
                 told = f"raised {type(problem).__name__}: {told}"

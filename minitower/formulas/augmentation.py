@@ -57,7 +57,7 @@ def complementary_masks(
     Raises:
         ValueError: k < 2: one of the views would keep nothing.
 
-    Properties: part_the_fields, halves, every_choice_is_as_likely
+    Properties: part_the_fields_in_halves, every_choice_is_as_likely
 
     Reference: the lecture, section 5.1, "complementary"; T. Yao et al., Self-supervised
         Learning for Large-scale Item Recommendations, CIKM 2021, random feature masking.
@@ -98,7 +98,8 @@ def correlated_masks(
         ValueError: relatedness is not a finite square matrix, rounding is neither, or
             a view would keep nothing: k < 3 with floor, k < 4 with ceil.
 
-    Properties: seed_and_its_relatives, part_the_fields, every_seed_is_as_likely
+    Properties: seed_and_its_relatives, every_seed_is_as_likely,
+        floor_and_ceil_differ_for_odd_numbers
 
     >>> relatedness = [[9, 3, 0, 1], [3, 9, 0, 0], [0, 0, 9, 2], [1, 0, 2, 9]]
     >>> first, second = correlated_masks(np.random.default_rng(0), 1, relatedness)
@@ -124,7 +125,7 @@ def correlated_masks(
         )
     np.fill_diagonal(related, np.inf)  # nothing is closer to the seed than itself
     groups = np.zeros((k, k), bool)
-    closest = np.argsort(-related, axis=1, kind="stable")[:, :hidden]
+    closest = np.argsort(-related, kind="stable")[:, :hidden]
     np.put_along_axis(groups, closest, True, axis=1)
     first = _for_all(groups[rng.integers(k, size=n if per_item else 1)], n)
     return first, ~first

@@ -128,7 +128,7 @@ class StreamingFrequency:
         ids, slots = np.asarray(ids), self.state["gap"].shape[1]
         if ids.size == 0:
             ids = ids.astype(np.int64)
-        if ids.dtype.kind not in "iu" or ids.ndim != 1:
+        if not np.issubdtype(ids.dtype, np.integer) or ids.ndim != 1:
             raise ValueError(f"expected a vector of whole numbers, got {ids.dtype} {ids.shape}")
         if not self.hashes:
             if np.any((ids < 0) | (ids >= slots)):

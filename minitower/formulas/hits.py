@@ -95,7 +95,7 @@ class AccidentalHits(_Matches):
     def __init__(self, candidate_ids: Integers, n: int | None = None, *, since: int = 0) -> None:
         ids = np.asarray(candidate_ids)
         n = _rows(len(ids) if n is None else n, len(ids))
-        order = since + np.argsort(ids[since:], kind="stable")
+        order = since + np.argsort(ids[since:])
         start, end = (np.searchsorted(ids[order], ids[:n], side) for side in ("left", "right"))
         groups = np.arange(n + 1), start, end - start
         super().__init__((n, len(ids)), order, groups, np.arange(n) >= since)
@@ -142,7 +142,7 @@ class KnownPositives(_Matches):
         n = _rows(len(users), len(ids))
         if np.any((users < 0) | (users >= len(indptr) - 1)):
             raise ValueError(f"a user is not among the {len(indptr) - 1} rows of the CSR")
-        order = np.argsort(ids, kind="stable")
+        order = np.argsort(ids)
         items, item_of, size = np.unique(ids, return_inverse=True, return_counts=True)
         # A pair of (row, item in the batch) is one number, so that sets of pairs are quick.
         length = indptr[users + 1] - indptr[users]

@@ -51,7 +51,7 @@ def mutual_information(
         ValueError: there is no row, fields differ in length, an indptr is not one, or
             weights are negative, not finite, all zero or not one per row.
 
-    Properties: equals_naive, symmetric, at_most_either_entropy, zero_on_products,
+    Properties: equals_naive, symmetric_and_at_most_either_entropy, zero_on_products,
         diagonal_is_the_entropy, unchanged_by_relabelling, weights_are_repetitions,
         identifiers_tell_everything
 
@@ -93,7 +93,7 @@ def mutual_information(
     pairs = np.bincount(owner[u] * k + owner[v], terms, minlength=k * k).reshape(k, k)
     pairs = np.maximum(pairs, 0)  # only rounding makes one negative
     surprise = -p * np.log(p, out=np.zeros_like(p), where=p > 0)
-    entropy = np.bincount(owner, surprise, minlength=k)
+    entropy = np.bincount(owner, surprise)
     result[np.ix_(measured, measured)] = pairs + pairs.T + np.diag(entropy)
     return result
 

@@ -152,7 +152,7 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
     mass = positives[order]
     # In whole numbers: floor of s * (position of the item's middle) / total.
     middle = 2 * mass.cumsum() - mass
-    part = np.minimum(slices * middle // max(2 * int(mass.sum()), 1), slices - 1)
+    part = np.minimum(slices * middle // (2 * max(int(mass.sum()), 1)), slices - 1)
     return _slices(clicks, order, part)
 
 
@@ -167,23 +167,24 @@ def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
 
     Properties: popularity_never_decreases, sizes_follow_the_quantiles
     """
-    clicks, cuts = _catalogue(clicks), np.asarray(quantiles, dtype=float)
+    clicks, cuts = _catalogue(clicks), np.asarray(quantiles)
     inside = cuts.ndim == 1 and bool(((cuts > 0) & (cuts < 1)).all())
     if not inside or not bool((np.diff(cuts) > 0).all()):
         raise ValueError(f"quantiles must increase strictly within (0, 1), got {cuts.tolist()}")
     order = _clicked_in_order(clicks)
-    first = np.rint(cuts * len(order)).astype(np.int64)
+    first = np.rint(cuts * len(order))
     return _slices(clicks, order, np.searchsorted(first, np.arange(len(order)), side="right"))
 
 
 def _catalogue(counts: Counts) -> Counts:
     counts = np.asarray(counts)
-    if counts.ndim != 1 or not len(counts) or counts.dtype.kind not in "iu" or counts.min() < 0:
+    whole = np.issubdtype(counts.dtype, np.integer)
+    if counts.ndim != 1 or not len(counts) or not whole or counts.min() < 0:
         raise ValueError(
             f"expected whole numbers >= 0, one per item of the catalogue, got "
             f"{counts.dtype} of shape {counts.shape}"
         )
-    return counts.astype(np.int64, copy=False)
+    return counts.astype(np.int64)
 
 
 def _clicked_in_order(clicks: Counts) -> Counts:
@@ -196,9 +197,9 @@ def _slices(clicks: Counts, order: Counts, part: Counts) -> Slices:
     """Slice 0 for the new items, then the parts of the ordered items that hold any."""
     of_item = np.zeros(len(clicks), dtype=np.int64)
     of_item[order] = 1 + np.unique(part, return_inverse=True)[1]
-    items = np.bincount(of_item, minlength=1)
+    items = np.bincount(of_item)
     bounds = [(0, 0)]
     for s in range(1, len(items)):
         inside = clicks[of_item == s]
         bounds.append((int(inside.min()), int(inside.max())))
-    return Slices(of_item, np.array(bounds, dtype=np.int64), items)
+    return Slices(of_item, np.array(bounds), items)

@@ -43,7 +43,7 @@ def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Coun
             "scores must be (n,m) without NaN, excluded of the same shape and k >= 1, got "
             f"shapes {scores.shape} and {out.shape}, k {k}"
         )
-    best = np.lexsort((-scores, out), axis=1)[:, :k]  # stable: equals stay in order of row
+    best = np.lexsort((-scores, out))[:, :k]  # stable: equals stay in order of row
     items = np.full((len(scores), k), -1)
     items[:, : best.shape[1]] = np.where(np.take_along_axis(out, best, axis=1), -1, best)
     return items

@@ -61,7 +61,8 @@ def power_law(counts: ArrayLike, beta: float = 0.75) -> Floats:
     share = normalised("counts", counts)
     if not 0 <= beta < np.inf:
         raise ValueError(f"beta must be finite and not negative, got {beta}")
-    return normalised("counts", np.where(share > 0, (share / share.max()) ** beta, 0))
+    powers: Floats = np.where(share > 0, (share / share.max()) ** beta, 0)
+    return powers / float(powers.sum())
 
 
 class Sampler(Protocol):
@@ -249,8 +250,8 @@ def log_mixture(log_qs: Sequence[ArrayLike], shares: ArrayLike) -> Floats:
     weights = normalised("shares", shares)
     if len(weights) != len(log_qs):
         raise ValueError(f"{len(log_qs)} parts need as many shares, got {len(weights)}")
-    terms = [share + np.asarray(part) for share, part in zip(_log(weights), log_qs, strict=True)]
-    mixed: Floats = np.logaddexp.reduce(terms, axis=0)
+    terms = [share + np.asarray(part) for share, part in zip(_log(weights), log_qs)]
+    mixed: Floats = np.logaddexp.reduce(terms)
     return mixed
 
 
@@ -270,7 +271,8 @@ def excluding(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
     """
     if not np.all(np.asarray(log_q_positive) < 0):
         raise ValueError("an item with probability >= 1 leaves no other to be drawn")
-    return np.asarray(log_q, dtype=float) - _log1m_exp(log_q_positive)
+    others: Floats = np.subtract(log_q, _log1m_exp(log_q_positive))
+    return others
 
 
 def expected_count(log_q: ArrayLike, draws: float) -> Floats:
@@ -312,8 +314,7 @@ def _log1m_exp(log_p: ArrayLike) -> Floats:
     """log(1 - p) from log p <= 0, to full precision at both ends (M. Mächler, 2012)."""
     log_p = np.asarray(log_p, dtype=float)
     with np.errstate(divide="ignore"):
-        near_one = np.log(-np.expm1(np.maximum(log_p, -1)))
-    near_zero = np.log1p(-np.exp(np.minimum(log_p, -0.5)))
+        near_one, near_zero = np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p))
     result: Floats = np.where(log_p > -math.log(2), near_one, near_zero)
     return result
 

@@ -297,11 +297,12 @@ def stop_gradient_logq(
     own = logits[diagonal]
     assert correction.hits is not None
     logits[correction.hits.dense()] = -np.inf
-    logits[diagonal] = -np.inf
     negatives = logits.shape[1] - 1 - correction.hits.count
     alone = negatives == 0
+    logits[diagonal] = np.where(alone, own, -np.inf)  # keeps numbers finite that do not count
 
-    others = np.where(alone, 0, np.logaddexp.reduce(logits, axis=1))
+    top = logits.max(axis=1)
+    others = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
     # The calibrated form keeps log n_i and log(1 - q_i) on the positive, so this is the log-odds
     # that another item than the positive was clicked.
     odds = others - own
