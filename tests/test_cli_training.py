@@ -7,6 +7,7 @@ from minitower.cli.job import OBJECTIVES, read_job
 from minitower.cli.options import parse_negatives
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
 from minitower.training.negatives import EasyNegatives, MixedNegatives, SharedNegatives
+from minitower.training.self_supervised import SelfSupervised
 
 LOG = {"u": [0, 1, 2, 3, 0, 1], "i": [0, 1, 2, 3, 1, 2], "part": ["train"] * 6}
 DATA = Dataset.from_columns(
@@ -70,3 +71,19 @@ def test_what_does_not_go_together():
         trainer(negatives="shared:9+uniform:1")
     with pytest.raises(DataError, match="expected one of in-batch"):
         read_job({"objective": "softmax"})
+
+
+def test_self_supervision_is_put_together_from_its_options():
+    said = {
+        "self_supervised": "mask+dropout", "alpha": "0.4", "self_temperature": "0.3",
+        "self_batch_size": "9", "self_sampling": "clicks", "hidden_fields": "1",
+        "dropped_values": "0.6",
+    }  # fmt: skip
+    how = read_job({**said, "mask_per_item": True}).views()
+    assert how == SelfSupervised(
+        augment="mask+dropout", alpha=0.4, temperature=0.3, batch_size=9, sampling="clicks",
+        hidden=1, dropout=0.6, per_item=True,
+    )  # fmt: skip
+    assert read_job({"alpha": "0.4"}).views() is None
+    assert read_job({"self_supervised": "mask"}).views() == SelfSupervised(augment="mask")
+    assert trainer().contrast is None

@@ -9,63 +9,16 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from minitower.cli import options
+from minitower.cli.choices import NEGATIVES, NEGATIVES_OF, OBJECTIVES, OPTIMIZERS
 from minitower.data import DataError, Dataset
 from minitower.data.schema import field_to_json
-from minitower.formulas.sampling import Uniform
-from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
-from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.negatives import (
-    MinedNegatives,
-    MixedNegatives,
-    Negatives,
-    SharedNegatives,
-    popular_negatives,
-    uniform_negatives,
-)
-from minitower.training.objectives import InBatchSoftmax, Objective
-from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.negatives import MixedNegatives, Negatives
+from minitower.training.self_supervised import AUGMENTS, SelfSupervised
 from minitower.training.trainer import Progress, Trainer
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
-    "adagrad": Adagrad,
-    "rowwise-adagrad": RowWiseAdagrad,
-    "adam": Adam,
-    "rowwise-adam": RowWiseAdam,
-    "sgd": SGD,
-}
-
-OBJECTIVES: dict[str, Callable[["Job"], Objective]] = {
-    "in-batch": lambda job: InBatchSoftmax(
-        job.temperature,
-        job.correction,  # type: ignore[arg-type]
-        job.strength,
-    ),
-    "cross-batch": lambda job: CrossBatchSoftmax(job.bank, job.temperature),
-    "pointwise": lambda job: Pointwise("logistic", scale=1 / job.temperature),
-    "pointwise-squared": lambda job: Pointwise("squared"),
-    "pairwise": lambda job: Pairwise("logistic", scale=1 / job.temperature),
-    "pairwise-hinge": lambda job: Pairwise("hinge", margin=job.margin),
-    "listwise": lambda job: Listwise(job.temperature),
-}
-NEGATIVES: dict[str, Callable[[TwoTower, Dataset, int], Negatives]] = {
-    "uniform": lambda model, data, k: uniform_negatives(data, k),
-    "popular": lambda model, data, k: popular_negatives(data, k),
-    "mined": MinedNegatives,
-    "shared": lambda model, data, k: SharedNegatives(Uniform(len(data.items)), k),
-}
-NEGATIVES_OF = {
-    "in-batch": None,
-    "cross-batch": None,
-    "pointwise": "uniform:2",
-    "pointwise-squared": "uniform:2",
-    "pairwise": "uniform:1",
-    "pairwise-hinge": "uniform:1",
-    "listwise": "uniform:10",
-}
 
 
 def _option(read: Callable[[Any], Any], default: Any, help: str, metavar: str | None = None) -> Any:
@@ -139,6 +92,30 @@ class Job:
     strength: float = _option(options.number, 1.0, "strength of the correction, 0 to 1", "BETA")
     margin: float = _option(options.number, 0.1, "lead that pairwise-hinge asks for", "M")
     bank: int = _option(options.whole, 8192, "vectors that cross-batch remembers", "N")
+    self_supervised: str = _option(
+        options.one_of("none", *AUGMENTS),
+        "none",
+        "how two views of an item come about, which should find each other: mask, dropout, "
+        "complementary, correlated, or one of them and +dropout; none is without",
+        "VIEWS",
+    )
+    alpha: float = _option(options.number, 0.1, "weight of the self-supervised loss", "ALPHA")
+    self_temperature: float = _option(
+        options.number, 0.1, "temperature of the self-supervised loss", "TAU"
+    )
+    self_batch_size: int = _option(options.whole, 1024, "items of which a step makes views", "N")
+    self_sampling: str = _option(
+        options.one_of("uniform", "clicks"), "uniform", "draw those items uniformly or by clicks"
+    )
+    hidden_fields: int | None = _option(
+        options.whole, None, "fields that mask hides (default: half of them)", "N"
+    )
+    dropped_values: float = _option(
+        options.number, 0.5, "share of the values of a field that dropout drops", "SHARE"
+    )
+    mask_per_item: bool = _option(
+        options.flag, False, "choose what to hide for each item, not once for a batch"
+    )
     optimizer: str = _option(options.one_of(*OPTIMIZERS), "adagrad", ", ".join(OPTIMIZERS))
     learning_rate: float = _option(options.number, 0.05, "learning rate", "RATE")
     batch_size: int = _option(options.whole, 1024, "positives per step", "N")
@@ -184,6 +161,7 @@ class Job:
             batch_size=self.batch_size,
             negatives=checked(self._negatives, model, data),
             positive_power=self.positive_power,
+            self_supervised=checked(self.views),
             seed=self.seed,
             on_progress=on_progress,
         )
@@ -194,6 +172,21 @@ class Job:
             return None
         parts = [NEGATIVES[kind](model, data, k) for kind, k in options.parse_negatives(said)]
         return parts[0] if len(parts) == 1 else MixedNegatives(parts)
+
+    def views(self) -> SelfSupervised | None:
+        """What is added to the loss, if anything."""
+        if self.self_supervised == "none":
+            return None
+        return SelfSupervised(
+            augment=self.self_supervised,  # type: ignore[arg-type]
+            alpha=self.alpha,
+            batch_size=self.self_batch_size,
+            temperature=self.self_temperature,
+            hidden=self.hidden_fields,
+            dropout=self.dropped_values,
+            per_item=self.mask_per_item,
+            sampling=self.self_sampling,  # type: ignore[arg-type]
+        )
 
     def how_to_read(self) -> dict[str, Any]:
         """The options that decide what the data set is, as JSON that :func:`read_job` takes."""
@@ -216,6 +209,10 @@ READING = ("positive", "split", "valid", "override", "seed")
 _GROUPS = {
     "the data": READING,
     "the model": ("dim", "hidden", "similarity", "residual"),
+    "self-supervised learning": (
+        *("self_supervised", "alpha", "self_temperature", "self_batch_size", "self_sampling"),
+        *("hidden_fields", "dropped_values", "mask_per_item"),
+    ),
     "the training": tuple(OPTIONS),  # all others
 }
 

@@ -74,7 +74,7 @@ def _figures(story: Story) -> str:
         (
             "Training loss",
             plots.loss(story),
-            "By epoch. Two objectives: compare the bend of the lines and not their height.",
+            "By epoch, the main loss alone. Of two objectives compare the bend, not the height.",
         )
     ]
     if any(system.validation for system in story.systems):
@@ -200,10 +200,10 @@ two items, the more alike the people they are recalled for.</p><p>{caption}</p>
 _STYLE = """
 :root{--font:"Inter",system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif;
 --page:#f6f4ef;--card:#fffefb;--ink:#1c1d21;--muted:#6d6e75;--line:#e5e1d8;
---s0:#3355d1;--s1:#e08a2e;--s2:#a9a69e;--s3:#5b8f6b;--hit:#1c7f52;--hitback:#e1f1e7;
+--s0:#3355d1;--s1:#e08a2e;--s2:#5b8f6b;--s3:#a9a69e;--hit:#1c7f52;--hitback:#e1f1e7;
 --g0:#3355d1;--g1:#d9602b;--g2:#1f9079;--g3:#a24ab0;--g4:#c79a12;--g5:#4fa3d8}
 @media(prefers-color-scheme:dark){:root{--page:#121316;--card:#1a1c20;--ink:#ecebe7;--muted:#9a9ba2;
---line:#2e3036;--s0:#8ea8ff;--s1:#f0a75a;--s2:#6f7079;--s3:#7fc596;--hit:#74d3a2;--hitback:#1d3329;
+--line:#2e3036;--s0:#8ea8ff;--s1:#f0a75a;--s2:#7fc596;--s3:#6f7079;--hit:#74d3a2;--hitback:#1d3329;
 --g0:#8ea8ff;--g1:#f08a5d;--g2:#5fcfb4;--g3:#d08ae0;--g4:#e8c65a;--g5:#86cdf5}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:1080px;padding:3.2rem 1.5rem 4rem;background:var(--page);

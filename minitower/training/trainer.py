@@ -17,6 +17,7 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, Batches
 from minitower.training.negatives import Negatives
 from minitower.training.objectives import InBatchSoftmax, Objective
+from minitower.training.self_supervised import Contrast, SelfSupervised
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One finished epoch: mean loss per pair, validation metrics, seconds of training."""
+    """One finished epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        loss: mean per pair, of the objective alone.
+        metrics: of the validation.
+        seconds: of training.
+        self_supervised: mean per step of the self-supervised loss, times alpha; 0 without.
+    """
 
     epoch: int
     loss: float
     metrics: dict[str, float]
     seconds: float
+    self_supervised: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class Trainer:
         batch_size: pairs a step, >= 1. In-batch, it is also the number of candidates.
         negatives: what to draw beside the positives (:mod:`minitower.training.negatives`).
         positive_power: see :class:`~minitower.training.batches.Batches`.
+        self_supervised: what to add to each step's loss, on items of the whole catalogue;
+            see :class:`~minitower.training.self_supervised.SelfSupervised`. None: nothing.
         seed: of the shuffling and of the default-row replacement. On one thread the
             same seed gives the same parameters, bit for bit.
         on_progress: called with a :class:`Progress`.
@@ -89,6 +101,7 @@ class Trainer:
         batch_size: int = 1024,
         negatives: Negatives | None = None,
         positive_power: float = 1.0,
+        self_supervised: SelfSupervised | None = None,
         seed: int = 0,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> None:
@@ -97,6 +110,9 @@ class Trainer:
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
         self.batches = Batches(data, batch_size, negatives, positive_power)
         self.rng = np.random.default_rng(seed)
+        self.contrast: Contrast | None = None
+        if self_supervised is not None and self_supervised.alpha > 0:
+            self.contrast = Contrast(self_supervised, data, seed)
         self.on_progress = on_progress or (lambda progress: None)
 
     def fit(
@@ -138,7 +154,7 @@ class Trainer:
         best, best_epoch, best_parameters = -np.inf, epochs, None
         for epoch in range(1, epochs + 1):
             started = time.perf_counter()
-            loss = self._epoch(epoch, epochs)
+            loss, added = self._epoch(epoch, epochs)
             seconds = time.perf_counter() - started
             metrics: dict[str, float] = {}
             if judge is not None:
@@ -146,7 +162,7 @@ class Trainer:
                 if metrics[metric] > best:
                     best, best_epoch = metrics[metric], epoch
                     best_parameters = {n: p.copy() for n, p in self.model.parameters.items()}
-            done.append(Epoch(epoch, loss, metrics, seconds))
+            done.append(Epoch(epoch, loss, metrics, seconds, added))
             steps = len(self.batches)
             self.on_progress(Progress(epoch, epochs, steps, steps, loss, metrics))
             if patience is not None and epoch - best_epoch >= patience:
@@ -158,12 +174,16 @@ class Trainer:
 
     @np.errstate(over="ignore", invalid="ignore")  # found below, and named
     def step(self, batch: Batch) -> float:
-        """One step of training on one batch; its loss before the step."""
+        """One step of training on one batch; the objective's loss before the step."""
         users, back_users = self.model.user(batch.users)
         items, back_items = self.model.item(batch.items)
         loss, (d_users, d_items) = self.objective(users, items, batch)
         gradients = add_gradients(back_users(d_users), back_items(d_items))
-        self._check_finite(loss, gradients)
+        added = 0.0
+        if self.contrast is not None:
+            added, of_views = self.contrast(self.model)
+            gradients = add_gradients(gradients, of_views)
+        self._check_finite(loss + added, gradients)
         self.optimizer.update(self.model.parameters, gradients)
         self._check_parameters(gradients)
         return loss
@@ -175,14 +195,16 @@ class Trainer:
             raise ValueError(f"metric must be one of {known}, then @k; got {metric!r}")
         return Evaluator(self.data, "valid", (int(k),))
 
-    def _epoch(self, epoch: int, epochs: int) -> float:
-        total, seen, steps = 0.0, 0, len(self.batches)
+    def _epoch(self, epoch: int, epochs: int) -> tuple[float, float]:
+        """The objective's mean over the pairs, and what self-supervision added a step."""
+        total, added, seen, steps = 0.0, 0.0, 0, len(self.batches)
         for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
             total += self.step(batch) * len(batch)
+            added += 0.0 if self.contrast is None else self.contrast.loss
             seen += len(batch)
             if step < steps:  # the last step is told together with its validation
                 self.on_progress(Progress(epoch, epochs, step, steps, total / seen))
-        return total / seen
+        return total / seen, added / steps
 
     def _check_finite(self, loss: float, gradients: Gradients) -> None:
         step = self.optimizer.step + 1

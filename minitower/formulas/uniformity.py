@@ -1,0 +1,85 @@
+"""What contrastive learning does to vectors: alike ones come together, all of them spread out.
+
+Two numbers about a whole set of vectors, to watch beside recall. Lower is better for both,
+and either alone is won by something useless: by one vector for all, or by random ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minitower.formulas.arguments import floats, positive_number
+
+_BLOCK = 1 << 21  # pairs at a time
+
+
+def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
+    """How far apart the vectors are that belong together.
+
+        mean_i |x_i - y_i|^power
+
+    Shapes: (n,d),(n,d)->()
+
+    Args:
+        x, y: row i of both belongs together: two views of an item, or the two ends of a
+            click. Of length one; then with power 2 it is 2 - 2 mean cosine, in [0, 4].
+        power: > 0.
+
+    Raises:
+        ValueError: the shapes differ, there is no pair, or power <= 0.
+
+    Properties: equals_naive, is_two_less_twice_the_cosine, zero_when_equal
+
+    >>> alignment([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]])
+    2.0
+
+    Reference: T. Wang, P. Isola, Understanding Contrastive Representation Learning through
+        Alignment and Uniformity on the Hypersphere, ICML 2020, Eq. 1.
+    """
+    x, y = floats(x), floats(y)
+    if x.ndim != 2 or x.shape != y.shape or not len(x):
+        raise ValueError(f"expected two (n,d) of n >= 1 pairs, got {x.shape} and {y.shape}")
+    power = positive_number("power", power)
+    return float((np.linalg.norm(x - y, axis=1) ** power).mean(dtype=np.float64))
+
+
+def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
+    """How evenly vectors are spread over the sphere.
+
+        log mean_{i != j} exp(-scale |x_i - x_j|^2)
+
+    Shapes: (n,d)->(). Time grows with n^2; a few megabytes of memory do not.
+
+    Args:
+        x: vectors of length one.
+        scale: > 0, the paper's t.
+
+    Returns:
+        In [-4 scale, 0]; 0 where all vectors are one. Vectors that are spread evenly over a
+        sphere of many dimensions come near -2 scale.
+
+    Raises:
+        ValueError: there are no two vectors, or scale <= 0.
+
+    Properties: equals_naive, zero_when_all_are_one, two_poles, blocks_change_nothing
+
+    >>> uniformity([[1.0, 0.0], [-1.0, 0.0]])
+    -8.0
+
+    Reference: as :func:`alignment`, Eq. 2.
+    """
+    x, scale = floats(x), positive_number("scale", scale)
+    if x.ndim != 2 or len(x) < 2:
+        raise ValueError(f"expected (n,d) of n >= 2 vectors, got shape {x.shape}")
+    n = len(x)
+    square = np.einsum("nd,nd->n", x, x)
+    step, log_sum = max(1, _BLOCK // n), -np.inf
+    for start in range(0, n, step):
+        rows = np.arange(start, min(start + step, n))
+        distance = np.maximum(square[rows, None] + square - 2 * (x[rows] @ x.T), 0)
+        distance[rows - start, rows] = np.inf
+        nearest = distance.min()
+        near = np.exp(-scale * (distance - nearest)).sum(dtype=np.float64)
+        log_sum = np.logaddexp(log_sum, np.log(near) - scale * nearest)
+    return float(log_sum - np.log(n * (n - 1)))

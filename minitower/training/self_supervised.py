@@ -1,0 +1,233 @@
+"""Self-supervised learning: two views of an item should find each other.
+
+Items with few clicks are learned from few clicks. What an item *is* can be learned without
+any: hide different parts of it, and let the item tower tell whose views they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minitower.data import Dataset, Features, Ragged
+from minitower.formulas.augmentation import (
+    Mask,
+    complementary_masks,
+    correlated_masks,
+    random_mask,
+)
+from minitower.formulas.blocked import blocked_in_batch_softmax
+from minitower.formulas.logq import uncorrected
+from minitower.formulas.similarity import l2_normalize
+from minitower.towers.gradients import Gradients
+from minitower.towers.two_tower import TwoTower
+from minitower.training.objectives import Vectors, check_choice
+from minitower.training.views import drop, hide, relatedness
+
+Augment = Literal[
+    "mask",
+    "dropout",
+    "complementary",
+    "correlated",
+    "mask+dropout",
+    "complementary+dropout",
+    "correlated+dropout",
+]
+AUGMENTS: tuple[Augment, ...] = get_args(Augment)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfSupervised:
+    """What is added to the main loss: alpha times a contrastive loss over views of items.
+
+    Args:
+        augment: how two views come about. "mask" hides ``hidden`` fields, drawn for each
+            view by itself; "complementary" hides a random half in one view and the rest in
+            the other; "correlated" hides a random field and its closest relatives in one,
+            the rest in the other; "dropout" drops values of multi-valued fields.
+            "mask+dropout" and so on first hide and then drop. Two masks may come out alike,
+            above all of few fields; what is left then is to push items apart.
+        alpha: weight of the contrastive loss, >= 0. With 0 the part is left out, and training
+            is the same bit for bit as without it.
+        batch_size: m, items of the catalogue a step, >= 2. All, where there are fewer.
+        temperature: > 0, of the cosines of the views.
+        hidden: fields that "mask" hides; None: half of them, rounded down.
+        dropout: share of a row's values that are dropped, in (0, 1).
+        per_item: a choice of fields for each item; by default one for the batch, as which
+            fields are hidden would otherwise tell items apart.
+        rounding: of "correlated"; see :func:`correlated_masks`.
+        relations: of "correlated": every item counts once, or as often as it is clicked;
+            see :func:`~minitower.training.views.relatedness`.
+        both_directions: also let second views find first ones, and take the mean.
+        sampling: "uniform" draws m distinct items of the catalogue, each as likely;
+            "clicks" in proportion to their training clicks, which forgets the tail.
+
+    The id is a field like another where fields are hidden at random. If both views showed it,
+    reading it off would be all there is to learn, and if neither did, it would learn nothing.
+    "correlated" cannot measure it, so a coin decides which of its views shows the id; a field
+    of which no two items share a value is treated alike.
+
+    Raises:
+        ValueError: a parameter is outside its domain.
+
+    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,
+        CIKM 2021, Eqs. 3 and 5; the lecture, section 5.
+    """
+
+    augment: Augment
+    alpha: float = 0.1
+    batch_size: int = 1024
+    temperature: float = 0.1
+    hidden: int | None = None
+    dropout: float = 0.5
+    per_item: bool = False
+    rounding: Literal["floor", "ceil"] = "floor"
+    relations: Literal["items", "clicks"] = "items"
+    both_directions: bool = False
+    sampling: Literal["uniform", "clicks"] = "uniform"
+
+    def __post_init__(self) -> None:
+        check_choice("augment", self.augment, AUGMENTS)
+        check_choice("rounding", self.rounding, ("floor", "ceil"))
+        check_choice("relations", self.relations, ("items", "clicks"))
+        check_choice("sampling", self.sampling, ("uniform", "clicks"))
+        if not 0 <= self.alpha < np.inf or not self.temperature > 0:
+            raise ValueError(
+                f"expected alpha >= 0 and temperature > 0, got {self.alpha}, {self.temperature}"
+            )
+        if self.batch_size < 2:
+            raise ValueError(f"views are told apart among 2 items or more, got {self.batch_size}")
+        if not 0 < self.dropout < 1:
+            raise ValueError(f"dropout must be in (0, 1), got {self.dropout}")
+        if self.hidden is not None and self.hidden < 1:
+            raise ValueError(f"a mask must hide a field, got hidden = {self.hidden}")
+        if self.hidden is not None and self.masking != "mask":
+            raise ValueError(f"hidden belongs to mask; augment is {self.augment!r}")
+
+    @property
+    def masking(self) -> str:
+        """How fields are hidden; "" where none are."""
+        return self.augment.partition("+")[0] if self.augment != "dropout" else ""
+
+    @property
+    def drops(self) -> bool:
+        """Whether values of multi-valued fields are dropped."""
+        return self.augment.endswith("dropout")
+
+
+class Contrast:
+    """The contrastive part of a training step, on the items of a data set.
+
+    Args:
+        how: what to do.
+        data: its catalogue is drawn from.
+        seed: of draws and views. Their generator is their own: the main part of training
+            draws what it would draw without them.
+
+    Attributes:
+        loss: alpha times the contrastive loss of the latest step.
+
+    Raises:
+        ValueError: a view would keep nothing or hide nothing, for want of fields.
+    """
+
+    def __init__(self, how: SelfSupervised, data: Dataset, seed: int = 0) -> None:
+        self.how, self.data, self.loss = how, data, 0.0
+        self.rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+        self.fields = [field.name for field in data.schema.item.inputs]
+        by_clicks = how.sampling == "clicks"
+        self._share = data.item_counts / len(data.train) if by_clicks else None
+        if how.masking == "correlated":
+            names, related = relatedness(data, how.relations)
+            known = ~np.isnan(np.diag(related))
+            self._related = related[np.ix_(known, known)]
+            measured = {name for name, is_known in zip(names, known, strict=True) if is_known}
+            self._measured = np.array([name in measured for name in self.fields])
+        self._refuse_what_cannot_be()
+
+    def __call__(self, model: TwoTower) -> tuple[float, Gradients]:
+        """Draw items, make two views of each, send them through the item tower and back.
+
+        Returns:
+            alpha times the contrastive loss, and its gradients.
+        """
+        vectors, backward = model.item(self.views(self.draw()))
+        first, second = np.split(vectors, 2)
+        loss, d_views = self._contrast(first, second, model.similarity == "cosine")
+        self.loss = self.how.alpha * loss
+        return self.loss, backward(self.how.alpha * np.concatenate(d_views))
+
+    def draw(self) -> NDArray[np.integer[Any]]:
+        """(m,) distinct rows of the catalogue."""
+        n, m = len(self.data.items), self.how.batch_size
+        if self._share is not None:
+            m = min(m, int(np.count_nonzero(self._share)))
+        return np.arange(n) if m >= n else self.rng.choice(n, m, replace=False, p=self._share)
+
+    def views(self, rows: NDArray[np.integer[Any]]) -> Features:
+        """First views of these items, then their second views. (m)->2m rows of features
+
+        One batch for the tower, whose gradients then come summed over both.
+        """
+        views = self.data.items.take(np.concatenate([rows, rows]))
+        if self.how.masking:
+            mask = np.concatenate(self._masks(self.rng, len(rows)))
+            views = hide(self.data.schema.item, views, self.fields, mask)
+        return drop(views, self.how.dropout, self.rng) if self.how.drops else views
+
+    def _masks(self, rng: np.random.Generator, n: int) -> tuple[Mask, Mask]:
+        """What each view hides of the tower's fields. (n,k),(n,k)"""
+        how, k = self.how, len(self.fields)
+        if how.masking == "mask":
+            hidden = max(1, k // 2) if how.hidden is None else how.hidden
+            one, other = (random_mask(rng, n, k, hidden, per_item=how.per_item) for _ in range(2))
+            return one, other
+        if how.masking == "complementary":
+            return complementary_masks(rng, n, k, per_item=how.per_item)
+        measured, _ = correlated_masks(
+            rng, n, self._related, rounding=how.rounding, per_item=how.per_item
+        )
+        first = np.empty((n, k), bool)
+        first[:, self._measured] = measured
+        others = (n if how.per_item else 1, k - measured.shape[1])
+        first[:, ~self._measured] = rng.integers(2, size=others, dtype=bool)
+        return first, ~first
+
+    def _contrast(
+        self, first: Vectors, second: Vectors, unit: bool
+    ) -> tuple[float, tuple[Vectors, Vectors]]:
+        """The loss of vectors of the views, and its gradients. (m,d),(m,d)->(),((m,d),(m,d))"""
+        if not unit:
+            (first, back_first), (second, back_second) = l2_normalize(first), l2_normalize(second)
+        plain, temperature = uncorrected(np.arange(len(first))), self.how.temperature
+        loss, (d_first, d_second) = blocked_in_batch_softmax(
+            first, second, plain, temperature=temperature
+        )
+        if self.how.both_directions:
+            back, (e_second, e_first) = blocked_in_batch_softmax(
+                second, first, plain, temperature=temperature
+            )
+            loss = (loss + back) / 2
+            d_first, d_second = (d_first + e_first) / 2, (d_second + e_second) / 2
+        return loss, (d_first, d_second) if unit else (back_first(d_first), back_second(d_second))
+
+    def _refuse_what_cannot_be(self) -> None:
+        how = self.how
+        if how.masking:
+            try:
+                self._masks(np.random.default_rng(0), 1)
+            except ValueError as error:
+                fields = ", ".join(self.fields)
+                raise ValueError(
+                    f"{how.augment} of an item's {fields}: {error}; choose other views"
+                ) from None
+        read = [self.data.items.columns[name] for name in self.fields]
+        largest = max([x.counts.max(initial=0) for x in read if isinstance(x, Ragged)], default=0)
+        if how.drops and how.dropout * largest < 1:
+            raise ValueError(
+                f"dropping {how.dropout:g} of the values of a field changes no item here: "
+                "none has a multi-valued field with enough of them"
+            )

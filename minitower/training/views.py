@@ -1,0 +1,75 @@
+"""Views of encoded items: the masks of :mod:`minitower.formulas.augmentation`, on a batch.
+
+A view is new features; what it does not change is shared with the batch, and the batch stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minitower.data import Continuous, Dataset, Features, Id, Ragged, SideEncoder
+from minitower.formulas.augmentation import Mask, drop_values
+from minitower.formulas.mutual_information import Field, mutual_information
+
+
+def relatedness(
+    data: Dataset, by: Literal["items", "clicks"] = "items"
+) -> tuple[list[str], NDArray[np.float64]]:
+    """The mutual information of every pair of an item's fields, over the whole catalogue.
+
+    The id is left out: it tells everything. Values are those that the tower reads, so what
+    training has not seen is one value, the default. A number takes part through its buckets;
+    one that has none is cut at the quantiles of the catalogue into as many as its field's
+    ``buckets``, 10 unless said otherwise.
+
+    Args:
+        by: count every item once, or as often as it is clicked in training.
+
+    Returns:
+        The names of k fields, and (k,k) as :func:`mutual_information` gives it: a field of
+        which no two items share a value has NaN.
+    """
+    fields = [f for f in data.schema.item.inputs if not isinstance(f, Id)]
+    columns = [_values(data, f) for f in fields]
+    weights = data.item_counts if by == "clicks" else None
+    matrix = mutual_information(columns, weights=weights) if fields else np.empty((0, 0))
+    return [f.name for f in fields], matrix
+
+
+def _values(data: Dataset, field: Any) -> Field:
+    feature = data.items.columns[field.name]
+    if isinstance(feature, Ragged):
+        return feature.indptr, feature.values
+    if isinstance(field, Continuous) and field.transform != "bucketise":
+        inner = np.arange(1, field.buckets) / field.buckets
+        edges = np.unique(np.quantile(feature, inner, method="inverted_cdf"))
+        return np.searchsorted(edges, feature, side="right")
+    return feature
+
+
+def hide(encoder: SideEncoder, features: Features, names: Sequence[str], mask: Mask) -> Features:
+    """Hide fields of some items: what is hidden reads as what is unknown.
+
+    That is embedding row 0, the set {row 0}, or, of a number, the mean of training.
+
+    Shapes: n rows of features,(k),(n,k)->n rows of features
+
+    Args:
+        names: the field of each column of the mask.
+    """
+    hidden = {name: column for name, column in zip(names, mask.T, strict=True) if column.any()}
+    return encoder.mask(features, hidden)
+
+
+def drop(features: Features, rate: float, rng: np.random.Generator) -> Features:
+    """Drop a share of the values of every multi-valued field; at least one of each row stays."""
+    return {
+        name: Ragged(*drop_values(rng, feature.indptr, feature.values, rate))
+        if isinstance(feature, Ragged)
+        else feature
+        for name, feature in features.items()
+    }

@@ -1,0 +1,84 @@
+"""Every property that the docstrings of formulas/uniformity.py promise."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitower.formulas import uniformity as module
+from minitower.formulas.similarity import l2_normalize
+from minitower.formulas.uniformity import alignment, uniformity
+
+
+@st.composite
+def vectors(draw, sets=1):
+    n, d = draw(st.integers(2, 9)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    drawn = [l2_normalize(rng.standard_normal((n, d)))[0] for _ in range(sets)]
+    return drawn[0] if sets == 1 else drawn
+
+
+scales = st.floats(0.1, 1000)
+
+
+@given(vectors(2), st.floats(0.5, 4))
+def test_alignment__equals_naive(both, power):
+    x, y = both
+    naive = sum(math.dist(a, b) ** power for a, b in zip(x, y, strict=True)) / len(x)
+    assert alignment(x, y, power=power) == pytest.approx(naive, rel=1e-9)
+
+
+@given(vectors(2))
+def test_alignment__is_two_less_twice_the_cosine(both):
+    x, y = both
+    assert alignment(x, y) == pytest.approx(2 - 2 * np.mean((x * y).sum(axis=1)), abs=1e-12)
+
+
+@given(vectors())
+def test_alignment__zero_when_equal(x):
+    assert alignment(x, x) == 0
+
+
+@given(vectors(), scales)
+def test_uniformity__equals_naive(x, scale):
+    """In logarithms, however far apart the vectors are."""
+    terms = [
+        -scale * math.dist(a, b) ** 2 for i, a in enumerate(x) for j, b in enumerate(x) if i != j
+    ]
+    top = max(terms)
+    naive = top + math.log(sum(math.exp(t - top) for t in terms) / len(terms))
+    assert uniformity(x, scale=scale) == pytest.approx(naive, abs=1e-12 * max(1, scale))
+
+
+@given(vectors(), scales)
+def test_uniformity__zero_when_all_are_one(x, scale):
+    assert uniformity(np.repeat(x[:1], 5, axis=0), scale=scale) == pytest.approx(0, abs=1e-9)
+
+
+@given(scales)
+def test_uniformity__two_poles(scale):
+    assert uniformity([[0.0, 1.0], [0.0, -1.0]], scale=scale) == pytest.approx(-4 * scale)
+
+
+@given(vectors(), st.integers(1, 40))
+def test_uniformity__blocks_change_nothing(x, block):
+    whole = uniformity(x)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BLOCK", block)
+        assert uniformity(x) == pytest.approx(whole, abs=1e-12)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: alignment(np.ones((2, 3)), np.ones((3, 3))), "n >= 1 pairs"),
+    (lambda: alignment(np.ones(3), np.ones(3)), "n >= 1 pairs"),
+    (lambda: alignment(np.ones((0, 3)), np.ones((0, 3))), "n >= 1 pairs"),
+    (lambda: alignment(np.ones((2, 3)), np.ones((2, 3)), power=0), "power must be positive"),
+    (lambda: uniformity(np.ones((1, 3))), "n >= 2 vectors"),
+    (lambda: uniformity(np.ones(3)), "n >= 2 vectors"),
+    (lambda: uniformity(np.ones((2, 3)), scale=-1), "scale must be positive"),
+])  # fmt: skip
+def test_uniformity__refuses(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
