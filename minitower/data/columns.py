@@ -216,7 +216,7 @@ def _whole(values: Array, missing: Array, place: Place) -> tuple[Array, Array]:
 def _parse(values: Array, place: Place) -> Array:
     try:
         return np.fromiter(map(float, values.tolist()), np.float64, len(values))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass  # something is missing or wrong: find out which, and where
     parsed = np.full(len(values), np.nan)
     for row, value in enumerate(values):
@@ -224,7 +224,7 @@ def _parse(values: Array, place: Place) -> Array:
             continue
         try:
             parsed[row] = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise place.error(f"expected a number, got {show(value)}", row) from None
     return parsed
 

@@ -1,0 +1,29 @@
+"""Click streams: folders of logs that grow, read in time order, each event once.
+
+events         what a click is, and which columns hold it
+blocks         what a reader of files hands on
+text_files     JSON lines and CSV
+parquet        Parquet, over pyarrow
+tfrecord       TFRecord of tf.train.Example, checksums checked
+cursor         where reading stands
+folder         what is new, by polling
+stream         batches in time order, and what is set aside
+writing        whole files, for a stream to find
+"""
+
+from minitower.data.streams.cursor import Counts, Cursor
+from minitower.data.streams.events import EventFields, Events
+from minitower.data.streams.folder import Follow
+from minitower.data.streams.stream import Batch, ClickStream
+from minitower.data.streams.writing import write_events
+
+__all__ = [
+    "Batch",
+    "ClickStream",
+    "Counts",
+    "Cursor",
+    "EventFields",
+    "Events",
+    "Follow",
+    "write_events",
+]

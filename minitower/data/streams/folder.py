@@ -1,0 +1,122 @@
+"""A folder of files that appear and grow: what is new in it, block by block."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+from minitower.data.errors import DataError
+from minitower.data.streams.blocks import Block
+from minitower.data.streams.cursor import Mark
+from minitower.data.streams.parquet import read_parquet
+from minitower.data.streams.text_files import read_csv, read_json_lines
+from minitower.data.streams.tfrecord import read_tfrecord
+
+READERS: dict[str, Callable[[Path, int, list[str]], Iterator[Block]]] = {
+    ".jsonl": read_json_lines,
+    ".json": read_json_lines,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+    ".tfrecord": read_tfrecord,
+}
+
+
+@dataclass(frozen=True)
+class Follow:
+    """How to wait for what is still to be written.
+
+    Args:
+        poll: seconds between two looks into the folder, > 0.
+        every: seconds after which a batch is emitted in any case, with fewer events, or
+            none, where so many are not ready; looked at once a poll; None: only full ones.
+        idle: seconds without anything new after which to stop; None: never.
+        stop: set it, from another thread or a signal handler, to stop.
+    """
+
+    poll: float = 1.0
+    every: float | None = None
+    idle: float | None = None
+    stop: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        if not self.poll > 0:
+            raise ValueError(f"poll must be positive, got {self.poll}")
+
+
+def is_ignored(name: str) -> bool:
+    """Names of files that are no logs, or no logs yet."""
+    return name.startswith((".", "_")) or name.endswith(".tmp")
+
+
+def log_files(folder: Path) -> list[Path]:
+    """The logs of a folder, by name.
+
+    Raises:
+        DataError: there is no such folder, or a file is of no known kind.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
+    found = sorted(p for p in folder.iterdir() if p.is_file() and not is_ignored(p.name))
+    for path in found:
+        if path.suffix not in READERS:
+            raise DataError(
+                f"{path}: expected a name that ends with {', '.join(READERS)}, not "
+                "compressed; or one that is not read, with _ in front"
+            )
+    return found
+
+
+def unfinished(folder: Path, marks: Mapping[str, Mark]) -> dict[str, int]:
+    """Bytes behind the last whole record, by the name of the file, where there are any."""
+    left = {
+        path.name: path.stat().st_size - marks.get(path.name, Mark()).size
+        for path in log_files(folder)
+    }
+    return {name: n for name, n in left.items() if n}
+
+
+def new_blocks(
+    folder: Path, names: list[str], marks: dict[str, Mark], follow: Follow | None
+) -> Iterator[tuple[Path, Block | None]]:
+    """Read on behind the marks, and move them.
+
+    Args:
+        folder: of logs.
+        names: the columns to read.
+        marks: of every file by name; after a block, they stand behind it.
+        follow: wait for more instead of ending.
+
+    Returns:
+        The path of a file and a block of it; the folder and None after every look.
+
+    Raises:
+        DataError: a file was cut or replaced, is of no known kind or cannot be read.
+    """
+    looked: dict[str, tuple[int, ...]] = {}
+    last = monotonic()
+    while True:
+        for path in log_files(folder):
+            try:
+                stat = path.stat()
+                state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                if looked.get(path.name) == state:
+                    continue
+                mark = marks.get(path.name, Mark())
+                mark.check(path)
+                for block in READERS[path.suffix](path, mark.offset, names):
+                    mark.check(path)  # it may have been replaced meanwhile
+                    marks[path.name] = mark = Mark.of(path, block.stop, block.size)
+                    last = monotonic()
+                    yield path, block
+                    if follow is not None and follow.stop.is_set():
+                        return
+                looked[path.name] = state
+            except OSError as error:
+                raise DataError(f"{path}: {error.strerror or error}") from None
+        if follow is None:
+            return
+        yield folder, None
+        if follow.stop.is_set() or (follow.idle is not None and monotonic() > last + follow.idle):
+            return
+        follow.stop.wait(follow.poll)

@@ -1,0 +1,193 @@
+"""A folder of click logs, read as one stream in time order."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+
+from minitower.data.columns import Columns
+from minitower.data.errors import DataError
+from minitower.data.ragged import Array
+from minitower.data.streams.blocks import Block, Wrong
+from minitower.data.streams.cursor import Counts, Cursor
+from minitower.data.streams.events import EventFields, Events
+from minitower.data.streams.folder import Follow, is_ignored, new_blocks, unfinished
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Events in time order, and the cursor to go on with after them."""
+
+    events: Events
+    cursor: Cursor
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClickStream:
+    """A folder of click logs, to which files are added and which may grow.
+
+    Args:
+        folder: holds .jsonl (or .json), .csv, .parquet and .tfrecord files, read one after
+            the other in the order of their names. Names that begin with "." or "_" or end
+            with ".tmp" are not read.
+        fields: what the columns are called.
+        window: seconds, >= 0. An event waits until one that is so much newer was read; one
+            that comes later than that is set aside.
+        aside: the file to append records to that are malformed or late, as JSON lines of
+            file, offset, reason and record; None: the first one is an error.
+        tolerance: the share of records that may be set aside, in [0, 1].
+        grace: how many may be before the share counts, >= 0.
+    """
+
+    folder: str | Path
+    fields: EventFields = field(default_factory=EventFields)
+    window: float = 0.0
+    aside: str | Path | None = None
+    tolerance: float = 0.01
+    grace: int = 100
+
+    def __post_init__(self) -> None:
+        if not self.window >= 0:
+            raise ValueError(f"window must be at least 0 seconds, got {self.window}")
+        if self.aside is not None:
+            aside = Path(self.aside).resolve()
+            if aside.parent == Path(self.folder).resolve() and not is_ignored(aside.name):
+                raise ValueError(f"{aside}: would be read as a log; put it elsewhere")
+
+    def batches(
+        self, size: int, *, cursor: Cursor | None = None, follow: Follow | None = None
+    ) -> Iterator[Batch]:
+        """The events after a cursor, each once, in time order.
+
+        Events of the same time come in the order in which they were read. Not following,
+        the stream ends with the last whole record, and what waits in the window is emitted
+        too; following, that stays in the cursor. A run may begin up to a window before the
+        end of the one that it goes on from.
+
+        Args:
+            size: events of a batch, >= 1; the last may have fewer, and has none where only
+                its cursor is news, because all that was read since went aside.
+            cursor: of any batch of an earlier run; None: from the beginning (what an earlier
+                run set aside stays in its file).
+            follow: wait for more instead of ending.
+
+        Raises:
+            DataError: a file was cut or replaced since the cursor, is of no known kind, or
+                cannot be read at all; or too many records had to be set aside.
+        """
+        if size < 1:
+            raise ValueError(f"a batch must have at least 1 event, got {size}")
+        now = self._without_later_asides(cursor or Cursor(self.fields.from_rows([])))
+        said, marks = now, dict(now.files)
+        every = None if follow is None else follow.every
+        emitted = monotonic()
+        new = new_blocks(Path(self.folder), self.fields.names, marks, follow)
+        for path, block in chain([(Path(self.folder), None)], new):  # first what is pending
+            if block is not None:
+                now = self._read(replace(now, files=dict(marks)), path, block)
+            due = every is not None and monotonic() >= emitted + every
+            while (n := min(self._ready(now), size)) == size or due:
+                batch, now = _cut(now, n)
+                yield batch
+                said, emitted, due = now, monotonic(), False
+        while (
+            n := min(len(now.pending) if follow is None else self._ready(now), size)
+        ) or now is not said:
+            batch, now = _cut(now, n)
+            yield batch
+            said = now
+
+    def unfinished(self, cursor: Cursor) -> dict[str, int]:
+        """Bytes behind the last whole record, by the name of the file, where there are any."""
+        return unfinished(Path(self.folder), cursor.files)
+
+    def _ready(self, now: Cursor) -> int:
+        limit = now.newest - self.window
+        return int(np.searchsorted(now.pending.timestamps, limit, side="right"))
+
+    def _read(self, now: Cursor, path: Path, block: Block) -> Cursor:
+        """The cursor with the events of a block pending."""
+        wrong = list(block.wrong)
+        events, offsets = _sift(self.fields, block.columns, block.offsets, wrong)
+        malformed = len(wrong)
+        newest = np.maximum.accumulate(np.append(now.newest, events.timestamps))
+        late = events.timestamps < newest[:-1] - self.window
+        for row in np.flatnonzero(late).tolist():
+            reason = f"late: the window began at {newest[row] - self.window:.15g}"
+            record = json.dumps(events.take([row]).rows()[0])
+            wrong.append(Wrong(int(offsets[row]), reason, record))
+        pending = Events.concatenate(now.pending, events.take(~late))
+        now = replace(
+            now,
+            pending=pending.take(np.argsort(pending.timestamps, kind="stable")),
+            newest=float(newest[-1]),
+            counts=Counts(
+                now.counts.read + len(block.offsets) + len(block.wrong),
+                now.counts.malformed + malformed,
+                now.counts.late + int(late.sum()),
+            ),
+        )
+        return self._set_aside(now, path, wrong) if wrong else now
+
+    def _set_aside(self, now: Cursor, path: Path, wrong: list[Wrong]) -> Cursor:
+        wrong.sort(key=lambda record: record.offset)
+        what = f"{path}, offset {wrong[0].offset}: {wrong[0].reason}"
+        if self.aside is None:
+            raise DataError(f"{what}; to go on nevertheless, name a file to set such records aside")
+        with Path(self.aside).open("a", encoding="ascii") as file:
+            for record in wrong:
+                line = {"file": path.name, "offset": record.offset, "reason": record.reason}
+                file.write(json.dumps(line | {"record": record.record[:1000]}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            length = file.tell()
+        counts = now.counts
+        if counts.malformed + counts.late > max(self.grace, self.tolerance * counts.read):
+            raise DataError(
+                f"{what}; {counts.malformed} of {counts.read} records are malformed and "
+                f"{counts.late} late, more than {self.tolerance:.3g} of them: see {self.aside}"
+            )
+        return replace(now, aside=length)
+
+    def _without_later_asides(self, now: Cursor) -> Cursor:
+        """Cut off what was set aside after the cursor: it will be again."""
+        path = None if self.aside is None else Path(self.aside)
+        if path is None or not path.exists():
+            return replace(now, aside=None if path is None else 0)
+        if now.aside is not None and now.aside < path.stat().st_size:
+            os.truncate(path, now.aside)
+        return replace(now, aside=path.stat().st_size)
+
+
+def _sift(
+    fields: EventFields, columns: Columns, offsets: Array, wrong: list[Wrong]
+) -> tuple[Events, Array]:
+    """The rows that are events, and where they begin; halves are tried where one is not."""
+    try:
+        return fields.events(columns), offsets
+    except ValueError as error:
+        if len(offsets) == 1:
+            row = [columns[name].tolist()[0] for name in fields.names]
+            wrong.append(Wrong(int(offsets[0]), str(error), json.dumps(row, default=str)))
+            return fields.from_rows([]), offsets[:0]
+    middle = len(offsets) // 2
+    parts = []
+    for half in (slice(None, middle), slice(middle, None)):
+        arrays = {name: array[half] for name, array in columns.arrays.items()}
+        parts.append(_sift(fields, Columns(arrays, columns.place), offsets[half], wrong))
+    (left, before), (right, after) = parts
+    return Events.concatenate(left, right), np.concatenate([before, after])
+
+
+def _cut(now: Cursor, n: int) -> tuple[Batch, Cursor]:
+    """The first n pending events, and the cursor after them."""
+    after = replace(now, pending=now.pending.take(slice(n, None)))
+    return Batch(now.pending.take(slice(None, n)), after), after

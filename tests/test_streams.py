@@ -1,0 +1,392 @@
+"""Every event once, in time order, whatever the files, the batches and the restarts."""
+
+import json
+import tempfile
+import tracemalloc
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitower.data import DataError
+from minitower.data.streams import (
+    ClickStream,
+    Counts,
+    Cursor,
+    EventFields,
+    Follow,
+    text_files,
+    write_events,
+)
+
+SUFFIXES = [".jsonl", ".csv", ".parquet", ".tfrecord"]
+BAD = "no event"
+
+times = st.integers(0, 30)
+windows = st.sampled_from([0.0, 1.0, 4.0, 10.0, 100.0])
+sizes = st.integers(1, 9)
+lines = st.lists(times | st.just(BAD), max_size=12)
+blocks = st.sampled_from([10, 100, 1000])  # bytes read at once; a line has about 50
+
+
+def json_line(user, time):
+    """A line of a log: an event of a user of its own, or none, of two kinds."""
+    if time == BAD and user % 2:
+        return b'{"user_id": "%d"\n' % user
+    if time == BAD:
+        time = -1
+    return b'{"user_id": %d, "item_id": 7, "timestamp": %d}\n' % (user, time)
+
+
+def write_lines(folder, files):
+    """Files of JSON lines, every event with the number of its line as user."""
+    number = 0
+    for name, file in enumerate(files):
+        content = b""
+        for time in file:
+            content += json_line(number, time)
+            number += 1
+        (folder / f"{name:03d}.jsonl").write_bytes(content)
+
+
+def stream(folder, window=0.0, **options):
+    """A stream that bears any number of wrong records."""
+    options = {"aside": Path(folder) / "_aside", "tolerance": 1.0, "grace": 0, **options}
+    return ClickStream(folder=folder, window=window, **options)
+
+
+def pairs(batches):
+    """(user, time) of every event, in the order in which they came."""
+    return [
+        (user, time)
+        for batch in batches
+        for user, time in zip(batch.events.users.tolist(), batch.events.timestamps.tolist())
+    ]
+
+
+def asides(folder):
+    """What was set aside: file and offset of each."""
+    path = Path(folder) / "_aside"
+    text = path.read_text() if path.exists() else ""
+    return [(r["file"], r["offset"]) for r in map(json.loads, text.splitlines())]
+
+
+def again(cursor, fields=None):
+    """A cursor that was written down and read by another process."""
+    return Cursor.from_state(json.loads(json.dumps(cursor.to_state())), fields or EventFields())
+
+
+def naive(files, window):
+    """The events that are in time, in order; the numbers of the records that are not."""
+    kept, wrong, newest, number = [], [], float("-inf"), 0
+    for file in files:
+        for time in file:
+            if time == BAD or time < newest - window:
+                wrong.append(number)
+            else:
+                kept.append((number, time))
+                newest = max(newest, time)
+            number += 1
+    return sorted(kept, key=lambda event: event[1]), wrong
+
+
+@given(st.lists(lines, max_size=4), windows, sizes, blocks)
+def test_batches__equal_naive(files, window, size, block):
+    with tempfile.TemporaryDirectory() as folder, patch.object(text_files, "BLOCK", block):
+        write_lines(Path(folder), files)
+        batches = list(stream(folder, window).batches(size))
+        kept, wrong = naive(files, window)
+        assert pairs(batches) == kept
+        assert [len(batch) for batch in batches[:-1]] == [size] * len(batches[:-1])
+        number = 0
+        places = []
+        for name, file in enumerate(files):
+            offset = 0
+            for time in file:
+                if number in wrong:
+                    places.append((f"{name:03d}.jsonl", offset))
+                offset += len(json_line(number, time))
+                number += 1
+        assert asides(folder) == places
+        counts = batches[-1].cursor.counts if batches else Counts()
+        assert counts.malformed == sum(file.count(BAD) for file in files)
+        assert counts.malformed + counts.late == len(wrong)
+        assert counts.read == sum(map(len, files))
+
+
+@given(st.lists(lines, min_size=1, max_size=4), windows, sizes, blocks, st.data())
+def test_cursor__goes_on_as_if_never_stopped(files, window, size, block, data):
+    other, other_block = data.draw(sizes), data.draw(blocks)
+    with tempfile.TemporaryDirectory() as folder:
+        write_lines(Path(folder), files)
+        with patch.object(text_files, "BLOCK", block):
+            whole = list(stream(folder, window).batches(size))
+        set_aside = asides(folder)
+        if not whole:
+            return
+        at = data.draw(st.integers(0, len(whole) - 1))
+        with patch.object(text_files, "BLOCK", other_block):
+            rest = list(stream(folder, window).batches(other, cursor=again(whole[at].cursor)))
+        assert pairs(whole[: at + 1]) + pairs(rest) == pairs(whole)
+        assert asides(folder) == set_aside
+        assert (rest or whole)[-1].cursor.counts == whole[-1].cursor.counts
+
+
+@given(st.lists(st.lists(times, max_size=6), min_size=1, max_size=4), windows, sizes)
+def test_cursor__a_process_per_batch(files, window, size):
+    pytest.importorskip("pyarrow"), pytest.importorskip("google_crc32c")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, file in enumerate(files):
+            users = np.arange(len(file)) + 100 * number
+            columns = {"user_id": users, "item_id": users, "timestamp": file}
+            write_events(Path(folder) / f"{number}{SUFFIXES[number]}", columns)
+        whole = list(stream(folder, window).batches(size))
+        one_by_one, cursor = [], None
+        while (
+            batch := next(stream(folder, window).batches(size, cursor=cursor), None)
+        ) is not None:
+            one_by_one.append(batch)
+            cursor = again(batch.cursor)
+        assert [pairs([batch]) for batch in one_by_one] == [pairs([batch]) for batch in whole]
+
+
+@given(lines, lines, sizes, st.data())
+def test_batches__a_file_that_grows_is_read_once(first, second, size, data):
+    content = b"".join(json_line(number, time) for number, time in enumerate(first + second))
+    cut = data.draw(st.integers(0, len(content)))
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.jsonl"
+        log.write_bytes(content[:cut])
+        before = list(stream(folder, 100.0).batches(size))
+        cursor = again(before[-1].cursor) if before else None
+        if cursor:
+            end = content.rfind(b"\n", 0, cut) + 1
+            assert stream(folder).unfinished(cursor) == (
+                {"log.jsonl": cut - end} if cut > end else {}
+            )
+        log.write_bytes(content)
+        after = list(stream(folder, 100.0).batches(size, cursor=cursor))
+        kept, wrong = naive([first + second], 100.0)
+        assert sorted(pairs(before) + pairs(after)) == sorted(kept)
+        assert len(asides(folder)) == len(wrong)
+
+
+def test_batches__memory_does_not_grow_with_the_files(tmp_path):
+    peaks = []
+    for copies in (1, 5):
+        for copy in range(copies):
+            rows = np.arange(10_000)
+            columns = {"user_id": rows, "item_id": rows, "timestamp": 10_000 * copy + rows}
+            log = tmp_path / f"{copy}.jsonl"
+            log.unlink(missing_ok=True)
+            write_events(log, columns)
+        tracemalloc.start()
+        n = sum(len(batch) for batch in stream(tmp_path, 50.0).batches(256))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert n == 10_000 * copies
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A folder with one log of ten lines."""
+    write_lines(tmp_path, [range(10)])
+    return tmp_path / "000.jsonl"
+
+
+def test_cursor__a_file_that_was_cut_is_noticed(log):
+    first = next(stream(log.parent).batches(3))
+    log.write_bytes(log.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"000\.jsonl: cut to 100 bytes after its first"):
+        list(stream(log.parent).batches(3, cursor=first.cursor))
+
+
+@pytest.mark.parametrize("at", [12, -20])
+def test_cursor__a_file_that_was_replaced_is_noticed(log, at):
+    first = next(stream(log.parent).batches(3))
+    content = bytearray(log.read_bytes() * 2)
+    content[(len(content) // 2 + at) if at < 0 else at] ^= 1
+    log.write_bytes(content)
+    with pytest.raises(DataError, match=r"000\.jsonl: replaced after its first"):
+        list(stream(log.parent).batches(3, cursor=first.cursor))
+
+
+@pytest.mark.parametrize("at", [12, -20])
+def test_cursor__a_long_file_is_known_by_both_ends(tmp_path, at):
+    write_lines(tmp_path, [range(400)])
+    (whole,) = stream(tmp_path).batches(400)
+    log = tmp_path / "000.jsonl"
+    content = bytearray(log.read_bytes())
+    content[at] ^= 1
+    log.write_bytes(content + b"x\n")
+    with pytest.raises(DataError, match="replaced"):
+        list(stream(tmp_path).batches(1, cursor=whole.cursor))
+
+
+def test_cursor__another_version_is_refused(log):
+    state = next(stream(log.parent).batches(3)).cursor.to_state() | {"version": 2}
+    with pytest.raises(DataError, match="version 2 is not 1"):
+        Cursor.from_state(state, EventFields())
+
+
+def test_cursor__a_file_that_is_replaced_between_blocks_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr("minitower.data.streams.text_files.BLOCK", 200)
+    write_lines(tmp_path, [range(20)])
+    batches = stream(tmp_path).batches(1)
+    next(batches)
+    new = tmp_path / "_new"
+    new.write_bytes((tmp_path / "000.jsonl").read_bytes().replace(b" 7,", b" 8,"))
+    new.rename(tmp_path / "000.jsonl")
+    with pytest.raises(DataError, match="replaced"):
+        list(batches)
+
+
+def test_cursor__a_file_that_is_gone_is_not_read_again_when_it_returns(log):
+    write_lines(log.parent, [range(10), range(10, 12)])
+    *_, last = stream(log.parent).batches(5)
+    away = log.rename(log.parent / "_away")
+    assert list(stream(log.parent).batches(5, cursor=last.cursor)) == []
+    away.rename(log)
+    assert list(stream(log.parent).batches(5, cursor=last.cursor)) == []
+
+
+@pytest.mark.parametrize(
+    "state", [None, 3, {}, {"version": 2}, {"version": 1, "files": {}, "pending": [[1, "x"]]}]
+)
+def test_cursor__refuses_what_is_none(state):
+    with pytest.raises(DataError, match="not the cursor"):
+        Cursor.from_state(state, EventFields())
+
+
+def test_cursor__other_fields_are_refused(log):
+    first = next(stream(log.parent, 100.0).batches(3))
+    with pytest.raises(DataError, match="not the cursor of such a stream"):
+        again(first.cursor, EventFields(user_type="text"))
+
+
+def test_aside__the_first_is_an_error_where_no_file_is_named(tmp_path):
+    write_lines(tmp_path, [[5, BAD]])
+    with pytest.raises(DataError, match=r"000\.jsonl, offset 45: .*name a file"):
+        list(stream(tmp_path, aside=None).batches(3))
+
+
+@pytest.mark.parametrize(
+    "files, kind",
+    [([[5] * 8 + [BAD] * 3], "3 of 11 records are malformed"), ([[5] * 8 + [1] * 3], "and 3 late")],
+)
+def test_aside__above_the_share_is_an_error(tmp_path, files, kind):
+    write_lines(tmp_path, files)
+    assert pairs(stream(tmp_path, tolerance=0.28).batches(3))
+    assert pairs(stream(tmp_path, tolerance=0.0, grace=3).batches(3))
+    with pytest.raises(DataError, match=kind):
+        list(stream(tmp_path, tolerance=0.27, grace=2).batches(3))
+
+
+def test_aside__says_what_and_why(tmp_path):
+    write_lines(tmp_path, [[5, BAD, 2, 9]])
+    list(stream(tmp_path, 1.0).batches(9))
+    records = list(map(json.loads, (tmp_path / "_aside").read_text().splitlines()))
+    assert [record["reason"] for record in records] == [
+        "Expecting ',' delimiter: line 1 column 16 (char 15)",
+        "late: the window began at 4",
+    ]
+    assert [record["record"] for record in records] == ['{"user_id": "1"', "[2, 7, 2.0]"]
+
+
+def test_aside__keeps_what_was_there_before(log):
+    (log.parent / "_aside").write_text("mine\n")
+    log.write_bytes(log.read_bytes() + b"x\n")
+    batches = list(stream(log.parent).batches(4))
+    list(stream(log.parent).batches(4, cursor=batches[0].cursor))
+    assert (log.parent / "_aside").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"window": -1.0}, "window"),
+        ({"window": float("nan")}, "window"),
+        ({"aside": "log.jsonl"}, "elsewhere"),
+    ],
+)
+def test_stream__refuses(tmp_path, options, message):
+    if "aside" in options:
+        options = {"aside": tmp_path / options["aside"]}
+    with pytest.raises(ValueError, match=message):
+        ClickStream(folder=tmp_path, **options)
+    with pytest.raises(ValueError, match="at least 1 event"):
+        next(ClickStream(folder=tmp_path).batches(0))
+    with pytest.raises(ValueError, match="poll"):
+        Follow(poll=0)
+
+
+@pytest.mark.parametrize("name", ["log.jsonl.gz", "log.txt", "log"])
+def test_stream__refuses_unknown_files(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(DataError, match=f"{name}: expected a name that ends with .jsonl"):
+        list(stream(tmp_path).batches(1))
+
+
+def test_stream__names_that_are_no_logs(log):
+    for name in (".hidden.jsonl", "_marker", "next.jsonl.tmp"):
+        (log.parent / name).write_text("nothing\n")
+    (log.parent / "folder").mkdir()
+    assert len(pairs(stream(log.parent).batches(3))) == 10
+
+
+def test_stream__no_folder(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        next(stream(tmp_path / "none", aside=None).batches(1))
+
+
+def append(folder, user, time, name="000.jsonl"):
+    """One more line of a log."""
+    with (folder / name).open("ab") as file:
+        file.write(json_line(user, time))
+
+
+def test_follow__new_lines_and_new_files(log):
+    follow = Follow(poll=0.001)
+    batches = stream(log.parent, 2.0).batches(3, follow=follow)
+    assert pairs([next(batches), next(batches)]) == [(k, k) for k in range(6)]
+    append(log.parent, 10, 11)
+    append(log.parent, 11, 12, "001.jsonl")
+    append(log.parent, 12, 13)
+    third = next(batches)
+    assert pairs([third]) == [(6, 6), (7, 7), (8, 8)]
+    follow.stop.set()
+    *_, last = rest = list(batches)
+    left = stream(log.parent, 2.0).batches(9, cursor=again(last.cursor))
+    assert pairs([*rest, *left]) == [(9, 9), (10, 11), (11, 12), (12, 13)]
+
+
+def test_follow__what_waits_in_the_window_stays_in_the_cursor(log):
+    followed = list(stream(log.parent, 3.0).batches(4, follow=Follow(poll=0.001, idle=0.0)))
+    assert pairs(followed) == [(k, k) for k in range(7)]
+    rest = list(stream(log.parent, 3.0).batches(4, cursor=again(followed[-1].cursor)))
+    assert pairs(rest) == [(7, 7), (8, 8), (9, 9)]
+
+
+def test_follow__every_so_often_a_batch_even_if_nothing_is_ready(log):
+    follow = Follow(poll=0.001, every=0.0)
+    batches = stream(log.parent, 3.0).batches(100, follow=follow)
+    assert [len(next(batches)) for _ in range(4)] == [0, 7, 0, 0]
+    append(log.parent, 10, 11)
+    while not (batch := next(batches)):
+        pass
+    assert pairs([batch]) == [(7, 7), (8, 8)]
+    follow.stop.set()
+    assert pairs(batches) == []
+
+
+def test_follow__stops_between_two_blocks(tmp_path):
+    write_lines(tmp_path, [[1], [2], [3]])
+    follow = Follow(poll=60.0)
+    batches = stream(tmp_path).batches(1, follow=follow)
+    next(batches)
+    follow.stop.set()
+    assert pairs(batches) == []

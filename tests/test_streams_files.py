@@ -1,0 +1,291 @@
+"""Each kind of file says the same, damage is noticed, and a file is written whole or not at all."""
+
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import texts
+
+from minitower.data import DataError
+from minitower.data.streams import ClickStream, EventFields, parquet, write_events
+from minitower.data.streams.text_files import read_csv, read_json_lines
+
+KINDS = {".jsonl": "json", ".csv": "csv", ".parquet": "pyarrow", ".tfrecord": "google_crc32c"}
+TEXT = EventFields(user_type="text", item_type="text", value="rating")
+kinds = pytest.mark.parametrize("suffix", KINDS)
+ids = texts.filter(lambda text: not set(text) & set("\r\n"))
+
+
+def read(folder, fields=None, **options):
+    """All events of a folder, and the cursor behind them."""
+    stream = ClickStream(folder=folder, fields=fields or EventFields(), window=1e11, **options)
+    (batch,) = stream.batches(10**6)
+    return batch.events, batch.cursor
+
+
+def reasons(folder, **options):
+    """Why records were set aside."""
+    options = {"aside": Path(folder) / "_aside", "tolerance": 1.0, **options}
+    for _ in ClickStream(folder=folder, **options).batches(10**6):
+        pass
+    return [json.loads(line)["reason"] for line in options["aside"].read_text().splitlines()]
+
+
+def names(folder):
+    """The files of a folder."""
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def columns(n):
+    """A small log."""
+    return {"user_id": np.arange(n), "item_id": np.arange(n) * 2, "timestamp": 100 + np.arange(n)}
+
+
+@kinds
+@given(
+    rows=st.lists(
+        st.tuples(ids, ids, st.integers(0, 10**10), st.none() | st.floats(-1000, 1000, width=32)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_write_events__is_what_is_read(suffix, rows):
+    pytest.importorskip(KINDS[suffix])
+    written = TEXT.from_rows(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        table = dict(zip(TEXT.names, map(list, zip(*rows))))
+        write_events(Path(folder) / f"log{suffix}", table, TEXT)
+        assert names(folder) == [f"log{suffix}"]
+        got, cursor = read(folder, TEXT)
+    order = np.argsort(written.timestamps, kind="stable")
+    assert got.rows() == written.take(order).rows()
+    assert cursor.counts.read == len(rows)
+
+
+@kinds
+def test_write_events__large_integers_and_fractions_of_seconds(suffix, tmp_path):
+    pytest.importorskip(KINDS[suffix])
+    exact = {"user_id": [2**63 - 1, 2**53 + 1], "item_id": [0, 1], "timestamp": [1.0, 1.7e9 + 1]}
+    write_events(tmp_path / f"a{suffix}", exact)
+    events, _ = read(tmp_path)
+    assert events.users.tolist() == exact["user_id"]
+    assert events.timestamps.tolist() == exact["timestamp"]
+    if suffix == ".tfrecord":
+        with pytest.raises(DataError, match="row 1, column 'timestamp': TFRecord has whole"):
+            write_events(tmp_path / "b.tfrecord", exact | {"timestamp": [1.0, 1.5]})
+    else:
+        write_events(tmp_path / f"b{suffix}", exact | {"timestamp": [2.5, 1.7e9 + 0.1]})
+        assert read(tmp_path)[0].timestamps.tolist() == [1.0, 2.5, 1.7e9 + 0.1, 1.7e9 + 1]
+
+
+@kinds
+@pytest.mark.parametrize("failing", ["fsync", "rename"])
+def test_write_events__a_fault_leaves_nothing(suffix, failing, tmp_path, monkeypatch):
+    pytest.importorskip(KINDS[suffix])
+
+    def fault(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (Path, "rename")), fault)
+    with pytest.raises(DataError, match=f"log{suffix}: cannot be written: No space left"):
+        write_events(tmp_path / f"log{suffix}", columns(3))
+    assert names(tmp_path) == []
+
+
+def test_write_events__flushes_the_file_then_names_it_then_flushes_the_folder(
+    tmp_path, monkeypatch
+):
+    calls = []
+    fsync, rename = os.fsync, Path.rename
+    kind = lambda handle: "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
+    monkeypatch.setattr(os, "fsync", lambda h: (calls.append(kind(h)), fsync(h))[1])
+    monkeypatch.setattr(Path, "rename", lambda a, b: (calls.append("rename"), rename(a, b))[1])
+    write_events(tmp_path / "log.jsonl", columns(3))
+    assert calls == ["file", "rename", "folder"]
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("log.txt", {}, "expected a name that ends with .jsonl"),
+        ("old.jsonl", {}, "already there"),
+        ("log.jsonl", {"user_id": [1, -1]}, "row 1, column 'user_id': negative id -1"),
+        ("log.jsonl", {"user_id": [1, 2**64]}, "row 1, column 'user_id': .* more than 64 bits"),
+        ("log.jsonl", {"user_id": [1.0, 2.0]}, "row 0, column 'user_id': expected a whole number"),
+        ("log.jsonl", {"item_id": ["1", "1_0"]}, "row 1, column 'item_id': expected a whole"),
+        ("log.jsonl", {"item_id": ["1", "\N{FULLWIDTH DIGIT ONE}"]}, "row 1, .* a whole number"),
+        ("log.jsonl", {"timestamp": [1, 1.7e12]}, "row 1, .* expected seconds since 1970"),
+        ("log.jsonl", {"timestamp": [1, None]}, "row 1, .* expected seconds since 1970"),
+        ("log.jsonl", {"timestamp": [-1, 1]}, "row 0, .* expected seconds since 1970"),
+        ("no/log.jsonl", {}, "cannot be written: No such file"),
+    ],
+)
+def test_write_events__refuses(tmp_path, name, change, message):
+    (tmp_path / "old.jsonl").write_text("mine")
+    with pytest.raises(DataError, match=message):
+        write_events(tmp_path / name, columns(2) | change)
+    assert names(tmp_path) == ["old.jsonl"]
+
+
+def test_write_events__an_end_of_line_is_no_csv(tmp_path):
+    with pytest.raises(DataError, match="line by line"):
+        write_events(
+            tmp_path / "log.csv", columns(1) | {"user_id": ["a\nb"]}, EventFields(user_type="text")
+        )
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        (b"[1, 2, 3]", "expected an object"),
+        (b"{", "Expecting property name"),
+        (b"[" * 100_000, "recursion"),
+        (b"\xff", "can't decode"),
+        (b'{"user_id": 1, "item_id": 2}', "'timestamp': expected seconds since 1970, got None"),
+        (b'{"user_id": true, "item_id": 2, "timestamp": 3}', "'user_id': expected a whole number"),
+        (b'{"user_id": [1], "item_id": 2, "timestamp": 3}', "'user_id': expected a whole number"),
+        (b'{"user_id": 1.0, "item_id": 2, "timestamp": 3}', "'user_id': expected a whole number"),
+        (b'{"user_id": "", "item_id": 2, "timestamp": 3}', "'user_id': expected a whole number"),
+        (b'{"user_id": 1, "item_id": "x", "timestamp": 3}', "'item_id': expected a whole number"),
+        (b'{"user_id": 1, "item_id": 2, "timestamp": true}', "'timestamp': expected a number"),
+        (b'{"user_id": 1, "item_id": 2, "timestamp": NaN}', "'timestamp': expected seconds"),
+        (b'{"user_id": 1, "item_id": 2, "timestamp": 1%s}' % (b"0" * 400), "expected a number"),
+        (b'{"user_id": 9%s, "item_id": 2, "timestamp": 3}' % (b"9" * 30), "more than 64 bits"),
+    ],
+)
+def test_json_lines__a_record_that_is_none_is_set_aside_alone(tmp_path, line, reason):
+    good = b'{"user_id": 1, "item_id": 2, "timestamp": 3}\n'
+    (tmp_path / "log.jsonl").write_bytes(good + line + b"\r\n\n" + good + b"  \n")
+    (why,) = reasons(tmp_path)
+    assert reason in why
+    events, cursor = read(tmp_path, aside=tmp_path / "_aside")
+    assert events.rows() == [[1, 2, 3.0]] * 2
+    assert cursor.counts.malformed == 1
+
+
+@pytest.mark.parametrize("user", ['""', '"a\\u0000"', '"\\ud800"', "7"])
+def test_json_lines__texts_that_cannot_be_ids(tmp_path, user):
+    record = '{"user_id": %s, "item_id": "b", "timestamp": 3, "rating": null}\n'
+    (tmp_path / "log.jsonl").write_text((record % user) + (record % '"é"'))
+    (why,) = reasons(tmp_path, fields=TEXT)
+    assert "column 'user_id': expected a text" in why
+
+
+def test_csv__quotes_windows_lines_and_byte_order_mark(tmp_path):
+    text = '\ufefftimestamp,"item_id",rating,user_id\r\n5,"a,""b""",,u 1\r\n6,c,2.5,"u2"\r\n7,d'
+    (tmp_path / "log.csv").write_text(text, encoding="utf-8", newline="")
+    events, _ = read(tmp_path, TEXT)
+    assert events.rows() == [["u 1", 'a,"b"', 5.0, None], ["u2", "c", 6.0, 2.5]]
+
+
+def test_csv__a_line_that_is_no_record(tmp_path):
+    lines = ["user_id,item_id,timestamp", "1,2", "1,2,3,4", '1,2,"3', '"1"x,2,3', "1,2,3", ""]
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    expected = ["expected 3 fields, got 2", "got 4", "unexpected end of data", "',' expected after"]
+    why = reasons(tmp_path)
+    assert [e in w for e, w in zip(expected, why)] == [True] * len(why) == [True] * 4
+
+
+def test_csv__windows_lines_and_a_quote_over_two_lines(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"timestamp,item_id,user_id\r\n5,6,7\r\n5,6,8\r\n")
+    assert read(tmp_path)[0].users.tolist() == [7, 8]
+    (tmp_path / "a.csv").write_bytes(b'timestamp,item_id,user_id\n5,6,"7\n8"\n')
+    assert ["unexpected end" in why or "got 1" in why for why in reasons(tmp_path)] == [True] * 2
+
+
+@pytest.mark.parametrize("header", ["user_id,item_id\n", "user_id,item_id,timestamp,user_id\n"])
+def test_csv__refuses_a_header(tmp_path, header):
+    (tmp_path / "log.csv").write_text(header)
+    with pytest.raises(
+        DataError, match=r"log\.csv, line 1: expected one column '(timestamp|user_id)'"
+    ):
+        list(ClickStream(folder=tmp_path).batches(1))
+
+
+def test_csv__waits_for_the_header(tmp_path):
+    (tmp_path / "log.csv").write_text("user_id,it")
+    assert list(ClickStream(folder=tmp_path).batches(1)) == []
+
+
+@pytest.mark.parametrize("reader", [read_json_lines, read_csv])
+def test_text__no_end_of_line(tmp_path, reader):
+    path = tmp_path / "log"
+    path.write_bytes(b"user_id\n" + b"x" * 5_000_000)
+    with pytest.raises(DataError, match="no end of line for 4194304 bytes from byte 8 on"):
+        list(reader(path, 0, ["user_id"]))
+
+
+def test_parquet__missing_values_and_its_own_timestamps(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    for name, unit in (("a", "ms"), ("b", "ns")):
+        table = arrow.table(
+            {
+                "user_id": arrow.array([1, None, 3, 4], arrow.uint32()),
+                "item_id": arrow.array(["x", "y", "x", "x"]).dictionary_encode(),
+                "timestamp": arrow.array(
+                    [1500, 2500, None, 3500], arrow.timestamp("ms", tz="UTC")
+                ).cast(arrow.timestamp(unit, tz="UTC")),
+            }
+        )
+        arrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
+    fields = EventFields(item_type="text")
+    why = reasons(tmp_path, fields=fields, window=9.0)
+    assert ["user_id" in line for line in why] == [True, False] * 2
+    assert ["timestamp" in line for line in why] == [False, True] * 2
+    events, _ = read(tmp_path, fields, aside=tmp_path / "_aside")
+    assert events.rows() == [[1, "x", 1.5]] * 2 + [[4, "x", 3.5]] * 2
+
+
+@pytest.mark.parametrize("at", [0, 1, 4, 5, 9, 10])
+def test_parquet__goes_on_in_the_middle_of_a_group(tmp_path, at, monkeypatch):
+    arrow = pytest.importorskip("pyarrow")
+    monkeypatch.setattr(parquet, "_ROWS", 3)
+    arrow.parquet.write_table(arrow.table(columns(10)), tmp_path / "a.parquet", row_group_size=5)
+    blocks = list(parquet.read_parquet(tmp_path / "a.parquet", at, ["item_id", "user_id"]))
+    users = [user for block in blocks for user in block.columns["user_id"].tolist()]
+    assert users == list(range(at, 10))
+    assert [o for block in blocks for o in block.offsets.tolist()] == users
+    assert [block.stop for block in blocks] == [b.offsets[-1] + 1 for b in blocks]
+
+
+def test_parquet__waits_until_it_is_whole_and_damage_is_an_error(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    log = tmp_path / "log.parquet"
+    write_events(log, columns(10))
+    content = log.read_bytes()
+    for cut in (0, 3, 8, len(content) // 2, len(content) - 1):
+        log.write_bytes(content[:cut])
+        assert list(ClickStream(folder=tmp_path).batches(1)) == []
+    rows = lambda: [r for b in ClickStream(folder=tmp_path).batches(9) for r in b.events.rows()]
+    log.write_bytes(content)
+    intact, noticed = rows(), 0
+    for at in range(4, len(content) - 4, 7):
+        log.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        try:
+            assert rows() == intact  # what nobody reads was hit
+        except DataError as error:
+            noticed += str(error).startswith(str(log))
+    assert noticed > 20
+    arrow.parquet.write_table(arrow.table({"user_id": [1]}), log)
+    with pytest.raises(DataError, match="there is no column 'item_id'; columns: user_id"):
+        list(ClickStream(folder=tmp_path).batches(1))
+
+
+@pytest.mark.parametrize(
+    "suffix, module",
+    [(".parquet", "pyarrow"), (".tfrecord", "google_crc32c"), (".tfrecord", "google.protobuf")],
+)
+def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, module):
+    from minitower.data.streams import tfrecord
+
+    tfrecord._crc.cache_clear(), tfrecord._example_type.cache_clear()
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "minitower\[streams\]"'):
+        write_events(tmp_path / f"log{suffix}", columns(1))
