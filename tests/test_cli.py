@@ -559,6 +559,9 @@ def test_read_job__how_to_read_comes_back():
     (["--correction", "none", "--strength", "0.5"], "strength belongs to yi"),
     (["--learning-rate", "-1"], "learning rate must be positive"),
     (["--dim", "0"], "dim"),
+    (["--self-supervised", "crop"], "--self-supervised: expected one of none, mask, dropout"),
+    (["--self-supervised", "mask", "--alpha", "-1"], "expected alpha >= 0"),
+    (["--self-supervised", "mask", "--hidden-fields", "9"], "hiding 9 of 6 fields"),
     (["--epochs", "0"], "epochs must be at least 1"),
     (["--batch-size", "0"], "batch size must be at least 1"),
     (["--optimizer", "lion"], "--optimizer: expected one of adagrad"),
@@ -663,12 +666,11 @@ def test_bad_files__negative_id(run, tmp_path):
 
 
 @pytest.mark.parametrize("spoil, told", [
-    (lambda f: (f / "parameters.npz").write_bytes(b"PK"), "parameters.npz"),
-    (lambda f: (f / "users.npz").unlink(), "users.npz: missing"),
-    (lambda f: (f / "manifest.json").write_text('{"format"'), "manifest.json: not JSON"),
-    (lambda f: replace_line(f / "manifest.json", 3, lambda line: line.replace("1", "99")),
-     "manifest.json: format version 99"),
-    (lambda f: shutil.rmtree(f), "manifest.json: there is no such folder"),
+    (lambda f: (f / "versions/000001/parameters.npz").write_bytes(b"PK"), "parameters.npz"),
+    (lambda f: (f / "versions/000001/users.npz").unlink(), "users.npz: missing"),
+    (lambda f: (f / "versions/000001/manifest.json").write_text("{}"), "manifest.json: damaged"),
+    (lambda f: (f / "CURRENT").write_text("{}"), "CURRENT: damaged"),
+    (lambda f: shutil.rmtree(f), "there is no such folder"),
 ])  # fmt: skip
 def test_bad_model_folder__names_the_file(run, world, model, tmp_path, spoil, told):
     folder = shutil.copytree(model, tmp_path / "m")
@@ -695,7 +697,7 @@ def test_demo__prints_a_table_an_example_and_a_path(run, small_world, tmp_path):
     assert status == 0, err
     lines = out.splitlines()
     assert lines[0].split("  ")[-3:] != []
-    for name in ("this model", "without logQ", "most popular"):
+    for name in ("this model", "without logQ", "self-supervised", "most popular"):
         assert name in lines[0]
     for k in (10, 50, 100):
         for metric in ("Recall", "NDCG", "HitRate", "MRR", "Coverage"):
@@ -705,10 +707,12 @@ def test_demo__prints_a_table_an_example_and_a_path(run, small_world, tmp_path):
     assert any(line.startswith("user-") for line in lines)
     assert lines[-1] == str(page)
     assert "without logQ: epoch 2/2" in err
+    assert "self-supervised: epoch 2/2" in err
     html = page.read_text()
     assert "a simulated month" in html
     assert html.count("<figure") == 5
     assert "seed 0" in html
+    assert "Self-supervision (mask views, alpha 1, temperature 0.3) moved recall@50" in html
 
 
 def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
@@ -725,7 +729,22 @@ def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
     for name, label in (("recall", "Recall"), ("hit_rate", "HitRate"), ("coverage", "Coverage")):
         row = next(line.split() for line in rows(out) if line.startswith(f"{label}@50 "))
         assert row[1] == f"{report[f'{name}@50']:.4f}"
-        assert row[3] == f"{popular[f'{name}@50']:.4f}"
+        assert row[4] == f"{popular[f'{name}@50']:.4f}"
+
+
+def test_demo__tells_of_the_tail_with_and_without_views(run, small_world):
+    """The third column is the same job with views; asked for views, it is the job without."""
+    plain = run("demo", "--no-report")[1].splitlines()
+    views = run("demo", "--no-report", "--self-supervised", demo.VIEWS)[1].splitlines()
+    assert "without views" in views[0]
+    rows = [
+        {line[:32].strip(): line.split()[-4:] for line in told if line.startswith("Recall@50 ")}
+        for told in (plain, views)
+    ]
+    assert len(rows[0]) > 3
+    for name, values in rows[0].items():
+        assert rows[1][name][0] == values[2], "this model, with views"
+        assert rows[1][name][2] == values[0]
 
 
 def test_demo__example_is_of_what_came_after(run, small_world):
@@ -752,8 +771,10 @@ def test_demo__on_real_files(run, world):
 
 
 def test_demo__on_split_files_without_validation(run, tmp_path):
-    status, _, err = run("demo", "--data", write_split(tmp_path / "data"), "--no-report", *QUICK)
-    assert status == 0, err
+    """And without fields: there are no views of an id alone."""
+    told = run("demo", "--data", write_split(tmp_path / "data"), "--no-report", *QUICK)
+    assert told[0] == 0, told[2]
+    assert "self-supervised" not in told[1]
 
 
 def test_demo__without_matplotlib_says_so_first(run, tmp_path, monkeypatch):

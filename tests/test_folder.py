@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from minitower.data import DataError
-from minitower.retrieval.folder import SavedFolder, new_folder, write_array, write_arrays
+from minitower.retrieval.array_files import write_array, write_arrays
+from minitower.retrieval.folder import SavedFolder, new_folder
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 storable = st.sampled_from(["f4", "f8", "i4", "i8", "?", "U3"]).flatmap(
@@ -67,14 +68,14 @@ def test_folder__a_failure_leaves_everything_as_it_was(tmp_path, before):
 
 def test_folder__a_failed_rename_puts_the_old_one_back(tmp_path, monkeypatch):
     write(tmp_path / "f", {"n": 1})
-    rename = type(tmp_path).rename
+    replace = type(tmp_path).replace
 
     def fails_once(path, target):
         if path.name == "new":
             raise OSError(5, "Input/output error")
-        return rename(path, target)
+        return replace(path, target)
 
-    monkeypatch.setattr(type(tmp_path), "rename", fails_once)
+    monkeypatch.setattr(type(tmp_path), "replace", fails_once)
     with pytest.raises(DataError, match=r"f: cannot be written: Input/output error"):
         write(tmp_path / "f", {"n": 2})
     assert [p.name for p in tmp_path.iterdir()] == ["f"]

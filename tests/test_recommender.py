@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import datasets
+from strategies import batches, datasets
 
 from minitower.data import (
     Categorical,
@@ -14,9 +14,13 @@ from minitower.data import (
     Id,
     MultiValued,
     Ragged,
+    RandomSplit,
     Schema,
 )
-from minitower.retrieval import ExactIndex, Recommender, encode
+from minitower.retrieval import ExactIndex, Recommender, encode, publish
+from minitower.retrieval import recommender as module
+from minitower.retrieval.catalogue import prune, rollback
+from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.two_tower import TwoTower
 
 
@@ -65,8 +69,8 @@ def test_recall__equals_naive(data, draw, exclude_seen, k):
 
 
 def vector(shop, user, profile=None):
-    row = int(shop.users.rows_of([user])[0])
-    return shop.model.user(shop._features(row, profile or {}))[0][0]
+    rows = shop.users.rows_of([user])
+    return shop.model.user(module._features(shop.store, rows, [profile or {}]))[0][0]
 
 
 def test_recall__unknown_user_with_a_profile(shop):
@@ -103,6 +107,154 @@ def test_recall__stored_features_stay_as_they_are(shop):
     before = {name: np.copy(c) for name, c in shop.users.to_arrays().items()}
     shop.recall("ann", {"city": "oslo", "age": 90, "likes": "jam"})
     assert all(np.array_equal(c, before[name]) for name, c in shop.users.to_arrays().items())
+
+
+@given(datasets(), st.data())
+def test_recall__is_the_cosine_that_training_saw(data, draw):
+    """Of any pair of a training batch, without logQ, whatever the two towers read."""
+    model = TwoTower(data.schema, dim=3, hidden=(4,), seed=1)
+    pairs = draw.draw(batches(data))
+    users, _ = model.user(data.users.take(pairs.users))
+    items, _ = model.item(data.items.take(pairs.items))
+    cosines = np.einsum("nd,nd->n", users, items)
+    serving = recommender(data, model)
+    for user, item, cosine in zip(pairs.users, pairs.items, cosines, strict=True):
+        ids, scores = serving.recall(data.users.ids[user].item(), exclude_seen=False)
+        assert scores[ids == data.items.ids[item]] == pytest.approx(cosine, abs=1e-6)
+
+
+@given(datasets(), st.data(), st.booleans())
+def test_recall_many__equals_one_by_one(data, draw, exclude_seen):
+    """Known users and strangers, with profiles and without, each with items of their own to
+    leave out; but for the last bit, for a product may round otherwise in company."""
+    serving = recommender(data)
+    stranger = "nobody" if data.users.ids.dtype.kind == "U" else 2**62 + 1
+    one = st.sampled_from([*data.users.ids.tolist(), stranger])
+    users = draw.draw(st.lists(one, min_size=1, max_size=5))
+    profiles = [draw.draw(profiles_of(data.schema.user)) for _ in users]
+    some = st.lists(st.sampled_from(data.items.ids.tolist()), max_size=3)
+    exclude = [draw.draw(some) for _ in users]
+    answers = serving.recall_many(users, profiles, 4, exclude_seen, exclude)
+    assert len(answers) == len(users)
+    for user, profile, out, answer in zip(users, profiles, exclude, answers, strict=True):
+        ids, scores = serving.recall(user, profile, 4, exclude_seen, out)
+        np.testing.assert_allclose(answer[1], scores, atol=1e-6)
+        assert len(answer[0]) == len(ids)
+        assert not set(answer[0].tolist()) & set(out)
+
+
+@st.composite
+def profiles_of(draw, encoder):
+    """Some fields of a side, the id not among them, with values."""
+    fields = [field for field in encoder.fields if not isinstance(field, Id)]
+    told = draw(st.lists(st.sampled_from(fields), unique=True)) if fields else []
+    value = lambda field: (
+        draw(st.sampled_from([0.5, 3.0]))
+        if isinstance(field, Continuous)
+        else encoder.vocabulary(field.name).values[:1].tolist()
+    )
+    return {
+        field.name: (value(field) or [None])[0] if isinstance(field, Categorical) else value(field)
+        for field in told
+    }
+
+
+def test_recall__leaves_out_what_it_is_told(shop):
+    assert set(shop.recall("ann", k=9)[0]) == {2, 3, 4, 5}  # met 0 and 1
+    assert set(shop.recall("ann", k=9, exclude=[1, 3, 99])[0]) == {2, 4, 5}
+    assert set(shop.recall("eve", k=9, exclude=[1, 3])[0]) == {0, 2, 4, 5}
+    assert set(shop.recall("ann", k=9, exclude_seen=False, exclude=[3])[0]) == {0, 1, 2, 4, 5}
+
+
+def test_recall_many__refuses(shop):
+    with pytest.raises(DataError, match="1 profiles for 2 users"):
+        shop.recall_many(["ann", "bob"], [{}])
+    with pytest.raises(DataError, match="3 exclude for 2 users"):
+        shop.recall_many(["ann", "bob"], exclude=[[], [], []])
+    assert shop.recall_many([]) == []
+
+
+def test_reload__changes_over_once(tmp_path, world):
+    model, data = world
+    publish(model, data, tmp_path / "s")
+    serving = Recommender.open(tmp_path / "s")
+    assert not serving.reload()
+    opened = serving.store
+    other = TwoTower(data.schema, dim=3, hidden=(), seed=7)
+    publish(other, data, tmp_path / "s")
+    before = serving.recall(1, k=3)
+    assert serving.version.number == 1, "nothing changes by itself"
+    assert serving.reload()
+    assert not serving.reload()
+    after = serving.recall(1, k=3)
+    assert not np.array_equal(before[1], after[1])
+    np.testing.assert_array_equal(after[1], Recommender.open(tmp_path / "s").recall(1, k=3)[1])
+    assert serving.store is not opened
+
+
+def test_reload__an_incremental_version_opens_on_the_full_one_that_is_open(tmp_path, world):
+    model, data = world
+    publish(model, data, tmp_path / "s")
+    serving = Recommender.open(tmp_path / "s")
+    full = serving.store
+    for value in (1.0, 2.0):
+        rows = np.full((1, 3), value, np.float32)
+        publish_incremental(
+            tmp_path / "s", {"user.user.embedding": (np.array([1]), rows)}, parent=1
+        )
+        assert serving.reload()
+        assert serving.store.full is full
+        assert serving.index is full.index
+        assert serving.model.parameters["user.user.embedding"][1].tolist() == [value] * 3
+    rollback(tmp_path / "s", 1)
+    assert serving.reload()
+    np.testing.assert_array_equal(
+        serving.recall(1)[1], Recommender.open(tmp_path / "s").recall(1)[1]
+    )
+
+
+def test_reload__a_damaged_version_leaves_the_open_one(tmp_path, world):
+    model, data = world
+    publish(model, data, tmp_path / "s")
+    serving = Recommender.open(tmp_path / "s")
+    publish(model, data, tmp_path / "s")
+    (tmp_path / "s/versions/000002/index.hnsw").write_bytes(b"")
+    before = serving.recall(1)
+    with pytest.raises(DataError, match=r"000002.index.hnsw: 0 bytes"):
+        serving.reload()
+    assert serving.version.number == 1
+    np.testing.assert_array_equal(serving.recall(1)[1], before[1])
+
+
+def test_reload__needs_a_store(shop):
+    assert shop.version is None
+    with pytest.raises(DataError, match="there is no store to reload"):
+        shop.reload()
+
+
+def test_open__finds_the_version_that_came_while_it_looked(tmp_path, world, monkeypatch):
+    """Between reading the pointer and opening the version it is replaced, and pruned."""
+    model, data = world
+    publish(model, data, tmp_path / "s")
+    read, done = module.read_version, []
+
+    def late(catalogue, version, full):
+        if not done:
+            done.append(publish(model, data, tmp_path / "s"))
+            assert prune(tmp_path / "s", 1) == [1]
+        return read(catalogue, version, full)
+
+    monkeypatch.setattr(module, "read_version", late)
+    assert Recommender.open(tmp_path / "s").version.number == 2
+
+
+@pytest.fixture(scope="module")
+def world():
+    rng = np.random.default_rng(0)
+    log = {"user": rng.integers(0, 8, 60), "item": rng.integers(0, 12, 60)}
+    schema = Schema(user=[Id("user")], item=[Id("item")])
+    data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
+    return TwoTower(data.schema, dim=3, hidden=()), data
 
 
 def test_names(shop):

@@ -1,6 +1,7 @@
 """Models and stores: what comes back is what was written, or one clear line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,13 @@ from minitower.retrieval import (
     publish,
     save_model,
 )
+from minitower.retrieval.catalogue import Catalogue
+from minitower.retrieval.folder import fingerprint
+from minitower.retrieval.incremental import publish_incremental
+from minitower.retrieval.snapshot import load_optimizer
+from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
+from minitower.training.trainer import Trainer
 
 
 def shop(names=True):
@@ -79,9 +86,14 @@ def test_model__comes_back(tmp_path_factory, data, hidden, similarity, dtype):
 def test_store__recalls_as_before(tmp_path_factory, data, index):
     model = TwoTower(data.schema, dim=3, hidden=(4,), seed=2)
     folder = tmp_path_factory.mktemp("s") / "store"
-    before = Recommender(**vars(publish(model, data, folder, index=index)))
+    publish(model, data, folder, index=index)
+    before = Recommender(
+        model, data.items, data.users, data.seen("all"),
+        ExactIndex(encode(model.item, data.items)), data.item_names,
+    )  # fmt: skip
     after = Recommender.open(folder)
-    assert type(after.index) is type(before.index)
+    assert type(after.index) is {"hnsw": HnswIndex, "exact": ExactIndex}[index]
+    np.testing.assert_array_equal(after.store.item_counts, data.item_counts)
     for user in data.users.ids.tolist():
         for one, other in zip(before.recall(user, k=4), after.recall(user, k=4)):
             np.testing.assert_array_equal(one, other)
@@ -93,9 +105,13 @@ def test_store__is_also_a_model(tmp_path, data, model):
     again = load_model(tmp_path / "s")
     assert np.array_equal(encode(again.user, data.users), encode(model.user, data.users))
     assert load_notes(tmp_path / "s") == {"n": 1}
-    save_model(tmp_path / "s", model)
-    with pytest.raises(DataError, match=r"manifest.json: holds a model, not a store"):
-        Recommender.open(tmp_path / "s")
+    with pytest.raises(DataError, match="s: already there, and holds a store"):
+        save_model(tmp_path / "s", model)
+    save_model(tmp_path / "m", model)
+    with pytest.raises(DataError, match="m: already there, and holds a model"):
+        publish(model, data, tmp_path / "m")
+    with pytest.raises(DataError, match=r"CURRENT: missing; expected a store"):
+        Recommender.open(tmp_path / "m")
 
 
 def test_store__serves_what_the_exact_index_would(tmp_path, data, model):
@@ -144,13 +160,13 @@ def test_publish__refuses_other_data(tmp_path, data):
     "name",
     [
         "parameters.npz", "schema.npz", "items.npz", "users.npz", "seen.npz", "item_vectors.npy",
-        "item_names.npy", "index.hnsw", "manifest.json",
+        "item_names.npy", "item_counts.npy", "index.hnsw", "manifest.json", "CURRENT",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
 def test_open__names_the_damaged_file(tmp_path, data, model, name, damage):
     publish(model, data, tmp_path / "s")
-    path = tmp_path / "s" / name
+    path = tmp_path / "s" / ("" if name == "CURRENT" else "versions/000001") / name
     good = path.read_bytes()
     middle = len(good) // 2
     changed = good[:middle] + bytes([good[middle] ^ 0x80]) + good[middle + 1 :]
@@ -163,11 +179,77 @@ def test_open__names_the_damaged_file(tmp_path, data, model, name, damage):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("make", [SGD, Adagrad, RowWiseAdam])
+def test_optimizer__goes_on_as_if_never_stopped(tmp_path, data, make):
+    """Two epochs, or one, a night on disk, and another: the same parameters, to the bit."""
+
+    def train(model, optimizer, seed):
+        Trainer(model, data, optimizer=optimizer, batch_size=64, seed=seed).fit(1, validate=False)
+
+    model, optimizer = TwoTower(data.schema, dim=4, hidden=(8,)), make(0.1)
+    train(model, optimizer, seed=1)
+    publish(model, data, tmp_path / "s", index="exact", optimizer=optimizer)
+    train(model, optimizer, seed=2)
+    again, later = load_model(tmp_path / "s"), make(0.1)
+    load_optimizer(tmp_path / "s", later)
+    assert later.step > 0
+    train(again, later, seed=2)
+    assert all(np.array_equal(again.parameters[n], p) for n, p in model.parameters.items())
+    assert all(np.array_equal(later.state[n], p) for n, p in optimizer.state.items())
+
+
+def test_optimizer__of_another_kind_is_refused(tmp_path, data, model):
+    publish(model, data, tmp_path / "s", index="exact", optimizer=Adagrad())
+    with pytest.raises(DataError, match="000001: saved with Adagrad, not SGD"):
+        load_optimizer(tmp_path / "s", SGD(0.1))
+    publish(model, data, tmp_path / "s", index="exact")
+    with pytest.raises(DataError, match="000002: saved with no optimizer, not SGD"):
+        load_optimizer(tmp_path / "s", SGD(0.1))
+
+
+def test_load_model__of_a_version(tmp_path, data):
+    models = [TwoTower(data.schema, dim=4, hidden=(8,), seed=seed) for seed in (1, 2)]
+    for n, one in enumerate(models, start=1):
+        publish(one, data, tmp_path / "s", index="exact", notes={"n": n})
+    rows = {"user.user.embedding": (np.array([1]), np.ones((1, 4), np.float32))}
+    publish_incremental(tmp_path / "s", rows, parent=2)
+    for version, expected in ((None, 2), (2, 2), (1, 1)):
+        loaded = load_model(tmp_path / "s", version)
+        for name, parameter in models[expected - 1].parameters.items():
+            assert np.array_equal(loaded.parameters[name], parameter)
+            assert loaded.parameters[name].flags.writeable, "training changes it in place"
+        assert load_notes(tmp_path / "s", version) == {"n": expected}
+    with pytest.raises(DataError, match="version 3 is not a full one"):
+        load_model(tmp_path / "s", 3)
+    save_model(tmp_path / "m", models[0])
+    with pytest.raises(DataError, match="CURRENT: missing; expected a store"):
+        load_model(tmp_path / "m", 1)
+
+
+def test_publish__tells_its_progress(tmp_path, data, model):
+    told = []
+    publish(
+        model, data, tmp_path / "s", index="exact", on_progress=lambda *done: told.append(done)
+    )  # fmt: skip
+    assert told == [(90, 90)]
+
+
+def test_open__maps_what_is_large(tmp_path, data, model):
+    publish(model, data, tmp_path / "s", index="exact")
+    store = Recommender.open(tmp_path / "s").store
+    large = (*store.model.parameters.values(), store.index.vectors, store.seen.values)
+    assert not any(array.flags.writeable for array in large)
+
+
 def rewrite(folder, change):
-    path = folder / "manifest.json"
+    """Another manifest, with its hash in the pointer, as a faulty writer would leave it."""
+    catalogue = Catalogue.read(folder)
+    path = catalogue.path(1) / "manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest["content"])
     path.write_text(json.dumps(manifest))
+    entry = replace(catalogue.version(), manifest=fingerprint(path)["sha256"])
+    replace(catalogue, versions=(entry,)).write()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The commands: ``minitower demo``, ``train``, ``evaluate``, ``recall``, ``check``, ``vectors``.
+"""The commands of ``minitower``: demo, train, update, evaluate, recall, store, check, vectors.
 
 Everything above the rooms of the package, for a person or a script at a terminal.
 stdout carries what a script would want and nothing else; remarks, progress and errors
@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from minitower.cli import check, commands, demo
+from minitower.cli import check, commands, demo, store, update
 from minitower.cli.job import READING, add_flags
 from minitower.cli.progress import say
 from minitower.data import DataError
@@ -66,9 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     a = add(
         "demo",
         help="train, index, recall and report, on simulated data or your own",
-        description="Train a model, and for comparison the same model without logQ correction; "
-        "measure both against 'most popular'; build an index; recall for one user. Prints a small "
-        "table and the path of a page with plots. Without --data it makes its own data.",
+        description="Train a model, and for comparison the same model without logQ correction and "
+        "with self-supervision; measure all against 'most popular'; build an index; recall for one "
+        "user. Prints a small table and the path of a page with plots. Without --data it makes its "
+        "own data.",
     )
     a.add_argument("--data", type=Path, metavar="DIR", help="real files instead of simulated data")
     a.add_argument("--job", type=Path, metavar="FILE", help="TOML job file with options")
@@ -125,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--include-seen", action="store_true",
                    help="also recall items the user has met")  # fmt: skip
     a.set_defaults(run=commands.recall)
+
+    update.add_command(add)
+    store.add_commands(add)
 
     a = add(
         "check",

@@ -1,13 +1,24 @@
 """Item vectors -> index -> recall; how good the recall is; models and stores on disk."""
 
+from minitower.retrieval.catalogue import Catalogue, prune, rollback
+from minitower.retrieval.diagnostics import neighbours
 from minitower.retrieval.encode import encode
 from minitower.retrieval.evaluation import Evaluator, PopularityScorer, Report, evaluate
 from minitower.retrieval.hnsw import HnswIndex
+from minitower.retrieval.incremental import publish_incremental
 from minitower.retrieval.index import ExactIndex, Index
 from minitower.retrieval.recommender import Recommender
-from minitower.retrieval.snapshot import Store, load_model, load_notes, publish, save_model
+from minitower.retrieval.snapshot import (
+    Store,
+    load_model,
+    load_notes,
+    load_optimizer,
+    publish,
+    save_model,
+)
 
 __all__ = [
+    "Catalogue",
     "Evaluator",
     "ExactIndex",
     "HnswIndex",
@@ -20,6 +31,11 @@ __all__ = [
     "evaluate",
     "load_model",
     "load_notes",
+    "load_optimizer",
+    "neighbours",
+    "prune",
     "publish",
+    "publish_incremental",
+    "rollback",
     "save_model",
 ]

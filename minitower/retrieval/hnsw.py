@@ -188,14 +188,16 @@ class HnswIndex:
             ValueError: as :meth:`ExactIndex.search`.
         """
         queries = checked_queries(self, queries, k, exclude)
-        extra = np.zeros(len(queries), np.int64) if exclude is None else exclude.counts
+        if exclude is None:  # one call serves all
+            return self._propose(queries, k, k if k <= len(self.vectors) // 8 else 0, None)
+        extra = exclude.counts
         # In powers of two, so that few calls serve all; a query's size is its own affair.
         sizes = np.where(extra > 0, 1 << np.ceil(np.log2(k + extra)).astype(np.int64), k)
         sizes[sizes > len(self.vectors) // 8] = 0
         rows, scores = empty_recall(len(queries), k)
         for size in np.unique(sizes).tolist():
             group = np.flatnonzero(sizes == size)
-            part = None if exclude is None else exclude.take(group)
+            part = exclude.take(group)
             rows[group], scores[group] = self._propose(queries[group], k, size, part)
         return rows, scores
 
@@ -228,7 +230,9 @@ class HnswIndex:
         """Labels (n,size) from the graph, or None where it finds too few for some query."""
         ef = max(self.ef, -(-self.ef * size // self.measured.k))
         width = self._graph.dim - queries.shape[1]
-        placed = np.pad(l2_normalize(queries, epsilon=0.0)[0], ((0, 0), (0, width)))
+        placed = l2_normalize(queries, epsilon=0.0)[0]
+        if width:
+            placed = np.pad(placed, ((0, 0), (0, width)))
         with self._lock:  # ef is a state of the graph
             self._graph.set_ef(min(ef, len(self.vectors)))
             try:
@@ -255,16 +259,21 @@ class HnswIndex:
             ValueError: the file is not a graph of these vectors.
         """
         exact = ExactIndex(vectors)
-        placed = _placed(exact.vectors, stored["similarity"]).astype(np.float32)
-        graph = hnswlib.Index(space="ip", dim=placed.shape[1])
-        foreign = ValueError(f"{path} is not the graph of these {len(placed)} item vectors")
+        m, width = exact.vectors.shape
+        width += stored["similarity"] == "inner_product"
+        graph = hnswlib.Index(space="ip", dim=width)
+        foreign = ValueError(f"{path} is not the graph of these {m} item vectors")
         try:
-            _check_width(path, placed.shape[1])
-            graph.load_index(str(path), max_elements=len(placed))
+            _check_width(path, width)
+            graph.load_index(str(path), max_elements=m)
         except (RuntimeError, struct.error) as error:
             raise foreign from error
-        if graph.element_count != len(placed) or not np.array_equal(
-            graph.get_items(np.arange(len(placed))), placed
+        # Checksums tell what was damaged. This tells a graph of other vectors; some suffice.
+        some = np.unique(np.linspace(0, m - 1, _SAMPLE).astype(np.int64))
+        longest = None if stored["similarity"] == "cosine" else _lengths(exact.vectors).max()
+        placed = _placed(exact.vectors[some], stored["similarity"], longest)
+        if graph.element_count != m or not np.array_equal(
+            graph.get_items(some), placed.astype(np.float32)
         ):
             raise foreign
         index = cls(graph, exact, stored["similarity"], Measurement(**stored["measured"]))
@@ -272,9 +281,17 @@ class HnswIndex:
         return index
 
 
-def _placed(vectors: Vectors, similarity: Similarity) -> Vectors:
-    """Item vectors as points on the unit sphere, in the order of their scores."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+def _lengths(vectors: Vectors) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return lengths
+
+
+def _placed(vectors: Vectors, similarity: Similarity, longest: Any = None) -> Vectors:
+    """Item vectors as points on the unit sphere, in the order of their scores.
+
+    `longest` is the length of the longest, where these are not all.
+    """
+    lengths = _lengths(vectors)
     if similarity == "cosine":
         off = (np.abs(lengths - 1) > 1e-3) & (lengths > 0)
         if off.any():
@@ -285,7 +302,7 @@ def _placed(vectors: Vectors, similarity: Similarity) -> Vectors:
         return vectors
     if similarity != "inner_product":
         raise ValueError(f"similarity must be cosine or inner_product, got {similarity!r}")
-    longest = lengths.max() or 1.0
+    longest = longest or lengths.max() or 1.0
     rest = np.sqrt(np.maximum(1 - (lengths / longest) ** 2, 0))
     return np.column_stack([vectors / longest, rest]).astype(vectors.dtype)
 

@@ -5,12 +5,14 @@ subtracted from its logits (log q) has no place here: serving ranks by the plain
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minitower.data.ragged import Ragged
+from minitower.towers.gradients import first_not_finite
 
 Vectors = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]
@@ -68,12 +70,15 @@ class ExactIndex:
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = _finite(vectors, "item vector")
-        self._longest = float(_lengths(self._vectors).max(initial=0.0))
 
     @property
     def vectors(self) -> Vectors:
         """The item vectors (m,d)."""
         return self._vectors
+
+    @cached_property
+    def _longest(self) -> float:
+        return float(_lengths(self._vectors).max(initial=0.0))
 
     def search(self, queries: Vectors, k: int, exclude: Ragged | None = None) -> Recalled:
         """The k best items of each query; see :class:`Index` for the contract.
@@ -138,6 +143,10 @@ def best_pairs(queries: Vectors, items: Vectors, query_of: Rows, item_of: Rows, 
     Shapes: (n,d),(m,d),(p),(p)->(n,k),(n,k)
     """
     n = len(queries)
+    if n == 1 and len(item_of) >= k:  # what follows, without the padding
+        score = score_pairs(queries, items, query_of, item_of)
+        best = np.argsort(-score, kind="stable")[:k]
+        return item_of[None, best], score[None, best]
     counts = np.bincount(query_of, minlength=n)
     place = np.arange(len(query_of)) - np.repeat(counts.cumsum() - counts, counts)
     rows, scores = empty_recall(n, max(k, int(counts.max(initial=0))))
@@ -219,7 +228,7 @@ def _finite(vectors: Vectors, what: str) -> Vectors:
             f"expected one {what} a row, as floats (n,d) with d >= 1, got "
             f"{vectors.dtype} of shape {vectors.shape}"
         )
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        raise ValueError(f"{what} {int(finite.argmin())} is not finite")
-    return np.ascontiguousarray(vectors)
+    vectors = np.ascontiguousarray(vectors)
+    if first_not_finite([(what, vectors)]):
+        raise ValueError(f"{what} {int(np.isfinite(vectors).all(axis=1).argmin())} is not finite")
+    return vectors

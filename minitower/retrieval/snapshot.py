@@ -1,12 +1,12 @@
 """Models and stores on disk.
 
 A *model* folder is what training leaves: parameters, configuration, fitted schema.
-A *store* is what serving opens: a model, the tables of users and items, what each
-user has met, and the index of the item vectors that this model made. They are
-written together, so a model and an index of another one cannot meet.
+A *store* is what serving opens: versions of a model, each with the tables of users and
+items, what each user has met, and the index of the item vectors that this model made.
+They are written together, so a model and an index of another one cannot meet.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minitower.data.encoding import FittedSchema, Table
+from minitower.data.encoding import Features, FittedSchema, Table
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
 from minitower.data.ragged import Array, Ragged
+from minitower.retrieval.array_files import write_array, write_arrays
+from minitower.retrieval.catalogue import Catalogue, Version, changing
 from minitower.retrieval.encode import check_same_schema, encode
-from minitower.retrieval.folder import SavedFolder, new_folder, write_array, write_arrays
+from minitower.retrieval.folder import POINTER, SavedFolder, new_folder, refuse_foreign
 from minitower.retrieval.hnsw import HnswIndex
-from minitower.retrieval.index import ExactIndex, Index
+from minitower.retrieval.index import ExactIndex, Index, Vectors
+from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 
 _SAMPLE = 1000  # users that the index's recall is measured with
@@ -29,14 +32,24 @@ _SAMPLE = 1000  # users that the index's recall is measured with
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """The parts of a store: what a Recommender is made of."""
+    """The parts of one version of a store: what a Recommender is made of.
+
+    Attributes:
+        model, items, users, seen, index, item_names: as in :class:`Recommender`.
+        item_counts: (m,) int64 positives of each item in training: its popularity.
+        version: which one; None for parts that come from no store.
+        full: of an incremental version, the full one it stands on.
+    """
 
     model: TwoTower
     items: Table
     users: Table
     seen: Ragged
     index: Index
-    item_names: Array | None
+    item_names: Array | None = None
+    item_counts: Array | None = None
+    version: Version | None = None
+    full: "Store | None" = None
 
 
 def save_model(
@@ -45,7 +58,7 @@ def save_model(
     """Write a model: arrays and JSON, no pickle, complete or not there at all.
 
     Args:
-        folder: where to; a model or a store that is there already is replaced.
+        folder: where to; a model that is there already is replaced.
         model: the model.
         notes: JSON of the caller's own, such as how the data was read; see
             :func:`load_notes`.
@@ -58,24 +71,50 @@ def save_model(
         _write_model(place, model, content)
 
 
-def load_model(folder: str | Path) -> TwoTower:
-    """The model of a model folder or of a store.
+def load_model(folder: str | Path, version: int | None = None) -> TwoTower:
+    """The model of a model folder or of a store, to train on or to use.
+
+    Args:
+        folder: where it is.
+        version: of a store, which one; by default the full version that is served, or
+            that the one served stands on. It must be a full one: training goes on from
+            full versions only, and incremental ones are dropped.
 
     Raises:
-        DataError: the folder is neither, of another version, or damaged; the message
+        DataError: the folder is neither, of another format, or damaged; the message
             names the file.
     """
-    return _read_model(SavedFolder(folder, "model", "store"))
+    return _read_model(_saved_model(folder, version))
 
 
-def load_notes(folder: str | Path) -> dict[str, Any]:
-    """The notes that were saved beside a model or a store.
+def load_notes(folder: str | Path, version: int | None = None) -> dict[str, Any]:
+    """The notes that were saved with the model that :func:`load_model` loads.
 
     Raises:
         DataError: as :func:`load_model`.
     """
-    notes: dict[str, Any] = SavedFolder(folder, "model", "store").content.get("notes", {})
+    notes: dict[str, Any] = _saved_model(folder, version).content.get("notes", {})
     return notes
+
+
+def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None = None) -> None:
+    """Give an optimizer the state that :func:`publish` saved with a full version.
+
+    Args:
+        folder: of the store.
+        optimizer: of the kind that was saved; its own state is lost.
+        version: as in :func:`load_model`.
+
+    Raises:
+        DataError: no state was saved, that of another kind, or as :func:`load_model`.
+    """
+    saved = _saved_model(folder, version)
+    stated = saved.content.get("optimizer", {"kind": "no optimizer"})
+    if stated["kind"] != type(optimizer).__name__:
+        raise DataError(
+            f"{saved.folder}: saved with {stated['kind']}, not {type(optimizer).__name__}"
+        )
+    optimizer.state, optimizer.step = saved.arrays("optimizer.npz"), stated["step"]
 
 
 def publish(
@@ -85,23 +124,36 @@ def publish(
     *,
     index: Literal["hnsw", "exact"] | Index = "hnsw",
     notes: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    optimizer: Optimizer | None = None,
+    parent: int | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> Store:
-    """Write a store for :meth:`Recommender.open` to serve from; returns what it wrote.
+    """Write a full version for :meth:`Recommender.open` to serve; returns it, as opened.
+
+    It is served when this returns, and not before all of it is on the disk and has been
+    opened from there. Until then, and if anything goes wrong, the version before it is.
 
     Args:
         model: trained on this data.
         data: its users, items, and all its positives, which count as seen.
-        folder: where to; a store or a model that is there already is replaced.
+        folder: of the store; made where there is none.
         index: "hnsw" builds one with defaults, its recall measured with users of the
             data; "exact"; or one built from this model's item vectors by hand.
         notes: as in :func:`save_model`.
+        metrics: what is known of the model's quality, by name.
+        optimizer: that trained the model; its state is saved for :func:`load_optimizer`.
+        parent: the number of the full version that training went on from, if any.
+        on_progress: called with the numbers of items encoded, and of all.
 
     Raises:
-        DataError: the model was fitted to other data, or as :func:`save_model`.
+        DataError: the model was fitted to other data, the folder holds something else,
+            it cannot be written, or the parent is not a full version of this store.
         ValueError: the given index holds other vectors than the model makes.
     """
+    refuse_foreign(Path(folder).absolute())  # before minutes of building rather than after
     check_same_schema(model.schema, data.schema)
-    vectors = encode(model.item, data.items)
+    vectors = _item_vectors(model, data.items, on_progress)
     if index == "hnsw":
         index = _hnsw(model, data, vectors)
     elif index == "exact":
@@ -110,45 +162,62 @@ def publish(
         raise ValueError(f"index must be hnsw, exact or an index, got {index!r}")
     elif not np.array_equal(index.vectors, vectors):
         raise ValueError("the index holds other item vectors than the model makes: rebuild it")
-    store = Store(model, data.items, data.users, data.seen("all"), index, data.item_names)
-    content: dict[str, Any] = {"notes": dict(notes or {})}
-    with new_folder(folder, "store", content) as place:
-        _write_model(place, model, content)
-        write_arrays(place / "items.npz", data.items.to_arrays())
-        write_arrays(place / "users.npz", data.users.to_arrays())
-        seen = store.seen
-        write_arrays(place / "seen.npz", {"indptr": seen.indptr, "values": seen.values})
-        write_array(place / "item_vectors.npy", vectors)
-        if data.item_names is not None:
-            write_array(place / "item_names.npy", data.item_names)
-        if isinstance(index, HnswIndex):
-            content["hnsw"] = index.save(place / "index.hnsw")
+    content: dict[str, Any] = {
+        "notes": dict(notes or {}),
+        "metrics": dict(metrics or {}),
+        "parent": parent,
+    }
+    with changing(folder) as catalogue:
+        if parent is not None and catalogue.version(parent).kind != "full":
+            raise DataError(f"{folder}: version {parent} is not a full one: nothing starts from it")
+        with new_folder(catalogue.path(catalogue.next), "full", content) as place:
+            _write_model(place, model, content)
+            write_arrays(place / "items.npz", data.items.to_arrays())
+            write_arrays(place / "users.npz", data.users.to_arrays())
+            seen = data.seen("all")
+            write_arrays(place / "seen.npz", {"indptr": seen.indptr, "values": seen.values})
+            write_array(place / "item_vectors.npy", vectors)
+            write_array(place / "item_counts.npy", data.item_counts)
+            if data.item_names is not None:
+                write_array(place / "item_names.npy", data.item_names)
+            if isinstance(index, HnswIndex):
+                content["hnsw"] = index.save(place / "index.hnsw")
+            if optimizer is not None:
+                kind = type(optimizer).__name__
+                content["optimizer"] = {"kind": kind, "step": optimizer.step}
+                write_arrays(place / "optimizer.npz", optimizer.state)
+        catalogue = catalogue.with_version("full", parent)
+        store = read_full(catalogue, catalogue.version())
+        catalogue.write()
     return store
 
 
-def load_store(folder: str | Path) -> Store:
-    """Read what :func:`publish` wrote.
+def read_full(catalogue: Catalogue, version: Version) -> Store:
+    """A full version, its large arrays mapped.
 
     Raises:
-        DataError: the folder is not a store, of another version, or damaged; the
-            message names the file.
+        DataError: it is damaged, or its parts do not fit; the message names the file.
     """
-    saved = SavedFolder(folder, "store")
-    model = _read_model(saved)
-    vectors = saved.array("item_vectors.npy")
-    items, users, seen = (saved.arrays(f"{part}.npz") for part in ("items", "users", "seen"))
-    names = saved.array("item_names.npy") if "item_names.npy" in saved else None
+    saved = catalogue.open(version)
+    model = _read_model(saved, mapped=True)
+    vectors = saved.array("item_vectors.npy", mapped=True)
+    parts = ("items", "users", "seen")
+    items, users, seen = (saved.arrays(f"{part}.npz", mapped=True) for part in parts)
+    names = saved.array("item_names.npy", mapped=True) if "item_names.npy" in saved else None
+    counts = saved.array("item_counts.npy", mapped=True)
     graph = saved.path("index.hnsw") if "index.hnsw" in saved else None
-    with _fitting(saved):
-        index: Index = ExactIndex(vectors)
-        if graph is not None:
+    with fitting(saved):
+        index: Index
+        if graph is None:
+            index = ExactIndex(vectors)
+        else:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
-        return Store(model, *tables, Ragged(**seen), index, names)
+        return Store(model, *tables, Ragged(**seen), index, names, counts, version)
 
 
 @contextmanager
-def _fitting(saved: SavedFolder) -> Iterator[None]:
+def fitting(saved: SavedFolder) -> Iterator[None]:
     """What goes wrong within is a folder whose parts are intact but do not fit together."""
     try:
         yield
@@ -157,10 +226,36 @@ def _fitting(saved: SavedFolder) -> Iterator[None]:
         raise DataError(f"{saved.folder}: its parts do not fit together: {what}") from error
 
 
+def _item_vectors(
+    model: TwoTower, items: Table, on_progress: Callable[[int, int], object] | None
+) -> Vectors:
+    done = 0
+
+    def tower(features: Features) -> tuple[Array, None]:
+        nonlocal done
+        vectors, _ = model.item(features)
+        done += len(vectors)
+        if on_progress is not None:
+            on_progress(done, len(items))
+        return vectors, None
+
+    return encode(tower, items)
+
+
 def _hnsw(model: TwoTower, data: Dataset, vectors: Any) -> HnswIndex:
     rows = np.random.default_rng(0).permutation(len(data.users))[:_SAMPLE]
     users = encode(model.user, data.users, np.sort(rows))
     return HnswIndex.build(vectors, similarity=model.similarity, queries=users)
+
+
+def _saved_model(folder: str | Path, version: int | None) -> SavedFolder:
+    if version is None and not (Path(folder) / POINTER).exists():
+        return SavedFolder(folder, "model")
+    catalogue = Catalogue.read(folder)
+    chosen = catalogue.full() if version is None else catalogue.version(version)
+    if chosen.kind != "full":
+        raise DataError(f"{folder}: version {version} is not a full one: nothing starts from it")
+    return catalogue.open(chosen)
 
 
 def _write_model(place: Path, model: TwoTower, content: dict[str, Any]) -> None:
@@ -170,17 +265,9 @@ def _write_model(place: Path, model: TwoTower, content: dict[str, Any]) -> None:
     write_arrays(place / "parameters.npz", model.parameters)
 
 
-def _read_model(saved: SavedFolder) -> TwoTower:
-    arrays, parameters = saved.arrays("schema.npz"), saved.arrays("parameters.npz")
-    with _fitting(saved):
+def _read_model(saved: SavedFolder, *, mapped: bool = False) -> TwoTower:
+    arrays = saved.arrays("schema.npz", mapped=mapped)
+    parameters = saved.arrays("parameters.npz", mapped=mapped)
+    with fitting(saved):
         schema = FittedSchema.from_state(saved.content["schema"], arrays)
-        model = TwoTower(schema, **saved.content["config"])
-    if _shapes(parameters) != _shapes(model.parameters):
-        path = saved.folder / "parameters.npz"
-        raise DataError(f"{path}: its names, shapes and types are not those of the model")
-    model.parameters = parameters
-    return model
-
-
-def _shapes(parameters: Mapping[str, Array]) -> dict[str, Any]:
-    return {name: (array.shape, array.dtype) for name, array in parameters.items()}
+        return TwoTower(schema, **saved.content["config"], parameters=parameters)

@@ -1,0 +1,89 @@
+"""``minitower store``: look after the versions of a store."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from minitower.cli.progress import say
+from minitower.data import DataError
+from minitower.retrieval.catalogue import Catalogue, prune, rollback
+
+
+def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add ``store`` and its five commands to the program."""
+    top = add(
+        "store",
+        help="list, show, verify, roll back and prune the versions of a store",
+        description="Look after a store, a folder of versions that train wrote. Publishing adds a "
+        "version and serves it; a recommender that is open changes over when it reloads.",
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=type(top))
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], None], says: str, more: str = ""
+    ) -> argparse.ArgumentParser:
+        a: argparse.ArgumentParser = commands.add_parser(
+            name, help=says, description=f"{says[0].upper()}{says[1:]}.{more}"
+        )
+        a.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+        a.set_defaults(run=run)
+        return a
+
+    command("list", _list, "print the versions",
+            " Columns: number, kind, parent, time of publishing, bytes, * if served.")  # fmt: skip
+    a = command("show", _show, "print all that is known of a version, as JSON")
+    a.add_argument("version", type=int, nargs="?", metavar="VERSION",
+                   help="its number (default: the one served)")  # fmt: skip
+    command("verify", _verify, "read every file of every version",
+            " Exits with an error if one of them is not as it was written.")  # fmt: skip
+    a = command("rollback", _rollback, "serve an earlier version again",
+                " It is verified first. Prints its number.")  # fmt: skip
+    a.add_argument("version", type=int, nargs="?", metavar="VERSION",
+                   help="its number (default: the one before)")  # fmt: skip
+    a = command("prune", _prune, "remove old versions",
+                " What is served stays, and what it stands on. Prints what is gone.")  # fmt: skip
+    a.add_argument("--keep", type=int, required=True, metavar="N", help="keep the newest N")
+
+
+def _list(args: argparse.Namespace) -> None:
+    catalogue = Catalogue.read(args.store)
+    for version in catalogue.versions:
+        size = sum(f.stat().st_size for f in catalogue.path(version.number).glob("*"))
+        parent = "" if version.parent is None else version.parent
+        served = "*" if version.number == catalogue.current else ""
+        print(version.number, version.kind, parent, version.published, size, served, sep="\t")
+
+
+def _show(args: argparse.Namespace) -> None:
+    catalogue = Catalogue.read(args.store)
+    version = catalogue.version(args.version)
+    saved = catalogue.open(version)
+    told = {name: saved.content.get(name, {}) for name in ("metrics", "notes")}
+    print(json.dumps({**asdict(version), **told, "files": saved.files}, indent=1))
+
+
+def _verify(args: argparse.Namespace) -> None:
+    catalogue = Catalogue.read(args.store)
+    damaged = []
+    for version in catalogue.versions:
+        try:
+            catalogue.verify(version)
+        except DataError as error:
+            say(str(error))
+            damaged.append(version.number)
+        print(version.number, "damaged" if version.number in damaged else "intact", sep="\t")
+    if damaged:
+        raise DataError(f"{args.store}: damaged: {', '.join(map(str, damaged))}")
+
+
+def _rollback(args: argparse.Namespace) -> None:
+    version = rollback(args.store, args.version)
+    say(f"served from now on: version {version.number} of {version.published}")
+    print(version.number)
+
+
+def _prune(args: argparse.Namespace) -> None:
+    for number in prune(args.store, args.keep):
+        print(number)

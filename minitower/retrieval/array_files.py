@@ -1,0 +1,99 @@
+"""Arrays in files: .npy for one, .npz for several, never pickled, never compressed.
+
+Any NumPy reads them. They are written so that they can be used where they lie: the
+members of an .npz begin at multiples of 64 bytes, as an .npy's numbers do, and
+reading maps them into memory instead of copying them.
+"""
+
+import io
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitower.data.errors import DataError
+from minitower.data.ragged import Array
+
+_ALIGNED = 64
+_LOCAL_HEADER = 30  # bytes before the name of a member
+_ZIP64 = 20  # bytes of the extra field that zipfile adds
+
+
+def write_array(path: Path, array: Array) -> None:
+    """One array, without pickle."""
+    plain = _plain(array, path.name)
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, plain, allow_pickle=False)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Named arrays, without pickle and uncompressed."""
+    plain = {name: _plain(array, name) for name, array in arrays.items()}
+    with path.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in plain.items():  # np.savez cannot take every name
+            member = zipfile.ZipInfo(f"{name}.npy")
+            start = file.tell() + _LOCAL_HEADER + len(member.filename.encode()) + _ZIP64
+            # An extra field of no known kind, of 4 bytes and zeros, moves the array into line.
+            padding = -(start + 4) % _ALIGNED
+            member.extra = struct.pack("<HH", 0xFFFF, padding) + bytes(padding)
+            with archive.open(member, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
+
+
+def read_array(path: Path, *, mapped: bool) -> Array:
+    """The array of an .npy file: writable and in memory, or read-only and mapped.
+
+    Raises:
+        ValueError, OSError: the file is not an .npy without objects.
+    """
+    if not mapped:
+        array: Array = np.load(path, allow_pickle=False)
+        return array
+    return _array_at(_map(path), 0)
+
+
+def read_arrays(path: Path, *, mapped: bool) -> dict[str, Array]:
+    """The arrays of an .npz file by name, as :func:`read_array` reads one.
+
+    Raises:
+        ValueError, OSError, zipfile.BadZipFile: the file is not an .npz without objects.
+    """
+    with np.load(path, allow_pickle=False) as loaded:
+        if not mapped or not loaded.files:
+            return dict(loaded)
+        content = _map(path)
+        arrays = {}
+        for member in loaded.zip.infolist():
+            start = member.header_offset
+            lengths = struct.unpack("<HH", content[start + 26 : start + _LOCAL_HEADER].tobytes())
+            name = member.filename.removesuffix(".npy")
+            arrays[name] = _array_at(content, start + _LOCAL_HEADER + sum(lengths))
+        return arrays
+
+
+def _map(path: Path) -> Array:
+    return np.memmap(path, np.uint8, mode="r").view(np.ndarray)
+
+
+def _array_at(content: Array, start: int) -> Array:
+    """The array of the .npy that begins at a byte of a mapped file."""
+    head = io.BytesIO(content[start : start + (1 << 16)].tobytes())
+    version = np.lib.format.read_magic(head)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
+    else:
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
+    if dtype.hasobject:
+        raise ValueError("holds Python objects, which only pickle could read")
+    order: Any = "F" if fortran else "C"
+    return np.ndarray(shape, dtype, content.data, start + head.tell(), order=order)
+
+
+def _plain(array: Array, name: str) -> Array:
+    array = np.asarray(array)
+    if array.dtype.hasobject:
+        raise DataError(f"{name}: an array of Python objects cannot be stored without pickle")
+    return array

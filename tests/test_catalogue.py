@@ -1,0 +1,209 @@
+"""Versions: what is served, what went before, what may go."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
+from minitower.retrieval import Recommender, publish
+from minitower.retrieval.catalogue import Catalogue, Version, changing, prune, rollback
+from minitower.retrieval.incremental import publish_incremental
+from minitower.towers.optimizers import Adagrad
+from minitower.towers.two_tower import TwoTower
+
+ROWS = {"user.user.embedding": (np.array([1]), np.array([[3.0, 4.0]], np.float32))}
+
+
+@pytest.fixture(scope="module")
+def shop():
+    rng = np.random.default_rng(0)
+    log = {"user": rng.integers(0, 5, 40), "item": rng.integers(0, 9, 40)}
+    schema = Schema(user=[Id("user")], item=[Id("item")])
+    data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
+    return TwoTower(data.schema, dim=2, hidden=()), data
+
+
+def full(shop, store, **options):
+    return publish(*shop, store, index="exact", **options).version
+
+
+def incremental(store):
+    return publish_incremental(store, ROWS, parent=Catalogue.read(store).full().number).version
+
+
+def numbers(store):
+    return [version.number for version in Catalogue.read(store).versions]
+
+
+def test_publish__adds_a_version_and_serves_it(shop, tmp_path):
+    store = tmp_path / "deep" / "store"
+    one = full(shop, store)
+    two = full(shop, store, parent=1)
+    three = incremental(store)
+    kinds = [(v.number, v.kind, v.parent) for v in (one, two, three)]
+    assert kinds == [(1, "full", None), (2, "full", 1), (3, "incremental", 2)]
+    catalogue = Catalogue.read(store)
+    assert catalogue.versions == (one, two, three)
+    assert catalogue.version() == three
+    assert catalogue.full() == two
+    assert Recommender.open(store).version == three
+    first = {path.name: path.read_bytes() for path in catalogue.path(1).iterdir()}
+    full(shop, store)
+    assert {path.name: path.read_bytes() for path in catalogue.path(1).iterdir()} == first
+
+
+def test_publish__the_parent_is_a_full_version(shop, tmp_path):
+    full(shop, tmp_path / "s")
+    incremental(tmp_path / "s")
+    with pytest.raises(DataError, match="version 2 is not a full one"):
+        full(shop, tmp_path / "s", parent=2)
+    with pytest.raises(DataError, match="there is no version 7; versions: 1, 2"):
+        full(shop, tmp_path / "s", parent=7)
+    assert numbers(tmp_path / "s") == [1, 2]
+
+
+def test_rollback__serves_the_one_before(shop, tmp_path):
+    store = tmp_path / "s"
+    full(shop, store)
+    full(shop, store)
+    incremental(store)
+    recommender = Recommender.open(store)
+    for number in (2, 1):
+        assert rollback(store).number == number
+        assert recommender.reload()
+        assert recommender.version.number == number
+    with pytest.raises(DataError, match="there is no version before version 1"):
+        rollback(store)
+    assert rollback(store, 3).number == 3
+    assert numbers(store) == [1, 2, 3]
+    rollback(store, 1)
+    assert full(shop, store).number == 4, "no number is given twice"
+
+
+def test_rollback__refuses_what_is_damaged(shop, tmp_path):
+    """Also where it is the version beneath."""
+    store = tmp_path / "s"
+    full(shop, store)
+    incremental(store)
+    full(shop, store)
+    (store / "versions/000001/items.npz").write_bytes(b"")
+    for number in (1, 2):
+        with pytest.raises(DataError, match=r"000001.items.npz: 0 bytes"):
+            rollback(store, number)
+    assert Catalogue.read(store).current == 3
+
+
+@given(
+    kinds=st.lists(st.sampled_from(["full", "incremental"]), max_size=9),
+    keep=st.integers(1, 10),
+    current=st.integers(0, 9),
+)
+@settings(max_examples=60)
+def test_prune__keeps_the_newest_what_is_served_and_what_they_stand_on(
+    tmp_path_factory, kinds, keep, current
+):
+    store = tmp_path_factory.mktemp("s")
+    kinds, versions, parent = ["full", *kinds], [], None
+    for number, kind in enumerate(kinds, start=1):
+        versions.append(Version(number, kind, parent if kind == "incremental" else None, "", ""))
+        parent = number if kind == "full" else parent
+    current = 1 + current % len(kinds)
+    with changing(store) as catalogue:
+        replace(catalogue, versions=tuple(versions), current=current, next=99).write()
+    for version in versions:
+        catalogue.path(version.number).mkdir(parents=True)
+    gone = prune(store, keep)
+    after = Catalogue.read(store)
+    kept = {version.number for version in after.versions}
+    wanted = {current, *range(max(1, len(kinds) - keep + 1), len(kinds) + 1)}
+    beneath = {versions[n - 1].parent for n in wanted} - {None}
+    assert kept == wanted | beneath
+    assert gone == sorted(set(range(1, len(kinds) + 1)) - kept)
+    assert {path.name for path in (store / "versions").iterdir()} == {f"{n:06d}" for n in kept}
+    assert (after.current, after.next) == (current, 99)
+
+
+def test_prune__refuses(shop, tmp_path):
+    full(shop, tmp_path / "s")
+    with pytest.raises(DataError, match="keep must be at least 1, got 0"):
+        prune(tmp_path / "s", 0)
+    for change in (lambda s: prune(s, 1), rollback):
+        with pytest.raises(DataError, match="CURRENT: there is no such folder"):
+            change(tmp_path / "t")
+    assert not (tmp_path / "t").exists()
+
+
+def test_prune__what_is_open_stays_open(shop, tmp_path):
+    full(shop, tmp_path / "s")
+    recommender = Recommender.open(tmp_path / "s")
+    before = recommender.recall(1, k=3)
+    full(shop, tmp_path / "s")
+    assert prune(tmp_path / "s", 1) == [1]
+    for one, other in zip(recommender.recall(1, k=3), before):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_verify__reads_what_serving_does_not(shop, tmp_path):
+    version = full(shop, tmp_path / "s", optimizer=Adagrad())
+    path = tmp_path / "s/versions/000001/optimizer.npz"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    Recommender.open(tmp_path / "s")
+    with pytest.raises(DataError, match=r"optimizer.npz: damaged"):
+        Catalogue.read(tmp_path / "s").verify(version)
+
+
+def test_pointer__a_flipped_bit_or_a_cut_is_refused(shop, tmp_path):
+    full(shop, tmp_path / "s")
+    pointer = tmp_path / "s" / "CURRENT"
+    good = pointer.read_bytes()
+    each = range(len(good))
+    flipped = [good[:i] + bytes([good[i] ^ 1 << i % 8]) + good[i + 1 :] for i in each]
+    for bad in (*flipped, *(good[:i] for i in each[::7]), good + b"x"):
+        pointer.write_bytes(bad)
+        with pytest.raises(DataError, match="CURRENT: damaged"):
+            Catalogue.read(tmp_path / "s")
+
+
+def test_pointer__lost_or_damaged_is_no_reason_to_start_anew(shop, tmp_path):
+    """Or the next publisher would sweep away every version there is."""
+    full(shop, tmp_path / "s")
+    for damage in (lambda path: path.write_bytes(b"x"), lambda path: path.unlink()):
+        damage(tmp_path / "s" / "CURRENT")
+        with pytest.raises(DataError, match=r"CURRENT: damaged|already there, and not written by"):
+            full(shop, tmp_path / "s")
+        assert (tmp_path / "s/versions/000001/manifest.json").exists()
+
+
+def test_open__refuses_another_versions_files(shop, tmp_path):
+    """Intact folders that have changed places: each manifest is of the other."""
+    full(shop, tmp_path / "s", notes={"n": 1})
+    full(shop, tmp_path / "s", notes={"n": 2})
+    one, two = (tmp_path / "s/versions" / name for name in ("000001", "000002"))
+    one.rename(tmp_path / "aside")
+    two.rename(one)
+    (tmp_path / "aside").rename(two)
+    with pytest.raises(DataError, match=r"000002.manifest.json: damaged"):
+        Recommender.open(tmp_path / "s")
+
+
+def test_open__a_store_without_versions(tmp_path):
+    with changing(tmp_path / "s"):
+        pass
+    with pytest.raises(DataError, match="nothing has been published yet"):
+        Recommender.open(tmp_path / "s")
+
+
+def test_manifest__says_what_the_version_is(shop, tmp_path):
+    full(shop, tmp_path / "s")
+    full(shop, tmp_path / "s", parent=1, metrics={"recall@10": 0.25}, notes={"day": "monday"})
+    manifest = json.loads((tmp_path / "s/versions/000002/manifest.json").read_text())
+    content = manifest["content"]
+    assert manifest["kind"] == "full"
+    assert (content["parent"], content["metrics"]) == (1, {"recall@10": 0.25})
+    assert content["notes"] == {"day": "monday"}
+    files = {path.name for path in (tmp_path / "s/versions/000002").iterdir()}
+    assert set(manifest["files"]) == files - {"manifest.json"}

@@ -1,0 +1,96 @@
+"""minitower store: what it prints, what it does, how it fails."""
+
+import json
+
+import numpy as np
+import pytest
+
+from minitower.cli import main
+from minitower.data import Dataset, Id, RandomSplit, Schema
+from minitower.retrieval import Recommender, publish
+from minitower.retrieval.incremental import publish_incremental
+from minitower.towers.two_tower import TwoTower
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two full versions, and an incremental one on the second."""
+    rng = np.random.default_rng(0)
+    log = {"user": rng.integers(0, 5, 40), "item": rng.integers(0, 9, 40)}
+    schema = Schema(user=[Id("user")], item=[Id("item")])
+    data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
+    model = TwoTower(data.schema, dim=2, hidden=())
+    publish(model, data, tmp_path / "s")
+    publish(model, data, tmp_path / "s", parent=1, metrics={"recall@10": 0.25})
+    rows = {"user.user.embedding": (np.array([1]), np.ones((1, 2), np.float32))}
+    publish_incremental(tmp_path / "s", rows, parent=2)
+    return tmp_path / "s"
+
+
+@pytest.fixture
+def run(capsys):
+    def command(*arguments):
+        status = main(["store", *map(str, arguments)])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return command
+
+
+def test_list__one_line_a_version(run, store):
+    status, out, err = run("list", store)
+    assert (status, err) == (0, "")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [row[:3] for row in rows] == [["1", "full", ""], ["2", "full", "1"],
+                                         ["3", "incremental", "2"]]  # fmt: skip
+    assert [row[5] for row in rows] == ["", "", "*"]
+    size = sum(path.stat().st_size for path in (store / "versions/000001").iterdir())
+    assert int(rows[0][4]) == size
+
+
+def test_show__all_that_is_known(run, store):
+    told = json.loads(run("show", store, 2)[1])
+    assert (told["number"], told["kind"], told["parent"]) == (2, "full", 1)
+    assert told["metrics"] == {"recall@10": 0.25}
+    path = store / "versions/000002/users.npz"
+    assert told["files"]["users.npz"]["bytes"] == path.stat().st_size
+    assert json.loads(run("show", store)[1])["number"] == 3
+
+
+def test_verify__names_what_is_damaged(run, store):
+    assert run("verify", store) == (0, "1\tintact\n2\tintact\n3\tintact\n", "")
+    (store / "versions/000002/users.npz").write_bytes(b"")
+    status, out, err = run("verify", store)
+    assert (status, out) == (2, "1\tintact\n2\tdamaged\n3\tintact\n")
+    assert "000002/users.npz: 0 bytes instead of" in err
+    assert err.endswith("damaged: 2\n")
+
+
+def test_rollback__prints_what_is_served(run, store):
+    recommender = Recommender.open(store)
+    assert run("rollback", store)[:2] == (0, "2\n")
+    assert recommender.reload()
+    assert recommender.version.number == 2
+    assert run("rollback", store, 1)[:2] == (0, "1\n")
+    assert run("list", store)[1].splitlines()[0].endswith("*")
+
+
+def test_prune__prints_what_is_gone(run, store):
+    assert run("prune", store, "--keep", 1) == (0, "1\n", "")
+    assert run("prune", store, "--keep", 1) == (0, "", "")
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (["show", "{}", 9], "there is no version 9; versions: 1, 2, 3"),
+    (["rollback", "{}", 9], "there is no version 9"),
+    (["prune", "{}", "--keep", 0], "keep must be at least 1, got 0"),
+    (["prune", "{}"], "required: --keep (see minitower store prune --help)"),
+    (["list", "{}/versions"], "CURRENT: missing; expected a store"),
+    (["list", "{}/none"], "CURRENT: there is no such folder"),
+    ([], "required: COMMAND (see minitower store --help)"),
+])  # fmt: skip
+def test_store__one_clear_line(run, store, arguments, told):
+    status, out, err = run(*(str(a).format(store) for a in arguments))
+    assert (status, out) == (2, "")
+    assert told in err
+    assert err.count("\n") == 1

@@ -1,0 +1,267 @@
+"""What is written is on the disk before it is named; after any fault a store still opens."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
+from minitower.retrieval import HnswIndex, Recommender, disk, publish
+from minitower.retrieval.catalogue import Catalogue, prune, rollback
+from minitower.retrieval.incremental import publish_incremental
+from minitower.towers.optimizers import Adagrad
+from minitower.towers.two_tower import TwoTower
+
+ROWS = {"user.user.embedding": (np.array([1]), np.array([[3.0, 4.0]], np.float32))}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    log = {"user": rng.integers(0, 5, 40), "item": rng.integers(0, 9, 40)}
+    schema = Schema(user=[Id("user")], item=[Id("item")])
+    return Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    return TwoTower(data.schema, dim=2, hidden=())
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing below cleans up after it."""
+
+
+class Operations:
+    """Every write, flush, rename and removal, told in order; the n-th may fail."""
+
+    def __init__(self, monkeypatch):
+        self.told, self.fail_at, self.error = [], None, None
+        self._wrap(monkeypatch, Path, "open", lambda path, mode="r", *a, **k: "w" in mode and (
+            f"write {path.name}"), half=True)  # fmt: skip
+        self._wrap(monkeypatch, HnswIndex, "save", lambda _, path: f"write {path.name}", half=True)
+        monkeypatch.setattr(disk, "flush", lambda path: None)  # told, not done: it takes its time
+        self._wrap(monkeypatch, disk, "flush", lambda path: f"flush {path.name}")
+        self._wrap(monkeypatch, Path, "replace", lambda a, b: f"rename {a.name} {Path(b).name}")
+        self._wrap(
+            monkeypatch, shutil, "rmtree", lambda path, **_: (
+                path.parent.name == "versions" and not path.name.startswith(".")
+                and f"remove {path.name}"
+            ),
+        )  # fmt: skip
+
+    def _wrap(self, monkeypatch, owner, name, label, half=False):
+        real = getattr(owner, name)
+
+        def wrapped(*args, **options):
+            what = label(*args, **options)
+            if self.error is Killed and self.fail_at is None and name == "rmtree":
+                return None  # the process is dead, it removes nothing any more
+            if not what:
+                return real(*args, **options)
+            self.told.append(what)
+            if len(self.told) - 1 == self.fail_at:
+                self.fail_at = None
+                if half:
+                    path = args[0] if owner is Path else args[1]
+                    path.write_bytes(b"half")
+                elif name == "rmtree":
+                    next(args[0].iterdir()).unlink()
+                raise self.error("fault") if self.error is Killed else self.error(28, "no space")
+            return real(*args, **options)
+
+        monkeypatch.setattr(owner, name, wrapped)
+
+    def failing(self, n, error):
+        self.told, self.fail_at, self.error = [], n, error
+
+
+def written(*names):
+    return [f"write {name}" for name in names]
+
+
+def flushed(*names):
+    return [f"flush {name}" for name in names]
+
+
+COMMIT = ["write CURRENT.new", "flush CURRENT.new", "rename CURRENT.new CURRENT", "flush store"]
+FILES = [
+    "schema.npz", "parameters.npz", "items.npz", "users.npz", "seen.npz", "item_vectors.npy",
+    "item_counts.npy", "index.hnsw", "optimizer.npz",
+]  # fmt: skip
+
+
+def test_flush__reaches_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    disk.make_folder(tmp_path / "a" / "b")
+    disk.write(tmp_path / "a" / "b" / "x", b"text")
+    disk.rename(tmp_path / "a" / "b" / "x", tmp_path / "a" / "y")
+    places = (tmp_path, tmp_path / "a", tmp_path / "a" / "y", tmp_path / "a")
+    assert synced == [place.stat().st_ino for place in places]
+
+
+def test_publish__order_of_what_reaches_the_disk(tmp_path, data, model, monkeypatch):
+    operations = Operations(monkeypatch)
+    publish(model, data, tmp_path / "store", optimizer=Adagrad())
+    made = [f"flush {tmp_path.name}", *COMMIT, "flush store"]  # the folder, CURRENT, versions/
+    version = [
+        *written(*FILES),
+        *flushed(*sorted(FILES)),
+        *written("manifest.json"),
+        *flushed("manifest.json", "new"),
+        "rename new 000001",
+        "flush versions",
+    ]
+    assert operations.told == [*made, *version, *COMMIT]
+    operations.told = []
+    files = ["rows.npz", "values.npz", "items.npy", "item_vectors.npy"]
+    publish_incremental(tmp_path / "store", ROWS, parent=1)
+    assert operations.told == [
+        *written(*files),
+        *flushed(*sorted(files)),
+        *written("manifest.json"),
+        *flushed("manifest.json", "new"),
+        "rename new 000002",
+        "flush versions",
+        *COMMIT,
+    ]
+    operations.told = []
+    rollback(tmp_path / "store")
+    assert operations.told == COMMIT
+    operations.told = []
+    assert prune(tmp_path / "store", 1) == []
+    rollback(tmp_path / "store", 2)
+    publish(model, data, tmp_path / "store", index="exact")
+    operations.told = []
+    assert prune(tmp_path / "store", 1) == [1, 2]
+    assert operations.told[:4] == COMMIT
+    assert sorted(operations.told[4:]) == ["remove 000001", "remove 000002"]
+
+
+def check(store, before, after):
+    """It opens on one of two states, and holds nothing that is not whole."""
+    catalogue = Catalogue.read(store)
+    assert [catalogue.current, len(catalogue.versions)] in (before, after)
+    for version in catalogue.versions:
+        catalogue.verify(version)
+    if catalogue.current is not None:
+        recommender = Recommender.open(store)
+        assert recommender.version.number == catalogue.current
+        assert len(recommender.recall(0, k=2, exclude_seen=False)[0]) == 2
+
+
+def changes(data, model):
+    """What is done, and the number served and number of versions that it leads to from (2, 2)."""
+    return {
+        "publish": (lambda store: publish(model, data, store, optimizer=Adagrad()), [3, 3]),
+        "incremental": (lambda store: publish_incremental(store, ROWS, parent=2), [3, 3]),
+        "rollback": (lambda store: rollback(store, 1), [1, 2]),
+        "prune": (lambda store: prune(store, 1), [2, 1]),
+    }
+
+
+@pytest.mark.parametrize("error", [OSError, Killed])
+@pytest.mark.parametrize("what", ["publish", "incremental", "rollback", "prune"])
+def test_change__a_fault_at_any_step(tmp_path, data, model, monkeypatch, what, error):
+    """The old version or the new; and it can be done again."""
+    pristine, store = tmp_path / "pristine", tmp_path / "store"
+    for _ in range(2):
+        publish(model, data, pristine, index="exact")
+    operations = Operations(monkeypatch)
+    change, after = changes(data, model)[what]
+    step = 0
+    while True:
+        shutil.copytree(pristine, store)
+        operations.failing(step, error)
+        try:
+            change(store)
+            break
+        except (Killed, DataError, OSError):
+            pass
+        operations.failing(None, OSError)
+        check(store, [2, 2], after)
+        at = Catalogue.read(store).current
+        if what in ("publish", "incremental") and at == 2:
+            change(store)
+            check(store, after, after)
+            names = {path.name for path in (store / "versions").iterdir()}
+            assert names == {"000001", "000002", "000003"}, "what was left is swept"
+        shutil.rmtree(store)
+        step += 1
+    assert step >= 4
+
+
+@pytest.mark.parametrize("error", [OSError, Killed])
+def test_first_publish__a_fault_at_any_step(tmp_path, data, model, monkeypatch, error):
+    """There is a store or not, and publishing again makes one."""
+    store, step = tmp_path / "store", 0
+    operations = Operations(monkeypatch)
+    while True:
+        operations.failing(step, error)
+        try:
+            publish(model, data, store, index="exact")
+            break
+        except (Killed, DataError):
+            pass
+        operations.failing(None, OSError)
+        if (store / "CURRENT").exists():
+            check(store, [None, 0], [1, 1])
+        done = (store / "CURRENT").exists() and Catalogue.read(store).current == 1
+        publish(model, data, store, index="exact")
+        check(store, *2 * [[2, 2] if done else [1, 1]])
+        shutil.rmtree(store)
+        step += 1
+    assert step > 20
+
+
+def test_publish__a_graph_cut_by_a_full_disk_is_noticed(tmp_path, data, model, monkeypatch):
+    """hnswlib writes without looking whether it can: the version is opened before it is served."""
+    publish(model, data, tmp_path / "s")
+    save = HnswIndex.save
+
+    def cut(index, path):
+        stored = save(index, path)
+        os.truncate(path, path.stat().st_size - 8)
+        return stored
+
+    monkeypatch.setattr(HnswIndex, "save", cut)
+    with pytest.raises(DataError, match=r"000002.*index.hnsw is not the graph"):
+        publish(model, data, tmp_path / "s")
+    assert Recommender.open(tmp_path / "s").version.number == 1
+
+
+def test_locked__one_at_a_time_and_free_when_the_holder_is_gone(tmp_path):
+    inside, most, guard = [], [], threading.Lock()
+
+    def work():
+        for _ in range(20):
+            with disk.locked(tmp_path / "LOCK"):
+                inside.append(1)
+                with guard:
+                    most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 80
+    assert set(most) == {1}
+    with pytest.raises(RuntimeError), disk.locked(tmp_path / "LOCK"):
+        raise RuntimeError
+    with disk.locked(tmp_path / "LOCK"):
+        pass
+
+
+def test_locked__says_where_there_is_no_flock(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "fcntl", None)
+    with (
+        pytest.raises(DataError, match="LOCK: no flock on this system"),
+        disk.locked(tmp_path / "LOCK"),
+    ):
+        pass
