@@ -30,8 +30,45 @@ def test_train_step(part):
     }[part] in printed
 
 
+def test_sampling():
+    printed = run("sampling.py", "--quick")
+    assert "known rejected" in printed
+    assert "choice takes" in printed
+
+
 def test_import_time():
     assert "minitower adds" in run("import_time.py", "--quick")
+
+
+def test_self_supervised():
+    printed = run("self_supervised.py", "--quick")
+    assert "complementary" in printed
+    assert "Mutual information" in printed
+
+
+def test_updates():
+    printed = run("updates.py", "--quick")
+    assert "(append + update) / (training + copies)" in printed
+    assert "what to publish" in printed
+
+
+def test_store():
+    printed = run("store.py", "--quick")
+    assert "open over hash and load" in printed
+    assert "recall without what was met" in printed
+
+
+@pytest.mark.parametrize("part", ["kill", "damage", "reload"])
+def test_store_faults(part):
+    ends = {"kill": "before or after", "damage": "refused by name", "reload": "failed or mixed"}
+    assert run("store_faults.py", part, "--quick").endswith(f"{ends[part]}\n")
+
+
+def test_streams():
+    for package in ("pyarrow", "google_crc32c"):
+        pytest.importorskip(package, reason="not installed: pip install '.[streams]'")
+    printed = run("streams.py", "--quick")
+    assert all(part in printed for part in (".jsonl", ".csv", ".parquet", ".tfrecord", "window"))
 
 
 def test_features(real_data):

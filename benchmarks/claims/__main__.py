@@ -29,6 +29,10 @@ CLAIMS = (
     "exposed",
     "three_ways",
     "ratio",
+    "views",
+    "view_weight",
+    "view_sampling",
+    "view_seed",
 )
 
 
