@@ -25,6 +25,8 @@ from minitower.data import (
     Schema,
     Split,
     TimeSplit,
+    next_day,
+    retire,
 )
 from minitower.retrieval import (
     Evaluator,
@@ -36,7 +38,10 @@ from minitower.retrieval import (
     encode,
     evaluate,
     load_model,
+    load_optimizer,
+    neighbours,
     publish,
+    publish_incremental,
     save_model,
 )
 from minitower.towers.optimizers import (
@@ -61,7 +66,15 @@ from minitower.training.negatives import (
 )
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import History, Progress, Trainer, TrainingError
+from minitower.training.updates import (
+    IncrementalUpdate,
+    UpdateRefused,
+    full_update,
+    incremental_update,
+)
+from minitower.training.views import relatedness
 
 __version__ = "0.1.0"
 
@@ -82,6 +95,7 @@ __all__ = [
     "HnswIndex",
     "Id",
     "InBatchSoftmax",
+    "IncrementalUpdate",
     "Interactions",
     "LastSplit",
     "Listwise",
@@ -99,18 +113,28 @@ __all__ = [
     "RowWiseAdagrad",
     "RowWiseAdam",
     "Schema",
+    "SelfSupervised",
     "SharedNegatives",
     "Split",
     "TimeSplit",
     "Trainer",
     "TrainingError",
     "TwoTower",
+    "UpdateRefused",
     "cosine_decay",
     "encode",
     "evaluate",
+    "full_update",
+    "incremental_update",
     "load_model",
+    "load_optimizer",
+    "neighbours",
+    "next_day",
     "popular_negatives",
     "publish",
+    "publish_incremental",
+    "relatedness",
+    "retire",
     "save_model",
     "uniform_negatives",
     "warmup",

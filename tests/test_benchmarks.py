@@ -52,6 +52,10 @@ def test_updates():
     assert "what to publish" in printed
 
 
+def test_update_faults():
+    assert "the same bits as undisturbed" in run("update_faults.py", "--quick")
+
+
 def test_store():
     printed = run("store.py", "--quick")
     assert "open over hash and load" in printed

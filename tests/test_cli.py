@@ -149,6 +149,8 @@ def test_fit__options_reach_model_and_trainer(world, monkeypatch):
     told = {}
 
     class Spy:
+        optimizer = None
+
         def __init__(self, model, data, **options):
             told.update(options, model=model)
 
@@ -723,7 +725,7 @@ def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
     assert rows(out) == rows(again)
     job = read_job({}, ("demo", demo.SIMULATED))
     source = sources.simulated(job)
-    trained, _ = commands.fit(job, source.data, "again")
+    trained, _, _ = commands.fit(job, source.data, "again")
     report = evaluate(trained, source.data, k=(10, 50, 100))
     popular = evaluate(PopularityScorer(), source.data, k=(10, 50, 100))
     for name, label in (("recall", "Recall"), ("hit_rate", "HitRate"), ("coverage", "Coverage")):

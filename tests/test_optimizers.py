@@ -191,3 +191,30 @@ def test_schedules__ends_and_middles():
 def test_optimizers__refuse(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("make", EVERY)
+@given(before=steps, after=steps)
+def test_grown__goes_on_as_if_the_rows_had_always_been_there(make, before, after):
+    def go_on(optimizer, parameters, updates):
+        for rows, values in updates:
+            gradient = RowGradient(np.array(rows), values[rows])
+            optimizer.update(parameters, {"t": gradient, "w": values, "b": values[0]})
+
+    def small(rows):
+        return {"t": np.ones((rows, 2)), "w": np.ones((4, 2)), "b": np.ones(2)}
+
+    early = [(rows, values) for rows, values in before if rows[-1] < 2] or [([0], np.ones((4, 2)))]
+    expected, always = small(4), make()
+    go_on(always, expected, early + after)
+    table, optimizer = small(2), make()
+    go_on(optimizer, table, early)
+    larger = table | {"t": np.concatenate([table["t"], np.ones((2, 2))])}
+    state = {key: kept.copy() for key, kept in optimizer.state.items()}
+    grown = optimizer.grown(larger)
+    go_on(grown, larger, after)
+    for name in expected:
+        np.testing.assert_array_equal(larger[name], expected[name])
+    assert grown.step == always.step
+    assert optimizer.step == len(early)
+    assert all(np.array_equal(optimizer.state[key], kept) for key, kept in state.items())

@@ -1,4 +1,8 @@
-"""Claim 5: half easy, half hard."""
+"""Claim 5: half easy, half hard.
+
+The arm of nothing but what was ranked low was added after the others had been run, to find out
+whether hard ones alone do well because what pre-ranking drops is not that hard.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +54,7 @@ CLAIM = Claim(
     arms={
         **_arms(),
         "50% ranked low": with_negatives("listwise", _share(0.5, "ranked_low")),
+        "100% ranked low": with_negatives("listwise", _share(1, "ranked_low")),
     },
     compare=(
         *beats("50% hard", "0% hard", "100% hard"),
@@ -59,5 +64,6 @@ CLAIM = Claim(
         *beats("1% hard", "0% hard"),
         *beats("10% hard", "0% hard"),
         *beats("50% ranked low", "0% hard"),
+        *beats("0% hard", "100% ranked low"),
     ),
 )

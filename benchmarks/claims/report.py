@@ -137,7 +137,7 @@ def _effects_table(decisive: list[Effect], also: list[Effect]) -> str:
     ]
     for effect in decisive + also:
         (better, _), (worse, other) = effect.comparison.better, effect.comparison.worse
-        what = f"{better} − {worse}" if better != worse else f"{better}: less {other}"
+        what = f"{better} − {worse}" if better != worse else f"{better}: beside {other}"
         if effect.comparison.top is not None:
             what = f"share of {worse} → {effect.comparison.top} that {better} goes"
         verdict = f"**{effect.verdict}**" if effect in decisive else effect.verdict
@@ -199,11 +199,11 @@ def draw(results: Results, name: str, path: Path) -> None:
                 lines = results.of(name, task, arm, False)
                 if not lines:
                     continue
-                shown = metric if metric in lines[0]["figures"] else None
-                for key in [shown] if shown else list(lines[0]["figures"]):
+                shown = [metric] if metric in lines[0]["figures"] else _alike(claim, lines[0])
+                for key in shown:
                     values = [line["figures"][key] for line in lines]
                     y, interval = len(labels), Interval.of(values)
-                    labels.append(arm if shown else f"{arm}: {key}")
+                    labels.append(arm if len(shown) == 1 else f"{arm}: {key.partition(', ')[2]}")
                     panel.plot(values, [y] * len(values), ".", color="#9bb8d3", ms=4)
                     panel.plot([interval.low, interval.high], [y, y], color="#1f4e79", lw=1.5)
                     panel.plot(interval.mean, y, "o", color="#1f4e79", ms=4)
@@ -211,12 +211,18 @@ def draw(results: Results, name: str, path: Path) -> None:
             panel.invert_yaxis()
             panel.grid(axis="x", alpha=0.3)
             panel.set_title(task)
-            panel.set_xlabel(metric if shown else "")
+            panel.set_xlabel(shown[0].partition(",")[0])
         if len(figure.axes[0].get_yticks()) > rows:
             figure.set_figheight(0.9 + 0.26 * len(figure.axes[0].get_yticks()))
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None, "Creator": None})
         pyplot.close(figure)
+
+
+def _alike(claim: Claim, line: dict[str, Any]) -> list[str]:
+    """The figures of the kind that decides a claim: all that begin with "accuracy", say."""
+    kind = claim.compare[0].better[1].partition(",")[0]
+    return [name for name in line["figures"] if name.startswith(kind)]
 
 
 def write(results: Results, names: Iterable[str], folder: Path) -> None:

@@ -20,6 +20,7 @@ from minitower.retrieval import (
 )
 from minitower.retrieval.folder import MANIFEST, refuse_foreign
 from minitower.retrieval.hnsw import HnswIndex
+from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import History
 
@@ -46,9 +47,9 @@ def train(args: argparse.Namespace) -> None:
     job = read_job(vars(args), *tables)
     refuse_foreign(out)  # before an hour of training rather than after it
     source = tell(open_folder(folder, job))
-    model, history = fit(job, source.data, "training")
+    model, history, optimizer = fit(job, source.data, "training")
     notes = {"reading": job.how_to_read(), "best_epoch": history.best_epoch}
-    store = publish(model, source.data, out, notes=notes)
+    store = publish(model, source.data, out, notes=notes, optimizer=optimizer)
     if isinstance(store.index, HnswIndex):
         measured = store.index.measured
         say(
@@ -90,12 +91,13 @@ def recall(args: argparse.Namespace) -> None:
         print(item, f"{score:.6f}", name, sep="\t")
 
 
-def fit(job: Job, data: Dataset, what: str) -> tuple[TwoTower, History]:
+def fit(job: Job, data: Dataset, what: str) -> tuple[TwoTower, History, Optimizer]:
     """Train the model of a job on a data set, with progress on stderr."""
     model = job.model(data)
     with TrainingBar(what, job.metric) as bar:
         trainer = job.trainer(model, data, bar)
-        return model, checked(trainer.fit, job.epochs, metric=job.metric, patience=job.patience)
+        history = checked(trainer.fit, job.epochs, metric=job.metric, patience=job.patience)
+    return model, history, trainer.optimizer
 
 
 def tell(source: Source) -> Source:

@@ -77,16 +77,16 @@ def run(source: Source, job: Job) -> Story:
     """Train, index and measure; everything that is then told."""
     data = source.data
     evaluator = Evaluator(data, "test", _K)
-    model, history = fit(job, data, "this model")
+    model, history, _ = fit(job, data, "this model")
     if job.objective != "in-batch":
         raise DataError("demo shows what logQ does, in-batch; use train for other objectives")
     other = replace(job, correction="none" if job.correction != "none" else "yi", strength=1.0)
     other_name = "without logQ" if other.correction == "none" else "with logQ"
-    trained = [("this model", model, history), (other_name, *fit(other, data, other_name))]
+    trained = [("this model", model, history), (other_name, *fit(other, data, other_name)[:2])]
     third, views_note = _other_views(job, data)
     if third is not None:
         name = "without views" if third.views() is None else "self-supervised"
-        trained.append((name, *fit(third, data, name)))
+        trained.append((name, *fit(third, data, name)[:2]))
     say("measuring")
     reports = [evaluator(one) for _, one, _ in trained]
     reports.append(evaluator(PopularityScorer()))

@@ -1,5 +1,6 @@
 """What a user brings: schema, vocabularies, encoded tables, interaction logs, readers."""
 
+from minitower.data.days import next_day, retire
 from minitower.data.encoding import Features, FittedSchema, Ragged, SideEncoder, Table
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset, Interactions
@@ -13,16 +14,29 @@ from minitower.data.splits import (
     TimeSplit,
     parse_rule,
 )
+from minitower.data.streams import (
+    ClickStream,
+    Cursor,
+    EventFields,
+    Events,
+    Follow,
+    write_events,
+)
 from minitower.data.vocabulary import Vocabulary
 
 __all__ = [
     "Categorical",
+    "ClickStream",
     "Continuous",
+    "Cursor",
     "DataError",
     "Dataset",
+    "EventFields",
+    "Events",
     "Features",
     "Field",
     "FittedSchema",
+    "Follow",
     "GivenSplit",
     "Id",
     "Interactions",
@@ -37,5 +51,8 @@ __all__ = [
     "Table",
     "TimeSplit",
     "Vocabulary",
+    "next_day",
     "parse_rule",
+    "retire",
+    "write_events",
 ]

@@ -69,6 +69,26 @@ class SideEncoder:
             ],
         )
 
+    def grown(self, columns: Columns, ids: Array) -> "SideEncoder":
+        """With rows for the ids and for the values of the columns that have none.
+
+        Existing rows keep their numbers. Means, deviations and edges of buckets stay as
+        they were fitted: under others, all that the tower has learned would mean something
+        else.
+
+        Args:
+            columns: of new or changed entities.
+            ids: of entities.
+        """
+        encoders = list(self._encoders.values())
+        for i, encoder in enumerate(encoders):
+            if isinstance(encoder.field, Id) and isinstance(encoder, RowEncoder):
+                encoders[i] = encoder.grown(ids, columns.at(encoder.field.name))
+            elif isinstance(encoder, RowEncoder | SetEncoder):
+                name = encoder.field.name
+                encoders[i] = encoder.grown(columns[name], columns.at(name))
+        return SideEncoder(self.side, encoders)
+
     @property
     def inputs(self) -> tuple[Field, ...]:
         """The fields a tower reads: all but an Id with embed=False."""
@@ -221,6 +241,13 @@ class FittedSchema:
     def schema(self) -> Schema:
         """The statement that was fitted."""
         return Schema(self.user.fields, self.item.fields)
+
+    def continues(self, earlier: "FittedSchema") -> bool:
+        """Whether the rows of an earlier schema mean the same values here."""
+        (ours, now), (theirs, then) = self.to_state(), earlier.to_state()
+        return ours == theirs and all(
+            np.array_equal(now[name][: len(values)], values) for name, values in then.items()
+        )
 
     def to_state(self) -> State:
         """JSON and arrays (named "user...." and "item....") that from_state reads back."""

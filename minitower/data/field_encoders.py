@@ -33,6 +33,11 @@ class RowEncoder:
         values, missing = scalars(column, place)
         return RowEncoder(field, Vocabulary.fit(values[training & ~missing], place))
 
+    def grown(self, column: Array, place: Place) -> "RowEncoder":
+        """With rows for the values of a column that have none."""
+        values, missing = scalars(column, place)
+        return RowEncoder(self.field, self.vocabulary.grown(values[~missing], place))
+
     @property
     def cardinality(self) -> int:
         """Rows of the embedding table, the default row included."""
@@ -63,6 +68,12 @@ class SetEncoder:
         return SetEncoder(
             field, Vocabulary.fit(values[np.repeat(training, counts) & ~missing], place)
         )
+
+    def grown(self, column: Array, place: Place) -> "SetEncoder":
+        """With rows for the values of a column that have none."""
+        _, members, place = sets(column, self.field.separator, place)
+        values, missing = scalars(members, place)
+        return SetEncoder(self.field, self.vocabulary.grown(values[~missing], place))
 
     @property
     def cardinality(self) -> int:

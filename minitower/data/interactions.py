@@ -20,7 +20,7 @@ from minitower.data.splits import (
     RandomSplit,
     Split,
     TimeSplit,
-    parse_rule,
+    part_labels,
 )
 
 
@@ -47,6 +47,10 @@ class Interactions:
             self.users[rows], self.items[rows], None if times is None else times[rows]
         )
 
+    def parts(self, labels: Array) -> "tuple[Interactions, Interactions, Interactions]":
+        """Those for training, validation and test, as :func:`part_labels` labelled them."""
+        return self.take(labels == 0), self.take(labels == 1), self.take(labels == 2)
+
     def by_user(self, n_users: int) -> Ragged:
         """The distinct items of every user, ascending."""
         n_items = int(self.items.max(initial=0)) + 1
@@ -69,6 +73,7 @@ class Dataset:
         users, items: every entity that a table lists or an interaction mentions.
         train, valid, test: the positives.
         item_names: (n_items,) text to show to people, the id where there is none; or None.
+        history: the items every user met before these positives; None: nothing is known.
     """
 
     schema: FittedSchema
@@ -78,6 +83,7 @@ class Dataset:
     valid: Interactions
     test: Interactions
     item_names: Array | None = None
+    history: Ragged | None = None
 
     def split(self, name: str) -> Interactions:
         """One part: "train", "valid" or "test"."""
@@ -94,15 +100,21 @@ class Dataset:
     def seen(self, split: str) -> Ragged:
         """Items to leave out of every user's recall: what the user met before that split.
 
-        "train": nothing; "valid": train; "test": train and valid; "all": all three.
+        "train": the history; "valid": train too; "test": and valid; "all": and test.
         """
         order = (*PARTS, "all")
         if split not in order:
             raise DataError(f"expected train, valid, test or all, got {split!r}")
         parts = [self.split(name) for name in PARTS[: order.index(split)]]
+        n = len(self.users)
+        before = self.history
+        if before is not None:
+            if not any(map(len, parts)):
+                return before
+            parts = [Interactions(np.repeat(np.arange(n), before.counts), before.values), *parts]
         users = np.concatenate([part.users for part in parts] or [np.empty(0, np.int64)])
         items = np.concatenate([part.items for part in parts] or [np.empty(0, np.int64)])
-        return Interactions(users, items).by_user(len(self.users))
+        return Interactions(users, items).by_user(n)
 
     @staticmethod
     def from_columns(
@@ -138,28 +150,16 @@ class Dataset:
         n = len(log)
         if not n:
             raise log.place.error("there are no interactions")
-        times = _timestamps(log, timestamp)
+        times = timestamps(log, timestamp)
         user_ids, user_rows, user_columns = entities(schema.user_id, log, users, "users")
         item_ids, item_rows, item_columns = entities(schema.item_id, log, items, "items")
 
-        rule = None if positive is None else parse_rule(positive)
-        keep = np.ones(n, bool) if rule is None else rule.apply(log)
-        if not keep.any():
-            raise log.place.error(f"no interaction passes the rule '{positive}'")
-        positives = Interactions(user_rows, item_rows, times).take(keep)
         if split is None:
             split = RandomSplit() if times is None else TimeSplit()
-        if isinstance(split, GivenSplit):
-            labels = split.read(log)[keep]
-        else:
-            labels = split.labels(positives.users, positives.timestamps)
-        parts = [positives.take(labels == label) for label in range(3)]
-        train = parts[0]
-        if not len(train):
-            raise log.place.error(f"{split} leaves no positive for training")
-
-        trained_users = np.bincount(train.users, minlength=len(user_ids)) > 0
-        trained_items = np.bincount(train.items, minlength=len(item_ids)) > 0
+        labels = part_labels(log, user_rows, times, positive, split)
+        parts = Interactions(user_rows, item_rows, times).parts(labels)
+        trained_users = np.bincount(parts[0].users, minlength=len(user_ids)) > 0
+        trained_items = np.bincount(parts[0].items, minlength=len(item_ids)) > 0
         fitted = FittedSchema(
             SideEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
             SideEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
@@ -168,10 +168,8 @@ class Dataset:
             fitted,
             fitted.user.encode(user_columns, user_ids),
             fitted.item.encode(item_columns, item_ids),
-            train=train,
-            valid=parts[1],
-            test=parts[2],
-            item_names=_names(item_columns, item_name, item_ids),
+            *parts,
+            item_names=item_texts(item_columns, item_name, item_ids),
         )
 
     @staticmethod
@@ -223,7 +221,8 @@ class Dataset:
         return Dataset.from_columns(raw.schema, raw.interactions, split=GivenSplit("split"))
 
 
-def _timestamps(log: Columns, name: str | None) -> Array | None:
+def timestamps(log: Columns, name: str | None) -> Array | None:
+    """Seconds of every interaction; None where no column is named and the usual one is missing."""
     if name is None or (name == "timestamp" and name not in log):
         return None
     column = log[name]
@@ -237,7 +236,8 @@ def _timestamps(log: Columns, name: str | None) -> Array | None:
     return times
 
 
-def _names(columns: Columns, name: str | None, ids: Array) -> Array | None:
+def item_texts(columns: Columns, name: str | None, ids: Array) -> Array | None:
+    """What to call items: the values of a column, the id where there is none."""
     if name is None:
         return None
     values, missing = scalars(columns[name], columns.at(name))

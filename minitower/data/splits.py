@@ -188,6 +188,39 @@ class GivenSplit:
 Split = TimeSplit | LastSplit | RandomSplit | GivenSplit
 
 
+def part_labels(
+    log: Columns, users: Array, times: Array | None, positive: str | None, split: Split | None
+) -> Array:
+    """Which part each interaction of a log is for; (n,) int8.
+
+    Args:
+        log: the columns of the interactions.
+        users, times: of every interaction, the row of its user and its time.
+        positive: the rule of positives; None: all are.
+        split: None is training for all of them.
+
+    Returns:
+        0 train, 1 valid, 2 test, -1 where it is no positive.
+
+    Raises:
+        DataError: nothing is left to train on, or as the rule and the split.
+    """
+    rule = None if positive is None else parse_rule(positive)
+    keep = np.ones(len(log), bool) if rule is None else rule.apply(log)
+    if not keep.any():
+        raise log.place.error(f"no interaction passes the rule '{positive}'")
+    labels: Array = np.full(len(log), -1, np.int8)
+    if split is None:
+        labels[keep] = 0
+    elif isinstance(split, GivenSplit):
+        labels[keep] = split.read(log)[keep]
+    else:
+        labels[keep] = split.labels(users[keep], None if times is None else times[keep])
+    if not (labels == 0).any():
+        raise log.place.error(f"{split} leaves no positive for training")
+    return labels
+
+
 def _check_shares(valid: float, test: float) -> None:
     if not (valid >= 0 and test >= 0 and valid + test < 1):  # refuses NaN as well
         raise DataError(

@@ -23,6 +23,17 @@ def take(features: Features, rows: Any) -> Features:
     }
 
 
+def order_with(n: int, rows: Array) -> Array:
+    """Where to find every row of a table once others, for these rows, stand behind its n.
+
+    >>> order_with(3, np.array([1, 3]))
+    array([0, 3, 2, 4])
+    """
+    order = np.arange(max(n, int(rows.max(initial=-1)) + 1))
+    order[rows] = n + np.arange(len(rows))
+    return order
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """All users, or all items, encoded.
@@ -41,6 +52,27 @@ class Table:
     def take(self, rows: Any) -> Features:
         """Features of the given rows: what a tower reads."""
         return take(self.columns, rows)
+
+    def updated(self, rows: Array, other: "Table") -> "Table":
+        """This table with other entities in place of some rows, or behind the last.
+
+        Args:
+            rows: (m,) the row of each of the others; from len(self) on, ascending, they
+                are new.
+            other: m entities of the same fields.
+        """
+        appended = other.ids[rows >= len(self)]
+        order = order_with(len(self), rows)
+        columns: Features = {}
+        for name, feature in self.columns.items():
+            theirs = other.columns[name]
+            if isinstance(feature, Ragged) and isinstance(theirs, Ragged):
+                counts = np.concatenate([feature.counts, theirs.counts])
+                both = Ragged.from_counts(counts, np.concatenate([feature.values, theirs.values]))
+                columns[name] = both.take(order)
+            elif isinstance(feature, np.ndarray) and isinstance(theirs, np.ndarray):
+                columns[name] = np.concatenate([feature, theirs])[order]
+        return Table(np.concatenate([self.ids, appended]) if len(appended) else self.ids, columns)
 
     def rows_of(self, ids: Any) -> Array:
         """(n,) int64: the table row of every id, -1 where it is unknown.

@@ -42,6 +42,22 @@ class Vocabulary:
             return Vocabulary(text_array(sorted(set(values.tolist()) - {""}), place))
         return Vocabulary(distinct(values[~missing]))
 
+    def grown(self, values: Any, place: Place = _VALUES) -> "Vocabulary":
+        """With rows for those of the values that have none, after all others, ascending.
+
+        >>> cities = Vocabulary.fit(["rome", "paris"])
+        >>> cities.grown(["rome", "oslo"]).encode(["paris", "rome", "oslo"])
+        array([1, 2, 3], dtype=int32)
+
+        Raises:
+            DataError: as :meth:`fit` and :meth:`encode`.
+        """
+        fresh = Vocabulary.fit(values, place).values
+        if not len(self.values):
+            return Vocabulary(fresh) if len(fresh) else self
+        fresh = fresh[self.encode(fresh, place) == 0]
+        return Vocabulary(np.concatenate([self.values, fresh])) if len(fresh) else self
+
     def __len__(self) -> int:
         return len(self.values) + 1
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal
+from copy import copy
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,10 @@ class Optimizer(ABC):
         state: flat dict of arrays, "<parameter>/<what is kept>", made when a
             parameter is first seen. With ``step`` it is all there is to save.
         step: updates made so far.
+        start: what the state begins with.
     """
+
+    start = 0.0
 
     def __init__(self, rate: float | Schedule) -> None:
         if not callable(rate) and not rate > 0:
@@ -83,6 +87,20 @@ class Optimizer(ABC):
             else:
                 rows, values = ..., gradient
             parameter[rows] -= self._rule(_Kept(self.state, name, parameter, rows), values, rate)
+
+    def grown(self, parameters: dict[str, Array]) -> Self:
+        """A copy of this optimizer for parameters whose tables have more rows.
+
+        What has been kept of a row is kept; new rows have the state of rows never updated.
+        """
+        grown = copy(self)
+        grown.state = {}
+        for key, kept in self.state.items():
+            parameter = parameters[key.rpartition("/")[0]]
+            rows = len(parameter) if parameter.ndim > 1 else len(kept)
+            grown.state[key] = larger = np.empty((rows, *kept.shape[1:]), kept.dtype)
+            larger[: len(kept)], larger[len(kept) :] = kept, self.start
+        return grown
 
     @abstractmethod
     def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:

@@ -103,6 +103,18 @@ class Tower:
             f"of width {self.dim}"
         )
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter, by name."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for field in self.fields:
+            if field.name in self.tables:
+                shapes[f"{self.name}.{field.name}.embedding"] = self.tables[field.name]
+            elif self.summed:
+                shapes[f"{self.name}.{field.name}.weight"] = (1, self.dim)
+        for name, rows, columns in self.layers:
+            shapes |= {f"{name}.weight": (rows, columns), f"{name}.bias": (columns,)}
+        return shapes
+
     def initial_parameters(self, rng: np.random.Generator, dtype: Any) -> Parameters:
         """Random parameters under which every layer keeps the scale of its input.
 
@@ -132,6 +144,27 @@ class Tower:
             parameters[f"{name}.weight"] = normal(rows, columns, gain / rows)
             parameters[f"{name}.bias"] = np.zeros(columns, dtype)
         return parameters
+
+    def grown_parameters(self, parameters: Parameters, rng: np.random.Generator) -> Parameters:
+        """A copy of the parameters of a tower with smaller tables, row 0 copied into new rows.
+
+        So a value that was unknown begins as what the tower has read in its place until
+        now. Only where that is a zero and the vector but a sum that is normalised, new rows
+        are drawn as at the beginning: nothing pulls on a vector without a direction.
+        """
+        grown: Parameters = {}
+        rows_of = {f"{self.name}.{field}.embedding": n for field, (n, _) in self.tables.items()}
+        for name in (name for name in parameters if name.startswith(f"{self.name}.")):
+            old = parameters[name]
+            n, width = len(old), old.shape[-1]
+            added = rows_of.get(name, n) - n
+            grown[name] = new = np.empty((n + added, *old.shape[1:]), old.dtype)
+            new[:n] = old
+            if added:
+                new[n:] = old[0]
+                if self.summed and self.normalize and not old[0].any():
+                    new[n:] = rng.standard_normal((added, width), old.dtype) / math.sqrt(width)
+        return grown
 
     def __call__(self, parameters: Parameters, features: Features) -> tuple[Array, Backward]:
         """Vectors of a batch, and the function from their gradient to the parameters'.

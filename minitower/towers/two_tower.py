@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ class TwoTower:
         residual: add the id's embedding to each tower's output.
         seed: of the initial parameters.
         dtype: float32 to train, float64 to check gradients.
+        parameters: of a model made before, to use instead of random ones.
 
     Attributes:
         parameters: flat dict of arrays: "user.user_id.embedding",
@@ -48,6 +50,7 @@ class TwoTower:
         residual: bool = False,
         seed: int = 0,
         dtype: DTypeLike = np.float32,
+        parameters: Parameters | None = None,
     ) -> None:
         if not isinstance(schema, FittedSchema):
             raise ValueError("TwoTower needs a data set's fitted schema: pass data.schema")
@@ -64,19 +67,46 @@ class TwoTower:
             "residual": residual,
             "dtype": np.dtype(dtype).name,
         }
-        options: dict[str, Any] = {
-            "dim": dim,
-            "hidden": tuple(hidden),
-            "residual": residual,
-            "normalize": similarity == "cosine",
-        }
-        self.user_tower = Tower("user", schema.user, **options)
-        self.item_tower = Tower("item", schema.item, **options)
+        self.user_tower, self.item_tower = _towers(schema, self.config)
+        self.parameters: Parameters
+        if parameters is None:
+            rng = np.random.default_rng(seed)
+            self.parameters = {
+                **self.user_tower.initial_parameters(rng, scalar),
+                **self.item_tower.initial_parameters(rng, scalar),
+            }
+            return
+        made = {name: (p.shape, p.dtype) for name, p in parameters.items()}
+        shapes = self.user_tower.shapes() | self.item_tower.shapes()
+        if made != {name: (shape, np.dtype(scalar)) for name, shape in shapes.items()}:
+            raise ValueError("the names, shapes and types of the parameters are not the model's")
+        self.parameters = parameters
+
+    def grown(self, schema: FittedSchema, *, seed: int = 0) -> TwoTower:
+        """A copy of this model for a schema whose vocabularies have grown.
+
+        What has a row keeps it; a new row is a copy of row 0, which has stood for the value
+        until now: see :meth:`Tower.grown_parameters`.
+
+        Args:
+            schema: a later one, as :func:`~minitower.data.days.next_day` makes it.
+            seed: of what is drawn where row 0 is no beginning.
+
+        Raises:
+            ValueError: the schema does not continue this model's.
+        """
+        if not schema.continues(self.schema):
+            raise ValueError(
+                "the schema does not continue the model's; make it by next_day() of the data "
+                "that the model was trained on"
+            )
         rng = np.random.default_rng(seed)
-        self.parameters: Parameters = {
-            **self.user_tower.initial_parameters(rng, scalar),
-            **self.item_tower.initial_parameters(rng, scalar),
-        }
+        model = copy(self)
+        model.schema = schema
+        model.user_tower, model.item_tower = towers = _towers(schema, self.config)
+        users, items = (tower.grown_parameters(self.parameters, rng) for tower in towers)
+        model.parameters = {**users, **items}
+        return model
 
     def user(self, features: Features) -> tuple[NDArray[Any], Backward]:
         """User vectors (n,d), and the function from their gradient to the parameters'."""
@@ -85,3 +115,13 @@ class TwoTower:
     def item(self, features: Features) -> tuple[NDArray[Any], Backward]:
         """Item vectors (n,d), and the function from their gradient to the parameters'."""
         return self.item_tower(self.parameters, features)
+
+
+def _towers(schema: FittedSchema, config: dict[str, Any]) -> tuple[Tower, Tower]:
+    options: dict[str, Any] = {
+        "dim": config["dim"],
+        "hidden": tuple(config["hidden"]),
+        "residual": config["residual"],
+        "normalize": config["similarity"] == "cosine",
+    }
+    return Tower("user", schema.user, **options), Tower("item", schema.item, **options)

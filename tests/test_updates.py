@@ -1,0 +1,294 @@
+"""The chain of full models: a copy goes on for one epoch of the day, and nothing else counts."""
+
+import numpy as np
+import pytest
+
+from minitower.data import Categorical, Dataset, Id, RandomSplit, Schema, TimeSplit, next_day
+from minitower.retrieval import Recommender, encode, evaluate, load_model, publish
+from minitower.retrieval.snapshot import load_optimizer
+from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
+from minitower.towers.two_tower import TwoTower
+from minitower.training.negatives import MinedNegatives
+from minitower.training.objectives import InBatchSoftmax
+from minitower.training.pair_objectives import Pairwise
+from minitower.training.trainer import Trainer, TrainingError
+from minitower.training.updates import (
+    UpdateRefused,
+    full_update,
+    incremental_update,
+    yesterday,
+)
+
+SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item")])
+TABLES = ("user.user.embedding", "user.city.embedding", "item.item.embedding")
+
+
+def clicks(day, users, items, n=300):
+    """Even users click even items, odd ones odd; time goes on from day to day."""
+    rng = np.random.default_rng(day)
+    user = rng.integers(0, users, n)
+    item = np.minimum(2 * rng.integers(0, items // 2, n) + user % 2, items - 1)
+    return {"user": user, "item": item, "timestamp": 1000.0 * day + np.arange(n)}
+
+
+def people(ids):
+    return {"user": ids, "city": np.array(["rome", "oslo", "nice", "bern"])[np.asarray(ids) % 4]}
+
+
+FIRST = Dataset.from_columns(SCHEMA, clicks(0, 30, 20), people(range(30)), split=RandomSplit(0, 0))
+SPLIT = TimeSplit(valid=0.2, test=0)
+SECOND = next_day(FIRST, clicks(1, 40, 24), people(range(30, 40)), split=SPLIT)
+THIRD = next_day(SECOND, clicks(2, 44, 26), people(range(40, 44)), split=SPLIT)
+
+
+def trainer(model, day, **options):
+    return Trainer(model, day, batch_size=32, optimizer=Adagrad(0.1), **options)
+
+
+def trained(data=FIRST, **options):
+    model = TwoTower(data.schema, dim=4, hidden=(6,), **options)
+    run = trainer(model, data)
+    run.fit(2)
+    return model, run.optimizer
+
+
+MODEL, OPTIMIZER = trained()
+
+
+def bits(model, optimizer=None):
+    return {
+        name: (array.shape, array.tobytes())
+        for arrays in (model.parameters, {} if optimizer is None else optimizer.state)
+        for name, array in arrays.items()
+    }
+
+
+def test_full_update__is_one_epoch_on_a_grown_copy():
+    """The very bits of a trainer on that copy: each positive once, shuffled by its seed."""
+    update = full_update(MODEL, SECOND, trainer, optimizer=OPTIMIZER)
+    by_hand = MODEL.grown(SECOND.schema)
+    run = trainer(by_hand, SECOND)
+    run.optimizer = OPTIMIZER.grown(by_hand.parameters)
+    run.fit(1, validate=False)
+    assert bits(update.model, update.optimizer) == bits(by_hand, run.optimizer)
+    assert update.optimizer.step == OPTIMIZER.step + len(run.batches)
+    assert update.model.schema is SECOND.schema
+
+
+def test_full_update__uses_each_positive_once_and_not_in_time_order():
+    seen = []
+
+    def watching(model, day):
+        run = trainer(model, day)
+        step = run.step
+        run.step = lambda batch: seen.append(batch) or step(batch)
+        return run
+
+    report = full_update(MODEL, SECOND, watching).report
+    pairs = [pair for b in seen for pair in zip(b.user_rows, b.item_rows)]
+    in_time = list(zip(SECOND.train.users, SECOND.train.items))
+    assert sorted(pairs) == sorted(in_time)
+    assert pairs != in_time
+    assert report.pairs == len(SECOND.train)
+
+
+def test_full_update__changes_neither_model_nor_optimizer_nor_day():
+    before = bits(MODEL, OPTIMIZER), OPTIMIZER.step, SECOND.users.to_arrays()["column.user"].copy()
+    update = full_update(MODEL, SECOND, trainer, optimizer=OPTIMIZER)
+    assert before[:2] == (bits(MODEL, OPTIMIZER), OPTIMIZER.step)
+    assert np.array_equal(before[2], SECOND.users.to_arrays()["column.user"])
+    ours = [*MODEL.parameters.values(), *OPTIMIZER.state.values()]
+    theirs = [*update.model.parameters.values(), *update.optimizer.state.values()]
+    assert not any(np.shares_memory(one, other) for one in ours for other in theirs)
+
+
+def test_full_update__the_chain_is_a_function_of_models_and_days():
+    """What is done between two days in between, of whatever kind, changes no bit."""
+
+    def chain(between):
+        model, optimizer = trained()
+        for day in (SECOND, THIRD):
+            between(model, optimizer, day)
+            update = full_update(model, day, trainer, optimizer=optimizer)
+            model, optimizer = update.model, update.optimizer
+        return bits(model, optimizer)
+
+    def clicks_by_day(model, optimizer, day):
+        data = FIRST if day is SECOND else SECOND
+        stream = events(data)
+        for _ in incremental_update(model, data, stream, optimizer=optimizer, item_ids=True):
+            pass
+
+    assert chain(lambda *_: None) == chain(clicks_by_day)
+
+
+def events(data, n=64):
+    from minitower.data.streams import Events
+
+    rng = np.random.default_rng(5)
+    users, items = rng.choice(data.users.ids, n), rng.choice(data.items.ids, n)
+    return [Events(users, items, np.arange(float(n)))]
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 4, 8])
+def test_full_update__interrupted_and_done_again_ends_the_same(at):
+    def stopped(model, day):
+        def stop(progress):
+            if progress.step == at:
+                raise Interrupted
+
+        return trainer(model, day, on_progress=stop)
+
+    before = bits(MODEL, OPTIMIZER)
+    with pytest.raises(Interrupted):
+        full_update(MODEL, SECOND, stopped, optimizer=OPTIMIZER)
+    assert bits(MODEL, OPTIMIZER) == before
+    again, undisturbed = (
+        full_update(MODEL, SECOND, trainer, optimizer=OPTIMIZER) for _ in range(2)
+    )
+    assert bits(again.model, again.optimizer) == bits(undisturbed.model, undisturbed.optimizer)
+
+
+def test_full_update__optimizer_state_is_carried_on_or_reset():
+    carried = full_update(MODEL, SECOND, trainer, optimizer=OPTIMIZER).optimizer
+    anew = full_update(MODEL, SECOND, trainer).optimizer
+    key = "item.item.embedding/square"
+    old = slice(0, len(OPTIMIZER.state[key]))
+    assert (carried.state[key][old] >= OPTIMIZER.state[key]).all()
+    assert anew.step == carried.step - OPTIMIZER.step
+    assert anew.state[key].sum() < carried.state[key].sum()
+
+
+def test_full_update__negatives_are_those_of_the_grown_model():
+    """A trainer is made out of the copy; one that is bound to yesterday's would not fit."""
+
+    def mined(model, day):
+        assert len(model.parameters["item.item.embedding"]) > len(
+            MODEL.parameters["item.item.embedding"]
+        )
+        return Trainer(
+            model,
+            day,
+            objective=Pairwise(),
+            negatives=MinedNegatives(model, day, 2, first=1),
+            batch_size=64,
+        )
+
+    assert np.isfinite(full_update(MODEL, SECOND, mined).report.loss)
+
+
+def test_report__counts_rows_and_measures_drift_and_recall():
+    update = full_update(MODEL, SECOND, trainer, optimizer=OPTIMIZER)
+    report, grown = update.report, MODEL.grown(SECOND.schema)
+    for name in TABLES:
+        before, after = MODEL.parameters[name], update.model.parameters[name]
+        assert report.rows_added[name] == len(after) - len(before)
+        moved = [not np.array_equal(a, b) for a, b in zip(before, after)]
+        assert report.rows_moved[name] == sum(moved)
+    assert report.rows_added["user.user.embedding"] > 0
+    assert report.rows_added["user.city.embedding"] == 0
+    for side in ("users", "items"):
+        table, drift = getattr(SECOND, side), getattr(report, side)
+        known = np.isin(table.ids, FIRST.schema.user.vocabulary("user").values)
+        if side == "items":
+            known = np.isin(table.ids, FIRST.schema.item.vocabulary("item").values)
+        tower = side[:-1]
+        moved = encode(getattr(update.model, tower), table) - encode(getattr(grown, tower), table)
+        distances = np.sqrt((moved**2).sum(axis=1))[known]
+        assert drift.vectors == known.sum()
+        assert drift.mean == pytest.approx(distances.mean())
+        assert drift.largest == pytest.approx(distances.max())
+    for metrics, model in ((report.before, grown), (report.after, update.model)):
+        assert metrics == {"recall@20": evaluate(model, SECOND, split="valid", k=[20])["recall@20"]}
+
+
+def test_report__measures_nothing_where_there_is_nothing_to_validate_on():
+    day = next_day(FIRST, clicks(1, 40, 24))
+    report = full_update(MODEL, day, trainer).report
+    assert report.before == report.after == {}
+    with pytest.raises(ValueError, match="nothing to measure recall@20 on"):
+        full_update(MODEL, day, trainer, at_least=0.1)
+
+
+def test_full_update__refuses_what_is_below_the_bound():
+    before = bits(MODEL, OPTIMIZER)
+    reached = full_update(MODEL, SECOND, trainer, metric="ndcg@5").report.after["ndcg@5"]
+    full_update(MODEL, SECOND, trainer, metric="ndcg@5", at_least=reached)
+    with pytest.raises(UpdateRefused, match=f"ndcg@5 on validation would be {reached:.4f}"):
+        full_update(MODEL, SECOND, trainer, metric="ndcg@5", at_least=reached + 1e-9)
+    assert bits(MODEL, OPTIMIZER) == before
+
+
+def test_full_update__refuses_what_is_not_finite():
+    before = bits(MODEL, OPTIMIZER)
+    huge = lambda model, day: Trainer(model, day, optimizer=SGD(1e38), batch_size=32)
+    with pytest.raises(TrainingError, match="the loss is nan"):
+        full_update(MODEL, SECOND, huge)
+    assert bits(MODEL, OPTIMIZER) == before
+
+
+def test_full_update__refuses_a_day_of_other_data():
+    other = Dataset.from_columns(SCHEMA, clicks(7, 9, 10), people(range(9)))
+    with pytest.raises(ValueError, match="the schema does not continue the model's"):
+        full_update(MODEL, other, trainer)
+    with pytest.raises(ValueError, match="the schema does not continue"):
+        full_update(full_update(MODEL, SECOND, trainer).model, FIRST, trainer)
+
+
+@pytest.mark.parametrize("hidden", [(), (8,)])
+def test_full_update__learns_the_new_users(hidden):
+    """Users of whom nothing but the day's clicks is known end up near what they like."""
+    ids_only = Schema(user=[Id("user")], item=[Id("item")])
+    data = Dataset.from_columns(ids_only, clicks(0, 30, 20), split=RandomSplit(0, 0))
+    model = TwoTower(data.schema, dim=8, hidden=hidden)
+    fast = lambda model, data: Trainer(
+        model,
+        data,
+        objective=InBatchSoftmax(0.2),
+        optimizer=RowWiseAdam(0.05),
+        batch_size=32,
+    )
+    fast(model, data).fit(15)
+    log = clicks(1, 10, 20, n=400)
+    log["user"] += 30
+    day = next_day(data, log)
+    update = full_update(model, day, fast)
+    users, items = encode(update.model.user, day.users), encode(update.model.item, day.items)
+    own = day.users.ids[:, None] % 2 == day.items.ids % 2
+    gap = np.where(own, users @ items.T, -(users @ items.T))[30:].mean()
+    assert gap > 0.1
+
+
+def test_yesterday__a_store_is_what_the_next_day_goes_on_from(tmp_path):
+    """The nightly job, night by night from the disk, is the chain in memory bit for bit."""
+    publish(MODEL, FIRST, tmp_path / "s", optimizer=OPTIMIZER)
+    by_hand, optimizer = MODEL, OPTIMIZER
+    for parent, day in ((1, SECOND), (2, THIRD)):
+        store = Recommender.open(tmp_path / "s").store
+        from_disk = Adagrad(0.1)
+        load_optimizer(tmp_path / "s", from_disk)
+        known = len(store.users)
+        log, users = clicks(parent, *((40, 24) if parent == 1 else (44, 26))), len(day.users)
+        today = next_day(yesterday(store), log, people(range(known, users)), split=SPLIT)
+        for part in ("train", "all"):
+            ours, theirs = today.seen(part), day.seen(part)
+            assert np.array_equal(ours.indptr, theirs.indptr)
+            assert np.array_equal(ours.values, theirs.values)
+        update = full_update(load_model(tmp_path / "s"), today, trainer, optimizer=from_disk)
+        metrics = update.report.after
+        publish(
+            update.model,
+            today,
+            tmp_path / "s",
+            optimizer=update.optimizer,
+            parent=parent,
+            metrics=metrics,
+        )
+        in_memory = full_update(by_hand, day, trainer, optimizer=optimizer)
+        by_hand, optimizer = in_memory.model, in_memory.optimizer
+        assert bits(update.model, update.optimizer) == bits(by_hand, optimizer)
+    assert len(Recommender.open(tmp_path / "s").users) == len(THIRD.users)
