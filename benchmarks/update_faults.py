@@ -1,4 +1,4 @@
-"""What the jobs of chapter 17 must survive: kill -9, at any moment, again and again.
+"""What the jobs of chapter 13 must survive: kill -9, at any moment, again and again.
 
     python benchmarks/update_faults.py               # 500 kills, some five minutes
     python benchmarks/update_faults.py --quick       # a few

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 CHAPTERS = sorted(DOCS.glob("[0-9][0-9]-*.md"))
-TRACE = DOCS / "12-formulas-of-the-lecture.md"
+TRACE = DOCS / "19-formulas-of-the-lecture.md"
 FORMULAS = sorted((ROOT / "minitower" / "formulas").glob("*.py"))
 HELPERS = {"check_batch", "normalised"}  # what formulas ask of their arguments
 
