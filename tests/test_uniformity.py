@@ -82,3 +82,8 @@ def test_uniformity__blocks_change_nothing(x, block):
 def test_uniformity__refuses(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_uniformity__counts_twice_the_square_of_the_distance_unless_told_otherwise():
+    x = np.array([[1.0, 0.0], [-1.0, 0.0]])
+    assert uniformity(x) == uniformity(x, scale=2.0) == -8

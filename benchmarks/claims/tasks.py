@@ -10,7 +10,8 @@
     yelp          recall@20; ids, a city, several categories; four clicks an item
 
 "tail" and "head" are the least and the most clicked items that hold a fifth of what there is to
-find. On the funnel the tail includes what nobody has clicked yet.
+find. On the funnel the tail includes what nobody has clicked yet, and is also told in two parts:
+"new" is that, and "rare" the same fifth of what was clicked.
 """
 
 from __future__ import annotations
@@ -142,11 +143,10 @@ def against_truth(
     met = data.seen("test").take(users)
     best = truth.best(users, K, exclude=met)
     most = truth.expected_click(users[:, None], best).sum(axis=1)
-    # Items from the least to the most clicked, cut where a fifth of what is best has passed.
-    order = np.argsort(data.item_counts, kind="stable")
-    mass = np.bincount(best.ravel(), minlength=len(data.items))[order].cumsum() / best.size
-    fifth = np.empty(len(order), np.int64)
-    fifth[order] = np.minimum(5 * mass, 4).astype(np.int64)
+    clicks = data.item_counts
+    fifth = _fifths(clicks, np.bincount(best.ravel(), minlength=len(clicks)))
+    clicked_fifth = _fifths(clicks, np.bincount(best[clicks[best] > 0], minlength=len(clicks)))
+    rare = (clicks > 0) & (clicked_fifth == 0)
 
     def judge(model: mt.TwoTower | Truth) -> dict[str, float]:
         if isinstance(model, Truth):
@@ -158,16 +158,30 @@ def against_truth(
         m = len(data.items)
         own = np.arange(len(users))[:, None] * m
         found = np.isin(own + best, own + recalled)
+
+        def share(where: np.ndarray) -> float:
+            return float(found[where].mean()) if where.any() else 0.0
+
         return {
             "attained@50": float((got / most).mean()),
             "found@50": float(found.mean()),
-            "tail": float(found[fifth[best] == 0].mean()),
-            "head": float(found[fifth[best] == 4].mean()),
+            "tail": share(fifth[best] == 0),
+            "head": share(fifth[best] == 4),
+            "new": share(clicks[best] == 0),
+            "rare": share(rare[best]),
             "recall@50 of clicks": clicked(model)["recall@50"],
         }
 
     clicked = Evaluator(data, "test", (K,))
     return judge
+
+
+def _fifths(clicks: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """(m,) 0 to 4: items from the least to the most clicked, cut where fifths of the mass end."""
+    order = np.argsort(clicks, kind="stable")
+    fifth = np.empty(len(order), np.int64)
+    fifth[order] = np.minimum(5 * mass[order].cumsum() / mass.sum(), 4).astype(np.int64)
+    return fifth
 
 
 def _split(

@@ -41,7 +41,7 @@ def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
     if x.ndim != 2 or x.shape != y.shape or not len(x):
         raise ValueError(f"expected two (n,d) of n >= 1 pairs, got {x.shape} and {y.shape}")
     power = positive_number("power", power)
-    return float((np.linalg.norm(x - y, axis=1) ** power).mean(dtype=np.float64))
+    return float((np.linalg.norm(x - y, axis=1) ** power).mean())
 
 
 def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
@@ -80,6 +80,6 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
         distance = np.maximum(square[rows, None] + square - 2 * (x[rows] @ x.T), 0)
         distance[rows - start, rows] = np.inf
         nearest = distance.min()
-        near = np.exp(-scale * (distance - nearest)).sum(dtype=np.float64)
+        near = np.exp(-scale * (distance - nearest)).sum()
         log_sum = np.logaddexp(log_sum, np.log(near) - scale * nearest)
     return float(log_sum - np.log(n * (n - 1)))
