@@ -75,8 +75,11 @@ def add_gradients(*parts: Gradients) -> Gradients:
 
 def _add(a: Gradient, b: Gradient) -> Gradient:
     if isinstance(a, RowGradient) and isinstance(b, RowGradient):
-        rows, values = np.concatenate([a.rows, b.rows]), np.concatenate([a.values, b.values])
-        return sum_by_row(rows, values)
+        rows = np.union1d(a.rows, b.rows)
+        values = np.zeros((len(rows), *a.values.shape[1:]), np.result_type(a.values, b.values))
+        values[np.searchsorted(rows, a.rows)] = a.values
+        values[np.searchsorted(rows, b.rows)] += b.values  # each row stands there once
+        return RowGradient(rows, values)
     if isinstance(a, RowGradient) or isinstance(b, RowGradient):
         raise TypeError("one gradient of a name is of rows, the other of the whole array")
     return a + b
