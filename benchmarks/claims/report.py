@@ -175,7 +175,7 @@ def _arms_table(results: Results, name: str, claim: Claim) -> str:
 
 
 def draw(results: Results, name: str, path: Path) -> None:
-    """Every arm's metric: a dot for each seed, the mean and its interval."""
+    """The figure that decides, of every arm: a dot for each seed, the mean and its interval."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -194,12 +194,12 @@ def draw(results: Results, name: str, path: Path) -> None:
             layout="constrained",
         )
         for panel, task in zip(panels[0], tasks, strict=True):
-            metric, labels = METRIC[task], []
+            decides, labels = claim.compare[0].better[1] or METRIC[task], []
             for arm in claim.arms_on(task):
                 lines = results.of(name, task, arm, False)
                 if not lines:
                     continue
-                shown = [metric] if metric in lines[0]["figures"] else _alike(claim, lines[0])
+                shown = _alike(decides, lines[0])
                 for key in shown:
                     values = [line["figures"][key] for line in lines]
                     y, interval = len(labels), Interval.of(values)
@@ -219,10 +219,10 @@ def draw(results: Results, name: str, path: Path) -> None:
         pyplot.close(figure)
 
 
-def _alike(claim: Claim, line: dict[str, Any]) -> list[str]:
-    """The figures of the kind that decides a claim: all that begin with "accuracy", say."""
-    kind = claim.compare[0].better[1].partition(",")[0]
-    return [name for name in line["figures"] if name.startswith(kind)]
+def _alike(figure: str, line: dict[str, Any]) -> list[str]:
+    """The figures of one kind: "recall@20", or "accuracy, of this" and "accuracy, of that"."""
+    kind = figure.partition(",")[0]
+    return [name for name in line["figures"] if name.partition(",")[0] == kind]
 
 
 def write(results: Results, names: Iterable[str], folder: Path) -> None:
