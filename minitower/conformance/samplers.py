@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 from scipy.special import bdtr, bdtrc
 
-from minitower.conformance.checker import NO_KNOWN, SAMPLER, Report, Result
 from minitower.conformance.formula import TOLERANCE, Array, Case, error
 from minitower.conformance.frameworks import Unusable
 from minitower.conformance.mistake import Mistake, table
+from minitower.conformance.report import NO_KNOWN, Report, Result
+
+SAMPLER = "sampler"
+"""What a check of a sampler is called where formulas have their names."""
 
 FALSE_ALARM = 1e-6
 """The chance that a right sampler fails a whole check."""
