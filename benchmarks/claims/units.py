@@ -122,9 +122,8 @@ def run(unit: Unit, quick: bool) -> dict[str, Any]:
     claim, task = load_claim(unit.claim), open_task(unit.task, unit.seed, quick)
     opened = time.perf_counter()
     arm, model = claim.arms[unit.arm], task.model(unit.seed)
-    trainer = mt.Trainer(
-        model, task.data, seed=unit.seed, **arm.trainer(task, model, dict(unit.setting))
-    )
+    how = {"optimizer": mt.Adagrad(task.rate), "seed": unit.seed}
+    trainer = mt.Trainer(model, task.data, **how, **arm.trainer(task, model, dict(unit.setting)))
     epochs = max(1, round(arm.epochs * task.epochs))
     history = trainer.fit(epochs, validate=task.patient, metric=task.valid)
     trained = time.perf_counter()
