@@ -248,6 +248,13 @@ def test_augmentation__refuses(call, message):
         call()
 
 
+def test_drop_values__the_share_is_the_written_one():
+    """0.29 * 100 is 28.999999999999996 in floats; 29 values go all the same."""
+    for rate in (0.29, 0.57):
+        indptr, _ = drop_values(RNG, np.array([0, 100]), np.arange(100), rate)
+        assert indptr[1] == 100 - round(100 * rate)
+
+
 def test_correlated_masks__three_fields_keep_one():
     first, second = correlated_masks(np.random.default_rng(0), 4, np.eye(3))
     assert first.sum(axis=1).tolist() == [2] * 4

@@ -59,7 +59,7 @@ def test_easy_negatives__never_known_and_q_is_renormalised(data, k, seed, popula
     q = np.exp(source.sampler.log_q(np.arange(len(data.items))))
     for pair, user in enumerate(data.train.users):
         left = np.setdiff1d(np.flatnonzero(q), known.row(user))
-        assert counts[pair] == (k if len(left) else 0) or q[left].sum() < 0.5
+        assert counts[pair] == (k if len(left) else 0)
         mine = drawn.owners == pair
         assert np.isin(drawn.items[mine], left).all()
         assert np.exp(drawn.log_q[mine]) == pytest.approx(q[drawn.items[mine]] / q[left].sum())
@@ -166,7 +166,49 @@ def test_mixed_negatives__each_source_gives_its_part(seed):
     assert np.all(np.diff(drawn.owners) >= 0)
     counts = np.bincount(drawn.owners, minlength=len(SHOP.train))
     assert counts.tolist() == [5, 5, 5, 2, 2, 5, 2]
-    assert drawn.sampler is None
+    assert [size for _, size in drawn.samplers] == [2 * len(SHOP.train)]  # hard ones are not drawn
+
+
+def test_easy_negatives__who_knows_nearly_all_still_gets_k():
+    """Of a thousand items user 0 knows all but two, one of which is drawn three times as often."""
+    known = Ragged.from_counts([998], np.arange(998))
+    weights = np.ones(1000)
+    weights[999] = 3
+    source = EasyNegatives(AliasTable(weights), 4000, known)
+    drawn = source.draw(SHOP.train.take([0]), None, rng())
+    share = np.bincount(drawn.items - 998) / 4000
+    assert len(drawn.items) == 4000
+    assert share == pytest.approx([0.25, 0.75], abs=5 * np.sqrt(0.25 * 0.75 / 4000))
+    assert np.exp(drawn.log_q) == pytest.approx(np.array([0.25, 0.75])[drawn.items - 998])
+
+
+@given(st.integers(0, 99))
+def test_mixed_negatives__of_one_source_are_that_source(seed):
+    alone = uniform_negatives(SHOP, 3, reject_known=False)
+    a, b = (
+        next(Batches(SHOP, 4, source).epoch(rng(seed)))
+        for source in (alone, MixedNegatives([alone]))
+    )
+    assert np.array_equal(a.item_rows, b.item_rows)
+    assert np.array_equal(a.log_q, b.log_q)
+
+
+def test_mixed_negatives__log_q_of_the_batch_is_that_of_all_who_drew():
+    """4 clicks, 12 uniform draws, some of 12 by popularity; hard ones count as theirs."""
+    popular = AliasTable([1, 2, 3, 4, 5, 0])
+    parts = [
+        uniform_negatives(SHOP, 3, reject_known=False),
+        EasyNegatives(popular, 3),
+        HardNegatives(Ragged.from_counts([1] * 4, [5] * 4), 2),
+    ]
+    source = MixedNegatives(parts, shares=(1, 0.5, 1))
+    positions = np.arange(4)
+    batch = Batches(SHOP, 4, source).of(SHOP.train.take(positions), rng(), positions)
+    kept = len(batch.item_rows) - 4 - 12 - 8
+    clicks = np.maximum(SHOP.item_counts, 1) / len(SHOP.train)
+    mixture = 4 * clicks + 12 / 6 + kept * np.exp(popular.log_q(np.arange(6)))
+    assert 0 < kept < 12
+    assert np.exp(batch.log_q) == pytest.approx((mixture / (16 + kept))[batch.item_rows])
 
 
 def test_mixed_negatives__shares_thin_each_source():
@@ -181,10 +223,21 @@ def test_mixed_negatives__shares_thin_each_source():
     assert (~is_hard).sum() == pytest.approx(6300, abs=5 * np.sqrt(630))
 
 
+def _draw(source):
+    return source.draw(SHOP.train, None, rng())
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
         (lambda: EasyNegatives(Uniform(3), -1), "at least 0"),
+        (lambda: EasyNegatives(Uniform(3), 1, Ragged.from_counts([1], [3])), "known item 3"),
+        (
+            lambda: _draw(EasyNegatives(Uniform(6), 1, Ragged.from_counts([1], [0]))),
+            "user 3 is not",
+        ),
+        (lambda: HardNegatives(Ragged.from_counts([1], [-1]), 1), "item -1 is not"),
+        (lambda: _draw(HardNegatives(Ragged.from_counts([1], [0]), 1)), "user 3 is not one of"),
         (lambda: SharedNegatives(Uniform(3), -1), "at least 0"),
         (lambda: HardNegatives(Ragged.from_counts([1], [0]), 1, of="item"), "user or of each pair"),
         (lambda: MinedNegatives(untrained(SHOP), SHOP, 1, first=3, last=2), "first <= last"),

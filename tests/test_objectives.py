@@ -172,13 +172,16 @@ def test_own_negatives__float32_stays_float32(objective):
     [
         (lambda: Pointwise("log"), "logistic, squared"),
         (lambda: Pointwise(scale=0), "scale must be positive"),
+        (lambda: Pointwise(bias=math.nan), "bias must be finite"),
         (lambda: Pairwise("log"), "hinge, logistic"),
+        (lambda: Pairwise(margin=math.inf), "margin must be positive and finite"),
+        (lambda: InBatchSoftmax(math.inf), "temperature must be positive and finite"),
         (lambda: Pairwise(margin=0), "must be positive"),
         (lambda: Listwise(correction="yi"), "none, calibrated"),
         (lambda: Listwise(0), "temperature"),
         (lambda: InBatchSoftmax(correction="mixed", mask_hits=True), "mixed counts"),
         (lambda: CrossBatchSoftmax(-1), "size >= 0"),
-        (lambda: CrossBatchSoftmax(1, 0), "temperature > 0"),
+        (lambda: CrossBatchSoftmax(1, 0), "temperature must be positive"),
     ],
 )
 def test_what_is_refused(make, message):

@@ -444,6 +444,10 @@ def test_shares__refuse(make, values, message):
         (lambda: from_expected_count(-1.0, math.inf), "number of draws"),
         (lambda: inclusion_probability(-1.0, -2), "number of draws"),
         (lambda: from_inclusion_probability(-1.0, 0), "number of draws"),
+        (lambda: inclusion_probability([-1.0, 0.5], 2), "at most 0, got 0.5"),
+        (lambda: inclusion_probability(math.nan, 2), "at most 0"),
+        (lambda: Uniform(3).log_q(np.array([0, 3])), "outside 0..2"),
+        (lambda: AliasTable([1, 2]).log_q(np.array([-1])), "outside 0..1"),
     ],
 )
 def test_sampling__refuses(call, message):

@@ -417,9 +417,12 @@ def test_serving_sees_no_views():
 @pytest.mark.parametrize("options, message", [
     ({"augment": "crop"}, "augment must be one of mask, dropout"),
     ({"augment": "dropout+mask"}, "augment must be one of"),
-    ({"alpha": -0.1}, "alpha >= 0"),
-    ({"alpha": float("nan")}, "alpha >= 0"),
-    ({"temperature": 0}, "temperature > 0"),
+    ({"alpha": -0.1}, "alpha must be finite"),
+    ({"alpha": float("nan")}, "alpha must be finite"),
+    ({"temperature": 0}, "temperature must be positive"),
+    ({"temperature": float("inf")}, "temperature must be positive"),
+    ({"augment": "mask", "rounding": "ceil"}, "belong to correlated"),
+    ({"augment": "dropout", "relations": "clicks"}, "belong to correlated"),
     ({"batch_size": 1}, "2 items or more"),
     ({"dropout": 0}, r"dropout must be in \(0, 1\)"),
     ({"dropout": 1}, r"dropout must be in \(0, 1\)"),
@@ -465,8 +468,9 @@ ALONE = few(Id("i"))
 ])  # fmt: skip
 def test_trainer__refuses_views_that_would_keep_nothing_or_change_nothing(data, options, message):
     """When it is put together; what identifies an item is not among the measured fields."""
-    with pytest.raises(ValueError, match=message):
-        trainer_of(data=data, **options)
+    for alpha in (0.3, 0.0):
+        with pytest.raises(ValueError, match=message):
+            trainer_of(alpha, data, **options)
 
 
 def test_correlated__ceil_needs_one_field_more():

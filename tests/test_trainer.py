@@ -152,6 +152,18 @@ def test_progress_is_told_after_every_step_and_its_loss_is_the_mean():
     assert told[-1].loss == history.epochs[-1].loss
 
 
+def test_the_loss_of_an_epoch_is_the_mean_over_pairs_however_short_the_last_batch():
+    """Before any step moves a parameter: batches of 199 and of 1."""
+    data = two_tastes(valid=False, per_user=5)
+    trainer = Trainer(small_model(data), data, batch_size=199, optimizer=SGD(1e-30), seed=3)
+    batches = Batches(data, 199).epoch(np.random.default_rng(3))
+    losses = [(trainer.step(batch), len(batch)) for batch in batches]
+    again = Trainer(small_model(data), data, batch_size=199, optimizer=SGD(1e-30), seed=3).fit(1)
+    assert [size for _, size in losses] == [199, 1]
+    assert losses[1][0] == pytest.approx(0, abs=1e-5)  # alone in its batch
+    assert again.epochs[0].loss == pytest.approx(losses[0][0] * 199 / 200)
+
+
 def test_the_step_moves_only_the_rows_of_its_batch():
     model = small_model()
     before = {name: array.copy() for name, array in model.parameters.items()}

@@ -371,6 +371,14 @@ def _listwise(
 
 _LISTWISE = [
     *_masks(_listwise, lambda p, g, drop, t: drop),
+    *table(
+        {
+            (
+                "mask that is not low enough",
+                "logits may lie below any number: mask with -inf",
+            ): partial(_listwise, fill=-1e4),
+        }
+    ),
     *_temperatures(_listwise),
     *_losses(_listwise, _ROWS, _WRONG_AXIS),
 ]

@@ -43,6 +43,6 @@ def pair_weights(weights: ArrayLike | None, n: int, dtype: np.dtype[Any]) -> Flo
     if weights is None:
         return np.full(n, 1 / n, dtype)
     weights = np.asarray(weights, dtype)
-    if weights.shape != (n,) or not (weights >= 0).all():
-        raise ValueError(f"expected {n} weights >= 0, got shape {weights.shape}")
+    if weights.shape != (n,) or not ((weights >= 0) & (weights < np.inf)).all():
+        raise ValueError(f"expected {n} finite weights >= 0, got shape {weights.shape}")
     return weights / n

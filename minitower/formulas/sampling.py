@@ -77,7 +77,11 @@ class Sampler(Protocol):
         ...
 
     def log_q(self, ids: Ids) -> Floats:
-        """The log-probability that one draw is this id, of the ids' shape; -inf for never."""
+        """The log-probability that one draw is this id, of the ids' shape; -inf for never.
+
+        Raises:
+            ValueError: an id is outside 0..K-1.
+        """
         ...
 
 
@@ -105,6 +109,7 @@ class Uniform:
 
     def log_q(self, ids: Ids) -> Floats:
         """As :class:`Sampler` says."""
+        _of_catalogue(ids, self._k)
         return np.full(np.shape(ids), -math.log(self._k))
 
 
@@ -184,6 +189,7 @@ class AliasTable:
 
     def log_q(self, ids: Ids) -> Floats:
         """As :class:`Sampler` says."""
+        _of_catalogue(ids, len(self))
         return self._log_p[ids]
 
 
@@ -297,6 +303,9 @@ def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
     Near draws q while that is small, at most 1. Back: :func:`from_inclusion_probability`.
     Shapes: (...)->(...); log_q <= 0, draws > 0.
 
+    Raises:
+        ValueError: log_q is above 0 or NaN, or draws is not positive and finite.
+
     Properties: equals_enumeration, and_back, rare_items_keep_their_digits
     """
     return _log1m_exp(_positive(draws) * _log1m_exp(log_q))
@@ -310,9 +319,17 @@ def from_inclusion_probability(log_inclusion: ArrayLike, draws: float) -> Floats
     return inclusion_probability(log_inclusion, 1 / _positive(draws))
 
 
+def _of_catalogue(ids: Ids, size: int) -> None:
+    ids = np.asarray(ids)
+    if ids.size and not 0 <= ids.min() <= ids.max() < size:
+        raise ValueError(f"an id is outside 0..{size - 1}: {ids.min()} to {ids.max()}")
+
+
 def _log1m_exp(log_p: ArrayLike) -> Floats:
     """log(1 - p) from log p <= 0, to full precision at both ends (M. Mächler, 2012)."""
     log_p = np.asarray(log_p, dtype=float)
+    if not (log_p <= 0).all():
+        raise ValueError(f"the logarithm of a probability is at most 0, got {log_p.max()}")
     with np.errstate(divide="ignore"):
         near_one, near_zero = np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p))
     result: Floats = np.where(log_p > -math.log(2), near_one, near_zero)

@@ -44,7 +44,7 @@ def softmax_cross_entropy(
 
     Raises:
         ValueError: shapes do not fit, a positive is out of range or dropped, or
-            there is no row.
+            there is no row. NaN among the logits is not looked for: the loss is NaN.
 
     Gradient:
         With P the softmax of a row: d_logits_ij = weights_i / n (P_ij - [j is
@@ -68,13 +68,16 @@ def softmax_cross_entropy(
             "expected logits (n,m) and one positive column for each of n >= 1 rows, "
             f"got shapes {logits.shape} and {positive.shape}"
         )
+    if positive.dtype.kind not in "iu":
+        raise ValueError(f"positive must be numbers of columns, got {positive.dtype}")
     if positive.min() < 0 or positive.max() >= logits.shape[1]:
         raise ValueError(f"a positive is not among the {logits.shape[1]} columns")
     rows = np.arange(len(logits))
     if drop is not None:
         if np.shape(drop) != logits.shape:
             raise ValueError(f"drop has shape {np.shape(drop)}, the logits {logits.shape}")
-        if np.any(drop[rows, positive]):
+        drop = np.asarray(drop, bool)
+        if drop[rows, positive].any():
             raise ValueError("drop leaves out a row's own positive")
         logits = np.where(drop, -np.inf, logits)
     weights = pair_weights(weights, len(logits), logits.dtype)

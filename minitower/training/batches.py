@@ -24,9 +24,9 @@ class Batch:
         users, items: features of n users and m items.
         user_rows, item_rows: (n,), (m,) their rows in the data set's tables.
         log_q: (m,) log-probability that one draw for this batch's candidates is the item:
-            its share of the clicks, or, with extra negatives from a distribution over the
-            catalogue, its share of the mixture of both. A hard negative counts as if it
-            had been drawn for its clicks, at least one: to correct it for its own draw
+            its share of the clicks, or, with extra negatives from distributions over the
+            catalogue, its share of the mixture of all. A hard negative counts as if it had
+            been drawn by these, with one click at least: to correct it for its own draw
             would undo the emphasis it was added for.
         owners: (m - n,) the pair that each extra candidate was drawn for; None: all.
         negative_log_q: (m - n,) log-probability of the draw of each, given its pair.
@@ -109,10 +109,11 @@ class Batches:
             drawn = self.negatives.draw(pairs, positions, rng)
             owners, negative_log_q = drawn.owners, drawn.log_q
             rows = np.concatenate([rows, drawn.items])
-            log_q = self._at_least_once[rows]
-            if drawn.sampler is not None and len(drawn.items):
-                parts = [self.log_q[rows], drawn.sampler.log_q(rows)]
-                log_q = log_mixture(parts, [len(pairs), len(drawn.items)])
+            sizes = [size for _, size in drawn.samplers]
+            hard = len(drawn.items) > round(sum(sizes))
+            parts = [(self._at_least_once if hard else self.log_q)[rows]]
+            parts += [sampler.log_q(rows) for sampler, _ in drawn.samplers]
+            log_q = log_mixture(parts, [len(pairs), *sizes])
         schema = self.data.schema
         return Batch(
             users=schema.user.replace_by_default(self.data.users.take(pairs.users), rng),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minitower.formulas.arguments import positive_number
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import cross_batch
 from minitower.training.batches import Batch
@@ -19,7 +20,7 @@ class CrossBatchSoftmax:
 
     The bank pulls on the users and is itself a constant: what is remembered gets no
     gradient. Its log q is what it was when the item was remembered. Copies of a row's own
-    item in the bank are left out.
+    item in the bank are left out, as they are among further negatives of the batch.
 
     Args:
         size: vectors remembered at the most, >= 0; 0 is Yi et al.'s in-batch softmax.
@@ -39,11 +40,9 @@ class CrossBatchSoftmax:
     """
 
     def __init__(self, size: int, temperature: float = 0.07, warmup: int = 0) -> None:
-        if size < 0 or warmup < 0 or not temperature > 0:
-            raise ValueError(
-                "expected size >= 0, warmup >= 0 and temperature > 0, "
-                f"got {size}, {warmup} and {temperature}"
-            )
+        if size < 0 or warmup < 0:
+            raise ValueError(f"expected size >= 0 and warmup >= 0, got {size} and {warmup}")
+        positive_number("temperature", temperature)
         self.size, self.temperature, self.warmup = size, temperature, warmup
         self.vectors: Vectors = np.empty((0, 0), np.float32)
         self.log_q: Vectors = np.empty(0)

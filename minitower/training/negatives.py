@@ -38,13 +38,14 @@ class Drawn:
         items: (e,) rows of the item table.
         log_q: (e,) log-probability that one draw, for this pair, is the item.
         owners: (e,) the pair that each was drawn for, never decreasing; None: all pairs.
-        sampler: what they were drawn from, where that is one distribution over the catalogue.
+        samplers: what they were drawn from, where that is a distribution over the catalogue,
+            and how many of them came from it; hard ones are not among these.
     """
 
     items: Array
     log_q: Array
     owners: Array | None
-    sampler: Sampler | None = None
+    samplers: tuple[tuple[Sampler, float], ...] = ()
 
 
 class Negatives(Protocol):
@@ -71,7 +72,7 @@ class SharedNegatives:
     def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
         """As :class:`Negatives` says."""
         items, log_q = self.sampler.draw(rng, self.size)
-        return Drawn(items, log_q, None, self.sampler)
+        return Drawn(items, log_q, None, ((self.sampler, self.size),))
 
 
 class EasyNegatives:
@@ -82,20 +83,21 @@ class EasyNegatives:
         k: draws a pair, >= 0.
         known: items that each user is known to have clicked, never to be drawn for that
             user; None draws them too. What is drawn then follows Q' = Q / (1 - Q(known)).
-            A user who knows all that can be drawn gets fewer than k.
+            A user who knows all that can be drawn gets none.
 
     Raises:
-        ValueError: k < 0.
+        ValueError: k < 0, or an item is known that is not in the catalogue.
 
     Reference: the lecture, section 2.1; T. Mikolov et al., NIPS 2013, section 2.2.
     """
 
-    _ROUNDS = 30
+    _ROUNDS = 10
 
     def __init__(self, sampler: Sampler, k: int, known: Ragged | None = None) -> None:
         self.sampler, self.k = sampler, _at_least_zero(k)
         self._known = None
         if known is not None:
+            checked_rows(known.values, len(sampler), "a catalogue of", "known item")
             users = np.repeat(np.arange(len(known)), known.counts)
             keys = np.unique(users * len(sampler) + known.values)
             users, items = np.divmod(keys, len(sampler))
@@ -109,18 +111,26 @@ class EasyNegatives:
         items, log_q = self.sampler.draw(rng, n * self.k)
         owners = np.repeat(np.arange(n), self.k)
         if self._known is None:
-            return Drawn(items, log_q, owners, self.sampler)
+            return Drawn(items, log_q, owners, ((self.sampler, len(items)),))
         keys, log_left = self._known
-        users = pairs.users[owners]
+        users = checked_rows(pairs.users, len(log_left), "known items of", "user")[owners]
         again = np.flatnonzero(_among(users * len(self.sampler) + items, keys))
         for _ in range(self._ROUNDS):
-            if not len(again):
-                break
             items[again], log_q[again] = self.sampler.draw(rng, len(again))
             again = again[_among(users[again] * len(self.sampler) + items[again], keys)]
         keep = np.ones(len(items), bool)
-        keep[again] = False
-        return Drawn(items[keep], (log_q - log_left[users])[keep], owners[keep], self.sampler)
+        for user in np.unique(users[again]):  # they know nearly all: draw from what is left
+            at = again[users[again] == user]
+            catalogue = np.arange(len(self.sampler))
+            left = catalogue[~_among(user * len(catalogue) + catalogue, keys)]
+            q = self.sampler.log_q(left)
+            p = np.exp(q - q.max(initial=-np.inf)) if np.isfinite(q).any() else np.empty(0)
+            if len(p):
+                drawn = rng.choice(len(left), len(at), p=p / p.sum())
+                items[at], log_q[at] = left[drawn], q[drawn]
+            keep[at] = len(p) > 0
+        items, log_q, owners = items[keep], (log_q - log_left[users])[keep], owners[keep]
+        return Drawn(items, log_q, owners, ((self.sampler, len(items)),))
 
 
 def uniform_negatives(data: Dataset, k: int, *, reject_known: bool = True) -> EasyNegatives:
@@ -154,6 +164,7 @@ class HardNegatives:
     def __init__(self, lists: Ragged, k: int, *, of: str = "user") -> None:
         if of not in ("user", "pair"):
             raise ValueError(f"lists are of each user or of each pair, got {of!r}")
+        checked_rows(lists.values, np.iinfo(np.int64).max, "lists of", "item")
         self.lists, self.k, self.of = lists, _at_least_zero(k), of
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
@@ -161,6 +172,7 @@ class HardNegatives:
         rows = pairs.users if self.of == "user" else positions
         if rows is None:
             raise ValueError("lists of each pair need pairs that are training positives")
+        checked_rows(rows, len(self.lists), "lists of", self.of)
         counts = self.lists.indptr[rows + 1] - self.lists.indptr[rows]
         owners = np.repeat(np.flatnonzero(counts), self.k)
         size = counts[owners]
@@ -280,7 +292,14 @@ class MixedNegatives:
             order = order[rng.random(len(order)) < share[order]]
         items = np.concatenate([one.items for one in drawn])
         log_q = np.concatenate([one.log_q for one in drawn])
-        return Drawn(items[order], log_q[order], owners[order])
+        part = np.repeat(np.arange(len(drawn)), [len(one.items) for one in drawn])[order]
+        kept = np.bincount(part, minlength=len(drawn)) / [max(len(one.items), 1) for one in drawn]
+        samplers = tuple(
+            (sampler, share * count)
+            for one, share in zip(drawn, kept, strict=True)
+            for sampler, count in one.samplers
+        )
+        return Drawn(items[order], log_q[order], owners[order], samplers)
 
 
 def _among(keys: Array, ordered: Array) -> NDArray[np.bool_]:
@@ -290,6 +309,14 @@ def _among(keys: Array, ordered: Array) -> NDArray[np.bool_]:
     place = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
     found: NDArray[np.bool_] = ordered[place] == keys
     return found
+
+
+def checked_rows(rows: Array, end: int, among: str, what: str) -> Array:
+    """Rows of something, refused where one is outside 0..end - 1."""
+    if len(rows) and not 0 <= rows.min() <= rows.max() < end:
+        bad = rows.min() if rows.min() < 0 else rows.max()
+        raise ValueError(f"{what} {bad} is not one of {among} {end}")
+    return rows
 
 
 def _at_least_zero(k: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from minitower.formulas.arguments import positive_number
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import Correction, calibrated, mixed, uncorrected, yi
 from minitower.training.batches import Batch
@@ -60,8 +61,7 @@ class InBatchSoftmax:
     mask_hits: bool = False
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        positive_number("temperature", self.temperature)
         check_choice("correction", self.correction, ("yi", "calibrated", "mixed", "none"))
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be in [0, 1], got {self.strength}")

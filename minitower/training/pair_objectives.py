@@ -7,6 +7,7 @@ Listwise     the clicked item above k negatives at once
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from minitower.formulas.arguments import positive_number
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
 from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
 from minitower.formulas.similarity import inner_product
@@ -49,8 +51,9 @@ class Pointwise:
 
     def __post_init__(self) -> None:
         check_choice("loss", self.loss, ("logistic", "squared"))
-        if not self.scale > 0:
-            raise ValueError(f"scale must be positive, got {self.scale}")
+        positive_number("scale", self.scale)
+        if not math.isfinite(self.bias):
+            raise ValueError(f"bias must be finite, got {self.bias}")
 
     def __call__(
         self, users: Vectors, items: Vectors, batch: Batch
@@ -85,10 +88,8 @@ class Pairwise:
 
     def __post_init__(self) -> None:
         check_choice("loss", self.loss, ("hinge", "logistic"))
-        if not (self.margin > 0 and self.scale > 0):
-            raise ValueError(
-                f"margin and scale must be positive, got {self.margin} and {self.scale}"
-            )
+        positive_number("margin", self.margin)
+        positive_number("scale", self.scale)
 
     def __call__(
         self, users: Vectors, items: Vectors, batch: Batch
@@ -124,8 +125,7 @@ class Listwise:
 
     def __post_init__(self) -> None:
         check_choice("correction", self.correction, ("none", "calibrated"))
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        positive_number("temperature", self.temperature)
 
     def __call__(
         self, users: Vectors, items: Vectors, batch: Batch

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minitower.data import Dataset, Features, Ragged
+from minitower.formulas.arguments import positive_number
 from minitower.formulas.augmentation import (
     Mask,
     complementary_masks,
@@ -56,14 +57,16 @@ class SelfSupervised:
         temperature: > 0, of the cosines of the views.
         hidden: fields that "mask" hides; None: half of them, rounded down.
         dropout: share of a row's values that are dropped, in (0, 1).
-        per_item: a choice of fields for each item; by default one for the batch, as which
+        per_item: of masks, a choice of fields for each item; by default one for the batch, as which
             fields are hidden would otherwise tell items apart.
         rounding: of "correlated"; see :func:`correlated_masks`.
         relations: of "correlated": every item counts once, or as often as it is clicked;
             see :func:`~minitower.training.views.relatedness`.
         both_directions: also let second views find first ones, and take the mean.
         sampling: "uniform" draws m distinct items of the catalogue, each as likely;
-            "clicks" in proportion to their training clicks, which forgets the tail.
+            "clicks" draws them one after the other, each in proportion to training clicks
+            among those that are left, and none without a click: it forgets the tail, the less
+            the nearer m comes to the number of clicked items.
 
     The id is a field like another where fields are hidden at random. If both views showed it,
     reading it off would be all there is to learn, and if neither did, it would learn nothing.
@@ -94,10 +97,9 @@ class SelfSupervised:
         check_choice("rounding", self.rounding, ("floor", "ceil"))
         check_choice("relations", self.relations, ("items", "clicks"))
         check_choice("sampling", self.sampling, ("uniform", "clicks"))
-        if not 0 <= self.alpha < np.inf or not self.temperature > 0:
-            raise ValueError(
-                f"expected alpha >= 0 and temperature > 0, got {self.alpha}, {self.temperature}"
-            )
+        positive_number("temperature", self.temperature)
+        if not 0 <= self.alpha < np.inf:
+            raise ValueError(f"alpha must be finite and not negative, got {self.alpha}")
         if self.batch_size < 2:
             raise ValueError(f"views are told apart among 2 items or more, got {self.batch_size}")
         if not 0 < self.dropout < 1:
@@ -106,6 +108,10 @@ class SelfSupervised:
             raise ValueError(f"a mask must hide a field, got hidden = {self.hidden}")
         if self.hidden is not None and self.masking != "mask":
             raise ValueError(f"hidden belongs to mask; augment is {self.augment!r}")
+        if (self.rounding, self.relations) != ("floor", "items") and self.masking != "correlated":
+            raise ValueError(
+                f"rounding and relations belong to correlated; augment is {self.augment!r}"
+            )
 
     @property
     def masking(self) -> str:

@@ -111,8 +111,9 @@ class Trainer:
         self.batches = Batches(data, batch_size, negatives, positive_power)
         self.rng = np.random.default_rng(seed)
         self.contrast: Contrast | None = None
-        if self_supervised is not None and self_supervised.alpha > 0:
-            self.contrast = Contrast(self_supervised, data, seed)
+        if self_supervised is not None:
+            contrast = Contrast(self_supervised, data, seed)  # refuses what cannot be, at any alpha
+            self.contrast = contrast if self_supervised.alpha > 0 else None
         self.on_progress = on_progress or (lambda progress: None)
 
     def fit(
