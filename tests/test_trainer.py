@@ -126,6 +126,19 @@ def test_best_epoch_is_kept(monkeypatch):
         assert not np.array_equal(array, judge.saw[3][name])
 
 
+def test_the_optimizer_goes_on_from_the_best_epoch(monkeypatch):
+    """As after training that ended there: state of rows, step and all."""
+    model, other = small_model(), small_model()
+    long, short = (Trainer(m, DATA, batch_size=64, optimizer=RowWiseAdam()) for m in (model, other))
+    monkeypatch.setattr(long, "_judge", lambda metric: Judge([0.1, 0.5, 0.2]))
+    long.fit(3)
+    short.fit(2, validate=False)
+    assert long.optimizer.step == short.optimizer.step > 0
+    assert long.optimizer.state.keys() == short.optimizer.state.keys()
+    for name, kept in short.optimizer.state.items():
+        assert np.array_equal(long.optimizer.state[name], kept)
+
+
 @pytest.mark.parametrize("patience, epochs", [(1, 3), (2, 4), (3, 6)])
 def test_patience_counts_epochs_without_a_better_one(monkeypatch, patience, epochs):
     _, _, history = judged(monkeypatch, [0.1, 0.5, 0.4, 0.3, 0.6, 0.1], patience=patience)

@@ -124,7 +124,9 @@ class Trainer:
         metric: str = "recall@20",
         patience: int | None = None,
     ) -> History:
-        """Train, and leave the model with the parameters of its best epoch.
+        """Train, and leave model and optimizer as they were after the best epoch.
+
+        To go back to it, validation keeps a second copy of parameters and optimizer state.
 
         Args:
             epochs: passes over the training positives, >= 1.
@@ -152,7 +154,7 @@ class Trainer:
             raise ValueError("patience needs a validation split")
         judge = self._judge(metric) if validate else None
         done: list[Epoch] = []
-        best, best_epoch, best_parameters = -np.inf, epochs, None
+        best, best_epoch, kept = -np.inf, epochs, None
         for epoch in range(1, epochs + 1):
             started = time.perf_counter()
             loss, added = self._epoch(epoch, epochs)
@@ -162,14 +164,19 @@ class Trainer:
                 metrics = judge(self.model).metrics
                 if metrics[metric] > best:
                     best, best_epoch = metrics[metric], epoch
-                    best_parameters = {n: p.copy() for n, p in self.model.parameters.items()}
+                    kept = (
+                        _copies(self.model.parameters),
+                        _copies(self.optimizer.state),
+                        self.optimizer.step,
+                    )
             done.append(Epoch(epoch, loss, metrics, seconds, added))
             steps = len(self.batches)
             self.on_progress(Progress(epoch, epochs, steps, steps, loss, metrics))
             if patience is not None and epoch - best_epoch >= patience:
                 break
-        if best_parameters is not None:
-            for name, parameter in best_parameters.items():
+        if kept is not None:
+            parameters, self.optimizer.state, self.optimizer.step = kept
+            for name, parameter in parameters.items():
                 self.model.parameters[name][...] = parameter
         return History(done, best_epoch)
 
@@ -226,6 +233,10 @@ class Trainer:
                 f"step {self.optimizer.step}: the parameter '{bad}' is not finite after the "
                 "update; lower the learning rate"
             )
+
+
+def _copies(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name: array.copy() for name, array in arrays.items()}
 
 
 def _values(gradient: Any) -> Any:
