@@ -27,7 +27,14 @@ from minitower.data import (
 )
 from minitower.data.funnel import simulate
 from minitower.report import plots
-from minitower.retrieval import PopularityScorer, Recommender, evaluate, load_model, publish
+from minitower.retrieval import (
+    Catalogue,
+    PopularityScorer,
+    Recommender,
+    evaluate,
+    load_model,
+    publish,
+)
 from minitower.towers.optimizers import RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
@@ -110,6 +117,7 @@ def test_train__prints_only_the_folder(run, world, tmp_path):
     assert "positives: where rating >= 4" in err
     assert "split: train" in err
     assert "epoch 1/1" in err
+    assert re.search(r"encoding: \d+ items", err)
     assert names_in(tmp_path) == ["m"], "no temporary folder is left"
 
 
@@ -130,6 +138,10 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
     assert fields["age"] == Continuous("age", "bucketise", buckets=3)
     assert "epoch 2/2" in err
     assert "mrr@5" in err
+    told = re.findall(r"mrr@5 ([\d.]+)", err)
+    version = Catalogue.read(tmp_path / "m").version()
+    kept = Catalogue.read(tmp_path / "m").open(version).content["metrics"]
+    assert f"{kept['mrr@5']:.4f}" == max(told)
     data = Dataset.from_atomic(world, split=LastSplit(1, 2))
     assert f"train {len(data.train)} " in err
     assert f"valid {len(data.valid)} " in err
@@ -562,7 +574,7 @@ def test_read_job__how_to_read_comes_back():
     (["--learning-rate", "-1"], "learning rate must be positive"),
     (["--dim", "0"], "dim"),
     (["--self-supervised", "crop"], "--self-supervised: expected one of none, mask, dropout"),
-    (["--self-supervised", "mask", "--alpha", "-1"], "expected alpha >= 0"),
+    (["--self-supervised", "mask", "--alpha", "-1"], "alpha must be finite and not negative"),
     (["--self-supervised", "mask", "--hidden-fields", "9"], "hiding 9 of 6 fields"),
     (["--epochs", "0"], "epochs must be at least 1"),
     (["--batch-size", "0"], "batch size must be at least 1"),

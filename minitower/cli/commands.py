@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minitower.cli.job import Job, checked, read_job, read_toml
-from minitower.cli.progress import TrainingBar, say
+from minitower.cli.progress import ItemsBar, TrainingBar, say
 from minitower.cli.sources import Source, open_folder
 from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
 from minitower.retrieval import (
@@ -49,7 +49,17 @@ def train(args: argparse.Namespace) -> None:
     source = tell(open_folder(folder, job))
     model, history, optimizer = fit(job, source.data, "training")
     notes = {"reading": job.how_to_read(), "best_epoch": history.best_epoch}
-    store = publish(model, source.data, out, notes=notes, optimizer=optimizer)
+    metrics = history.epochs[history.best_epoch - 1].metrics
+    with ItemsBar() as bar:
+        store = publish(
+            model,
+            source.data,
+            out,
+            notes=notes,
+            metrics=metrics,
+            optimizer=optimizer,
+            on_progress=bar,
+        )
     if isinstance(store.index, HnswIndex):
         measured = store.index.measured
         say(

@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from minitower.training.trainer import Progress
 
@@ -13,23 +13,15 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class TrainingBar:
-    """The progress of one training: an ``on_progress`` for the trainer, in a with block.
+class _Bar:
+    """A bar in a with block, where a terminal and tqdm are there to show it."""
 
-    A terminal gets a bar when tqdm is there; a file, or a terminal without tqdm, gets a
-    line per epoch.
-
-    Args:
-        what: what is being trained.
-        metric: which measure of the validation to show.
-    """
-
-    def __init__(self, what: str, metric: str) -> None:
-        self.what, self.metric = what, metric
+    def __init__(self, what: str, unit: str) -> None:
+        self.what, self._unit = what, unit
         self._bar: Any = None
         self._wanted = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
 
-    def __enter__(self) -> "TrainingBar":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -40,6 +32,45 @@ class TrainingBar:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def _to(self, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(total=total, desc=self.what, unit=self._unit, leave=True)
+        self._bar.update(done - self._bar.n)
+
+
+class ItemsBar(_Bar):
+    """The progress of encoding a catalogue: an ``on_progress`` for ``publish``.
+
+    Without a bar, a line when all of it is done.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("encoding", "item")
+
+    def __call__(self, done: int, total: int) -> None:
+        """Items that are encoded, and all."""
+        if self._wanted:
+            self._to(done, total)
+        elif done == total:
+            say(f"{self.what}: {total:,} items")
+
+
+class TrainingBar(_Bar):
+    """The progress of one training: an ``on_progress`` for the trainer.
+
+    Without a bar, a line per epoch.
+
+    Args:
+        what: what is being trained.
+        metric: which measure of the validation to show.
+    """
+
+    def __init__(self, what: str, metric: str) -> None:
+        super().__init__(what, "step")
+        self.metric = metric
 
     def __call__(self, progress: Progress) -> None:
         """The trainer's callback."""
@@ -52,13 +83,7 @@ class TrainingBar:
                 f"loss {progress.loss:.4f}{told}")  # fmt: skip
 
     def _draw(self, progress: Progress, metrics: dict[str, str]) -> None:
-        from tqdm import tqdm
-
-        if self._bar is None:
-            self._bar = tqdm(
-                total=progress.epochs * progress.steps, desc=self.what, unit="step", leave=True
-            )
         done = (progress.epoch - 1) * progress.steps + progress.step
-        self._bar.update(done - self._bar.n)
+        self._to(done, progress.epochs * progress.steps)
         shown = {"epoch": progress.epoch, "loss": f"{progress.loss:.3f}", **metrics}
         self._bar.set_postfix(shown, refresh=bool(metrics))
