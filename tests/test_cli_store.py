@@ -7,7 +7,7 @@ import pytest
 
 from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender, publish
+from minitower.retrieval import Catalogue, Recommender, prune, publish
 from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.two_tower import TwoTower
 
@@ -35,6 +35,21 @@ def run(capsys):
         return status, told.out, told.err
 
     return command
+
+
+def test_store_verify__passes_over_what_is_pruned_meanwhile(run, store, monkeypatch):
+    """The oldest version goes just before its files are read."""
+    verify = Catalogue.verify
+
+    def late(catalogue, version):
+        if version.number == 1 and catalogue.path(1).exists():
+            prune(store, keep=1)
+        verify(catalogue, version)
+
+    monkeypatch.setattr(Catalogue, "verify", late)
+    status, out, err = run("verify", store)
+    assert (status, err) == (0, "")
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["2", "3"]
 
 
 def test_list__one_line_a_version(run, store):

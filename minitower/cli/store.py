@@ -71,6 +71,8 @@ def _verify(args: argparse.Namespace) -> None:
         try:
             catalogue.verify(version)
         except DataError as error:
+            if version not in Catalogue.read(args.store).versions:
+                continue  # pruned meanwhile
             say(str(error))
             damaged.append(version.number)
         print(version.number, "damaged" if version.number in damaged else "intact", sep="\t")
