@@ -252,6 +252,7 @@ def _saved_model(folder: str | Path, version: int | None) -> SavedFolder:
     if version is None and not (Path(folder) / POINTER).exists():
         return SavedFolder(folder, "model")
     catalogue = Catalogue.read(folder)
+    catalogue.check_family("full")
     chosen = catalogue.full() if version is None else catalogue.version(version)
     if chosen.kind != "full":
         raise DataError(f"{folder}: version {version} is not a full one: nothing starts from it")
