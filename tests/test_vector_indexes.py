@@ -69,7 +69,7 @@ def test_ids_of_any_kind_survive(backend, ids):
     index = backend.reopened(backend.build(ids, items, k=10, target_recall=1.0))
     found, _ = index.search(items[:50], 1)
     assert found[:, 0].tolist() == ids[:50]
-    found, scores = index.search(items[:2], 3, exclude=[ids[:1], ids[1:2]])
+    found, _ = index.search(items[:2], 3, exclude=[ids[:1], ids[1:2]])
     assert ids[0] not in found[0].tolist()
     assert ids[1] not in found[1].tolist()
     assert found.dtype.kind == ("U" if isinstance(ids[0], str) else "i")
@@ -114,7 +114,7 @@ def test_deleted_items_never_come_back(backend):
     assert index.delete([*gone[:5], M + 5]) == 0
     for each in (index, backend.reopened(index)):
         assert len(each) == M - len(gone)
-        ids, scores = each.search(items, 10, [[i] for i in range(M)])
+        ids, _ = each.search(items, 10, [[i] for i in range(M)])
         assert not np.isin(ids, gone).any()
         assert (ids != np.arange(M)[:, None]).all()
         assert ids.min() >= 0
@@ -187,6 +187,6 @@ def test_few_items(backend):
     """Trees, lists and codes must not need many."""
     for m in (1, 2, 40, 300):
         items = clustered(0, m, 5)
-        ids, scores = backend.build(np.arange(m), items, target_recall=1.0).search(items, 3)
+        ids, _ = backend.build(np.arange(m), items, target_recall=1.0).search(items, 3)
         assert ids[:, 0].tolist() == list(range(m))
         assert (ids >= 0).sum() == m * min(m, 3)
