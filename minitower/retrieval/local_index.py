@@ -39,6 +39,7 @@ from minitower.retrieval.vector_index import (
     checked_items,
     checked_queries,
     nothing,
+    power_of_two,
     sample_of,
     tuned,
 )
@@ -167,7 +168,7 @@ class LocalIndex:
         n, m = len(queries), len(self._deleted)
         extra = np.zeros(n, np.int64) if left_out is None else left_out.counts
         share = m / max(len(self), 1)  # of what is found, deleted items take their share
-        sizes = np.where((extra > 0) | (share > 1), _power_of_two((k + extra) * share), k)
+        sizes = np.where((extra > 0) | (share > 1), power_of_two((k + extra) * share), k)
         rows, cosines = np.full((n, k), -1), np.full((n, k), -np.inf, np.float32)
         for size in np.unique(sizes).tolist():
             group = np.flatnonzero(sizes == size)
@@ -334,7 +335,3 @@ def _first(k: int, rows: Rows, cosines: Array, kept: Array) -> Nearest:
     cosines = np.take_along_axis(cosines, order, axis=1)
     cosines[~there] = -np.inf
     return rows, cosines
-
-
-def _power_of_two(sizes: Array) -> Array:
-    return 1 << np.ceil(np.log2(np.maximum(sizes, 1))).astype(np.int64)

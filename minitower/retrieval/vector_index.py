@@ -140,6 +140,11 @@ def nothing(shape: tuple[int, int], ids: Ids) -> Found:
     return empty, np.full(shape, -np.inf, np.float32)
 
 
+def power_of_two(sizes: Array) -> Array:
+    """The next power of two, so that queries which ask for much the same go together."""
+    return 1 << np.ceil(np.log2(np.maximum(sizes, 1))).astype(np.int64)
+
+
 def sample_of(queries: Vectors | None, items: Unit, seed: int) -> Vectors:
     """At most a thousand queries to measure with; without any the items stand in."""
     pool = items if queries is None else np.asarray(queries)
