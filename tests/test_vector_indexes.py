@@ -163,7 +163,9 @@ def test_recall_is_measured_and_reaches_the_target(backend, target):
     best = np.argsort(-cosines(queries, items), axis=1)[:, :20]
     recall = np.mean([len(set(a) & set(b)) / 20 for a, b in zip(ids.tolist(), best.tolist())])
     # What an engine leaves short counts as missed, and is filled up all the same.
-    assert index.measured.recall == pytest.approx(recall, abs=1e-3) or getattr(index, "exact_answers", 0)
+    assert index.measured.recall == pytest.approx(recall, abs=1e-3) or getattr(
+        index, "exact_answers", 0
+    )
     assert recall + 1e-3 >= index.measured.recall >= target == index.measured.target
     assert (index.measured.k, index.measured.queries) == (20, 300)
 

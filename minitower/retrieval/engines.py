@@ -5,9 +5,10 @@ the same for all of them, and are in :mod:`minitower.retrieval.local_index`.
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Self
 
 import hnswlib
 import numpy as np
@@ -20,42 +21,49 @@ from minitower.retrieval.vector_index import Cosines, Unit
 Nearest = tuple[Rows, Cosines]
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """A library that finds rows.
 
     Attributes:
         module: what must be installed for it.
         complete: whether it finds as many rows as asked for, up to all of them.
-        efforts: how hard a search may try, ascending.
     """
 
     module: ClassVar[str]
-    complete: ClassVar[bool]
+    complete: ClassVar[bool] = False
 
     @classmethod
-    def build(cls, vectors: Unit, *, seed: int) -> "Engine":
+    @abstractmethod
+    def build(cls, vectors: Unit, *, seed: int) -> Self:
         """The engine of these vectors. Options of a kind are further keywords."""
-        ...
 
     def efforts(self, k: int) -> Sequence[int]:
-        """How hard a search for k may try, ascending."""
-        ...
+        """How hard a search for k may try, ascending; by default there is no choice."""
+        return (0,)
 
+    @abstractmethod
     def search(self, queries: Unit, size: int, effort: int) -> Nearest:
         """Rows (n,size) int64, best first and -1 behind the last, and their cosines."""
-        ...
 
+    @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write whatever `open` needs besides the vectors."""
-        ...
+        """Write whatever `open` needs besides the vectors.
+
+        Raises:
+            OSError: it cannot be written.
+        """
 
     @classmethod
-    def open(cls, saved: SavedFolder, vectors: Unit) -> "Engine":
-        """The engine that `save` wrote, whose vectors were these."""
-        ...
+    @abstractmethod
+    def open(cls, saved: SavedFolder, vectors: Unit) -> Self:
+        """The engine that `save` wrote, whose vectors were these.
+
+        Raises:
+            DataError: this release of the library cannot read it.
+        """
 
 
-class Exact:
+class Exact(Engine):
     """Every item for every query."""
 
     module = "numpy"
@@ -65,11 +73,8 @@ class Exact:
         self._index = ExactIndex(vectors)
 
     @classmethod
-    def build(cls, vectors: Unit, *, seed: int = 0) -> "Exact":
+    def build(cls, vectors: Unit, *, seed: int = 0) -> Self:
         return cls(vectors)
-
-    def efforts(self, k: int) -> Sequence[int]:
-        return (0,)
 
     def search(self, queries: Unit, size: int, effort: int) -> Nearest:
         rows, cosines = self._index.search(queries, size)
@@ -79,15 +84,14 @@ class Exact:
         """The vectors are all there is."""
 
     @classmethod
-    def open(cls, saved: SavedFolder, vectors: Unit) -> "Exact":
+    def open(cls, saved: SavedFolder, vectors: Unit) -> Self:
         return cls(vectors)
 
 
-class Hnsw:
+class Hnsw(Engine):
     """hnswlib's graph. The effort is `ef`, the length of the candidate list."""
 
     module = "hnswlib"
-    complete = False
 
     def __init__(self, graph: Any) -> None:
         self._graph = graph
@@ -96,7 +100,7 @@ class Hnsw:
     @classmethod
     def build(
         cls, vectors: Unit, *, seed: int = 0, neighbours: int = 16, ef_construction: int = 200
-    ) -> "Hnsw":
+    ) -> Self:
         graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
         graph.init_index(len(vectors), neighbours, ef_construction, seed)
         graph.add_items(vectors, np.arange(len(vectors)))
@@ -125,7 +129,7 @@ class Hnsw:
         self._graph.save_index(str(folder / "index.hnsw"))
 
     @classmethod
-    def open(cls, saved: SavedFolder, vectors: Unit) -> "Hnsw":
+    def open(cls, saved: SavedFolder, vectors: Unit) -> Self:
         graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
         path = saved.path("index.hnsw")
         try:

@@ -7,12 +7,12 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.retrieval.engines import Nearest, doubling
+from minitower.retrieval.engines import Engine, Nearest, doubling
 from minitower.retrieval.folder import SavedFolder
 from minitower.retrieval.vector_index import Unit
 
 
-class FaissFlat:
+class FaissFlat(Engine):
     """All vectors, in products of blocks."""
 
     module = "faiss"
@@ -26,10 +26,6 @@ class FaissFlat:
         index = _faiss().IndexFlatIP(vectors.shape[1])
         index.add(vectors)
         return cls(index)
-
-    def efforts(self, k: int) -> Sequence[int]:
-        """There is nothing to try harder at."""
-        return (0,)
 
     def search(self, queries: Unit, size: int, effort: int) -> Nearest:
         cosines, rows = self._index.search(queries, size, params=self._parameters(size, effort))

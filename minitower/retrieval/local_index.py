@@ -28,7 +28,7 @@ from minitower.retrieval.array_files import write_array
 from minitower.retrieval.catalogue import Catalogue, Version, changing, served
 from minitower.retrieval.engines import Engine, Exact, Hnsw, Nearest
 from minitower.retrieval.faiss import FaissFlat, FaissHnsw, FaissIvfPq
-from minitower.retrieval.folder import MANIFEST, new_folder
+from minitower.retrieval.folder import MANIFEST, POINTER, new_folder, refuse_foreign
 from minitower.retrieval.index import ExactIndex, Rows, empty_recall
 from minitower.retrieval.scann import Scann
 from minitower.retrieval.snapshot import fitting
@@ -62,9 +62,9 @@ class LocalIndex:
     What must not be returned is found all the same and dropped afterwards: a query that
     excludes e items asks the engine for the next power of two above k + e, with an effort
     larger in proportion. No query asks for less than was asked for when the recall was
-    measured: the best of a hundred are surer than the best of ten. A query is answered exactly instead, if it would ask for more than
-    an eighth of the items, where an engine has no advantage left, or if the engine leaves
-    it short; `exact_answers` counts them.
+    measured: the best of a hundred are surer than the best of ten. A query is answered
+    exactly instead if it would ask for more than an eighth of the items, where an engine has
+    no advantage left, or if the engine leaves it short; `exact_answers` counts them.
     """
 
     def __init__(
@@ -189,13 +189,13 @@ class LocalIndex:
         else:
             rows, cosines = rows[:, :k], cosines[:, :k]
         short = np.flatnonzero(rows[:, -1] < 0)
-        if complete and size < m:  # ask for more
-            again = lambda part, out: self._ask(part, k, min(2 * size, m), out)
-        else:
-            again = lambda part, out: self._exactly(part, k, out)
         if len(short) and not (complete and size == m):
             part = None if left_out is None else left_out.take(short)
-            rows[short], cosines[short] = again(queries[short], part)
+            if complete:
+                filled = self._ask(queries[short], k, min(2 * size, m), part)
+            else:
+                filled = self._exactly(queries[short], k, part)
+            rows[short], cosines[short] = filled
         return rows, cosines
 
     def _kept(self, rows: Rows, left_out: Ragged | None) -> Array:
@@ -297,6 +297,17 @@ class LocalIndex:
             if wanted is not None and wanted != held:
                 raise DataError(f"{folder}: its {what} is {held}, not {wanted}")
         return index
+
+
+def check_folder(folder: str | Path) -> None:
+    """Refuse a folder that holds anything but indexes.
+
+    Raises:
+        DataError: it does.
+    """
+    refuse_foreign(Path(folder).absolute())
+    if (Path(folder) / POINTER).is_file():
+        Catalogue.read(folder).check_family("index")
 
 
 def _read(catalogue: Catalogue, version: Version) -> LocalIndex:

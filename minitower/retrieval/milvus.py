@@ -163,7 +163,9 @@ class MilvusIndex:
         shape, kind = (len(queries), k), np.str_ if self.text else np.int64
         return np.array(ids, kind).reshape(shape), np.array(cosines, np.float32).reshape(shape)
 
-    def ask(self, queries: Unit, size: int, effort: int, without: Sequence[Any] = ()) -> list[Answer]:
+    def ask(
+        self, queries: Unit, size: int, effort: int, without: Sequence[Any] = ()
+    ) -> list[Answer]:
         """What Milvus returns, for each query: ids and cosines, best first."""
         listed = json.dumps(list(without), ensure_ascii=False)
         with told(self.uri):
@@ -220,19 +222,15 @@ def connected(uri: str, token: str = "") -> Any:
         from pymilvus import MilvusClient
 
         if uri.endswith(".db"):
-            import milvus_lite
+            import milvus_lite  # noqa: F401
     except ModuleNotFoundError:
         raise ModuleNotFoundError('Milvus is missing: pip install "minitower[milvus]"') from None
-    if uri.endswith(".db"):
-        if Path(uri).is_file():
-            raise DataError(f"{uri}: a file of Milvus Lite 2, which Milvus Lite 3 cannot read")
     try:
         with told(uri):
             return MilvusClient(uri, token=token, timeout=10)
     except OSError:
-        if uri.endswith(".db"):  # pymilvus does not say why it could not be opened
-            with _why(uri):
-                milvus_lite.MilvusLite(uri).close()
+        if uri.endswith(".db"):
+            _open_lite(uri)  # says why, which pymilvus does not
         raise
 
 
@@ -247,16 +245,17 @@ def told(uri: str) -> Iterator[None]:
         raise OSError(f"{uri}: Milvus: {' '.join(str(error.message).split())}") from None
 
 
-@contextmanager
-def _why(uri: str) -> Iterator[None]:
+def _open_lite(path: str) -> None:
     import milvus_lite
 
+    if Path(path).is_file():
+        raise DataError(f"{path}: is a file, as Milvus Lite 2 wrote them; 3 cannot read it")
     try:
-        yield
+        milvus_lite.MilvusLite(path).close()
     except milvus_lite.DataDirLockedError:
-        raise OSError(f"{uri}: another process holds it; Milvus Lite serves one") from None
+        raise OSError(f"{path}: another process holds it: Milvus Lite serves only one") from None
     except (milvus_lite.MilvusLiteError, OSError) as error:
-        raise OSError(f"{uri}: Milvus Lite cannot open it: {error}") from None
+        raise OSError(f"{path}: Milvus Lite cannot open it: {error}") from None
 
 
 def collections(client: Any, name: str) -> dict[int, str]:

@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.retrieval.engines import Nearest, doubling
+from minitower.retrieval.engines import Engine, Nearest, doubling
 from minitower.retrieval.folder import SavedFolder
 from minitower.retrieval.vector_index import Unit
 
@@ -16,7 +16,7 @@ _FEW = 1000  # items, below which a tree has nothing to divide
 _BATCH = 256  # queries a thread takes at a time
 
 
-class Scann:
+class Scann(Engine):
     """The effort is the number of leaves that are looked into.
 
     The best by code are scored again by vector: at least four times what is asked for, and
@@ -24,14 +24,13 @@ class Scann:
     """
 
     module = "scann"
-    complete = False
 
     def __init__(self, searcher: Any, items: int) -> None:
         self._searcher = searcher
         self._leaves = _leaves(items)
 
     @classmethod
-    def build(cls, vectors: Unit, *, seed: int = 0) -> "Scann":
+    def build(cls, vectors: Unit, *, seed: int = 0) -> Self:
         scann = _scann()
         m = len(vectors)
         builder = scann.builder(vectors, min(10, m), "dot_product")
@@ -70,7 +69,7 @@ class Scann:
             raise OSError(None, f"ScaNN: {error}") from None
 
     @classmethod
-    def open(cls, saved: SavedFolder, vectors: Unit) -> "Scann":
+    def open(cls, saved: SavedFolder, vectors: Unit) -> Self:
         for name in saved.files:  # it opens them itself
             saved.path(name)
         try:

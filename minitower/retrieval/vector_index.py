@@ -50,18 +50,25 @@ class Measured:
 
 @runtime_checkable
 class VectorIndex(Protocol):
-    """Finds the items of largest cosine by id, and forgets items.
+    """Finds the items of largest cosine by id, and forgets items."""
 
-    Attributes:
-        dim: of the vectors.
-        version: the number of the model's version that made them, where it is known. A
-            query must come from the user tower of that same version.
-        measured: the recall that the build measured, where one did.
-    """
+    @property
+    def dim(self) -> int:
+        """Of the vectors."""
+        ...
 
-    dim: int
-    version: int | None
-    measured: Measured | None
+    @property
+    def version(self) -> int | None:
+        """The number of the model's version that made them, where it is known.
+
+        A query must come from the user tower of that same version.
+        """
+        ...
+
+    @property
+    def measured(self) -> Measured | None:
+        """The recall that the build measured, where one did."""
+        ...
 
     def __len__(self) -> int:
         """How many items can be found."""
@@ -184,9 +191,9 @@ def tuned(
     if not len(queries):
         raise DataError("queries is empty: there is nothing to measure the recall with")
     k = min(k, len(items))
-    kth_best = ExactIndex(items).search(queries, k)[1][:, -1:] - _ROUNDING
+    best = kth_best(items, queries, k)
     for effort in efforts:
-        recall = float((cosines(queries, k, effort) >= kth_best).mean())
+        recall = found_share(cosines(queries, k, effort), best)
         measured = Measured(recall, target, effort, k, len(queries))
         if recall >= target:
             return measured
@@ -196,6 +203,16 @@ def tuned(
         stacklevel=4,
     )
     return measured
+
+
+def kth_best(items: Unit, queries: Unit, k: int) -> Array:
+    """(n,1) the k-th best cosine of each query, exactly. Shapes: (m,d),(n,d)->(n,1)"""
+    return ExactIndex(items).search(_unit(queries, "query", str), k)[1][:, -1:]
+
+
+def found_share(cosines: Cosines, best: Array) -> float:
+    """The share of the exact top k that was found. Shapes: (n,k),(n,1)->()"""
+    return float((cosines >= best - _ROUNDING).mean())
 
 
 def _unit(vectors: Vectors, what: str, name: Callable[[int], str]) -> Unit:
