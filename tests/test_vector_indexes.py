@@ -1,5 +1,7 @@
 """One contract, and every index of ids must keep it."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -28,11 +30,15 @@ def cosines(queries, items):
     return unit(queries) @ unit(items).T
 
 
+def needs(module):
+    if find_spec(module) is None:  # importing ScaNN beside another TensorFlow than its own fails
+        pytest.skip(f"{module} is not installed")
+
+
 class Local:
     def __init__(self, backend, folder):
         self.backend, self.folder = backend, folder / "index"
-        module = ENGINES[backend].module
-        pytest.importorskip(module, reason=f"{module} is not installed")
+        needs(ENGINES[backend].module)
 
     def build(self, ids, vectors, **options):
         return LocalIndex.build(self.backend, ids, vectors, **options)
@@ -48,8 +54,7 @@ class Local:
 class MilvusLite:
     def __init__(self, backend, folder):
         self.uri, self.index = str(folder / "items.db"), None
-        for module in ("pymilvus", "milvus_lite"):
-            pytest.importorskip(module, reason=f"{module} is not installed")
+        needs("pymilvus")
 
     def build(self, ids, vectors, **options):
         self.index = publish_to_milvus(self.uri, ids, vectors, **options)

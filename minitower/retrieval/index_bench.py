@@ -23,7 +23,7 @@ from minitower.retrieval.engines import doubling
 from minitower.retrieval.local_index import ENGINES, LocalIndex
 from minitower.retrieval.milvus import MilvusIndex
 from minitower.retrieval.milvus_versions import publish_to_milvus
-from minitower.retrieval.vector_index import checked_items, found_share, kth_best
+from minitower.retrieval.vector_index import checked_items, drawn, found_share, kth_best
 
 BACKENDS = {**{name: engine.module for name, engine in ENGINES.items()}, "milvus-lite": "pymilvus"}
 _SINGLE = 200  # queries asked one by one
@@ -90,6 +90,7 @@ def tried(
         DataError: as :meth:`LocalIndex.build`.
     """
     ids, vectors = checked_items(ids, vectors)
+    queries = drawn(queries, vectors, k, target, seed=0)
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as place:
         np.savez(Path(place) / "task.npz", ids=ids, vectors=vectors, queries=queries)

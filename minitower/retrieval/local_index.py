@@ -38,9 +38,9 @@ from minitower.retrieval.vector_index import (
     Unit,
     checked_items,
     checked_queries,
+    drawn,
     nothing,
     power_of_two,
-    sample_of,
     tuned,
 )
 
@@ -123,7 +123,7 @@ class LocalIndex:
         if backend not in ENGINES:
             raise DataError(f"there is no backend {backend!r}; backends: {', '.join(ENGINES)}")
         ids, vectors = checked_items(ids, vectors)
-        sample = sample_of(queries, vectors, seed)
+        sample = drawn(queries, vectors, k, target_recall, seed)
         engine = ENGINES[backend].build(vectors, seed=seed, **options)
         cosines = lambda queries, k, effort: engine.search(queries, k, effort)[1]
         efforts = engine.efforts(min(k, len(ids)))

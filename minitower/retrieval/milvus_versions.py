@@ -6,6 +6,7 @@ read by those who opened them for their version of the model, until they are pru
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +16,7 @@ from minitower.data.errors import DataError
 from minitower.data.ragged import Array
 from minitower.retrieval.engines import doubling
 from minitower.retrieval.milvus import MOST, MilvusIndex, collections, connected, told
-from minitower.retrieval.vector_index import Cosines, Unit, checked_items, sample_of, tuned
+from minitower.retrieval.vector_index import Cosines, Unit, checked_items, drawn, tuned
 
 _TEXT = 65_535  # bytes that an id may have, the most that Milvus allows
 
@@ -72,11 +73,15 @@ def finish(index: MilvusIndex, neighbours: int = 16, ef_construction: int = 200)
 
 
 def measure(
-    index: MilvusIndex, vectors: Unit, queries: Array, k: int = 100, target_recall: float = 0.95
+    index: MilvusIndex, vectors: Unit, sample: Unit, k: int = 100, target_recall: float = 0.95
 ) -> None:
-    """Find the `ef` that reaches a recall; `vectors` are all that were inserted.
+    """Find the `ef` that reaches a recall.
 
-    Raises, warns: as :func:`tuned`.
+    Args:
+        index: a draft that is finished.
+        vectors: (m,d) all that were inserted, of length one.
+        sample: (n,d) queries, from :func:`drawn`.
+        k, target_recall: as in :func:`tuned`, which says what it warns of.
     """
 
     def cosines(queries: Unit, k: int, effort: int) -> Cosines:
@@ -87,7 +92,7 @@ def measure(
 
     k = min(k, MOST)
     efforts = doubling(min(k, len(vectors)), min(len(vectors), 2 * MOST))
-    index.measured = tuned(cosines, efforts, vectors, queries, k, target_recall)
+    index.measured = tuned(cosines, efforts, vectors, sample, k, target_recall)
 
 
 def serve(index: MilvusIndex, name: str) -> None:
@@ -127,7 +132,8 @@ def publish_to_milvus(
     Raises, warns: as :func:`draft`, :func:`checked_items` and :func:`tuned`.
     """
     ids, vectors = checked_items(ids, vectors)
-    text, sample = ids.dtype.kind == "U", sample_of(queries, vectors, seed)
+    sample = drawn(queries, vectors, k, target_recall, seed)
+    text = ids.dtype.kind == "U"
     index = draft(uri, name, dim=vectors.shape[1], text=text, version=version, token=token)
     try:
         index.upsert(ids, vectors)
@@ -135,7 +141,8 @@ def publish_to_milvus(
         measure(index, vectors, sample, k, target_recall)
         serve(index, name)
     except BaseException:
-        index.client.drop_collection(index.collection)
+        with suppress(OSError), told(uri):  # else pruning removes it
+            index.client.drop_collection(index.collection)
         raise
     return index
 

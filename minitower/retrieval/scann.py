@@ -92,7 +92,7 @@ def _scann() -> Any:
     hidden: dict[str, Any] = {"scann.scann_ops.py.scann_ops": None}
     if "tensorflow" not in sys.modules:
         hidden["tensorflow"] = None
-    if "scann" not in sys.modules:
+    if sys.modules.get("scann") is None:
         sys.modules.update(hidden)
         try:
             import scann  # noqa: F401

@@ -131,9 +131,7 @@ def checked_queries(
     index: VectorIndex, queries: Vectors, k: int, exclude: Sequence[Sequence[Any]] | None
 ) -> Unit:
     """The queries at length one, after everything that a search must refuse."""
-    unit = _unit(queries, "query", lambda row: f"query {row}")
-    if unit.shape[1] != index.dim:
-        raise DataError(f"queries have {unit.shape[1]} dimensions, the items have {index.dim}")
+    unit = _queries(queries, index.dim)
     if k < 1:
         raise DataError(f"k must be at least 1, got {k}")
     if exclude is not None and len(exclude) != len(unit):
@@ -152,18 +150,31 @@ def power_of_two(sizes: Array) -> Array:
     return 1 << np.ceil(np.log2(np.maximum(sizes, 1))).astype(np.int64)
 
 
-def sample_of(queries: Vectors | None, items: Unit, seed: int) -> Vectors:
-    """At most a thousand queries to measure with; without any the items stand in."""
+def drawn(queries: Vectors | None, items: Unit, k: int, target: float, seed: int) -> Unit:
+    """At most a thousand queries to measure with, after everything that measuring must refuse.
+
+    Without queries the items stand in, which lie nearer to their neighbours than users do.
+
+    Raises:
+        DataError: k < 1, the target is not in (0, 1], or queries are none, of another width,
+            not finite, or zero.
+    """
+    if k < 1:
+        raise DataError(f"k must be at least 1, got {k}")
+    if not 0 < target <= 1:
+        raise DataError(f"target_recall must be in (0, 1], got {target}")
     pool = items if queries is None else np.asarray(queries)
+    if not len(pool):
+        raise DataError("queries is empty: there is nothing to measure the recall with")
     chosen = np.random.default_rng(seed).permutation(len(pool))[:SAMPLE]
-    return pool[np.sort(chosen)]
+    return _queries(pool[np.sort(chosen)], items.shape[1])
 
 
 def tuned(
     cosines: Callable[[Unit, int, int], Cosines],
     efforts: Sequence[int],
     items: Unit,
-    sample: Vectors,
+    sample: Unit,
     k: int,
     target: float,
 ) -> Measured:
@@ -173,28 +184,18 @@ def tuned(
         cosines: (queries, k, effort) -> (n,k): what the index finds.
         efforts: ascending; the last tries hardest.
         items: (m,d) unit vectors of all items.
-        sample: (n,d) queries.
+        sample: (n,d) queries, from :func:`drawn`.
         k: the list length to measure at (at most m).
         target: in (0, 1].
-
-    Raises:
-        DataError: k < 1, the target lies outside its domain, or there is no query.
 
     Warns:
         UserWarning: not even the last effort reaches the target.
     """
-    if k < 1:
-        raise DataError(f"k must be at least 1, got {k}")
-    if not 0 < target <= 1:
-        raise DataError(f"target_recall must be in (0, 1], got {target}")
-    queries = _unit(sample, "query", lambda row: f"query {row}")
-    if not len(queries):
-        raise DataError("queries is empty: there is nothing to measure the recall with")
     k = min(k, len(items))
-    best = kth_best(items, queries, k)
+    best = kth_best(items, sample, k)
     for effort in efforts:
-        recall = found_share(cosines(queries, k, effort), best)
-        measured = Measured(recall, target, effort, k, len(queries))
+        recall = found_share(cosines(sample, k, effort), best)
+        measured = Measured(recall, target, effort, k, len(sample))
         if recall >= target:
             return measured
     warnings.warn(
@@ -207,12 +208,19 @@ def tuned(
 
 def kth_best(items: Unit, queries: Unit, k: int) -> Array:
     """(n,1) the k-th best cosine of each query, exactly. Shapes: (m,d),(n,d)->(n,1)"""
-    return ExactIndex(items).search(_unit(queries, "query", str), k)[1][:, -1:]
+    return ExactIndex(items).search(queries, k)[1][:, -1:]
 
 
 def found_share(cosines: Cosines, best: Array) -> float:
     """The share of the exact top k that was found. Shapes: (n,k),(n,1)->()"""
     return float((cosines >= best - _ROUNDING).mean())
+
+
+def _queries(queries: Vectors, dim: int) -> Unit:
+    unit = _unit(queries, "query", lambda row: f"query {row}")
+    if unit.shape[1] != dim:
+        raise DataError(f"queries have {unit.shape[1]} dimensions, the items have {dim}")
+    return unit
 
 
 def _unit(vectors: Vectors, what: str, name: Callable[[int], str]) -> Unit:
