@@ -60,6 +60,7 @@ def local(
     """A row of the table: an index in this process."""
     ids = [f"item-{i:09d}" for i in range(items)]
     options = {"ef_construction": 100} if backend.endswith("hnsw") else {}
+    options |= {"threads": 2} if backend == "hnsw" else {}
     index = LocalIndex.build(
         backend, ids, clustered(1, items), queries=queries, k=K, target_recall=0.9, **options
     )

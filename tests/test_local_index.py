@@ -186,3 +186,31 @@ def test_build__refuses(options, message):
         LocalIndex.build("exact", np.arange(30), vectors(0, 30), **options)
     with pytest.raises(DataError, match="there is no backend 'nmslib'; backends: exact, hnsw"):
         LocalIndex.build("nmslib", np.arange(30), vectors(0, 30))
+
+
+TOGETHER = """
+    import importlib, sys
+    import numpy as np
+    from minitower.retrieval.local_index import ENGINES, LocalIndex
+
+    vectors = np.random.default_rng(0).standard_normal((2000, 16)).astype(np.float32)
+    build = lambda name: LocalIndex.build(name, np.arange(2000), vectors, k=10)
+    names = [name for name in ENGINES if importlib.util.find_spec(ENGINES[name].module)]
+    first = [build(name) for name in names] if sys.argv[1] == "before" else []
+    import tensorflow, torch
+    assert float(torch.ones(300, 300).mm(torch.ones(300, 300))[0, 0]) == 300
+    assert float(tensorflow.linalg.matmul(*[tensorflow.ones((300, 300))] * 2)[0, 0]) == 300
+    for index in [*first, *(build(name) for name in names)]:
+        assert (index.search(vectors[:50], 1)[0][:, 0] == np.arange(50)).mean() > 0.9
+"""
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_all_libraries_in_one_process(order):
+    """Each brings threads of its own, and `import scann` fails beside a newer TensorFlow."""
+    for module in ("torch", "tensorflow"):
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed: pip install '.[peers]'")
+    command = [sys.executable, "-c", textwrap.dedent(TOGETHER), order]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr

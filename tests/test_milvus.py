@@ -1,14 +1,17 @@
 """What publishing to Milvus promises beyond the contract: on Milvus Lite, by path and by URI."""
 
+import re
 import socket
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import minitower as mt
 from minitower.data import DataError
 from minitower.retrieval import milvus, milvus_versions
 from minitower.retrieval.milvus import MilvusIndex, connected
@@ -235,6 +238,24 @@ def test_publish__a_full_disk_leaves_the_previous_index_served(tmp_path):
     error, same = run.stdout.splitlines()
     assert error.startswith(f"{tmp_path / 'items.db'}: Milvus: ")
     assert same == "True"
+
+
+def test_the_block_of_the_book_runs(tmp_path, monkeypatch):
+    """The one that is no doctest, since the book is also read without the extra."""
+    page = Path(__file__).parent.parent / "docs" / "20-choosing-an-index.md"
+    (block,) = re.findall(r"```python\n(service.*?)```", page.read_text("utf-8"), re.DOTALL)
+    log = {"user": [1, 1, 2, 3], "item": [1, 2, 2, 3]}
+    schema = mt.Schema(user=[mt.Id("user")], item=[mt.Id("item")])
+    data = mt.Dataset.from_columns(schema, log, split=mt.RandomSplit(0, 0))
+    monkeypatch.chdir(tmp_path)
+    version = mt.publish(mt.TwoTower(data.schema, dim=2, hidden=()), data, "store").version.number
+    store = mt.Recommender.open("store").store
+    publish_to_milvus("vectors.db", store.items.ids, store.index.vectors, version=version)
+    names = {"mt": mt, "user": 1, "seen": [1, 2]}
+    exec(block, names)
+    assert names["ids"][0, 0] == 3
+    assert (names["ids"][0, 1:] == -1).all()
+    names["index"].close()
 
 
 def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):

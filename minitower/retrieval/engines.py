@@ -89,7 +89,10 @@ class Exact(Engine):
 
 
 class Hnsw(Engine):
-    """hnswlib's graph. The effort is `ef`, the length of the candidate list."""
+    """hnswlib's graph. The effort is `ef`, the length of the candidate list.
+
+    Inserted on several threads the graph is another one each time.
+    """
 
     module = "hnswlib"
 
@@ -99,11 +102,17 @@ class Hnsw(Engine):
 
     @classmethod
     def build(
-        cls, vectors: Unit, *, seed: int = 0, neighbours: int = 16, ef_construction: int = 200
+        cls,
+        vectors: Unit,
+        *,
+        seed: int = 0,
+        neighbours: int = 16,
+        ef_construction: int = 200,
+        threads: int = 1,
     ) -> Self:
         graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
         graph.init_index(len(vectors), neighbours, ef_construction, seed)
-        graph.add_items(vectors, np.arange(len(vectors)))
+        graph.add_items(vectors, np.arange(len(vectors)), num_threads=threads)
         return cls(graph)
 
     def efforts(self, k: int) -> Sequence[int]:

@@ -51,7 +51,7 @@ class FaissFlat(Engine):
 
 
 class FaissHnsw(FaissFlat):
-    """Faiss's own graph. The effort is `efSearch`."""
+    """Faiss's own graph, inserted on as many threads as OpenMP has. The effort is `efSearch`."""
 
     complete = False
 

@@ -159,7 +159,7 @@ def prune(uri: str, name: str = "items", *, keep: int, token: str = "") -> list[
         raise DataError(f"keep must be at least 1, got {keep}")
     index = MilvusIndex.open(uri, name, token=token)
     with told(uri):
-        served = index.client.describe_collection(name)["collection_name"]
+        served = index.client.describe_alias(name)["collection_name"]
         held = collections(index.client, name)
         old = sorted(number for number in held if held[number] <= served)[:-keep]
         gone = [held[number] for number in old if held[number] != served]
