@@ -1,6 +1,7 @@
 """minitower publish and index-bench: what they print, how they fail."""
 
 import shutil
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -119,6 +120,27 @@ def test_publish__one_clear_line(run, store, tmp_path, arguments, status, told):
     assert told in found[2]
     assert found[2].count("\n") == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_publish__refuses_a_folder_before_it_builds(run, store, monkeypatch):
+    def build(*_, **__):
+        raise AssertionError("minutes of building, for nothing")
+
+    monkeypatch.setattr(LocalIndex, "build", build)
+    assert "is a store of models" in run("publish", store, "--to", f"exact:{store}")[2]
+
+
+def test_publish__is_alone_in_saying_what_went_wrong(run, store, tmp_path):
+    """Milvus logs a page for each error, which only a process of its own shows."""
+    needs("pymilvus", "milvus")
+    uri = str(tmp_path / "items.db")
+    run("publish", store, "--to", f"milvus:{uri}")
+    command = [sys.executable, "-m", "minitower", "publish", str(store), "--to", f"milvus:{uri}"]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    MilvusIndex.open(uri).close()
+    assert (failed.returncode, failed.stdout) == (1, "")
+    held = f"{uri}: another process holds it: Milvus Lite serves only one"
+    assert failed.stderr == f"minitower: error: {held}\n"
 
 
 @pytest.mark.parametrize("command", [["publish", "--to", "exact:{}/x"], ["index-bench"]])

@@ -7,11 +7,15 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.retrieval import Recommender, load_model, publish
 from minitower.retrieval.catalogue import Catalogue, prune, rollback
+from minitower.retrieval.engines import Engine
 from minitower.retrieval.local_index import ENGINES, LocalIndex
+from minitower.retrieval.vector_index import Measured
 from minitower.towers.two_tower import TwoTower
 
 OTHERS = sorted({engine.module for engine in ENGINES.values()} - {"numpy", "hnswlib"})
@@ -19,6 +23,10 @@ OTHERS = sorted({engine.module for engine in ENGINES.values()} - {"numpy", "hnsw
 
 def vectors(seed, m=300, d=8):
     return np.random.default_rng(seed).standard_normal((m, d)).astype(np.float32)
+
+
+def unit(points):
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
 def build(backend="hnsw", seed=0, m=300, **options):
@@ -120,6 +128,15 @@ def test_open__says_so_when_the_library_cannot_read_it(tmp_path, monkeypatch, ba
     assert answers(tmp_path / "index") == before
 
 
+def test_save__serves_nothing_that_answers_otherwise(folder, monkeypatch):
+    index = build(seed=1)
+    monkeypatch.setattr(index.engine, "save", build(seed=2).engine.save)
+    before = answers(folder)
+    with pytest.raises(DataError, match="does not find what it found before"):
+        index.save(folder)
+    assert answers(folder) == before
+
+
 @pytest.mark.parametrize("module", OTHERS)
 def test_a_missing_library_is_named_with_its_extra(folder, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
@@ -129,6 +146,88 @@ def test_a_missing_library_is_named_with_its_extra(folder, monkeypatch, module):
             with pytest.raises(ModuleNotFoundError, match=rf"minitower\[{module}\]"):
                 LocalIndex.build(backend, [1, 2], vectors(0, 2))
     assert answers(folder) == before
+
+
+items_at = st.integers(-2, 70)  # of 64
+
+
+class Forgetful(Engine):
+    """Finds most of what it should, and now and then too few; as libraries do."""
+
+    module = "numpy"
+
+    def __init__(self, items, complete):
+        self.items, self.complete = items, complete
+
+    @classmethod
+    def build(cls, vectors, *, seed=0):
+        return cls(vectors, False)
+
+    def search(self, queries, size, effort):
+        cosines = queries @ self.items.T
+        if not self.complete:
+            cosines[:, ::7] = -np.inf  # never met on the way
+        rows = np.argsort(-cosines, axis=1, kind="stable")[:, :size]
+        cosines = np.take_along_axis(cosines, rows, axis=1)
+        if not self.complete:
+            cosines[queries[:, 0] > 0, size // 2 :] = -np.inf
+        rows[np.isneginf(cosines)] = -1
+        return rows, cosines
+
+    def save(self, folder):
+        raise NotImplementedError
+
+    @classmethod
+    def open(cls, saved, vectors):
+        raise NotImplementedError
+
+
+@settings(max_examples=100)
+@given(
+    seed=st.integers(0, 999),
+    k=st.integers(1, 6) | st.integers(1, 70),
+    complete=st.booleans(),
+    left_out=st.lists(
+        st.lists(items_at, max_size=2) | st.lists(items_at, max_size=70), min_size=3, max_size=3
+    ),
+    deleted=st.sets(items_at, max_size=2) | st.sets(items_at, max_size=64),
+)
+def test_search__never_what_is_left_out_and_full_as_long_as_items_remain(
+    seed, k, complete, left_out, deleted
+):
+    """Whatever an engine does; and where it finds all, the very best."""
+    ids, items = np.arange(64), unit(vectors(seed, 64))
+    measured = Measured(recall=0.5, target=0.5, effort=1, k=3, queries=1)
+    index = LocalIndex("forgetful", Forgetful(items, complete), ids, items, measured)
+    assert index.delete(sorted(deleted)) == len(deleted & set(range(64)))
+    queries = unit(vectors(seed + 1, 3))
+    found, cosines = index.search(queries, k, left_out)
+    right = queries @ items.T
+    for i in range(3):
+        allowed = [j for j in range(64) if j not in deleted and j not in left_out[i]]
+        best = sorted(allowed, key=lambda j: -right[i, j])
+        n = min(k, len(allowed))
+        mine = found[i, :n].tolist()
+        assert len(set(mine)) == n
+        assert set(mine) <= set(allowed)
+        assert (found[i, n:] == -1).all()
+        assert np.isneginf(cosines[i, n:]).all()
+        np.testing.assert_allclose(cosines[i, :n], right[i, mine], atol=1e-6)
+        assert (np.diff(cosines[i, :n]) <= 0).all()
+        if complete or n > 64 // 8:
+            np.testing.assert_allclose(cosines[i, :n], right[i, best[:n]], atol=1e-6)
+
+
+def test_scann__finds_too_few_and_says_so():
+    """It answers with row 0 and NaN itself, which is an item that nobody asked for."""
+    if find_spec("scann") is None:
+        pytest.skip("scann is not installed: pip install '.[scann]'")
+    items = unit(vectors(0, 1200))
+    rows, cosines = ENGINES["scann"].build(items, seed=0).search(unit(vectors(1, 20)), 300, 1)
+    assert (rows == -1).any()
+    assert np.array_equal(rows == -1, np.isneginf(cosines))
+    assert (rows[:, 0] >= 0).all()
+    assert not np.isnan(cosines).any()
 
 
 FULL_DISK = """
@@ -191,7 +290,9 @@ def test_build__refuses(options, message):
 TOGETHER = """
     import importlib, sys
     import numpy as np
-    from minitower.retrieval.local_index import ENGINES, LocalIndex
+    from minitower.retrieval.engines import Engine
+from minitower.retrieval.local_index import ENGINES, LocalIndex
+from minitower.retrieval.vector_index import Measured
 
     vectors = np.random.default_rng(0).standard_normal((2000, 16)).astype(np.float32)
     build = lambda name: LocalIndex.build(name, np.arange(2000), vectors, k=10)

@@ -160,6 +160,36 @@ def test_upsert__refuses_other_items(lite, ids, width):
         index.upsert(ids, vectors(0, 1, width))
 
 
+def test_search__fills_up_what_the_graph_left_short(lite, monkeypatch):
+    index, asked = publish(lite, 1), []
+    right = index.search(vectors(9, 5), 20, [[]] * 5)
+    ask = index.ask
+
+    def short(queries, size, effort, without=()):
+        asked.append(len(without))
+        answers = ask(queries, size, effort, without)
+        return answers if without else [(ids[1::2], cosines[1::2]) for ids, cosines in answers]
+
+    monkeypatch.setattr(index, "ask", short)
+    ids, cosines = index.search(vectors(9, 5), 20, [[]] * 5)
+    assert max(asked) == 10
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(ids, right[0])]) > 0.9
+    assert all(len(set(row)) == 20 for row in ids.tolist())
+    assert (np.diff(cosines) <= 0).all()
+
+
+def test_prune__keeps_what_is_newer_than_what_is_served(lite):
+    first, _ = publish(lite, 1), publish(lite, 2)
+    first.client.alter_alias(first.collection, "items")  # back
+    before = found(MilvusIndex.open(lite))
+    assert prune(lite, keep=1) == []
+    publish(lite, 3)
+    assert prune(lite, keep=2) == ["items_000001"]
+    assert found(MilvusIndex.open(lite)) != before
+    with pytest.raises(DataError, match="keep must be at least 1"):
+        prune(lite, keep=0)
+
+
 def test_search__k_beyond_what_milvus_returns(lite):
     index = publish(lite, 1)
     with pytest.raises(DataError, match="k must be at most 16384"):

@@ -187,11 +187,12 @@ class MilvusIndex:
             kept = [(i, s) for i, s in zip(ids, cosines, strict=True) if i not in out]
             ids, cosines = [i for i, _ in kept], [s for _, s in kept]
         while len(ids) < k:
-            size = k - len(ids)
-            more = self.ask(query[None], size, self._effort(size), [*out, *ids])[0]
+            more = self.ask(query[None], k - len(ids), self._effort(k), [*out, *ids])[0]
             if not more[0]:
                 break
-            ids, cosines = [*ids, *more[0]], [*cosines, *more[1]]
+            both = [*zip(cosines, ids, strict=True), *zip(more[1], more[0], strict=True)]
+            both.sort(key=lambda one: -one[0])
+            ids, cosines = [i for _, i in both], [cosine for cosine, _ in both]
         return ids[:k], cosines[:k]
 
     def _effort(self, size: int) -> int:

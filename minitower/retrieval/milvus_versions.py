@@ -162,7 +162,7 @@ def prune(uri: str, name: str = "items", *, keep: int, token: str = "") -> list[
         served = index.client.describe_alias(name)["collection_name"]
         held = collections(index.client, name)
         old = sorted(number for number in held if held[number] <= served)[:-keep]
-        gone = [held[number] for number in old if held[number] != served]
+        gone = [held[number] for number in old]
         for collection in gone:
             index.client.drop_collection(collection)
     return gone
