@@ -14,7 +14,8 @@ import pytest
 import minitower as mt
 from minitower.data import DataError
 from minitower.retrieval import milvus, milvus_versions
-from minitower.retrieval.milvus import MilvusIndex, connected
+from minitower.retrieval.milvus import MilvusIndex
+from minitower.retrieval.milvus_connection import connected, released
 from minitower.retrieval.milvus_versions import draft, finish, prune, publish_to_milvus, serve
 
 pytest.importorskip("pymilvus", reason="not installed: pip install '.[milvus]'")
@@ -45,10 +46,7 @@ def python(script, *arguments):
 def lite(tmp_path):
     uri = str(tmp_path / "items.db")
     yield uri
-    connected(uri)
-    from milvus_lite.server_manager import server_manager_instance
-
-    server_manager_instance.release_server(uri)
+    released(uri)
 
 
 @pytest.fixture(scope="module")

@@ -224,6 +224,12 @@ def test_refuses_searches(backend, queries, k, exclude, message):
         index.search(queries, k, exclude)
 
 
+def test_no_queries(backend):
+    ids, scores = backend.build(["a", "b"], clustered(0, 2)).search(np.ones((0, D)), 3, [])
+    assert ids.shape == scores.shape == (0, 3)
+    assert ids.dtype.kind == "U"
+
+
 def test_few_items(backend):
     """Trees, lists and codes must not need many."""
     for m in (1, 2, 40, 300):

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,6 +90,7 @@ def tried(
 
     Raises:
         DataError: as :meth:`LocalIndex.build`.
+        OSError: a backend cannot be written, or took its process with it.
     """
     ids, vectors = checked_items(ids, vectors)
     queries = drawn(queries, vectors, k, target, seed=0)
@@ -96,10 +98,13 @@ def tried(
     with tempfile.TemporaryDirectory() as place:
         np.savez(Path(place) / "task.npz", ids=ids, vectors=vectors, queries=queries)
         for backend in backends:
-            with ProcessPoolExecutor(1, mp_context=context) as alone:
-                seconds, disk = alone.submit(_build, backend, place, k, target).result()
-            with ProcessPoolExecutor(1, mp_context=context) as alone:
-                memory, points = alone.submit(_search, backend, place, k).result()
+            try:
+                with ProcessPoolExecutor(1, mp_context=context) as alone:
+                    seconds, disk = alone.submit(_build, backend, place, k, target).result()
+                with ProcessPoolExecutor(1, mp_context=context) as alone:
+                    memory, points = alone.submit(_search, backend, place, k).result()
+            except BrokenProcessPool as error:
+                raise OSError(f"{backend}: {error}") from None
             shutil.rmtree(Path(place) / f"{backend}.db", ignore_errors=True)
             yield Tried(backend, seconds, memory, disk, points)
 

@@ -139,6 +139,8 @@ class LocalIndex:
         """The k nearest items of each query; see :class:`VectorIndex` for the contract."""
         queries = checked_queries(self, queries, k, exclude)
         ids, m = self._table.ids, len(self._deleted)
+        if not len(queries):
+            return nothing((0, k), ids)
         left_out = self._rows(exclude)
         if left_out is None and not self._deleted.any():  # one call serves all
             rows, cosines = self._ask(queries, min(k, m), min(k, m), None)
@@ -148,10 +150,8 @@ class LocalIndex:
             return ids[rows], cosines
         found = nothing((len(queries), k), ids)
         query, place = np.nonzero(rows >= 0)
-        found[0][query, place], found[1][query, place] = (
-            ids[rows[query, place]],
-            cosines[query, place],
-        )
+        found[0][query, place] = ids[rows[query, place]]
+        found[1][query, place] = cosines[query, place]
         return found
 
     def _rows(self, exclude: Sequence[Sequence[Any]] | None) -> Ragged | None:

@@ -5,10 +5,7 @@ What is published is a collection of its own, `items_000001`, `items_000002`, ..
 """
 
 import json
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +13,7 @@ import numpy as np
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place
 from minitower.data.ragged import Array
+from minitower.retrieval.milvus_connection import collections, connected, released, told
 from minitower.retrieval.vector_index import (
     Found,
     Measured,
@@ -211,55 +209,4 @@ class MilvusIndex:
     def close(self) -> None:
         """Disconnect. A Milvus Lite ends, for everybody in this process, and frees its file."""
         self.client.close()
-        if self.uri.endswith(".db"):
-            from milvus_lite.server_manager import server_manager_instance
-
-            server_manager_instance.release_server(self.uri)
-
-
-def connected(uri: str, token: str = "") -> Any:
-    """A client. Raises as :meth:`MilvusIndex.open` does."""
-    try:
-        from pymilvus import MilvusClient
-
-        if uri.endswith(".db"):
-            import milvus_lite  # noqa: F401
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError('Milvus is missing: pip install "minitower[milvus]"') from None
-    try:
-        with told(uri):
-            return MilvusClient(uri, token=token, timeout=10)
-    except OSError:
-        if uri.endswith(".db"):
-            _open_lite(uri)  # says why, which pymilvus does not
-        raise
-
-
-@contextmanager
-def told(uri: str) -> Iterator[None]:
-    """What Milvus reports within the block is one clear error."""
-    from pymilvus import MilvusException
-
-    try:
-        yield
-    except MilvusException as error:
-        raise OSError(f"{uri}: Milvus: {' '.join(str(error.message).split())}") from None
-
-
-def _open_lite(path: str) -> None:
-    import milvus_lite
-
-    if Path(path).is_file():
-        raise DataError(f"{path}: is a file, as Milvus Lite 2 wrote them; 3 cannot read it")
-    try:
-        milvus_lite.MilvusLite(path).close()
-    except milvus_lite.DataDirLockedError:
-        raise OSError(f"{path}: another process holds it: Milvus Lite serves only one") from None
-    except (milvus_lite.MilvusLiteError, OSError) as error:
-        raise OSError(f"{path}: Milvus Lite cannot open it: {error}") from None
-
-
-def collections(client: Any, name: str) -> dict[int, str]:
-    """The collections of a name, by number."""
-    found = (re.fullmatch(rf"{name}_(\d{{6}})", each) for each in client.list_collections())
-    return {int(match[1]): match[0] for match in found if match}
+        released(self.uri)

@@ -15,7 +15,8 @@ import numpy as np
 from minitower.data.errors import DataError
 from minitower.data.ragged import Array
 from minitower.retrieval.engines import doubling
-from minitower.retrieval.milvus import MOST, MilvusIndex, collections, connected, told
+from minitower.retrieval.milvus import MOST, MilvusIndex
+from minitower.retrieval.milvus_connection import collections, connected, told
 from minitower.retrieval.vector_index import Cosines, Unit, checked_items, drawn, tuned
 
 _TEXT = 65_535  # bytes that an id may have, the most that Milvus allows
