@@ -290,9 +290,7 @@ def test_build__refuses(options, message):
 TOGETHER = """
     import importlib, sys
     import numpy as np
-    from minitower.retrieval.engines import Engine
-from minitower.retrieval.local_index import ENGINES, LocalIndex
-from minitower.retrieval.vector_index import Measured
+    from minitower.retrieval.local_index import ENGINES, LocalIndex
 
     vectors = np.random.default_rng(0).standard_normal((2000, 16)).astype(np.float32)
     build = lambda name: LocalIndex.build(name, np.arange(2000), vectors, k=10)

@@ -188,6 +188,16 @@ def test_prune__keeps_what_is_newer_than_what_is_served(lite):
         prune(lite, keep=0)
 
 
+def test_connected__does_not_ping_a_milvus_lite_that_is_busy(lite, monkeypatch):
+    """Which would hang up in the middle of a build that takes half a minute."""
+    asked = []
+    monkeypatch.setattr("pymilvus.MilvusClient", lambda uri, **options: asked.append(options))
+    connected(lite)
+    connected("http://localhost:19530")
+    assert asked[0]["grpc_options"]["grpc.keepalive_time_ms"] >= 300_000  # what gRPC allows
+    assert "grpc_options" not in asked[1]
+
+
 def test_search__k_beyond_what_milvus_returns(lite):
     index = publish(lite, 1)
     with pytest.raises(DataError, match="k must be at most 16384"):

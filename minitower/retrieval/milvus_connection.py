@@ -9,6 +9,11 @@ from typing import Any
 from minitower.data.errors import DataError
 
 
+# Milvus Lite takes the pings of pymilvus, one in ten seconds, for an attack: it hangs up in the
+# middle of whatever takes longer, such as building an index, which is then begun twice.
+_PATIENT: dict[str, Any] = {"grpc_options": {"grpc.keepalive_time_ms": 3_600_000}}
+
+
 def is_lite(uri: str) -> bool:
     """Whether it is the path of a Milvus Lite, as pymilvus tells it."""
     return uri.endswith(".db")
@@ -31,7 +36,7 @@ def connected(uri: str, token: str = "") -> Any:
         raise ModuleNotFoundError('Milvus is missing: pip install "minitower[milvus]"') from None
     try:
         with told(uri):
-            return MilvusClient(uri, token=token, timeout=10)
+            return MilvusClient(uri, token=token, timeout=10, **(_PATIENT if is_lite(uri) else {}))
     except OSError:
         if is_lite(uri):
             _open_lite(uri)  # says why, which pymilvus does not
