@@ -8,7 +8,6 @@ from typing import Any
 
 from minitower.data.errors import DataError
 
-
 # Milvus Lite takes the pings of pymilvus, one in ten seconds, for an attack: it hangs up in the
 # middle of whatever takes longer, such as building an index, which is then begun twice.
 _PATIENT: dict[str, Any] = {"grpc_options": {"grpc.keepalive_time_ms": 3_600_000}}
