@@ -68,6 +68,14 @@ def test_store_faults(part):
     assert run("store_faults.py", part, "--quick").endswith(f"{ends[part]}\n")
 
 
+def test_vector_indexes():
+    for package, extra in (("faiss", "faiss"), ("scann", "scann"), ("pymilvus", "milvus")):
+        if find_spec(package) is None:
+            pytest.skip(f"not installed: pip install '.[{extra}]'")
+    printed = run("vector_indexes.py", "--quick")
+    assert all(name in printed for name in ("hnsw", "faiss-ivfpq", "scann", "milvus-lite"))
+
+
 def test_streams():
     for package in ("pyarrow", "google_crc32c"):
         pytest.importorskip(package, reason="not installed: pip install '.[streams]'")

@@ -238,7 +238,7 @@ def test_open__finds_the_version_that_came_while_it_looked(tmp_path, world, monk
     publish(model, data, tmp_path / "s")
     read, done = module.read_version, []
 
-    def late(catalogue, version, full):
+    def late(catalogue, version, full=None):
         if not done:
             done.append(publish(model, data, tmp_path / "s"))
             assert prune(tmp_path / "s", 1) == [1]

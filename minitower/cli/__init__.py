@@ -1,4 +1,4 @@
-"""The commands of ``minitower``: demo, train, update, evaluate, recall, store, check, vectors.
+"""The commands of ``minitower``: from demo and train to publish and check.
 
 Everything above the rooms of the package, for a person or a script at a terminal.
 stdout carries what a script would want and nothing else; remarks, progress and errors
@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from minitower.cli import check, commands, demo, store, update
+from minitower.cli import check, commands, demo, indexes, store, update
 from minitower.cli.job import READING, add_flags
 from minitower.cli.progress import say
 from minitower.data import DataError
@@ -129,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
 
     update.add_command(add)
     store.add_commands(add)
+    indexes.add_commands(add)
 
     a = add(
         "check",

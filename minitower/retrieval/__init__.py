@@ -1,4 +1,4 @@
-"""Item vectors -> index -> recall; how good the recall is; models and stores on disk."""
+"""Item vectors -> index -> recall; how good it is; models and stores on disk; vector databases."""
 
 from minitower.retrieval.catalogue import Catalogue, prune, rollback
 from minitower.retrieval.diagnostics import neighbours
@@ -7,6 +7,8 @@ from minitower.retrieval.evaluation import Evaluator, PopularityScorer, Report, 
 from minitower.retrieval.hnsw import HnswIndex
 from minitower.retrieval.incremental import publish_incremental
 from minitower.retrieval.index import ExactIndex, Index
+from minitower.retrieval.local_index import LocalIndex
+from minitower.retrieval.milvus import MilvusIndex
 from minitower.retrieval.recommender import Recommender
 from minitower.retrieval.snapshot import (
     Store,
@@ -16,6 +18,7 @@ from minitower.retrieval.snapshot import (
     publish,
     save_model,
 )
+from minitower.retrieval.vector_index import VectorIndex
 
 __all__ = [
     "Catalogue",
@@ -23,10 +26,13 @@ __all__ = [
     "ExactIndex",
     "HnswIndex",
     "Index",
+    "LocalIndex",
+    "MilvusIndex",
     "PopularityScorer",
     "Recommender",
     "Report",
     "Store",
+    "VectorIndex",
     "encode",
     "evaluate",
     "load_model",

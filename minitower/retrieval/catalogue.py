@@ -16,12 +16,12 @@ CURRENT holds the SHA-256 of each manifest, and each manifest that of its files.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from minitower.data.errors import DataError
 from minitower.retrieval import disk
@@ -36,7 +36,8 @@ from minitower.retrieval.folder import (
     refuse_foreign,
 )
 
-Kind = Literal["full", "incremental"]
+Kind = Literal["full", "incremental", "index"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Version:
 
     Attributes:
         number: 1, 2, ...; never given twice.
-        kind: "full", or "incremental" on top of its parent.
+        kind: "full", or "incremental" on top of its parent; or "index", item vectors by
+            themselves, in a store of their own.
         parent: the full version it began from, if any.
         published: UTC, ISO 8601.
         manifest: the SHA-256 of its manifest.
@@ -119,7 +121,7 @@ class Catalogue:
     def full(self, number: int | None = None) -> Version:
         """The full version that a version is, or stands on. By default of the one served."""
         version = self.version(number)
-        return version if version.kind == "full" else self.version(version.parent)
+        return self.version(version.parent) if version.kind == "incremental" else version
 
     def path(self, number: int) -> Path:
         """The folder of a version."""
@@ -143,8 +145,20 @@ class Catalogue:
         for name in saved.files:
             saved.path(name)
 
+    def check_family(self, kind: Kind) -> None:
+        """Refuse what a store of the other family holds: models, or indexes.
+
+        Raises:
+            DataError: it does.
+        """
+        for version in self.versions:
+            if (version.kind == "index") != (kind == "index"):
+                held = "indexes" if version.kind == "index" else "models"
+                raise DataError(f"{self.folder}: is a store of {held}; choose another folder")
+
     def with_version(self, kind: Kind, parent: int | None) -> "Catalogue":
         """The catalogue once the folder written as number `next` is served."""
+        self.check_family(kind)
         manifest = fingerprint(self.path(self.next) / MANIFEST)["sha256"]
         published = datetime.now(UTC).isoformat(timespec="seconds")
         version = Version(self.next, kind, parent, published, manifest)
@@ -173,6 +187,21 @@ def changing(folder: str | Path) -> Iterator[Catalogue]:
             catalogue = Catalogue.read(root)
             _sweep(catalogue)
             yield catalogue
+
+
+def served(folder: str | Path, read: Callable[[Catalogue, Version], T]) -> T:
+    """What `read` makes of the version served, even if versions come and go meanwhile.
+
+    Raises:
+        DataError: the folder is not a store, or `read` raises it.
+    """
+    while True:
+        catalogue = Catalogue.read(folder)
+        try:
+            return read(catalogue, catalogue.version())
+        except (DataError, OSError):
+            if Catalogue.read(folder) == catalogue:
+                raise
 
 
 def rollback(folder: str | Path, to: int | None = None) -> Version:

@@ -32,6 +32,12 @@ def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:
     return np.concatenate([tower(table.take(rows[s : s + BLOCK]))[0] for s in starts])
 
 
+def encode_sample(tower: Tower, table: Table, size: int = 1000) -> Vectors:
+    """Vectors of some rows, always the same, in their order. Shapes: ()->(at most size,d)."""
+    rows = np.random.default_rng(0).permutation(len(table))[:size]
+    return encode(tower, table, np.sort(rows))
+
+
 def check_same_schema(model: FittedSchema, data: FittedSchema) -> None:
     """Refuse data whose rows mean other values than the model was trained on.
 

@@ -91,6 +91,7 @@ def read_version(catalogue: Catalogue, version: Version, full: Store | None = No
     Raises:
         DataError: a file is damaged, or parts do not belong together.
     """
+    catalogue.check_family("full")
     base = catalogue.full(version.number)
     if full is None or full.version != base:
         full = read_full(catalogue, base)

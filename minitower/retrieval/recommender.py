@@ -10,7 +10,7 @@ import numpy as np
 from minitower.data.encoding import Features, Table
 from minitower.data.errors import DataError
 from minitower.data.ragged import Array, Ragged
-from minitower.retrieval.catalogue import Catalogue, Version
+from minitower.retrieval.catalogue import Catalogue, Version, served
 from minitower.retrieval.incremental import read_version
 from minitower.retrieval.index import Index
 from minitower.retrieval.snapshot import Store
@@ -58,7 +58,7 @@ class Recommender:
             DataError: the folder is not a store, of another format, or damaged; the
                 message names the file.
         """
-        s = _checked(_open(folder))
+        s = _checked(served(folder, read_version))
         recommender = cls(s.model, s.items, s.users, s.seen, s.index, s.item_names)
         recommender._store, recommender._folder = s, Path(folder)
         return recommender
@@ -81,7 +81,9 @@ class Recommender:
         with self._reloading:
             if Catalogue.read(self._folder).version() == self._store.version:
                 return False
-            self._store = _checked(_open(self._folder, self._store.full or self._store))
+            full = self._store.full or self._store
+            read = lambda catalogue, version: read_version(catalogue, version, full)
+            self._store = _checked(served(self._folder, read))
             return True
 
     @property
@@ -195,17 +197,6 @@ class Recommender:
             raise DataError(f"there is no item {list(item_ids)[int((rows < 0).argmax())]!r}")
         names = store.items.ids if store.item_names is None else store.item_names
         return [str(name) for name in names[rows].tolist()]
-
-
-def _open(folder: str | Path, full: Store | None = None) -> Store:
-    """The version that is served, even if versions come and go while it is opened."""
-    while True:
-        catalogue = Catalogue.read(folder)
-        try:
-            return read_version(catalogue, catalogue.version(), full)
-        except (DataError, OSError):
-            if Catalogue.read(folder) == catalogue:
-                raise
 
 
 def _checked(store: Store) -> Store:

@@ -20,14 +20,12 @@ from minitower.data.interactions import Dataset
 from minitower.data.ragged import Array, Ragged
 from minitower.retrieval.array_files import write_array, write_arrays
 from minitower.retrieval.catalogue import Catalogue, Version, changing
-from minitower.retrieval.encode import check_same_schema, encode
+from minitower.retrieval.encode import check_same_schema, encode, encode_sample
 from minitower.retrieval.folder import POINTER, SavedFolder, new_folder, refuse_foreign
 from minitower.retrieval.hnsw import HnswIndex
 from minitower.retrieval.index import ExactIndex, Index, Vectors
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
-
-_SAMPLE = 1000  # users that the index's recall is measured with
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,8 +241,7 @@ def _item_vectors(
 
 
 def _hnsw(model: TwoTower, data: Dataset, vectors: Any) -> HnswIndex:
-    rows = np.random.default_rng(0).permutation(len(data.users))[:_SAMPLE]
-    users = encode(model.user, data.users, np.sort(rows))
+    users = encode_sample(model.user, data.users)
     return HnswIndex.build(vectors, similarity=model.similarity, queries=users)
 
 
@@ -252,6 +249,7 @@ def _saved_model(folder: str | Path, version: int | None) -> SavedFolder:
     if version is None and not (Path(folder) / POINTER).exists():
         return SavedFolder(folder, "model")
     catalogue = Catalogue.read(folder)
+    catalogue.check_family("full")
     chosen = catalogue.full() if version is None else catalogue.version(version)
     if chosen.kind != "full":
         raise DataError(f"{folder}: version {version} is not a full one: nothing starts from it")

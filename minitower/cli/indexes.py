@@ -1,0 +1,130 @@
+"""``minitower publish`` and ``minitower index-bench``: item vectors in other databases."""
+
+import argparse
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from minitower.cli.progress import say
+from minitower.data import DataError
+from minitower.report.frontier import write_frontier
+from minitower.report.plots import can_draw
+from minitower.retrieval.catalogue import prune
+from minitower.retrieval.encode import encode_sample
+from minitower.retrieval.index_bench import BACKENDS, installed, tried
+from minitower.retrieval.milvus_versions import prune as prune_milvus
+from minitower.retrieval.recommender import Recommender
+from minitower.retrieval.targets import KINDS, Target, vectors_of
+
+_TOKEN = "MILVUS_TOKEN"
+
+
+def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add ``publish`` and ``index-bench`` to the program."""
+    a = add(
+        "publish",
+        help="publish a store's item vectors to Faiss, ScaNN or Milvus",
+        description="Index the item vectors of the version that a store serves, measure the "
+        "recall with its users, and serve the index in place of the one before, which stays "
+        "until it is pruned. A folder (exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH) is a store "
+        "of versions, see minitower store. Milvus is the path of a Milvus Lite (milvus:PATH.db) "
+        f"or the URI of a cluster (milvus:http://HOST:PORT), whose token stands in ${_TOKEN}. "
+        "Prints the number of the version, or the name of the collection.",
+    )
+    a.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+    a.add_argument("--to", required=True, metavar="TARGET",
+                   help=f"{':PATH, '.join(KINDS)}:URI")  # fmt: skip
+    a.add_argument("--kind", metavar="KIND", help="for faiss: hnsw (default), flat or ivfpq")
+    a.add_argument("--name", default="items", help="the alias in Milvus (default: items)")
+    a.add_argument("-k", type=int, default=100,
+                   help="list length to measure the recall at (default: 100)")  # fmt: skip
+    a.add_argument("--target-recall", type=float, default=0.95, metavar="SHARE",
+                   help="of the exact top k (default: 0.95)")  # fmt: skip
+    a.add_argument("--keep", type=int, metavar="N",
+                   help="afterwards, remove all but the newest N (default: keep all)")  # fmt: skip
+    a.set_defaults(run=publish)
+
+    a = add(
+        "index-bench",
+        help="compare exact search, hnswlib, Faiss, ScaNN and Milvus on a store's vectors",
+        description="Build every installed index of a store's item vectors, and search it with "
+        "the vectors of its users at rising efforts. Prints a line for each: index, seconds to "
+        "build, MB in memory, MB on disk, effort, recall of the exact top k, milliseconds per "
+        "query, queries per second in batches, * where it is the effort that the build chose.",
+    )
+    a.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+    a.add_argument("--only", nargs="+", choices=BACKENDS, metavar="INDEX",
+                   help=f"some of {', '.join(BACKENDS)}")  # fmt: skip
+    a.add_argument("-k", type=int, default=100, help="list length (default: 100)")
+    a.add_argument("--target-recall", type=float, default=0.95, metavar="SHARE",
+                   help="of the exact top k (default: 0.95)")  # fmt: skip
+    a.add_argument("--plot", type=Path, default=Path("index-bench.svg"), metavar="FILE",
+                   help="recall against time (default: index-bench.svg)")  # fmt: skip
+    a.set_defaults(run=bench)
+
+
+def publish(args: argparse.Namespace) -> None:
+    """Publish vectors; prints what their version is called."""
+    target = Target.read(args.to, args.kind)
+    if args.keep is not None and args.keep < 1:
+        raise DataError(f"--keep must be at least 1, got {args.keep}")
+    _quiet()
+    store = Recommender.open(args.store).store
+    ids, vectors = vectors_of(store)
+    token = os.environ.get(_TOKEN, "")
+    index, version = target.publish(
+        ids,
+        vectors,
+        name=args.name,
+        token=token,
+        queries=encode_sample(store.model.user, store.users),
+        k=args.k,
+        target_recall=args.target_recall,
+        version=store.version and store.version.number,
+    )
+    if measured := index.measured:
+        say(
+            f"{len(ids):,} items: finds {measured.recall:.1%} of the exact top {measured.k} "
+            f"at effort {measured.effort}"
+        )
+    if args.keep is not None and target.scheme == "milvus":
+        prune_milvus(target.place, args.name, keep=args.keep, token=token)
+    elif args.keep is not None:
+        prune(target.place, args.keep)
+    print(version)
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Compare backends; prints a table and draws a plot."""
+    _quiet()
+    there = installed()
+    chosen = args.only or list(BACKENDS)
+    for backend in chosen:
+        if not there[backend]:
+            extra = "milvus" if backend == "milvus-lite" else BACKENDS[backend]
+            say(f'{backend}: not installed: pip install "minitower[{extra}]"')
+    store = Recommender.open(args.store).store
+    ids, vectors = vectors_of(store)
+    queries = encode_sample(store.model.user, store.users)
+    lines = {}
+    print("index", "build s", "memory MB", "disk MB", "effort", f"recall@{args.k}", "ms",
+          "queries/s", "chosen", sep="\t")  # fmt: skip
+    ready = [backend for backend in chosen if there[backend]]
+    for t in tried(ready, ids, vectors, queries, args.k, args.target_recall):
+        lines[t.backend] = [(p.milliseconds, p.recall, p.chosen) for p in t.points]
+        for p in t.points:
+            print(t.backend, f"{t.seconds:.1f}", f"{t.memory / 1e6:.1f}", f"{t.disk / 1e6:.1f}",
+                  p.effort, f"{p.recall:.4f}", f"{p.milliseconds:.3f}", f"{p.per_second:.0f}",
+                  "*" if p.chosen else "", sep="\t", flush=True)  # fmt: skip
+    if not can_draw():
+        say('no plot without matplotlib: pip install "minitower[cli]"')
+        return
+    write_frontier(args.plot, lines, args.k)
+    say(f"plot: {args.plot}")
+
+
+def _quiet() -> None:
+    """Errors come as one line, of ours; the libraries of Milvus log theirs as well."""
+    for library in ("pymilvus", "milvus_lite", "grpc"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)

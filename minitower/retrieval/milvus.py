@@ -1,0 +1,212 @@
+"""Milvus (extra ``milvus``): a cluster by URI and token, or Milvus Lite by the path of a .db.
+
+What is published is a collection of its own, `items_000001`, `items_000002`, ...; the alias
+`items` says which is served (see :mod:`minitower.retrieval.milvus_versions`).
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from minitower.data.columns import as_array, scalars
+from minitower.data.errors import DataError, Place
+from minitower.data.ragged import Array
+from minitower.retrieval.milvus_connection import collections, connected, released, told
+from minitower.retrieval.vector_index import (
+    Found,
+    Measured,
+    Unit,
+    checked_items,
+    checked_queries,
+    power_of_two,
+)
+
+MOST = 16_384  # items that Milvus returns for a query
+_BATCH = 1 << 22  # numbers sent at a time: 16 MB, of the 64 that a message may have
+_EF = 128  # where nothing was measured
+_INT64 = 5
+
+Answer = tuple[list[Any], list[float]]
+
+
+class MilvusIndex:
+    """A :class:`VectorIndex` that is a collection of a Milvus, or an alias of one.
+
+    Opened without a version it reads through the alias, and changes over in the moment in
+    which another collection is served. Opened for a version of the model it stays with that
+    version's collection, as the user tower that makes its queries does.
+
+    Args:
+        client: a `pymilvus.MilvusClient`.
+        uri: where it is connected to, for messages.
+        collection: its name, or an alias.
+    """
+
+    def __init__(self, client: Any, uri: str, collection: str) -> None:
+        self.client, self.uri, self.collection = client, uri, collection
+        with told(uri):
+            described = client.describe_collection(collection)
+        fields = {field["name"]: field for field in described["fields"]}
+        if {"id", "model_version", "vector"} - fields.keys():
+            raise DataError(f"{uri}: the collection {collection} was not made by minitower")
+        self.dim = int(fields["vector"]["params"]["dim"])
+        self.text = fields["id"]["type"] != _INT64
+        stated = json.loads(described.get("properties", {}).get("minitower", "{}"))
+        self.version: int | None = stated.get("version")
+        self.measured = Measured(**stated["measured"]) if stated.get("measured") else None
+
+    @classmethod
+    def open(
+        cls,
+        uri: str,
+        name: str = "items",
+        *,
+        dim: int | None = None,
+        version: int | None = None,
+        token: str = "",
+    ) -> Self:
+        """What the alias serves, or the newest collection of a version of the model.
+
+        Args:
+            uri: of a server, or the path of a Milvus Lite, which ends with .db.
+            name: the alias.
+            dim: what the dimension must be; None takes what is there.
+            version: of the model.
+            token: "user:password", or an API key.
+
+        Raises:
+            OSError: the server cannot be reached, or another process holds the file.
+            DataError: nothing of that name, version or dimension was published.
+            ModuleNotFoundError: pymilvus is not installed; says how to.
+        """
+        client = connected(uri, token)
+        with told(uri):
+            served, kept = client.has_collection(name), collections(client, name)
+        if version is None:
+            if not served:
+                raise DataError(f"{uri}: nothing is served under the name {name}")
+            index = cls(client, uri, name)
+        else:
+            each = [cls(client, uri, kept[number]) for number in sorted(kept, reverse=True)]
+            right = [index for index in each if index.version == version]
+            if not right:
+                held = ", ".join(sorted({str(index.version) for index in each})) or "none"
+                raise DataError(f"{uri}: {name} has no model version {version}; versions: {held}")
+            index = right[0]
+        if dim is not None and dim != index.dim:
+            raise DataError(f"{uri}: the vectors of {name} have {index.dim} dimensions, not {dim}")
+        with told(uri):
+            client.load_collection(index.collection)  # Milvus Lite forgets it when it ends
+        return index
+
+    def __len__(self) -> int:
+        with told(self.uri):
+            counted = self.client.query(self.collection, filter="", output_fields=["count(*)"])
+        return int(counted[0]["count(*)"])
+
+    def upsert(self, ids: Any, vectors: Array) -> None:
+        """Insert items, or replace those whose ids are there, in batches; twice is as once.
+
+        Raises:
+            DataError: as :func:`checked_items`; or ids or vectors are not as those held.
+            OSError: Milvus could not; some of the batches may be there.
+        """
+        ids, vectors = checked_items(ids, vectors)
+        if vectors.shape[1] != self.dim or (ids.dtype.kind == "U") != self.text:
+            held = f"{'texts' if self.text else 'integers'}, and vectors of {self.dim} dimensions"
+            raise DataError(f"{self.uri}: {self.collection} has ids that are {held}")
+        step = max(1, _BATCH // self.dim)
+        for start in range(0, len(ids), step):
+            some = zip(ids[start : start + step].tolist(), vectors[start : start + step])
+            version = -1 if self.version is None else self.version
+            rows = [{"id": i, "model_version": version, "vector": vector} for i, vector in some]
+            with told(self.uri):
+                self.client.upsert(self.collection, rows)
+
+    def delete(self, ids: Sequence[Any]) -> int:
+        """Forget items; returns how many there were. Unknown ids are no error."""
+        before, some = len(self), self._ids(ids)
+        for start in range(0, len(some), MOST):
+            with told(self.uri):
+                self.client.delete(self.collection, ids=some[start : start + MOST])
+        return before - len(self)
+
+    def search(
+        self, queries: Array, k: int, exclude: Sequence[Sequence[Any]] | None = None
+    ) -> Found:
+        """The k nearest items of each query; see :class:`VectorIndex` for the contract.
+
+        Raises:
+            DataError: also for k > 16384, the most that Milvus returns.
+        """
+        queries = checked_queries(self, queries, k, exclude)
+        if k > MOST:
+            raise DataError(f"k must be at most {MOST}, all that Milvus returns, got {k}")
+        left_out = [set(self._ids(ids)) for ids in exclude or [()] * len(queries)]
+        sizes = np.array([len(out) for out in left_out], np.int64)
+        sizes = np.minimum(np.where(sizes > 0, power_of_two(k + sizes), k), MOST)
+        answers: dict[int, Answer] = {}
+        for size in np.unique(sizes).tolist():
+            group = np.flatnonzero(sizes == size)
+            found = self.ask(queries[group], size, self._effort(size))
+            answers |= zip(group.tolist(), found, strict=True)
+        pad = "" if self.text else -1
+        ids, cosines = [], []
+        for query, out in enumerate(left_out):
+            found, scores = self._filled(queries[query], k, out, answers[query])
+            ids.append(found + [pad] * (k - len(found)))
+            cosines.append(scores + [-np.inf] * (k - len(found)))
+        shape, kind = (len(queries), k), np.str_ if self.text else np.int64
+        return np.array(ids, kind).reshape(shape), np.array(cosines, np.float32).reshape(shape)
+
+    def ask(
+        self, queries: Unit, size: int, effort: int, without: Sequence[Any] = ()
+    ) -> list[Answer]:
+        """What Milvus returns, for each query: ids and cosines, best first."""
+        listed = json.dumps(list(without), ensure_ascii=False)
+        with told(self.uri):
+            hits = self.client.search(
+                self.collection,
+                data=queries,
+                anns_field="vector",
+                limit=size,
+                search_params={"metric_type": "COSINE", "params": {"ef": max(effort, size)}},
+                output_fields=["id"],
+                filter=f"id not in {listed}" if without else "",
+            )
+        return [(hit.ids, hit.distances) for hit in hits]
+
+    def _filled(self, query: Unit, k: int, out: set[Any], answer: Answer) -> Answer:
+        """The k best of an answer that are not left out; where it is short, ask for others."""
+        ids, cosines = answer
+        if out:
+            kept = [(i, s) for i, s in zip(ids, cosines, strict=True) if i not in out]
+            ids, cosines = [i for i, _ in kept], [s for _, s in kept]
+        while len(ids) < k:
+            more = self.ask(query[None], k - len(ids), self._effort(k), [*out, *ids])[0]
+            if not more[0]:
+                break
+            both = [*zip(cosines, ids, strict=True), *zip(more[1], more[0], strict=True)]
+            both.sort(key=lambda one: -one[0])
+            ids, cosines = [i for _, i in both], [cosine for cosine, _ in both]
+        return ids[:k], cosines[:k]
+
+    def _effort(self, size: int) -> int:
+        ef, k = (self.measured.effort, self.measured.k) if self.measured else (_EF, _EF)
+        return max(ef, -(-ef * size // k))
+
+    def _ids(self, ids: Any) -> list[Any]:
+        """Ids as Milvus holds them; missing ones, which it cannot hold, go."""
+        place = Place("ids")
+        values, missing = scalars(as_array(ids, place), place)
+        if len(values) and (values.dtype == object) != self.text:
+            kinds = ("texts", "integers")[:: 1 if self.text else -1]
+            raise place.error(f"the index holds {kinds[0]}, these are {kinds[1]}")
+        return values[~missing].tolist()  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Disconnect. A Milvus Lite ends, for everybody in this process, and frees its file."""
+        self.client.close()
+        released(self.uri)

@@ -1,0 +1,193 @@
+"""minitower publish and index-bench: what they print, how they fail."""
+
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from minitower.cli import main
+from minitower.data import Dataset, Id, RandomSplit, Schema
+from minitower.retrieval import Recommender
+from minitower.retrieval import publish as publish_models
+from minitower.retrieval.index_bench import BACKENDS
+from minitower.retrieval.local_index import LocalIndex
+from minitower.retrieval.milvus import MilvusIndex
+from minitower.towers.two_tower import TwoTower
+
+SCHEMES = {"exact": "numpy", "hnsw": "hnswlib", "faiss": "faiss", "scann": "scann"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store of an untrained model of texts, and one that scores by inner product."""
+    folder = tmp_path_factory.mktemp("stores")
+    rng = np.random.default_rng(0)
+    users = [f"user-{u}" for u in rng.integers(0, 90, 4000)]
+    items = [f"item-{i}" for i in rng.integers(0, 900, 4000)]
+    schema = Schema(user=[Id("user")], item=[Id("item")])
+    log = {"user": users, "item": items}
+    data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
+    for similarity in ("cosine", "inner_product"):
+        model = TwoTower(data.schema, dim=8, hidden=(), similarity=similarity)
+        publish_models(model, data, folder / similarity)
+    return folder
+
+
+@pytest.fixture
+def store(trained, tmp_path):
+    shutil.copytree(trained / "cosine", tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def run(capsys):
+    def command(*arguments):
+        status = main([str(a) for a in arguments])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return command
+
+
+def needs(module, extra):
+    if find_spec(module) is None:
+        pytest.skip(f"not installed: pip install '.[{extra}]'")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_publish__serves_what_the_store_serves(run, store, tmp_path, scheme):
+    needs(SCHEMES[scheme], scheme)
+    folder = tmp_path / "index"
+    status, out, err = run("publish", store, "--to", f"{scheme}:{folder}", "-k", 20)
+    assert (status, out) == (0, "1\n")
+    assert "of the exact top 20 at effort" in err
+    recommender, index = Recommender.open(store), LocalIndex.open(folder, version=1)
+    users = recommender.users.ids[:9]
+    queries = recommender.model.user(recommender.users.take(np.arange(9)))[0]
+    seen = [recommender.items.ids[recommender.seen.row(row)] for row in range(9)]
+    ids, cosines = index.search(queries, 5, seen)
+    for user, row, scores in zip(users, ids, cosines):
+        right, right_scores = recommender.recall(user, k=5)
+        assert len(set(row) & set(right)) >= 3
+        np.testing.assert_allclose(scores[row == right], right_scores[row == right], atol=1e-5)
+    assert run("publish", store, "--to", f"{scheme}:{folder}", "--keep", 1)[1] == "2\n"
+    assert run("store", "list", folder)[1].startswith("2\tindex")
+
+
+def test_publish__faiss_has_kinds(run, store, tmp_path):
+    needs("faiss", "faiss")
+    for number, kind in enumerate(("flat", "hnsw", "ivfpq"), start=1):
+        target = f"faiss:{tmp_path / 'index'}"
+        assert run("publish", store, "--to", target, "--kind", kind)[1] == f"{number}\n"
+        assert LocalIndex.open(tmp_path / "index").backend == f"faiss-{kind}"
+
+
+def test_publish__to_milvus(run, store, tmp_path, monkeypatch):
+    needs("pymilvus", "milvus")
+    monkeypatch.setenv("MILVUS_TOKEN", "root:secret")
+    uri = str(tmp_path / "items.db")
+    for number in (1, 2):
+        status, out, err = run("publish", store, "--to", f"milvus:{uri}", "--name", "shop",
+                               "--keep", 1)  # fmt: skip
+        assert (status, out) == (0, f"shop_00000{number}\n")
+        assert "secret" not in out + err
+    index = MilvusIndex.open(uri, "shop", version=1)
+    items = Recommender.open(store).items.ids
+    assert len(index) == len(items)
+    assert index.client.list_collections() == ["shop_000002"]
+    index.close()
+
+
+@pytest.mark.parametrize("arguments, status, told", [
+    (["--to", "nmslib:x"], 2, "expected exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH, milvus:URI"),
+    (["--to", "exact:"], 2, "expected exact:PATH"),
+    (["--to", "scann:{}/x", "--kind", "flat"], 2, "scann has no kind 'flat'; kinds: scann"),
+    (["--to", "exact:{}/store"], 2, "store: is a store of models; choose another folder"),
+    (["--to", "exact:{}"], 2, "already there, and not written by minitower"),
+    (["--to", "exact:{}/x", "--keep", 0], 2, "--keep must be at least 1, got 0"),
+    (["--to", "exact:{}/x", "--target-recall", 2], 2, "target_recall must be in (0, 1], got 2.0"),
+    ([], 2, "required: --to (see minitower publish --help)"),
+    (["--to", "milvus:http://127.0.0.1:1"], 1, "http://127.0.0.1:1: Milvus: Fail connecting"),
+])  # fmt: skip
+def test_publish__one_clear_line(run, store, tmp_path, arguments, status, told):
+    if status == 1:
+        needs("pymilvus", "milvus")
+    found = run("publish", store, *(str(a).format(tmp_path) for a in arguments))
+    assert found[:2] == (status, "")
+    assert told in found[2]
+    assert found[2].count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_publish__refuses_a_folder_before_it_builds(run, store, monkeypatch):
+    def build(*_, **__):
+        raise AssertionError("minutes of building, for nothing")
+
+    monkeypatch.setattr(LocalIndex, "build", build)
+    assert "is a store of models" in run("publish", store, "--to", f"exact:{store}")[2]
+
+
+def test_publish__is_alone_in_saying_what_went_wrong(run, store, tmp_path):
+    """Milvus logs a page for each error, which only a process of its own shows."""
+    needs("pymilvus", "milvus")
+    uri = str(tmp_path / "items.db")
+    run("publish", store, "--to", f"milvus:{uri}")
+    command = [sys.executable, "-m", "minitower", "publish", str(store), "--to", f"milvus:{uri}"]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    MilvusIndex.open(uri).close()
+    assert (failed.returncode, failed.stdout) == (1, "")
+    held = f"{uri}: another process holds it: Milvus Lite serves only one"
+    assert failed.stderr == f"minitower: error: {held}\n"
+
+
+@pytest.mark.parametrize("command", [["publish", "--to", "exact:{}/x"], ["index-bench"]])
+def test_inner_products_are_refused(run, trained, tmp_path, command):
+    name, *more = command
+    store = trained / "inner_product"
+    status, out, err = run(name, store, *(a.format(tmp_path) for a in more))
+    assert (status, out) == (2, "")
+    assert "the model scores by inner_product, and vector indexes by cosine" in err
+
+
+@pytest.mark.parametrize("target, module, extra", [
+    ("faiss:{}/x", "faiss", "faiss"),
+    ("scann:{}/x", "scann", "scann"),
+    ("milvus:{}/x.db", "pymilvus", "milvus"),
+])  # fmt: skip
+def test_publish__names_the_extra(run, store, tmp_path, monkeypatch, target, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    status, out, err = run("publish", store, "--to", target.format(tmp_path))
+    assert (status, out) == (1, "")
+    assert err.endswith(f'is missing: pip install "minitower[{extra}]"\n')
+    assert err.count("\n") == 1
+
+
+def test_index_bench__a_line_for_each_effort_and_a_plot(run, store, tmp_path, monkeypatch):
+    needs("faiss", "faiss")
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run("index-bench", store, "-k", 10, "--only", "exact", "hnsw", "faiss-flat")
+    assert status == 0
+    head, *rows = (line.split("\t") for line in out.splitlines())
+    assert head == ["index", "build s", "memory MB", "disk MB", "effort", "recall@10", "ms",
+                    "queries/s", "chosen"]  # fmt: skip
+    assert {row[0] for row in rows} == {"exact", "hnsw", "faiss-flat"}
+    assert [row[0] for row in rows if row[8] == "*"] == ["exact", "hnsw", "faiss-flat"]
+    assert all(float(row[5]) >= 0.95 for row in rows if row[8] == "*")
+    assert all(float(cell) > 0 for row in rows for cell in (row[3], row[6], row[7]))
+    if find_spec("matplotlib") is not None:
+        svg = (tmp_path / "index-bench.svg").read_text()
+        assert all(f">{name}</text>" in svg for name in ("exact", "hnsw", "faiss-flat"))
+        assert err == "plot: index-bench.svg\n"
+
+
+def test_index_bench__names_what_is_not_installed(run, store, tmp_path, monkeypatch):
+    there = dict.fromkeys(BACKENDS, False) | {"exact": True}
+    monkeypatch.setattr("minitower.cli.indexes.installed", lambda: there)
+    status, out, err = run("index-bench", store, "-k", 10, "--plot", tmp_path / "plot.svg")
+    assert status == 0
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["index", "exact"]
+    for name, extra in (("scann", "scann"), ("faiss-hnsw", "faiss"), ("milvus-lite", "milvus")):
+        assert f'{name}: not installed: pip install "minitower[{extra}]"\n' in err
