@@ -27,7 +27,8 @@ from easy_and_hard import _best_threshold  # noqa: E402
 
 
 def run(folder, *arguments):
-    command = [sys.executable, str(CLAIMS), "--quick", "--jobs", "1", "--task", "funnel"]
+    command = [sys.executable, str(CLAIMS), "--quick", "--jobs", "1"]
+    command += ["--task", "funnel", "--task", "living"]
     command += ["--results", str(folder / "results.jsonl"), "--book", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

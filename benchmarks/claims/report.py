@@ -155,7 +155,7 @@ def _arms_table(results: Results, name: str, claim: Claim) -> str:
         tested = {arm: found for arm, found in tested.items() if found}
         if not tested:
             continue
-        names = list(next(iter(tested.values()))[0]["figures"])
+        names = list(claim.columns or next(iter(tested.values()))[0]["figures"])
         lines += [
             f"| {task} | chosen | epochs | {' | '.join(names)} | s |",
             "|---" * (len(names) + 4) + "|",

@@ -12,6 +12,8 @@
 "tail" and "head" are the least and the most clicked items that hold a fifth of what there is to
 find. On the funnel the tail includes what nobody has clicked yet, and is also told in two parts:
 "new" is that, and "rare" the same fifth of what was clicked.
+
+What a recommender that goes on from day to day serves is judged in `living.py`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from living import Living, open_living
 
 import minitower as mt
 from minitower.data.funnel import Simulation, simulate
@@ -30,6 +34,9 @@ from minitower.data.funnel_world import Truth
 from minitower.retrieval.encode import encode
 from minitower.retrieval.evaluation import Evaluator
 from minitower.retrieval.index import ExactIndex
+
+if TYPE_CHECKING:
+    from claim import Arm, Setting
 
 K = 50
 
@@ -59,6 +66,14 @@ class Task:
     world: Simulation | None = None
     valid_users: int | None = None
 
+    def train(self, arm: Arm, setting: Setting, seed: int) -> tuple[mt.TwoTower, int, int]:
+        """The model of an arm, the epochs it was given, and the one it kept."""
+        model = self.model(seed)
+        trainer = mt.Trainer(model, self.data, seed=seed, **arm.trainer(self, model, setting))
+        epochs = max(1, round(arm.epochs * self.epochs))
+        history = trainer.fit(epochs, validate=self.patient, metric=self.valid)
+        return model, epochs, history.best_epoch
+
     def validate(self, model: mt.TwoTower) -> float:
         """The figure by which settings are chosen."""
         rows = (
@@ -79,20 +94,23 @@ METRIC = {
     "ml-1m-split": "recall@20",
     "gowalla-split": "recall@20",
     "yelp": "recall@20",
+    "living": "attained@50",
 }
 """The figure that decides, fixed before anything was run."""
 
 
 def available(name: str) -> bool:
     """Whether the data is there."""
-    return name == "funnel" or (_root() is not None and (_root() / name).is_dir())
+    return name in ("funnel", "living") or (_root() is not None and (_root() / name).is_dir())
 
 
 @lru_cache(maxsize=2)
-def open_task(name: str, seed: int, quick: bool) -> Task:
+def open_task(name: str, seed: int, quick: bool) -> Task | Living:
     """The data of a task; the seed matters where the data is drawn."""
     if name == "funnel":
         return _funnel(seed, quick)
+    if name == "living":
+        return open_living(seed, quick)
     folder = _root() / name
     if name == "ml-1m-split":
         data = mt.Dataset.from_split_files(folder, valid=0.1)

@@ -1,0 +1,75 @@
+"""Ways to keep a model up to date, which the claims on updates share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from claim import Arm, Setting, every
+from living import MINUTE, Living, Served, Service, of_model, with_rate
+
+import minitower as mt
+from minitower.retrieval.encode import encode
+from minitower.training.batches import Batches
+from minitower.training.updates import IncrementalUpdate
+
+FULL = ("full_or_incremental", "full")
+SETTINGS = every(temperature=(0.07, 0.15), rate=(0.02, 0.05))
+BRANCH = every(branch_rate=(0.01, 0.03, 0.1, 0.3))
+
+
+def full(batches: Callable[[mt.Dataset, int], Batches] | None = None) -> Arm:
+    """A full update each night; by day its model serves alone."""
+
+    def serve(living: Living, setting: Setting) -> Service:
+        def service(day: int) -> Iterator[Served]:
+            night = living.night(day, setting, batches)
+            items = encode(night.model.item, night.data.items)
+            yield Served(living.end(day), of_model(night.model, night.data), items)
+
+        return service
+
+    return Arm(serve, SETTINGS)
+
+
+def incremental(seconds: float = 20 * MINUTE, *, only: bool = False, **options: Any) -> Arm:
+    """A branch that learns from the clicks of each window as soon as it is over.
+
+    Args:
+        seconds: of a window.
+        only: the branch of the base goes on for good, and there are no nights; else the
+            night's full model is branched off each day.
+        options: of :class:`IncrementalUpdate`.
+    """
+
+    def serve(living: Living, setting: Setting) -> Service:
+        going: dict[int, IncrementalUpdate] = {}  # by the day that it learns from next
+
+        def service(day: int) -> Iterator[Served]:
+            begun = living.week if only else day
+            first, update = going.popitem() if only and going else (begun, None)
+            if update is None:
+                night = living.night(begun, setting)
+                update = IncrementalUpdate(
+                    night.model,
+                    night.data,
+                    optimizer=with_rate(night.optimizer, setting["branch_rate"]),
+                    objective=mt.InBatchSoftmax(setting["temperature"]),
+                    batch_size=living.batch_size,
+                    **options,
+                )
+            for before in range(first, day):
+                for _, clicks in living.pieces(before, seconds):
+                    update.feed(clicks)
+            items = encode(update.model.item, update.data.items)
+            for end, clicks in living.pieces(day, seconds):
+                yield Served(end, of_model(update.model, update.data), items)
+                update.feed(clicks)
+                if options.get("item_ids"):
+                    items = encode(update.model.item, update.data.items)
+            going[day + 1] = update
+
+        return service
+
+    return replace(Arm(serve, BRANCH), upon=FULL)
