@@ -34,6 +34,14 @@ CLAIMS = (
     "view_sampling",
     "view_seed",
     "full_or_incremental",
+    "shuffled",
+    "full_and_incremental",
+    "warm_start",
+    "decay",
+    "publishing",
+    "window_bias",
+    "stored_users",
+    "item_cost",
 )
 
 

@@ -74,6 +74,7 @@ class Claim:
         also: differences that are told beside them.
         tasks: data sets.
         measure: what is measured of a trained model; None: what the task measures.
+        against: the arm to which the others are drawn as differences; "": all as they are.
         columns: the figures to tell of every arm; None: all.
     """
 
@@ -83,6 +84,7 @@ class Claim:
     also: tuple[Comparison, ...] = ()
     tasks: tuple[str, ...] = ("funnel",)
     measure: Callable[[Any, Any], Figures] | None = None
+    against: str = ""
     columns: tuple[str, ...] | None = None
 
     def arms_on(self, task: str) -> list[str]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 K = 50
 DAY, HOUR, MINUTE = 86_400, 3_600, 60
 QUARTERS = ("0-6 h", "6-12 h", "12-18 h", "18-24 h")
+TOLD = (1, 3, 7, 14)  # days since the base on which attained@50 is also told by itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ class Living:
         users, items: how many.
         week: days of the base.
         days: how many come after it.
-        epochs: of the base, and of what is trained from scratch on all days.
+        epochs: of the base.
         seed: of everything.
     """
 
@@ -100,9 +101,8 @@ class Living:
         self.simulation = simulate(users, items, days=week + days, seed=seed)
         self.world = self.simulation.world
         self.logs, self.week, self.epochs, self.seed = list(self.simulation), week, epochs, seed
-        self.last = range(week + days - min(5, days // 2), week + days)
-        # By number since the base, where the arms are also told apart day by day.
-        self.told = sorted({1, days // 4, days // 2, days})
+        self.last = range(week + days - 5, week + days)
+        self.told = {week + day - 1: day for day in TOLD}
         self._nights: dict[Any, list[Night]] = {}
         self._days: dict[int, _Day] = {}
 
@@ -125,19 +125,19 @@ class Living:
             seed=self.seed,
         )
 
-    def data(self, days: int) -> mt.Dataset:
-        """The clicks of the first days. People and things of later days are listed, too, so
+    def data(self, days: slice) -> mt.Dataset:
+        """The clicks of some days. People and things of later days are listed, too, so
         that rows are those of the world; but none has a row of the id embedding before a click."""
-        interactions = Log.join(self.logs[:days]).interactions
+        interactions = Log.join(self.logs[days]).interactions
         tables = self.simulation.users, self.simulation.items
         split = mt.RandomSplit(0, 0)
         return mt.Dataset.from_columns(self.simulation.schema, interactions, *tables, split=split)
 
     def scratch(self, data: mt.Dataset, setting: Setting) -> Night:
-        """A new model of a data set, as the base is one of the first week."""
+        """A new model of a data set, as the base is one of the first week; "epochs" may be set."""
         model = self.model(data)
         trainer = self.trainer(model, data, setting, self.week_batch)
-        trainer.fit(self.epochs)
+        trainer.fit(round(setting.get("epochs", self.epochs)))
         return Night(model, trainer.optimizer, data)
 
     def night(
@@ -153,7 +153,7 @@ class Living:
         wanted = setting["temperature"], setting["rate"]
         base = self._nights.setdefault(wanted, [])
         if not base:
-            base.append(self.scratch(self.data(self.week), setting))
+            base.append(self.scratch(self.data(slice(self.week)), setting))
 
         def trainer(model: mt.TwoTower, data: mt.Dataset) -> mt.Trainer:
             own = self.trainer(model, data, setting)
@@ -198,18 +198,17 @@ class Living:
 
     def judge(self, service: Service) -> Figures:
         """Every figure of the test."""
-        told = {self.week + number - 1: number for number in self.told}
         figures: Figures = {}
         means: dict[str, list[float]] = {}
-        for day in sorted({*told, *self.last}):
+        for day in sorted({*self.told, *self.last}):
             recalled = self._answers(day, service)
             of = self._day(day)
             log = of.log
             hours = log.hours[:, None]
             got = of.truth.expected_click(log.users[:, None], recalled, hours).sum(axis=1)
             attained = got / of.most
-            if day in told:
-                figures[f"attained@50 on day, {told[day]}"] = float(attained.mean())
+            if day in self.told:
+                figures[f"attained@50 on day, {self.told[day]}"] = float(attained.mean())
             if day in self.last:
                 means.setdefault("attained@50", []).append(attained.mean())
                 means.setdefault("recall@50 of clicks", []).append(self._clicked(day, recalled))
@@ -278,7 +277,7 @@ class Living:
 def open_living(seed: int, quick: bool) -> Living:
     """3,000 people, 2,000 things, a week and two more."""
     if quick:
-        return Living(150, 250, week=3, days=4, epochs=2, seed=seed)
+        return Living(120, 250, week=3, days=14, epochs=2, seed=seed)
     return Living(3_000, 2_000, week=7, days=14, epochs=4, seed=seed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,7 +182,7 @@ def draw(results: Results, name: str, path: Path) -> None:
     from matplotlib import pyplot
 
     claim = load_claim(name)
-    tasks = [t for t in claim.tasks if any(results.of(name, t, a, False) for a in claim.arms_on(t))]
+    tasks = _tasks(results, name, claim)
     style = {"svg.hashsalt": "minitower", "svg.fonttype": "none", "font.size": 9}
     with pyplot.rc_context(style):
         rows = max(len(claim.arms_on(task)) for task in tasks)
@@ -195,13 +195,14 @@ def draw(results: Results, name: str, path: Path) -> None:
         )
         for panel, task in zip(panels[0], tasks, strict=True):
             decides, labels = claim.compare[0].better[1] or METRIC[task], []
+            base = _base(results, name, claim, task)
             for arm in claim.arms_on(task):
                 lines = results.of(name, task, arm, False)
-                if not lines:
+                if not lines or arm == claim.against:
                     continue
                 shown = _alike(decides, lines[0])
                 for key in shown:
-                    values = [line["figures"][key] for line in lines]
+                    values = [line["figures"][key] - base(line["seed"], key) for line in lines]
                     y, interval = len(labels), Interval.of(values)
                     labels.append(arm if len(shown) == 1 else f"{arm}: {key.partition(', ')[2]}")
                     panel.plot(values, [y] * len(values), ".", color="#9bb8d3", ms=4)
@@ -211,12 +212,26 @@ def draw(results: Results, name: str, path: Path) -> None:
             panel.invert_yaxis()
             panel.grid(axis="x", alpha=0.3)
             panel.set_title(task)
-            panel.set_xlabel(shown[0].partition(",")[0])
+            over = f", over {claim.against}" if claim.against else ""
+            panel.set_xlabel(shown[0].partition(",")[0] + over)
         if len(figure.axes[0].get_yticks()) > rows:
             figure.set_figheight(0.9 + 0.26 * len(figure.axes[0].get_yticks()))
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None, "Creator": None})
         pyplot.close(figure)
+
+
+def _tasks(results: Results, name: str, claim: Claim) -> list[str]:
+    """Where arms of a claim were tested."""
+    return [t for t in claim.tasks if any(results.of(name, t, a, False) for a in claim.arms_on(t))]
+
+
+def _base(results: Results, name: str, claim: Claim, task: str) -> Callable[[int, str], float]:
+    """What to take off a figure of a seed: the same one of the arm that is drawn against."""
+    if not claim.against:
+        return lambda seed, figure: 0.0
+    lines = {x["seed"]: x["figures"] for x in results.of(name, task, claim.against, False)}
+    return lambda seed, figure: lines[seed][figure]
 
 
 def _alike(figure: str, line: dict[str, Any]) -> list[str]:
@@ -230,7 +245,7 @@ def write(results: Results, names: Iterable[str], folder: Path) -> None:
 
     A folder without the chapter gets one that holds the tables alone.
     """
-    run = [name for name in names if any(line["claim"] == name for line in results.lines)]
+    run = [name for name in names if _tasks(results, name, load_claim(name))]
     for name in run:
         draw(results, name, folder / "figures" / f"claim-{name}.svg")
     made = tables(results, run, figures=True)

@@ -6,20 +6,49 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from claim import Arm, Setting, every
 from living import MINUTE, Living, Served, Service, of_model, with_rate
 
 import minitower as mt
 from minitower.retrieval.encode import encode
-from minitower.training.batches import Batches
+from minitower.training.batches import Batch, Batches
 from minitower.training.updates import IncrementalUpdate
 
+Make = Callable[[mt.Dataset, int], Batches]
+
 FULL = ("full_or_incremental", "full")
-SETTINGS = every(temperature=(0.07, 0.15), rate=(0.02, 0.05))
+SETTINGS = every(temperature=(0.1, 0.15), rate=(0.05, 0.1))
 BRANCH = every(branch_rate=(0.01, 0.03, 0.1, 0.3))
 
 
-def full(batches: Callable[[mt.Dataset, int], Batches] | None = None) -> Arm:
+class InWindows(Batches):
+    """An epoch in order of time, but for the clicks of a window, which are shuffled."""
+
+    seconds: float
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """All batches of one epoch."""
+        times = self.data.train.timestamps
+        assert times is not None
+        order = np.lexsort((rng.random(len(times)), times // self.seconds))
+        for start in range(0, len(order), self.size):
+            positions = order[start : start + self.size]
+            yield self.of(self.data.train.take(positions), rng, positions)
+
+
+def in_windows(seconds: float) -> Make:
+    """Batches of a night that shuffles within windows of so many seconds only."""
+
+    def batches(data: mt.Dataset, size: int) -> Batches:
+        made = InWindows(data, size)
+        made.seconds = seconds
+        return made
+
+    return batches
+
+
+def full(batches: Make | None = None) -> Arm:
     """A full update each night; by day its model serves alone."""
 
     def serve(living: Living, setting: Setting) -> Service:
