@@ -75,7 +75,7 @@ class Claim:
         tasks: data sets.
         measure: what is measured of a trained model; None: what the task measures.
         against: the arm to which the others are drawn as differences; "": all as they are.
-        columns: the figures to tell of every arm; None: all.
+        columns: figures to tell of every arm; None: all, its epochs and seconds.
     """
 
     says: str

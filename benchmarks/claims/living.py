@@ -141,7 +141,11 @@ class Living:
         return Night(model, trainer.optimizer, data)
 
     def night(
-        self, day: int, setting: Setting, make: Callable[[mt.Dataset, int], Batches] | None = None
+        self,
+        day: int,
+        setting: Setting,
+        make: Callable[[mt.Dataset, int], Batches] | None = None,
+        kind: type[mt.Adagrad] = mt.Adagrad,
     ) -> Night:
         """The full model that serves a day: the base, then a full update on each night.
 
@@ -149,11 +153,12 @@ class Living:
             day: which one; the base serves the first after the week.
             setting: "temperature" and "rate".
             make: batches of a night, of a data set and a size; None shuffles.
+            kind: of the nights' optimizer.
         """
         wanted = setting["temperature"], setting["rate"]
-        base = self._nights.setdefault(wanted, [])
-        if not base:
-            base.append(self.scratch(self.data(slice(self.week)), setting))
+        plain = self._nights.setdefault((*wanted, None, mt.Adagrad), [])
+        if not plain:
+            plain.append(self.scratch(self.data(slice(self.week)), setting))
 
         def trainer(model: mt.TwoTower, data: mt.Dataset) -> mt.Trainer:
             own = self.trainer(model, data, setting)
@@ -161,7 +166,12 @@ class Living:
                 own.batches = make(data, self.batch_size)
             return own
 
-        chain = self._nights.setdefault((*wanted, make), base[:1]) if make else base
+        base = plain[0]
+        optimizer = kind(setting["rate"])
+        optimizer.state, optimizer.step = base.optimizer.state, base.optimizer.step
+        chain = self._nights.setdefault(
+            (*wanted, make, kind), [Night(base.model, optimizer, base.data)]
+        )
         while len(chain) <= day - self.week:
             before = chain[-1]
             log = self.logs[self.week + len(chain) - 1]

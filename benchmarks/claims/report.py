@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def tables(results: Results, names: Iterable[str], figures: bool) -> str:
     rows, parts = [], []
     for number, name in enumerate(names, start=1):
         claim = load_claim(name)
-        decisive = list(effects(results, name, claim, claim.compare))
+        decisive = _decided(results, name)
         if not decisive:
             continue
         also = list(effects(results, name, claim, claim.also))
@@ -156,20 +156,17 @@ def _arms_table(results: Results, name: str, claim: Claim) -> str:
         if not tested:
             continue
         names = list(claim.columns or next(iter(tested.values()))[0]["figures"])
-        lines += [
-            f"| {task} | chosen | epochs | {' | '.join(names)} | s |",
-            "|---" * (len(names) + 4) + "|",
-        ]
+        head = ["chosen", *names] if claim.columns else ["chosen", "epochs", *names, "s"]
+        lines += [f"| {task} | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
         for arm, found in tested.items():
             means = (np.mean([line["figures"][figure] for line in found]) for figure in names)
             setting = ", ".join(f"{k} {v:g}" for k, v in found[0]["setting"].items())
-            epochs = np.mean([line["best_epoch"] for line in found])
-            seconds = np.median([line["seconds"]["training"] for line in found])
-            lines.append(
-                f"| {arm} | {setting} | {epochs:.1f} of {found[0]['epochs']} | "
-                + " | ".join(f"{mean:.4f}" for mean in means)
-                + f" | {seconds:.0f} |"
-            )
+            cells = [setting, *(f"{mean:.4f}" for mean in means)]
+            if not claim.columns:
+                epochs = np.mean([line["best_epoch"] for line in found])
+                cells.insert(1, f"{epochs:.1f} of {found[0]['epochs']}")
+                cells.append(f"{np.median([line['seconds']['training'] for line in found]):.0f}")
+            lines.append(f"| {arm} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines).rstrip()
 
@@ -195,14 +192,13 @@ def draw(results: Results, name: str, path: Path) -> None:
         )
         for panel, task in zip(panels[0], tasks, strict=True):
             decides, labels = claim.compare[0].better[1] or METRIC[task], []
-            base = _base(results, name, claim, task)
             for arm in claim.arms_on(task):
-                lines = results.of(name, task, arm, False)
-                if not lines or arm == claim.against:
+                figures = _over(results, claim, name, task, arm)
+                if not figures or arm == claim.against:
                     continue
-                shown = _alike(decides, lines[0])
+                shown = _alike(decides, figures[0])
                 for key in shown:
-                    values = [line["figures"][key] - base(line["seed"], key) for line in lines]
+                    values = [of_seed[key] for of_seed in figures]
                     y, interval = len(labels), Interval.of(values)
                     labels.append(arm if len(shown) == 1 else f"{arm}: {key.partition(', ')[2]}")
                     panel.plot(values, [y] * len(values), ".", color="#9bb8d3", ms=4)
@@ -221,23 +217,31 @@ def draw(results: Results, name: str, path: Path) -> None:
         pyplot.close(figure)
 
 
+def _decided(results: Results, name: str) -> list[Effect]:
+    """The comparisons that decide, as far as their arms were run."""
+    claim = load_claim(name)
+    return list(effects(results, name, claim, claim.compare))
+
+
 def _tasks(results: Results, name: str, claim: Claim) -> list[str]:
     """Where arms of a claim were tested."""
     return [t for t in claim.tasks if any(results.of(name, t, a, False) for a in claim.arms_on(t))]
 
 
-def _base(results: Results, name: str, claim: Claim, task: str) -> Callable[[int, str], float]:
-    """What to take off a figure of a seed: the same one of the arm that is drawn against."""
+def _over(results: Results, claim: Claim, name: str, task: str, arm: str) -> list[dict[str, float]]:
+    """The figures of an arm by seed, less those of the arm that it is drawn against."""
+    own = {x["seed"]: x["figures"] for x in results.of(name, task, arm, False)}
     if not claim.against:
-        return lambda seed, figure: 0.0
-    lines = {x["seed"]: x["figures"] for x in results.of(name, task, claim.against, False)}
-    return lambda seed, figure: lines[seed][figure]
+        return list(own.values())
+    base = {x["seed"]: x["figures"] for x in results.of(name, task, claim.against, False)}
+    both = own.keys() & base.keys()
+    return [{key: own[s][key] - base[s][key] for key in own[s] if key in base[s]} for s in both]
 
 
-def _alike(figure: str, line: dict[str, Any]) -> list[str]:
+def _alike(figure: str, figures: dict[str, float]) -> list[str]:
     """The figures of one kind: "recall@20", or "accuracy, of this" and "accuracy, of that"."""
     kind = figure.partition(",")[0]
-    return [name for name in line["figures"] if name.partition(",")[0] == kind]
+    return [name for name in figures if name.partition(",")[0] == kind]
 
 
 def write(results: Results, names: Iterable[str], folder: Path) -> None:
@@ -245,7 +249,7 @@ def write(results: Results, names: Iterable[str], folder: Path) -> None:
 
     A folder without the chapter gets one that holds the tables alone.
     """
-    run = [name for name in names if _tasks(results, name, load_claim(name))]
+    run = [name for name in names if _decided(results, name)]
     for name in run:
         draw(results, name, folder / "figures" / f"claim-{name}.svg")
     made = tables(results, run, figures=True)

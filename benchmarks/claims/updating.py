@@ -12,6 +12,7 @@ from living import MINUTE, Living, Served, Service, of_model, with_rate
 
 import minitower as mt
 from minitower.retrieval.encode import encode
+from minitower.towers.gradients import Gradients
 from minitower.training.batches import Batch, Batches
 from minitower.training.updates import IncrementalUpdate
 
@@ -48,12 +49,21 @@ def in_windows(seconds: float) -> Make:
     return batches
 
 
-def full(batches: Make | None = None) -> Arm:
+class IdsOnly(mt.Adagrad):
+    """Adagrad for embeddings of ids, which leaves all else as it is."""
+
+    def update(self, parameters: dict[str, Any], gradients: Gradients) -> None:
+        """Move the rows of ids in place."""
+        ids = {n: g for n, g in gradients.items() if n.endswith("_id.embedding")}
+        super().update(parameters, ids)
+
+
+def full(batches: Make | None = None, kind: type[mt.Adagrad] = mt.Adagrad) -> Arm:
     """A full update each night; by day its model serves alone."""
 
     def serve(living: Living, setting: Setting) -> Service:
         def service(day: int) -> Iterator[Served]:
-            night = living.night(day, setting, batches)
+            night = living.night(day, setting, batches, kind)
             items = encode(night.model.item, night.data.items)
             yield Served(living.end(day), of_model(night.model, night.data), items)
 
