@@ -26,7 +26,7 @@ CLAIM = Claim(
         "full": full(),
         "incremental only, user ids": incremental(only=True),
         "incremental only, all ids": incremental(only=True, item_ids=True),
-        "full, ids only": full(kind=IdsOnly),
+        "full, ids only": replace(full(kind=IdsOnly), seeds=5),
         "neither": replace(Arm(_nothing), trials_of="full"),
     },
     compare=beats("full", "incremental only, user ids", "incremental only, all ids"),

@@ -133,11 +133,17 @@ class Living:
         split = mt.RandomSplit(0, 0)
         return mt.Dataset.from_columns(self.simulation.schema, interactions, *tables, split=split)
 
-    def scratch(self, data: mt.Dataset, setting: Setting) -> Night:
-        """A new model of a data set, as the base is one of the first week; "epochs" may be set."""
+    def scratch(self, data: mt.Dataset, setting: Setting, once: bool = False) -> Night:
+        """A new model of a data set, as the base is one of the first week.
+
+        Args:
+            data: its positives are trained on.
+            setting: also "epochs", if not those of the base.
+            once: one epoch, in a night's batches.
+        """
         model = self.model(data)
-        trainer = self.trainer(model, data, setting, self.week_batch)
-        trainer.fit(round(setting.get("epochs", self.epochs)))
+        trainer = self.trainer(model, data, setting, self.batch_size if once else self.week_batch)
+        trainer.fit(1 if once else round(setting.get("epochs", self.epochs)))
         return Night(model, trainer.optimizer, data)
 
     def night(
