@@ -36,7 +36,7 @@ def _omniscient(of: Callable[[Living, int], int]) -> Arm:
 
         return service
 
-    return Arm(serve, ({},))
+    return Arm(serve, ({},), seeds=5)
 
 
 CLAIM = Claim(
