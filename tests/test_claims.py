@@ -146,6 +146,23 @@ def test_effects__are_paired_by_seed(tmp_path):
     assert share.verdict == ""
 
 
+def test_differences_are_drawn__of_the_same_seed(tmp_path):
+    results = units.Results(tmp_path / "results.jsonl")
+    figures = {
+        ("full_or_incremental", "full"): {3: 0.1, 1: 0.5, 2: 0.7},
+        ("full_and_incremental", "full and incremental"): {2: 0.9, 1: 0.6, 4: 0.8},
+    }
+    for (claim, arm), by_seed in figures.items():
+        for seed, value in by_seed.items():
+            line = {"claim": claim, "task": "living", "arm": arm, "seed": seed, "trial": False}
+            results.add({**line, "setting": {}, "figures": {"attained@50": value}})
+    name = "full_and_incremental"
+    claim = units.load_claim(name)
+    assert claim.against == "full"
+    over = report._over(results, claim, name, "living", "full and incremental")
+    assert sorted(x["attained@50"] for x in over) == pytest.approx([0.1, 0.2])
+
+
 def test_full_softmax__is_the_softmax_over_the_catalogue():
     rng = np.random.default_rng(0)
     world = simulate(users=40, items=60, days=4, seed=0)
