@@ -18,16 +18,19 @@ CLAIMS = Path(__file__).parent.parent / "benchmarks" / "claims"
 BOOK = Path(__file__).parent.parent / "docs"
 sys.path.insert(0, str(CLAIMS))
 
+import living  # noqa: E402
 import report  # noqa: E402
 import tasks  # noqa: E402
 import units  # noqa: E402
 from batch_correction import FullSoftmax, WholeCatalogue  # noqa: E402
 from claim import Comparison  # noqa: E402
 from easy_and_hard import _best_threshold  # noqa: E402
+from updating import full, in_windows, incremental  # noqa: E402
 
 
 def run(folder, *arguments):
-    command = [sys.executable, str(CLAIMS), "--quick", "--jobs", "1", "--task", "funnel"]
+    command = [sys.executable, str(CLAIMS), "--quick", "--jobs", "1"]
+    command += ["--task", "funnel", "--task", "living"]
     command += ["--results", str(folder / "results.jsonl"), "--book", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
@@ -72,6 +75,18 @@ def test_tests_use_the_setting_that_validation_liked_best(everything):
         for line in results.of("ratio", "funnel", arm, trial=False):
             chosen = [t for t in trials if t["setting"] == line["setting"]]
             assert [t["figures"]["valid"] for t in chosen] == [best]
+
+
+def test_trials_begin_with_the_setting_that_they_stand_upon(everything):
+    """A branch is tuned on top of the nights that validation liked best, not of any others."""
+    folder, _ = everything
+    results = units.Results(folder / "results.jsonl")
+    chosen = units._chosen(results, "full_or_incremental", "living", "full")
+    trials = results.of("full_and_incremental", "living", "full and incremental", trial=True)
+    assert len(trials) == 2
+    for line in trials:
+        assert line["setting"].keys() - chosen.keys() == {"branch_rate"}
+        assert chosen.items() <= line["setting"].items()
 
 
 def test_the_book_tells_what_the_results_file_says(tmp_path):
@@ -131,6 +146,23 @@ def test_effects__are_paired_by_seed(tmp_path):
     assert share.verdict == ""
 
 
+def test_differences_are_drawn__of_the_same_seed(tmp_path):
+    results = units.Results(tmp_path / "results.jsonl")
+    figures = {
+        ("full_or_incremental", "full"): {3: 0.1, 1: 0.5, 2: 0.7},
+        ("full_and_incremental", "full and incremental"): {2: 0.9, 1: 0.6, 4: 0.8},
+    }
+    for (claim, arm), by_seed in figures.items():
+        for seed, value in by_seed.items():
+            line = {"claim": claim, "task": "living", "arm": arm, "seed": seed, "trial": False}
+            results.add({**line, "setting": {}, "figures": {"attained@50": value}})
+    name = "full_and_incremental"
+    claim = units.load_claim(name)
+    assert claim.against == "full"
+    over = report._over(results, claim, name, "living", "full and incremental")
+    assert sorted(x["attained@50"] for x in over) == pytest.approx([0.1, 0.2])
+
+
 def test_full_softmax__is_the_softmax_over_the_catalogue():
     rng = np.random.default_rng(0)
     world = simulate(users=40, items=60, days=4, seed=0)
@@ -173,3 +205,119 @@ def test_threshold__parts_what_can_be_parted(shift):
     threshold = _best_threshold(positive, negative)
     assert (positive > threshold).all()
     assert (negative <= threshold).all()
+
+
+@pytest.fixture(scope="module")
+def world():
+    return living.Living(80, 200, week=2, days=14, epochs=1, seed=0)
+
+
+SETTING = {"temperature": 0.1, "rate": 0.05, "branch_rate": 0.3}
+
+
+def test_requests__are_judged_by_what_could_be_had_at_that_moment(world):
+    """The most that any 50 would get is that of a search of every item which is open by then, at
+    that hour, but for what the user has clicked before: in an earlier day, or an hour ago."""
+    day = 9
+    of, truth = world._day(day), world.simulation.truth(day)
+    later_clicks = 0
+    for request in range(len(of.log)):
+        user, second = of.log.users[request], of.log.timestamps[request]
+        met = set()
+        for log in world.logs[: day + 1]:
+            for i in np.flatnonzero((log.users == user) & (log.timestamps < second)):
+                met |= set(log.exposed[i][log.clicked[i]].tolist())
+                later_clicks += log is world.logs[day]
+        assert set(of.met.row(request).tolist()) == met
+        left = [i for i in np.flatnonzero(world.world.item_opened <= day) if i not in met]
+        clicks = truth.expected_click(user, np.array(left), second // 3600 % 24)
+        assert of.most[request] == pytest.approx(np.sort(clicks)[-living.K :].sum(), rel=1e-4)
+    assert later_clicks > 0
+
+
+def test_requests__are_answered_by_what_was_served_then(world):
+    day, asked = 9, []
+
+    def service(day):
+        night = world.night(day, SETTING)
+        for end, _ in world.pieces(day, 6 * living.HOUR):
+            users = living.of_model(night.model, night.data)
+            asked.append(np.empty(0, int))
+
+            def served(rows, users=users):
+                asked[-1] = rows
+                return users(rows)
+
+            yield living.Served(end, served, mt.encode(night.model.item, night.data.items))
+
+    answers = world._answers(day, service)
+    log, open_ = world.logs[day], world._day(day).open
+    for quarter, rows in enumerate(asked):
+        assert rows.tolist() == log.users[log.hours // 6 == quarter].tolist()
+    for request, answer in enumerate(answers):
+        assert len(set(answer.tolist())) == living.K
+        assert set(answer.tolist()) <= set(open_.tolist())
+        assert not set(answer.tolist()) & set(world._day(day).met.row(request).tolist())
+
+
+def test_a_service_that_stops_early_is_no_answer(world):
+    night = world.night(9, SETTING)
+    items = mt.encode(night.model.item, night.data.items)
+    short = living.Served(world.end(8), living.of_model(night.model, night.data), items)
+    with pytest.raises(AssertionError, match="not served to its end"):
+        world._answers(9, lambda day: iter([short]))
+
+
+def test_branch__knows_no_click_before_its_window_is_over(world):
+    """With one window a day it serves what the full model serves; with more it does not."""
+    alone, by_day, by_hour = (
+        world._answers(9, arm.trainer(world, SETTING))
+        for arm in (full(), incremental(living.DAY), incremental(living.HOUR))
+    )
+    np.testing.assert_array_equal(by_day, alone)
+    first = world.logs[9].hours < 1
+    np.testing.assert_array_equal(by_hour[first], alone[first])
+    assert (by_hour != alone).any()
+
+
+def test_incremental_only__goes_on_from_day_to_day(world):
+    """Asked for every day or only for the last: it has learned from all of them, once."""
+    asked = incremental(only=True).trainer(world, SETTING)
+    for day in range(2, 9):
+        world._answers(day, asked)
+    late = world._answers(9, incremental(only=True).trainer(world, SETTING))
+    np.testing.assert_array_equal(world._answers(9, asked), late)
+    assert (world._answers(9, incremental().trainer(world, SETTING)) != late).any()
+
+
+@pytest.mark.parametrize("seconds", [1, living.HOUR, living.DAY])
+def test_windows__are_in_order_and_shuffled_within(world, seconds):
+    data = world.night(9, SETTING).data
+    times = data.train.timestamps
+    batches = in_windows(seconds)(data, 8)
+    pairs = np.stack([data.train.users, data.train.items], axis=1)
+    seen = np.concatenate(
+        [
+            np.stack([batch.user_rows, batch.item_rows], axis=1)
+            for batch in batches.epoch(np.random.default_rng(0))
+        ]
+    )
+    assert sorted(map(tuple, seen)) == sorted(map(tuple, pairs))
+    when = {tuple(pair): time for pair, time in zip(pairs.tolist(), times, strict=True)}
+    order = np.array([when[tuple(pair)] for pair in seen.tolist()])
+    assert (np.diff(order // seconds) >= 0).all()
+    assert ((np.diff(order) >= 0).all()) == (seconds == 1)
+
+
+def test_bias__is_none_where_the_hour_does_not_matter():
+    """Squared distances of windows are their size's alone where clicks are drawn alike, and more
+    where a window wishes for other things."""
+    from window_bias import _distances
+
+    rng = np.random.default_rng(0)
+    alike, window = rng.integers(6, size=6000), np.repeat(np.arange(60), 100)
+    by_chance = np.mean([_distances(rng.permutation(alike), window) for _ in range(50)])
+    assert by_chance == pytest.approx((1 - 1 / 6) / 100, rel=0.1)
+    other = np.where(rng.random(6000) < 0.2, window % 6, alike)
+    bias = _distances(other, window) - by_chance
+    assert bias == pytest.approx(0.2**2 * (1 - 1 / 6), rel=0.2)

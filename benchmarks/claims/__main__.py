@@ -33,6 +33,15 @@ CLAIMS = (
     "view_weight",
     "view_sampling",
     "view_seed",
+    "full_or_incremental",
+    "shuffled",
+    "full_and_incremental",
+    "warm_start",
+    "decay",
+    "publishing",
+    "window_bias",
+    "stored_users",
+    "item_cost",
 )
 
 
@@ -58,7 +67,9 @@ def main() -> None:
     aside = Path(tempfile.mkdtemp()) if chosen.quick else None
     results = Results(chosen.results or (aside or HERE) / "results.jsonl")
     if not chosen.report:
-        run_all(trials(names, tasks, chosen.quick), results, chosen.jobs, chosen.quick)
+        for upon in (False, True):
+            todo = trials(names, tasks, results, chosen.quick, upon)
+            run_all(todo, results, chosen.jobs, chosen.quick)
         run_all(tests(names, tasks, results, chosen.quick), results, chosen.jobs, chosen.quick)
     write(results, CLAIMS, chosen.book or aside or HERE.parent.parent / "docs")
 

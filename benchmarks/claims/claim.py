@@ -6,10 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks import Task
-
-import minitower as mt
-
 Setting = Mapping[str, float]
 Figures = dict[str, float]
 
@@ -31,20 +27,23 @@ class Arm:
     """One way to train.
 
     Attributes:
-        trainer: task, untrained model and setting -> the arguments of ``mt.Trainer``.
+        trainer: task, untrained model and setting -> the arguments of ``mt.Trainer``; in the
+            living world, that and a setting -> what is served (``living.Service``).
         trials: the settings among which validation chooses; every arm has four, or one that
             is borrowed.
         epochs: of this arm for every epoch of the task.
         trials_of: take the setting that this other arm's trials chose, and run none.
+        upon: (claim, arm) whose chosen setting every trial of this one begins with.
         same_as: (claim, arm) whose models these are; nothing is run again.
         tasks: where the arm runs; None: wherever its claim does.
         seeds: how many; None: all.
     """
 
-    trainer: Callable[[Task, mt.TwoTower, Setting], dict[str, Any]]
+    trainer: Callable[..., Any]
     trials: tuple[dict[str, float], ...] = TEMPERATURES
     epochs: float = 1.0
     trials_of: str | None = None
+    upon: tuple[str, str] | None = None
     same_as: tuple[str, str] | None = None
     tasks: tuple[str, ...] | None = None
     seeds: int | None = None
@@ -75,6 +74,8 @@ class Claim:
         also: differences that are told beside them.
         tasks: data sets.
         measure: what is measured of a trained model; None: what the task measures.
+        against: the arm to which the others are drawn as differences; "": all as they are.
+        columns: figures to tell of every arm; None: all, its epochs and seconds.
     """
 
     says: str
@@ -82,7 +83,9 @@ class Claim:
     compare: tuple[Comparison, ...]
     also: tuple[Comparison, ...] = ()
     tasks: tuple[str, ...] = ("funnel",)
-    measure: Callable[[Task, mt.TwoTower], Figures] | None = None
+    measure: Callable[[Any, Any], Figures] | None = None
+    against: str = ""
+    columns: tuple[str, ...] | None = None
 
     def arms_on(self, task: str) -> list[str]:
         """Names of the arms that run on a task."""

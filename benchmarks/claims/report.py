@@ -83,6 +83,8 @@ def effects(results: Results, name: str, claim: Claim, comparisons: Any) -> Iter
 
 
 def _verdict(interval: Interval) -> str:
+    if interval.n < 2:
+        return "one seed"
     if interval.low > 0:
         return "holds"
     return "reversed" if interval.high < 0 else "not shown"
@@ -90,7 +92,7 @@ def _verdict(interval: Interval) -> str:
 
 def _by_seed(results: Results, claim: str, task: str, arm: str, figure: str) -> dict[int, float]:
     lines = results.of(claim, task, arm, trial=False)
-    return {line["seed"]: line["figures"][figure] for line in lines}
+    return {x["seed"]: x["figures"][figure] for x in lines if figure in x["figures"]}
 
 
 def summary(effects_: list[Effect]) -> str:
@@ -114,7 +116,7 @@ def tables(results: Results, names: Iterable[str], figures: bool) -> str:
     rows, parts = [], []
     for number, name in enumerate(names, start=1):
         claim = load_claim(name)
-        decisive = list(effects(results, name, claim, claim.compare))
+        decisive = _decided(results, name)
         if not decisive:
             continue
         also = list(effects(results, name, claim, claim.also))
@@ -155,21 +157,19 @@ def _arms_table(results: Results, name: str, claim: Claim) -> str:
         tested = {arm: found for arm, found in tested.items() if found}
         if not tested:
             continue
-        names = list(next(iter(tested.values()))[0]["figures"])
-        lines += [
-            f"| {task} | chosen | epochs | {' | '.join(names)} | s |",
-            "|---" * (len(names) + 4) + "|",
-        ]
+        names = list(claim.columns or next(iter(tested.values()))[0]["figures"])
+        head = ["chosen", *names] if claim.columns else ["chosen", "epochs", *names, "s"]
+        lines += [f"| {task} | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
         for arm, found in tested.items():
-            means = (np.mean([line["figures"][figure] for line in found]) for figure in names)
+            measured = [[x["figures"][f] for x in found if f in x["figures"]] for f in names]
+            means = (np.mean(values) if values else np.nan for values in measured)
             setting = ", ".join(f"{k} {v:g}" for k, v in found[0]["setting"].items())
-            epochs = np.mean([line["best_epoch"] for line in found])
-            seconds = np.median([line["seconds"]["training"] for line in found])
-            lines.append(
-                f"| {arm} | {setting} | {epochs:.1f} of {found[0]['epochs']} | "
-                + " | ".join(f"{mean:.4f}" for mean in means)
-                + f" | {seconds:.0f} |"
-            )
+            cells = [setting, *(f"{mean:.4f}" for mean in means)]
+            if not claim.columns:
+                epochs = np.mean([line["best_epoch"] for line in found])
+                cells.insert(1, f"{epochs:.1f} of {found[0]['epochs']}")
+                cells.append(f"{np.median([line['seconds']['training'] for line in found]):.0f}")
+            lines.append(f"| {arm} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines).rstrip()
 
@@ -182,7 +182,7 @@ def draw(results: Results, name: str, path: Path) -> None:
     from matplotlib import pyplot
 
     claim = load_claim(name)
-    tasks = [t for t in claim.tasks if any(results.of(name, t, a, False) for a in claim.arms_on(t))]
+    tasks = _tasks(results, name, claim)
     style = {"svg.hashsalt": "minitower", "svg.fonttype": "none", "font.size": 9}
     with pyplot.rc_context(style):
         rows = max(len(claim.arms_on(task)) for task in tasks)
@@ -196,12 +196,12 @@ def draw(results: Results, name: str, path: Path) -> None:
         for panel, task in zip(panels[0], tasks, strict=True):
             decides, labels = claim.compare[0].better[1] or METRIC[task], []
             for arm in claim.arms_on(task):
-                lines = results.of(name, task, arm, False)
-                if not lines:
+                figures = _over(results, claim, name, task, arm)
+                if not figures or arm == claim.against:
                     continue
-                shown = _alike(decides, lines[0])
+                shown = _alike(decides, figures[0])
                 for key in shown:
-                    values = [line["figures"][key] for line in lines]
+                    values = [of_seed[key] for of_seed in figures if key in of_seed]
                     y, interval = len(labels), Interval.of(values)
                     labels.append(arm if len(shown) == 1 else f"{arm}: {key.partition(', ')[2]}")
                     panel.plot(values, [y] * len(values), ".", color="#9bb8d3", ms=4)
@@ -211,7 +211,8 @@ def draw(results: Results, name: str, path: Path) -> None:
             panel.invert_yaxis()
             panel.grid(axis="x", alpha=0.3)
             panel.set_title(task)
-            panel.set_xlabel(shown[0].partition(",")[0])
+            over = f", over {claim.against}" if claim.against else ""
+            panel.set_xlabel(shown[0].partition(",")[0] + over)
         if len(figure.axes[0].get_yticks()) > rows:
             figure.set_figheight(0.9 + 0.26 * len(figure.axes[0].get_yticks()))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -219,10 +220,31 @@ def draw(results: Results, name: str, path: Path) -> None:
         pyplot.close(figure)
 
 
-def _alike(figure: str, line: dict[str, Any]) -> list[str]:
+def _decided(results: Results, name: str) -> list[Effect]:
+    """The comparisons that decide, as far as their arms were run."""
+    claim = load_claim(name)
+    return list(effects(results, name, claim, claim.compare))
+
+
+def _tasks(results: Results, name: str, claim: Claim) -> list[str]:
+    """Where arms of a claim were tested."""
+    return [t for t in claim.tasks if any(results.of(name, t, a, False) for a in claim.arms_on(t))]
+
+
+def _over(results: Results, claim: Claim, name: str, task: str, arm: str) -> list[dict[str, float]]:
+    """The figures of an arm by seed, less those of the arm that it is drawn against."""
+    own = {x["seed"]: x["figures"] for x in results.of(name, task, arm, False)}
+    if not claim.against:
+        return list(own.values())
+    base = {x["seed"]: x["figures"] for x in results.of(name, task, claim.against, False)}
+    both = own.keys() & base.keys()
+    return [{key: own[s][key] - base[s][key] for key in own[s] if key in base[s]} for s in both]
+
+
+def _alike(figure: str, figures: dict[str, float]) -> list[str]:
     """The figures of one kind: "recall@20", or "accuracy, of this" and "accuracy, of that"."""
     kind = figure.partition(",")[0]
-    return [name for name in line["figures"] if name.partition(",")[0] == kind]
+    return [name for name in figures if name.partition(",")[0] == kind]
 
 
 def write(results: Results, names: Iterable[str], folder: Path) -> None:
@@ -230,7 +252,7 @@ def write(results: Results, names: Iterable[str], folder: Path) -> None:
 
     A folder without the chapter gets one that holds the tables alone.
     """
-    run = [name for name in names if any(line["claim"] == name for line in results.lines)]
+    run = [name for name in names if _decided(results, name)]
     for name in run:
         draw(results, name, folder / "figures" / f"claim-{name}.svg")
     made = tables(results, run, figures=True)

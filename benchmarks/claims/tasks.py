@@ -15,6 +15,8 @@ validation, with Yi's correction, so that four epochs go further than eight did.
 "tail" and "head" are the least and the most clicked items that hold a fifth of what there is to
 find. On the funnel the tail includes what nobody has clicked yet, and is also told in two parts:
 "new" is that, and "rare" the same fifth of what was clicked.
+
+What a recommender that goes on from day to day serves is judged in `living.py`.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from living import Living, open_living
 
 import minitower as mt
 from minitower.data.funnel import Simulation, simulate
@@ -34,6 +37,9 @@ from minitower.data.funnel_world import Truth
 from minitower.retrieval.encode import encode
 from minitower.retrieval.evaluation import Evaluator
 from minitower.retrieval.index import ExactIndex
+
+if TYPE_CHECKING:
+    from claim import Arm, Setting
 
 K = 50
 
@@ -65,6 +71,15 @@ class Task:
     valid_users: int | None = None
     rate: float = 0.05
 
+    def train(self, arm: Arm, setting: Setting, seed: int) -> tuple[mt.TwoTower, int, int]:
+        """The model of an arm, the epochs it was given, and the one it kept."""
+        model = self.model(seed)
+        how = {"optimizer": mt.Adagrad(self.rate), "seed": seed}
+        trainer = mt.Trainer(model, self.data, **how, **arm.trainer(self, model, setting))
+        epochs = max(1, round(arm.epochs * self.epochs))
+        history = trainer.fit(epochs, validate=self.patient, metric=self.valid)
+        return model, epochs, history.best_epoch
+
     def validate(self, model: mt.TwoTower) -> float:
         """The figure by which settings are chosen."""
         rows = (
@@ -85,20 +100,23 @@ METRIC = {
     "ml-1m-split": "recall@20",
     "gowalla-split": "recall@20",
     "yelp": "recall@20",
+    "living": "attained@50",
 }
 """The figure that decides, fixed before anything was run."""
 
 
 def available(name: str) -> bool:
     """Whether the data is there."""
-    return name == "funnel" or (_root() is not None and (_root() / name).is_dir())
+    return name in ("funnel", "living") or (_root() is not None and (_root() / name).is_dir())
 
 
 @lru_cache(maxsize=2)
-def open_task(name: str, seed: int, quick: bool) -> Task:
+def open_task(name: str, seed: int, quick: bool) -> Task | Living:
     """The data of a task; the seed matters where the data is drawn."""
     if name == "funnel":
         return _funnel(seed, quick)
+    if name == "living":
+        return open_living(seed, quick)
     folder = _root() / name
     if name == "ml-1m-split":
         data = mt.Dataset.from_split_files(folder, valid=0.1)
@@ -167,7 +185,7 @@ def against_truth(
         found = np.isin(own + best, own + recalled)
 
         def share(where: np.ndarray) -> float:
-            return float(found[where].mean()) if where.any() else 0.0
+            return float(found[where].mean()) if where.any() else np.nan
 
         return {
             "attained@50": float((got / most).mean()),
@@ -191,6 +209,11 @@ def _fifths(clicks: np.ndarray, mass: np.ndarray) -> np.ndarray:
     return fifth
 
 
+def _or_nan(figure: float | None) -> float:
+    """Where there is nothing to find, nothing was measured."""
+    return np.nan if figure is None else figure
+
+
 def _split(
     data: mt.Dataset,
     *,
@@ -208,8 +231,8 @@ def _split(
         return {
             "recall@20": report["recall@20"],
             "ndcg@20": report["ndcg@20"],
-            "tail": report.slices[1].recall[20] or 0.0,
-            "head": report.slices[-1].recall[20] or 0.0,
+            "tail": _or_nan(report.slices[1].recall[20]),
+            "head": _or_nan(report.slices[-1].recall[20]),
         }
 
     return Task(data, "recall@20", judge, epochs, batch_size, hidden, patient, **how)

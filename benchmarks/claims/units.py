@@ -23,9 +23,8 @@ import numpy as np
 from claim import Claim
 from tasks import available, open_task
 
-import minitower as mt
-
-SEEDS = range(1, 6)
+SEEDS = range(1, 11)
+COUNT = {"gowalla-split": 3, "living": 10}  # of seeds; elsewhere five
 TRIAL_SEED = 0
 
 
@@ -84,13 +83,20 @@ def _unit(line: Mapping[str, Any]) -> Unit:
     return Unit(*(line[name] for name in names), tuple(sorted(line["setting"].items())))
 
 
-def trials(names: Iterable[str], tasks: Iterable[str], quick: bool) -> Iterator[Unit]:
-    """Every setting of every arm, on validation; when quick, two of them."""
+def trials(
+    names: Iterable[str], tasks: Iterable[str], results: Results, quick: bool, upon: bool
+) -> Iterator[Unit]:
+    """Every setting of every arm, on validation; when quick, two of them.
+
+    Those of arms upon another one's setting come after that one's.
+    """
     for name, task, arm in _arms(names, tasks):
         own = load_claim(name).arms[arm]
-        if own.trials_of is None:
+        if own.trials_of is None and (own.upon is not None) == upon:
+            first = {} if own.upon is None else _chosen(results, own.upon[0], task, own.upon[1])
             for setting in own.trials[: 2 if quick else None]:
-                yield Unit(name, task, arm, TRIAL_SEED, True, tuple(sorted(setting.items())))
+                whole = tuple(sorted({**first, **setting}.items()))
+                yield Unit(name, task, arm, TRIAL_SEED, True, whole)
 
 
 def tests(
@@ -99,12 +105,24 @@ def tests(
     """Every arm with the setting that its trials chose, over the seeds."""
     for name, task, arm in _arms(names, tasks):
         own = load_claim(name).arms[arm]
-        tried = results.of(name, task, own.trials_of or arm, True)
-        best = max(tried, key=lambda line: line["figures"]["valid"])
-        setting = tuple(sorted(best["setting"].items()))
-        count = 2 if quick else 3 if task == "gowalla-split" else len(SEEDS)
+        setting = tuple(sorted(_chosen(results, name, task, own.trials_of or arm).items()))
+        count = 2 if quick else COUNT.get(task, 5)
         for seed in SEEDS[: min(count, own.seeds or count)]:
             yield Unit(name, task, arm, seed, False, setting)
+        for line in results.of(name, task, arm, False):
+            if tuple(sorted(line["setting"].items())) != setting:
+                raise SystemExit(
+                    f"{results.path}: {name}, {arm} on {task} was tested with {line['setting']}, "
+                    f"and its trials now choose {dict(setting)}: remove those lines"
+                )
+
+
+def _chosen(results: Results, claim: str, task: str, arm: str) -> dict[str, float]:
+    tried = results.of(claim, task, arm, True)
+    if not tried:
+        raise SystemExit(f"{claim}: run its arm {arm!r} on {task} first, or beside this one")
+    setting: dict[str, float] = max(tried, key=lambda line: line["figures"]["valid"])["setting"]
+    return setting
 
 
 def _arms(names: Iterable[str], tasks: Iterable[str]) -> Iterator[tuple[str, str, str]]:
@@ -119,13 +137,11 @@ def _arms(names: Iterable[str], tasks: Iterable[str]) -> Iterator[tuple[str, str
 def run(unit: Unit, quick: bool) -> dict[str, Any]:
     """Train and judge: the line of a unit."""
     start = time.perf_counter()
-    claim, task = load_claim(unit.claim), open_task(unit.task, unit.seed, quick)
+    claim = load_claim(unit.claim)
+    task: Any = open_task(unit.task, unit.seed, quick)
     opened = time.perf_counter()
-    arm, model = claim.arms[unit.arm], task.model(unit.seed)
-    how = {"optimizer": mt.Adagrad(task.rate), "seed": unit.seed}
-    trainer = mt.Trainer(model, task.data, **how, **arm.trainer(task, model, dict(unit.setting)))
-    epochs = max(1, round(arm.epochs * task.epochs))
-    history = trainer.fit(epochs, validate=task.patient, metric=task.valid)
+    arm = claim.arms[unit.arm]
+    model, epochs, best_epoch = task.train(arm, dict(unit.setting), unit.seed)
     trained = time.perf_counter()
     if unit.trial:
         figures = {"valid": task.validate(model)}
@@ -134,9 +150,9 @@ def run(unit: Unit, quick: bool) -> dict[str, Any]:
     return {
         **asdict(replace(unit, setting=())),
         "setting": dict(unit.setting),
-        "figures": {name: round(value, 6) for name, value in figures.items()},
+        "figures": {n: round(value, 6) for n, value in figures.items() if not np.isnan(value)},
         "epochs": epochs,
-        "best_epoch": history.best_epoch,
+        "best_epoch": best_epoch,
         "seconds": {
             "data": round(opened - start, 1),
             "training": round(trained - opened, 1),
@@ -150,7 +166,7 @@ def run(unit: Unit, quick: bool) -> dict[str, Any]:
     }
 
 
-def _judged(task: Any, model: mt.TwoTower) -> dict[str, float]:
+def _judged(task: Any, model: Any) -> dict[str, float]:
     figures: dict[str, float] = task.judge(model)
     return figures
 
