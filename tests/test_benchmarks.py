@@ -83,6 +83,14 @@ def test_streams():
     assert all(part in printed for part in (".jsonl", ".csv", ".parquet", ".tfrecord", "window"))
 
 
+def test_many_workers():
+    for package in ("dask", "pymilvus", "milvus_lite"):
+        pytest.importorskip(package, reason="not installed: pip install '.[dask,milvus]'")
+    printed = run("many_workers.py", "--quick")
+    assert "GB of a worker" in printed
+    assert "to Milvus Lite" in printed
+
+
 def test_features(real_data):
     real_data("ml-100k")
     assert "new users" in run("features.py", "ml-100k", "--quick")

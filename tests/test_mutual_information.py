@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.formulas.mutual_information import mutual_information, plug_in_bias
+from minitower.formulas.mutual_information import (
+    count_together,
+    mutual_information,
+    plug_in_bias,
+)
 
 
 def measured(fields, **options):
@@ -192,6 +196,77 @@ def test_plug_in_bias__a_sample():
     assert pairwise[0, 1] == pairwise[1, 0] == plug_in_bias(r, c, n)
 
 
+def counted(table, weights, rows):
+    """What some of the rows hold; each part knows no more than its own values."""
+    fields = [csr([field[row] for row in rows]) for field in table]
+    return count_together(fields, weights=None if weights is None else [weights[r] for r in rows])
+
+
+@given(tables(max_rows=9), st.data())
+def test_cooccurrences__parts_add_up(table, data):
+    n = len(table[0])
+    weights = data.draw(weights_of(n))
+    cuts = sorted(data.draw(st.sets(st.integers(1, n - 1), max_size=3))) if n > 1 else []
+    edges = list(itertools.pairwise([0, *cuts, n]))
+    first, *others = (counted(table, weights, range(*edge)) for edge in edges)
+    for identifiers in (False, True):
+        together = sum(others, first).information(identifiers=identifiers)
+        whole = mutual_information(
+            [csr(f) for f in table], weights=weights, identifiers=identifiers
+        )
+        assert together == pytest.approx(whole, abs=1e-12, nan_ok=True)
+
+
+@given(tables(max_rows=9), st.data())
+def test_cooccurrences__order_of_parts_is_no_matter(table, data):
+    rows = data.draw(st.permutations(range(len(table[0]))))
+    parts = [counted(table, None, [row]) for row in rows]
+    while len(parts) > 1:  # a tree of sums
+        parts = [sum(parts[i + 1 : i + 3], parts[i]) for i in range(0, len(parts), 3)]
+    whole = mutual_information([csr(field) for field in table], identifiers=True)
+    assert parts[0].information(identifiers=True) == pytest.approx(whole, abs=1e-12)
+
+
+def test_cooccurrences__texts_and_missing_values_add_up():
+    names = np.array(["b", "a", "c", "b"], object)
+    color = csr([[], [1], [], [1]])
+
+    def part(rows):
+        return count_together([names[rows], csr([[1] if r % 2 else [] for r in range(4)[rows]])])
+
+    together = part(slice(0, 1)) + part(slice(1, 4))  # the first knows no color
+    assert together.values[0].tolist() == ["a", "b", "c"]
+    assert together.rows[1].tolist() == [2, 2]
+    expected = mutual_information([names, color])
+    assert together.information() == pytest.approx(expected, abs=1e-12)
+
+
+def test_cooccurrences__an_identifier_is_known_from_the_whole_only():
+    """Distinct in every part, but not together; and the other way round nothing can be."""
+    part = count_together([np.array([1, 2]), np.array([0, 1])])
+    assert np.isnan(part.information()).all()
+    assert not np.isnan((part + part).information()).any()
+    other = count_together([np.array([3, 4]), np.array([0, 1])])
+    assert np.isnan((part + other).information()).tolist() == [[True, True], [True, False]]
+
+
+def test_cooccurrences__a_part_may_weigh_nothing():
+    nothing = count_together([np.array([1, 2]), np.array([0, 1])], weights=[0, 0])
+    part = count_together([np.array([1, 1]), np.array([0, 1])])
+    both = (nothing + part).information(identifiers=True)
+    assert np.array_equal(both, part.information(identifiers=True))
+    with pytest.raises(ValueError, match="not all zero"):
+        nothing.information()
+
+
+def test_cooccurrences__refuses():
+    numbers, texts = count_together([np.array([1])]), count_together([np.array(["1"])])
+    with pytest.raises(ValueError, match="values of type int64 here and <U1 there"):
+        numbers + texts
+    with pytest.raises(ValueError, match="1 and 2 fields do not add up"):
+        numbers + count_together([np.zeros(1), np.zeros(1)])
+
+
 def test_mutual_information__leaves_its_arguments_alone():
     values, (indptr, tags), weights = np.array([1, 1, 2]), csr([[0, 1], [], [1]]), np.ones(3)
     for array in (values, indptr, tags, weights):
@@ -212,6 +287,7 @@ def test_mutual_information__leaves_its_arguments_alone():
         ([np.zeros(2)], [1], "expected 2 weights, one per row, got 1"),
         ([np.zeros(2)], [0, 0], "not all zero"),
         ([np.zeros(2)], [1, -1], "weights must be"),
+        ([np.zeros(2)], [1, np.nan], "weights must be"),
     ],
 )
 def test_mutual_information__refuses(fields, weights, message):

@@ -30,9 +30,9 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
     """
     place = Place(name)
     columns = read_columns({} if table is None else table, place)
-    mentioned = _ids(log, field.name)
-    listed = _ids(columns, field.name) if table is not None else mentioned[:0]
-    _refuse_duplicates(listed, columns.at(field.name))
+    mentioned = read_ids(log, field.name)
+    listed = read_ids(columns, field.name) if table is not None else mentioned[:0]
+    refuse_duplicates(listed, columns.at(field.name))
     if not len(listed):
         listed = mentioned[:0]
     if listed.dtype != mentioned.dtype:
@@ -49,7 +49,7 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
     return ids, Vocabulary(ids).encode(mentioned).astype(np.int64) - 1, columns
 
 
-def _ids(columns: Columns, name: str) -> Array:
+def read_ids(columns: Columns, name: str) -> Array:
     """A column of ids, none of them missing or negative."""
     values, missing = scalars(columns[name], columns.at(name))
     if missing.any():
@@ -60,7 +60,7 @@ def _ids(columns: Columns, name: str) -> Array:
     return values
 
 
-def _refuse_duplicates(ids: Array, place: Place) -> None:
+def refuse_duplicates(ids: Array, place: Place) -> None:
     if len(set(ids.tolist())) == len(ids):
         return
     seen: dict[Any, int] = {}

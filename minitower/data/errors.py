@@ -61,4 +61,4 @@ class Place:
 
     def inside(self, rows: Sequence[int]) -> "Place":
         """The same column, its values numbered apart from its rows."""
-        return replace(self, rows=rows)
+        return replace(self, rows=rows if self.rows is None else [self.rows[row] for row in rows])

@@ -6,14 +6,14 @@ where each has its own. Mutual information measures it, in nats, from a table of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-
-from minitower.formulas.sampling import normalised
 
 Floats = NDArray[np.float64]
 Field = NDArray[Any] | tuple[NDArray[np.integer[Any]], NDArray[Any]]
@@ -65,37 +65,129 @@ def mutual_information(
     Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,
         CIKM 2021, Eq. 4; the lecture, section 5.1.
     """
-    tables = [_value_shares(field) for field in fields]
+    return count_together(fields, weights=weights).information(identifiers=identifiers)
+
+
+@dataclass(frozen=True)
+class Cooccurrences:
+    """How often the values of fields occur, and meet: of parts of a table, these add up.
+
+    Of every field its distinct values stand in order, the value "none" behind them.
+
+    Attributes:
+        values: of each of k fields the (v,) distinct values, ascending.
+        rows: of each field (v+1,) int64, how many rows have the value, whatever their weight.
+        weight: of each field (v+1,) the weight of its shares in rows.
+        joint: of each two fields (v_i+1,v_j+1), i < j in lexicographic order, the weight with
+            which two values meet.
+        total: the weight of all rows.
+
+    Properties: parts_add_up, order_of_parts_is_no_matter
+    """
+
+    values: tuple[NDArray[Any], ...]
+    rows: tuple[NDArray[np.int64], ...]
+    weight: tuple[Floats, ...]
+    joint: tuple[sparse.csr_array, ...]
+    total: float
+
+    def __add__(self, other: Cooccurrences) -> Cooccurrences:
+        """What both parts of a table hold.
+
+        Raises:
+            ValueError: they have other numbers of fields, or texts in a field of numbers.
+        """
+        if len(self.values) != len(other.values):
+            raise ValueError(f"{len(self.values)} and {len(other.values)} fields do not add up")
+        values = tuple(map(_union, self.values, other.values))
+        sizes = [len(union) + 1 for union in values]
+        parts = (self, other)
+        at = [
+            [np.append(np.searchsorted(u, v), len(u)) for u, v in zip(values, part.values)]
+            for part in parts
+        ]
+
+        def spread(f: int, counts: list[NDArray[Any]]) -> NDArray[Any]:
+            return np.bincount(np.concatenate([a[f] for a in at]), np.concatenate(counts), sizes[f])
+
+        fields = range(len(values))
+        rows = (spread(f, [part.rows[f] for part in parts]).astype(np.int64) for f in fields)
+        weight = (spread(f, [part.weight[f] for part in parts]) for f in fields)
+        joint = []
+        for pair, (i, j) in enumerate(_pairs(len(values))):
+            tables = [part.joint[pair].tocoo() for part in parts]
+            row = np.concatenate([a[i][table.row] for a, table in zip(at, tables)])
+            column = np.concatenate([a[j][table.col] for a, table in zip(at, tables)])
+            entries = np.concatenate([table.data for table in tables]), (row, column)
+            joint.append(sparse.coo_array(entries, (sizes[i], sizes[j])).tocsr())
+        total = self.total + other.total
+        return Cooccurrences(values, tuple(rows), tuple(weight), tuple(joint), total)
+
+    def information(self, *, identifiers: bool = False) -> Floats:
+        """The mutual information of every pair of fields, as :func:`mutual_information`.
+
+        Raises:
+            ValueError: all weights are zero.
+        """
+        if not 0 < self.total < np.inf:
+            raise ValueError(f"weights must be finite and not all zero, got a sum of {self.total}")
+        k = len(self.values)
+        result = np.zeros((k, k))
+        p = [weight / self.total for weight in self.weight]
+        for table, (i, j) in zip(self.joint, _pairs(k)):
+            met = table.tocoo()
+            p_uv = met.data / self.total
+            terms = p_uv * np.log(p_uv / (p[i][met.row] * p[j][met.col]))
+            result[i, j] = result[j, i] = max(terms.sum(), 0.0)  # only rounding makes it negative
+        for f, q in enumerate(p):
+            result[f, f] = (q * -np.log(q, out=np.zeros_like(q), where=q > 0)).sum()
+            n = self.rows[f].sum()
+            if not identifiers and n > 1 and self.rows[f].max() == 1:
+                result[f] = result[:, f] = np.nan
+        return result
+
+
+def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None) -> Cooccurrences:
+    """Count the values of every field, and of every pair of fields.
+
+    A field of which hardly two rows share a value makes the counts as large as the table.
+
+    Shapes: k fields of n rows->Cooccurrences
+
+    Args:
+        fields, weights: as in :func:`mutual_information`; here weights may all be zero.
+
+    Raises:
+        ValueError: as :func:`mutual_information`.
+
+    >>> first, second = np.array([0, 0, 1, 1]), np.array([5, 5, 7, 7])
+    >>> whole = count_together([first, second])
+    >>> parts = count_together([first[:1], second[:1]]) + count_together([first[1:], second[1:]])
+    >>> parts.information().round(3)
+    array([[0.693, 0.693],
+           [0.693, 0.693]])
+    """
+    parts = [_value_shares(field) for field in fields]
+    tables = [table for _, table in parts]
     if not tables or len({table.shape[0] for table in tables}) > 1 or not tables[0].shape[0]:
         raise ValueError(
             "fields must be equally long and have rows, "
             f"got lengths {[table.shape[0] for table in tables]}"
         )
     n = tables[0].shape[0]
-    w = normalised("weights", np.ones(n) if weights is None else weights)
-    if len(w) != n:
-        raise ValueError(f"expected {n} weights, one per row, got {len(w)}")
-    measured = [f for f, table in enumerate(tables) if identifiers or not _identifies(table)]
-    result = np.full((len(tables), len(tables)), np.nan)
-    if not measured:
-        return result
-
-    # All values of all fields side by side: one product counts every pair of them.
-    table = sparse.hstack([tables[f] for f in measured], format="csr")
-    k = len(measured)
-    owner = np.repeat(np.arange(k), [tables[f].shape[1] for f in measured])
-    p = w @ table
-    table.data *= np.sqrt(w).repeat(np.diff(table.indptr))
-    joint = (table.T @ table).tocoo()
-    above = owner[joint.row] < owner[joint.col]
-    u, v, p_uv = joint.row[above], joint.col[above], joint.data[above]
-    terms = p_uv * np.log(p_uv / (p[u] * p[v]))
-    pairs = np.bincount(owner[u] * k + owner[v], terms, minlength=k * k).reshape(k, k)
-    pairs = np.maximum(pairs, 0)  # only rounding makes one negative
-    surprise = -p * np.log(p, out=np.zeros_like(p), where=p > 0)
-    entropy = np.bincount(owner, surprise)
-    result[np.ix_(measured, measured)] = pairs + pairs.T + np.diag(entropy)
-    return result
+    w = np.ones(n) if weights is None else np.asarray(weights, float)
+    if w.shape != (n,):
+        raise ValueError(f"expected {n} weights, one per row, got {w.size}")
+    if not np.isfinite(w).all() or w.min() < 0:
+        raise ValueError("weights must be finite and not negative")
+    weighed = [table.multiply(w[:, None]).tocsr() for table in tables]
+    return Cooccurrences(
+        tuple(values for values, _ in parts),
+        tuple(np.bincount(t.indices, minlength=t.shape[1]) for t in tables),
+        tuple(w @ table for table in tables),
+        tuple((weighed[i].T @ tables[j]).tocsr() for i, j in _pairs(len(tables))),
+        float(w.sum()),
+    )
 
 
 def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
@@ -117,8 +209,21 @@ def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
     return bias
 
 
-def _value_shares(field: Field) -> sparse.csr_array:
-    """(n,V+1): of each row's values the share of each distinct one; last, whether it has none."""
+def _pairs(k: int) -> Iterator[tuple[int, int]]:
+    return combinations(range(k), 2)
+
+
+def _union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """All values, ascending."""
+    if not len(one) or not len(other):
+        return one if len(one) else other
+    if len({values.dtype.kind in "OUT" for values in (one, other)}) > 1:
+        raise ValueError(f"a field has values of type {one.dtype} here and {other.dtype} there")
+    return np.union1d(one, other)
+
+
+def _value_shares(field: Field) -> tuple[NDArray[Any], sparse.csr_array]:
+    """The v distinct values; (n,v+1) the share of each in a row; last, whether it has none."""
     indptr, values = field if isinstance(field, tuple) else (np.arange(len(field) + 1), field)
     indptr, values = np.asarray(indptr), np.asarray(values)
     counts = np.diff(indptr)
@@ -133,9 +238,4 @@ def _value_shares(field: Field) -> sparse.csr_array:
         (np.repeat(1 / counts, counts), codes, np.concatenate([[0], np.cumsum(counts)])), shape
     )
     table.sum_duplicates()
-    return table
-
-
-def _identifies(table: sparse.csr_array) -> bool:
-    """Whether no two rows share a value."""
-    return table.shape[0] > 1 and bool(np.bincount(table.indices).max() == 1)
+    return distinct, table

@@ -6,7 +6,8 @@ read by those who opened them for their version of the model, until they are pru
 
 import json
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -60,6 +61,18 @@ def draft(
             collection, schema=schema, consistency_level="Strong", properties=properties
         )
     return MilvusIndex(client, uri, collection)
+
+
+@contextmanager
+def drafted(uri: str, name: str, **options: Any) -> Iterator[MilvusIndex]:
+    """A :func:`draft` that is dropped if anything goes wrong in the block."""
+    index = draft(uri, name, **options)
+    try:
+        yield index
+    except BaseException:
+        with suppress(OSError), told(uri):  # else pruning removes it
+            index.client.drop_collection(index.collection)
+        raise
 
 
 def finish(index: MilvusIndex, neighbours: int = 16, ef_construction: int = 200) -> None:
@@ -134,17 +147,12 @@ def publish_to_milvus(
     """
     ids, vectors = checked_items(ids, vectors)
     sample = drawn(queries, vectors, k, target_recall, seed)
-    text = ids.dtype.kind == "U"
-    index = draft(uri, name, dim=vectors.shape[1], text=text, version=version, token=token)
-    try:
+    shape = {"dim": vectors.shape[1], "text": ids.dtype.kind == "U"}
+    with drafted(uri, name, version=version, token=token, **shape) as index:
         index.upsert(ids, vectors)
         finish(index, **options)
         measure(index, vectors, sample, k, target_recall)
         serve(index, name)
-    except BaseException:
-        with suppress(OSError), told(uri):  # else pruning removes it
-            index.client.drop_collection(index.collection)
-        raise
     return index
 
 

@@ -82,7 +82,7 @@ def load_model(folder: str | Path, version: int | None = None) -> TwoTower:
         DataError: the folder is neither, of another format, or damaged; the message
             names the file.
     """
-    return _read_model(_saved_model(folder, version))
+    return read_model(saved_model(folder, version))
 
 
 def load_notes(folder: str | Path, version: int | None = None) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def load_notes(folder: str | Path, version: int | None = None) -> dict[str, Any]
     Raises:
         DataError: as :func:`load_model`.
     """
-    notes: dict[str, Any] = _saved_model(folder, version).content.get("notes", {})
+    notes: dict[str, Any] = saved_model(folder, version).content.get("notes", {})
     return notes
 
 
@@ -106,7 +106,7 @@ def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None
     Raises:
         DataError: no state was saved, that of another kind, or as :func:`load_model`.
     """
-    saved = _saved_model(folder, version)
+    saved = saved_model(folder, version)
     stated = saved.content.get("optimizer", {"kind": "no optimizer"})
     if stated["kind"] != type(optimizer).__name__:
         raise DataError(
@@ -197,7 +197,7 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
         DataError: it is damaged, or its parts do not fit; the message names the file.
     """
     saved = catalogue.open(version)
-    model = _read_model(saved, mapped=True)
+    model = read_model(saved, mapped=True)
     vectors = saved.array("item_vectors.npy", mapped=True)
     parts = ("items", "users", "seen")
     items, users, seen = (saved.arrays(f"{part}.npz", mapped=True) for part in parts)
@@ -245,7 +245,8 @@ def _hnsw(model: TwoTower, data: Dataset, vectors: Any) -> HnswIndex:
     return HnswIndex.build(vectors, similarity=model.similarity, queries=users)
 
 
-def _saved_model(folder: str | Path, version: int | None) -> SavedFolder:
+def saved_model(folder: str | Path, version: int | None) -> SavedFolder:
+    """The folder that :func:`load_model` reads."""
     if version is None and not (Path(folder) / POINTER).exists():
         return SavedFolder(folder, "model")
     catalogue = Catalogue.read(folder)
@@ -263,9 +264,16 @@ def _write_model(place: Path, model: TwoTower, content: dict[str, Any]) -> None:
     write_arrays(place / "parameters.npz", model.parameters)
 
 
-def _read_model(saved: SavedFolder, *, mapped: bool = False) -> TwoTower:
-    arrays = saved.arrays("schema.npz", mapped=mapped)
+def read_model(saved: SavedFolder, *, mapped: bool = False) -> TwoTower:
+    """The model in a folder that is open."""
+    schema = read_schema(saved, mapped=mapped)
     parameters = saved.arrays("parameters.npz", mapped=mapped)
     with fitting(saved):
-        schema = FittedSchema.from_state(saved.content["schema"], arrays)
         return TwoTower(schema, **saved.content["config"], parameters=parameters)
+
+
+def read_schema(saved: SavedFolder, *, mapped: bool = False) -> FittedSchema:
+    """The fitted schema of that model, without its parameters."""
+    arrays = saved.arrays("schema.npz", mapped=mapped)
+    with fitting(saved):
+        return FittedSchema.from_state(saved.content["schema"], arrays)

@@ -6,14 +6,21 @@ A view is new features; what it does not change is shared with the batch, and th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minitower.data import Continuous, Dataset, Features, Id, Ragged, SideEncoder
+from minitower.data import Dataset, Features, Ragged, SideEncoder
+from minitower.data.relations import (
+    compared_fields,
+    compared_values,
+    needs_edges,
+    quantile_edges,
+)
+from minitower.data.tally import Tally
 from minitower.formulas.augmentation import Mask, drop_values
-from minitower.formulas.mutual_information import Field, mutual_information
+from minitower.formulas.mutual_information import mutual_information
 
 
 def relatedness(
@@ -33,22 +40,17 @@ def relatedness(
         The names of k fields, and (k,k) as :func:`mutual_information` gives it: a field of
         which no two items share a value has NaN.
     """
-    fields = [f for f in data.schema.item.inputs if not isinstance(f, Id)]
-    columns = [_values(data, f) for f in fields]
+    fields = compared_fields(data.schema.item.inputs)
+    features = data.items.columns
+    edges = {
+        field.name: quantile_edges(Tally.of(np.asarray(features[field.name])), field)
+        for field in fields
+        if needs_edges(field)
+    }
+    columns = [compared_values(features, field, edges.get(field.name)) for field in fields]
     weights = data.item_counts if by == "clicks" else None
     matrix = mutual_information(columns, weights=weights) if fields else np.empty((0, 0))
     return [f.name for f in fields], matrix
-
-
-def _values(data: Dataset, field: Any) -> Field:
-    feature = data.items.columns[field.name]
-    if isinstance(feature, Ragged):
-        return feature.indptr, feature.values
-    if isinstance(field, Continuous) and field.transform != "bucketise":
-        inner = np.arange(1, field.buckets) / field.buckets
-        edges = np.unique(np.quantile(feature, inner, method="inverted_cdf"))
-        return np.searchsorted(edges, feature, side="right")
-    return feature
 
 
 def hide(encoder: SideEncoder, features: Features, names: Sequence[str], mask: Mask) -> Features:

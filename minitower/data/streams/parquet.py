@@ -22,12 +22,10 @@ def read_parquet(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
         DataError: the file is damaged or lacks a column.
         ModuleNotFoundError: pyarrow is not installed; says how to.
     """
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow_parquet()
+    if not is_complete(path):
+        return  # still being written
     size = path.stat().st_size
-    with path.open("rb") as raw:
-        raw.seek(max(0, size - len(_MAGIC)))
-        if size <= 2 * len(_MAGIC) or raw.read() != _MAGIC:
-            return  # still being written
     try:
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             for name in names:
@@ -51,21 +49,34 @@ def read_parquet(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
         raise DataError(f"{path}: damaged, or no Parquet: {error}") from None
 
 
+def is_complete(path: Path) -> bool:
+    """Whether a file has its footer, and so all of its rows."""
+    size = path.stat().st_size
+    with path.open("rb") as raw:
+        raw.seek(max(0, size - len(_MAGIC)))
+        return size > 2 * len(_MAGIC) and raw.read() == _MAGIC
+
+
 def write_parquet(path: Path, columns: Mapping[str, Array]) -> None:
     """One file, with checksums."""
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow_parquet()
     parquet.write_table(arrow.table(dict(columns)), path, write_page_checksum=True)
 
 
 def _array(column: Any, place: Place) -> Array:
-    arrow, _ = _pyarrow()
+    arrow, _ = pyarrow_parquet()
     if arrow.types.is_timestamp(column.type):  # a missing one becomes NaT
         times: Array = column.to_numpy(zero_copy_only=False)
         return times
     return as_array(column, place)
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def pyarrow_parquet() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet.
+
+    Raises:
+        ModuleNotFoundError: pyarrow is not installed; says how to.
+    """
     try:
         import pyarrow
         import pyarrow.parquet

@@ -1,0 +1,52 @@
+"""What fields of an item are compared by: the values that the tower reads, numbers in buckets."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minitower.data.ragged import Array, Ragged
+from minitower.data.schema import Continuous, Field, Id
+from minitower.data.table import Features
+from minitower.data.tally import Tally
+
+Values = Array | tuple[Array, Array]
+
+
+def compared_fields(fields: Sequence[Field]) -> list[Field]:
+    """All but the id, which tells everything."""
+    return [field for field in fields if not isinstance(field, Id)]
+
+
+def needs_edges(field: Field) -> bool:
+    """Whether the tower reads the number itself, which is cut for comparing."""
+    return isinstance(field, Continuous) and field.transform != "bucketise"
+
+
+def quantile_edges(tally: Tally, field: Field) -> Array:
+    """Where to cut a number: at the quantiles of all items, as many as its ``buckets``.
+
+    Shapes: ->(<= buckets - 1)
+
+    >>> prices = Tally.of(np.array([1.0, 1.0, 5.0, 9.0]))
+    >>> quantile_edges(prices, Continuous("price", buckets=4))
+    array([1., 5.])
+    """
+    assert isinstance(field, Continuous)
+    below = np.cumsum(tally.counts)  # whole numbers, so that rounding moves no quantile
+    at = np.searchsorted(below * field.buckets, np.arange(1, field.buckets) * below[-1])
+    return np.unique(tally.values[at])
+
+
+def compared_values(features: Features, field: Field, edges: Array | None = None) -> Values:
+    """The values of one field, as :func:`~minitower.formulas.mutual_information.count_together`
+    takes them.
+
+    Args:
+        features: of items.
+        field: one of the :func:`compared_fields`.
+        edges: of a field that :func:`needs_edges`.
+    """
+    feature = features[field.name]
+    if isinstance(feature, Ragged):
+        return feature.indptr, feature.values
+    return feature if edges is None else np.searchsorted(edges, feature, side="right")

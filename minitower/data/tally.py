@@ -1,0 +1,67 @@
+"""How often each value occurs: of parts of a column, tallies add up."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minitower.data.errors import DataError
+from minitower.data.ragged import Array
+from minitower.data.vocabulary import Vocabulary, text_array
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Distinct values and how often each occurs.
+
+    Args:
+        values: (v,) ascending: numbers, or fixed-width text.
+        counts: (v,) int64, > 0.
+
+    >>> tally = Tally.of(np.array([7, 9])) + Tally.of(np.array([9, 8, 9]))
+    >>> tally
+    Tally(values=array([7, 8, 9]), counts=array([1, 1, 3]))
+    >>> tally.counts_of(np.array([9, 5]))
+    array([3, 0])
+    """
+
+    values: Array
+    counts: Array
+
+    @staticmethod
+    def of(values: Array) -> "Tally":
+        """Of one column; texts may be objects."""
+        plain = text_array(values.tolist()) if values.dtype == object else values
+        distinct, counts = np.unique(plain, return_counts=True)
+        return Tally(distinct, counts.astype(np.int64))
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Of both columns together.
+
+        Raises:
+            DataError: one holds texts and the other numbers.
+        """
+        if not len(self.values) or not len(other.values):
+            return self if len(self.values) else other
+        if (self.values.dtype.kind == "U") != (other.values.dtype.kind == "U"):
+            one, two = self.values[0].item(), other.values[0].item()
+            raise DataError(f"{one!r} and {two!r} in one column; make them one type")
+        both = np.concatenate([self.values, other.values])
+        distinct, at = np.unique(both, return_inverse=True)
+        counts = np.zeros(len(distinct), np.int64)
+        np.add.at(counts, at, np.concatenate([self.counts, other.counts]))
+        return Tally(distinct, counts)
+
+    @property
+    def shares(self) -> Array:
+        """(v,) the share of each value in all that was counted."""
+        shares: Array = self.counts / max(int(self.counts.sum()), 1)
+        return shares
+
+    def counts_of(self, values: Array) -> Array:
+        """(n,) int64: how often each of the values was counted, 0 where it never was.
+
+        Raises:
+            DataError: texts are looked up among whole numbers, or the reverse.
+        """
+        counted: Array = np.append(0, self.counts)[Vocabulary(self.values).encode(values)]
+        return counted
