@@ -116,12 +116,12 @@ def test_full__is_the_chain_of_full_updates(places, run, tmp_path):
     assert load_notes(store)["update"]["pairs"] == len(data.train)
 
 
-def test_full__without_news_is_an_error_and_publishes_nothing(places, run):
+def test_full__without_news_publishes_nothing_and_lets_a_script_go_on(places, run):
     store, logs = places
     write(logs, 1, 12, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
     status, out, err = run(store, logs, "--full", *FLAGS)
-    assert (status, out) == (2, "")
+    assert (status, out) == (0, "")
     assert "no clicks since version 2" in err
     assert Catalogue.read(store).current == 2
 
@@ -228,9 +228,152 @@ def test_full__retires_items(places, run, tmp_path):
     served = Recommender.open(store)
     assert sorted(served.items.ids) == [i for i in range(12) if i not in (3, 11)]
     assert len(load_model(store).parameters["item.item.embedding"]) == 13
-    (tmp_path / "gone").write_text("3\nx\n")
+    write(logs, 2, 12, 12)
+    (tmp_path / "gone").write_text("3\n99\n")
     status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
-    assert (status, "no clicks since" in err) == (2, True)
+    assert (status, "1 ids are of no item, such as 99" in err) == (0, True)
+    write(logs, 3, 12, 12)
+    (tmp_path / "gone").write_text("x\n")
+    assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 2
+    (tmp_path / "gone").write_text("\n".join(map(str, range(12))))
+    status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
+    assert (status, "retires every item" in err) == (2, True)
+    assert Catalogue.read(store).current == 3
+
+
+def test_full__trains_as_the_store_was_trained_unless_told(places, run):
+    """Its notes say how; what was typed comes before them, and is kept for the next night."""
+    store, logs = places
+    twin = shutil.copytree(store, store.parent / "twin")
+    model, optimizer = load_model(store), Adagrad(0.05)
+    load_optimizer(store, optimizer)
+    notes = {"training": {"temperature": 0.5, "learning_rate": 0.2, "batch_size": 16, "seed": 3}}
+    publish(model, FIRST, store, optimizer=optimizer, notes=notes, parent=1)
+    write(logs, 1, 12, 12)
+    status, _, err = run(store, logs, "--full", "--learning-rate", 0.1)
+    assert status == 0
+    assert "as version 2 was trained: temperature 0.5, batch_size 16, seed 3" in err
+    kept = load_notes(store)["training"]
+    assert (kept["temperature"], kept["learning_rate"]) == (0.5, 0.1)
+    typed = ("--temperature", 0.5, "--learning-rate", 0.1, "--batch-size", 16, "--seed", 3)
+    assert run(twin, logs, "--full", *typed)[0] == 0
+    for name, array in load_model(twin).parameters.items():
+        assert np.array_equal(array, load_model(store).parameters[name])
+
+
+def test_update__says_what_it_has_not_read_yet(places, run):
+    """The last record of a log has no end of line: it waits, and is not lost."""
+    store, logs = places
+    log = write(logs, 1, 12, 12)
+    path = next(logs.iterdir())
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    status, _, err = run(store, logs, "--full", *FLAGS)
+    assert status == 0
+    assert f"{path.name}: the " in err
+    assert "no whole record yet, and wait" in err
+    path.write_bytes(whole)
+    assert run(store, logs, "--full", *FLAGS)[0] == 0
+    pairs = [
+        Catalogue.read(store).open(version).content["notes"].get("update", {}).get("pairs", 0)
+        for version in Catalogue.read(store).versions
+    ]
+    assert sum(pairs) == len(log["user"])
+
+
+def test_full__a_name_is_told_with_the_item(places, run, tmp_path):
+    store, logs = places
+    data = Dataset.from_columns(
+        SCHEMA,
+        clicks(0, 10, 12),
+        {"user": [f"u{i}" for i in range(10)], "city": ["rome", "oslo"] * 5},
+        {"item": list(range(12)), "tags": ["a"] * 12, "title": [f"Item {i}" for i in range(12)]},
+        split=RandomSplit(0, 0),
+        item_name="title",
+    )
+    shutil.rmtree(store)
+    model = TwoTower(data.schema, dim=4)
+    publish(model, data, store, optimizer=Adagrad(0.05), notes={"item_name": "title"})
+    write(logs, 1, 12, 12)
+    items = tmp_path / "items.jsonl"
+    rows = ({"item": 3, "tags": ["a"], "title": "New 3"}, {"item": 77, "tags": [], "title": "77!"})
+    items.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(store, logs, "--full", "--items", items, *FLAGS)[0] == 0
+    assert Recommender.open(store).names([3, 4, 77]) == ["New 3", "Item 4", "77!"]
+
+
+@pytest.mark.parametrize("content, told", [("", "is empty"), ('{"user": "u9"}', "no whole record")])
+def test_full__a_file_without_a_whole_record_is_refused(places, run, tmp_path, content, told):
+    store, logs = places
+    write(logs, 1, 12, 12)
+    users = tmp_path / "users.jsonl"
+    users.write_text(content)
+    status, out, err = run(store, logs, "--full", "--users", users, *FLAGS)
+    assert (status, out) == (2, "")
+    assert str(users) in err
+    assert told in err
+
+
+def test_incremental__a_night_that_comes_between_is_branched_off(places, run, monkeypatch):
+    """It is published after the branch has looked and before its rows are: no rows are lost."""
+    store, logs = places
+    write(logs, 1, 12, 12)
+    increment, nights = IncrementalUpdate.increment, []
+
+    def late(update):
+        if not nights:
+            base = load_model(store)
+            nights.append(publish(base, FIRST, store, parent=1, optimizer=Adagrad(0.05)))
+        return increment(update)
+
+    monkeypatch.setattr(IncrementalUpdate, "increment", late)
+    status, out, err = run(store, logs, "--incremental", *FLAGS)
+    assert (status, out) == (0, "3\n"), err
+    assert "there is a new full version" in err
+    served = Catalogue.read(store).version()
+    assert (served.kind, served.parent) == ("incremental", 2)
+
+
+def test_incremental__goes_on_after_the_clicks_of_the_night(places, run):
+    """The cursor of the full version: what the night learned, the day does not learn again."""
+    store, logs = places
+    write(logs, 1, 12, 12)
+    assert run(store, logs, "--full", *FLAGS)[0] == 0
+    assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "")  # nothing is new
+    log = write(logs, 2, 12, 12)
+    assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "3\n")
+    catalogue = Catalogue.read(store)
+    update = catalogue.open(catalogue.version(3)).content["notes"]["update"]
+    known = np.isin(log["item"], Recommender.open(store).items.ids)
+    assert update["pairs"] == known.sum()
+    assert update["unknown_items"] == (~known).sum()
+
+
+def test_incremental__sets_aside_the_same_however_often_it_begins(places, run, tmp_path):
+    """Its file is its own: the length in the night's cursor is that of the night's."""
+    store, logs = places
+    write(logs, 1, 12, 12)
+    (logs / "0-bad.jsonl").write_text("bad\n")
+    night, day = tmp_path / "night", tmp_path / "day"
+    assert run(store, logs, "--full", "--aside", night, *FLAGS)[0] == 0
+    write(logs, 2, 12, 12)
+    (logs / "3-bad.jsonl").write_text(f"{'bad' * 40}\nworse\n")
+    for _ in range(3):
+        assert run(store, logs, "--incremental", "--aside", day, *FLAGS)[0] == 0
+        told = [json.loads(line)["record"] for line in day.read_text().splitlines()]
+        assert told == ["bad" * 40, "worse"]
+    assert [json.loads(line)["record"] for line in night.read_text().splitlines()] == ["bad"]
+
+
+def test_update__states_how_much_may_be_set_aside(places, run, tmp_path):
+    store, logs = places
+    write(logs, 1, 12, 12)
+    (logs / "0-bad.jsonl").write_text("bad\n" * 3)
+    flags = ("--aside", tmp_path / "aside", "--grace", 2, "--tolerance", 0.01)
+    status, _, err = run(store, logs, "--full", *flags, *FLAGS)
+    assert (status, "more than 0.01 of them" in err) == (2, True)
+    flags = ("--aside", tmp_path / "aside", "--grace", 3)
+    assert run(store, logs, "--full", *flags, *FLAGS)[0] == 0
 
 
 @pytest.mark.parametrize("delay", [0.6, 0.9])

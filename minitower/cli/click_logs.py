@@ -32,20 +32,28 @@ def cursor_in(notes: dict[str, Any], fields: EventFields) -> Cursor | None:
     return Cursor.from_state(notes["cursor"], fields) if "cursor" in notes else None
 
 
-def read_rows(path: Path | None, fields: tuple[Field, ...]) -> dict[str, np.ndarray] | None:
-    """The columns of a file of users or items; None of none.
+def read_rows(
+    path: Path | None, fields: tuple[Field, ...], name: str | None = None
+) -> dict[str, np.ndarray] | None:
+    """The columns of a file of users or items, with that of their names; None of none.
 
     Raises:
-        DataError: there is no such file, or a record of it cannot be read.
+        DataError: there is no such file, it holds nothing, or a record of it cannot be read.
     """
     if path is None:
         return None
     if path.suffix not in READERS or not path.is_file():
         raise DataError(f"{path}: expected a file whose name ends with {', '.join(READERS)}")
     names = [field.name for field in fields]
+    names += [name] if name is not None and name not in names else []
     blocks = list(READERS[path.suffix](path, 0, names))
     for wrong in chain.from_iterable(block.wrong for block in blocks):
         raise DataError(f"{path}, offset {wrong.offset}: {wrong.reason}")
+    size = path.stat().st_size
+    if not blocks or blocks[-1].stop < size:
+        read = blocks[-1].stop if blocks else 0
+        raise DataError(f"{path}: the {size - read} bytes at its end are no whole record"
+                        if size else f"{path}: is empty")  # fmt: skip
     return {name: np.concatenate([block.columns[name] for block in blocks]) for name in names}
 
 

@@ -48,7 +48,12 @@ def train(args: argparse.Namespace) -> None:
     refuse_foreign(out)  # before an hour of training rather than after it
     source = tell(open_folder(folder, job))
     model, history, optimizer = fit(job, source.data, "training")
-    notes = {"reading": job.how_to_read(), "best_epoch": history.best_epoch}
+    notes = {
+        "reading": job.how_to_read(),
+        "training": job.how_to_train(),
+        "item_name": source.raw.item_name,
+        "best_epoch": history.best_epoch,
+    }
     metrics = history.epochs[history.best_epoch - 1].metrics
     with ItemsBar() as bar:
         store = publish(

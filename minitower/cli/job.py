@@ -203,12 +203,20 @@ class Job:
         }
         return {name: value for name, value in said.items() if value is not None}
 
+    def how_to_train(self) -> dict[str, Any]:
+        """The options of a training step, as JSON that :func:`read_job` takes."""
+        said = {name: getattr(self, name) for name in TRAINING}
+        return {name: value for name, value in said.items() if value is not None}
+
 
 OPTIONS = {option.name: option for option in dataclasses.fields(Job)}
 READING = ("positive", "split", "valid", "override", "seed")
+_MODEL = ("dim", "hidden", "similarity", "residual")
+TRAINING = [n for n in OPTIONS if n not in (*READING, *_MODEL, "epochs", "patience")] + ["seed"]
+"""What a nightly update trains by, too."""
 _GROUPS = {
     "the data": READING,
-    "the model": ("dim", "hidden", "similarity", "residual"),
+    "the model": _MODEL,
     "self-supervised learning": (
         *("self_supervised", "alpha", "self_temperature", "self_batch_size", "self_sampling"),
         *("hidden_fields", "dropped_values", "mask_per_item"),

@@ -87,8 +87,9 @@ def next_day(
 def retire(data: Dataset, item_ids: Any) -> Dataset:
     """The data set without some items: not trained on, evaluated, published or recalled.
 
-    Their rows of the embedding stay, for they may come back: listed or clicked on a later
-    day, they are what they were. That a user met them is forgotten.
+    Their rows of the embedding stay, for they may come back: listed on a later day, they are
+    what they were; clicked and not listed, they have their id and missing features. That a
+    user met them is forgotten.
 
     Args:
         data: a data set.

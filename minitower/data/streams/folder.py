@@ -112,6 +112,10 @@ def new_blocks(
                     if follow is not None and follow.stop.is_set():
                         return
                 looked[path.name] = state
+            except FileNotFoundError:
+                if path.is_symlink():
+                    raise DataError(f"{path}: a link to nowhere") from None
+                continue  # taken away between the look and the reading
             except OSError as error:
                 raise DataError(f"{path}: {error.strerror or error}") from None
         if follow is None:
