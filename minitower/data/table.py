@@ -90,10 +90,9 @@ class Table:
         """
         if self.ids.dtype.kind == "U":
             return text
-        try:
-            return int(text)
-        except ValueError:
-            raise DataError(f"ids are integers here, got {text!r}") from None
+        if not (text.isascii() and text.removeprefix("-").isdecimal()):  # int() reads 1_0, too
+            raise DataError(f"ids are integers here, got {text!r}")
+        return int(text)
 
     @cached_property
     def _index(self) -> Vocabulary:
