@@ -88,8 +88,8 @@ def _funnel_sizes() -> dict[str, Arm]:
     return arms
 
 
-def _share(arm: str, size: str = "") -> Comparison:
-    return Comparison((f"{arm}{size}", ""), (f"none{size}", ""), top=f"full softmax{size}")
+def _share(arm: str, size: str = "", full: str = "full softmax") -> Comparison:
+    return Comparison((f"{arm}{size}", ""), (f"none{size}", ""), top=f"{full}{size}")
 
 
 CLAIM = Claim(
@@ -112,6 +112,7 @@ CLAIM = Claim(
         *beats("mixed", "none", "yi"),
         *beats("full softmax", "yi", "calibrated", "mixed"),
         *(_share(arm) for arm in ("yi", "calibrated", "mixed")),
+        *(_share(arm, full="full softmax, once") for arm in ("yi", "calibrated")),
         *(_share(arm, f", batch {b}") for b in (256, 2048) for arm in ("yi", "calibrated")),
         *(c for b in (256, 2048) for c in beats(f"yi, batch {b}", f"none, batch {b}")),
     ),
