@@ -80,7 +80,6 @@ def test_read_pairs__equals_naive(rows, space, end):
         ("0 1\n1 x 3\n", r"train.txt, line 2: expected integers .*, got 'x'$"),
         ("0 1\n1 -3\n", r"train.txt, line 2: expected integers that are not negative, got '-3'$"),
         ("0 1\n1 2.5\n", r"train.txt, line 2: expected integers .*, got '2.5'$"),
-        ("0 1\n1 2_5\n", r"train.txt, line 2: expected integers .*, got '2_5'$"),
         ("0 1\n\n1 2\n", r"train.txt, line 2: the line is empty; expected: user item item"),
         (f"0 1\n1 {2**70}\n", r"train.txt, line 2: expected integers"),
         ("", r"train.txt: the file is empty$"),

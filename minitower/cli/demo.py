@@ -77,9 +77,9 @@ def run(source: Source, job: Job) -> Story:
     """Train, index and measure; everything that is then told."""
     data = source.data
     evaluator = Evaluator(data, "test", _K)
+    model, history, _ = fit(job, data, "this model")
     if job.objective != "in-batch":
         raise DataError("demo shows what logQ does, in-batch; use train for other objectives")
-    model, history, _ = fit(job, data, "this model")
     other = replace(job, correction="none" if job.correction != "none" else "yi", strength=1.0)
     other_name = "without logQ" if other.correction == "none" else "with logQ"
     trained = [("this model", model, history), (other_name, *fit(other, data, other_name)[:2])]

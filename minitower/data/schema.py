@@ -130,23 +130,9 @@ _KINDS: dict[str, type[Field]] = {
 }
 
 
-_OPTIONS: tuple[tuple[str, tuple[type, ...], str], ...] = (
-    ("dim", (int,), "a whole number"),
-    ("buckets", (int,), "a whole number"),
-    ("default_rate", (int, float), "a number"),
-    ("embed", (bool,), "true or false"),
-    ("impute", (bool,), "true or false"),
-    ("separator", (str,), "a text"),
-)
-
-
 def _check(field: Any) -> None:
     if not isinstance(field.name, str) or not field.name:
         raise DataError(f"a field's name must be a non-empty text, got {field.name!r}")
-    for option, kinds, said in _OPTIONS:
-        value = getattr(field, option, None)
-        if value is not None and type(value) not in kinds:
-            raise DataError(f"field '{field.name}': {option} must be {said}, got {value!r}")
     if field.dim is not None and field.dim < 1:
         raise DataError(f"field '{field.name}': dim must be positive, got {field.dim}")
     if field.default_rate is not None and not 0 <= field.default_rate < 1:

@@ -84,14 +84,13 @@ def read_pairs(path: str | Path) -> tuple[Array, Array]:
         DataError: something that is not an integer, or is negative, with its line.
     """
     path = Path(path)
-    text = read_text(path)
-    lines = [line.split() for line in text.split("\n")]
+    lines = [line.split() for line in read_text(path).split("\n")]
     counts = np.fromiter(map(len, lines), np.int64, len(lines))
     try:
         flat = np.fromiter(map(int, chain.from_iterable(lines)), np.int64, int(counts.sum()))
     except (ValueError, OverflowError):
         raise _first_wrong(path, lines) from None
-    if (flat < 0).any() or not counts.all() or "_" in text or "+" in text:  # int() reads 1_0
+    if (flat < 0).any() or not counts.all():
         raise _first_wrong(path, lines)
     is_user = np.zeros(len(flat), bool)
     is_user[np.cumsum(counts) - counts] = True

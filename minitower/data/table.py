@@ -90,9 +90,10 @@ class Table:
         """
         if self.ids.dtype.kind == "U":
             return text
-        if not (text.isascii() and text.removeprefix("-").isdecimal()):  # int() reads 1_0, too
-            raise DataError(f"ids are integers here, got {text!r}")
-        return int(text)
+        try:
+            return int(text)
+        except ValueError:
+            raise DataError(f"ids are integers here, got {text!r}") from None
 
     @cached_property
     def _index(self) -> Vocabulary:
