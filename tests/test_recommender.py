@@ -166,13 +166,6 @@ def test_recall__leaves_out_what_it_is_told(shop):
     assert set(shop.recall("ann", k=9, exclude_seen=False, exclude=[3])[0]) == {0, 1, 2, 4, 5}
 
 
-def test_recall__more_than_there_are_takes_no_room(shop):
-    """10^15 places would be petabytes."""
-    ids, scores = shop.recall("ann", k=10**15)
-    assert set(ids) == {2, 3, 4, 5}
-    assert len(scores) == 4
-
-
 def test_recall_many__refuses(shop):
     with pytest.raises(DataError, match="1 profiles for 2 users"):
         shop.recall_many(["ann", "bob"], [{}])

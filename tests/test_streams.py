@@ -21,7 +21,6 @@ from minitower.data.streams import (
     text_files,
     write_events,
 )
-from minitower.data.streams import folder as folder_module
 
 SUFFIXES = [".jsonl", ".csv", ".parquet", ".tfrecord"]
 BAD = "no event"
@@ -348,26 +347,6 @@ def append(folder, user, time, name="000.jsonl"):
     """One more line of a log."""
     with (folder / name).open("ab") as file:
         file.write(json_line(user, time))
-
-
-def test_one_endless_id_is_set_aside(tmp_path):
-    """In a table, every other id would take as much room."""
-    rows = [{"user_id": "u" * n, "item_id": "i", "timestamp": n} for n in (1, 1000, 1001)]
-    (tmp_path / "1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    fields = EventFields(user_type="text", item_type="text")
-    (batch,) = ClickStream(folder=tmp_path, fields=fields, aside=tmp_path / "_a").batches(9)
-    assert batch.events.timestamps.tolist() == [1, 1000]
-    assert "1,001 characters" in (tmp_path / "_a").read_text()
-
-
-def test_a_file_that_goes_while_the_folder_is_read_is_passed_over(log, monkeypatch):
-    """Old logs are deleted; what was listed and is gone when it is opened has nothing to say."""
-    listed = [log.parent / "000-gone.jsonl", log]
-    monkeypatch.setattr(folder_module, "log_files", lambda folder: listed)
-    assert pairs(list(stream(log.parent).batches(99)))
-    listed[0].symlink_to(log.parent / "nowhere")
-    with pytest.raises(DataError, match="a link to nowhere"):
-        list(stream(log.parent).batches(99))
 
 
 def test_follow__new_lines_and_new_files(log):

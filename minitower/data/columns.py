@@ -15,9 +15,6 @@ import numpy as np
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
 
-LONGEST = 1_000
-"""Characters of an id or a value at the most: arrays of texts give each the room of the longest."""
-
 _PLAIN_NUMBERS = {int, float, bool}
 
 

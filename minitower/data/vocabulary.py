@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.columns import LONGEST, as_array, distinct, scalars
+from minitower.data.columns import as_array, distinct, scalars
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
 
@@ -93,13 +93,8 @@ class Vocabulary:
 
 
 def text_array(values: list[str], place: Place = _VALUES) -> Array:
-    """Texts as a fixed-width array, which can be stored without pickle.
-
-    Each takes the room of the longest, so none may be longer than `LONGEST` characters.
-    """
+    """Texts as a fixed-width array, which can be stored without pickle."""
     for row, value in enumerate(values):
-        if len(value) > LONGEST:
-            raise place.error(f"a text of {len(value):,} characters, of {LONGEST:,} at most", row)
         if value.endswith("\0"):  # NumPy would cut it off, and two values become one
             raise place.error(f"text that ends with a zero character: {show(value)}", row)
     return np.array(values, dtype=np.str_) if values else np.empty(0, np.int64)

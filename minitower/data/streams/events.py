@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minitower.data.columns import LONGEST, Columns, numbers
+from minitower.data.columns import Columns, numbers
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
 
@@ -146,12 +146,9 @@ def _check_texts(plain: list[Any], kind: IdType, place: Place) -> None:
     """Every text is an id: of digits, or one that can be stored and encoded."""
     fits = _is_whole_number if kind == "integer" else _is_storable
     texts = [value for value in plain if type(value) is str]
-    longest = max(map(len, texts), default=0)
-    if all(texts) and longest <= LONGEST and fits("".join(texts)):
+    if all(texts) and fits("".join(texts)):
         return
     for row, value in enumerate(plain):
-        if type(value) is str and len(value) > LONGEST:
-            raise place.error(f"a text of {len(value):,} characters, of {LONGEST:,} at most", row)
         if type(value) is str and not (value and fits(value)):
             what = "a whole number" if kind == "integer" else "a text of whole characters"
             raise place.error(f"expected {what}, got {show(value)}", row)
