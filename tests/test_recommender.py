@@ -288,3 +288,9 @@ def test_recommender__refuses_parts_that_do_not_belong_together(shop):
         Recommender(*parts[:3], shop.seen.take([0, 1]), shop.index)
     with pytest.raises(ValueError, match="1 names for 6 items"):
         Recommender(*parts, shop.index, np.array(["u"]))
+
+
+def test_recall__more_than_the_catalogue_holds_is_all_that_is_left(shop):
+    ids, scores = shop.recall("ann", k=10**15)
+    assert sorted(ids.tolist()) == [2, 3, 4, 5]
+    assert np.isfinite(scores).all()

@@ -179,7 +179,7 @@ class Recommender:
         rows = store.users.rows_of(user_ids)
         vectors, _ = store.model.user(_features(store, rows, profiles or ()))
         left_out = _left_out(store, rows, exclude_seen, exclude or ())
-        found, scores = store.index.search(vectors, k, left_out)
+        found, scores = store.index.search(vectors, min(k, len(store.items)), left_out)
         there = found >= 0
         return [
             (store.items.ids[found[i][there[i]]], scores[i][there[i]]) for i in range(len(rows))
