@@ -231,3 +231,18 @@ AGE = Schema(user=[Id("user_id"), Continuous("age")], item=[Id("item_id")])
 def test_dataset__refuses(call, message):
     with pytest.raises(DataError, match=message):
         call()
+
+
+def test_dataset__one_long_text_does_not_widen_all():
+    """Texts are stored equally wide: 20,000 ids beside one of 100,000 letters took 7 GB."""
+    with pytest.raises(DataError, match="row 1, column 'user_id': a text of 257 characters"):
+        build(["a", "b" * 257], [1, 2])
+    assert build(["a", "b" * 256], [1, 2]).users.ids.tolist() == ["a", "b" * 256]
+
+
+def test_dataset__a_long_name_is_shown_as_far_as_an_id_may_go():
+    data = Dataset.from_columns(
+        IDS, {"user_id": [1, 1], "item_id": [1, 2]},
+        items={"item_id": [1, 2], "title": ["short", "long" * 99]}, item_name="title",
+    )  # fmt: skip
+    assert data.item_names.tolist() == ["short", ("long" * 99)[:256]]

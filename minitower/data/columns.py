@@ -15,6 +15,10 @@ import numpy as np
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
 
+LONGEST = 256
+"""Characters of an id or a value. Texts are stored equally wide, so that one long one would
+take the memory of all."""
+
 _PLAIN_NUMBERS = {int, float, bool}
 
 
@@ -106,16 +110,20 @@ def _from_library(column: Any) -> Array:
     return np.fromiter(values, object, len(values))
 
 
-def scalars(values: Array, place: Place) -> tuple[Array, Array]:
+def scalars(values: Array, place: Place, longest: int = LONGEST) -> tuple[Array, Array]:
     """Read a column of ids or categories: integers, or texts.
+
+    Args:
+        values, place: the column, and where it is from.
+        longest: characters that a text may have.
 
     Returns:
         The values, int64 or objects that are all str, and the mask of the missing ones
         (None, NaN, ""), which are 0 or "" in the values.
 
     Raises:
-        DataError: a number that is not whole, text and numbers in one column, or a value
-            that is neither.
+        DataError: a number that is not whole, text and numbers in one column, a text that is
+            too long, or a value that is neither.
     """
     kind = values.dtype.kind
     if kind in "bi":
@@ -130,14 +138,14 @@ def scalars(values: Array, place: Place) -> tuple[Array, Array]:
         raise place.error(f"expected integers or text, got values of type {values.dtype}")
     types = set(map(type, values.tolist()))
     if types <= {str}:
-        return values, values == ""
+        return _short(values, longest, place), values == ""
     if types == {int}:
         return _whole(values, np.zeros(len(values), bool), place)
     missing = np.fromiter(map(_is_missing, values), bool, len(values))
     present = values[~missing]
     texts = [isinstance(value, str) for value in present]
     if all(texts):
-        return np.where(missing, "", values), missing
+        return _short(np.where(missing, "", values), longest, place), missing
     for row, value, text in zip(np.flatnonzero(~missing).tolist(), present, texts):
         if not text and not isinstance(value, int | float | np.number | np.bool):
             raise place.error(f"expected an integer or a text, got {show(value)}", row)
@@ -200,6 +208,17 @@ def _members(value: Any, cut: str | None, row: int, place: Place) -> list[Any]:
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
         raise place.error(f"expected a list of values or a text, got {show(value)}", row)
     return sorted(value, key=repr) if isinstance(value, set | frozenset) else list(value)
+
+
+def _short(texts: Array, longest: int, place: Place) -> Array:
+    """The texts, or the error that names the first that is too long."""
+    lengths = list(map(len, texts.tolist()))
+    if max(lengths, default=0) > longest:
+        row = next(row for row, length in enumerate(lengths) if length > longest)
+        raise place.error(
+            f"a text of {lengths[row]:,} characters, more than {longest:,}: {show(texts[row])}", row
+        )
+    return texts
 
 
 def _whole(values: Array, missing: Array, place: Place) -> tuple[Array, Array]:

@@ -1,5 +1,6 @@
 """Who met what and when, and the whole data set that a model is trained on."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from minitower.data import atomic_files, movielens, split_files
-from minitower.data.columns import Columns, numbers, read_columns, scalars
+from minitower.data.columns import LONGEST, Columns, numbers, read_columns, scalars
 from minitower.data.encoding import FittedSchema, SideEncoder, Table
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
@@ -141,7 +142,7 @@ class Dataset:
             timestamp: the column of times (numbers, or NumPy dates, which become seconds);
                 the default column need not be there.
             split: None is TimeSplit() where there are timestamps and RandomSplit() where not.
-            item_name: the column of items to show to people.
+            item_name: the column of items to show to people, 256 characters of each.
 
         Raises:
             DataError: names the table, row and column of what is wrong.
@@ -237,10 +238,13 @@ def timestamps(log: Columns, name: str | None) -> Array | None:
 
 
 def item_texts(columns: Columns, name: str | None, ids: Array) -> Array | None:
-    """What to call items: the values of a column, the id where there is none."""
+    """What to call items: the values of a column, the id where there is none.
+
+    A name that is longer than an id may be is shown as far as that goes.
+    """
     if name is None:
         return None
-    values, missing = scalars(columns[name], columns.at(name))
+    values, missing = scalars(columns[name], columns.at(name), longest=sys.maxsize)
     names = ids.astype(str).astype(object)
-    names[: len(values)][~missing] = values[~missing]
+    names[: len(values)][~missing] = [str(value)[:LONGEST] for value in values[~missing]]
     return names.astype(str)

@@ -2,6 +2,8 @@
 
 A schema is a statement about data that it has not seen: fitting it to training
 rows (:mod:`minitower.data.encoding`) gives the encoders a model is built on.
+
+Ids, categories and values of sets are integers of 64 bits or texts of at most 256 characters.
 """
 
 import dataclasses
