@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.data import Dataset, GivenSplit, Id, Schema
+from minitower.data import Dataset, GivenSplit, Id, LastSplit, Schema
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
@@ -263,3 +263,17 @@ def test_training__refuses_to_validate_on_nothing():
     data = two_tastes(valid=False)
     with pytest.raises(ValueError, match="valid split is empty"):
         Trainer(small_model(data), data).fit(1, validate=True)
+
+
+def test_a_validation_part_of_repeats_is_none():
+    """Each user's last click repeats an earlier one: nothing is new, so nothing to find."""
+    log = {"u": [1, 1, 1, 2, 2, 2], "i": [1, 2, 1, 1, 2, 2]}
+    schema = Schema(user=[Id("u")], item=[Id("i")])
+    data = Dataset.from_columns(schema, log, split=LastSplit(1, 0))
+    assert len(data.valid) == 2
+    history = Trainer(small_model(data), data).fit(2)
+    assert (history.best_epoch, history.epochs[-1].metrics) == (2, {})
+    with pytest.raises(ValueError, match="nothing to validate on"):
+        Trainer(small_model(data), data).fit(1, validate=True)
+    with pytest.raises(ValueError, match="patience needs a validation split"):
+        Trainer(small_model(data), data).fit(2, patience=1)

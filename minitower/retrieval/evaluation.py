@@ -132,6 +132,10 @@ class Report:
         return "\n".join(lines)
 
 
+class NothingToFind(DataError):
+    """A split without a positive that its user had not met before."""
+
+
 class Evaluator:
     """Everything about a split that does not depend on the model, worked out once.
 
@@ -144,7 +148,8 @@ class Evaluator:
         users: rows of the users to judge, such as those without history; None is all.
 
     Raises:
-        DataError: these users have no positives in the split, or a cutoff is below 1.
+        NothingToFind: these users have no positives in the split that they had not met before.
+        DataError: a cutoff is below 1.
     """
 
     def __init__(
@@ -169,7 +174,7 @@ class Evaluator:
         fresh = pairs[~_contains(met, pairs)]
         self.repeated = len(pairs) - len(fresh)
         if not len(fresh):
-            raise DataError(f"the {split} split has no positives: there is nothing to evaluate")
+            raise NothingToFind(f"the {split} split has no positives: there is nothing to evaluate")
         self.users, place = np.unique(fresh // m, return_inverse=True)
         self.seen = seen.take(self.users)
         self.pairs = place * m + fresh % m
