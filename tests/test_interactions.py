@@ -1,5 +1,7 @@
 """A data set keeps every fact it was given, and learns from its training part alone."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -148,6 +150,39 @@ def test_dataset__dates_are_seconds():
         IDS, {"user_id": [1, 1], "item_id": [1, 2], "day": days}, timestamp="day"
     )
     assert data.train.timestamps.tolist() == [86400.0, 0.5]
+
+
+def dates():
+    """The same two moments as people and libraries have them, half a second apart."""
+    pandas, polars, arrow = map(pytest.importorskip, ("pandas", "polars", "pyarrow"))
+    first = datetime(1970, 1, 2)
+    naive = [first, first + timedelta(seconds=0.5)]
+    utc = [moment.replace(tzinfo=UTC) for moment in naive]
+    rome = [moment.astimezone(timezone(timedelta(hours=1))) for moment in utc]
+    yield "numpy", np.array(naive, "datetime64[us]")
+    for zone, moments in (("naive", naive), ("utc", utc), ("rome", rome)):
+        yield f"python {zone}", moments
+        yield f"pandas {zone}", pandas.Series(moments)
+        yield f"pyarrow {zone}", arrow.chunked_array([moments])
+    yield "polars naive", polars.Series(naive)
+    yield "polars utc", polars.Series(utc)
+
+
+def test_dataset__dates_of_any_library_are_seconds():
+    for library, days in dates():
+        log = {"user_id": [1, 1], "item_id": [1, 2], "timestamp": days}
+        data = Dataset.from_columns(IDS, log, split=LastSplit(0, 0))
+        assert data.train.timestamps.tolist() == [86400.0, 86400.5], library
+
+
+def test_dataset__a_missing_date_is_named():
+    pandas, polars = map(pytest.importorskip, ("pandas", "polars"))
+    days = [datetime(2020, 1, 1), None]
+    aware = pandas.Series([datetime(2020, 1, 1, tzinfo=UTC), None])
+    for column in (days, polars.Series(days), pandas.Series(days), aware):
+        log = {"user_id": [1, 1], "item_id": [1, 2], "timestamp": column}
+        with pytest.raises(DataError, match="row 1, column 'timestamp': missing timestamp"):
+            Dataset.from_columns(IDS, log)
 
 
 def test_dataset__frames_of_any_library_agree():

@@ -28,6 +28,7 @@ def test_schema__ids_are_found():
         ([Id("a"), Id("b")], "exactly one Id, got 2"),
         ([Id("a"), Categorical("x"), Continuous("x")], "the field 'x' is there twice"),
         ([Id("a"), "genre"], "'genre' is not a field"),
+        ([Id("item_id")], "users and items have one id, 'item_id'"),
     ],
 )
 def test_schema__refuses(user, message):

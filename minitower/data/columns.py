@@ -83,12 +83,23 @@ def as_array(column: Any, place: Place) -> Array:
     """One column as a vector: of numbers, of text, or of objects where it is neither."""
     if isinstance(column, str | bytes) or not isinstance(column, Iterable):
         raise place.error(f"expected a column of values, got {show(column)}")
+    if isinstance(column, np.ma.MaskedArray):  # a masked value is a missing one
+        column = _with_holes(column)
     array: Array = column if isinstance(column, np.ndarray) else _from_library(column)
     if array.ndim == 2:  # one set of values per row
         return np.fromiter(iter(array), object, len(array))
     if array.ndim != 1:
         raise place.error(f"a column must have one value per row, got shape {array.shape}")
     return array
+
+
+def _with_holes(column: Any) -> Array:
+    """A masked array with None, or NaT among dates, where it is masked."""
+    if not column.mask.any():
+        return np.asarray(column)
+    holes = np.array(column.data, None if column.dtype.kind == "M" else object)
+    holes[column.mask] = None
+    return holes
 
 
 def _from_library(column: Any) -> Array:
@@ -205,7 +216,7 @@ def _members(value: Any, cut: str | None, row: int, place: Place) -> list[Any]:
         return [part.strip() for part in value.split(cut)]
     if _is_missing(value):
         return []
-    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         raise place.error(f"expected a list of values or a text, got {show(value)}", row)
     return sorted(value, key=repr) if isinstance(value, set | frozenset) else list(value)
 
@@ -234,7 +245,7 @@ def _whole(values: Array, missing: Array, place: Place) -> tuple[Array, Array]:
 
 def _parse(values: Array, place: Place) -> Array:
     try:
-        return np.fromiter(map(float, values.tolist()), np.float64, len(values))
+        return np.fromiter(map(_number, values.tolist()), np.float64, len(values))
     except (TypeError, ValueError, OverflowError):
         pass  # something is missing or wrong: find out which, and where
     parsed = np.full(len(values), np.nan)
@@ -242,10 +253,16 @@ def _parse(values: Array, place: Place) -> Array:
         if _is_missing(value):
             continue
         try:
-            parsed[row] = float(value)
+            parsed[row] = _number(value)
         except (TypeError, ValueError, OverflowError):
             raise place.error(f"expected a number, got {show(value)}", row) from None
     return parsed
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str) and "_" in value:  # which Python would read over
+        raise ValueError(value)
+    return float(value)
 
 
 def _is_missing(value: Any) -> bool:

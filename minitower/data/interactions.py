@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,9 @@ class Dataset:
             interactions: has the id columns of both sides, named as in the schema.
             users, items: the other columns; may be left out where a side is only an Id.
             positive: the rule an interaction must pass, such as "rating >= 4"; None: all do.
-            timestamp: the column of times (numbers, or NumPy dates, which become seconds);
-                the default column need not be there.
+            timestamp: the column of times (numbers, or dates of NumPy, Python or a frame,
+                which become seconds; without a time zone they are UTC); the default column
+                need not be there.
             split: None is TimeSplit() where there are timestamps and RandomSplit() where not.
             item_name: the column of items to show to people, 256 characters of each.
 
@@ -223,10 +225,15 @@ class Dataset:
 
 
 def timestamps(log: Columns, name: str | None) -> Array | None:
-    """Seconds of every interaction; None where no column is named and the usual one is missing."""
+    """Seconds of every interaction; None where no column is named and the usual one is missing.
+
+    Dates without a time zone are UTC.
+    """
     if name is None or (name == "timestamp" and name not in log):
         return None
     column = log[name]
+    if column.dtype == object:
+        column = np.fromiter(map(_seconds, column), object, len(column))
     if column.dtype.kind == "M":
         seconds = column.astype("datetime64[us]").astype(np.float64) / 1e6
         seconds[np.isnat(column)] = np.nan
@@ -235,6 +242,13 @@ def timestamps(log: Columns, name: str | None) -> Array | None:
     if np.isnan(times).any():
         raise log.at(name).error("missing timestamp", int(np.isnan(times).argmax()))
     return times
+
+
+def _seconds(value: Any) -> Any:
+    """Those of a datetime, pandas's included; anything else is what it is."""
+    if not isinstance(value, datetime) or value != value:  # pandas.NaT is a datetime
+        return value
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
 
 
 def item_texts(columns: Columns, name: str | None, ids: Array) -> Array | None:

@@ -165,7 +165,7 @@ class Schema:
     """The fields of both sides, exactly one Id on each.
 
     Raises:
-        DataError: a side has no Id or several, or one name twice.
+        DataError: a side has no Id or several, or one name twice, or both have the same Id.
 
     >>> schema = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("genres")])
     >>> schema.item_id.name
@@ -179,6 +179,8 @@ class Schema:
         self.item = tuple(item)
         self.user_id = _only_id("user", self.user)
         self.item_id = _only_id("item", self.item)
+        if self.user_id.name == self.item_id.name:
+            raise DataError(f"users and items have one id, '{self.user_id.name}'; rename a column")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and (self.user, self.item) == (other.user, other.item)
