@@ -97,6 +97,15 @@ def test_batches__features_are_those_of_the_pairs_or_the_default():
     assert np.array_equal(batch.items["i"], data.items.columns["i"][batch.item_rows])
 
 
+def test_batches__items_are_replaced_by_their_default_too():
+    schema = Schema(user=[Id("u")], item=[Id("i", default_rate=0.5)])
+    log = {"u": np.arange(500), "i": np.arange(500), "part": ["train"] * 500}
+    data = Dataset.from_columns(schema, log, split=GivenSplit("part"))
+    batch = next(Batches(data, 500).epoch(np.random.default_rng(0)))
+    assert 0.4 < (batch.items["i"] > 0).mean() < 0.6
+    assert (batch.users["u"] > 0).all()
+
+
 class Judge:
     """An evaluator with prepared verdicts, that remembers the parameters it saw."""
 
