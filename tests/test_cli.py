@@ -35,6 +35,7 @@ from minitower.retrieval import (
     load_model,
     publish,
 )
+from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.optimizers import RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
@@ -336,11 +337,46 @@ def test_recall__integer_features(run, tmp_path):
     assert "has not seen plan=50" in run("recall", tmp_path / "m", 1, "--profile", "plan=50")[2]
 
 
+def test_recall__truth_values(run, tmp_path):
+    schema = Schema(user=[Id("u"), Categorical("vip")], item=[Id("i")])
+    log = {"u": [1, 1, 2, 2], "i": [1, 2, 3, 4]}
+    users = {"u": [1, 2], "vip": [True, False]}
+    data = Dataset.from_columns(schema, log, users, split=LastSplit(0, 0))
+    publish(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
+    answers = [
+        run("recall", tmp_path / "m", 99, "--profile", f"vip={text}")
+        for text in ("True", "true", "1", "False", "0")
+    ]
+    assert all(status == 0 and "has not seen" not in err for status, _, err in answers)
+    true, *same, false, zero = [out for _, out, _ in answers]
+    assert same == [true, true]
+    assert false == zero != true
+
+
+def test_evaluate__says_which_version_it_measures(run, world, model, tmp_path):
+    store = shutil.copytree(model, tmp_path / "store")
+    assert "measuring version" not in run("evaluate", store, world, "-k", 10)[2]
+    row = np.zeros((1, 8), np.float32)
+    publish_incremental(store, {"user.user_id.embedding": (np.array([1]), row)}, parent=1)
+    status, _, err = run("evaluate", store, world, "-k", 10)
+    assert status == 0, err
+    assert "measuring version 1, the full one below version 2, which is served" in err
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    """As after | head."""
+    command = [sys.executable, "-m", "minitower", "check", "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 @pytest.mark.parametrize("arguments, told", [
     (["user-7", "--profile", "shoe=44"], "no field 'shoe'; fields: user_id, gender, age"),
     (["user-7", "--profile", "age"], "expected KEY=VALUE, got 'age'"),
     (["user-7", "--profile", "age=old"], "'age': expected a number, got 'old'"),
-    (["user-7", "-k", "0"], "k must be at least 1"),
+    (["user-7", "-k", "0"], "k must be a whole number of at least 1, got 0"),
     (["user-7", "-k", "many"], "invalid int value: 'many'"),
 ])  # fmt: skip
 def test_recall__refuses(run, model, arguments, told):
@@ -727,6 +763,13 @@ def test_demo__prints_a_table_an_example_and_a_path(run, small_world, tmp_path):
     assert html.count("<figure") == 5
     assert "seed 0" in html
     assert "Self-supervision (mask views, alpha 1, temperature 0.3) moved recall@50" in html
+
+
+def test_demo__refuses_before_it_trains(run, small_world, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "fit", None)
+    monkeypatch.setattr(demo, "can_draw", lambda: True)
+    assert "in-batch" in run("demo", "--no-report", "--objective", "pairwise")[2]
+    assert "is a folder; name the file" in error_of(run("demo", "--report", tmp_path))
 
 
 def test_demo__numbers_are_those_of_the_evaluator(run, small_world):

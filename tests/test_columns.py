@@ -90,6 +90,7 @@ def test_numbers__parses_text_and_leaves_holes():
     "values, message",
     [
         (["1", "", "x"], "^items.tsv, line 4, column 'x': expected a number, got 'x'$"),
+        (["1", "2_0"], "line 3, column 'x': expected a number, got '2_0'$"),
         ([1.0, np.inf], "^items.tsv, line 3, column 'x': the number is infinite or too large$"),
         ([1.0, "-inf"], "line 3, column 'x': the number is infinite"),
         ([[1.0]], "line 2, column 'x': expected a number"),
@@ -124,7 +125,28 @@ def test_sets__cut_or_listed():
     assert (counts.tolist(), members.tolist()) == ([1, 1], [4, 5])
 
 
-@pytest.mark.parametrize("value", [3.5, {"a": 1}, 7])
+@pytest.mark.parametrize("value", [3.5, {"a": 1}, 7, b"ab"])
 def test_sets__refuses(value):
     with pytest.raises(DataError, match="line 3, column 'x': expected a list of values or a text"):
         sets(as_array(["a", value], PLACE), " ", PLACE)
+
+
+def test_as_array__what_is_masked_is_missing():
+    hidden = [False, True, False]
+    column = as_array(np.ma.array([1, 2, 3], mask=hidden), PLACE)
+    values, missing = scalars(column, PLACE)
+    assert (values.tolist(), missing.tolist()) == ([1, 0, 3], hidden)
+    column = as_array(np.ma.array([1.5, 2.5, 3.5], mask=hidden), PLACE)
+    np.testing.assert_array_equal(numbers(column, PLACE), [1.5, np.nan, 3.5])
+    column = as_array(np.ma.array(["a", "b", "c"], mask=hidden), PLACE)
+    assert scalars(column, PLACE)[0].tolist() == ["a", "", "c"]
+    days = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "datetime64[ns]")
+    assert np.isnat(as_array(np.ma.array(days, mask=hidden), PLACE)).tolist() == hidden
+    assert as_array(np.ma.array([1, 2]), PLACE).tolist() == [1, 2]  # nothing is masked
+
+
+def test_scalars__whole_numbers_end_at_64_bits():
+    assert scalars(np.array([2**63 - 1], np.uint64), PLACE)[0].tolist() == [2**63 - 1]
+    for values in (np.array([2**63], np.uint64), np.array([2.0**63]), np.array([2**63], object)):
+        with pytest.raises(DataError, match="line 2, column 'x': expected whole numbers"):
+            scalars(values, PLACE)

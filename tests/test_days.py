@@ -108,7 +108,7 @@ def test_next_day__positives_are_the_days_and_all_that_came_before_is_seen(days)
     keys = schema.user_id.name, schema.item_id.name
     assert named == pairs(*(new_log[key] for key in keys))
     assert len(day.valid) == len(day.test) == 0
-    for part, logs in (("train", [log]), ("all", [log, new_log])):
+    for part, logs in (("train", [log]), ("valid", [log, new_log]), ("all", [log, new_log])):
         seen = day.seen(part)
         assert len(seen) == len(day.users)
         for row, user in enumerate(day.users.ids.tolist()):

@@ -220,3 +220,11 @@ def test_popularity__has_the_published_figures(real_data, name, recall, ndcg):
     report = evaluate(PopularityScorer(), Dataset.from_split_files(real_data(name)), k=(20,))
     assert report["recall@20"] == pytest.approx(recall, abs=5e-5)
     assert report["ndcg@20"] == pytest.approx(ndcg, abs=5e-5)
+
+
+def test_evaluator__a_cutoff_beyond_the_catalogue_is_the_catalogue():
+    """A hundred million ranks of six items would not fit into memory."""
+    report = evaluate(Grid(0), SMALL, k=(6, 10**15))
+    for name, value in report.metrics.items():
+        assert value == report.metrics[name.partition("@")[0] + "@6"]
+    assert all(part.recall[6] == part.recall[10**15] for part in report.slices)

@@ -1,5 +1,7 @@
 """A data set keeps every fact it was given, and learns from its training part alone."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -150,6 +152,39 @@ def test_dataset__dates_are_seconds():
     assert data.train.timestamps.tolist() == [86400.0, 0.5]
 
 
+def dates():
+    """The same two moments as people and libraries have them, half a second apart."""
+    pandas, polars, arrow = map(pytest.importorskip, ("pandas", "polars", "pyarrow"))
+    first = datetime(1970, 1, 2)
+    naive = [first, first + timedelta(seconds=0.5)]
+    utc = [moment.replace(tzinfo=UTC) for moment in naive]
+    rome = [moment.astimezone(timezone(timedelta(hours=1))) for moment in utc]
+    yield "numpy", np.array(naive, "datetime64[us]")
+    for zone, moments in (("naive", naive), ("utc", utc), ("rome", rome)):
+        yield f"python {zone}", moments
+        yield f"pandas {zone}", pandas.Series(moments)
+        yield f"pyarrow {zone}", arrow.chunked_array([moments])
+    yield "polars naive", polars.Series(naive)
+    yield "polars utc", polars.Series(utc)
+
+
+def test_dataset__dates_of_any_library_are_seconds():
+    for library, days in dates():
+        log = {"user_id": [1, 1], "item_id": [1, 2], "timestamp": days}
+        data = Dataset.from_columns(IDS, log, split=LastSplit(0, 0))
+        assert data.train.timestamps.tolist() == [86400.0, 86400.5], library
+
+
+def test_dataset__a_missing_date_is_named():
+    pandas, polars = map(pytest.importorskip, ("pandas", "polars"))
+    days = [datetime(2020, 1, 1), None]
+    aware = pandas.Series([datetime(2020, 1, 1, tzinfo=UTC), None])
+    for column in (days, polars.Series(days), pandas.Series(days), aware):
+        log = {"user_id": [1, 1], "item_id": [1, 2], "timestamp": column}
+        with pytest.raises(DataError, match="row 1, column 'timestamp': missing timestamp"):
+            Dataset.from_columns(IDS, log)
+
+
 def test_dataset__frames_of_any_library_agree():
     pandas, polars, arrow = map(pytest.importorskip, ("pandas", "polars", "pyarrow"))
     schema = Schema(
@@ -231,3 +266,18 @@ AGE = Schema(user=[Id("user_id"), Continuous("age")], item=[Id("item_id")])
 def test_dataset__refuses(call, message):
     with pytest.raises(DataError, match=message):
         call()
+
+
+def test_dataset__one_long_text_does_not_widen_all():
+    """Texts are stored equally wide: 20,000 ids beside one of 100,000 letters took 7 GB."""
+    with pytest.raises(DataError, match="row 1, column 'user_id': a text of 257 characters"):
+        build(["a", "b" * 257], [1, 2])
+    assert build(["a", "b" * 256], [1, 2]).users.ids.tolist() == ["a", "b" * 256]
+
+
+def test_dataset__a_long_name_is_shown_as_far_as_an_id_may_go():
+    data = Dataset.from_columns(
+        IDS, {"user_id": [1, 1], "item_id": [1, 2]},
+        items={"item_id": [1, 2], "title": ["short", "long" * 99]}, item_name="title",
+    )  # fmt: skip
+    assert data.item_names.tolist() == ["short", ("long" * 99)[:256]]

@@ -272,7 +272,9 @@ def test_names(shop):
         (("ann", {"user": "bob"}), "'user' is the id"),
         (("ann", {"age": "old"}), "profile, column 'age'"),
         ((7,), "holds text"),
-        (("ann", None, 0), "k must be at least 1"),
+        (("ann", None, 0), "k must be a whole number of at least 1, got 0"),
+        (("ann", None, 2.0), "k must be a whole number of at least 1, got 2.0"),
+        (("ann", None, "2"), "k must be a whole number of at least 1, got '2'"),
     ],
 )
 def test_recall__refuses(shop, arguments, message):
@@ -288,3 +290,9 @@ def test_recommender__refuses_parts_that_do_not_belong_together(shop):
         Recommender(*parts[:3], shop.seen.take([0, 1]), shop.index)
     with pytest.raises(ValueError, match="1 names for 6 items"):
         Recommender(*parts, shop.index, np.array(["u"]))
+
+
+def test_recall__more_than_the_catalogue_holds_is_all_that_is_left(shop):
+    ids, scores = shop.recall("ann", k=10**15)
+    assert sorted(ids.tolist()) == [2, 3, 4, 5]
+    assert np.isfinite(scores).all()

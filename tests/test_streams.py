@@ -297,6 +297,18 @@ def test_aside__says_what_and_why(tmp_path):
     assert [record["record"] for record in records] == ['{"user_id": "1"', "[2, 7, 2.0]"]
 
 
+@pytest.mark.parametrize("user, kind", [("u" * 257, "text"), ("1" * 257, "integer")])
+def test_aside__takes_an_id_that_is_too_long(tmp_path, user, kind):
+    """One such id in a store would make all of its ids as wide."""
+    events = [{"user_id": u, "item_id": 1, "timestamp": 1} for u in ("1" * 9, user, "2" * 9)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    found = stream(tmp_path, fields=EventFields(user_type=kind)).batches(9)
+    assert [str(u) for batch in found for u in batch.events.users] == ["1" * 9, "2" * 9]
+    assert len(asides(tmp_path)) == 1
+    reason = json.loads((tmp_path / "_aside").read_text())["reason"]
+    assert "expected a text of 1 to 256" in reason or "expected a whole number" in reason
+
+
 def test_aside__keeps_what_was_there_before(log):
     (log.parent / "_aside").write_text("mine\n")
     log.write_bytes(log.read_bytes() + b"x\n")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.data import Dataset, GivenSplit, Id, Schema
+from minitower.data import Dataset, GivenSplit, Id, LastSplit, Schema
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
@@ -95,6 +95,15 @@ def test_batches__features_are_those_of_the_pairs_or_the_default():
     assert np.array_equal(batch.users["u"][kept], data.users.columns["u"][batch.user_rows][kept])
     assert 0.4 < kept.mean() < 0.6
     assert np.array_equal(batch.items["i"], data.items.columns["i"][batch.item_rows])
+
+
+def test_batches__items_are_replaced_by_their_default_too():
+    schema = Schema(user=[Id("u")], item=[Id("i", default_rate=0.5)])
+    log = {"u": np.arange(500), "i": np.arange(500), "part": ["train"] * 500}
+    data = Dataset.from_columns(schema, log, split=GivenSplit("part"))
+    batch = next(Batches(data, 500).epoch(np.random.default_rng(0)))
+    assert 0.4 < (batch.items["i"] > 0).mean() < 0.6
+    assert (batch.users["u"] > 0).all()
 
 
 class Judge:
@@ -263,3 +272,17 @@ def test_training__refuses_to_validate_on_nothing():
     data = two_tastes(valid=False)
     with pytest.raises(ValueError, match="valid split is empty"):
         Trainer(small_model(data), data).fit(1, validate=True)
+
+
+def test_a_validation_part_of_repeats_is_none():
+    """Each user's last click repeats an earlier one: nothing is new, so nothing to find."""
+    log = {"u": [1, 1, 1, 2, 2, 2], "i": [1, 2, 1, 1, 2, 2]}
+    schema = Schema(user=[Id("u")], item=[Id("i")])
+    data = Dataset.from_columns(schema, log, split=LastSplit(1, 0))
+    assert len(data.valid) == 2
+    history = Trainer(small_model(data), data).fit(2)
+    assert (history.best_epoch, history.epochs[-1].metrics) == (2, {})
+    with pytest.raises(ValueError, match="nothing to validate on"):
+        Trainer(small_model(data), data).fit(1, validate=True)
+    with pytest.raises(ValueError, match="patience needs a validation split"):
+        Trainer(small_model(data), data).fit(2, patience=1)

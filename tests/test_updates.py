@@ -292,3 +292,18 @@ def test_yesterday__a_store_is_what_the_next_day_goes_on_from(tmp_path):
         by_hand, optimizer = in_memory.model, in_memory.optimizer
         assert bits(update.model, update.optimizer) == bits(by_hand, optimizer)
     assert len(Recommender.open(tmp_path / "s").users) == len(THIRD.users)
+
+
+def test_full_update__a_validation_part_of_repeats_is_none():
+    again = {"user": [0, 1, 0], "item": [0, 1, 0], "timestamp": [5000.0, 5001.0, 5002.0]}
+    day = next_day(FIRST, again, split=TimeSplit(valid=0.34, test=0))
+    assert len(day.valid) > 0
+    update = full_update(MODEL, day, trainer, optimizer=OPTIMIZER)
+    assert update.report.before == update.report.after == {}
+    with pytest.raises(ValueError, match="nothing to measure recall@20 on"):
+        full_update(MODEL, day, trainer, at_least=0.1)
+
+
+def test_full_update__refuses_an_unknown_metric():
+    with pytest.raises(ValueError, match="metric must be one of recall"):
+        full_update(MODEL, SECOND, trainer, metric="foo@3")

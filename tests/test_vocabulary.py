@@ -85,6 +85,8 @@ def test_vocabulary__nothing_fitted_knows_nothing():
         (["a", ["b"]], r"row 1: expected an integer or a text, got \['b'\]"),
         ([["b"]], "expected an integer or a text"),
         (["a\0"], "zero character"),
+        (["a", "b" * 257], "row 1: a text of 257 characters, more than 256: 'bbb"),
+        (["a", None, "b" * 257], "row 2: a text of 257 characters"),
         ("abc", "expected a column of values, got 'abc'"),
         (3, "expected a column of values, got 3"),
         (np.zeros((1, 1, 1)), "one value per row"),

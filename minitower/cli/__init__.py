@@ -6,6 +6,8 @@ go to stderr.
 """
 
 import argparse
+import os
+import sys
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -27,13 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 when the work failed; 2 when what was asked or the data is
-        wrong; 130 when interrupted. Anything but 0 comes with one line on stderr.
+        wrong; 130 when interrupted; 141 when nobody reads stdout any more, as after
+        ``| head``. Anything but 0 and 141 comes with one line on stderr.
     """
     try:
         args = _parser().parse_args(argv)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: say(f"warning: {message}")
             args.run(args)
+            sys.stdout.flush()
+    except BrokenPipeError:  # and what is still in its buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except DataError as error:
         return _fail(error, 2)
     except (TrainingError, check.CheckFailed, OSError, ModuleNotFoundError) as error:

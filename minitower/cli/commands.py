@@ -18,7 +18,8 @@ from minitower.retrieval import (
     load_notes,
     publish,
 )
-from minitower.retrieval.folder import MANIFEST, refuse_foreign
+from minitower.retrieval.catalogue import Catalogue
+from minitower.retrieval.folder import MANIFEST, POINTER, refuse_foreign
 from minitower.retrieval.hnsw import HnswIndex
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
@@ -77,6 +78,13 @@ def train(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Measure a model of a folder on data; prints a table, or JSON."""
     model = load_model(args.model)
+    if (args.model / POINTER).exists():
+        store = Catalogue.read(args.model)
+        if store.version().kind != "full":
+            say(
+                f"measuring version {store.full().number}, the full one below version "
+                f"{store.version().number}, which is served"
+            )
     reading = load_notes(args.model).get("reading", {})
     job = read_job(vars(args), (str(args.model / MANIFEST), reading))
     data = tell(open_folder(args.data, job).encoded_by(model.schema)).data
@@ -142,9 +150,14 @@ def _profile(pairs: list[str], encoder: SideEncoder) -> dict[str, Any]:
 
 
 def _as_seen(name: str, values: list[str], encoder: SideEncoder) -> list[Any]:
-    """Integers where training saw integers; a word about values that it never saw."""
+    """Integers where training saw integers; a word about values that it never saw.
+
+    A column of truth values is one of 1 and 0.
+    """
     seen = encoder.vocabulary(name).values
     whole = seen.dtype.kind == "i"
+    if whole and set(seen.tolist()) <= {0, 1}:
+        values = [{"true": "1", "false": "0"}.get(v.lower(), v) for v in values]
     typed = [int(v) if whole and v.removeprefix("-").isdecimal() else v for v in values]
     for value in set(typed) - set(seen.tolist()) - {""}:
         say(f"profile: training has not seen {name}={value}")

@@ -57,6 +57,8 @@ def demo(args: argparse.Namespace) -> None:
             'the plots of the report need matplotlib: pip install "minitower[cli]", '
             "or leave the report out with --no-report"
         )
+    if not args.no_report and args.report.is_dir():
+        raise DataError(f"{args.report}: is a folder; name the file to write")
     if not args.no_report and not args.report.parent.is_dir():
         raise DataError(f"{args.report}: there is no folder {args.report.parent} to write it to")
     tables = [] if args.job is None else [(str(args.job), read_toml(args.job))]
@@ -76,10 +78,10 @@ def demo(args: argparse.Namespace) -> None:
 def run(source: Source, job: Job) -> Story:
     """Train, index and measure; everything that is then told."""
     data = source.data
-    evaluator = Evaluator(data, "test", _K)
-    model, history, _ = fit(job, data, "this model")
     if job.objective != "in-batch":
         raise DataError("demo shows what logQ does, in-batch; use train for other objectives")
+    evaluator = Evaluator(data, "test", _K)
+    model, history, _ = fit(job, data, "this model")
     other = replace(job, correction="none" if job.correction != "none" else "yi", strength=1.0)
     other_name = "without logQ" if other.correction == "none" else "with logQ"
     trained = [("this model", model, history), (other_name, *fit(other, data, other_name)[:2])]

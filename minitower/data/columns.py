@@ -15,6 +15,10 @@ import numpy as np
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
 
+LONGEST = 256
+"""Characters of an id or a value. Texts are stored equally wide, so that one long one would
+take the memory of all."""
+
 _PLAIN_NUMBERS = {int, float, bool}
 
 
@@ -79,12 +83,23 @@ def as_array(column: Any, place: Place) -> Array:
     """One column as a vector: of numbers, of text, or of objects where it is neither."""
     if isinstance(column, str | bytes) or not isinstance(column, Iterable):
         raise place.error(f"expected a column of values, got {show(column)}")
+    if isinstance(column, np.ma.MaskedArray):  # a masked value is a missing one
+        column = _with_holes(column)
     array: Array = column if isinstance(column, np.ndarray) else _from_library(column)
     if array.ndim == 2:  # one set of values per row
         return np.fromiter(iter(array), object, len(array))
     if array.ndim != 1:
         raise place.error(f"a column must have one value per row, got shape {array.shape}")
     return array
+
+
+def _with_holes(column: Any) -> Array:
+    """A masked array with None, or NaT among dates, where it is masked."""
+    if not column.mask.any():
+        return np.asarray(column)
+    holes = np.array(column.data, None if column.dtype.kind == "M" else object)
+    holes[column.mask] = None
+    return holes
 
 
 def _from_library(column: Any) -> Array:
@@ -106,16 +121,20 @@ def _from_library(column: Any) -> Array:
     return np.fromiter(values, object, len(values))
 
 
-def scalars(values: Array, place: Place) -> tuple[Array, Array]:
+def scalars(values: Array, place: Place, longest: int = LONGEST) -> tuple[Array, Array]:
     """Read a column of ids or categories: integers, or texts.
+
+    Args:
+        values, place: the column, and where it is from.
+        longest: characters that a text may have.
 
     Returns:
         The values, int64 or objects that are all str, and the mask of the missing ones
         (None, NaN, ""), which are 0 or "" in the values.
 
     Raises:
-        DataError: a number that is not whole, text and numbers in one column, or a value
-            that is neither.
+        DataError: a number that is not whole, text and numbers in one column, a text that is
+            too long, or a value that is neither.
     """
     kind = values.dtype.kind
     if kind in "bi":
@@ -130,14 +149,14 @@ def scalars(values: Array, place: Place) -> tuple[Array, Array]:
         raise place.error(f"expected integers or text, got values of type {values.dtype}")
     types = set(map(type, values.tolist()))
     if types <= {str}:
-        return values, values == ""
+        return _short(values, longest, place), values == ""
     if types == {int}:
         return _whole(values, np.zeros(len(values), bool), place)
     missing = np.fromiter(map(_is_missing, values), bool, len(values))
     present = values[~missing]
     texts = [isinstance(value, str) for value in present]
     if all(texts):
-        return np.where(missing, "", values), missing
+        return _short(np.where(missing, "", values), longest, place), missing
     for row, value, text in zip(np.flatnonzero(~missing).tolist(), present, texts):
         if not text and not isinstance(value, int | float | np.number | np.bool):
             raise place.error(f"expected an integer or a text, got {show(value)}", row)
@@ -197,9 +216,20 @@ def _members(value: Any, cut: str | None, row: int, place: Place) -> list[Any]:
         return [part.strip() for part in value.split(cut)]
     if _is_missing(value):
         return []
-    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         raise place.error(f"expected a list of values or a text, got {show(value)}", row)
     return sorted(value, key=repr) if isinstance(value, set | frozenset) else list(value)
+
+
+def _short(texts: Array, longest: int, place: Place) -> Array:
+    """The texts, or the error that names the first that is too long."""
+    lengths = list(map(len, texts.tolist()))
+    if max(lengths, default=0) > longest:
+        row = next(row for row, length in enumerate(lengths) if length > longest)
+        raise place.error(
+            f"a text of {lengths[row]:,} characters, more than {longest:,}: {show(texts[row])}", row
+        )
+    return texts
 
 
 def _whole(values: Array, missing: Array, place: Place) -> tuple[Array, Array]:
@@ -215,7 +245,7 @@ def _whole(values: Array, missing: Array, place: Place) -> tuple[Array, Array]:
 
 def _parse(values: Array, place: Place) -> Array:
     try:
-        return np.fromiter(map(float, values.tolist()), np.float64, len(values))
+        return np.fromiter(map(_number, values.tolist()), np.float64, len(values))
     except (TypeError, ValueError, OverflowError):
         pass  # something is missing or wrong: find out which, and where
     parsed = np.full(len(values), np.nan)
@@ -223,10 +253,16 @@ def _parse(values: Array, place: Place) -> Array:
         if _is_missing(value):
             continue
         try:
-            parsed[row] = float(value)
+            parsed[row] = _number(value)
         except (TypeError, ValueError, OverflowError):
             raise place.error(f"expected a number, got {show(value)}", row) from None
     return parsed
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str) and "_" in value:  # which Python would read over
+        raise ValueError(value)
+    return float(value)
 
 
 def _is_missing(value: Any) -> bool:

@@ -1,6 +1,8 @@
 """Who met what and when, and the whole data set that a model is trained on."""
 
+import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from minitower.data import atomic_files, movielens, split_files
-from minitower.data.columns import Columns, numbers, read_columns, scalars
+from minitower.data.columns import LONGEST, Columns, numbers, read_columns, scalars
 from minitower.data.encoding import FittedSchema, SideEncoder, Table
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
@@ -138,10 +140,11 @@ class Dataset:
             interactions: has the id columns of both sides, named as in the schema.
             users, items: the other columns; may be left out where a side is only an Id.
             positive: the rule an interaction must pass, such as "rating >= 4"; None: all do.
-            timestamp: the column of times (numbers, or NumPy dates, which become seconds);
-                the default column need not be there.
+            timestamp: the column of times (numbers, or dates of NumPy, Python or a frame,
+                which become seconds; without a time zone they are UTC); the default column
+                need not be there.
             split: None is TimeSplit() where there are timestamps and RandomSplit() where not.
-            item_name: the column of items to show to people.
+            item_name: the column of items to show to people, 256 characters of each.
 
         Raises:
             DataError: names the table, row and column of what is wrong.
@@ -222,10 +225,15 @@ class Dataset:
 
 
 def timestamps(log: Columns, name: str | None) -> Array | None:
-    """Seconds of every interaction; None where no column is named and the usual one is missing."""
+    """Seconds of every interaction; None where no column is named and the usual one is missing.
+
+    Dates without a time zone are UTC.
+    """
     if name is None or (name == "timestamp" and name not in log):
         return None
     column = log[name]
+    if column.dtype == object:
+        column = np.fromiter(map(_seconds, column), object, len(column))
     if column.dtype.kind == "M":
         seconds = column.astype("datetime64[us]").astype(np.float64) / 1e6
         seconds[np.isnat(column)] = np.nan
@@ -236,11 +244,21 @@ def timestamps(log: Columns, name: str | None) -> Array | None:
     return times
 
 
+def _seconds(value: Any) -> Any:
+    """Those of a datetime, pandas's included; anything else is what it is."""
+    if not isinstance(value, datetime) or value != value:  # pandas.NaT is a datetime
+        return value
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+
+
 def item_texts(columns: Columns, name: str | None, ids: Array) -> Array | None:
-    """What to call items: the values of a column, the id where there is none."""
+    """What to call items: the values of a column, the id where there is none.
+
+    A name that is longer than an id may be is shown as far as that goes.
+    """
     if name is None:
         return None
-    values, missing = scalars(columns[name], columns.at(name))
+    values, missing = scalars(columns[name], columns.at(name), longest=sys.maxsize)
     names = ids.astype(str).astype(object)
-    names[: len(values)][~missing] = values[~missing]
+    names[: len(values)][~missing] = [str(value)[:LONGEST] for value in values[~missing]]
     return names.astype(str)

@@ -2,6 +2,8 @@
 
 A schema is a statement about data that it has not seen: fitting it to training
 rows (:mod:`minitower.data.encoding`) gives the encoders a model is built on.
+
+Ids, categories and values of sets are integers of 64 bits or texts of at most 256 characters.
 """
 
 import dataclasses
@@ -82,8 +84,11 @@ class MultiValued:
         _check(self)
         if self.pool not in ("mean", "sum"):
             raise DataError(f"field '{self.name}': pool must be mean or sum, got {self.pool!r}")
-        if not self.separator:
-            raise DataError(f"field '{self.name}': the separator is empty")
+        if not isinstance(self.separator, str) or not self.separator:
+            raise DataError(
+                f"field '{self.name}': separator must be a text that is not empty, "
+                f"got {self.separator!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,11 @@ class Continuous:
                 f"field '{self.name}': transform must be none, log1p, standardise or bucketise, "
                 f"got {self.transform!r}"
             )
-        if self.buckets < 2:
-            raise DataError(f"field '{self.name}': buckets must be at least 2, got {self.buckets}")
+        if not _whole(self.buckets, 2):
+            raise DataError(
+                f"field '{self.name}': buckets must be a whole number of at least 2, "
+                f"got {self.buckets!r}"
+            )
 
 
 Field = Id | Categorical | MultiValued | Continuous
@@ -133,19 +141,31 @@ _KINDS: dict[str, type[Field]] = {
 def _check(field: Any) -> None:
     if not isinstance(field.name, str) or not field.name:
         raise DataError(f"a field's name must be a non-empty text, got {field.name!r}")
-    if field.dim is not None and field.dim < 1:
-        raise DataError(f"field '{field.name}': dim must be positive, got {field.dim}")
-    if field.default_rate is not None and not 0 <= field.default_rate < 1:
+    if field.dim is not None and not _whole(field.dim, 1):
         raise DataError(
-            f"field '{field.name}': default_rate must be in [0, 1), got {field.default_rate}"
+            f"field '{field.name}': dim must be a positive whole number, got {field.dim!r}"
         )
+    for option in ("embed", "impute"):
+        value = getattr(field, option, False)
+        if not isinstance(value, bool):
+            raise DataError(f"field '{field.name}': {option} must be true or false, got {value!r}")
+    rate = field.default_rate
+    if rate is not None and not (
+        isinstance(rate, int | float) and not isinstance(rate, bool) and 0 <= rate < 1
+    ):
+        raise DataError(f"field '{field.name}': default_rate must be in [0, 1), got {rate!r}")
+
+
+def _whole(value: Any, least: int) -> bool:
+    """Whether it is an int of at least so much, and no truth value."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 class Schema:
     """The fields of both sides, exactly one Id on each.
 
     Raises:
-        DataError: a side has no Id or several, or one name twice.
+        DataError: a side has no Id or several, or one name twice, or both have the same Id.
 
     >>> schema = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("genres")])
     >>> schema.item_id.name
@@ -159,6 +179,8 @@ class Schema:
         self.item = tuple(item)
         self.user_id = _only_id("user", self.user)
         self.item_id = _only_id("item", self.item)
+        if self.user_id.name == self.item_id.name:
+            raise DataError(f"users and items have one id, '{self.user_id.name}'; rename a column")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and (self.user, self.item) == (other.user, other.item)

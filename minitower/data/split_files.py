@@ -86,12 +86,12 @@ def read_pairs(path: str | Path) -> tuple[Array, Array]:
     path = Path(path)
     lines = [line.split() for line in read_text(path).split("\n")]
     counts = np.fromiter(map(len, lines), np.int64, len(lines))
+    if not (counts.all() and _is_whole("".join(chain.from_iterable(lines)))):
+        raise _first_wrong(path, lines)
     try:
         flat = np.fromiter(map(int, chain.from_iterable(lines)), np.int64, int(counts.sum()))
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError):  # more digits than fit
         raise _first_wrong(path, lines) from None
-    if (flat < 0).any() or not counts.all():
-        raise _first_wrong(path, lines)
     is_user = np.zeros(len(flat), bool)
     is_user[np.cumsum(counts) - counts] = True
     return np.repeat(flat[is_user], counts - 1), flat[~is_user]
@@ -103,13 +103,18 @@ def _read_all(paths: Paths) -> tuple[Array, Array]:
     return np.concatenate([u for u, _ in pairs]), np.concatenate([i for _, i in pairs])
 
 
+def _is_whole(text: str) -> bool:
+    """Whether it is digits alone; int() would also read a sign, and "1_0" as ten."""
+    return text.isascii() and text.isdigit()
+
+
 def _first_wrong(path: Path, lines: list[list[str]]) -> DataError:
     place = Place(str(path), first_line=1)
     for row, line in enumerate(lines):
         if not line:
             return place.error("the line is empty; expected: user item item ...", row)
         for word in line:
-            if not word.isdecimal() or len(word) > 18:
+            if not _is_whole(word) or len(word) > 18:
                 return place.error(
                     f"expected integers that are not negative, got {show(word)}", row
                 )

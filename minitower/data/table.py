@@ -1,5 +1,6 @@
 """Encoded entities: a batch is nothing but row indices of such a table."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.errors import DataError, Place
+from minitower.data.errors import DataError, Place, show
 from minitower.data.ragged import Array, Ragged
 from minitower.data.vocabulary import Vocabulary
 
@@ -90,10 +91,9 @@ class Table:
         """
         if self.ids.dtype.kind == "U":
             return text
-        try:
-            return int(text)
-        except ValueError:
-            raise DataError(f"ids are integers here, got {text!r}") from None
+        if not re.fullmatch("-?[0-9]{1,19}", text):  # int() would also read "1_0" and " 1"
+            raise DataError(f"ids are integers here, got {show(text)}")
+        return int(text)
 
     @cached_property
     def _index(self) -> Vocabulary:

@@ -133,19 +133,24 @@ class Report:
         return "\n".join(lines)
 
 
+class NothingToFind(DataError):
+    """A split without a positive that its user had not met before."""
+
+
 class Evaluator:
     """Everything about a split that does not depend on the model, worked out once.
 
     Args:
         data: the data set.
         split: "train", "valid" or "test". Items a user met in earlier parts are left out.
-        k: cutoffs, each >= 1.
+        k: cutoffs, each >= 1. Beyond the catalogue, a cutoff is the catalogue.
         slices: how many popularity slices with equal shares of the positives, or the
             quantiles of items, such as (0.5, 0.8), to cut at.
         users: rows of the users to judge, such as those without history; None is all.
 
     Raises:
-        DataError: these users have no positives in the split, or a cutoff is below 1.
+        NothingToFind: these users have no positives in the split that they had not met before.
+        DataError: a cutoff is below 1.
     """
 
     def __init__(
@@ -172,7 +177,7 @@ class Evaluator:
         fresh = pairs[~_contains(met, pairs)]
         self.repeated = len(pairs) - len(fresh)
         if not len(fresh):
-            raise DataError(f"the {split} split has no positives: there is nothing to evaluate")
+            raise NothingToFind(f"the {split} split has no positives: there is nothing to evaluate")
         self.users, place = np.unique(fresh // m, return_inverse=True)
         self.seen = seen.take(self.users)
         self.pairs = place * m + fresh % m
@@ -227,9 +232,13 @@ class Evaluator:
         users = encode(model.user, self.data.users, self.users)
         return users, encode(model.item, self.data.items)
 
+    def _ranks(self) -> list[int]:
+        """The ranks that each cutoff looks at."""
+        return [min(k, len(self.data.items)) for k in self.k]
+
     def _rank(self, users: Vectors, index: Index) -> tuple[Array, Array]:
-        """Recalled rows (n,k) and whether each is a positive (n,k), for the largest k."""
-        n, m, k = len(self.users), len(self.data.items), self.k[-1]
+        """Recalled rows (n,k) and whether each is a positive (n,k), for the largest k there is."""
+        n, m, k = len(self.users), len(self.data.items), self._ranks()[-1]
         recalled, hits = np.empty((n, k), np.int32), np.empty((n, k), np.bool_)
         for start in range(0, n, _USERS):
             block = np.arange(start, min(start + _USERS, n))
@@ -240,7 +249,8 @@ class Evaluator:
         return recalled, hits
 
     def _metrics(self, recalled: Array, hits: Array) -> dict[str, float]:
-        values = {name: [f(hits, self.counts, k) for k in self.k] for name, f in ACCURACY.items()}
+        ks = self._ranks()
+        values = {name: [f(hits, self.counts, k) for k in ks] for name, f in ACCURACY.items()}
         times = [popularity.times_recalled(recalled[:, :k], len(self.data.items)) for k in self.k]
         clicks = self.data.item_counts
         values["coverage"] = [popularity.coverage(t) for t in times]
@@ -250,7 +260,10 @@ class Evaluator:
 
     def _slice_reports(self, recalled: Array, hits: Array) -> tuple[SliceReport, ...]:
         of_rank = np.where(hits, self.slices.of_item[recalled], 0)
-        by_k = {k: ranking.recall_by_slice(hits, of_rank, self.counts_by_slice, k) for k in self.k}
+        by_k = {
+            k: ranking.recall_by_slice(hits, of_rank, self.counts_by_slice, ranks)
+            for k, ranks in zip(self.k, self._ranks())
+        }
         return tuple(
             SliceReport(
                 name,

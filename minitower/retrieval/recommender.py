@@ -171,8 +171,8 @@ class Recommender:
             DataError: as :meth:`recall`; or profiles or exclude are not as many as users.
         """
         store = self._store  # once: reload() may put another one here meanwhile
-        if k < 1:
-            raise DataError(f"k must be at least 1, got {k}")
+        if not isinstance(k, int | np.integer) or k < 1:
+            raise DataError(f"k must be a whole number of at least 1, got {k!r}")
         for what, given in (("profiles", profiles), ("exclude", exclude)):
             if given is not None and len(given) != len(user_ids):
                 raise DataError(f"{len(given)} {what} for {len(user_ids)} users")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data import Dataset
-from minitower.retrieval.evaluation import ACCURACY, Evaluator
+from minitower.retrieval.evaluation import ACCURACY, Evaluator, NothingToFind
 from minitower.towers.gradients import Gradients, RowGradient, add_gradients, first_not_finite
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
@@ -131,7 +131,8 @@ class Trainer:
         Args:
             epochs: passes over the training positives, >= 1.
             validate: evaluate on ``data.valid`` after every epoch. None does so
-                where there is any. Without it the last epoch is kept.
+                where it holds anything that its users had not met before. Without it
+                the last epoch is kept.
             metric: what "best" means, such as "recall@20" or "ndcg@10".
             patience: stop after so many epochs without a better one.
 
@@ -144,15 +145,15 @@ class Trainer:
         """
         if epochs < 1:
             raise ValueError(f"epochs must be at least 1, got {epochs}")
-        if validate is None:
-            validate = len(self.data.valid) > 0
-        if validate and not len(self.data.valid):
-            raise ValueError("there is nothing to validate on: the valid split is empty")
         if patience is not None and patience < 1:
             raise ValueError(f"patience must be at least 1, got {patience}")
-        if patience is not None and not validate:
+        judge = None if validate is False else self._judge(metric)
+        if validate and judge is None:
+            raise ValueError(
+                "there is nothing to validate on: the valid split is empty, or all repeats"
+            )
+        if patience is not None and judge is None:
             raise ValueError("patience needs a validation split")
-        judge = self._judge(metric) if validate else None
         done: list[Epoch] = []
         best, best_epoch, kept = -np.inf, epochs, None
         for epoch in range(1, epochs + 1):
@@ -196,12 +197,8 @@ class Trainer:
         self._check_parameters(gradients)
         return loss
 
-    def _judge(self, metric: str) -> Evaluator:
-        name, _, k = metric.partition("@")
-        if name not in ACCURACY or not k.isdecimal():
-            known = ", ".join(ACCURACY)
-            raise ValueError(f"metric must be one of {known}, then @k; got {metric!r}")
-        return Evaluator(self.data, "valid", (int(k),))
+    def _judge(self, metric: str) -> Evaluator | None:
+        return validator(self.data, metric)
 
     def _epoch(self, epoch: int, epochs: int) -> tuple[float, float]:
         """The objective's mean over the pairs, and what self-supervision added a step."""
@@ -233,6 +230,22 @@ class Trainer:
                 f"step {self.optimizer.step}: the parameter '{bad}' is not finite after the "
                 "update; lower the learning rate"
             )
+
+
+def validator(data: Dataset, metric: str) -> Evaluator | None:
+    """What measures a metric on the validation part; None where that has nothing to find.
+
+    Raises:
+        ValueError: there is no such metric.
+    """
+    name, _, k = metric.partition("@")
+    if name not in ACCURACY or not k.isdecimal():
+        known = ", ".join(ACCURACY)
+        raise ValueError(f"metric must be one of {known}, then @k; got {metric!r}")
+    try:
+        return Evaluator(data, "valid", (int(k),))
+    except NothingToFind:
+        return None
 
 
 def _copies(arrays: dict[str, Any]) -> dict[str, Any]:

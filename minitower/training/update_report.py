@@ -10,12 +10,11 @@ import numpy as np
 from minitower.data import Dataset
 from minitower.data.table import Table
 from minitower.retrieval.encode import BLOCK
-from minitower.retrieval.evaluation import Evaluator
 from minitower.retrieval.incremental import Rows
 from minitower.retrieval.index import Vectors
 from minitower.towers.tower import Array
 from minitower.towers.two_tower import TwoTower
-from minitower.training.trainer import TrainingError
+from minitower.training.trainer import TrainingError, validator
 
 Side = Literal["user", "item"]
 
@@ -97,20 +96,20 @@ class Judge:
     """What a model is worth on the validation part of a data set, and what is asked for.
 
     Args:
-        data: with a validation part or without.
+        data: with a validation part or without; one of repeats alone is none.
         metric, at_least: as in :func:`full_update`.
 
     Raises:
-        ValueError: there is a bound and nothing to validate on.
+        ValueError: there is no such metric, or a bound and nothing to validate on.
     """
 
     def __init__(self, data: Dataset, metric: str, at_least: float | None) -> None:
         self.metric, self.at_least = metric, at_least
-        self._evaluator = None
-        if len(data.valid):
-            self._evaluator = Evaluator(data, "valid", (int(metric.partition("@")[2]),))
-        elif at_least is not None:
-            raise ValueError(f"nothing to measure {metric} on: the validation part is empty")
+        self._evaluator = validator(data, metric)
+        if self._evaluator is None and at_least is not None:
+            raise ValueError(
+                f"nothing to measure {metric} on: the validation part is empty, or all repeats"
+            )
 
     def __call__(self, model: TwoTower) -> dict[str, float]:
         """The metric by name; nothing where there is nothing to validate on."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minitower.data.columns import Columns, numbers
+from minitower.data.columns import LONGEST, Columns, numbers
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
 
@@ -70,7 +70,7 @@ class EventFields:
 
     Args:
         user_id, item_id: ids. "integer": whole numbers from 0 to 2^63 - 1, also written as
-            text (CSV has nothing else). "text": texts that are not empty.
+            text (CSV has nothing else). "text": texts of 1 to 256 characters.
         timestamp: seconds since 1970, whole or not, also written as text, or Parquet's own
             timestamps. Milliseconds are refused: one would end every window.
         value: a number that may be missing, such as a rating; None: there is none.
@@ -146,11 +146,12 @@ def _check_texts(plain: list[Any], kind: IdType, place: Place) -> None:
     """Every text is an id: of digits, or one that can be stored and encoded."""
     fits = _is_whole_number if kind == "integer" else _is_storable
     texts = [value for value in plain if type(value) is str]
-    if all(texts) and fits("".join(texts)):
+    if all(texts) and max(map(len, texts)) <= LONGEST and fits("".join(texts)):
         return
     for row, value in enumerate(plain):
-        if type(value) is str and not (value and fits(value)):
-            what = "a whole number" if kind == "integer" else "a text of whole characters"
+        if type(value) is str and not (0 < len(value) <= LONGEST and fits(value)):
+            what = f"a text of 1 to {LONGEST} whole characters"
+            what = "a whole number" if kind == "integer" else what
             raise place.error(f"expected {what}, got {show(value)}", row)
 
 
