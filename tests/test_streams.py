@@ -21,6 +21,7 @@ from minitower.data.streams import (
     text_files,
     write_events,
 )
+from minitower.data.streams import folder as folder_module
 
 SUFFIXES = [".jsonl", ".csv", ".parquet", ".tfrecord"]
 BAD = "no event"
@@ -359,6 +360,16 @@ def append(folder, user, time, name="000.jsonl"):
     """One more line of a log."""
     with (folder / name).open("ab") as file:
         file.write(json_line(user, time))
+
+
+def test_a_file_that_goes_while_the_folder_is_read_is_passed_over(log, monkeypatch):
+    """Old logs are deleted; what was listed and is gone when it is opened has nothing to say."""
+    listed = [log.parent / "000-gone.jsonl", log]
+    monkeypatch.setattr(folder_module, "log_files", lambda folder: listed)
+    assert pairs(list(stream(log.parent).batches(99)))
+    listed[0].symlink_to(log.parent / "nowhere")
+    with pytest.raises(DataError, match="a link to nowhere"):
+        list(stream(log.parent).batches(99))
 
 
 def test_follow__new_lines_and_new_files(log):
