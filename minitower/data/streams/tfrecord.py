@@ -2,7 +2,7 @@
 
 A record is its length (8 bytes, little-endian), the masked CRC-32C of the length, the
 data, and the masked CRC-32C of the data. Both are checked. After a damaged record reading
-goes on at the next length whose checksum holds.
+goes on at the next length whose checksum holds, or at the end of the file.
 
 Reference: tensorflow/core/lib/io/record_writer.h; tensorflow/core/example/example.proto.
 """
@@ -108,26 +108,30 @@ def _frames(path: Path, offset: int) -> Iterator[tuple[list[tuple[int, bytes, st
     """(offset, data, what is wrong with it) of whole records, and where the next one begins.
 
     A damaged record ends where the next header holds: its own length may be what is
-    damaged, or a writer died here and its successor began a record.
+    damaged, or a writer died here and its successor began a record. Where none does, it
+    ends with the file; but zeros to the end are room for what is still to be written.
     """
     with path.open("rb") as file:
         file.seek(offset)
         buffer, at, ended = b"", 0, False  # the buffer begins at byte `offset`
         lost, reason = -1, ""  # where a damaged record began whose end is not yet found
+        written = False  # whether there is more than zeros in it
         while not ended:
             data = file.read(BLOCK)
             ended = len(data) < BLOCK
             buffer, offset, at = buffer[at:] + data, offset + at, 0
-            frames = []
+            frames: list[tuple[int, bytes, str]] = []
             while at + _HEADER.size <= len(buffer):
                 if lost >= 0:
-                    at = _next_header(buffer, at)
+                    start, at = at, _next_header(buffer, at)
+                    written = written or any(buffer[start:at])
                     if at + _HEADER.size > len(buffer):
                         break
                     frames.append((lost, b"", reason))
                     lost = -1
                 if not _header_holds(buffer, at):
                     lost, reason = offset + at, "the checksum of the length does not hold"
+                    written = buffer[at] != 0
                     at += 1
                     continue
                 end = at + _AROUND + _HEADER.unpack_from(buffer, at)[0]
@@ -139,7 +143,7 @@ def _frames(path: Path, offset: int) -> Iterator[tuple[list[tuple[int, bytes, st
                     at = end
                     continue
                 reason = "the checksum of the data does not hold"
-                if end < len(buffer):
+                if end + _HEADER.size <= len(buffer):
                     lost = offset + at
                     at += _HEADER.size
                 elif ended:
@@ -147,6 +151,11 @@ def _frames(path: Path, offset: int) -> Iterator[tuple[list[tuple[int, bytes, st
                     at = end
                 else:
                     break
+            if ended and lost >= 0 and (written or any(buffer[at:])):
+                at = len(buffer)
+                behind = f"no record begins in the {offset + at - lost} bytes from here on"
+                frames.append((lost, b"", f"{reason}, and {behind}"))
+                lost = -1
             if frames:
                 yield frames, offset + at if lost < 0 else lost
             if len(buffer) - at > LONGEST:
