@@ -115,7 +115,7 @@ def test_interval__is_that_of_a_paired_t_test():
         ([0.1, 0.2, 0.15], "holds"),
         ([-0.1, -0.2, -0.15], "reversed"),
         ([0.1, -0.1, 0.3], "not shown"),
-        ([0.5], "not shown"),
+        ([0.5], "one seed"),
     ],
 )
 def test_verdict(values, verdict):
