@@ -1,5 +1,6 @@
 """A data set keeps every fact it was given, and learns from its training part alone."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -168,7 +169,17 @@ def dates():
     yield "polars utc", polars.Series(utc)
 
 
-def test_dataset__dates_of_any_library_are_seconds():
+@pytest.fixture
+def far_away(monkeypatch):
+    """A machine whose own time is not UTC."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_dataset__dates_of_any_library_are_seconds(far_away):
     for library, days in dates():
         log = {"user_id": [1, 1], "item_id": [1, 2], "timestamp": days}
         data = Dataset.from_columns(IDS, log, split=LastSplit(0, 0))
