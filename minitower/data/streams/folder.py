@@ -1,6 +1,7 @@
 """A folder of files that appear and grow: what is new in it, block by block."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -69,10 +70,10 @@ def log_files(folder: Path) -> list[Path]:
 
 def unfinished(folder: Path, marks: Mapping[str, Mark]) -> dict[str, int]:
     """Bytes behind the last whole record, by the name of the file, where there are any."""
-    left = {
-        path.name: path.stat().st_size - marks.get(path.name, Mark()).size
-        for path in log_files(folder)
-    }
+    left = {}
+    for path in log_files(folder):
+        with suppress(FileNotFoundError):  # taken away between the look and here
+            left[path.name] = path.stat().st_size - marks.get(path.name, Mark()).size
     return {name: n for name, n in left.items() if n}
 
 
