@@ -1,5 +1,6 @@
 """Versions: what is served, what went before, what may go."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -166,6 +167,17 @@ def test_pointer__a_flipped_bit_or_a_cut_is_refused(shop, tmp_path):
         pointer.write_bytes(bad)
         with pytest.raises(DataError, match="CURRENT: damaged"):
             Catalogue.read(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"versions": [{"n": 1}]}', "no JSON", '{"versions": 3}']
+)
+def test_pointer__of_another_release_is_refused(tmp_path, text):
+    """Its SHA-256 holds: it is not damaged, only written otherwise."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (tmp_path / "CURRENT").write_text(f"{text}\n{digest}")
+    with pytest.raises(DataError, match="CURRENT: written by another release"):
+        Catalogue.read(tmp_path)
 
 
 def test_pointer__lost_or_damaged_is_no_reason_to_start_anew(shop, tmp_path):

@@ -81,7 +81,7 @@ class Catalogue:
         """The catalogue of a store.
 
         Raises:
-            DataError: the folder is not a store, or its pointer is damaged.
+            DataError: the folder is not a store, or its pointer is damaged or of another release.
         """
         path = Path(folder) / POINTER
         if not path.is_file():
@@ -91,9 +91,12 @@ class Catalogue:
         text, _, digest = content.rpartition(b"\n")
         if hashlib.sha256(text).hexdigest().encode() != digest:
             raise DataError(f"{path}: damaged: its last line is not the SHA-256 of the others")
-        stated = json.loads(text)
-        versions = tuple(Version(**version) for version in stated["versions"])
-        return Catalogue(path.parent, versions, stated["current"], stated["next"])
+        try:
+            stated = json.loads(text)
+            versions = tuple(Version(**version) for version in stated["versions"])
+            return Catalogue(path.parent, versions, stated["current"], stated["next"])
+        except (KeyError, TypeError, ValueError):  # intact, and not as we write it
+            raise DataError(f"{path}: written by another release of minitower") from None
 
     def write(self) -> None:
         """Make this the catalogue of the store, by one rename."""
