@@ -363,6 +363,12 @@ def test_incremental__sets_aside_the_same_however_often_it_begins(places, run, t
         told = [json.loads(line)["record"] for line in day.read_text().splitlines()]
         assert told == ["bad" * 40, "worse"]
     assert [json.loads(line)["record"] for line in night.read_text().splitlines()] == ["bad"]
+    mine = tmp_path / "mine.txt"
+    mine.write_text("not ours\n")
+    for own in (night, mine):  # what stands in the file stays, whoever wrote it
+        before = own.read_text()
+        assert run(store, logs, "--incremental", "--aside", own, *FLAGS)[0] == 0
+        assert own.read_text().startswith(before)
 
 
 def test_update__states_how_much_may_be_set_aside(places, run, tmp_path):

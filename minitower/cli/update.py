@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -212,8 +211,7 @@ def _branch(args: argparse.Namespace) -> bool:
         published, pairs = monotonic(), increment.report.pairs
 
     follow = Follow(every=every) if follows else None
-    # What the branch sets aside begins anew with it; the cursor's length is of the night's file.
-    cursor = replace(cursor_in(said["notes"], fields) or Cursor(fields.from_rows([])), aside=0)
+    cursor = cursor_in(said["notes"], fields) or Cursor(fields.from_rows([]))
     stream = _stream(args, fields)
     for batch in stream.batches(_SIZE, cursor=cursor, follow=follow):
         cursor = batch.cursor

@@ -76,14 +76,12 @@ class Cursor:
         files: the mark of every file by name; of files that are gone too, should they return.
         newest: the largest timestamp read.
         counts: of all records read.
-        aside: the length of the file of records set aside, None if there is none.
     """
 
     pending: Events
     files: Mapping[str, Mark] = field(default_factory=dict)
     newest: float = -math.inf
     counts: Counts = field(default_factory=Counts)
-    aside: int | None = None
 
     def to_state(self) -> dict[str, Any]:
         """JSON that :meth:`from_state` reads; as long as the files and the window are many."""
@@ -93,7 +91,6 @@ class Cursor:
             "newest": None if math.isinf(self.newest) else self.newest,
             "pending": self.pending.rows(),
             "counts": [self.counts.read, self.counts.malformed, self.counts.late],
-            "aside": self.aside,
         }
 
     @staticmethod
@@ -111,7 +108,6 @@ class Cursor:
                 {str(name): Mark(*mark) for name, mark in state["files"].items()},
                 -math.inf if state["newest"] is None else float(state["newest"]),
                 Counts(*state["counts"]),
-                state["aside"],
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"not the cursor of such a stream: {error}") from None

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,8 @@ from minitower.data.streams.blocks import Block, Wrong
 from minitower.data.streams.cursor import Counts, Cursor
 from minitower.data.streams.events import EventFields, Events
 from minitower.data.streams.folder import Follow, is_ignored, new_blocks, unfinished
+
+_BEGIN = b'{"file": '  # of a line of the file of records set aside
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,8 @@ class ClickStream:
         window: seconds, >= 0. An event waits until one that is so much newer was read; one
             that comes later than that is set aside.
         aside: the file to append records to that are malformed or late, as JSON lines of
-            file, offset, reason and record; None: the first one is an error.
+            file, offset, reason and record, each once, however often it is read; None: the
+            first one is an error.
         tolerance: the share of records that may be set aside, in [0, 1].
         grace: how many may be before the share counts, >= 0.
     """
@@ -75,8 +79,7 @@ class ClickStream:
         Args:
             size: events of a batch, >= 1; the last may have fewer, and has none where only
                 its cursor is news, because all that was read since went aside.
-            cursor: of any batch of an earlier run; None: from the beginning (what an earlier
-                run set aside stays in its file).
+            cursor: of any batch of an earlier run; None: from the beginning.
             follow: wait for more instead of ending.
 
         Raises:
@@ -85,14 +88,15 @@ class ClickStream:
         """
         if size < 1:
             raise ValueError(f"a batch must have at least 1 event, got {size}")
-        now = self._without_later_asides(cursor or Cursor(self.fields.from_rows([])))
+        now = cursor or Cursor(self.fields.from_rows([]))
+        before = self._set_aside_before()
         said, marks = now, dict(now.files)
         every = None if follow is None else follow.every
         emitted = monotonic()
         new = new_blocks(Path(self.folder), self.fields.names, marks, follow)
         for path, block in chain([(Path(self.folder), None)], new):  # first what is pending
             if block is not None:
-                now = self._read(replace(now, files=dict(marks)), path, block)
+                now = self._read(replace(now, files=dict(marks)), path, block, before)
             due = every is not None and monotonic() >= emitted + every
             while (n := min(self._ready(now), size)) == size or due:
                 batch, now = _cut(now, n)
@@ -113,7 +117,7 @@ class ClickStream:
         limit = now.newest - self.window
         return int(np.searchsorted(now.pending.timestamps, limit, side="right"))
 
-    def _read(self, now: Cursor, path: Path, block: Block) -> Cursor:
+    def _read(self, now: Cursor, path: Path, block: Block, before: set[tuple[str, int]]) -> Cursor:
         """The cursor with the events of a block pending."""
         wrong = list(block.wrong)
         events, offsets = _sift(self.fields, block.columns, block.offsets, wrong)
@@ -135,36 +139,49 @@ class ClickStream:
                 now.counts.late + int(late.sum()),
             ),
         )
-        return self._set_aside(now, path, wrong) if wrong else now
+        if wrong:
+            self._set_aside(now.counts, path, wrong, before)
+        return now
 
-    def _set_aside(self, now: Cursor, path: Path, wrong: list[Wrong]) -> Cursor:
+    def _set_aside(
+        self, counts: Counts, path: Path, wrong: list[Wrong], before: set[tuple[str, int]]
+    ) -> None:
         wrong.sort(key=lambda record: record.offset)
         what = f"{path}, offset {wrong[0].offset}: {wrong[0].reason}"
         if self.aside is None:
             raise DataError(f"{what}; to go on nevertheless, name a file to set such records aside")
         with Path(self.aside).open("a", encoding="ascii") as file:
             for record in wrong:
+                if (path.name, record.offset) in before:
+                    continue
                 line = {"file": path.name, "offset": record.offset, "reason": record.reason}
                 file.write(json.dumps(line | {"record": record.record[:1000]}) + "\n")
             file.flush()
             os.fsync(file.fileno())
-            length = file.tell()
-        counts = now.counts
         if counts.malformed + counts.late > max(self.grace, self.tolerance * counts.read):
             raise DataError(
                 f"{what}; {counts.malformed} of {counts.read} records are malformed and "
                 f"{counts.late} late, more than {self.tolerance:.3g} of them: see {self.aside}"
             )
-        return replace(now, aside=length)
 
-    def _without_later_asides(self, now: Cursor) -> Cursor:
-        """Cut off what was set aside after the cursor: it will be again."""
-        path = None if self.aside is None else Path(self.aside)
-        if path is None or not path.exists():
-            return replace(now, aside=None if path is None else 0)
-        if now.aside is not None and now.aside < path.stat().st_size:
-            os.truncate(path, now.aside)
-        return replace(now, aside=path.stat().st_size)
+    def _set_aside_before(self) -> set[tuple[str, int]]:
+        """File and offset of the records in the file of those set aside; not of other lines.
+
+        Half a line at its end is what a process wrote that died: cut off, to be written again.
+        """
+        if self.aside is None or not Path(self.aside).exists():
+            return set()
+        path, found, end = Path(self.aside), set(), 0
+        with path.open("rb") as file:
+            for line in file:
+                begun, end = end, end + len(line)
+                if line.startswith(_BEGIN) and not line.endswith(b"\n"):
+                    os.truncate(path, begun)
+                elif line.startswith(_BEGIN):
+                    with suppress(ValueError, KeyError):  # or it is none of ours
+                        record = json.loads(line)
+                        found.add((record["file"], record["offset"]))
+        return found
 
 
 def _sift(
