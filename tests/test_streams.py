@@ -1,6 +1,7 @@
 """Every event once, in time order, whatever the files, the batches and the restarts."""
 
 import json
+import os
 import tempfile
 import tracemalloc
 from pathlib import Path
@@ -310,12 +311,46 @@ def test_aside__takes_an_id_that_is_too_long(tmp_path, user, kind):
     assert "expected a text of 1 to 256" in reason or "expected a whole number" in reason
 
 
-def test_aside__keeps_what_was_there_before(log):
-    (log.parent / "_aside").write_text("mine\n")
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_aside__keeps_what_was_there_before(log, end):
+    """Another's last line without an end is not joined to ours."""
+    other = '{"file": 1}'  # looks like ours
+    (log.parent / "_aside").write_text(f"{other}\nmine{end}")
     log.write_bytes(log.read_bytes() + b"x\n")
     batches = list(stream(log.parent).batches(4))
     list(stream(log.parent).batches(4, cursor=batches[0].cursor))
-    assert (log.parent / "_aside").read_text().count("\n") == 2
+    *before, record = (log.parent / "_aside").read_text().splitlines()
+    assert before == [other, "mine"]
+    assert json.loads(record)["offset"] == 450
+
+
+def test_aside__is_on_the_disk_before_reading_goes_on(log, monkeypatch):
+    """A cursor behind a record may be published at once; the record must not be lost then."""
+    written = []
+    monkeypatch.setattr("os.fsync", lambda fd: written.append(os.fstat(fd).st_size))
+    log.write_bytes(log.read_bytes() + b"x\n")
+    list(stream(log.parent).batches(4))
+    assert written == [(log.parent / "_aside").stat().st_size]
+
+
+def test_ahead__an_event_from_the_future_is_malformed_and_makes_no_other_late(
+    tmp_path, monkeypatch
+):
+    """Nor does it where an earlier run believed it."""
+    write_lines(tmp_path, [[5, 900, 6, 7]])
+    (told,) = stream(tmp_path).batches(9)
+    assert pairs([told]) == [(0, 5), (1, 900)]
+    monkeypatch.setattr("minitower.data.streams.stream.time", lambda: 100.0)
+    (tmp_path / "_aside").unlink()
+    (told,) = stream(tmp_path, ahead=799.0).batches(9)
+    assert pairs([told]) == [(0, 5), (2, 6), (3, 7)]
+    assert (told.cursor.counts.malformed, told.cursor.counts.late) == (1, 0)
+    assert "ahead of time: dated after 899" in (tmp_path / "_aside").read_text()
+    (told,) = stream(tmp_path, ahead=800.0).batches(9)
+    assert pairs([told]) == [(0, 5), (1, 900)]
+    append(tmp_path, 4, 8)
+    (after,) = stream(tmp_path, ahead=799.0).batches(9, cursor=again(told.cursor))
+    assert pairs([after]) == [(4, 8)]
 
 
 @pytest.mark.parametrize(
@@ -323,6 +358,9 @@ def test_aside__keeps_what_was_there_before(log):
     [
         ({"window": -1.0}, "window"),
         ({"window": float("nan")}, "window"),
+        ({"ahead": -1.0}, "ahead"),
+        ({"tolerance": 1.1}, "tolerance"),
+        ({"grace": -1}, "grace"),
         ({"aside": "log.jsonl"}, "elsewhere"),
     ],
 )

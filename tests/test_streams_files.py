@@ -117,7 +117,10 @@ def test_write_events__flushes_the_file_then_names_it_then_flushes_the_folder(
         ("old.jsonl", {}, "already there"),
         ("log.jsonl", {"user_id": [1, -1]}, "row 1, column 'user_id': negative id -1"),
         ("log.jsonl", {"user_id": [1, 2**64]}, "row 1, column 'user_id': .* more than 64 bits"),
-        ("log.jsonl", {"user_id": [1.0, 2.0]}, "row 0, column 'user_id': expected a whole number"),
+        ("log.jsonl", {"user_id": [1.0, 2.5]}, "row 1, column 'user_id': expected a whole number"),
+        ("log.jsonl", {"user_id": [1.0, 2.0**53]}, "row 1, .* expected a whole number"),
+        ("log.jsonl", {"user_id": [1.0, np.nan]}, "row 1, .* expected a whole number"),
+        ("log.jsonl", {"user_id": [1.0, -np.inf]}, "row 1, .* expected a whole number"),
         ("log.jsonl", {"item_id": ["1", "1_0"]}, "row 1, column 'item_id': expected a whole"),
         ("log.jsonl", {"item_id": ["1", "\N{FULLWIDTH DIGIT ONE}"]}, "row 1, .* a whole number"),
         ("log.jsonl", {"timestamp": [1, 1.7e12]}, "row 1, .* expected seconds since 1970"),
@@ -151,7 +154,7 @@ def test_write_events__an_end_of_line_is_no_csv(tmp_path):
         (b'{"user_id": 1, "item_id": 2}', "'timestamp': expected seconds since 1970, got None"),
         (b'{"user_id": true, "item_id": 2, "timestamp": 3}', "'user_id': expected a whole number"),
         (b'{"user_id": [1], "item_id": 2, "timestamp": 3}', "'user_id': expected a whole number"),
-        (b'{"user_id": 1.0, "item_id": 2, "timestamp": 3}', "'user_id': expected a whole number"),
+        (b'{"user_id": 1.5, "item_id": 2, "timestamp": 3}', "'user_id': expected a whole number"),
         (b'{"user_id": "", "item_id": 2, "timestamp": 3}', "'user_id': expected a whole number"),
         (b'{"user_id": 1, "item_id": "x", "timestamp": 3}', "'item_id': expected a whole number"),
         (b'{"user_id": 1, "item_id": 2, "timestamp": true}', "'timestamp': expected a number"),
@@ -176,6 +179,21 @@ def test_json_lines__texts_that_cannot_be_ids(tmp_path, user):
     (tmp_path / "log.jsonl").write_text((record % user) + (record % '"é"'))
     (why,) = reasons(tmp_path, fields=TEXT)
     assert "column 'user_id': expected a text" in why
+
+
+def test_json_lines__a_byte_order_mark_is_no_part_of_a_line(tmp_path, monkeypatch):
+    """In front of the file, of a block, or of one line in the middle: files are joined."""
+    line = '{"user_id": %d, "item_id": 2, "timestamp": 3}\n'
+    text = "\ufeff" + line % 1 + line % 2 + "\ufeff" + line % 3 + "no\n" + line % 4
+    (tmp_path / "log.jsonl").write_text(text, encoding="utf-8")
+    for size in (1, 1 << 18):
+        monkeypatch.setattr("minitower.data.streams.text_files.BLOCK", size)
+        (tmp_path / "_aside").unlink(missing_ok=True)
+        events, cursor = read(tmp_path, aside=tmp_path / "_aside")
+        assert events.users.tolist() == [1, 2, 3, 4]
+        assert cursor.counts.malformed == 1
+        at = text.encode().index(b"no\n")
+        assert json.loads((tmp_path / "_aside").read_text())["offset"] == at
 
 
 def test_csv__quotes_windows_lines_and_byte_order_mark(tmp_path):
@@ -241,6 +259,32 @@ def test_parquet__missing_values_and_its_own_timestamps(tmp_path):
     assert ["timestamp" in line for line in why] == [False, True] * 2
     events, _ = read(tmp_path, fields, aside=tmp_path / "_aside")
     assert events.rows() == [[1, "x", 1.5]] * 2 + [[4, "x", 3.5]] * 2
+
+
+def test_parquet__whole_floats_are_ids(tmp_path):
+    """Integers of which some are missing leave pandas as floats."""
+    arrow = pytest.importorskip("pyarrow")
+    table = columns(4) | {"user_id": [0.0, np.nan, 2.0, 2.0**53 - 1]}
+    arrow.parquet.write_table(arrow.table(table), tmp_path / "a.parquet")
+    (why,) = reasons(tmp_path)
+    assert "column 'user_id': expected a whole number" in why
+    events, _ = read(tmp_path, aside=tmp_path / "_aside")
+    assert events.users.tolist() == [0, 2, 2**53 - 1]
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (["user_id", "item_id", "timestamp", "user_id"], "there is more than one column 'user_id'"),
+        (["user_id", "item_id"], "there is no column 'timestamp'"),
+    ],
+)
+def test_parquet__refuses_columns(tmp_path, names, message):
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table([[1]] * len(names), names)
+    arrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=f"{message}; columns: {', '.join(names)}"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("at", [0, 1, 4, 5, 9, 10])

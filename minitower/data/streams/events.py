@@ -70,7 +70,7 @@ class EventFields:
 
     Args:
         user_id, item_id: ids. "integer": whole numbers from 0 to 2^63 - 1, also written as
-            text (CSV has nothing else). "text": texts of 1 to 256 characters.
+            text (CSV has nothing else) or as floats up to 2^53. "text": texts of 1 to 256 characters.
         timestamp: seconds since 1970, whole or not, also written as text, or Parquet's own
             timestamps. Milliseconds are refused: one would end every window.
         value: a number that may be missing, such as a rating; None: there is none.
@@ -123,6 +123,9 @@ def _ids(values: Array, kind: IdType, place: Place) -> Array:
         plain = values.tolist()
         wanted = (str,) if kind == "text" else (int, str)
         types = set(map(type, plain))
+        if kind == "integer" and float in types:
+            plain = list(map(_exact, plain))
+            types = set(map(type, plain))
         if not types <= set(wanted):
             row = next(row for row, value in enumerate(plain) if type(value) not in wanted)
             what = "a text" if kind == "text" else "a whole number"
@@ -140,6 +143,14 @@ def _ids(values: Array, kind: IdType, place: Place) -> Array:
         row = int((ids < 0).argmax())
         raise place.error(f"negative id {ids[row]}", row)
     return ids
+
+
+def _exact(value: Any) -> Any:
+    """A whole float, as files have them where some ids are missing, is the integer it stands for.
+
+    From 2^53 on it stands for several.
+    """
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < 2**53 else value
 
 
 def _check_texts(plain: list[Any], kind: IdType, place: Place) -> None:

@@ -19,7 +19,7 @@ def read_parquet(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
     """The rows from `offset` on, once the file is complete; checksums of pages are checked.
 
     Raises:
-        DataError: the file is damaged or lacks a column.
+        DataError: the file is damaged, or lacks a column or has it twice.
         ModuleNotFoundError: pyarrow is not installed; says how to.
     """
     arrow, parquet = pyarrow_parquet()
@@ -29,9 +29,11 @@ def read_parquet(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
     try:
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             for name in names:
-                if name not in file.schema_arrow.names:
+                found = file.schema_arrow.names.count(name)
+                if found != 1:
                     known = ", ".join(file.schema_arrow.names)
-                    raise DataError(f"{path}: there is no column '{name}'; columns: {known}")
+                    many = "is no" if not found else "is more than one"
+                    raise DataError(f"{path}: there {many} column '{name}'; columns: {known}")
             start = 0  # of a group of rows
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows

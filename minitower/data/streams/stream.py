@@ -1,13 +1,14 @@
 """A folder of click logs, read as one stream in time order."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import numpy as np
 
@@ -49,6 +50,8 @@ class ClickStream:
             first one is an error.
         tolerance: the share of records that may be set aside, in [0, 1].
         grace: how many may be before the share counts, >= 0.
+        ahead: seconds, >= 0. An event dated so much after the moment at which it is read is
+            malformed: believed, it would make all others late. None: no event is.
     """
 
     folder: str | Path
@@ -57,10 +60,17 @@ class ClickStream:
     aside: str | Path | None = None
     tolerance: float = 0.01
     grace: int = 100
+    ahead: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.window >= 0:
-            raise ValueError(f"window must be at least 0 seconds, got {self.window}")
+        for name in ("window", "ahead"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds >= 0:
+                raise ValueError(f"{name} must be at least 0 seconds, got {seconds}")
+        if not 0 <= self.tolerance <= 1:
+            raise ValueError(f"tolerance must be a share in [0, 1], got {self.tolerance}")
+        if not self.grace >= 0:
+            raise ValueError(f"grace must be at least 0 records, got {self.grace}")
         if self.aside is not None:
             aside = Path(self.aside).resolve()
             if aside.parent == Path(self.folder).resolve() and not is_ignored(aside.name):
@@ -89,6 +99,8 @@ class ClickStream:
         if size < 1:
             raise ValueError(f"a batch must have at least 1 event, got {size}")
         now = cursor or Cursor(self.fields.from_rows([]))
+        if now.newest > self._latest():  # an earlier run believed a wrong clock
+            now = replace(now, newest=-math.inf)
         before = self._set_aside_before()
         said, marks = now, dict(now.files)
         every = None if follow is None else follow.every
@@ -121,13 +133,16 @@ class ClickStream:
         """The cursor with the events of a block pending."""
         wrong = list(block.wrong)
         events, offsets = _sift(self.fields, block.columns, block.offsets, wrong)
-        malformed = len(wrong)
+        latest = self._latest()
+        ahead = events.timestamps > latest
+        for row in np.flatnonzero(ahead).tolist():
+            wrong.append(_wrong(events, offsets, row, f"ahead of time: dated after {latest:.15g}"))
+        events, offsets, malformed = events.take(~ahead), offsets[~ahead], len(wrong)
         newest = np.maximum.accumulate(np.append(now.newest, events.timestamps))
         late = events.timestamps < newest[:-1] - self.window
         for row in np.flatnonzero(late).tolist():
             reason = f"late: the window began at {newest[row] - self.window:.15g}"
-            record = json.dumps(events.take([row]).rows()[0])
-            wrong.append(Wrong(int(offsets[row]), reason, record))
+            wrong.append(_wrong(events, offsets, row, reason))
         pending = Events.concatenate(now.pending, events.take(~late))
         now = replace(
             now,
@@ -143,6 +158,10 @@ class ClickStream:
             self._set_aside(now.counts, path, wrong, before)
         return now
 
+    def _latest(self) -> float:
+        """The time after which no event can be."""
+        return math.inf if self.ahead is None else time() + self.ahead
+
     def _set_aside(
         self, counts: Counts, path: Path, wrong: list[Wrong], before: set[tuple[str, int]]
     ) -> None:
@@ -151,6 +170,8 @@ class ClickStream:
         if self.aside is None:
             raise DataError(f"{what}; to go on nevertheless, name a file to set such records aside")
         with Path(self.aside).open("a", encoding="ascii") as file:
+            if _ends_within_a_line(Path(self.aside)):  # that somebody else wrote
+                file.write("\n")
             for record in wrong:
                 if (path.name, record.offset) in before:
                     continue
@@ -182,6 +203,16 @@ class ClickStream:
                         record = json.loads(line)
                         found.add((record["file"], record["offset"]))
         return found
+
+
+def _wrong(events: Events, offsets: Array, row: int, reason: str) -> Wrong:
+    return Wrong(int(offsets[row]), reason, json.dumps(events.take([row]).rows()[0]))
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1))
+        return file.read() not in (b"", b"\n")
 
 
 def _sift(

@@ -1,4 +1,7 @@
-"""JSON lines and CSV: one record per line, and a line counts when its end is written."""
+"""JSON lines and CSV: one record per line, and a line counts when its end is written.
+
+A byte order mark in front of a record or a header, which some editors write, is no part of it.
+"""
 
 import csv
 import json
@@ -80,7 +83,7 @@ def _blocks(path: Path, offset: int, names: list[str], parse: _Parse) -> Iterato
             for at, line in zip(offsets.tolist(), content.split(b"\n")):
                 try:
                     if line.strip():
-                        columns = parse(line.decode())
+                        columns = parse(line.decode("utf-8-sig"))
                         rows.append([columns[name][0] for name in names])
                         kept.append(at)
                 except _ERRORS as error:
