@@ -130,6 +130,15 @@ def test_blocked__a_rare_loose_row_is_exact_in_float32():
     assert_same(got, exact, 1e-5)
 
 
+@pytest.mark.parametrize("bits", range(40, 240, 10))
+def test_blocked__however_loose_the_bound_is(bits):
+    """All items are orthogonal to all users: nothing is to choose, at any length."""
+    users = np.array([[1.0, 0.0]] * 3, np.float32)
+    items = np.array([[0.0, bits * np.log(2)]] * 3, np.float32)
+    loss, _ = blocked_in_batch_softmax(users, items, uncorrected(np.arange(3)), temperature=1.0)
+    assert loss == pytest.approx(np.log(3), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     "users, items, candidates, temperature",
     [

@@ -215,6 +215,14 @@ def test_cooccurrences__parts_add_up(table, data):
             [csr(f) for f in table], weights=weights, identifiers=identifiers
         )
         assert together == pytest.approx(whole, abs=1e-12, nan_ok=True)
+    whole = counted(table, weights, range(n))
+    together = sum(others, first)
+    for ours, theirs in zip(together.joint, whole.joint, strict=True):
+        assert ours.shape == theirs.shape
+        assert ours.toarray() == pytest.approx(theirs.toarray(), abs=1e-12)
+    for ours, theirs in zip(together.rows, whole.rows, strict=True):
+        assert ours.dtype == theirs.dtype == np.int64
+        assert ours.tolist() == theirs.tolist()
 
 
 @given(tables(max_rows=9), st.data())
@@ -239,6 +247,15 @@ def test_cooccurrences__texts_and_missing_values_add_up():
     assert together.rows[1].tolist() == [2, 2]
     expected = mutual_information([names, color])
     assert together.information() == pytest.approx(expected, abs=1e-12)
+
+
+def test_cooccurrences__a_field_without_values_has_no_type():
+    """Some parts of a table say nothing of a field of texts; nothing is read as numbers."""
+    nothing = count_together([csr([[], []])])
+    texts = count_together([np.array(["a", "b"], object)])
+    for together in (nothing + texts, texts + nothing):
+        assert together.values[0].tolist() == ["a", "b"]
+        assert together.rows[0].tolist() == [1, 1, 2]
 
 
 def test_cooccurrences__an_identifier_is_known_from_the_whole_only():
@@ -267,6 +284,12 @@ def test_cooccurrences__refuses():
         numbers + count_together([np.zeros(1), np.zeros(1)])
 
 
+def test_mutual_information__narrow_weights_are_summed_widely():
+    fields, weights = [np.array([1, 1, 2]), np.array([5, 6, 6])], [60_000, 2048, 60_000]
+    narrow = mutual_information(fields, weights=np.array(weights, np.float16))
+    assert np.array_equal(narrow, mutual_information(fields, weights=weights))
+
+
 def test_mutual_information__leaves_its_arguments_alone():
     values, (indptr, tags), weights = np.array([1, 1, 2]), csr([[0, 1], [], [1]]), np.ones(3)
     for array in (values, indptr, tags, weights):
@@ -286,8 +309,10 @@ def test_mutual_information__leaves_its_arguments_alone():
         ([np.zeros((2, 2))], None, "indptr must rise from 0"),
         ([np.zeros(2)], [1], "expected 2 weights, one per row, got 1"),
         ([np.zeros(2)], [0, 0], "not all zero"),
-        ([np.zeros(2)], [1, -1], "weights must be"),
-        ([np.zeros(2)], [1, np.nan], "weights must be"),
+        ([np.zeros(2)], [2, -1], "weights must be finite and not negative"),
+        ([np.zeros(2)], [1, np.nan], "weights must be finite and not negative"),
+        ([np.zeros(2)], [1, np.inf], "weights must be finite and not negative"),
+        ([np.zeros(2)], [1e308, 1e308], "weights must be finite and not all zero, got a sum of"),
     ],
 )
 def test_mutual_information__refuses(fields, weights, message):

@@ -108,7 +108,7 @@ class Cooccurrences:
         ]
 
         def spread(f: int, counts: list[NDArray[Any]]) -> NDArray[Any]:
-            return np.bincount(np.concatenate([a[f] for a in at]), np.concatenate(counts), sizes[f])
+            return np.bincount(np.concatenate([a[f] for a in at]), np.concatenate(counts))
 
         fields = range(len(values))
         rows = (spread(f, [part.rows[f] for part in parts]).astype(np.int64) for f in fields)

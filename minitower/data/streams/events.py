@@ -70,7 +70,8 @@ class EventFields:
 
     Args:
         user_id, item_id: ids. "integer": whole numbers from 0 to 2^63 - 1, also written as
-            text (CSV has nothing else) or as floats up to 2^53. "text": texts of 1 to 256 characters.
+            text (CSV has nothing else) or as floats below 2^53. "text": texts of 1 to 256
+            characters.
         timestamp: seconds since 1970, whole or not, also written as text, or Parquet's own
             timestamps. Milliseconds are refused: one would end every window.
         value: a number that may be missing, such as a rating; None: there is none.
@@ -150,7 +151,8 @@ def _exact(value: Any) -> Any:
 
     From 2^53 on it stands for several.
     """
-    return int(value) if type(value) is float and value.is_integer() and abs(value) < 2**53 else value
+    exact = type(value) is float and value.is_integer() and abs(value) < 2**53
+    return int(value) if exact else value
 
 
 def _check_texts(plain: list[Any], kind: IdType, place: Place) -> None:
