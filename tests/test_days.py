@@ -1,5 +1,7 @@
 """A day on top of the days before: what is there keeps its number, and nothing else is new."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from minitower.data import (
     next_day,
     retire,
 )
+from minitower.data.named_items import NamedItems
 
 WHOLE = RandomSplit(0, 0)
 
@@ -217,8 +220,56 @@ def test_retire__items_go_from_everything_but_the_embedding():
     assert (day.train.users.tolist(), day.train.items.tolist()) == ([1], [0])
     assert [day.seen("train").row(user).tolist() for user in range(3)] == [[0], [0], []]
     assert day.schema.item.vocabulary("i").values.tolist() == [10, 11, 12]
-    back = next_day(day, {"u": [3], "i": [12]}, items={"i": [12], "tags": ["c"]})
+    back = next_day(day, {"u": [3], "i": [12]}, items={"i": [12], "tags": ["b"]})
     assert back.items.columns["i"].tolist() == [2, 3], "its old row"
+    assert back.items.columns["tags"].row(1).tolist() == [2], "as it is listed"
     with_parts = retire(data, [12])
     assert len(with_parts.train) == 3
     assert len(with_parts.valid) == len(with_parts.test) == 0
+
+
+@pytest.mark.parametrize("item_name", [None, "name"])
+def test_retire__an_item_that_is_clicked_again_is_what_it_was(item_name):
+    """All its features, numbers too, its name, and its row; through a store and further days."""
+    schema = Schema(user=[Id("u")], item=[Id("i"), MultiValued("tags"), Continuous("price")])
+    items = {
+        "i": [10, 11, 12, 13],
+        "tags": ["a b", "b", "c", ""],
+        "price": [1.0, 2.0, 3.0, 4.0],
+        "name": ["x", "y", "z", "w"],
+    }
+    log = {"u": [1, 1, 2], "i": [10, 11, 12]}
+    data = Dataset.from_columns(schema, log, items=items, item_name=item_name, split=WHOLE)
+    day = retire(retire(data, [10]), [13, 12])
+    assert day.items.ids.tolist() == [11]
+    assert day.retired.table.ids.tolist() == [10, 12, 13]
+    day = dataclasses.replace(day, retired=NamedItems.from_arrays(day.retired.to_arrays()))
+    day = next_day(day, {"u": [2], "i": [11]})
+    back = next_day(day, {"u": [2, 2], "i": [13, 10]})
+    assert back.items.ids.tolist() == [11, 10, 13]
+    assert back.retired.table.ids.tolist() == [12]
+    assert (back.item_names is None) == (item_name is None)
+    assert item_name is None or back.item_names.tolist() == ["y", "x", "w"]
+    for row, item in ((0, 1), (1, 0), (2, 3)):
+        assert back.items.columns["i"][row] == (item + 1 if item < 3 else 4), "13 has a row now"
+        assert back.items.columns["price"][row] == data.items.columns["price"][item]
+        tags = (of.items.columns["tags"].row(at) for of, at in ((back, row), (data, item)))
+        assert np.array_equal(*tags)
+    again = next_day(retire(back, [10]), {"u": [1], "i": [10]})
+    assert again.items.ids.tolist() == [11, 13, 10]
+    assert again.retired.table.ids.tolist() == [12]
+
+
+def test_retire__somebody_must_stay():
+    with pytest.raises(DataError, match="every item would be retired"):
+        retire(small(), [10, 11, 12])
+
+
+def test_next_day__what_was_met_includes_the_test_part():
+    """Of the day before, whatever part it was in."""
+    log = {"u": [1, 1, 1], "i": [10, 11, 12], "timestamp": [1, 2, 3]}
+    schema = Schema(user=[Id("u")], item=[Id("i")])
+    data = Dataset.from_columns(schema, log, split=TimeSplit(valid=0.34, test=0.34))
+    assert (len(data.valid), len(data.test)) == (1, 1)
+    day = next_day(data, {"u": [1], "i": [10]})
+    assert sorted(day.seen("train").row(0)) == [0, 1, 2]

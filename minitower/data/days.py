@@ -13,8 +13,9 @@ import numpy as np
 from minitower.data.columns import Columns, read_columns
 from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
-from minitower.data.errors import Place
+from minitower.data.errors import DataError, Place
 from minitower.data.interactions import Dataset, Interactions, item_texts, timestamps
+from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
@@ -56,6 +57,7 @@ def next_day(
     schema = data.schema.schema
     user_ids, user_of, user_columns = entities(schema.user_id, log, users, "users")
     item_ids, item_of, item_columns = entities(schema.item_id, log, items, "items")
+    data = _with_returned(data, item_ids)
     user_at, item_at = _rows_in(data.users, user_ids), _rows_in(data.items, item_ids)
     pairs = Interactions(user_at[user_of], item_at[item_of], times)
     parts = pairs.parts(part_labels(log, pairs.users, times, positive, split))
@@ -81,22 +83,33 @@ def next_day(
         *parts,
         names,
         Ragged(np.pad(history.indptr, (0, added), mode="edge"), history.values),
+        data.retired,
     )
 
 
 def retire(data: Dataset, item_ids: Any) -> Dataset:
     """The data set without some items: not trained on, evaluated, published or recalled.
 
-    Their rows of the embedding stay, for they may come back: listed on a later day, they are
-    what they were; clicked and not listed, they have their id and missing features. That a
+    Their rows of the embedding stay, and their features in ``retired``, for they may come
+    back: clicked on a later day, they are what they were; listed, what the list says. That a
     user met them is forgotten.
 
     Args:
         data: a data set.
         item_ids: of items; unknown ones are no error.
+
+    Raises:
+        DataError: no item would be left.
     """
     gone = data.items.rows_of(item_ids)
-    kept = np.delete(np.arange(len(data.items)), gone[gone >= 0])
+    gone = np.unique(gone[gone >= 0])
+    if not len(gone):
+        return data
+    kept = np.delete(np.arange(len(data.items)), gone)
+    if not len(kept):
+        raise DataError("every item would be retired: none would be left to recall")
+    listed = NamedItems(data.items, data.item_names)
+    stay, retired = listed.take(kept), listed.take(gone)
     now = np.full(len(data.items), -1)
     now[kept] = np.arange(len(kept))
 
@@ -110,13 +123,25 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
         history = without(Interactions(owner, history.values)).by_user(len(data.users))
     return replace(
         data,
-        items=Table(data.items.ids[kept], data.items.take(kept)),
+        items=stay.table,
         train=without(data.train),
         valid=without(data.valid),
         test=without(data.test),
-        item_names=None if data.item_names is None else data.item_names[kept],
+        item_names=stay.names,
         history=history,
+        retired=retired if data.retired is None else data.retired.with_more(retired),
     )
+
+
+def _with_returned(data: Dataset, ids: Array) -> Dataset:
+    """The data set with those of these items that were retired, behind the others."""
+    if data.retired is None:
+        return data
+    back = data.retired.table.rows_of(ids)
+    back = back[back >= 0]
+    items = NamedItems(data.items, data.item_names).with_more(data.retired.take(back))
+    rest = data.retired.take(np.delete(np.arange(len(data.retired.table)), back))
+    return replace(data, items=items.table, item_names=items.names, retired=rest)
 
 
 def _rows_in(table: Table, ids: Array) -> Array:

@@ -14,6 +14,7 @@ from minitower.data.columns import LONGEST, Columns, numbers, read_columns, scal
 from minitower.data.encoding import FittedSchema, SideEncoder, Table
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
+from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
 from minitower.data.schema import Schema
 from minitower.data.splits import (
@@ -76,6 +77,7 @@ class Dataset:
         train, valid, test: the positives.
         item_names: (n_items,) text to show to people, the id where there is none; or None.
         history: the items every user met before these positives; None: nothing is known.
+        retired: items that are gone and may come back; None: none.
     """
 
     schema: FittedSchema
@@ -86,6 +88,7 @@ class Dataset:
     test: Interactions
     item_names: Array | None = None
     history: Ragged | None = None
+    retired: NamedItems | None = None
 
     def split(self, name: str) -> Interactions:
         """One part: "train", "valid" or "test"."""

@@ -17,6 +17,7 @@ import numpy as np
 from minitower.data.encoding import Features, FittedSchema, Table
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
+from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
 from minitower.retrieval.array_files import write_array, write_arrays
 from minitower.retrieval.catalogue import Catalogue, Version, changing
@@ -35,6 +36,7 @@ class Store:
     Attributes:
         model, items, users, seen, index, item_names: as in :class:`Recommender`.
         item_counts: (m,) int64 positives of each item in training: its popularity.
+        retired: items that are gone and may come back; None: none.
         version: which one; None for parts that come from no store.
         full: of an incremental version, the full one it stands on.
     """
@@ -46,6 +48,7 @@ class Store:
     index: Index
     item_names: Array | None = None
     item_counts: Array | None = None
+    retired: NamedItems | None = None
     version: Version | None = None
     full: "Store | None" = None
 
@@ -176,6 +179,8 @@ def publish(
             write_arrays(place / "seen.npz", {"indptr": seen.indptr, "values": seen.values})
             write_array(place / "item_vectors.npy", vectors)
             write_array(place / "item_counts.npy", data.item_counts)
+            if data.retired is not None:
+                write_arrays(place / "retired.npz", data.retired.to_arrays())
             if data.item_names is not None:
                 write_array(place / "item_names.npy", data.item_names)
             if isinstance(index, HnswIndex):
@@ -203,6 +208,7 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
     items, users, seen = (saved.arrays(f"{part}.npz", mapped=True) for part in parts)
     names = saved.array("item_names.npy", mapped=True) if "item_names.npy" in saved else None
     counts = saved.array("item_counts.npy", mapped=True)
+    gone = saved.arrays("retired.npz", mapped=True) if "retired.npz" in saved else None
     graph = saved.path("index.hnsw") if "index.hnsw" in saved else None
     with fitting(saved):
         index: Index
@@ -211,7 +217,8 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
         else:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
-        return Store(model, *tables, Ragged(**seen), index, names, counts, version)
+        retired = None if gone is None else NamedItems.from_arrays(gone)
+        return Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
 
 
 @contextmanager

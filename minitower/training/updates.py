@@ -54,7 +54,7 @@ def yesterday(store: Store) -> Dataset:
     """The tables of a store as a data set without positives, for `next_day` to go on from."""
     none = Interactions(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     tables = store.model.schema, store.users, store.items
-    return Dataset(*tables, none, none, none, store.item_names, store.seen)
+    return Dataset(*tables, none, none, none, store.item_names, store.seen, store.retired)
 
 
 def full_update(
