@@ -1,19 +1,22 @@
 """minitower update: night by night and by day, from folders, as a cron job would start it."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
-import minitower.cli.update as command
-from minitower.cli import main
+from minitower.cli import by_day, by_night, main
 from minitower.data import (
     Categorical,
+    Continuous,
     Dataset,
     Id,
     MultiValued,
@@ -22,7 +25,8 @@ from minitower.data import (
     TimeSplit,
     next_day,
 )
-from minitower.data.streams import write_events
+from minitower.data.streams import EventFields, Follow, write_events
+from minitower.data.streams.parquet import write_parquet
 from minitower.retrieval import Recommender, load_model, load_notes, publish
 from minitower.retrieval.catalogue import Catalogue
 from minitower.retrieval.snapshot import load_optimizer
@@ -34,6 +38,8 @@ from minitower.training.updates import IncrementalUpdate, full_update
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), MultiValued("tags")])
 FLAGS = ("--batch-size", "16", "--seed", "3")
+TRAINED = {"learning_rate": 0.01, "temperature": 0.3, "batch_size": 16, "seed": 3}
+LOG = EventFields("user", "item", user_type="text")
 
 
 def clicks(day, users, items, n=60):
@@ -65,6 +71,14 @@ def places(tmp_path):
     return tmp_path / "store", tmp_path / "logs"
 
 
+def published_with(tmp_path, **notes):
+    """The store of the first day, published with other notes."""
+    model, optimizer = TwoTower(FIRST.schema, dim=4, hidden=(6,)), Adagrad(0.05)
+    Trainer(model, FIRST, optimizer=optimizer, batch_size=16).fit(1)
+    publish(model, FIRST, tmp_path / "noted", optimizer=optimizer, notes=notes)
+    return tmp_path / "noted"
+
+
 @pytest.fixture
 def run(capsys):
     def start(*arguments):
@@ -77,14 +91,14 @@ def run(capsys):
 
 def write(logs, day, users, items):
     log = clicks(day, users, items)
-    fields = command.EventFields("user", "item", user_type="text")
-    write_events(logs / f"{day:03d}.jsonl", log, fields)
+    write_events(logs / f"{day:03d}.jsonl", log, LOG)
     return log
 
 
-def test_full__is_the_chain_of_full_updates(places, run, tmp_path):
+def test_full__is_the_chain_of_full_updates(places, run, tmp_path, monkeypatch):
     """The files of each night, only new clicks read, carry on model, optimizer and what was met."""
     store, logs = places
+    monkeypatch.setattr(by_night, "READ_AT_ONCE", 16)  # several batches a night
     model, optimizer, data = load_model(store), Adagrad(0.05), FIRST
     load_optimizer(store, optimizer)
     new = tmp_path / "new.jsonl"
@@ -106,6 +120,10 @@ def test_full__is_the_chain_of_full_updates(places, run, tmp_path):
         )
         by_hand = full_update(model, data, make, optimizer=optimizer, seed=3)
         model, optimizer = by_hand.model, by_hand.optimizer
+        catalogue = Catalogue.read(store)
+        kept = catalogue.open(catalogue.version()).content
+        assert kept["metrics"] == kept["notes"]["update"]["after"] == by_hand.report.after
+        assert kept["metrics"].keys() == {"recall@20"}
         published = load_model(store)
         for name, parameter in model.parameters.items():
             assert np.array_equal(published.parameters[name], parameter), name
@@ -116,14 +134,86 @@ def test_full__is_the_chain_of_full_updates(places, run, tmp_path):
     assert load_notes(store)["update"]["pairs"] == len(data.train)
 
 
-def test_full__without_news_publishes_nothing_and_lets_a_script_go_on(places, run):
+def test_full__the_seed_is_that_of_new_rows_too(tmp_path, run):
+    """They are drawn where row 0 is no beginning: in towers of ids alone."""
+    schema = Schema(user=[Id("user")], item=[Id("item")])
+    data = Dataset.from_columns(schema, clicks(0, 10, 12), split=RandomSplit(0, 0))
+    publish(TwoTower(data.schema, dim=4, hidden=()), data, tmp_path / "store")
+    (tmp_path / "logs").mkdir()
+    log = write(tmp_path / "logs", 1, 13, 15)
+    assert run(tmp_path / "store", tmp_path / "logs", "--full", *FLAGS)[0] == 0
+    make = lambda model, day: Trainer(model, day, batch_size=16, seed=3)
+    model = load_model(tmp_path / "store", 1)
+    same = []
+    for seed in (3, 0):
+        by_hand = full_update(model, next_day(data, log), make, seed=seed).model.parameters
+        published = load_model(tmp_path / "store").parameters
+        same.append(all(np.array_equal(by_hand[name], published[name]) for name in published))
+    assert same == [True, False]
+
+
+def test_full__without_news_publishes_nothing_and_lets_a_script_go_on(places, run, tmp_path):
     store, logs = places
+    assert "no clicks since version 1: nothing to publish" in run(store, logs, "--full")[2]
     write(logs, 1, 12, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
-    status, out, err = run(store, logs, "--full", *FLAGS)
-    assert (status, out) == (0, "")
-    assert "no clicks since version 2" in err
+    for name, text in (("users.jsonl", "\n"), ("items.jsonl", ""), ("gone", "99\n")):
+        (tmp_path / name).write_text(text)
+    lists = ["--users", tmp_path / "users.jsonl", "--items", tmp_path / "items.jsonl"]
+    for more in ([], [*lists, "--retire", tmp_path / "gone"]):
+        status, out, err = run(store, logs, "--full", *more, *FLAGS)
+        assert (status, out) == (0, ""), err
+        assert "no clicks since version 2: nothing to publish" in err
     assert Catalogue.read(store).current == 2
+
+
+def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp_path):
+    """Nothing is trained, and what is there stays: model, optimizer, popularity, the cursor."""
+    store, logs = places
+    write(logs, 1, 10, 12)
+    assert run(store, logs, "--full", *FLAGS)[0] == 0
+    before, optimizer = Recommender.open(store), Adagrad(0.05)
+    load_optimizer(store, optimizer)
+    (tmp_path / "users.jsonl").write_text('{"user": "new", "city": "bern"}')
+    (tmp_path / "items.jsonl").write_text('{"item": 50, "tags": ["a", "new"]}')
+    (tmp_path / "gone").write_text("3\n7\n77\n")
+    lists = ("--users", tmp_path / "users.jsonl", "--items", tmp_path / "items.jsonl")
+    more = (*lists, "--retire", tmp_path / "gone", "--validate", "0.1")
+    status, out, err = run(store, logs, "--full", *more, *FLAGS)
+    assert (status, out) == (0, "3\n"), err
+    assert "no clicks since version 2: nothing is trained" in err
+    assert "gone: 1 ids are of no item, such as 77" in err
+    after = Recommender.open(store)
+    assert after.users.ids.tolist()[-1] == "new"
+    assert after.items.ids.tolist() == [i for i in range(12) if i not in (3, 7)] + [50]
+    for name, parameter in before.model.parameters.items():
+        assert np.array_equal(after.model.parameters[name][: len(parameter)], parameter), name
+    assert len(after.model.parameters["item.tags.embedding"]) == 5
+    again = Adagrad(0.05)
+    load_optimizer(store, again)
+    for name, state in optimizer.state.items():
+        assert np.array_equal(again.state[name][: len(state)], state), name
+    counts = [np.load(store / f"versions/00000{n}/item_counts.npy") for n in (2, 3)]
+    assert counts[1].tolist() == [*np.delete(counts[0], [3, 7]).tolist(), 0]
+    assert counts[0].sum() == 60
+    assert load_notes(store)["cursor"] == load_notes(store, 2)["cursor"]
+    assert "update" not in load_notes(store)
+    (tmp_path / "gone").write_text("50\n")
+    assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[:2] == (0, "4\n")
+    assert 50 not in Recommender.open(store).items.ids
+    write(logs, 2, 10, 12)
+    assert run(store, logs, "--full", *FLAGS)[0] == 0
+    assert load_notes(store)["update"]["pairs"] == 60
+
+
+def test_full__a_night_of_no_positives_is_one_without_clicks(places, run, tmp_path):
+    _, logs = places
+    store = published_with(tmp_path, training=TRAINED, reading={"positive": "rating >= 4"})
+    (logs / "1.jsonl").write_text('{"user": "u1", "item": 3, "timestamp": 9, "rating": 1}\n')
+    status, out, err = run(store, logs, "--full")
+    assert (status, out) == (0, ""), err
+    assert "0 of 1 clicks are positives" in err
+    assert "nothing to publish" in err
 
 
 def test_full__refused_leaves_the_store_as_it_was(places, run):
@@ -145,12 +235,13 @@ def test_full__an_optimizer_of_another_kind_is_refused_or_reset(places, run):
     assert run(store, logs, "--full", "--optimizer", "sgd", "--reset-optimizer")[0] == 0
 
 
-def branch(store, log, base=1, **options):
+def branch(store, log, base=1, rate=0.05, **options):
     """The branch by hand."""
-    model, optimizer = load_model(store, base), Adagrad(0.05)
+    model, optimizer = load_model(store, base), Adagrad(rate)
     load_optimizer(store, optimizer, base)
-    update = IncrementalUpdate(model, FIRST, optimizer=optimizer, batch_size=16, **options)
-    update.feed(command.EventFields("user", "item", user_type="text").events(columns(log)))
+    options = {"batch_size": 16} | options
+    update = IncrementalUpdate(model, FIRST, optimizer=optimizer, **options)
+    update.feed(LOG.events(columns(log)))
     update.finish()
     return update.model
 
@@ -186,10 +277,7 @@ def test_incremental__publishes_what_moved_on_top_of_the_full_version(places, ru
 def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run, monkeypatch):
     """While it waits, a night passes; it then publishes on top of the new full version."""
     store, logs = places
-    stop = threading.Event()
-    follow = lambda every: command_follow(every=every, poll=0.02, stop=stop)
-    command_follow = command.Follow
-    monkeypatch.setattr(command, "Follow", follow)
+    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
     write(logs, 1, 12, 12)
     seen = []
 
@@ -200,7 +288,7 @@ def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run
         write(logs, 2, 12, 12)
         waiting_for(store, 4)
         seen.append(Catalogue.read(store).version())
-        stop.set()
+        os.kill(os.getpid(), signal.SIGINT)
 
     other = threading.Thread(target=meanwhile)
     other.start()
@@ -237,7 +325,8 @@ def test_full__retires_items(places, run, tmp_path):
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 2
     (tmp_path / "gone").write_text("\n".join(map(str, range(12))))
     status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
-    assert (status, "retires every item" in err) == (2, True)
+    assert (status, "gone: every item would be retired" in err) == (2, True)
+    assert "epoch" not in err, "it is told before the training"
     assert Catalogue.read(store).current == 3
 
 
@@ -300,18 +389,6 @@ def test_full__a_name_is_told_with_the_item(places, run, tmp_path):
     items.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run(store, logs, "--full", "--items", items, *FLAGS)[0] == 0
     assert Recommender.open(store).names([3, 4, 77]) == ["New 3", "Item 4", "77!"]
-
-
-@pytest.mark.parametrize("content, told", [("", "is empty"), ('{"user": "u9"}', "no whole record")])
-def test_full__a_file_without_a_whole_record_is_refused(places, run, tmp_path, content, told):
-    store, logs = places
-    write(logs, 1, 12, 12)
-    users = tmp_path / "users.jsonl"
-    users.write_text(content)
-    status, out, err = run(store, logs, "--full", "--users", users, *FLAGS)
-    assert (status, out) == (2, "")
-    assert str(users) in err
-    assert told in err
 
 
 def test_incremental__a_night_that_comes_between_is_branched_off(places, run, monkeypatch):
@@ -432,10 +509,295 @@ def test_update__refuses(places, run, arguments, message):
     assert Catalogue.read(store).current == 1
 
 
-def test_full__a_wrong_record_of_users_is_named(places, run, tmp_path):
+USER = '{"user": "u1", "city": "rome"}\n'
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("users.jsonl", USER + "nothing\n", "users.jsonl, line 2: Expecting value"),
+        ("users.jsonl", USER + USER[:9], "users.jsonl, line 2: "),
+        ("users.jsonl", USER + "\n[3]\n", "users.jsonl, line 3: expected an object"),
+        ("users.jsonl", '\n{"user": "u1", "city": 7.5}', "users.jsonl, line 2, column 'city': "),
+        ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' is there twice"),
+        ("users.jsonl", '{"user": "u1", "City": 7.5}', "there is no column 'city'; columns: City"),
+        ("users.parquet", "PAR1 half", "users.parquet: not complete: it has no footer"),
+        ("users.csv", "user,city\n", "users.csv: expected a file whose name ends with .jsonl or"),
+    ],
+)
+def test_full__a_wrong_record_of_users_is_named(places, run, tmp_path, name, content, message):
     store, logs = places
     write(logs, 1, 12, 12)
-    (tmp_path / "users.jsonl").write_text('{"user": "u1", "city": "rome"}\nnothing\n')
-    status, _, err = run(store, logs, "--full", "--users", tmp_path / "users.jsonl")
+    (tmp_path / name).write_text(content)
+    status, out, err = run(store, logs, "--full", "--users", tmp_path / name)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("error") == 1
+
+
+@pytest.mark.parametrize("content", ["", "\n", USER.replace("u1", "n1"), "\ufeff" + USER[:-1]])
+def test_full__a_file_of_users_is_whole(places, run, tmp_path, content):
+    """Its last line needs no end, and it may be empty."""
+    store, logs = places
+    write(logs, 1, 10, 12)
+    lines = content + '{"user": "n2", "city": "oslo"}' if content.endswith("\n") else content
+    (tmp_path / "users.jsonl").write_text(lines, encoding="utf-8")
+    assert run(store, logs, "--full", "--users", tmp_path / "users.jsonl", *FLAGS)[0] == 0
+    users = Recommender.open(store).users.ids.tolist()
+    assert users[10:] == [n for n in ("n1", "n2") if n in lines]
+
+
+def test_full__users_from_parquet(places, run, tmp_path):
+    pytest.importorskip("pyarrow")
+    store, logs = places
+    write(logs, 1, 10, 12)
+    path = tmp_path / "users.parquet"
+    for ids, status in ((["n1", "n1"], 2), (["n1", "n2"], 0), ([], 0)):
+        write_parquet(path, {"user": np.array(ids, object), "city": np.array(["rome"] * len(ids))})
+        got, _, err = run(store, logs, "--full", "--users", path, *FLAGS)
+        assert got == status, err
+        assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' is" in err
+        write(logs, 5 + len(list(logs.iterdir())), 10, 12)
+    assert Recommender.open(store).users.ids.tolist()[10:] == ["n1", "n2"]
+
+
+PRICED = Schema(
+    user=[Id("user"), Continuous("age")],
+    item=[Id("item"), MultiValued("tags"), Continuous("price")],
+)
+
+
+@pytest.fixture
+def priced(tmp_path):
+    """A store whose users and items have numbers that cannot be missing, and logs."""
+    users = {"user": [f"u{i}" for i in range(10)], "age": list(range(10))}
+    items = {"item": list(range(12)), "tags": ["a", "a b", "c"] * 4, "price": list(range(12))}
+    data = Dataset.from_columns(PRICED, clicks(0, 10, 12), users, items, split=RandomSplit(0, 0))
+    publish(TwoTower(data.schema, dim=4, hidden=(6,)), data, tmp_path / "store")
+    (tmp_path / "logs").mkdir()
+    return tmp_path / "store", tmp_path / "logs", data
+
+
+def test_full__a_retired_item_that_is_clicked_again_is_what_it_was(priced, run, tmp_path):
+    """In the next night, or in one of those after it."""
+    store, logs, data = priced
+    write(logs, 1, 10, 12)
+    (tmp_path / "gone").write_text("1\n4\n")
+    assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 0
+    for night, item in ((2, 4), (3, 1)):
+        log = {"user": ["u1", "u2"], "item": [item, 3], "timestamp": [night * 1000] * 2}
+        write_events(logs / f"{night:03d}.jsonl", log, LOG)
+        status, _, err = run(store, logs, "--full", *FLAGS)
+        assert status == 0, err
+    items = Recommender.open(store).items
+    assert items.ids.tolist() == [0, 2, 3, *range(5, 12), 4, 1]
+    for row, item in ((10, 4), (11, 1)):
+        assert items.columns["price"][row] == data.items.columns["price"][item]
+        tags = items.columns["tags"].row(row), data.items.columns["tags"].row(item)
+        assert np.array_equal(*tags)
+
+
+def test_full__clicks_whose_numbers_nobody_knows_are_left_out_and_told(priced, run, tmp_path):
+    store, logs, _ = priced
+    write(logs, 1, 10, 12)
+    users, items = ["stranger", "u1", "u2", "new"], [1, 99, 2, 3]
+    log = {"user": users, "item": items, "timestamp": [2000, 2001, 2002, 2003]}
+    write_events(logs / "002.jsonl", log, LOG)
+    (tmp_path / "users.jsonl").write_text('{"user": "new", "age": 3}')
+    status, _, err = run(store, logs, "--full", "--users", tmp_path / "users.jsonl", *FLAGS)
+    assert status == 0, err
+    assert "left out: 1 clicks of users whose age no table says, such as 'stranger'" in err
+    assert "left out: 1 clicks of items whose price no table says, such as 99" in err
+    assert load_notes(store)["update"]["pairs"] == 62
+    assert Recommender.open(store).users.ids.tolist() == [*(f"u{i}" for i in range(10)), "new"]
+
+
+def rated(logs):
+    """A log of 60 clicks; a third is rated 5, a third 3, and of the others nothing is said."""
+    log = clicks(1, 10, 12) | {"rating": [5, None, 3] * 20}
+    lines = [json.dumps(dict(zip(log, row))) + "\n" for row in zip(*log.values())]
+    (logs / "001.jsonl").write_text("".join(lines))
+    return {name: values[::3] for name, values in log.items() if name != "rating"}
+
+
+@pytest.mark.parametrize("kind", ["--full", "--incremental"])
+def test_update__the_rule_of_positives_holds_for_the_stream(places, run, tmp_path, kind):
+    _, logs = places
+    store = published_with(tmp_path, training=TRAINED, reading={"positive": "rating >= 4"})
+    log = rated(logs)
+    status, _, err = run(store, logs, kind)
+    assert status == 0, err
+    assert "20 of 60 clicks are positives: rating >= 4" in err
+    served = Recommender.open(store)
+    if kind == "--incremental":
+        by_hand = branch(store, log, rate=0.01, objective=InBatchSoftmax(0.3))
+        name = "user.user.embedding"
+    else:
+        assert load_notes(store)["reading"] == {"positive": "rating >= 4"}
+        optimizer = Adagrad(0.01)
+        load_optimizer(store, optimizer, 1)
+        make = lambda model, day: Trainer(
+            model, day, objective=InBatchSoftmax(0.3), batch_size=16, seed=3
+        )
+        day = next_day(FIRST, log)
+        by_hand = full_update(load_model(store, 1), day, make, optimizer=optimizer, seed=3).model
+        name = "item.item.embedding"
+        assert served.seen.values.tolist() == day.seen("all").values.tolist()
+    assert np.array_equal(served.model.parameters[name], by_hand.parameters[name])
+
+
+def test_update__logs_that_do_not_say_what_is_a_positive(places, run, tmp_path):
+    """Nothing is trained on; unless one says that all are."""
+    _, logs = places
+    rule = {"positive": "rating >= 4"}
+    store = published_with(tmp_path, training=TRAINED, reading=rule)
+    write(logs, 1, 12, 12)
+    status, _, err = run(store, logs, "--full")
     assert status == 2
-    assert "users.jsonl, offset 31" in err
+    assert "no click has a 'rating', by which positives are told (rating >= 4)" in err
+    status, out, err = run(store, logs, "--incremental")
+    assert (status, out) == (0, "")
+    assert "0 of 60 clicks are positives: rating >= 4" in err
+    assert run(store, logs, "--full", "--positive", "all")[:2] == (0, "2\n")
+    assert load_notes(store)["update"]["pairs"] == 60
+    assert load_notes(store)["reading"] == {"positive": "all"}
+    (logs / "002.csv").write_text("user,item,timestamp\nu1,3,2000\n")
+    status, _, err = run(store, logs, "--full", "--positive", "rating >= 4")
+    assert (status, "002.csv, line 1: expected one column 'rating'" in err) == (2, True)
+    status, _, err = run(store, logs, "--full", "--positive", "event = buy")
+    assert (status, "positives are where event = buy, but" in err) == (2, True)
+
+
+def test_train__leaves_what_an_update_needs_to_go_on(run, tmp_path):
+    """How the model was trained, and the rule of positives, which here the columns told."""
+    (tmp_path / "data").mkdir()
+    drawn = np.random.default_rng(0).integers([20, 30, 6], size=(300, 3)).tolist()
+    rows = [f"u{user}\ti{item}\t{rating}\t{k}" for k, (user, item, rating) in enumerate(drawn)]
+    header = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
+    (tmp_path / "data/a.inter").write_text("\n".join([header, *rows, ""]))
+    store, logs = tmp_path / "store", tmp_path / "logs"
+    flags = ["--epochs", "1", "--objective", "pairwise", "--temperature", "0.3", "--dim", "4"]
+    assert main(["train", str(tmp_path / "data"), "--out", str(store), *flags]) == 0
+    logs.mkdir()
+    log = [
+        {"user_id": f"u{k % 9}", "item_id": f"i{k % 7}", "rating": k % 5 + 1, "timestamp": 1000 + k}
+        for k in range(100)
+    ]
+    (logs / "1.jsonl").write_text("".join(json.dumps(click) + "\n" for click in log))
+    status, _, err = run(store, logs, "--full")
+    assert status == 0, err
+    assert "as version 1 was trained: objective pairwise, temperature 0.3" in err
+    assert "40 of 100 clicks are positives: rating >= 4" in err
+
+
+def test_incremental__trains_as_the_store_was_trained(places, run, tmp_path):
+    _, logs = places
+    store = published_with(tmp_path, training=TRAINED | {"correction": "none"})
+    log = write(logs, 1, 12, 12)
+    assert run(store, logs, "--incremental")[:2] == (0, "2\n")
+    by_hand = branch(store, log, rate=0.01, objective=InBatchSoftmax(0.3, "none"))
+    served = Recommender.open(store).model.parameters
+    for name, parameter in by_hand.parameters.items():
+        assert np.array_equal(served[name], parameter), name
+    store = published_with(tmp_path / "other", training={"objective": "pairwise"})
+    status, _, err = run(store, logs, "--incremental")
+    assert status == 2
+    assert "has no negatives, which --objective pairwise needs" in err
+
+
+def test_incremental__clicks_of_whom_nothing_is_known_are_told_and_noted(places, run):
+    store, logs = places
+    log = clicks(2, 10, 12, n=7)
+    log["item"], log["user"][6] = [97, 98, 99, 99, 1, 2, 3], "nobody"
+    write_events(logs / "002.jsonl", log, LOG)
+    status, out, err = run(store, logs, "--incremental", *FLAGS)
+    assert (status, out) == (0, "2\n")
+    assert "3 clicks; users moved by" in err
+    assert "; 1 of users who are new, who do not move" in err
+    assert "; left out: 4 on items that are new" in err
+    catalogue = Catalogue.read(store)
+    noted = catalogue.open(catalogue.version()).content["notes"]["update"]
+    assert (noted["pairs"], noted["unknown_users"], noted["unknown_items"]) == (3, 1, 4)
+    log["item"] = [99] * 7
+    (logs / "002.jsonl").unlink()
+    write_events(logs / "003.jsonl", log, LOG)
+    status, out, err = run(store, logs, "--incremental", *FLAGS)
+    assert (status, out) == (0, "")
+    assert "0 clicks; 1 of users who are new, who do not move; left out: 7 on items" in err
+
+
+@pytest.mark.parametrize("kind", ["--full", "--incremental"])
+def test_update__a_clock_that_is_ahead(places, run, tmp_path, kind):
+    store, logs = places
+    write(logs, 1, 10, 12)
+    ahead = {"user": "u1", "item": 1, "timestamp": round(time.time() + 2 * 86400)}
+    (logs / "000.jsonl").write_text(json.dumps(ahead) + "\n")
+    flags = (kind, "--aside", tmp_path / "aside", *FLAGS)
+    status, _, err = run(store, logs, *flags, "--ahead", "49h", "--grace", "59")
+    assert (status, "0 of 61 records are malformed and 60 late" in err) == (2, True)
+    (tmp_path / "aside").unlink()
+    status, _, err = run(store, logs, *flags)
+    assert status == 0, err
+    (record,) = map(json.loads, (tmp_path / "aside").read_text().splitlines())
+    assert "ahead of time: dated after" in record["reason"]
+
+
+def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeypatch):
+    """They are fewer than a step has; the branch goes on in steps of one size all the same."""
+    store, logs = places
+    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    first, moved = write(logs, 1, 12, 12), []
+
+    def meanwhile():
+        for day in (2, 3):
+            waiting_for(store, day)
+            moved.append(Recommender.open(store).model.parameters["user.user.embedding"])
+            if day == 2:
+                write(logs, 2, 12, 12)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    other = threading.Thread(target=meanwhile)
+    other.start()
+    flags = ("--batch-size", "100", "--seed", "3", "--every", "0.05s", "--follow")
+    status, out, err = run(store, logs, "--incremental", *flags)
+    other.join()
+    assert (status, out) == (0, "2\n3\n"), err
+    both = {name: [*first[name], *values] for name, values in clicks(2, 12, 12).items()}
+    for log, served in zip((first, both), moved):
+        by_hand = branch(store, log, batch_size=100).parameters["user.user.embedding"]
+        assert np.array_equal(served, by_hand)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch, sent):
+    """Long before the time for it, and it is no failure; without --follow it is as always."""
+    store, logs = places
+    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    log = write(logs, 1, 12, 12)
+    by_hand, before, feed = branch(store, log), signal.getsignal(sent), IncrementalUpdate.feed
+
+    def fed(update, events):
+        feed(update, events)
+        if len(events):
+            os.kill(os.getpid(), sent)
+
+    monkeypatch.setattr(IncrementalUpdate, "feed", fed)
+    monkeypatch.setattr(by_day, "READ_AT_ONCE", 60)
+    status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
+    assert (status, out) == (0, "2\n"), err
+    served = Recommender.open(store).model.parameters
+    for name, parameter in by_hand.parameters.items():
+        assert np.array_equal(served[name], parameter), name
+    assert signal.getsignal(sent) == before
+    if sent == signal.SIGINT:
+        status, out, err = run(store, logs, "--incremental", *FLAGS)
+        assert (status, out, "interrupted" in err) == (130, "", True)
+
+
+def test_incremental__publishes_no_more_often_than_told(places, run, monkeypatch):
+    store, logs = places
+    monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
+    write(logs, 1, 12, 12)
+    monkeypatch.setattr(by_day, "Follow", lambda every, stop: Follow(0.01, every, idle=0.05))
+    status, out, _ = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
+    assert (status, out) == (0, "2\n")

@@ -134,6 +134,29 @@ def test_how_the_stream_is_cut_is_no_matter(cuts, batch_size):
     assert whole.increment().waiting == cut.increment().waiting == 100 % batch_size
 
 
+@pytest.mark.parametrize("item_ids", [False, True])
+@given(n=st.integers(0, 50), batch_size=st.integers(1, 20))
+def test_finished__has_learned_what_waits_and_the_branch_goes_on_as_if_not_asked(
+    item_ids, n, batch_size
+):
+    """Also what an objective and an estimate remember of the clicks that waited."""
+    options = {"batch_size": batch_size, "item_ids": item_ids, "objective": CrossBatchSoftmax(8)}
+    clicks, more = stream(n, seed=2), stream(30, seed=3)
+    update, ended, calm = (fed(clicks, **options) for _ in range(3))
+    ended.finish()
+    finished = update.finished()
+    assert bits(finished.model, finished.optimizer) == bits(ended.model, ended.optimizer)
+    asked, whole = finished.increment(), ended.increment()
+    assert (asked.waiting, asked.report) == (0, whole.report)
+    assert asked.rows.keys() == whole.rows.keys()
+    later = events(more.users, more.items)
+    later.timestamps[:] += 100
+    update.feed(later)
+    calm.feed(later)
+    assert bits(update.model, update.optimizer) == bits(calm.model, calm.optimizer)
+    assert update.increment().report == calm.increment().report
+
+
 def test_interrupted_within_a_step_and_done_again_ends_the_same():
     calls = []
 

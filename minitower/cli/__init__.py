@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from minitower.cli import check, commands, demo, indexes, store, update
-from minitower.cli.job import READING, add_flags
+from minitower.cli.flags import add_flags
+from minitower.cli.job import READING
 from minitower.cli.progress import say
 from minitower.data import DataError
 from minitower.training.trainer import TrainingError

@@ -50,7 +50,7 @@ def train(args: argparse.Namespace) -> None:
     source = tell(open_folder(folder, job))
     model, history, optimizer = fit(job, source.data, "training")
     notes = {
-        "reading": job.how_to_read(),
+        "reading": job.how_to_read() | {"positive": source.rule or "all"},
         "training": job.how_to_train(),
         "item_name": source.raw.item_name,
         "best_epoch": history.best_epoch,

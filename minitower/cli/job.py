@@ -1,9 +1,8 @@
 """The options of a training job: the same names as flags and as keys of a TOML job file."""
 
-import argparse
 import dataclasses
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -211,49 +210,13 @@ class Job:
 
 OPTIONS = {option.name: option for option in dataclasses.fields(Job)}
 READING = ("positive", "split", "valid", "override", "seed")
-_MODEL = ("dim", "hidden", "similarity", "residual")
-TRAINING = [n for n in OPTIONS if n not in (*READING, *_MODEL, "epochs", "patience")] + ["seed"]
+MODEL = ("dim", "hidden", "similarity", "residual")
+TRAINING = [n for n in OPTIONS if n not in (*READING, *MODEL, "epochs", "patience")] + ["seed"]
 """What a nightly update trains by, too."""
-_GROUPS = {
-    "the data": READING,
-    "the model": _MODEL,
-    "self-supervised learning": (
-        *("self_supervised", "alpha", "self_temperature", "self_batch_size", "self_sampling"),
-        *("hidden_fields", "dropped_values", "mask_per_item"),
-    ),
-    "the training": tuple(OPTIONS),  # all others
-}
 
 
-def add_flags(parser: argparse.ArgumentParser, names: Collection[str] = tuple(OPTIONS)) -> None:
-    """A flag for every option of a job, or for those that are named."""
-    left = [name for name in OPTIONS if name in names]
-    for title, members in _GROUPS.items():
-        mine = [name for name in left if name in members]
-        left = [name for name in left if name not in mine]
-        if mine:
-            group = parser.add_argument_group(title)
-            for name in mine:
-                _add_flag(group, OPTIONS[name])
-
-
-def _add_flag(group: Any, option: dataclasses.Field[Any]) -> None:
-    help, default = option.metadata["help"], option.default
-    if default is not None and option.type is not bool:
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        help = f"{help} (default: {shown})"
-    # An absent flag leaves no trace: what is there was typed, and wins over the job file.
-    more: dict[str, Any] = {"default": argparse.SUPPRESS, "help": help}
-    if option.type is bool:
-        more["action"] = argparse.BooleanOptionalAction
-    else:
-        more["metavar"] = option.metadata["metavar"] or option.name.upper()
-        if option.name == "override":
-            more["action"] = "append"
-    group.add_argument(_flag(option.name), **more)
-
-
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """What an option is called on the command line."""
     return "--" + name.replace("_", "-")
 
 
@@ -271,7 +234,7 @@ def read_job(typed: Mapping[str, Any], *files: tuple[str, Mapping[str, Any]]) ->
     for name, option in OPTIONS.items():
         for where, table in (("", typed), *files):
             if name in table:
-                said = f"{where}: {name}" if where else _flag(name)
+                said = f"{where}: {name}" if where else flag(name)
                 try:
                     values[name] = option.metadata["read"](table[name])
                 except ValueError as error:

@@ -48,6 +48,7 @@ class Source:
         raw: the columns.
         data: the data set.
         remarks: how it was read, where that was decided for the user.
+        rule: what makes an interaction a positive; None: all are.
         item_groups: what items are grouped by, if not by one of their fields.
     """
 
@@ -55,6 +56,7 @@ class Source:
     raw: RawData
     data: Dataset
     remarks: tuple[str, ...] = ()
+    rule: str | None = None
     item_groups: tuple[str, Array] | None = None
 
     def encoded_by(self, fitted: FittedSchema) -> "Source":
@@ -124,7 +126,7 @@ def simulated(job: Job) -> Source:
         raw,
         data,
         (describe_split(data),),
-        ("theme, which the model was never told", themes),
+        item_groups=("theme, which the model was never told", themes),
     )
 
 
@@ -143,7 +145,7 @@ def open_folder(folder: Path, job: Job) -> Source:
     raw = _without_other_keys(raw, job.override or {}, remarks)
     rule = _rule(raw.interactions, job.positive, remarks)
     data = Dataset.from_raw(raw, positive=rule, split=split)
-    return Source(folder.resolve().name, raw, data, (*remarks, describe_split(data)))
+    return Source(folder.resolve().name, raw, data, (*remarks, describe_split(data)), rule)
 
 
 def describe_split(data: Dataset) -> str:

@@ -41,7 +41,8 @@ def next_day(
     Args:
         data: of the day before; its positives become history, which counts as seen.
         interactions: of the day, with the columns that
-            :meth:`~minitower.data.interactions.Dataset.from_columns` asks for.
+            :meth:`~minitower.data.interactions.Dataset.from_columns` asks for; there may be
+            none where there are users or items.
         users, items: those that are new or have changed, with all columns of the schema; may
             be left out. One that only interactions mention has missing values, if it is new.
         positive, timestamp, item_name: as in ``from_columns``.
@@ -51,7 +52,7 @@ def next_day(
         DataError: names the table, row and column of what is wrong.
     """
     log = read_columns(interactions, Place("interactions"))
-    if not len(log):
+    if not len(log) and users is None and items is None:
         raise log.place.error("there are no interactions")
     times = timestamps(log, timestamp)
     schema = data.schema.schema
@@ -60,7 +61,10 @@ def next_day(
     data = _with_returned(data, item_ids)
     user_at, item_at = _rows_in(data.users, user_ids), _rows_in(data.items, item_ids)
     pairs = Interactions(user_at[user_of], item_at[item_of], times)
-    parts = pairs.parts(part_labels(log, pairs.users, times, positive, split))
+    labels = np.empty(0, np.int8)
+    if len(log):
+        labels = part_labels(log, pairs.users, times, positive, split)
+    parts = pairs.parts(labels)
     user_side, users_table = _grown(
         data.schema.user, data.users, user_columns, user_ids, user_at, parts[0].users
     )

@@ -34,6 +34,16 @@ class Rule:
     operator: str
     value: str
 
+    @property
+    def number(self) -> float | None:
+        """The value as a number, truth values as 1 and 0; None where it is a text."""
+        if self.value.lower() in ("true", "false"):
+            return float(self.value.lower() == "true")
+        try:
+            return float(self.value)
+        except ValueError:
+            return None
+
     def apply(self, columns: Columns) -> Array:
         """(n,) bool: the rows that pass. A missing value never does.
 
@@ -42,13 +52,12 @@ class Rule:
         """
         values, place = columns[self.column], columns.at(self.column)
         compare = _OPERATORS[self.operator]
-        number = _as_number(self.value)
         if values.dtype.kind in "biuf" or compare not in (operator.eq, operator.ne):
             values = numbers(values, place)
             missing = np.isnan(values)
         else:
             values, missing = scalars(values, place)
-        wanted = self.value if values.dtype == object else number
+        wanted = self.value if values.dtype == object else self.number
         if wanted is None:
             raise place.error(f"the rule compares numbers with {self.value!r}")
         passed: Array = compare(values, wanted) & ~missing
@@ -233,12 +242,3 @@ def _sizes(n: int, valid: float, test: float) -> tuple[int, int]:
     """Interactions in train (at least one) and in test."""
     n_train = max(1, n - round(n * (valid + test)))
     return n_train, min(round(n * test), n - n_train)
-
-
-def _as_number(text: str) -> float | None:
-    if text.lower() in ("true", "false"):
-        return float(text.lower() == "true")
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -128,6 +128,7 @@ def publish(
     metrics: Mapping[str, float] | None = None,
     optimizer: Optimizer | None = None,
     parent: int | None = None,
+    item_counts: Array | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> Store:
     """Write a full version for :meth:`Recommender.open` to serve; returns it, as opened.
@@ -145,6 +146,8 @@ def publish(
         metrics: what is known of the model's quality, by name.
         optimizer: that trained the model; its state is saved for :func:`load_optimizer`.
         parent: the number of the full version that training went on from, if any.
+        item_counts: (m,) clicks of each item, its popularity; None: its training positives
+            in the data.
         on_progress: called with the numbers of items encoded, and of all.
 
     Raises:
@@ -178,7 +181,8 @@ def publish(
             seen = data.seen("all")
             write_arrays(place / "seen.npz", {"indptr": seen.indptr, "values": seen.values})
             write_array(place / "item_vectors.npy", vectors)
-            write_array(place / "item_counts.npy", data.item_counts)
+            counts = data.item_counts if item_counts is None else item_counts
+            write_array(place / "item_counts.npy", counts)
             if data.retired is not None:
                 write_arrays(place / "retired.npz", data.retired.to_arrays())
             if data.item_names is not None:

@@ -7,7 +7,7 @@ because an hour's clicks, in order, are a biased sample of what the model is for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from copy import copy, deepcopy
 from typing import Any
 
@@ -89,16 +89,7 @@ class IncrementalUpdate:
         movable = {_id_table(model, side) for side in sides}
         for name in movable - model.parameters.keys():
             raise ValueError(f"there is nothing to move: the model has no '{name}'")
-        self.model = copy(model)
-        self.model.parameters = {
-            name: table.copy() if name in movable else table
-            for name, table in model.parameters.items()
-        }
-        self.optimizer = copy(optimizer) if optimizer is not None else Adagrad()
-        self.optimizer.state = {
-            key: kept.copy() if key.rpartition("/")[0] in movable else kept
-            for key, kept in self.optimizer.state.items()
-        }
+        self.model, self.optimizer = _branched(model, optimizer or Adagrad(), movable)
         self.objective = InBatchSoftmax() if objective is None else deepcopy(objective)
         if frequency is None:
             frequency = frequency_of(data.item_counts, batch_size)
@@ -143,6 +134,19 @@ class IncrementalUpdate:
         if len(self._items):
             self._step(self._users, self._items)
         self._users, self._items = self._users[:0], self._items[:0]
+
+    def finished(self) -> IncrementalUpdate:
+        """A branch off this one that has learned from the clicks that wait, too.
+
+        To publish from, where no click is to wait until others fill its step; this one goes on
+        in steps of one size.
+        """
+        other = copy(self)
+        other.model, other.optimizer = _branched(self.model, self.optimizer, self._touched)
+        other.objective, other.frequency = deepcopy(self.objective), deepcopy(self.frequency)
+        other._touched = {name: rows.copy() for name, rows in self._touched.items()}
+        other.finish()
+        return other
 
     def increment(self) -> Increment:
         """What to publish now.
@@ -246,6 +250,21 @@ def frequency_of(counts: ArrayLike, batch_size: int, *, alpha: float = 0.01) -> 
     frequency = StreamingFrequency(len(clicks), alpha=alpha)
     frequency.state["gap"][0] = clicks.sum() / (batch_size * clicks)
     return frequency
+
+
+def _branched(
+    model: TwoTower, optimizer: Optimizer, movable: Collection[str]
+) -> tuple[TwoTower, Optimizer]:
+    """A model and its optimizer that share all but the tables that move, and their state."""
+    branch, state = copy(model), copy(optimizer)
+    branch.parameters = {
+        name: table.copy() if name in movable else table for name, table in model.parameters.items()
+    }
+    state.state = {
+        key: kept.copy() if key.rpartition("/")[0] in movable else kept
+        for key, kept in optimizer.state.items()
+    }
+    return branch, state
 
 
 def _but_row_0(gradient: Gradient) -> RowGradient:

@@ -121,9 +121,9 @@ class ClickStream:
             yield batch
             said = now
 
-    def unfinished(self, cursor: Cursor) -> dict[str, int]:
+    def unfinished(self, cursor: Cursor | None) -> dict[str, int]:
         """Bytes behind the last whole record, by the name of the file, where there are any."""
-        return unfinished(Path(self.folder), cursor.files)
+        return unfinished(Path(self.folder), cursor.files if cursor else {})
 
     def _ready(self, now: Cursor) -> int:
         limit = now.newest - self.window
