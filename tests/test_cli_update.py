@@ -136,20 +136,30 @@ def test_full__is_the_chain_of_full_updates(places, run, tmp_path, monkeypatch):
 
 def test_full__the_seed_is_that_of_new_rows_too(tmp_path, run):
     """They are drawn where row 0 is no beginning: in towers of ids alone."""
-    schema = Schema(user=[Id("user")], item=[Id("item")])
-    data = Dataset.from_columns(schema, clicks(0, 10, 12), split=RandomSplit(0, 0))
-    publish(TwoTower(data.schema, dim=4, hidden=()), data, tmp_path / "store")
-    (tmp_path / "logs").mkdir()
-    log = write(tmp_path / "logs", 1, 13, 15)
-    assert run(tmp_path / "store", tmp_path / "logs", "--full", *FLAGS)[0] == 0
+    schema = Schema(user=[Id("user")], item=[Id("item"), MultiValued("tags")])
+    items = {"item": list(range(12)), "tags": ["a", "b", "c"] * 4}
+    data = Dataset.from_columns(schema, clicks(0, 10, 12), None, items, split=RandomSplit(0, 0))
+    store, logs = tmp_path / "store", tmp_path / "logs"
+    publish(TwoTower(data.schema, dim=4, hidden=()), data, store)
+    logs.mkdir()
+    (tmp_path / "items.jsonl").write_text('{"item": 50, "tags": ["new"]}')
+    flags = ("--items", tmp_path / "items.jsonl", *FLAGS)
+    assert run(store, logs, "--full", *flags)[:2] == (0, "2\n"), "nothing was clicked"
+    log = write(logs, 1, 13, 15)
+    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "3\n")
     make = lambda model, day: Trainer(model, day, batch_size=16, seed=3)
-    model = load_model(tmp_path / "store", 1)
+    none = {"user": [], "item": [], "timestamp": []}
+    quiet = next_day(data, none, None, {"item": [50], "tags": [["new"]]})
+    day = next_day(quiet, log)
     same = []
     for seed in (3, 0):
-        by_hand = full_update(model, next_day(data, log), make, seed=seed).model.parameters
-        published = load_model(tmp_path / "store").parameters
-        same.append(all(np.array_equal(by_hand[name], published[name]) for name in published))
-    assert same == [True, False]
+        grown = load_model(store, 1).grown(quiet.schema, seed=seed)
+        trained = full_update(load_model(store, 2), day, make, seed=seed).model
+        for version, by_hand in ((2, grown), (3, trained)):
+            published = load_model(store, version).parameters
+            made = by_hand.parameters
+            same.append(all(np.array_equal(made[name], published[name]) for name in published))
+    assert same == [True, True, False, False]
 
 
 def test_full__without_news_publishes_nothing_and_lets_a_script_go_on(places, run, tmp_path):
@@ -193,6 +203,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     load_optimizer(store, again)
     for name, state in optimizer.state.items():
         assert np.array_equal(again.state[name][: len(state)], state), name
+        assert again.state[name].shape == after.model.parameters[name.rpartition("/")[0]].shape
     counts = [np.load(store / f"versions/00000{n}/item_counts.npy") for n in (2, 3)]
     assert counts[1].tolist() == [*np.delete(counts[0], [3, 7]).tolist(), 0]
     assert counts[0].sum() == 60
@@ -201,6 +212,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     (tmp_path / "gone").write_text("50\n")
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[:2] == (0, "4\n")
     assert 50 not in Recommender.open(store).items.ids
+    assert run(store, logs, "--full", *lists[:2], *FLAGS)[:2] == (0, "5\n"), "a list of users alone"
     write(logs, 2, 10, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
     assert load_notes(store)["update"]["pairs"] == 60
@@ -794,6 +806,42 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
         assert (status, out, "interrupted" in err) == (130, "", True)
 
 
+def test_incremental__the_second_interrupt_is_as_always(places, run, monkeypatch):
+    """It does not wait for what the first one began."""
+    store, logs = places
+    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(by_day, "READ_AT_ONCE", 60)
+    write(logs, 1, 12, 12)
+    monkeypatch.setattr(
+        IncrementalUpdate, "feed", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in "ab"]
+    )
+    assert run(store, logs, "--incremental", "--follow", *FLAGS)[:2] == (130, "")
+    assert Catalogue.read(store).current == 1
+
+
+def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_there(
+    places, run, monkeypatch
+):
+    store, logs = places
+    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    for day in (1, 2, 3):  # files, and so blocks, after each of which it could stop
+        write(logs, day, 12, 12)
+    feed = IncrementalUpdate.feed
+
+    def fed(update, events):
+        feed(update, events)
+        if Catalogue.read(store).current == 1:
+            publish(load_model(store), FIRST, store, parent=1, optimizer=Adagrad(0.05))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(by_day, "READ_AT_ONCE", 60)
+    monkeypatch.setattr(IncrementalUpdate, "feed", fed)
+    status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
+    assert (status, out) == (0, "3\n"), err
+    catalogue = Catalogue.read(store)
+    assert catalogue.open(catalogue.version()).content["notes"]["update"]["pairs"] == 180
+
+
 def test_incremental__publishes_no_more_often_than_told(places, run, monkeypatch):
     store, logs = places
     monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
@@ -801,3 +849,5 @@ def test_incremental__publishes_no_more_often_than_told(places, run, monkeypatch
     monkeypatch.setattr(by_day, "Follow", lambda every, stop: Follow(0.01, every, idle=0.05))
     status, out, _ = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
     assert (status, out) == (0, "2\n")
+    status, out, _ = run(store, logs, "--incremental", "--every", "0.001s", *FLAGS)
+    assert (status, out) == (0, "3\n"), "not following, it publishes at the end"

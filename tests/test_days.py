@@ -135,6 +135,16 @@ def test_next_day__tables_may_be_left_out():
     assert day.items.columns["i"].tolist() == [1, 2, 3]
 
 
+def test_next_day__there_may_be_tables_alone():
+    """Lists without a value have no type; and nobody has met anything."""
+    for none in ({"u": [], "i": []}, {"u": np.empty(0, str), "i": np.empty(0)}):
+        day = next_day(small(), none, {"u": [1, 4], "city": ["bern", "rome"]})
+        assert day.users.ids.tolist() == [1, 2, 3, 4]
+        assert day.users.columns["u"].tolist() == [1, 2, 0, 0]
+        assert not any(map(len, (day.train, day.valid, day.test)))
+        assert [day.seen("all").row(user).tolist() for user in range(4)] == [[0], [0, 1], [], []]
+
+
 def test_next_day__leaves_the_day_before_as_it_was():
     data = small()
     before = data.schema.to_state()[1], data.users.to_arrays(), data.items.to_arrays()

@@ -33,8 +33,10 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
     mentioned = read_ids(log, field.name)
     listed = read_ids(columns, field.name) if table is not None else mentioned[:0]
     refuse_duplicates(listed, columns.at(field.name))
-    if not len(listed):
+    if not len(listed):  # and so of no type
         listed = mentioned[:0]
+    if not len(mentioned):
+        mentioned = listed[:0]
     if listed.dtype != mentioned.dtype:
         kinds = ["text" if ids.dtype == object else "integers" for ids in (mentioned, listed)]
         raise columns.at(field.name).error(
