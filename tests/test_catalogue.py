@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender, publish
+from minitower.retrieval import Recommender, disk, publish
 from minitower.retrieval.catalogue import Catalogue, Version, changing, prune, rollback
+from minitower.retrieval.folder import LOCK
 from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
@@ -219,3 +221,19 @@ def test_manifest__says_what_the_version_is(shop, tmp_path):
     assert content["notes"] == {"day": "monday"}
     files = {path.name for path in (tmp_path / "s/versions/000002").iterdir()}
     assert set(manifest["files"]) == files - {"manifest.json"}
+
+
+def test_changing__what_comes_while_it_waits_for_the_lock_is_not_written_to(tmp_path, monkeypatch):
+    """The folder was free when it looked; another program has filled it since."""
+    target, locked = tmp_path / "store", disk.locked
+
+    @contextmanager
+    def late(path):
+        with locked(path):
+            (target / "mine").write_text("mine")
+            yield
+
+    monkeypatch.setattr(disk, "locked", late)
+    with pytest.raises(DataError, match="not written by minitower"), changing(target):
+        raise AssertionError("it was let in")
+    assert sorted(path.name for path in target.iterdir()) == sorted([LOCK, "mine"])
