@@ -18,14 +18,18 @@ _GROUPS = {
 }
 
 
-def add_flags(parser: argparse.ArgumentParser, names: Collection[str] = tuple(OPTIONS)) -> None:
-    """A flag for every option of a job, or for those that are named."""
+def add_flags(
+    parser: argparse.ArgumentParser,
+    names: Collection[str] = tuple(OPTIONS),
+    note: str | None = None,
+) -> None:
+    """A flag for every option of a job, or for those that are named; a note for each group."""
     left = [name for name in OPTIONS if name in names]
     for title, members in _GROUPS.items():
         mine = [name for name in left if name in members]
         left = [name for name in left if name not in mine]
         if mine:
-            group = parser.add_argument_group(title)
+            group = parser.add_argument_group(title, note)
             for name in mine:
                 _add_flag(group, OPTIONS[name])
 

@@ -73,7 +73,8 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
                      help="wait for more clicks; stop by Ctrl-C")  # fmt: skip
     day.add_argument("--item-ids", action="store_true", default=none,
                      help="let the items' ids move, too")  # fmt: skip
-    add_flags(a, ["positive", *TRAINING])
+    note = "Not told, it is as the version was trained, or where its notes do not say, the default."
+    add_flags(a, ["positive", *TRAINING], note)
 
 
 def _full(args: argparse.Namespace) -> None:
