@@ -47,6 +47,10 @@ class Measured:
     k: int
     queries: int
 
+    def effort_for(self, size: int) -> int:
+        """For a list of another length: larger in proportion, and never less than was measured."""
+        return max(self.effort, -(-self.effort * size // self.k))
+
 
 @runtime_checkable
 class VectorIndex(Protocol):
@@ -143,11 +147,6 @@ def nothing(shape: tuple[int, int], ids: Ids) -> Found:
     """Answers in which nothing has been found yet; ids are of the same type as `ids`."""
     empty = np.full(shape, -1, np.int64) if ids.dtype.kind == "i" else np.zeros(shape, ids.dtype)
     return empty, np.full(shape, -np.inf, np.float32)
-
-
-def power_of_two(sizes: Array) -> Array:
-    """The next power of two, so that queries which ask for much the same go together."""
-    return 1 << np.ceil(np.log2(np.maximum(sizes, 1))).astype(np.int64)
 
 
 def drawn(queries: Vectors | None, items: Unit, k: int, target: float, seed: int) -> Unit:
