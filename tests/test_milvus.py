@@ -224,8 +224,9 @@ def test_open__one_clear_line(lite, tmp_path):
     (tmp_path / "old.db").write_bytes(b"SQLite format 3")
     with pytest.raises(DataError, match=r"old\.db: is a file, as Milvus Lite 2 wrote them"):
         MilvusIndex.open(str(tmp_path / "old.db"))
-    with pytest.raises(OSError, match=r"Open local milvus failed"):
+    with pytest.raises(OSError, match=rf"items\.db: there is no folder {tmp_path}/none"):
         MilvusIndex.open(str(tmp_path / "none" / "items.db"))
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("said", ['{"version": 1, "measured": {"share": 1.0}}', "[]", "", "{}"])

@@ -1,9 +1,10 @@
 """How to reach a Milvus, what it says when it cannot be reached, and what collections say."""
 
 import json
+import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,20 @@ def told(uri: str) -> Iterator[None]:
         raise OSError(f"{uri}: Milvus: {' '.join(str(error.message).split())}") from None
 
 
+def silenced() -> None:
+    """Let Milvus not log, for the rest of this process, a page for each error that is told."""
+    with suppress(ModuleNotFoundError):
+        import pymilvus  # noqa: F401  (which sets up its log when it is imported)
+    for library in ("pymilvus", "pymilvus.milvus_client", "milvus_lite", "grpc"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
 def _open_lite(path: str) -> None:
     import milvus_lite
 
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise OSError(f"{path}: there is no folder {folder}")
     if Path(path).is_file():
         raise DataError(f"{path}: is a file, as Milvus Lite 2 wrote them; 3 cannot read it")
     try:

@@ -5,7 +5,7 @@ read by those who opened them for their version of the model, until they are pru
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -102,8 +102,12 @@ def measure(
         return found
 
     k = min(k, MOST)
-    efforts = doubling(min(k, len(vectors)), min(len(vectors), 2 * MOST))
-    index.measured = tuned(cosines, efforts, vectors, sample, k, target_recall)
+    index.measured = tuned(cosines, efforts(k, len(vectors)), vectors, sample, k, target_recall)
+
+
+def efforts(k: int, items: int) -> Sequence[int]:
+    """The `ef` that a search for k may try, ascending; Milvus takes no more than 32,768."""
+    return doubling(min(k, items), min(items, 2 * MOST))
 
 
 def serve(index: MilvusIndex, name: str) -> None:
