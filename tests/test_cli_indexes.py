@@ -1,6 +1,5 @@
 """minitower publish and index-bench: what they print, how they fail."""
 
-import resource
 import shutil
 import subprocess
 import sys
@@ -142,8 +141,9 @@ def test_publish__is_alone_in_saying_what_went_wrong(run, store, tmp_path):
     assert (failed.returncode, failed.stdout) == (1, "")
     held = f"{uri}: another process holds it: Milvus Lite serves only one"
     assert failed.stderr == f"minitower: error: {held}\n"
-    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, resource.RLIM_INFINITY))
-    failed = subprocess.run(command, preexec_fn=small, capture_output=True, text=True, timeout=120)
+    limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 2**40))"
+    command[1:3] = ["-c", f"{limited}; runpy.run_module('minitower', run_name='__main__')"]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith(f"minitower: error: {uri}: Milvus: ")
     assert failed.stderr.count("\n") == 1
@@ -211,7 +211,11 @@ def test_index_bench__k_beyond_the_catalogue_is_the_catalogue(run, store, tmp_pa
     bench = ("index-bench", store, "--only", "exact", "--plot", tmp_path / "plot.svg", "-k")
     items = len(Recommender.open(store).items)
     assert f"\trecall@{items}\t" in run(*bench, 10**9)[1]
-    assert run(*bench, 0) == (2, "", "minitower: error: k must be at least 1, got 0\n")
+    assert run(*bench, 0) == (
+        2,
+        "",
+        "minitower: error: k must be a whole number of at least 1, got 0\n",
+    )
 
 
 def test_index_bench__names_what_is_not_installed(run, store, tmp_path, monkeypatch):

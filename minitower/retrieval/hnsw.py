@@ -141,7 +141,7 @@ class HnswIndex:
             raise ValueError("an index needs at least one item")
         sample = exact.vectors if queries is None else np.asarray(queries)
         chosen = np.random.default_rng(seed).permutation(len(sample))[:_SAMPLE]
-        sample = checked_queries(exact, sample[np.sort(chosen)], k, None)
+        sample = checked_queries(exact, sample[np.sort(chosen)], min(k, m), None)
         if not len(sample):
             raise ValueError("queries is empty: there is nothing to measure the recall with")
 

@@ -30,7 +30,7 @@ from minitower.retrieval.engines import Engine, Exact, Hnsw, Nearest
 from minitower.retrieval.exclusion import first_kept, together
 from minitower.retrieval.faiss import FaissFlat, FaissHnsw, FaissIvfPq
 from minitower.retrieval.folder import MANIFEST, POINTER, new_folder, refuse_foreign
-from minitower.retrieval.index import ExactIndex, Rows, empty_recall
+from minitower.retrieval.index import LONGEST, ExactIndex, Rows, empty_recall
 from minitower.retrieval.scann import Scann
 from minitower.retrieval.snapshot import fitting
 from minitower.retrieval.vector_index import (
@@ -137,8 +137,8 @@ class LocalIndex:
         self, queries: Array, k: int, exclude: Sequence[Sequence[Any]] | None = None
     ) -> Found:
         """The k nearest items of each query; see :class:`VectorIndex` for the contract."""
-        queries = checked_queries(self, queries, k, exclude)
         ids, m = self._table.ids, len(self._deleted)
+        queries = checked_queries(self, queries, k, exclude, max(m, LONGEST))
         if not len(queries):
             return nothing((0, k), ids)
         left_out = self._rows(exclude)

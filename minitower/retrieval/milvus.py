@@ -132,9 +132,7 @@ class MilvusIndex:
         Raises:
             DataError: also for k > 16384, the most that Milvus returns.
         """
-        queries = checked_queries(self, queries, k, exclude)
-        if k > MOST:
-            raise DataError(f"k must be at most {MOST}, all that Milvus returns, got {k}")
+        queries = checked_queries(self, queries, k, exclude, MOST)
         left_out = [set(self._ids(ids)) for ids in exclude or [()] * len(queries)]
         found, pad = nearest_but(self.ask, queries, k, left_out, MOST), "" if self.text else -1
         ids = [[*answer, *[pad] * (k - len(answer))] for answer in found]
