@@ -27,8 +27,9 @@ class MilvusIndex:
     """A :class:`VectorIndex` that is a collection of a Milvus, or an alias of one.
 
     Opened without a version it reads through the alias, and changes over in the moment in
-    which another collection is served. Opened for a version of the model it stays with that
-    version's collection, as the user tower that makes its queries does.
+    which another collection is served; `version`, `dim` and `measured` stay as they were.
+    Opened for a version of the model it stays with that version's collection, as the user
+    tower that makes its queries does.
 
     Args:
         client: a `pymilvus.MilvusClient`.
