@@ -67,8 +67,8 @@ def nearest_but(
     for size, group in together(k + np.array([*map(len, left_out)], np.int64), k, most):
         for query, answer in zip(group.tolist(), ask(queries[group], size, ()), strict=True):
             out = left_out[query]
-            kept = {i: cosine for i, cosine in answer.items() if i not in out}
+            kept = {i: c for i, c in answer.items() if i not in out} if out else answer
             while len(kept) < k and (others := ask(queries[query, None], k, [*out, *kept])[0]):
                 kept = dict(sorted((kept | others).items(), key=lambda one: -one[1]))
-            answers[query] = dict([*kept.items()][:k])
+            answers[query] = dict([*kept.items()][:k]) if len(kept) > k else kept
     return answers
