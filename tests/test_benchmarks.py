@@ -76,6 +76,15 @@ def test_vector_indexes():
     assert all(name in printed for name in ("hnsw", "faiss-ivfpq", "scann", "milvus-lite"))
 
 
+def test_choosing():
+    pytest.importorskip("matplotlib", reason="not installed: pip install '.[cli]'")
+    printed = run("choosing.py", "--quick")
+    assert [line.split(" | ")[0] for line in printed.splitlines()[:4]] == [
+        "| index", "| ---", "| exact", "| hnsw"
+    ]  # fmt: skip
+    assert "299 items of 64 numbers" in printed
+
+
 def test_streams():
     for package in ("pyarrow", "google_crc32c"):
         pytest.importorskip(package, reason="not installed: pip install '.[streams]'")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from minitower.retrieval.index_bench import BACKENDS
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 CHAPTERS = sorted(DOCS.glob("[0-9][0-9]-*.md"))
@@ -115,6 +117,17 @@ def test_every_figure_is_shown():
     figures = sorted((DOCS / "figures").iterdir())
     assert figures
     assert [figure.name for figure in figures if f"(figures/{figure.name})" not in book] == []
+
+
+def test_the_table_of_indexes_and_its_figure_are_of_all_backends():
+    page = (DOCS / "20-choosing-an-index.md").read_text("utf-8")
+    made = page.partition("choosing.py: begin -->")[2].partition("<!-- end -->")[0]
+    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]]
+                      for line in made.splitlines() if line.startswith("|"))  # fmt: skip
+    assert [row[0] for row in rows] == list(BACKENDS)
+    assert all(float(row[head.index("recall@100")]) >= 0.95 for row in rows)
+    figure = (DOCS / "figures" / "index-bench.svg").read_text("utf-8")
+    assert [backend for backend in BACKENDS if f">{backend}</text>" not in figure] == []
 
 
 def test_a_dead_link_is_noticed(tmp_path):

@@ -766,8 +766,10 @@ def test_demo__prints_a_table_an_example_and_a_path(run, small_world, tmp_path):
 
 
 def test_demo__refuses_before_it_trains(run, small_world, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "fit", None)
+    for name in ("fit", "simulated", "open_folder"):
+        monkeypatch.setattr(demo, name, None)
     monkeypatch.setattr(demo, "can_draw", lambda: True)
+    assert "in-batch" in run("demo", "--no-report", "--objective", "pairwise", "--data", ".")[2]
     assert "in-batch" in run("demo", "--no-report", "--objective", "pairwise")[2]
     assert "is a folder; name the file" in error_of(run("demo", "--report", tmp_path))
 

@@ -141,6 +141,15 @@ def test_publish__is_alone_in_saying_what_went_wrong(run, store, tmp_path):
     assert (failed.returncode, failed.stdout) == (1, "")
     held = f"{uri}: another process holds it: Milvus Lite serves only one"
     assert failed.stderr == f"minitower: error: {held}\n"
+    limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 2**40))"
+    command[1:3] = ["-c", f"{limited}; runpy.run_module('minitower', run_name='__main__')"]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith(f"minitower: error: {uri}: Milvus: ")
+    assert failed.stderr.count("\n") == 1
+    index = MilvusIndex.open(uri)
+    assert index.client.describe_alias("items")["collection_name"] == "items_000001"
+    index.close()
 
 
 @pytest.mark.parametrize("command", [["publish", "--to", "exact:{}/x"], ["index-bench"]])
@@ -181,6 +190,32 @@ def test_index_bench__a_line_for_each_effort_and_a_plot(run, store, tmp_path, mo
         svg = (tmp_path / "index-bench.svg").read_text()
         assert all(f">{name}</text>" in svg for name in ("exact", "hnsw", "faiss-flat"))
         assert err == "plot: index-bench.svg\n"
+
+
+@pytest.mark.parametrize("name", ["plot.txt", "plot", "none/plot.svg", "folder.svg"])
+def test_index_bench__refuses_a_plot_before_it_builds(run, store, tmp_path, monkeypatch, name):
+    needs("matplotlib", "cli")
+
+    def tried(*_):
+        raise AssertionError("minutes of building, for nothing")
+
+    monkeypatch.setattr("minitower.cli.indexes.tried", tried)
+    (tmp_path / "folder.svg").mkdir()
+    status, out, err = run("index-bench", store, "--plot", tmp_path / name)
+    assert (status, out) == (2, "")
+    assert f"{tmp_path / name}: a plot" in err
+    assert err.count("\n") == 1
+
+
+def test_index_bench__k_beyond_the_catalogue_is_the_catalogue(run, store, tmp_path):
+    bench = ("index-bench", store, "--only", "exact", "--plot", tmp_path / "plot.svg", "-k")
+    items = len(Recommender.open(store).items)
+    assert f"\trecall@{items}\t" in run(*bench, 10**9)[1]
+    assert run(*bench, 0) == (
+        2,
+        "",
+        "minitower: error: k must be a whole number of at least 1, got 0\n",
+    )
 
 
 def test_index_bench__names_what_is_not_installed(run, store, tmp_path, monkeypatch):

@@ -377,9 +377,22 @@ def test_table__reads_a_typed_id():
     integers, texts = Table(np.array([7, 8]), {}), Table(np.array(["7"]), {})
     assert integers.rows_of([integers.parse_id("8")]).tolist() == [1]
     assert texts.rows_of([texts.parse_id("7")]).tolist() == [0]
-    for text in ("x", "", "0_8", " 8", "+8", "\u0668", "8" * 20):
-        with pytest.raises(DataError, match="ids are integers here, got "):
+    for text in (
+        "x",
+        "",
+        "0_8",
+        " 8",
+        "+8",
+        "\u0668",
+        "8" * 20,
+        "9" * 19,
+        str(2**63),
+        str(-(2**63) - 1),
+    ):
+        with pytest.raises(DataError, match="ids are integers of 64 bits here, got "):
             integers.parse_id(text)
+    assert integers.parse_id(str(2**63 - 1)) == 2**63 - 1
+    assert integers.parse_id(str(-(2**63))) == -(2**63)
     with pytest.raises(DataError, match=r"^ids: the vocabulary holds integers"):
         integers.rows_of(["8"])
 

@@ -163,10 +163,10 @@ def test_search__fills_up_what_the_graph_left_short(lite, monkeypatch):
     right = index.search(vectors(9, 5), 20, [[]] * 5)
     ask = index.ask
 
-    def short(queries, size, effort, without=()):
+    def short(queries, size, without):
         asked.append(len(without))
-        answers = ask(queries, size, effort, without)
-        return answers if without else [(ids[1::2], cosines[1::2]) for ids, cosines in answers]
+        answers = ask(queries, size, without)
+        return answers if without else [dict([*answer.items()][1::2]) for answer in answers]
 
     monkeypatch.setattr(index, "ask", short)
     ids, cosines = index.search(vectors(9, 5), 20, [[]] * 5)
@@ -224,8 +224,17 @@ def test_open__one_clear_line(lite, tmp_path):
     (tmp_path / "old.db").write_bytes(b"SQLite format 3")
     with pytest.raises(DataError, match=r"old\.db: is a file, as Milvus Lite 2 wrote them"):
         MilvusIndex.open(str(tmp_path / "old.db"))
-    with pytest.raises(OSError, match=r"Open local milvus failed"):
+    with pytest.raises(OSError, match=rf"items\.db: there is no folder {tmp_path}/none"):
         MilvusIndex.open(str(tmp_path / "none" / "items.db"))
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("said", ['{"version": 1, "measured": {"share": 1.0}}', "[]", "", "{}"])
+def test_open__what_another_release_made(lite, said):
+    index = publish(lite, 1)
+    index.client.alter_collection_properties("items", {"minitower": said})
+    with pytest.raises(DataError, match="another release of minitower made items"):
+        MilvusIndex.open(lite)
 
 
 def test_open__a_file_that_another_process_holds(lite):

@@ -236,7 +236,10 @@ def _draw(source):
             lambda: _draw(EasyNegatives(Uniform(6), 1, Ragged.from_counts([1], [0]))),
             "user 3 is not",
         ),
-        (lambda: HardNegatives(Ragged.from_counts([1], [-1]), 1), "item -1 is not"),
+        (
+            lambda: HardNegatives(Ragged.from_counts([1], [-1]), 1),
+            "^lists hold rows of items, of which -1 is none$",
+        ),
         (lambda: _draw(HardNegatives(Ragged.from_counts([1], [0]), 1)), "user 3 is not one of"),
         (lambda: SharedNegatives(Uniform(3), -1), "at least 0"),
         (lambda: HardNegatives(Ragged.from_counts([1], [0]), 1, of="item"), "user or of each pair"),

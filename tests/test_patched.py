@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from minitower.data.ragged import Ragged
 from minitower.retrieval import ExactIndex, HnswIndex
+from minitower.retrieval.index import LONGEST
 from minitower.retrieval.patched import PatchedIndex
 
 grid = st.integers(-2, 2).map(float)  # ties everywhere
@@ -92,3 +93,16 @@ def test_patched__refuses_rows_that_do_not_fit(rows):
     index = ExactIndex(np.eye(3))
     with pytest.raises(ValueError, match="do not fit 3 of 3"):
         PatchedIndex(index, np.array(rows), np.zeros((2, 3)))
+
+
+def test_search__a_list_as_long_as_a_large_catalogue():
+    """Longer than any list that the few that moved may be asked for."""
+    old = np.random.default_rng(0).standard_normal((LONGEST + 10, 2))
+    rows = np.array([3, 7, LONGEST])
+    new = old.copy()
+    new[rows] *= -1
+    queries = np.ones((1, 2))
+    for k in (LONGEST + 9, LONGEST + 10):
+        found = PatchedIndex(ExactIndex(old), rows, new[rows]).search(queries, k)
+        for mine, right in zip(found, ExactIndex(new).search(queries, k)):
+            np.testing.assert_array_equal(mine, right)

@@ -274,6 +274,7 @@ def test_names(shop):
         ((7,), "holds text"),
         (("ann", None, 0), "k must be a whole number of at least 1, got 0"),
         (("ann", None, 2.0), "k must be a whole number of at least 1, got 2.0"),
+        (("ann", None, True), "k must be a whole number of at least 1, got True"),
         (("ann", None, "2"), "k must be a whole number of at least 1, got '2'"),
     ],
 )

@@ -214,7 +214,9 @@ def test_refuses_items(backend, ids, vectors, message):
     (np.ones(D), 1, None, "expected the vector of one query a row"),
     (np.full((1, D), np.inf), 1, None, "query 0 is not finite"),
     (np.zeros((1, D)), 1, None, "query 0 is zero"),
-    (np.ones((1, D)), 0, None, "k must be at least 1"),
+    (np.ones((1, D)), 0, None, "k must be a whole number of at least 1"),
+    (np.ones((1, D)), 2.0, None, "k must be a whole number of at least 1, got 2.0"),
+    (np.ones((1, D)), 10**9, None, "k must be at most 16384, got 1000000000"),
     (np.ones((1, D)), 1, [[1], [2]], "exclude has 2 rows for 1 queries"),
     (np.ones((1, D)), 1, [["a"]], "integers"),
 ])  # fmt: skip

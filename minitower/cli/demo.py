@@ -63,11 +63,11 @@ def demo(args: argparse.Namespace) -> None:
         raise DataError(f"{args.report}: there is no folder {args.report.parent} to write it to")
     tables = [] if args.job is None else [(str(args.job), read_toml(args.job))]
     if args.data is None:
-        job = read_job(vars(args), *tables, ("demo", SIMULATED))
-        source = simulated(job)
-    else:
-        job = read_job(vars(args), *tables)
-        source = open_folder(args.data, job)
+        tables.append(("demo", SIMULATED))
+    job = read_job(vars(args), *tables)
+    if job.objective != "in-batch":
+        raise DataError("demo shows what logQ does, in-batch; use train for other objectives")
+    source = simulated(job) if args.data is None else open_folder(args.data, job)
     tell(source)
     story = run(source, job)
     print(as_text(story))
@@ -78,8 +78,6 @@ def demo(args: argparse.Namespace) -> None:
 def run(source: Source, job: Job) -> Story:
     """Train, index and measure; everything that is then told."""
     data = source.data
-    if job.objective != "in-batch":
-        raise DataError("demo shows what logQ does, in-batch; use train for other objectives")
     evaluator = Evaluator(data, "test", _K)
     model, history, _ = fit(job, data, "this model")
     other = replace(job, correction="none" if job.correction != "none" else "yi", strength=1.0)

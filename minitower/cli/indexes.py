@@ -1,18 +1,18 @@
 """``minitower publish`` and ``minitower index-bench``: item vectors in other databases."""
 
 import argparse
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from minitower.cli.progress import say
 from minitower.data import DataError
-from minitower.report.frontier import write_frontier
+from minitower.report.frontier import check_plot, write_frontier
 from minitower.report.plots import can_draw
 from minitower.retrieval.catalogue import prune
 from minitower.retrieval.encode import encode_sample
 from minitower.retrieval.index_bench import BACKENDS, installed, tried
+from minitower.retrieval.milvus_connection import silenced
 from minitower.retrieval.milvus_versions import prune as prune_milvus
 from minitower.retrieval.recommender import Recommender
 from minitower.retrieval.targets import KINDS, Target, vectors_of
@@ -69,7 +69,8 @@ def publish(args: argparse.Namespace) -> None:
     target = Target.read(args.to, args.kind)
     if args.keep is not None and args.keep < 1:
         raise DataError(f"--keep must be at least 1, got {args.keep}")
-    _quiet()
+    if target.scheme == "milvus":
+        silenced()
     store = Recommender.open(args.store).store
     ids, vectors = vectors_of(store)
     token = os.environ.get(_TOKEN, "")
@@ -97,7 +98,8 @@ def publish(args: argparse.Namespace) -> None:
 
 def bench(args: argparse.Namespace) -> None:
     """Compare backends; prints a table and draws a plot."""
-    _quiet()
+    if can_draw():
+        check_plot(args.plot)
     there = installed()
     chosen = args.only or list(BACKENDS)
     for backend in chosen:
@@ -106,12 +108,13 @@ def bench(args: argparse.Namespace) -> None:
             say(f'{backend}: not installed: pip install "minitower[{extra}]"')
     store = Recommender.open(args.store).store
     ids, vectors = vectors_of(store)
-    queries = encode_sample(store.model.user, store.users)
-    lines = {}
-    print("index", "build s", "memory MB", "disk MB", "effort", f"recall@{args.k}", "ms",
-          "queries/s", "chosen", sep="\t")  # fmt: skip
+    queries, k = encode_sample(store.model.user, store.users), min(args.k, len(ids))
+    lines: dict[str, list[tuple[float, float, bool]]] = {}
     ready = [backend for backend in chosen if there[backend]]
-    for t in tried(ready, ids, vectors, queries, args.k, args.target_recall):
+    for t in tried(ready, ids, vectors, queries, k, args.target_recall):
+        if not lines:
+            print("index", "build s", "memory MB", "disk MB", "effort", f"recall@{k}", "ms",
+                  "queries/s", "chosen", sep="\t")  # fmt: skip
         lines[t.backend] = [(p.milliseconds, p.recall, p.chosen) for p in t.points]
         for p in t.points:
             print(t.backend, f"{t.seconds:.1f}", f"{t.memory / 1e6:.1f}", f"{t.disk / 1e6:.1f}",
@@ -120,11 +123,5 @@ def bench(args: argparse.Namespace) -> None:
     if not can_draw():
         say('no plot without matplotlib: pip install "minitower[cli]"')
         return
-    write_frontier(args.plot, lines, args.k)
+    write_frontier(args.plot, lines, k, args.target_recall)
     say(f"plot: {args.plot}")
-
-
-def _quiet() -> None:
-    """Errors come as one line, of ours; the libraries of Milvus log theirs as well."""
-    for library in ("pymilvus", "milvus_lite", "grpc"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)

@@ -87,13 +87,14 @@ class Table:
         """An id typed by a person, as this table stores ids.
 
         Raises:
-            DataError: ids are integers and the text is not one.
+            DataError: ids are integers and the text is not one of 64 bits.
         """
         if self.ids.dtype.kind == "U":
             return text
-        if not re.fullmatch("-?[0-9]{1,19}", text):  # int() would also read "1_0" and " 1"
-            raise DataError(f"ids are integers here, got {show(text)}")
-        return int(text)
+        # int() would also read "1_0" and " 1"; beyond 64 bits there is no id.
+        if re.fullmatch("-?[0-9]{1,19}", text) and -(2**63) <= (number := int(text)) < 2**63:
+            return number
+        raise DataError(f"ids are integers of 64 bits here, got {show(text)}")
 
     @cached_property
     def _index(self) -> Vocabulary:

@@ -15,6 +15,7 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.retrieval.folder import SavedFolder
+from minitower.retrieval.hnsw import write_graph
 from minitower.retrieval.index import ExactIndex, Rows
 from minitower.retrieval.vector_index import Cosines, Unit
 
@@ -135,7 +136,7 @@ class Hnsw(Engine):
         return np.vstack([p[0] for p in parts]), np.vstack([p[1] for p in parts])
 
     def save(self, folder: Path) -> None:
-        self._graph.save_index(str(folder / "index.hnsw"))
+        write_graph(self._graph, folder / "index.hnsw")
 
     @classmethod
     def open(cls, saved: SavedFolder, vectors: Unit) -> Self:

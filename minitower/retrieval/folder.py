@@ -214,7 +214,7 @@ def cannot_be_written(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"{target}: cannot be written: {error.strerror}") from error
+        raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
 def _finished(path: Path) -> dict[str, Any]:

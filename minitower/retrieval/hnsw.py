@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from minitower.data.ragged import Ragged
 from minitower.formulas.similarity import l2_normalize
+from minitower.retrieval.exclusion import together
 from minitower.retrieval.index import (
     ExactIndex,
     Recalled,
@@ -140,7 +141,7 @@ class HnswIndex:
             raise ValueError("an index needs at least one item")
         sample = exact.vectors if queries is None else np.asarray(queries)
         chosen = np.random.default_rng(seed).permutation(len(sample))[:_SAMPLE]
-        sample = checked_queries(exact, sample[np.sort(chosen)], k, None)
+        sample = checked_queries(exact, sample[np.sort(chosen)], min(k, m), None)
         if not len(sample):
             raise ValueError("queries is empty: there is nothing to measure the recall with")
 
@@ -190,14 +191,10 @@ class HnswIndex:
         queries = checked_queries(self, queries, k, exclude)
         if exclude is None:  # one call serves all
             return self._propose(queries, k, k if k <= len(self.vectors) // 8 else 0, None)
-        extra = exclude.counts
-        # In powers of two, so that few calls serve all; a query's size is its own affair.
-        sizes = np.where(extra > 0, 1 << np.ceil(np.log2(k + extra)).astype(np.int64), k)
-        sizes[sizes > len(self.vectors) // 8] = 0
         rows, scores = empty_recall(len(queries), k)
-        for size in np.unique(sizes).tolist():
-            group = np.flatnonzero(sizes == size)
-            part = exclude.take(group)
+        most = len(self.vectors) // 8 + 1  # one more than the graph is asked for
+        for size, group in together(k + exclude.counts, k, most):
+            part, size = exclude.take(group), size if size < most else 0
             rows[group], scores[group] = self._propose(queries[group], k, size, part)
         return rows, scores
 
@@ -247,8 +244,11 @@ class HnswIndex:
         """Write the graph to a file; returns what `load` needs besides, for JSON.
 
         hnswlib's file holds neither ef nor the similarity.
+
+        Raises:
+            OSError: as :func:`write_graph`.
         """
-        self._graph.save_index(str(path))
+        write_graph(self._graph, path)
         return {"similarity": self.similarity, "measured": asdict(self.measured), "ef": self.ef}
 
     @classmethod
@@ -279,6 +279,18 @@ class HnswIndex:
         index = cls(graph, exact, stored["similarity"], Measurement(**stored["measured"]))
         index.ef = stored["ef"]
         return index
+
+
+def write_graph(graph: Any, path: Path) -> None:
+    """A graph in a file; hnswlib does not look whether the disk takes it.
+
+    Raises:
+        OSError: it takes less than all of it.
+    """
+    graph.save_index(str(path))
+    written, whole = path.stat().st_size, graph.index_file_size()
+    if written < whole:
+        raise OSError(f"the disk took {written} of the {whole} bytes of the graph: is it full?")
 
 
 def _lengths(vectors: Vectors) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from minitower.data.errors import DataError
 from minitower.data.ragged import Ragged
 from minitower.towers.gradients import first_not_finite
 
@@ -19,6 +20,7 @@ Rows = NDArray[np.int64]
 Scores = NDArray[np.float64]
 Recalled = tuple[Rows, Scores]
 
+LONGEST = 1 << 14  # places of a list, of a catalogue that has fewer items
 _BLOCK = 1 << 21  # scores computed at a time: 8 MB of float32
 _PAIRS = 1 << 17  # numbers gathered at a time when pairs are scored
 
@@ -30,8 +32,9 @@ class Index(Protocol):
     `search(queries (n,d), k, exclude)` returns rows (n,k) int64 and scores (n,k)
     float64. Item j is never returned for query i if `exclude` holds j in row i.
     Ranking is by score descending, then row ascending; where fewer than k items
-    are left, rows are padded with -1 and scores with -inf. A query's answer does
-    not depend, to the bit, on the other queries of the call.
+    are left, rows are padded with -1 and scores with -inf, which no k beyond 16,384
+    and beyond the catalogue may ask for. A query's answer does not depend, to the
+    bit, on the other queries of the call.
     """
 
     @property
@@ -86,8 +89,9 @@ class ExactIndex:
         Shapes: (n,d)->(n,k),(n,k)
 
         Raises:
-            ValueError: queries of another width or not finite, k < 1, or `exclude`
-                with another number of rows or with items that do not exist.
+            ValueError: queries of another width or not finite, k that is no whole number
+                from 1 to the larger of m and 16,384, or `exclude` with another number of
+                rows or with items that do not exist.
         """
         queries = checked_queries(self, queries, k, exclude)
         n, m = len(queries), len(self._vectors)
@@ -176,14 +180,26 @@ def empty_recall(n: int, k: int) -> Recalled:
     return np.full((n, k), -1, dtype=np.int64), np.full((n, k), -np.inf)
 
 
+def checked_k(k: Any, most: int | None = None) -> int:
+    """The length of a list.
+
+    Raises:
+        DataError: it is no whole number, less than 1, or more than `most`.
+    """
+    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+        raise DataError(f"k must be a whole number of at least 1, got {k!r}")
+    if most is not None and k > most:
+        raise DataError(f"k must be at most {most}, got {k}")
+    return int(k)
+
+
 def checked_queries(index: Index, queries: Vectors, k: int, exclude: Ragged | None) -> Vectors:
     """The queries as a float matrix, after everything that a search must refuse."""
     queries = _finite(queries, "query")
     m, width = index.vectors.shape
     if queries.shape[1] != width:
         raise ValueError(f"queries have {queries.shape[1]} dimensions, the items have {width}")
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    checked_k(k, max(m, LONGEST))
     if exclude is not None:
         if len(exclude) != len(queries):
             raise ValueError(f"exclude has {len(exclude)} rows for {len(queries)} queries")

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from minitower.data.ragged import Array
-from minitower.retrieval.engines import doubling
 from minitower.retrieval.local_index import ENGINES, LocalIndex
 from minitower.retrieval.milvus import MilvusIndex
-from minitower.retrieval.milvus_versions import publish_to_milvus
+from minitower.retrieval.milvus_connection import silenced
+from minitower.retrieval.milvus_versions import efforts, publish_to_milvus
 from minitower.retrieval.vector_index import checked_items, drawn, found_share, kth_best
 
 BACKENDS = {**{name: engine.module for name, engine in ENGINES.items()}, "milvus-lite": "pymilvus"}
@@ -93,10 +93,11 @@ def tried(
         OSError: a backend cannot be written, or took its process with it.
     """
     ids, vectors = checked_items(ids, vectors)
-    queries = drawn(queries, vectors, k, target, seed=0)
+    queries, k = drawn(queries, vectors, k, target, seed=0), min(k, len(ids))
+    best = kth_best(vectors, queries, k)
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as place:
-        np.savez(Path(place) / "task.npz", ids=ids, vectors=vectors, queries=queries)
+        np.savez(Path(place) / "task.npz", ids=ids, vectors=vectors, queries=queries, best=best)
         for backend in backends:
             try:
                 with ProcessPoolExecutor(1, mp_context=context) as alone:
@@ -118,6 +119,7 @@ def _build(backend: str, place: str, k: int, target: float) -> tuple[float, int]
         options["threads"] = os.cpu_count()  # as the others do
     start = time.perf_counter()
     if backend == "milvus-lite":
+        silenced()
         publish_to_milvus(str(folder), ids, vectors, **options).close()
     else:
         LocalIndex.build(backend, ids, vectors, **options).save(folder)
@@ -128,23 +130,21 @@ def _build(backend: str, place: str, k: int, target: float) -> tuple[float, int]
 def _search(backend: str, place: str, k: int) -> tuple[int, tuple[Point, ...]]:
     index: MilvusIndex | LocalIndex
     with np.load(Path(place) / "task.npz") as task:
-        queries, vectors = task["queries"], task["vectors"]
-    m, k = len(vectors), min(k, len(vectors))
-    best = kth_best(vectors, queries, k)
-    del vectors
+        queries, best = task["queries"], task["best"]
     before, folder = _resident(), Path(place) / f"{backend}.db"
     if backend == "milvus-lite":
+        silenced()
         index = MilvusIndex.open(str(folder))
-        efforts = doubling(k, m)
+        ladder = efforts(k, len(index))
     else:
         index = LocalIndex.open(folder)
-        efforts = index.engine.efforts(k)
+        ladder = index.engine.efforts(k)
     index.search(queries[:1], k)
     memory = _resident() - before
     chosen = index.measured
     assert chosen is not None
     points: list[Point] = []
-    for effort in efforts:
+    for effort in ladder:
         index.measured = replace(chosen, effort=effort)
         exactly = getattr(index, "exact_answers", 0)
         start = time.perf_counter()

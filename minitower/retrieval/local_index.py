@@ -27,9 +27,10 @@ from minitower.data.ragged import Array, Ragged
 from minitower.retrieval.array_files import write_array
 from minitower.retrieval.catalogue import Catalogue, Version, changing, served
 from minitower.retrieval.engines import Engine, Exact, Hnsw, Nearest
+from minitower.retrieval.exclusion import first_kept, together
 from minitower.retrieval.faiss import FaissFlat, FaissHnsw, FaissIvfPq
 from minitower.retrieval.folder import MANIFEST, POINTER, new_folder, refuse_foreign
-from minitower.retrieval.index import ExactIndex, Rows, empty_recall
+from minitower.retrieval.index import LONGEST, ExactIndex, Rows, empty_recall
 from minitower.retrieval.scann import Scann
 from minitower.retrieval.snapshot import fitting
 from minitower.retrieval.vector_index import (
@@ -40,7 +41,6 @@ from minitower.retrieval.vector_index import (
     checked_queries,
     drawn,
     nothing,
-    power_of_two,
     tuned,
 )
 
@@ -137,8 +137,8 @@ class LocalIndex:
         self, queries: Array, k: int, exclude: Sequence[Sequence[Any]] | None = None
     ) -> Found:
         """The k nearest items of each query; see :class:`VectorIndex` for the contract."""
-        queries = checked_queries(self, queries, k, exclude)
         ids, m = self._table.ids, len(self._deleted)
+        queries = checked_queries(self, queries, k, exclude, max(m, LONGEST))
         if not len(queries):
             return nothing((0, k), ids)
         left_out = self._rows(exclude)
@@ -168,12 +168,10 @@ class LocalIndex:
         n, m = len(queries), len(self._deleted)
         extra = np.zeros(n, np.int64) if left_out is None else left_out.counts
         share = m / max(len(self), 1)  # of what is found, deleted items take their share
-        sizes = np.where((extra > 0) | (share > 1), power_of_two((k + extra) * share), k)
         rows, cosines = np.full((n, k), -1), np.full((n, k), -np.inf, np.float32)
-        for size in np.unique(sizes).tolist():
-            group = np.flatnonzero(sizes == size)
+        for size, group in together((k + extra) * share, k, m):
             part = None if left_out is None else left_out.take(group)
-            rows[group], cosines[group] = self._ask(queries[group], k, min(size, m), part)
+            rows[group], cosines[group] = self._ask(queries[group], k, size, part)
         return rows, cosines
 
     def _ask(self, queries: Unit, k: int, size: int, left_out: Ragged | None) -> Nearest:
@@ -182,10 +180,9 @@ class LocalIndex:
         size = size if complete else max(size, self.measured.k)
         if not complete and size > m // 8:
             return self._exactly(queries, k, left_out)
-        effort = max(self.measured.effort, -(-self.measured.effort * size // self.measured.k))
-        rows, cosines = self.engine.search(queries, size, effort)
+        rows, cosines = self.engine.search(queries, size, self.measured.effort_for(size))
         if left_out is not None or self._deleted.any():
-            rows, cosines = _first(k, rows, cosines, self._kept(rows, left_out))
+            rows, cosines = first_kept(k, rows, cosines, self._kept(rows, left_out))
         else:
             rows, cosines = rows[:, :k], cosines[:, :k]
         short = np.flatnonzero(rows[:, -1] < 0)
@@ -336,13 +333,3 @@ def _release(module: str) -> str | None:
         return version("faiss-cpu" if module == "faiss" else module)
     except PackageNotFoundError:
         return None
-
-
-def _first(k: int, rows: Rows, cosines: Array, kept: Array) -> Nearest:
-    """The first k that are kept, of each query; -1 behind the last."""
-    order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
-    there = np.take_along_axis(kept, order, axis=1)
-    rows = np.where(there, np.take_along_axis(rows, order, axis=1), -1)
-    cosines = np.take_along_axis(cosines, order, axis=1)
-    cosines[~there] = -np.inf
-    return rows, cosines

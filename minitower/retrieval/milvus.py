@@ -5,7 +5,7 @@ What is published is a collection of its own, `items_000001`, `items_000002`, ..
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -13,30 +13,23 @@ import numpy as np
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place
 from minitower.data.ragged import Array
-from minitower.retrieval.milvus_connection import collections, connected, released, told
-from minitower.retrieval.vector_index import (
-    Found,
-    Measured,
-    Unit,
-    checked_items,
-    checked_queries,
-    power_of_two,
-)
+from minitower.retrieval.exclusion import Answer, nearest_but
+from minitower.retrieval.milvus_connection import collections, connected, released, stated, told
+from minitower.retrieval.vector_index import Found, Unit, checked_items, checked_queries
 
 MOST = 16_384  # items that Milvus returns for a query
 _BATCH = 1 << 22  # numbers sent at a time: 16 MB, of the 64 that a message may have
 _EF = 128  # where nothing was measured
 _INT64 = 5
 
-Answer = tuple[list[Any], list[float]]
-
 
 class MilvusIndex:
     """A :class:`VectorIndex` that is a collection of a Milvus, or an alias of one.
 
     Opened without a version it reads through the alias, and changes over in the moment in
-    which another collection is served. Opened for a version of the model it stays with that
-    version's collection, as the user tower that makes its queries does.
+    which another collection is served; `version`, `dim` and `measured` stay as they were.
+    Opened for a version of the model it stays with that version's collection, as the user
+    tower that makes its queries does.
 
     Args:
         client: a `pymilvus.MilvusClient`.
@@ -53,9 +46,8 @@ class MilvusIndex:
             raise DataError(f"{uri}: the collection {collection} was not made by minitower")
         self.dim = int(fields["vector"]["params"]["dim"])
         self.text = fields["id"]["type"] != _INT64
-        stated = json.loads(described.get("properties", {}).get("minitower", "{}"))
-        self.version: int | None = stated.get("version")
-        self.measured = Measured(**stated["measured"]) if stated.get("measured") else None
+        self._kind = "texts" if self.text else "integers"
+        self.version, self.measured = stated(uri, described)
 
     @classmethod
     def open(
@@ -115,7 +107,7 @@ class MilvusIndex:
         """
         ids, vectors = checked_items(ids, vectors)
         if vectors.shape[1] != self.dim or (ids.dtype.kind == "U") != self.text:
-            held = f"{'texts' if self.text else 'integers'}, and vectors of {self.dim} dimensions"
+            held = f"{self._kind}, and vectors of {self.dim} dimensions"
             raise DataError(f"{self.uri}: {self.collection} has ids that are {held}")
         step = max(1, _BATCH // self.dim)
         for start in range(0, len(ids), step):
@@ -141,30 +133,20 @@ class MilvusIndex:
         Raises:
             DataError: also for k > 16384, the most that Milvus returns.
         """
-        queries = checked_queries(self, queries, k, exclude)
-        if k > MOST:
-            raise DataError(f"k must be at most {MOST}, all that Milvus returns, got {k}")
+        queries = checked_queries(self, queries, k, exclude, MOST)
         left_out = [set(self._ids(ids)) for ids in exclude or [()] * len(queries)]
-        sizes = np.array([len(out) for out in left_out], np.int64)
-        sizes = np.minimum(np.where(sizes > 0, power_of_two(k + sizes), k), MOST)
-        answers: dict[int, Answer] = {}
-        for size in np.unique(sizes).tolist():
-            group = np.flatnonzero(sizes == size)
-            found = self.ask(queries[group], size, self._effort(size))
-            answers |= zip(group.tolist(), found, strict=True)
-        pad = "" if self.text else -1
-        ids, cosines = [], []
-        for query, out in enumerate(left_out):
-            found, scores = self._filled(queries[query], k, out, answers[query])
-            ids.append(found + [pad] * (k - len(found)))
-            cosines.append(scores + [-np.inf] * (k - len(found)))
+        found, pad = nearest_but(self.ask, queries, k, left_out, MOST), "" if self.text else -1
+        ids = [[*answer, *[pad] * (k - len(answer))] for answer in found]
+        cosines = [[*answer.values(), *[-np.inf] * (k - len(answer))] for answer in found]
         shape, kind = (len(queries), k), np.str_ if self.text else np.int64
         return np.array(ids, kind).reshape(shape), np.array(cosines, np.float32).reshape(shape)
 
     def ask(
-        self, queries: Unit, size: int, effort: int, without: Sequence[Any] = ()
+        self, queries: Unit, size: int, without: Collection[Any] = (), effort: int | None = None
     ) -> list[Answer]:
-        """What Milvus returns, for each query: ids and cosines, best first."""
+        """What Milvus answers, by default with the effort that was measured to be enough."""
+        if effort is None:
+            effort = self.measured.effort_for(size) if self.measured else _EF
         listed = json.dumps(list(without), ensure_ascii=False)
         with told(self.uri):
             hits = self.client.search(
@@ -176,34 +158,14 @@ class MilvusIndex:
                 output_fields=["id"],
                 filter=f"id not in {listed}" if without else "",
             )
-        return [(hit.ids, hit.distances) for hit in hits]
-
-    def _filled(self, query: Unit, k: int, out: set[Any], answer: Answer) -> Answer:
-        """The k best of an answer that are not left out; where it is short, ask for others."""
-        ids, cosines = answer
-        if out:
-            kept = [(i, s) for i, s in zip(ids, cosines, strict=True) if i not in out]
-            ids, cosines = [i for i, _ in kept], [s for _, s in kept]
-        while len(ids) < k:
-            more = self.ask(query[None], k - len(ids), self._effort(k), [*out, *ids])[0]
-            if not more[0]:
-                break
-            both = [*zip(cosines, ids, strict=True), *zip(more[1], more[0], strict=True)]
-            both.sort(key=lambda one: -one[0])
-            ids, cosines = [i for _, i in both], [cosine for cosine, _ in both]
-        return ids[:k], cosines[:k]
-
-    def _effort(self, size: int) -> int:
-        ef, k = (self.measured.effort, self.measured.k) if self.measured else (_EF, _EF)
-        return max(ef, -(-ef * size // k))
+        return [dict(zip(hit.ids, hit.distances, strict=True)) for hit in hits]
 
     def _ids(self, ids: Any) -> list[Any]:
         """Ids as Milvus holds them; missing ones, which it cannot hold, go."""
         place = Place("ids")
         values, missing = scalars(as_array(ids, place), place)
         if len(values) and (values.dtype == object) != self.text:
-            kinds = ("texts", "integers")[:: 1 if self.text else -1]
-            raise place.error(f"the index holds {kinds[0]}, these are {kinds[1]}")
+            raise place.error(f"the index holds {self._kind}, these are not")
         return values[~missing].tolist()  # type: ignore[no-any-return]
 
     def close(self) -> None:

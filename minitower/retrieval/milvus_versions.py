@@ -4,11 +4,9 @@ Readers that go through the alias change over at once. The collections before st
 read by those who opened them for their version of the model, until they are pruned.
 """
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from minitower.data.errors import DataError
 from minitower.data.ragged import Array
 from minitower.retrieval.engines import doubling
 from minitower.retrieval.milvus import MOST, MilvusIndex
-from minitower.retrieval.milvus_connection import collections, connected, told
+from minitower.retrieval.milvus_connection import collections, connected, statement, told
 from minitower.retrieval.vector_index import Cosines, Unit, checked_items, drawn, tuned
 
 _TEXT = 65_535  # bytes that an id may have, the most that Milvus allows
@@ -55,10 +53,9 @@ def draft(
             schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("model_version", DataType.INT64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dim)
-        properties = {"minitower": json.dumps({"version": version})}
         collection = f"{name}_{number:06d}"
         client.create_collection(
-            collection, schema=schema, consistency_level="Strong", properties=properties
+            collection, schema=schema, consistency_level="Strong", properties=statement(version)
         )
     return MilvusIndex(client, uri, collection)
 
@@ -100,20 +97,23 @@ def measure(
 
     def cosines(queries: Unit, k: int, effort: int) -> Cosines:
         found = np.full((len(queries), k), -np.inf, np.float32)
-        for row, (_, scores) in zip(found, index.ask(queries, k, effort), strict=True):
-            row[: len(scores)] = scores
+        for row, answer in zip(found, index.ask(queries, k, effort=effort), strict=True):
+            row[: len(answer)] = [*answer.values()]
         return found
 
     k = min(k, MOST)
-    efforts = doubling(min(k, len(vectors)), min(len(vectors), 2 * MOST))
-    index.measured = tuned(cosines, efforts, vectors, sample, k, target_recall)
+    index.measured = tuned(cosines, efforts(k, len(vectors)), vectors, sample, k, target_recall)
+
+
+def efforts(k: int, items: int) -> Sequence[int]:
+    """The `ef` that a search for k may try, ascending; Milvus takes no more than 32,768."""
+    return doubling(min(k, items), min(items, 2 * MOST))
 
 
 def serve(index: MilvusIndex, name: str) -> None:
     """Move the alias here."""
     client = index.client
-    measured = None if index.measured is None else asdict(index.measured)
-    properties = {"minitower": json.dumps({"version": index.version, "measured": measured})}
+    properties = statement(index.version, index.measured)
     with told(index.uri):
         client.alter_collection_properties(index.collection, properties)
         move = client.alter_alias if client.has_collection(name) else client.create_alias

@@ -65,13 +65,14 @@ class PatchedIndex:
         """
         queries = checked_queries(self, queries, k, exclude)
         rows, scores = self._unmoved(queries, k, k + min(k, len(self.rows)), exclude)
-        beside, theirs = self._moved.search(queries, k, self._here(exclude))
+        beside, theirs = self._moved.search(queries, min(k, len(self.rows)), self._here(exclude))
         rows = np.hstack([rows, np.where(beside < 0, -1, self.rows[beside])])
         scores = np.hstack([scores, theirs])
         return _first(np.lexsort((rows, -scores), axis=1)[:, :k], rows, scores)
 
     def _unmoved(self, queries: Vectors, k: int, asked: int, exclude: Ragged | None) -> Recalled:
         """The k best items that have not moved, among so many that the index is asked for."""
+        asked = min(asked, max(k, len(self._vectors)))
         rows, scores = self.index.search(queries, asked, exclude)
         stays = ~np.isin(rows, self.rows)  # as does the -1 behind the last item
         first = np.argsort(~stays, axis=1, kind="stable")[:, :k]

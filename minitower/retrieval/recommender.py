@@ -12,7 +12,7 @@ from minitower.data.errors import DataError
 from minitower.data.ragged import Array, Ragged
 from minitower.retrieval.catalogue import Catalogue, Version, served
 from minitower.retrieval.incremental import read_version
-from minitower.retrieval.index import Index
+from minitower.retrieval.index import Index, checked_k
 from minitower.retrieval.snapshot import Store
 from minitower.towers.two_tower import TwoTower
 
@@ -153,7 +153,8 @@ class Recommender:
 
         Raises:
             DataError: the id is of another type than the table's, the profile names a
-                field that is not there or holds a value that cannot be read, or k < 1.
+                field that is not there or holds a value that cannot be read, or k
+                is no whole number of at least 1.
         """
         return self.recall_many([user_id], [profile or {}], k, exclude_seen, [exclude])[0]
 
@@ -171,15 +172,14 @@ class Recommender:
             DataError: as :meth:`recall`; or profiles or exclude are not as many as users.
         """
         store = self._store  # once: reload() may put another one here meanwhile
-        if not isinstance(k, int | np.integer) or k < 1:
-            raise DataError(f"k must be a whole number of at least 1, got {k!r}")
+        k = min(checked_k(k), len(store.items))
         for what, given in (("profiles", profiles), ("exclude", exclude)):
             if given is not None and len(given) != len(user_ids):
                 raise DataError(f"{len(given)} {what} for {len(user_ids)} users")
         rows = store.users.rows_of(user_ids)
         vectors, _ = store.model.user(_features(store, rows, profiles or ()))
         left_out = _left_out(store, rows, exclude_seen, exclude or ())
-        found, scores = store.index.search(vectors, min(k, len(store.items)), left_out)
+        found, scores = store.index.search(vectors, k, left_out)
         there = found >= 0
         return [
             (store.items.ids[found[i][there[i]]], scores[i][there[i]]) for i in range(len(rows))

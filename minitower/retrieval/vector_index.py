@@ -16,7 +16,7 @@ from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place, show
 from minitower.data.ragged import Array
 from minitower.data.vocabulary import text_array
-from minitower.retrieval.index import ExactIndex, Vectors
+from minitower.retrieval.index import ExactIndex, Vectors, checked_k
 
 Ids = Array
 Cosines = NDArray[np.float32]
@@ -46,6 +46,10 @@ class Measured:
     effort: int
     k: int
     queries: int
+
+    def effort_for(self, size: int) -> int:
+        """For a list of another length: larger in proportion, and never less than was measured."""
+        return max(self.effort, -(-self.effort * size // self.k))
 
 
 @runtime_checkable
@@ -83,7 +87,8 @@ class VectorIndex(Protocol):
 
         Args:
             queries: of any length but zero; directions alone count.
-            k: how many, >= 1.
+            k: how many, from 1 to 16,384; to the size of the catalogue, where that is larger
+                and the index in this process.
             exclude: for each query, ids that must not be returned. Unknown ones are no error.
 
         Returns:
@@ -91,8 +96,9 @@ class VectorIndex(Protocol):
             cosine is -inf and the id is -1 or "", which means nothing.
 
         Raises:
-            DataError: queries of another width, not finite or zero; k < 1; exclude for
-                another number of queries or with ids of the other type.
+            DataError: queries of another width, not finite or zero; k that is no whole number
+                of at least 1, or larger than any list here; exclude for another number of
+                queries or with ids of the other type.
         """
         ...
 
@@ -128,12 +134,15 @@ def checked_items(ids: Any, vectors: Vectors) -> tuple[Ids, Unit]:
 
 
 def checked_queries(
-    index: VectorIndex, queries: Vectors, k: int, exclude: Sequence[Sequence[Any]] | None
+    index: VectorIndex,
+    queries: Vectors,
+    k: int,
+    exclude: Sequence[Sequence[Any]] | None,
+    most: int,
 ) -> Unit:
-    """The queries at length one, after everything that a search must refuse."""
+    """The queries at length one, after everything that a search must refuse; k may be `most`."""
     unit = _queries(queries, index.dim)
-    if k < 1:
-        raise DataError(f"k must be at least 1, got {k}")
+    checked_k(k, most)
     if exclude is not None and len(exclude) != len(unit):
         raise DataError(f"exclude has {len(exclude)} rows for {len(unit)} queries")
     return unit
@@ -145,11 +154,6 @@ def nothing(shape: tuple[int, int], ids: Ids) -> Found:
     return empty, np.full(shape, -np.inf, np.float32)
 
 
-def power_of_two(sizes: Array) -> Array:
-    """The next power of two, so that queries which ask for much the same go together."""
-    return 1 << np.ceil(np.log2(np.maximum(sizes, 1))).astype(np.int64)
-
-
 def drawn(queries: Vectors | None, items: Unit, k: int, target: float, seed: int) -> Unit:
     """At most a thousand queries to measure with, after everything that measuring must refuse.
 
@@ -159,8 +163,7 @@ def drawn(queries: Vectors | None, items: Unit, k: int, target: float, seed: int
         DataError: k < 1, the target is not in (0, 1], or queries are none, of another width,
             not finite, or zero.
     """
-    if k < 1:
-        raise DataError(f"k must be at least 1, got {k}")
+    checked_k(k)
     if not 0 < target <= 1:
         raise DataError(f"target_recall must be in (0, 1], got {target}")
     pool = items if queries is None else np.asarray(queries)

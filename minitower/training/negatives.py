@@ -164,7 +164,8 @@ class HardNegatives:
     def __init__(self, lists: Ragged, k: int, *, of: str = "user") -> None:
         if of not in ("user", "pair"):
             raise ValueError(f"lists are of each user or of each pair, got {of!r}")
-        checked_rows(lists.values, np.iinfo(np.int64).max, "lists of", "item")
+        if lists.values.min(initial=0) < 0:
+            raise ValueError(f"lists hold rows of items, of which {lists.values.min()} is none")
         self.lists, self.k, self.of = lists, _at_least_zero(k), of
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:

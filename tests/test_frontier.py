@@ -1,0 +1,37 @@
+"""The plot of index-bench: what must be told apart is."""
+
+import re
+from importlib.util import find_spec
+
+import pytest
+
+from minitower.report.frontier import write_frontier
+from minitower.retrieval.index_bench import BACKENDS
+
+pytestmark = pytest.mark.skipif(
+    find_spec("matplotlib") is None, reason="not installed: pip install '.[cli]'"
+)
+
+
+def test_every_index_has_a_colour_of_its_own_and_its_ring_too(tmp_path):
+    """Rings once took colours from the cycle, and the sixth line had that of the first."""
+    lines = {name: [(0.1, 0.9, False), (0.2 + i, 0.99, True)] for i, name in enumerate(BACKENDS)}
+    write_frontier(tmp_path / "plot.svg", lines, 100, 0.95)
+    svg = (tmp_path / "plot.svg").read_text()
+    colours = set(re.findall(r"stroke: (#[0-9a-f]{6}); stroke-width: 1.5", svg)) - {"#888888"}
+    rings = set(re.findall(r"fill: none; stroke: (#[0-9a-f]{6})", svg))
+    assert len(colours | {"#000000"}) == len(BACKENDS)
+    assert colours <= rings
+    for said in (
+        *BACKENDS,
+        "recall asked for",
+        "chosen for that",
+        "recall@100 of the exact answer",
+    ):
+        assert f">{said}</text>" in svg
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf"])
+def test_in_other_formats(tmp_path, ending):
+    write_frontier(tmp_path / f"plot.{ending}", {"exact": [(0.1, 1.0, True)]}, 10, 0.95)
+    assert (tmp_path / f"plot.{ending}").stat().st_size > 1000
