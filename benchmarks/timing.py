@@ -6,6 +6,7 @@ formed within the round, so that what slows the machine slows both.
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +24,8 @@ def interleave(
 
     Each turn first runs untimed for ``settle`` seconds: that ends what the last contender's
     thread pool still does (an idle pool spins for tens of milliseconds) and fills the caches,
-    for all contenders alike. Then it is timed for as long, at least one call.
+    for all contenders alike. Then it is timed for as long, at least one call, without the
+    collector of garbage, as `timeit` does: its turns would fall on one contender.
     """
     seconds: Rounds = {name: [] for name in contenders}
     for round_ in range(warmup + rounds):
@@ -36,13 +38,18 @@ def interleave(
 
 
 def _mean_seconds(run: Callable[[], object], at_least: float) -> float:
-    calls, start = 0, time.perf_counter()
-    while True:
-        run()
-        calls += 1
-        passed = time.perf_counter() - start
-        if passed >= at_least:
-            return passed / calls
+    gc.collect()
+    gc.disable()
+    try:
+        calls, start = 0, time.perf_counter()
+        while True:
+            run()
+            calls += 1
+            passed = time.perf_counter() - start
+            if passed >= at_least:
+                return passed / calls
+    finally:
+        gc.enable()
 
 
 def ratio(seconds: Rounds, over: str, under: str) -> float:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.retrieval import Recommender, disk, publish
-from minitower.retrieval.catalogue import Catalogue, Version, changing, prune, rollback
+from minitower.retrieval.catalogue import (
+    Catalogue,
+    Superseded,
+    Version,
+    changing,
+    prune,
+    rollback,
+)
 from minitower.retrieval.folder import LOCK
 from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.optimizers import Adagrad
@@ -59,14 +66,21 @@ def test_publish__adds_a_version_and_serves_it(shop, tmp_path):
     assert {path.name: path.read_bytes() for path in catalogue.path(1).iterdir()} == first
 
 
-def test_publish__the_parent_is_a_full_version(shop, tmp_path):
-    full(shop, tmp_path / "s")
-    incremental(tmp_path / "s")
-    with pytest.raises(DataError, match="version 2 is not a full one"):
-        full(shop, tmp_path / "s", parent=2)
-    with pytest.raises(DataError, match="there is no version 7; versions: 1, 2"):
-        full(shop, tmp_path / "s", parent=7)
-    assert numbers(tmp_path / "s") == [1, 2]
+def test_publish__the_parent_is_the_full_version_that_is_served(shop, tmp_path):
+    """Another one would undo what has come since, or bring back what was taken back."""
+    store = tmp_path / "s"
+    full(shop, store)
+    incremental(store)
+    for parent in (2, 7):
+        with pytest.raises(Superseded, match=f"version {parent} is not the full version that is"):
+            full(shop, store, parent=parent)
+    full(shop, store, parent=1)
+    with pytest.raises(Superseded, match="which is 3: begin again from that one"):
+        full(shop, store, parent=1)
+    rollback(store, 1)
+    with pytest.raises(Superseded, match="which is 1"):
+        full(shop, store, parent=3)
+    assert numbers(store) == [1, 2, 3]
 
 
 def test_rollback__serves_the_one_before(shop, tmp_path):
@@ -106,7 +120,7 @@ def test_rollback__refuses_what_is_damaged(shop, tmp_path):
     current=st.integers(0, 9),
 )
 @settings(max_examples=60)
-def test_prune__keeps_the_newest_what_is_served_and_what_they_stand_on(
+def test_prune__keeps_nights_and_the_days_of_the_newest_and_of_what_is_served(
     tmp_path_factory, kinds, keep, current
 ):
     store = tmp_path_factory.mktemp("s")
@@ -122,9 +136,11 @@ def test_prune__keeps_the_newest_what_is_served_and_what_they_stand_on(
     gone = prune(store, keep)
     after = Catalogue.read(store)
     kept = {version.number for version in after.versions}
-    wanted = {current, *range(max(1, len(kinds) - keep + 1), len(kinds) + 1)}
-    beneath = {versions[n - 1].parent for n in wanted} - {None}
-    assert kept == wanted | beneath
+    nights = [number for number, kind in enumerate(kinds, start=1) if kind == "full"]
+    bases = {nights[-1], versions[current - 1].parent or current}
+    days = {version.number for version in versions if version.parent in bases}
+    assert kept == {*nights[-keep:]} | bases | days
+    assert current in kept
     assert gone == sorted(set(range(1, len(kinds) + 1)) - kept)
     assert {path.name for path in (store / "versions").iterdir()} == {f"{n:06d}" for n in kept}
     assert (after.current, after.next) == (current, 99)

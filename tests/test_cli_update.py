@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from minitower.cli import by_day, by_night, main
+from minitower.cli.update_start import Start
 from minitower.data import (
     Categorical,
     Continuous,
@@ -28,7 +29,7 @@ from minitower.data import (
 from minitower.data.streams import EventFields, Follow, write_events
 from minitower.data.streams.parquet import write_parquet
 from minitower.retrieval import Recommender, load_model, load_notes, publish
-from minitower.retrieval.catalogue import Catalogue
+from minitower.retrieval.catalogue import Catalogue, rollback
 from minitower.retrieval.snapshot import load_optimizer
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
@@ -89,8 +90,8 @@ def run(capsys):
     return start
 
 
-def write(logs, day, users, items):
-    log = clicks(day, users, items)
+def write(logs, day, users, items, n=60):
+    log = clicks(day, users, items, n)
     write_events(logs / f"{day:03d}.jsonl", log, LOG)
     return log
 
@@ -225,7 +226,7 @@ def test_full__a_night_of_no_positives_is_one_without_clicks(places, run, tmp_pa
     status, out, err = run(store, logs, "--full")
     assert (status, out) == (0, ""), err
     assert "0 of 1 clicks are positives" in err
-    assert "nothing to publish" in err
+    assert "nothing to learn from in 1 records since version 1: nothing to publish" in err
 
 
 def test_full__refused_leaves_the_store_as_it_was(places, run):
@@ -243,7 +244,7 @@ def test_full__an_optimizer_of_another_kind_is_refused_or_reset(places, run):
     write(logs, 1, 12, 15)
     status, _, err = run(store, logs, "--full", "--optimizer", "sgd")
     assert status == 2
-    assert "saved with Adagrad, not SGD" in err
+    assert "saved with Adagrad, not SGD; --reset-optimizer begins anew" in err
     assert run(store, logs, "--full", "--optimizer", "sgd", "--reset-optimizer")[0] == 0
 
 
@@ -372,7 +373,7 @@ def test_update__says_what_it_has_not_read_yet(places, run):
     status, _, err = run(store, logs, "--full", *FLAGS)
     assert status == 0
     assert f"{path.name}: the " in err
-    assert "no whole record yet, and wait" in err
+    assert "bytes at its end wait: no whole record, or written meanwhile" in err
     path.write_bytes(whole)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
     pairs = [
@@ -507,7 +508,10 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
         (("--incremental", "--negatives", "uniform:2"), "--negatives belongs to --full"),
         (("--incremental", "--at-least", "0.1"), "--at-least belongs to --full"),
         (("--full", "--item-ids"), "--item-ids belongs to --incremental"),
-        (("--full", "--at-least", "0.1"), "nothing to measure recall@20 on"),
+        (("--full", "--at-least", "0.1"), "--at-least needs clicks to measure on: say --validate"),
+        (("--full", "--aside", "no/aside"), "no/aside: there is no folder"),
+        (("--full", "--window", "30x"), "expected a time such as 90s, 20m or 2h"),
+        (("--incremental", "--batch-size", "0"), "the batch size must be at least 1"),
         (("--full", "--validate", "1.5"), "shares of valid and test"),
     ],
 )
@@ -516,8 +520,9 @@ def test_update__refuses(places, run, arguments, message):
     write(logs, 1, 12, 12)
     status, out, err = run(store, logs, *arguments)
     assert (status, out) == (2, "")
-    assert message in err
-    assert err.count("\n") == 1
+    *_, last = err.splitlines()
+    assert message in last
+    assert err.count("error") == 1
     assert Catalogue.read(store).current == 1
 
 
@@ -532,7 +537,8 @@ USER = '{"user": "u1", "city": "rome"}\n'
         ("users.jsonl", USER + "\n[3]\n", "users.jsonl, line 3: expected an object"),
         ("users.jsonl", '\n{"user": "u1", "city": 7.5}', "users.jsonl, line 2, column 'city': "),
         ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' is there twice"),
-        ("users.jsonl", '{"user": "u1", "City": 7.5}', "there is no column 'city'; columns: City"),
+        ("users.jsonl", '{"user": "u1", "City": 7.5}', "users.jsonl, line 1: no 'city'; null is"),
+        ("users.jsonl", USER + '{"user": "u2"}', "users.jsonl, line 2: no 'city'; null is a"),
         ("users.parquet", "PAR1 half", "users.parquet: not complete: it has no footer"),
         ("users.csv", "user,city\n", "users.csv: expected a file whose name ends with .jsonl or"),
     ],
@@ -666,10 +672,10 @@ def test_update__logs_that_do_not_say_what_is_a_positive(places, run, tmp_path):
     write(logs, 1, 12, 12)
     status, _, err = run(store, logs, "--full")
     assert status == 2
-    assert "no click has a 'rating', by which positives are told (rating >= 4)" in err
+    assert "none of 60 clicks has a 'rating', by which positives are told (rating >= 4)" in err
     status, out, err = run(store, logs, "--incremental")
-    assert (status, out) == (0, "")
-    assert "0 of 60 clicks are positives: rating >= 4" in err
+    assert (status, out) == (2, "")
+    assert "none of 60 clicks has a 'rating', by which positives are told (rating >= 4)" in err
     assert run(store, logs, "--full", "--positive", "all")[:2] == (0, "2\n")
     assert load_notes(store)["update"]["pairs"] == 60
     assert load_notes(store)["reading"] == {"positive": "all"}
@@ -726,7 +732,7 @@ def test_incremental__clicks_of_whom_nothing_is_known_are_told_and_noted(places,
     assert (status, out) == (0, "2\n")
     assert "3 clicks; users moved by" in err
     assert "; 1 of users who are new, who do not move" in err
-    assert "; left out: 4 on items that are new" in err
+    assert "; left out: 4 on items that are not there, new or gone" in err
     catalogue = Catalogue.read(store)
     noted = catalogue.open(catalogue.version()).content["notes"]["update"]
     assert (noted["pairs"], noted["unknown_users"], noted["unknown_items"]) == (3, 1, 4)
@@ -782,7 +788,7 @@ def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeyp
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch, sent):
-    """Long before the time for it, and it is no failure; without --follow it is as always."""
+    """It is no failure; without --follow it is as always."""
     store, logs = places
     monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
     log = write(logs, 1, 12, 12)
@@ -794,7 +800,6 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
             os.kill(os.getpid(), sent)
 
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
-    monkeypatch.setattr(by_day, "READ_AT_ONCE", 60)
     status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
     assert (status, out) == (0, "2\n"), err
     served = Recommender.open(store).model.parameters
@@ -810,7 +815,6 @@ def test_incremental__the_second_interrupt_is_as_always(places, run, monkeypatch
     """It does not wait for what the first one began."""
     store, logs = places
     monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
-    monkeypatch.setattr(by_day, "READ_AT_ONCE", 60)
     write(logs, 1, 12, 12)
     monkeypatch.setattr(
         IncrementalUpdate, "feed", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in "ab"]
@@ -834,7 +838,6 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
             publish(load_model(store), FIRST, store, parent=1, optimizer=Adagrad(0.05))
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(by_day, "READ_AT_ONCE", 60)
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
     status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
     assert (status, out) == (0, "3\n"), err
@@ -842,12 +845,142 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
     assert catalogue.open(catalogue.version()).content["notes"]["update"]["pairs"] == 180
 
 
-def test_incremental__publishes_no_more_often_than_told(places, run, monkeypatch):
+def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
+    places, run, monkeypatch
+):
+    """Before, what is served may know more; and not more often than told."""
     store, logs = places
+    feed, clock, seen = IncrementalUpdate.feed, [0.0], []
+    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.01))
     monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
+    monkeypatch.setattr(by_day, "_LOOK", 0.01)
+    monkeypatch.setattr(by_day, "monotonic", lambda: clock[0])
     write(logs, 1, 12, 12)
-    monkeypatch.setattr(by_day, "Follow", lambda every, stop: Follow(0.01, every, idle=0.05))
-    status, out, _ = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
-    assert (status, out) == (0, "2\n")
+
+    def fed(update, events):
+        """A look a minute; after each of the first eight, one more click."""
+        feed(update, events)
+        seen.append((len(events), Catalogue.read(store).current))
+        if len(events) < 16:
+            clock[0] += 60
+            day = 2 + len(seen)
+            if day < 14:
+                write(logs, day, 12, 12, n=1)
+            else:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(IncrementalUpdate, "feed", fed)
+    status, out, _ = run(store, logs, "--incremental", "--follow", "--every", "3m", *FLAGS)
+    assert (status, out) == (0, "2\n3\n4\n5\n")
+    assert [n for n, _ in seen[:4]] == [16, 16, 16, 12]
+    versions = [version for _, version in seen]
+    assert versions[:4] == [1] * 4
+    assert [versions.count(n) for n in (2, 3)] == [3, 3]
+    monkeypatch.setattr(IncrementalUpdate, "feed", feed)
     status, out, _ = run(store, logs, "--incremental", "--every", "0.001s", *FLAGS)
-    assert (status, out) == (0, "3\n"), "not following, it publishes at the end"
+    assert (status, out) == (0, ""), "the same rows are served already"
+    write(logs, 99, 12, 12)
+    status, out, _ = run(store, logs, "--incremental", "--every", "0.001s", *FLAGS)
+    assert (status, out) == (0, "6\n"), "not following, it publishes at the end"
+
+
+def test_incremental__a_new_full_version_is_noticed_without_clicks(places, run, monkeypatch):
+    store, logs = places
+    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.01))
+    monkeypatch.setattr(by_day, "_LOOK", 0.01)
+    opened = Start.open
+
+    def opens(args):
+        if Catalogue.read(store).current == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            night = (load_model(store), FIRST, store)
+            threading.Timer(0.1, publish, night, {"parent": 1}).start()
+        return opened(args)
+
+    monkeypatch.setattr(Start, "open", opens)
+    status, out, err = run(store, logs, "--incremental", "--follow", *FLAGS)
+    assert (status, out) == (0, "")
+    assert err.count("there is a new full version: branching off that one") == 1
+
+
+def test_full__a_night_of_nothing_but_wrong_records_says_so(places, run, tmp_path):
+    """It is none of those without clicks: somebody renamed a column."""
+    store, logs = places
+    (logs / "1.jsonl").write_text('{"uid": 1}\n' * 9)
+    status, out, err = run(store, logs, "--full", "--aside", tmp_path / "aside", *FLAGS)
+    assert (status, out) == (0, "")
+    assert f"of 9 records 9 are malformed and 0 late: see {tmp_path / 'aside'}" in err
+    assert "nothing to learn from in 9 records since version 1: nothing to publish" in err
+
+
+@pytest.mark.parametrize("change", ["publish", "rollback"])
+def test_full__what_comes_while_it_trains_is_gone_on_from(
+    places, run, tmp_path, monkeypatch, change
+):
+    """Another night with its lists, or a version taken back: neither is undone."""
+    store, logs = places
+    write(logs, 1, 12, 12)
+    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "2\n")
+    write(logs, 2, 12, 12)
+    items, real, nights = tmp_path / "items.jsonl", by_night.full_update, []
+    items.write_text('{"item": 50, "tags": ["a"]}')
+
+    def trained(*arguments, **options):
+        if not nights:
+            nights.append(1)
+            if change == "publish":
+                assert main(["update", str(store), str(logs), "--full", "--items", str(items)]) == 0
+            else:
+                rollback(store, 1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(by_night, "full_update", trained)
+    status, out, err = run(store, logs, "--full", *FLAGS)
+    assert status == 0
+    assert "there is a new full version: beginning again from that one" in err
+    served = Catalogue.read(store).version()
+    if change == "publish":
+        assert out == "3\n", "of the other; this one then had no clicks to learn from"
+        assert "no clicks since version 3: nothing to publish" in err
+        assert 50 in Recommender.open(store).items.ids
+    else:
+        assert (out, served.parent) == ("3\n", 1)
+        assert load_notes(store)["update"]["pairs"] == 120, "the clicks of both days"
+
+
+def test_full__ids_are_of_the_type_of_the_store(tmp_path, run):
+    """Text files make texts of whole numbers; JSON need not write them as such."""
+    schema = Schema(user=[Id("user"), Categorical("city")], item=[Id("item")])
+    log = clicks(0, 10, 12)
+    log["user"] = [user[1:] for user in log["user"]]
+    users = {"user": [str(i) for i in range(10)], "city": ["rome", "oslo"] * 5}
+    data = Dataset.from_columns(schema, log, users, split=RandomSplit(0, 0))
+    store, logs, listed = tmp_path / "store", tmp_path / "logs", tmp_path / "users.jsonl"
+    publish(TwoTower(data.schema, dim=4), data, store)
+    logs.mkdir()
+    (logs / "1.jsonl").write_text('{"user": 3, "item": 4, "timestamp": 9}\n')
+    listed.write_text('{"user": 77, "city": "rome"}\n')
+    assert run(store, logs, "--full", "--users", listed)[:2] == (0, "2\n")
+    assert Recommender.open(store).users.ids.tolist() == [*map(str, range(10)), "77"]
+    listed.write_text('{"user": 7.5, "city": "rome"}\n')
+    status, _, err = run(store, logs, "--full", "--users", listed)
+    assert (status, "users.jsonl, line 1, column 'user': expected a text" in err) == (2, True)
+
+
+def test_full__says_who_came_and_went(places, run, tmp_path):
+    store, logs = places
+    write(logs, 1, 10, 12)
+    (tmp_path / "gone").write_text("3\n7\n")
+    (tmp_path / "users.jsonl").write_text('{"user": "new", "city": "bern"}')
+    lists = ("--users", tmp_path / "users.jsonl", "--retire", tmp_path / "gone")
+    err = run(store, logs, "--full", *lists, *FLAGS)[2]
+    assert "1 users and 0 items are new, 2 items retired, 0 back" in err
+    write_events(
+        logs / "2.jsonl", {"user": ["u1"] * 2, "item": [7, 99], "timestamp": [2000] * 2}, LOG
+    )
+    err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[2]
+    assert "0 users and 1 items are new, 0 items retired, 0 back" in err
+    assert "of no item" not in err, "3 is gone, and 7 was back for a night"
+    write_events(logs / "3.jsonl", {"user": ["u1"], "item": [3], "timestamp": [3000]}, LOG)
+    assert "0 items retired, 1 back" in run(store, logs, "--full", *FLAGS)[2]

@@ -267,7 +267,7 @@ def test_cursor__refuses_what_is_none(state):
 def test_cursor__other_fields_are_refused(log):
     first = next(stream(log.parent, 100.0).batches(3))
     with pytest.raises(DataError, match="not the cursor of such a stream"):
-        again(first.cursor, EventFields(user_type="text"))
+        again(first.cursor, EventFields(value="rating"))
 
 
 def test_aside__the_first_is_an_error_where_no_file_is_named(tmp_path):
@@ -286,6 +286,28 @@ def test_aside__above_the_share_is_an_error(tmp_path, files, kind):
     assert pairs(stream(tmp_path, tolerance=0.0, grace=3).batches(3))
     with pytest.raises(DataError, match=kind):
         list(stream(tmp_path, tolerance=0.27, grace=2).batches(3))
+
+
+def test_aside__the_share_is_that_of_a_run(tmp_path):
+    """Years without a wrong record are no reason to bear a night of them."""
+    write_lines(tmp_path, [range(200)])
+    *_, last = stream(tmp_path, tolerance=0.01).batches(99)
+    write_lines(tmp_path, [range(200), [BAD, BAD, 201]])
+    with pytest.raises(DataError, match="2 of 3 records are malformed"):
+        list(stream(tmp_path, tolerance=0.5, grace=1).batches(99, cursor=last.cursor))
+    *_, last = stream(tmp_path, tolerance=0.7, grace=2).batches(99, cursor=last.cursor)
+    assert last.cursor.counts == Counts(read=203, malformed=2)
+    assert last.cursor.counts.since(Counts(read=200)) == Counts(read=3, malformed=2)
+
+
+def test_aside__a_disk_that_is_full_is_named(log, monkeypatch):
+    def full(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    log.write_bytes(log.read_bytes() + b"x\n")
+    with pytest.raises(DataError, match="_aside: cannot be written: No space left on device"):
+        list(stream(log.parent).batches(4))
 
 
 def test_aside__says_what_and_why(tmp_path):
@@ -373,6 +395,8 @@ def test_stream__refuses(tmp_path, options, message):
         next(ClickStream(folder=tmp_path).batches(0))
     with pytest.raises(ValueError, match="poll"):
         Follow(poll=0)
+    with pytest.raises(ValueError, match="_aside: there is no folder"):
+        ClickStream(folder=tmp_path, aside=tmp_path / "none/_aside")
 
 
 @pytest.mark.parametrize("name", ["log.jsonl.gz", "log.txt", "log"])
@@ -444,6 +468,25 @@ def test_follow__every_so_often_a_batch_even_if_nothing_is_ready(log):
     assert pairs([batch]) == [(7, 7), (8, 8)]
     follow.stop.set()
     assert pairs(batches) == []
+
+
+def test_follow__emits_first_when_all_that_is_there_is_read(log):
+    """Who begins anew has not to wait for the clock."""
+    (log.parent / "001.jsonl").write_bytes(json_line(10, 11))
+    first = next(stream(log.parent, 3.0).batches(100, follow=Follow(poll=0.001, every=3600.0)))
+    assert pairs([first]) == [(k, k) for k in range(9)]
+
+
+def test_follow__a_file_that_is_replaced_by_one_of_its_size_is_noticed(log):
+    follow = Follow(poll=0.001)
+    batches = stream(log.parent).batches(10, follow=follow)
+    assert len(next(batches)) == 10
+    new = log.parent / "_new"
+    new.write_bytes(log.read_bytes().replace(b" 7,", b" 8,"))
+    new.rename(log)
+    append(log.parent, 1, 99, "001.jsonl")
+    with pytest.raises(DataError, match=r"000\.jsonl: replaced"):
+        next(batches)
 
 
 def test_follow__stops_between_two_blocks(tmp_path):

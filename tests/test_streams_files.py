@@ -173,7 +173,7 @@ def test_json_lines__a_record_that_is_none_is_set_aside_alone(tmp_path, line, re
     assert cursor.counts.malformed == 1
 
 
-@pytest.mark.parametrize("user", ['""', '"a\\u0000"', '"\\ud800"', "7"])
+@pytest.mark.parametrize("user", ['""', '"a\\u0000"', '"\\ud800"', "7.0", "true"])
 def test_json_lines__texts_that_cannot_be_ids(tmp_path, user):
     record = '{"user_id": %s, "item_id": "b", "timestamp": 3, "rating": null}\n'
     (tmp_path / "log.jsonl").write_text((record % user) + (record % '"é"'))
@@ -201,6 +201,32 @@ def test_csv__quotes_windows_lines_and_byte_order_mark(tmp_path):
     (tmp_path / "log.csv").write_text(text, encoding="utf-8", newline="")
     events, _ = read(tmp_path, TEXT)
     assert events.rows() == [["u 1", 'a,"b"', 5.0, None], ["u2", "c", 6.0, 2.5]]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_texts__a_whole_number_is_the_text_of_its_digits(tmp_path, suffix):
+    """A store made of text files knows its ids as texts; JSON and Parquet may not."""
+    if suffix == ".jsonl":
+        (tmp_path / "a.jsonl").write_text('{"user_id": 12, "item_id": -3, "timestamp": 3}\n')
+    else:
+        arrow = pytest.importorskip("pyarrow")
+        table = arrow.table({"user_id": [12], "item_id": [-3], "timestamp": [3]})
+        arrow.parquet.write_table(table, tmp_path / "a.parquet")
+    events, _ = read(tmp_path, EventFields(user_type="text", item_type="text"))
+    assert events.rows() == [["12", "-3", 3.0]]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_whole_file_without_records_has_been_read(tmp_path, suffix):
+    """Nothing of it waits, and it is no news however often it is looked at."""
+    pytest.importorskip(KINDS[suffix])
+    write_events(tmp_path / f"0{suffix}", columns(0))
+    write_events(tmp_path / "1.jsonl", columns(2))
+    stream = ClickStream(folder=tmp_path)
+    (batch,) = stream.batches(9)
+    assert len(batch) == 2
+    assert stream.unfinished(batch.cursor) == {}
+    assert list(stream.batches(9, cursor=batch.cursor)) == []
 
 
 def test_csv__a_line_that_is_no_record(tmp_path):

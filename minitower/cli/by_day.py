@@ -4,21 +4,25 @@ import argparse
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
 from time import monotonic
 
-from minitower.cli.choices import NEGATIVES_OF, OBJECTIVES, OPTIMIZERS
-from minitower.cli.click_logs import positives
+import numpy as np
+
+from minitower.cli.choices import NEGATIVES_OF, OBJECTIVES
 from minitower.cli.job import checked
 from minitower.cli.progress import say
 from minitower.cli.update_start import READ_AT_ONCE, Start, tell
 from minitower.data import DataError
 from minitower.data.streams import Follow
-from minitower.retrieval.catalogue import Catalogue
-from minitower.retrieval.incremental import StaleBranch, publish_incremental
+from minitower.retrieval.catalogue import Catalogue, Superseded
+from minitower.retrieval.incremental import Rows, publish_incremental
 from minitower.training.incremental_update import IncrementalUpdate, frequency_of
 from minitower.training.update_report import Increment
 from minitower.training.updates import yesterday
+
+_LOOK = 30.0  # seconds in which clicks are learned, and a new full version is noticed
 
 
 def by_day(args: argparse.Namespace) -> None:
@@ -31,7 +35,7 @@ def by_day(args: argparse.Namespace) -> None:
         while True:
             try:
                 return _branch(args, Start.open(args), stop)
-            except StaleBranch:
+            except Superseded:
                 say("there is a new full version: branching off that one")
 
 
@@ -39,53 +43,69 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
     """Follow the stream from the full version that is served.
 
     Raises:
-        StaleBranch: another full version is served now.
+        Superseded: another full version is served now.
     """
-    told, job, base, version = vars(args), start.job, start.base, start.version
+    told, job, version = vars(args), start.job, start.version
     if NEGATIVES_OF[job.objective] is not None:
         raise DataError(f"--incremental has no negatives, which --objective {job.objective} needs")
-    counts = base.item_counts
     update = checked(
         IncrementalUpdate,
-        base.model,
-        yesterday(base),
-        optimizer=start.optimizer or checked(OPTIMIZERS[job.optimizer], job.learning_rate),
+        start.base.model,
+        yesterday(start.base),
+        optimizer=start.optimizer,
         objective=checked(OBJECTIVES[job.objective], job),
         item_ids=told.get("item_ids", False),
-        frequency=None if counts is None else frequency_of(counts, job.batch_size),
+        frequency=checked(frequency_of, start.item_counts, job.batch_size),
         batch_size=job.batch_size,
     )
     every = told.get("every", 1200.0)
-    follow = Follow(every=every, stop=stop) if "follow" in told and not stop.is_set() else None
-    cursor, read, kept, said, published, at = start.cursor, 0, 0, "", 0, monotonic()
+    follow = None
+    if "follow" in told and not stop.is_set():  # or read what is there, and no more
+        follow = Follow(every=min(every, _LOOK), stop=stop)
+    cursor, due, told_last = start.cursor, monotonic(), ""
+    caught_up = follow is None  # until then, what is served may know more
 
     def publish_rows() -> None:
-        nonlocal said, published, at
+        nonlocal due, told_last
         increment = update.finished().increment()
-        if said != (said := _told(increment)):
-            start.tell_positives(kept, read)
-            say(said)
-        if increment.report.pairs > published:
-            notes = {"update": increment.report.to_dict() | _unknown(increment)}
+        due, now = monotonic() + every, _told(increment)
+        if now != told_last:
+            start.positives.tell()
+            say(now)
+            told_last = now
+        if increment.rows and not _is_served(args.store, increment.rows):
+            unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
+            notes = {"update": increment.report.to_dict() | unknown}
             tell(
                 publish_incremental(args.store, increment.rows, parent=version.number, notes=notes)
             )
-        published, at = increment.report.pairs, monotonic()
 
     for batch in start.stream.batches(READ_AT_ONCE, cursor=cursor, follow=follow):
-        if Catalogue.read(args.store).full() != version:
-            raise StaleBranch(f"{args.store}: version {version.number} is not served any more")
-        cursor, clicks = batch.cursor, positives(batch.events, start.rule)
-        read, kept = read + len(batch), kept + len(clicks)
-        update.feed(clicks)
-        if follow is not None and monotonic() >= at + every:
+        Catalogue.read(args.store).check_full(version.number)
+        cursor = batch.cursor
+        update.feed(start.positives(batch.events))
+        caught_up |= len(batch) < READ_AT_ONCE
+        if follow is not None and caught_up and monotonic() >= due:
             publish_rows()
-    start.tell_unfinished(cursor)
-    publish_rows()
+    start.tell_read(cursor)
+    if follow is None:
+        start.positives.demand()
+    if caught_up:
+        publish_rows()
 
 
-def _unknown(increment: Increment) -> dict[str, int]:
-    return {name: getattr(increment, name) for name in ("unknown_users", "unknown_items")}
+def _is_served(store: Path, rows: Rows) -> bool:
+    """Whether the version that is served is moved by just these rows."""
+    catalogue = Catalogue.read(store)
+    version = catalogue.version()
+    if version.kind != "incremental":
+        return False
+    saved = catalogue.open(version)
+    served, values = saved.arrays("rows.npz"), saved.arrays("values.npz")
+    return rows.keys() == served.keys() and all(
+        np.array_equal(at, served[name]) and np.array_equal(moved, values[name])
+        for name, (at, moved) in rows.items()
+    )
 
 
 def _told(increment: Increment) -> str:
@@ -96,7 +116,7 @@ def _told(increment: Increment) -> str:
     if increment.unknown_users:
         told += f"; {increment.unknown_users:,} of users who are new, who do not move"
     if increment.unknown_items:
-        told += f"; left out: {increment.unknown_items:,} on items that are new"
+        told += f"; left out: {increment.unknown_items:,} on items that are not there, new or gone"
     return told
 
 

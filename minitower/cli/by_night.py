@@ -2,11 +2,12 @@
 
 import argparse
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minitower.cli.click_logs import positives, read_ids, read_rows
+from minitower.cli.click_logs import read_ids, read_rows
 from minitower.cli.job import checked
 from minitower.cli.progress import ItemsBar, TrainingBar, say
 from minitower.cli.update_start import READ_AT_ONCE, Start, tell
@@ -16,8 +17,8 @@ from minitower.data.errors import show
 from minitower.data.ragged import Array
 from minitower.data.streams import Batch
 from minitower.data.table import Table
+from minitower.retrieval.catalogue import Superseded
 from minitower.retrieval.snapshot import Store, publish
-from minitower.towers.optimizers import Optimizer
 from minitower.training.updates import FullUpdate, full_update, yesterday
 
 Log = dict[str, Array]
@@ -28,38 +29,50 @@ def by_night(args: argparse.Namespace) -> None:
 
     Without clicks, users and items still come and go, and nothing is trained.
     """
-    told, start = vars(args), Start.open(args)
-    base, job = start.base, start.job
-    batches = list(start.stream.batches(READ_AT_ONCE, cursor=start.cursor))
-    cursor = batches[-1].cursor if batches else start.cursor
-    start.tell_unfinished(cursor)
+    while True:
+        try:
+            return _night(args, Start.open(args))
+        except Superseded:
+            say("there is a new full version: beginning again from that one")
+
+
+def _night(args: argparse.Namespace, start: Start) -> None:
+    told, base = vars(args), start.base
+    split = checked(TimeSplit, told["validate"], 0) if "validate" in told else None
+    if "at_least" in told and split is None:
+        raise DataError("--at-least needs clicks to measure on: say --validate")
     name = start.notes.get("item_name") if "items" in told else None
     schema = base.model.schema
-    users = read_rows(told.get("users"), schema.user.fields)
-    items = read_rows(told.get("items"), schema.item.fields, name)
+    users = read_rows(told.get("users"), schema.user.fields, base.users)
+    items = read_rows(told.get("items"), schema.item.fields, base.items, name)
+    gone = read_ids(told["retire"], base.items) if "retire" in told else []
+    batches = list(start.stream.batches(READ_AT_ONCE, cursor=start.cursor))
+    cursor = batches[-1].cursor if batches else start.cursor
+    start.tell_read(cursor)
     log = _log(start, batches, users, items)
     clicks = len(log[start.stream.fields.user_id])
     listed = users is not None or items is not None
     day = yesterday(base)
     if clicks or listed:
-        split = checked(TimeSplit, told["validate"], 0) if told.get("validate") else None
         day = next_day(day, log, users, items, split=split, item_name=name)
-    rest = _without_retired(args, day)
-    notes, metrics, counts = start.new_notes(cursor), None, None
+    rest = _without(day, gone, told.get("retire"))
+    notes, optimizer, metrics, counts = start.new_notes(cursor), start.optimizer, None, None
     if clicks:
         update = _trained(args, start, day)
-        model, metrics = update.model, update.report.after
-        optimizer: Optimizer | None = update.optimizer
+        model, optimizer, metrics = update.model, update.optimizer, update.report.after
         notes["update"] = update.report.to_dict()
     else:
-        since = f"{args.stream}: no clicks since version {start.version.number}"
-        if not listed and len(rest.items) == len(day.items):
+        read = cursor.counts.since(start.cursor.counts).read
+        what = f"nothing to learn from in {read:,} records" if read else "no clicks"
+        since = f"{args.stream}: {what} since version {start.version.number}"
+        if not listed and rest is day:
             say(f"{since}: nothing to publish")
             return
         say(f"{since}: nothing is trained")
-        model = base.model.grown(day.schema, seed=job.seed)
-        optimizer = start.optimizer and start.optimizer.grown(model.parameters)
-        counts = _counts_in(base, rest.items)
+        model = base.model.grown(day.schema, seed=start.job.seed)
+        optimizer = optimizer.grown(model.parameters)
+        counts = _counts_in(start, rest.items)
+    say(_who_came(base, rest))
     with ItemsBar() as progress:
         published = publish(
             model,
@@ -76,32 +89,21 @@ def by_night(args: argparse.Namespace) -> None:
 
 
 def _log(start: Start, batches: list[Batch], users: Columns | None, items: Columns | None) -> Log:
-    """The columns of the positives among the clicks.
-
-    Raises:
-        DataError: no click says whether it is one.
-    """
-    read, rule = [batch.events for batch in batches], start.rule
-    clicks = [positives(events, rule) for events in read]
-    if rule is not None and any(map(len, read)):
-        values = np.concatenate([np.asarray(events.values) for events in read])
-        if np.isnan(values).all():
-            raise DataError(
-                f"{start.stream.folder}: no click has a '{rule.column}', by which positives are "
-                f"told ({start.job.positive}); if every click is one, say --positive all"
-            )
-        start.tell_positives(sum(map(len, clicks)), len(values))
-    user_id, item_id, time = start.stream.fields.names[:3]
-    parts = [start.stream.fields.from_rows([]), *clicks]  # of the right types, if there are none
+    """The columns of the positives among the clicks."""
+    fields, base = start.stream.fields, start.base
+    parts = [fields.from_rows([])]  # of the right types, if there are no others
+    parts += [start.positives(batch.events) for batch in batches]
+    start.positives.demand()
+    start.positives.tell()
     log = {
-        user_id: np.concatenate([events.users for events in parts]),
-        item_id: np.concatenate([events.items for events in parts]),
-        time: np.concatenate([events.timestamps for events in parts]),
+        fields.user_id: np.concatenate([events.users for events in parts]),
+        fields.item_id: np.concatenate([events.items for events in parts]),
+        fields.timestamp: np.concatenate([events.timestamps for events in parts]),
     }
-    base = start.base
     gone = [] if base.retired is None else [base.retired.table]
-    log = _of_known_numbers(log, base.model.schema.user, user_id, users, [base.users])
-    return _of_known_numbers(log, base.model.schema.item, item_id, items, [base.items, *gone])
+    log = _of_known_numbers(log, base.model.schema.user, fields.user_id, users, [base.users])
+    known = [base.items, *gone]
+    return _of_known_numbers(log, base.model.schema.item, fields.item_id, items, known)
 
 
 def _of_known_numbers(
@@ -123,18 +125,26 @@ def _of_known_numbers(
     return {name: column[kept] for name, column in log.items()}
 
 
-def _without_retired(args: argparse.Namespace, day: Dataset) -> Dataset:
+def _without(day: Dataset, gone: list[int | str], path: Path | None) -> Dataset:
     """The day after which the items of --retire are gone; they are trained on a last time."""
-    if "retire" not in args:
-        return day
-    gone = read_ids(args.retire, day.items)
-    unknown = [id_ for id_, row in zip(gone, day.items.rows_of(gone)) if row < 0]
+    before = [] if day.retired is None else day.retired.table.ids.tolist()
+    known = {*day.items.ids.tolist(), *before}
+    unknown = [id_ for id_ in gone if id_ not in known]
     if unknown:
-        say(f"{args.retire}: {len(unknown)} ids are of no item, such as {unknown[0]!r}")
+        say(f"{path}: {len(unknown)} ids are of no item, such as {unknown[0]!r}")
     try:
         return retire(day, gone)
     except DataError as error:
-        raise DataError(f"{args.retire}: {error}") from None
+        raise DataError(f"{path}: {error}") from None
+
+
+def _who_came(base: Store, rest: Dataset) -> str:
+    """How many users and items are new, gone, or back."""
+    before, now = set(base.items.ids.tolist()), set(rest.items.ids.tolist())
+    away = set() if base.retired is None else set(base.retired.table.ids.tolist())
+    back = (now - before) & away
+    told = f"{len(rest.users) - len(base.users):,} users and {len(now - before - back):,} items"
+    return f"{told} are new, {len(before - now):,} items retired, {len(back):,} back"
 
 
 def _trained(args: argparse.Namespace, start: Start, day: Dataset) -> FullUpdate:
@@ -159,8 +169,7 @@ def _trained(args: argparse.Namespace, start: Start, day: Dataset) -> FullUpdate
     return update
 
 
-def _counts_in(base: Store, items: Table) -> Array:
+def _counts_in(start: Start, items: Table) -> Array:
     """The popularity that items had; 0 of those that are new."""
-    rows = base.items.rows_of(items.ids)
-    assert base.item_counts is not None  # a full version has them
-    return np.where(rows >= 0, base.item_counts[rows], 0)
+    rows = start.base.items.rows_of(items.ids)
+    return np.where(rows >= 0, start.item_counts[rows], 0)

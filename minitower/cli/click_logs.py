@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from minitower.cli.progress import say
 from minitower.data import DataError
 from minitower.data.columns import Columns
 from minitower.data.errors import Place
-from minitower.data.schema import Field
+from minitower.data.schema import Field, Id
 from minitower.data.splits import Rule, parse_rule
 from minitower.data.streams import Cursor, EventFields, Events
-from minitower.data.streams.events import IdType, object_columns
+from minitower.data.streams.events import IdType, object_columns, typed_ids
 from minitower.data.streams.parquet import is_complete, read_parquet
 from minitower.data.table import Table
 from minitower.retrieval import Store
@@ -49,23 +50,64 @@ def numeric_rule(text: str | None) -> Rule | None:
     return rule
 
 
-def positives(clicks: Events, rule: Rule | None) -> Events:
-    """Those that pass; a missing value never does."""
-    if rule is None:
+class Positives:
+    """Picks the clicks of a stream that pass a rule, and counts; a missing value never passes.
+
+    Args:
+        rule: by which positives are told; None: all clicks are.
+        text: the rule as it was typed.
+    """
+
+    def __init__(self, rule: Rule | None, text: str | None) -> None:
+        self.rule, self.text = rule, text
+        self.read = self.kept = self._rated = 0
+
+    def __call__(self, clicks: Events) -> Events:
+        """Those that pass."""
+        self.read += len(clicks)
+        if self.rule is not None:
+            values = np.asarray(clicks.values)
+            self._rated += int(np.count_nonzero(~np.isnan(values)))
+            passed = self.rule.apply(Columns({self.rule.column: values}, Place("clicks")))
+            clicks = clicks.take(passed)
+        self.kept += len(clicks)
         return clicks
-    values = {rule.column: np.asarray(clicks.values)}
-    return clicks.take(rule.apply(Columns(values, Place("clicks"))))
+
+    def tell(self) -> None:
+        """Say how many there were, where there is a rule."""
+        if self.rule is not None:
+            say(f"{self.kept:,} of {self.read:,} clicks are positives: {self.text}")
+
+    def demand(self) -> None:
+        """Refuse logs that do not say at all what is a positive.
+
+        Raises:
+            DataError: no click has the number.
+        """
+        if self.rule is not None and self.read and not self._rated:
+            raise DataError(
+                f"none of {self.read:,} clicks has a '{self.rule.column}', by which positives are "
+                f"told ({self.text}); if every click is one, say --positive all"
+            )
 
 
-def cursor_in(notes: dict[str, Any], fields: EventFields) -> Cursor | None:
-    """Where the clicks of a version end; None for one that came of no stream."""
-    return Cursor.from_state(notes["cursor"], fields) if "cursor" in notes else None
+def cursor_in(notes: dict[str, Any], fields: EventFields) -> Cursor:
+    """Where the clicks of a version end: before all, of one that came of no stream."""
+    if "cursor" not in notes:
+        return Cursor(fields.from_rows([]))
+    return Cursor.from_state(notes["cursor"], fields)
 
 
 def read_rows(
-    path: Path | None, fields: Sequence[Field], name: str | None = None
+    path: Path | None, fields: Sequence[Field], known: Table, name: str | None = None
 ) -> Columns | None:
     """The columns of a whole file of users or items; None of none, and of one without rows.
+
+    Args:
+        path: the file; None: none.
+        fields: of the side.
+        known: its table, whose type ids get.
+        name: of one more column.
 
     Raises:
         DataError: there is no such file, it is of another kind or not complete, or a record
@@ -77,12 +119,16 @@ def read_rows(
         raise DataError(f"{path}: expected a file whose name ends with .jsonl or .parquet")
     names = list(dict.fromkeys([*(field.name for field in fields), *([name] if name else [])]))
     columns = (_parquet if path.suffix == ".parquet" else _json_lines)(path, names)
-    return columns if len(columns) else None
+    if not len(columns):
+        return None
+    key = next(field.name for field in fields if isinstance(field, Id))
+    ids = typed_ids(columns[key], _id_type(known), columns.at(key))
+    return Columns({**columns.arrays, key: ids}, columns.place)
 
 
 def _json_lines(path: Path, names: list[str]) -> Columns:
     """Unlike a log, the file is whole: its last line needs no end."""
-    rows, lines, known = [], [], set[str]()
+    rows, lines = [], []
     for line, text in enumerate(_text(path).split("\n")):
         if not text.strip():
             continue
@@ -93,13 +139,11 @@ def _json_lines(path: Path, names: list[str]) -> Columns:
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", None) or error
             raise DataError(f"{path}, line {line + 1}: {reason}") from None
-        rows.append([record.get(name) for name in names])
+        for name in names:
+            if name not in record:
+                raise DataError(f"{path}, line {line + 1}: no '{name}'; null is a missing value")
+        rows.append([record[name] for name in names])
         lines.append(line)
-        known |= record.keys()
-    for name in names if rows else ():
-        if name not in known:
-            told = ", ".join(sorted(known))
-            raise DataError(f"{path}: there is no column '{name}'; columns: {told}")
     return object_columns(names, rows, Place(str(path), first_line=1, rows=lines))
 
 

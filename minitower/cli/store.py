@@ -43,8 +43,10 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     a.add_argument("version", type=int, nargs="?", metavar="VERSION",
                    help="its number (default: the one before)")  # fmt: skip
     a = command("prune", _prune, "remove old versions",
-                " What is served stays, and what it stands on. Prints what is gone.")  # fmt: skip
-    a.add_argument("--keep", type=int, required=True, metavar="N", help="keep the newest N")
+                " What is served stays, and what it stands on. Incremental versions go when a "
+                "newer full one is there. Prints what is gone.")  # fmt: skip
+    a.add_argument("--keep", type=int, required=True, metavar="N",
+                   help="keep the newest N full versions")  # fmt: skip
 
 
 def _list(args: argparse.Namespace) -> None:

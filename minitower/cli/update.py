@@ -38,8 +38,9 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     kind.add_argument("--incremental", dest="run", action="store_const", const=_incremental,
                       help="by day")  # fmt: skip
-    a.add_argument("--window", type=float, default=0.0, metavar="SECONDS",
-                   help="how much out of order clicks may come (default: 0)")  # fmt: skip
+    a.add_argument("--window", type=_window, default=0.0, metavar="TIME",
+                   help="how much out of order clicks may come, such as 90s or 2h (default: "
+                   "0)")  # fmt: skip
     a.add_argument("--aside", type=Path, metavar="FILE",
                    help="where to set malformed and late clicks aside, a file for each kind of "
                    "job; without it they are an error")  # fmt: skip
@@ -92,6 +93,14 @@ def _refuse(args: argparse.Namespace, names: Iterable[str], kind: str) -> None:
     for name in names:
         if name in vars(args):
             raise DataError(f"--{name.replace('_', '-')} belongs to {kind}")
+
+
+def _window(text: str) -> float:
+    """A time as above, or seconds, of which there may be none."""
+    try:
+        return options.number(text)
+    except ValueError:
+        return _seconds(text)
 
 
 def _seconds(text: str) -> float:

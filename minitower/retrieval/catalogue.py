@@ -126,6 +126,20 @@ class Catalogue:
         version = self.version(number)
         return self.version(version.parent) if version.kind == "incremental" else version
 
+    def check_full(self, parent: int) -> Version:
+        """The full version that is served, if that is what was gone on from.
+
+        Raises:
+            Superseded: it is another one.
+        """
+        full = self.full()
+        if parent != full.number:
+            raise Superseded(
+                f"{self.folder}: version {parent} is not the full version that is served, which "
+                f"is {full.number}: begin again from that one"
+            )
+        return full
+
     def path(self, number: int) -> Path:
         """The folder of a version."""
         return self.folder / "versions" / f"{number:06d}"
@@ -167,6 +181,10 @@ class Catalogue:
         version = Version(self.next, kind, parent, published, manifest)
         versions = (*self.versions, version)
         return replace(self, versions=versions, current=self.next, next=self.next + 1)
+
+
+class Superseded(DataError):
+    """What was made on top of a full version that is no longer the one that is served."""
 
 
 @contextmanager
@@ -235,14 +253,15 @@ def rollback(folder: str | Path, to: int | None = None) -> Version:
 
 
 def prune(folder: str | Path, keep: int) -> list[int]:
-    """Remove all but the newest versions.
+    """Remove all but the newest full versions.
 
-    The version that is served stays, and so does what a version that stays stands on.
+    The one that is served stays. Incremental versions stay as long as theirs is the newest or
+    the one that is served, so what is kept are nights, however often a day publishes.
     A recommender that has a removed version open goes on with it.
 
     Args:
         folder: of the store.
-        keep: how many, >= 1.
+        keep: how many full versions, >= 1.
 
     Returns:
         The numbers of the versions that are gone.
@@ -253,9 +272,12 @@ def prune(folder: str | Path, keep: int) -> list[int]:
     if keep < 1:
         raise DataError(f"keep must be at least 1, got {keep}")
     with _existing(folder) as catalogue:
-        kept = {version.number for version in catalogue.versions[-keep:]}
-        kept |= set() if catalogue.current is None else {catalogue.current}
-        kept |= {catalogue.full(number).number for number in kept}
+        full = [v.number for v in catalogue.versions if v.kind != "incremental"]
+        bases = {*full[-1:]} | ({catalogue.full().number} if catalogue.current else set())
+        kept = {*full[-keep:], *bases}
+        kept |= {
+            v.number for v in catalogue.versions if v.kind == "incremental" and v.parent in bases
+        }
         after = replace(
             catalogue, versions=tuple(v for v in catalogue.versions if v.number in kept)
         )

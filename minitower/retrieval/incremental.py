@@ -26,10 +26,6 @@ from minitower.towers.two_tower import TwoTower
 Rows = Mapping[str, tuple[Array, Array]]
 
 
-class StaleBranch(DataError):
-    """Rows of a branch whose full version is no longer the one that is served."""
-
-
 def publish_incremental(
     folder: str | Path,
     rows: Rows,
@@ -54,17 +50,12 @@ def publish_incremental(
         metrics: as in :func:`publish`.
 
     Raises:
-        StaleBranch: the parent is not the full version that is served, or that what is
+        Superseded: the parent is not the full version that is served, or that what is
             served stands on.
         DataError: rows or values do not fit it, or it cannot be written.
     """
     with changing(folder) as catalogue:
-        base = catalogue.version(parent)
-        if base != catalogue.full():
-            raise StaleBranch(
-                f"{folder}: version {parent} is not the full version that is served, which is "
-                f"{catalogue.full().number}; an incremental version branches off that one"
-            )
+        base = catalogue.check_full(parent)
         full = read_full(catalogue, base)
         model = _moved(full.model, rows)
         items, vectors = _changed_items(full, model, rows)

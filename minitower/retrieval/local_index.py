@@ -147,7 +147,7 @@ class LocalIndex:
         else:
             rows, cosines = self._ask_around(queries, min(k, m), left_out)
         if k <= m and rows.min(initial=0) >= 0:
-            return ids[rows], cosines
+            return ids.take(rows), cosines
         found = nothing((len(queries), k), ids)
         query, place = np.nonzero(rows >= 0)
         found[0][query, place] = ids[rows[query, place]]

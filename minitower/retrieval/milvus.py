@@ -134,10 +134,11 @@ class MilvusIndex:
             DataError: also for k > 16384, the most that Milvus returns.
         """
         queries = checked_queries(self, queries, k, exclude, MOST)
-        left_out = [set(self._ids(ids)) for ids in exclude or [()] * len(queries)]
+        nobody: list[set[Any]] = [set()] * len(queries)
+        left_out = nobody if exclude is None else [set(self._ids(ids)) for ids in exclude]
         found, pad = nearest_but(self.ask, queries, k, left_out, MOST), "" if self.text else -1
-        ids = [[*answer, *[pad] * (k - len(answer))] for answer in found]
-        cosines = [[*answer.values(), *[-np.inf] * (k - len(answer))] for answer in found]
+        ids = [i for answer in found for i in (*answer, *[pad] * (k - len(answer)))]
+        cosines = [c for a in found for c in (*a.values(), *[-np.inf] * (k - len(a)))]
         shape, kind = (len(queries), k), np.str_ if self.text else np.int64
         return np.array(ids, kind).reshape(shape), np.array(cosines, np.float32).reshape(shape)
 

@@ -145,14 +145,16 @@ def publish(
         notes: as in :func:`save_model`.
         metrics: what is known of the model's quality, by name.
         optimizer: that trained the model; its state is saved for :func:`load_optimizer`.
-        parent: the number of the full version that training went on from, if any.
+        parent: the number of the full version that training went on from; None: of none.
         item_counts: (m,) clicks of each item, its popularity; None: its training positives
             in the data.
         on_progress: called with the numbers of items encoded, and of all.
 
     Raises:
-        DataError: the model was fitted to other data, the folder holds something else,
-            it cannot be written, or the parent is not a full version of this store.
+        Superseded: the parent is not the full version that is served, or that what is served
+            stands on: to publish now would undo, silently, what came since.
+        DataError: the model was fitted to other data, the folder holds something else, or
+            it cannot be written.
         ValueError: the given index holds other vectors than the model makes.
     """
     refuse_foreign(Path(folder).absolute())  # before minutes of building rather than after
@@ -172,8 +174,8 @@ def publish(
         "parent": parent,
     }
     with changing(folder) as catalogue:
-        if parent is not None and catalogue.version(parent).kind != "full":
-            raise DataError(f"{folder}: version {parent} is not a full one: nothing starts from it")
+        if parent is not None:
+            catalogue.check_full(parent)
         with new_folder(catalogue.path(catalogue.next), "full", content) as place:
             _write_model(place, model, content)
             write_arrays(place / "items.npz", data.items.to_arrays())

@@ -245,7 +245,12 @@ def frequency_of(counts: ArrayLike, batch_size: int, *, alpha: float = 0.01) -> 
         counts: (m,) clicks of every item, >= 0; 0 counts as 1.
         batch_size: clicks a step, by which shares become gaps.
         alpha: weight of the newest gap.
+
+    Raises:
+        ValueError: the batch size is not positive.
     """
+    if batch_size < 1:
+        raise ValueError(f"the batch size must be at least 1, got {batch_size}")
     clicks = np.maximum(np.asarray(counts, np.float64), 1)
     frequency = StreamingFrequency(len(clicks), alpha=alpha)
     frequency.state["gap"][0] = clicks.sum() / (batch_size * clicks)

@@ -66,6 +66,11 @@ class Counts:
     malformed: int = 0
     late: int = 0
 
+    def since(self, before: "Counts") -> "Counts":
+        """Those that came after others."""
+        malformed, late = self.malformed - before.malformed, self.late - before.late
+        return Counts(self.read - before.read, malformed, late)
+
 
 @dataclass(frozen=True, eq=False)
 class Cursor:

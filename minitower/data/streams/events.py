@@ -71,7 +71,7 @@ class EventFields:
     Args:
         user_id, item_id: ids. "integer": whole numbers from 0 to 2^63 - 1, also written as
             text (CSV has nothing else) or as floats below 2^53. "text": texts of 1 to 256
-            characters.
+            characters; a whole number is the text of its digits.
         timestamp: seconds since 1970, whole or not, also written as text, or Parquet's own
             timestamps. Milliseconds are refused: one would end every window.
         value: a number that may be missing, such as a rating; None: there is none.
@@ -99,8 +99,8 @@ class EventFields:
         """
         values = None if self.value is None else columns[self.value]
         return Events(
-            _ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
-            _ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
+            typed_ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
+            typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
             _seconds(columns[self.timestamp], columns.at(self.timestamp)),
             None if values is None else _numbers(values, columns.at(self.value or "")),
         )
@@ -117,7 +117,12 @@ def object_columns(names: list[str], rows: list[Any], place: Place) -> Columns:
     return Columns(arrays, place)
 
 
-def _ids(values: Array, kind: IdType, place: Place) -> Array:
+def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
+    """A column of ids: (n,) int64, or objects that are all str; see :class:`EventFields`.
+
+    Raises:
+        DataError: names the place of one that is missing or does not fit.
+    """
     if values.dtype == np.int64 and kind == "integer":
         ids = values
     else:
@@ -126,6 +131,9 @@ def _ids(values: Array, kind: IdType, place: Place) -> Array:
         types = set(map(type, plain))
         if kind == "integer" and float in types:
             plain = list(map(_exact, plain))
+            types = set(map(type, plain))
+        if kind == "text" and int in types:
+            plain = [str(value) if type(value) is int else value for value in plain]
             types = set(map(type, plain))
         if not types <= set(wanted):
             row = next(row for row, value in enumerate(plain) if type(value) not in wanted)

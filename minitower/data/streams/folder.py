@@ -30,7 +30,8 @@ class Follow:
     Args:
         poll: seconds between two looks into the folder, > 0.
         every: seconds after which a batch is emitted in any case, with fewer events, or
-            none, where so many are not ready; looked at once a poll; None: only full ones.
+            none, where so many are not ready; looked at once a poll, and first when all that is
+            there has been read; None: only full ones.
         idle: seconds without anything new after which to stop; None: never.
         stop: set it, from another thread or a signal handler, to stop.
     """
@@ -107,7 +108,10 @@ def new_blocks(
                 mark.check(path)
                 for block in READERS[path.suffix](path, mark.offset, names):
                     mark.check(path)  # it may have been replaced meanwhile
-                    marks[path.name] = mark = Mark.of(path, block.stop, block.size)
+                    before, mark = mark, Mark.of(path, block.stop, block.size)
+                    if mark == before and not len(block.offsets):
+                        continue  # a file without records, once more
+                    marks[path.name] = mark
                     last = monotonic()
                     yield path, block
                     if follow is not None and follow.stop.is_set():

@@ -34,6 +34,9 @@ def read_parquet(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
                     known = ", ".join(file.schema_arrow.names)
                     many = "is no" if not found else "is more than one"
                     raise DataError(f"{path}: there {many} column '{name}'; columns: {known}")
+            if not file.metadata.num_rows:
+                nothing = {name: np.empty(0, object) for name in names}
+                yield Block(Columns(nothing, RECORD), np.empty(0, np.int64), 0, size)
             start = 0  # of a group of rows
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows

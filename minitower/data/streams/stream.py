@@ -48,7 +48,7 @@ class ClickStream:
         aside: the file to append records to that are malformed or late, as JSON lines of
             file, offset, reason and record, each once, however often it is read; None: the
             first one is an error.
-        tolerance: the share of records that may be set aside, in [0, 1].
+        tolerance: the share of the records of a run that may be set aside, in [0, 1].
         grace: how many may be before the share counts, >= 0.
         ahead: seconds, >= 0. An event dated so much after the moment at which it is read is
             malformed: believed, it would make all others late. None: no event is.
@@ -75,6 +75,8 @@ class ClickStream:
             aside = Path(self.aside).resolve()
             if aside.parent == Path(self.folder).resolve() and not is_ignored(aside.name):
                 raise ValueError(f"{aside}: would be read as a log; put it elsewhere")
+            if not aside.parent.is_dir():
+                raise ValueError(f"{self.aside}: there is no folder {aside.parent}")
 
     def batches(
         self, size: int, *, cursor: Cursor | None = None, follow: Follow | None = None
@@ -101,15 +103,17 @@ class ClickStream:
         now = cursor or Cursor(self.fields.from_rows([]))
         if now.newest > self._latest():  # an earlier run believed a wrong clock
             now = replace(now, newest=-math.inf)
-        before = self._set_aside_before()
+        before, begun = self._set_aside_before(), now.counts
         said, marks = now, dict(now.files)
         every = None if follow is None else follow.every
-        emitted = monotonic()
+        emitted, looked = monotonic(), False
         new = new_blocks(Path(self.folder), self.fields.names, marks, follow)
-        for path, block in chain([(Path(self.folder), None)], new):  # first what is pending
-            if block is not None:
-                now = self._read(replace(now, files=dict(marks)), path, block, before)
-            due = every is not None and monotonic() >= emitted + every
+        for path, block in chain([(None, None)], new):  # first what is pending
+            if path is not None and block is not None:
+                now = self._read(replace(now, files=dict(marks)), path, block, before, begun)
+            caught_up = path is not None and block is None and not looked
+            looked |= caught_up
+            due = every is not None and (caught_up or monotonic() >= emitted + every)
             while (n := min(self._ready(now), size)) == size or due:
                 batch, now = _cut(now, n)
                 yield batch
@@ -129,7 +133,9 @@ class ClickStream:
         limit = now.newest - self.window
         return int(np.searchsorted(now.pending.timestamps, limit, side="right"))
 
-    def _read(self, now: Cursor, path: Path, block: Block, before: set[tuple[str, int]]) -> Cursor:
+    def _read(
+        self, now: Cursor, path: Path, block: Block, before: set[tuple[str, int]], begun: Counts
+    ) -> Cursor:
         """The cursor with the events of a block pending."""
         wrong = list(block.wrong)
         events, offsets = _sift(self.fields, block.columns, block.offsets, wrong)
@@ -155,7 +161,7 @@ class ClickStream:
             ),
         )
         if wrong:
-            self._set_aside(now.counts, path, wrong, before)
+            self._set_aside(now.counts.since(begun), path, wrong, before)
         return now
 
     def _latest(self) -> float:
@@ -169,16 +175,11 @@ class ClickStream:
         what = f"{path}, offset {wrong[0].offset}: {wrong[0].reason}"
         if self.aside is None:
             raise DataError(f"{what}; to go on nevertheless, name a file to set such records aside")
-        with Path(self.aside).open("a", encoding="ascii") as file:
-            if _ends_within_a_line(Path(self.aside)):  # that somebody else wrote
-                file.write("\n")
-            for record in wrong:
-                if (path.name, record.offset) in before:
-                    continue
-                line = {"file": path.name, "offset": record.offset, "reason": record.reason}
-                file.write(json.dumps(line | {"record": record.record[:1000]}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        new = [record for record in wrong if (path.name, record.offset) not in before]
+        try:
+            _append(Path(self.aside), path.name, new)
+        except OSError as error:
+            raise DataError(f"{self.aside}: cannot be written: {error.strerror}") from None
         if counts.malformed + counts.late > max(self.grace, self.tolerance * counts.read):
             raise DataError(
                 f"{what}; {counts.malformed} of {counts.read} records are malformed and "
@@ -207,6 +208,17 @@ class ClickStream:
 
 def _wrong(events: Events, offsets: Array, row: int, reason: str) -> Wrong:
     return Wrong(int(offsets[row]), reason, json.dumps(events.take([row]).rows()[0]))
+
+
+def _append(aside: Path, name: str, records: list[Wrong]) -> None:
+    with aside.open("a", encoding="ascii") as file:
+        if _ends_within_a_line(aside):  # that somebody else wrote
+            file.write("\n")
+        for record in records:
+            line = {"file": name, "offset": record.offset, "reason": record.reason}
+            file.write(json.dumps(line | {"record": record.record[:1000]}) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _ends_within_a_line(path: Path) -> bool:

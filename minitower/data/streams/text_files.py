@@ -48,7 +48,7 @@ def read_csv(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
     with path.open("rb") as file:
         first = file.readline(LONGEST)
     if not first.endswith(b"\n"):
-        return iter(())  # still being written
+        return  # still being written
     header = next(csv.reader([first.decode("utf-8-sig", "replace")]))
     for name in names:
         if header.count(name) != 1:
@@ -70,7 +70,10 @@ def read_csv(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
             )
         return columns
 
-    return _blocks(path, max(offset, len(first)), names, parse)
+    if offset < len(first):  # the header is read, and no record
+        nothing = object_columns(names, [], RECORD)
+        yield Block(nothing, np.empty(0, np.int64), len(first), len(first))
+    yield from _blocks(path, max(offset, len(first)), names, parse)
 
 
 def _blocks(path: Path, offset: int, names: list[str], parse: _Parse) -> Iterator[Block]:
