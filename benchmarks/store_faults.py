@@ -94,9 +94,10 @@ def work(folder: Path, first: str, seed: int, pipe: int) -> None:
             target = int(rng.choice(numbers))
             expected = [target, numbers]
         if job == "prune":
-            kept = {*numbers[-3:], catalogue.current}
-            kept |= {catalogue.full(n).number for n in kept}
-            expected = [catalogue.current, sorted(kept)]
+            nights = [version.number for version in catalogue.versions if version.kind == "full"]
+            bases = {nights[-1], catalogue.full().number}
+            days = {version.number for version in catalogue.versions if version.parent in bases}
+            expected = [catalogue.current, sorted({*nights[-3:], *bases, *days})]
         os.write(pipe, (json.dumps([job, expected]) + "\n").encode())
         if job == "publish":
             publish(folder, catalogue.next)
