@@ -37,7 +37,8 @@ def people(ids):
 
 FIRST = Dataset.from_columns(SCHEMA, clicks(0, 30, 20), people(range(30)), split=RandomSplit(0, 0))
 SPLIT = TimeSplit(valid=0.2, test=0)
-SECOND = next_day(FIRST, clicks(1, 40, 24), people(range(30, 40)), split=SPLIT)
+# Three of the new users are listed and do not click: they read row 0.
+SECOND = next_day(FIRST, clicks(1, 40, 24), people(range(30, 43)), split=SPLIT)
 THIRD = next_day(SECOND, clicks(2, 44, 26), people(range(40, 44)), split=SPLIT)
 
 
