@@ -31,7 +31,7 @@ from minitower.data.streams.parquet import write_parquet
 from minitower.retrieval import Recommender, load_model, load_notes, publish
 from minitower.retrieval.catalogue import Catalogue, rollback
 from minitower.retrieval.snapshot import load_optimizer
-from minitower.towers.optimizers import Adagrad
+from minitower.towers.optimizers import Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
@@ -227,6 +227,10 @@ def test_full__a_night_of_no_positives_is_one_without_clicks(places, run, tmp_pa
     assert (status, out) == (0, ""), err
     assert "0 of 1 clicks are positives" in err
     assert "nothing to learn from in 1 records since version 1: nothing to publish" in err
+    (logs / "1.jsonl").unlink()
+    status, out, err = run(store, logs, "--full")
+    assert (status, out) == (0, ""), err
+    assert "no clicks since version 1: nothing to publish" in err
 
 
 def test_full__refused_leaves_the_store_as_it_was(places, run):
@@ -246,6 +250,21 @@ def test_full__an_optimizer_of_another_kind_is_refused_or_reset(places, run):
     assert status == 2
     assert "saved with Adagrad, not SGD; --reset-optimizer begins anew" in err
     assert run(store, logs, "--full", "--optimizer", "sgd", "--reset-optimizer")[0] == 0
+
+
+def test_update__a_store_that_does_not_say_how_it_was_trained(places, run, tmp_path):
+    """One is told so; of which kind its optimizer is the store knows."""
+    _, logs = places
+    model, optimizer = TwoTower(FIRST.schema, dim=4, hidden=(6,)), RowWiseAdam(0.05)
+    Trainer(model, FIRST, optimizer=optimizer, batch_size=16).fit(1)
+    publish(model, FIRST, tmp_path / "other", optimizer=optimizer)
+    write(logs, 1, 12, 12)
+    for kind, version in (("--incremental", "2\n"), ("--full", "3\n")):
+        status, out, err = run(tmp_path / "other", logs, kind)
+        assert (status, out) == (0, version), err
+        assert "version 1 does not say how it was trained" in err
+        assert "as version 1 was trained: optimizer rowwise-adam" in err
+    assert "does not say" not in run(tmp_path / "other", logs, "--full")[2]
 
 
 def branch(store, log, base=1, rate=0.05, **options):
@@ -811,6 +830,27 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
         assert (status, out, "interrupted" in err) == (130, "", True)
 
 
+def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, run, monkeypatch):
+    """What is served may have learned from clicks that this one has not read yet."""
+    store, logs = places
+    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
+    for day in (1, 2, 3):
+        write(logs, day, 12, 12)
+    feed = IncrementalUpdate.feed
+
+    def fed(update, events):
+        feed(update, events)
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(IncrementalUpdate, "feed", fed)
+    status, out, err = run(store, logs, "--incremental", "--follow", *FLAGS)
+    assert (status, out) == (0, "")
+    assert "stopped before all that is there was read: nothing is published" in err
+
+
 def test_incremental__the_second_interrupt_is_as_always(places, run, monkeypatch):
     """It does not wait for what the first one began."""
     store, logs = places
@@ -912,6 +952,11 @@ def test_full__a_night_of_nothing_but_wrong_records_says_so(places, run, tmp_pat
     assert (status, out) == (0, "")
     assert f"of 9 records 9 are malformed and 0 late: see {tmp_path / 'aside'}" in err
     assert "nothing to learn from in 9 records since version 1: nothing to publish" in err
+    write(logs, 2, 12, 12)
+    flags = ("--full", "--aside", tmp_path / "aside", *FLAGS)
+    assert "of 69 records 9 are malformed" in run(store, logs, *flags)[2]
+    write(logs, 3, 12, 12)
+    assert "malformed" not in run(store, logs, *flags)[2], "that was the night before"
 
 
 @pytest.mark.parametrize("change", ["publish", "rollback"])

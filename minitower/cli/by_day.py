@@ -83,8 +83,8 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
     for batch in start.stream.batches(READ_AT_ONCE, cursor=cursor, follow=follow):
         Catalogue.read(args.store).check_full(version.number)
         cursor = batch.cursor
+        caught_up |= len(batch) < READ_AT_ONCE and not stop.is_set()
         update.feed(start.positives(batch.events))
-        caught_up |= len(batch) < READ_AT_ONCE
         if follow is not None and caught_up and monotonic() >= due:
             publish_rows()
     start.tell_read(cursor)
@@ -92,6 +92,8 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
         start.positives.demand()
     if caught_up:
         publish_rows()
+    else:
+        say("stopped before all that is there was read: nothing is published")
 
 
 def _is_served(store: Path, rows: Rows) -> bool:
