@@ -110,7 +110,8 @@ def _job(args: argparse.Namespace, version: Version, content: Mapping[str, Any])
     notes = content["notes"]
     before = dict(notes.get("training", {}))
     if "training" not in notes:
-        say(f"version {version.number} does not say how it was trained: what is not typed is usual")
+        number = version.number
+        say(f"version {number} does not say how it was trained: what is not typed is the default")
         if "optimizer" in content:
             before |= _OPTIMIZER_OF.get(content["optimizer"]["kind"], {})
     if "positive" in notes.get("reading", {}):
