@@ -63,6 +63,18 @@ def test_build__measures_the_recall_it_reports(similarity):
     assert found(index, clustered(3, 400), 20) > 0.95  # users it was not tuned with
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "inner_product"])
+@pytest.mark.parametrize("length", [1e-30, 1e-3, 1e3, 1e37])
+def test_search__the_length_of_a_query_is_no_matter(similarity, length):
+    """hnswlib holds 1 - product in float32: of a short query it would lose all."""
+    items, users = clustered(1, 2000), unit(clustered(2, 50))
+    items = unit(items) if similarity == "cosine" else items
+    index = HnswIndex.build(items, similarity=similarity, k=10)
+    rows = index.search(users, 10)[0]
+    scaled = index.search((users.astype(np.float64) * length).astype(np.float32), 10)[0]
+    assert (rows == scaled).mean() > 0.99
+
+
 def test_build__picks_the_smallest_rung_that_reaches_the_target():
     """On long-tailed inner products a short candidate list is not enough."""
     items, users = long_tailed(1, 4000), clustered(2, 300)

@@ -227,7 +227,10 @@ class HnswIndex:
         """Labels (n,size) from the graph, or None where it finds too few for some query."""
         ef = max(self.ef, -(-self.ef * size // self.measured.k))
         width = self._graph.dim - queries.shape[1]
-        placed = l2_normalize(queries, epsilon=0.0)[0]
+        placed = queries
+        # Of a query only the direction counts; the graph's 1 - product must not lose it.
+        if (np.abs(np.einsum("nd,nd->n", queries, queries) - 1) > 0.5).any():
+            placed = l2_normalize(queries, epsilon=0.0)[0]
         if width:
             placed = np.pad(placed, ((0, 0), (0, width)))
         with self._lock:  # ef is a state of the graph
