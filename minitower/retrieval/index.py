@@ -166,10 +166,6 @@ def score_pairs(queries: Vectors, items: Vectors, query_of: Rows, item_of: Rows)
 
     Shapes: (n,d),(m,d),(p),(p)->(p)
     """
-    if len(query_of) * queries.shape[1] <= _PAIRS:  # the one part of what follows
-        a, b = queries[query_of].astype(np.float64), items[item_of].astype(np.float64)
-        alone: Scores = np.einsum("pd,pd->p", a, b)
-        return alone
     scores = np.empty(len(query_of))
     for part in _parts(len(query_of), max(1, _PAIRS // queries.shape[1])):
         # Contiguous float64 operands: einsum then sums each row on its own, unbuffered.
