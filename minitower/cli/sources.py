@@ -65,16 +65,20 @@ class Source:
         Raises:
             DataError: a column that the model reads is not there.
         """
-        data = self.data
         users = self.raw.users or read_columns({}, Place("users"))
         items = self.raw.items or read_columns({}, Place("items"))
-        encoded = dataclasses.replace(
-            data,
-            schema=fitted,
-            users=fitted.user.encode(users, data.users.ids),
-            items=fitted.item.encode(items, data.items.ids),
-        )
-        return dataclasses.replace(self, data=encoded)
+
+        def encoded(data: Dataset) -> Dataset:
+            remake = data.remake
+            return dataclasses.replace(
+                data,
+                schema=fitted,
+                users=fitted.user.encode(users, data.users.ids),
+                items=fitted.item.encode(items, data.items.ids),
+                remake=None if remake is None else lambda split: encoded(remake(split)),
+            )
+
+        return dataclasses.replace(self, data=encoded(self.data))
 
     def about_user(self, row: int) -> str:
         """The features of one user, for people."""

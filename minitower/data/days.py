@@ -14,12 +14,13 @@ from minitower.data.columns import Columns, read_columns
 from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
-from minitower.data.interactions import Dataset, Interactions, item_texts, timestamps
+from minitower.data.interactions import Dataset, Interactions, item_texts
 from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
 from minitower.data.table import Table, order_with
+from minitower.data.times import seconds, times_column
 
 
 def next_day(
@@ -54,7 +55,8 @@ def next_day(
     log = read_columns(interactions, Place("interactions"))
     if not len(log) and users is None and items is None:
         raise log.place.error("there are no interactions")
-    times = timestamps(log, timestamp)
+    name = times_column(log, timestamp)
+    times = None if name is None else seconds(log, name)
     schema = data.schema.schema
     user_ids, user_of, user_columns = entities(schema.user_id, log, users, "users")
     item_ids, item_of, item_columns = entities(schema.item_id, log, items, "items")
@@ -88,6 +90,8 @@ def next_day(
         names,
         Ragged(np.pad(history.indptr, (0, added), mode="edge"), history.values),
         data.retired,
+        data.positive if positive is None else positive,
+        data.timestamp if name is None else name,
     )
 
 
@@ -134,6 +138,7 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
         item_names=stay.names,
         history=history,
         retired=retired if data.retired is None else data.retired.with_more(retired),
+        remake=None,
     )
 
 

@@ -205,7 +205,7 @@ def part_labels(
     Args:
         log: the columns of the interactions.
         users, times: of every interaction, the row of its user and its time.
-        positive: the rule of positives; None: all are.
+        positive: the rule of positives; None or "all": all are.
         split: None is training for all of them.
 
     Returns:
@@ -214,7 +214,7 @@ def part_labels(
     Raises:
         DataError: nothing is left to train on, or as the rule and the split.
     """
-    rule = None if positive is None else parse_rule(positive)
+    rule = None if positive in (None, "all") else parse_rule(positive)
     keep = np.ones(len(log), bool) if rule is None else rule.apply(log)
     if not keep.any():
         raise log.place.error(f"no interaction passes the rule '{positive}'")
