@@ -34,7 +34,7 @@ def by_day(args: argparse.Namespace) -> None:
     with _set_by_signals(stop) if "follow" in args else nullcontext():
         while True:
             try:
-                return _branch(args, Start.open(args), stop)
+                return _branch(args, Start.open(args, by_day=True), stop)
             except Superseded:
                 say("there is a new full version: branching off that one")
 

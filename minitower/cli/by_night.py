@@ -18,7 +18,7 @@ from minitower.data.ragged import Array
 from minitower.data.streams import Batch
 from minitower.data.table import Table
 from minitower.retrieval.catalogue import Superseded
-from minitower.retrieval.snapshot import Store, publish
+from minitower.retrieval.snapshot import Store, publish_model
 from minitower.training.updates import FullUpdate, full_update, yesterday
 
 Log = dict[str, Array]
@@ -31,7 +31,7 @@ def by_night(args: argparse.Namespace) -> None:
     """
     while True:
         try:
-            return _night(args, Start.open(args))
+            return _night(args, Start.open(args, by_day=False))
         except Superseded:
             say("there is a new full version: beginning again from that one")
 
@@ -74,7 +74,7 @@ def _night(args: argparse.Namespace, start: Start) -> None:
         counts = _counts_in(start, rest.items)
     say(_who_came(base, rest))
     with ItemsBar() as progress:
-        published = publish(
+        published = publish_model(
             model,
             rest,
             args.store,

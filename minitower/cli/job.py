@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from minitower.cli import options
-from minitower.cli.choices import NEGATIVES, NEGATIVES_OF, OBJECTIVES, OPTIMIZERS
+from minitower.cli.choices import NEGATIVES, NEGATIVES_OF, OBJECTIVES
 from minitower.data import DataError, Dataset
 from minitower.data.schema import field_to_json
 from minitower.towers.two_tower import TwoTower
 from minitower.training.negatives import MixedNegatives, Negatives
+from minitower.training.recipe import OPTIMIZERS
 from minitower.training.self_supervised import AUGMENTS, SelfSupervised
 from minitower.training.trainer import Progress, Trainer
 
@@ -70,7 +71,7 @@ class Job:
         options.negatives,
         None,
         "beside the batch's own: uniform:K, popular:K (clicks^0.75) or mined:K (from the model's "
-        "own recall) for each pair, several joined by +, or shared:N uniform ones a batch "
+        "own recall) for each pair, several joined by +, or shared:N uniform ones a batch, or none "
         "(default: none in-batch, uniform:2 pointwise, uniform:1 pairwise, uniform:10 listwise)",
         "KIND:K",
     )
@@ -167,7 +168,7 @@ class Job:
 
     def _negatives(self, model: TwoTower, data: Dataset) -> Negatives | None:
         said = self.negatives or NEGATIVES_OF[self.objective]
-        if said is None:
+        if said is None or said == "none":
             return None
         parts = [NEGATIVES[kind](model, data, k) for kind, k in options.parse_negatives(said)]
         return parts[0] if len(parts) == 1 else MixedNegatives(parts)

@@ -6,6 +6,7 @@ Every reader takes either and raises a ValueError that says what it expected.
 import math
 import tomllib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from minitower.data import (
@@ -96,6 +97,25 @@ def metric(value: Any) -> str:
     return str(value)
 
 
+def moment(text: str) -> float:
+    """Seconds since 1970: a number, or a date in ISO 8601, UTC without a zone; -inf for "start".
+
+    >>> moment("2022-05-01"), moment("1e9"), moment("start")
+    (1651363200.0, 1000000000.0, -inf)
+    """
+    if text == "start":
+        return -math.inf
+    try:
+        return number(text)
+    except ValueError:
+        pass
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expected seconds since 1970, or a date such as 2022-05-01T06:00") from None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
 def split(value: Any) -> str:
     """The text of a split, after a look whether :func:`parse_split` can read it."""
     parse_split(value)
@@ -140,14 +160,19 @@ def parse_negatives(value: Any) -> list[tuple[str, int]]:
 
     >>> parse_negatives("uniform:5+mined:5")
     [('uniform', 5), ('mined', 5)]
+    >>> parse_negatives("none")
+    []
     """
+    if value == "none":
+        return []
     parts = [part.partition(":") for part in value.split("+")] if isinstance(value, str) else []
     if not parts or any(
         kind not in ("uniform", "popular", "mined", "shared") or not k.isdecimal()
         for kind, _, k in parts
     ):
         raise ValueError(
-            "expected uniform:K, popular:K, mined:K, shared:N, or several such as uniform:5+mined:5"
+            "expected none, uniform:K, popular:K, mined:K, shared:N, or several such as "
+            "uniform:5+mined:5"
         )
     return [(kind, int(k)) for kind, _, k in parts]
 

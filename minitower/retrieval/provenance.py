@@ -9,14 +9,17 @@ report     what was measured on held-out interactions before the last training
 cursor     where an update stands in a folder of click logs
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
+from minitower.data.ragged import Array, Ragged
+from minitower.data.table import Table
 
 RESERVED = ("reading", "training", "learned", "report", "cursor")
 
@@ -26,21 +29,36 @@ class Learned:
     """Up to where a version has learned from clicks.
 
     Attributes:
-        until: the time of the last click that it was trained on; None: clicks had no times.
-        files: SHA-256 of the content -> name, of files whose interactions were read.
-        everything: whether validation and test were trained on, too.
+        until: the time of the last click that training has seen; None: clicks had no times.
+        everything: whether training has seen validation and test, too.
+        files: SHA-256 of the content -> name, of the files that the data was read from.
+        logs: the same of the click logs that the data was made of. An update skips these
+            logs; where there are none, it skips the clicks up to `until`.
+        updated: the time of the last click of all updates since; None: no update.
     """
 
     until: float | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
     everything: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
+    logs: Mapping[str, str] = field(default_factory=dict)
+    updated: float | None = None
 
     @staticmethod
-    def of(data: Dataset, files: Mapping[str, str]) -> "Learned":
-        """What a model learns that is trained on a data set, read from these files."""
+    def of(data: Dataset, files: Mapping[str, str], logs: Mapping[str, str]) -> "Learned":
+        """What a model has learned from that was trained on a data set."""
         times = data.train.timestamps
         until = None if times is None or not len(times) else float(times.max())
-        return Learned(until, dict(files), not len(data.valid) and not len(data.test))
+        return Learned(until, not len(data.valid) and not len(data.test), dict(files), dict(logs))
+
+    @property
+    def says_where(self) -> bool:
+        """Whether an update can tell which clicks are new."""
+        return self.until is not None or bool(self.logs)
+
+    def and_until(self, time: float) -> "Learned":
+        """After an update whose last click came at this time; -inf: it had none."""
+        times = [t for t in (self.updated, time) if t is not None and t > -math.inf]
+        return replace(self, updated=max(times, default=None))
 
     def to_json(self) -> dict[str, Any]:
         """JSON that :meth:`in_notes` reads."""
@@ -48,52 +66,62 @@ class Learned:
 
     @staticmethod
     def in_notes(notes: Mapping[str, Any]) -> "Learned | None":
-        """What the notes of a version say; None where they do not.
+        """What the notes of a version say; None where they say nothing.
 
         Raises:
-            DataError: they hold something else under the name.
+            DataError: something else stands under the name.
         """
         if "learned" not in notes:
             return None
         try:
             return Learned(**notes["learned"])
         except TypeError as error:
-            raise DataError(f"the note 'learned' is not one of minitower: {error}") from None
+            raise DataError(f"the note 'learned' was not written by minitower: {error}") from None
+
+    def has_seen(
+        self, data: Dataset, part: str, users: Table, items: Table, seen: Ragged, *, same: bool
+    ) -> Array:
+        """Which positives of a part a version may have been trained on; (n,) bool.
+
+        A pair counts as learned where the version lists it as seen, at a time that training
+        or an update has reached; without times, where it is listed at all.
+
+        Args:
+            data, part: the positives.
+            users, items, seen: of the version, a row of `seen` for each user.
+            same: whether this is the very data, split as it was for training.
+        """
+        pairs = data.split(part)
+        user_rows = users.rows_of(data.users.ids)[pairs.users]
+        item_rows = items.rows_of(data.items.ids)[pairs.items]
+        known = np.zeros(len(pairs), bool)
+        there = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
+        listed = np.repeat(np.arange(len(seen)), seen.counts) * len(items) + seen.values
+        known[there] = np.isin(user_rows[there] * len(items) + item_rows[there], listed)
+        held_out = same and not self.everything and part != "train"
+        if pairs.timestamps is None or self.until is None:
+            return known & (not held_out or self.updated is not None)
+        reached = max(self.until, -math.inf if self.updated is None else self.updated)
+        known &= pairs.timestamps <= reached
+        return known & (pairs.timestamps > self.until) if held_out else known
 
 
 def provenance(
-    data: Dataset, training: Mapping[str, Any], files: Mapping[str, str]
+    data: Dataset,
+    training: Mapping[str, Any],
+    files: Mapping[str, str],
+    logs: Mapping[str, str],
 ) -> dict[str, Any]:
     """The notes on how a version was made.
 
     Args:
         data: what it was trained on.
         training: the options of the training step.
-        files: SHA-256 -> name of the files that the interactions were read from.
+        files, logs: as in :class:`Learned`.
     """
     reading = {"positive": data.positive, "timestamp": data.timestamp}
     return {
         "reading": {name: value for name, value in reading.items() if value is not None},
         "training": dict(training),
-        "learned": Learned.of(data, files).to_json(),
+        "learned": Learned.of(data, files, logs).to_json(),
     }
-
-
-def check_notes(notes: Mapping[str, Any]) -> None:
-    """Refuse notes of a caller under a name that is taken.
-
-    Raises:
-        DataError: there is such a name.
-    """
-    taken = [name for name in RESERVED if name in notes]
-    if taken:
-        raise DataError(f"notes: the name '{taken[0]}' is taken; choose another one")
-
-
-def learned_from(
-    data: Dataset, part: str, notes: Mapping[str, Any], seen: Any, *, same: bool
-) -> int:
-    raise NotImplementedError
-
-
-_ = np

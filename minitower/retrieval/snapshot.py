@@ -99,7 +99,9 @@ def load_notes(folder: str | Path, version: int | None = None) -> dict[str, Any]
 
 
 def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None = None) -> None:
-    """Give an optimizer the state that :func:`publish` saved with a full version.
+    """Give an optimizer the state and settings that were saved with a full version.
+
+    Its learning rate stays its own.
 
     Args:
         folder: of the store.
@@ -115,10 +117,12 @@ def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None
         raise DataError(
             f"{saved.folder}: saved with {stated['kind']}, not {type(optimizer).__name__}"
         )
+    with fitting(saved):
+        optimizer.configure(stated.get("settings", {}))
     optimizer.state, optimizer.step = saved.arrays("optimizer.npz"), stated["step"]
 
 
-def publish(
+def publish_model(
     model: TwoTower,
     data: Dataset,
     folder: str | Path,
@@ -193,7 +197,8 @@ def publish(
                 content["hnsw"] = index.save(place / "index.hnsw")
             if optimizer is not None:
                 kind = type(optimizer).__name__
-                content["optimizer"] = {"kind": kind, "step": optimizer.step}
+                settings = optimizer.settings
+                content["optimizer"] = {"kind": kind, "step": optimizer.step, "settings": settings}
                 write_arrays(place / "optimizer.npz", optimizer.state)
         catalogue = catalogue.with_version("full", parent)
         store = read_full(catalogue, catalogue.version())

@@ -113,6 +113,16 @@ class Optimizer(ABC):
         """The arguments besides the rate, as JSON: with rate, state and step all there is."""
         return {}
 
+    def configure(self, settings: dict[str, Any]) -> None:
+        """Take over :attr:`settings` of another optimizer of this kind.
+
+        Raises:
+            TypeError, ValueError: they are not such settings.
+        """
+        checked = type(self)(1.0, **settings)
+        for name in settings:
+            setattr(self, name, getattr(checked, name))
+
     @abstractmethod
     def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
         """The displacement, from the gradient and the rows' own state."""
