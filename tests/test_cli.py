@@ -143,7 +143,7 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
     version = Catalogue.read(tmp_path / "m").version()
     kept = Catalogue.read(tmp_path / "m").open(version).content["metrics"]
     assert f"{kept['mrr@5']:.4f}" == max(told)
-    data = Dataset.from_atomic(world, split=LastSplit(1, 2))
+    data = Dataset.from_atomic(world, positive="all", split=LastSplit(1, 2))
     assert f"train {len(data.train)} " in err
     assert f"valid {len(data.valid)} " in err
     assert f"test {len(data.test)} " in err
@@ -447,6 +447,14 @@ def test_positives__default_rule_follows_the_columns(world, tmp_path):
     assert remarks_and_size(Job(positive="rating = 1"))[1] == (stars == 1).sum()
 
     log.write_text(text.replace("rating:float", "clicked:float"))
+    with pytest.raises(DataError, match="'clicked': [2-5].0 is neither 0 nor 1; .*--positive"):
+        remarks_and_size(Job())
+
+    def look(columns, rows):
+        for cells in rows:
+            cells[3] = str(int(cells[3] == "1"))
+
+    edited(folder, "inter", look)
     remarks, n = remarks_and_size(Job())
     assert "positives: where clicked = 1" in remarks
     assert n == (stars == 1).sum()

@@ -293,4 +293,5 @@ def test_next_day_and_retire__keep_the_rule_and_the_column_of_times():
     assert (day.positive, day.timestamp, day.remake) == ("stars >= 5", "at", None)
     left = retire(data, [3])
     assert (left.positive, left.timestamp, left.remake) == ("stars >= 4", "at", None)
-    assert next_day(left, {"user_id": [1], "item_id": [4]}).timestamp == "at"
+    more = next_day(left, {"user_id": [1], "item_id": [4]}, positive="all")
+    assert (more.positive, more.timestamp) == ("all", "at")

@@ -274,7 +274,9 @@ def test_yesterday__a_store_is_what_the_next_day_goes_on_from(tmp_path):
         load_optimizer(tmp_path / "s", from_disk)
         known = len(store.users)
         log, users = clicks(parent, *((40, 24) if parent == 1 else (44, 26))), len(day.users)
-        today = next_day(yesterday(store), log, people(range(known, users)), split=SPLIT)
+        today = next_day(
+            yesterday(store), log, people(range(known, users)), positive="all", split=SPLIT
+        )
         for part in ("train", "all"):
             ours, theirs = today.seen(part), day.seen(part)
             assert np.array_equal(ours.indptr, theirs.indptr)

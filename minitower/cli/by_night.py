@@ -54,7 +54,7 @@ def _night(args: argparse.Namespace, start: Start) -> None:
     listed = users is not None or items is not None
     day = yesterday(base)
     if clicks or listed:
-        day = next_day(day, log, users, items, split=split, item_name=name)
+        day = next_day(day, log, users, items, positive="all", split=split, item_name=name)
     rest = _without(day, gone, told.get("retire"))
     notes, optimizer, metrics, counts = start.new_notes(cursor), start.optimizer, None, None
     if clicks:

@@ -25,18 +25,16 @@ from minitower.data import (
     Split,
     atomic_files,
     movielens,
+    positive_rule,
     split_files,
 )
 from minitower.data.atomic_files import RawData
-from minitower.data.columns import Columns, numbers, read_columns
+from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import Place
 from minitower.data.funnel import simulate
 from minitower.data.funnel_words import THEMES
 
 Array = NDArray[Any]
-
-_CLICKS = ("clicked", "click", "is_click")  # columns that say 1 for a click and 0 for none
-_LIKED = 4  # of five stars
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Source:
         raw: the columns.
         data: the data set.
         remarks: how it was read, where that was decided for the user.
-        rule: what makes an interaction a positive; None: all are.
+        rule: what makes an interaction a positive, or "all".
         item_groups: what items are grouped by, if not by one of their fields.
     """
 
@@ -56,7 +54,7 @@ class Source:
     raw: RawData
     data: Dataset
     remarks: tuple[str, ...] = ()
-    rule: str | None = None
+    rule: str = "all"
     item_groups: tuple[str, Array] | None = None
 
     def encoded_by(self, fitted: FittedSchema) -> "Source":
@@ -122,7 +120,7 @@ def simulated(job: Job) -> Source:
     split = None if job.split is None else parse_split(job.split, job.seed)
     tables = {name: read_columns(table, Place(name)) for name, table in world.columns.items()}
     raw = RawData(world.schema, **tables, item_name="name")
-    data = Dataset.from_raw(raw, split=split)
+    data = Dataset.from_raw(raw, positive="all", split=split)
     theme = {c: theme for theme, categories in THEMES.items() for c in categories}
     themes = np.array([theme[text.split()[0]] for text in world.items["category"].tolist()])
     return Source(
@@ -147,7 +145,10 @@ def open_folder(folder: Path, job: Job) -> Source:
     raw, split = _read(folder, job)
     remarks: list[str] = []
     raw = _without_other_keys(raw, job.override or {}, remarks)
-    rule = _rule(raw.interactions, job.positive, remarks)
+    rule = positive_rule(raw.interactions, job.positive)
+    if job.positive is None:
+        which = "all interactions" if rule == "all" else f"where {rule}"
+        remarks.append(f"positives: {which} (use --positive RULE to change that)")
     data = Dataset.from_raw(raw, positive=rule, split=split)
     return Source(folder.resolve().name, raw, data, (*remarks, describe_split(data)), rule)
 
@@ -220,21 +221,6 @@ def _without_other_keys(raw: RawData, overridden: Collection[str], remarks: list
 
     schema = Schema(kept(raw.schema.user, raw.users), kept(raw.schema.item, raw.items))
     return raw._replace(schema=schema)
-
-
-def _rule(log: Columns, asked: str | None, remarks: list[str]) -> str | None:
-    """The rule of positives: as asked, or as the columns suggest, which is then said."""
-    if asked is not None:
-        return None if asked == "all" else asked
-    rule = None
-    for name in _CLICKS:
-        if name in log:
-            rule = f"{name} = 1"
-    if "rating" in log and (numbers(log["rating"], log.at("rating")) >= _LIKED).any():
-        rule = f"rating >= {_LIKED}"
-    which = f"where {rule}" if rule else "all interactions"
-    remarks.append(f"positives: {which} (use --positive RULE to change that)")
-    return rule
 
 
 def _first(cell: str, separator: str | None) -> str:

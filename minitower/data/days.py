@@ -46,7 +46,8 @@ def next_day(
             none where there are users or items.
         users, items: those that are new or have changed, with all columns of the schema; may
             be left out. One that only interactions mention has missing values, if it is new.
-        positive, timestamp, item_name: as in ``from_columns``.
+        positive: the rule an interaction must pass, or "all"; None: the rule of ``data``.
+        timestamp, item_name: as in ``from_columns``.
         split: None trains on the whole day.
 
     Raises:
@@ -64,8 +65,14 @@ def next_day(
     user_at, item_at = _rows_in(data.users, user_ids), _rows_in(data.items, item_ids)
     pairs = Interactions(user_at[user_of], item_at[item_of], times)
     labels = np.empty(0, np.int8)
+    rule = data.positive if positive is None else positive
     if len(log):
-        labels = part_labels(log, pairs.users, times, positive, split)
+        if rule is None:
+            raise log.place.error(
+                "the data set does not say which interactions are positives; "
+                "give positive=, a rule such as 'rating >= 4', or 'all'"
+            )
+        labels = part_labels(log, pairs.users, times, rule, split)
     parts = pairs.parts(labels)
     user_side, users_table = _grown(
         data.schema.user, data.users, user_columns, user_ids, user_at, parts[0].users
@@ -90,7 +97,7 @@ def next_day(
         names,
         Ragged(np.pad(history.indptr, (0, added), mode="edge"), history.values),
         data.retired,
-        data.positive if positive is None else positive,
+        rule,
         data.timestamp if name is None else name,
     )
 

@@ -15,6 +15,7 @@ from minitower.data.encoding import FittedSchema, SideEncoder, Table
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
 from minitower.data.named_items import NamedItems
+from minitower.data.positives import positive_rule, warn_of_default
 from minitower.data.ragged import Array, Ragged
 from minitower.data.schema import Schema
 from minitower.data.splits import (
@@ -166,7 +167,9 @@ class Dataset:
             schema: the meaning of the columns of users and items.
             interactions: has the id columns of both sides, named as in the schema.
             users, items: the other columns; may be left out where a side is only an Id.
-            positive: the rule an interaction must pass, such as "rating >= 4"; None: all do.
+            positive: the rule an interaction must pass, such as "rating >= 4"; "all": all do.
+                None is the default of :func:`~minitower.data.positives.positive_rule`: that
+                of a column click, clicked, is_click or rating, with a warning, else "all".
             timestamp: the column of times (numbers, or dates of NumPy, Python or a frame,
                 which become seconds; without a time zone they are UTC); the default column
                 need not be there.
@@ -184,7 +187,9 @@ class Dataset:
             split = RandomSplit() if name is None else TimeSplit()
         users = None if users is None else read_columns(users, Place("users"))
         items = None if items is None else read_columns(items, Place("items"))
-        rule = "all" if positive is None else positive
+        rule = positive_rule(log, positive)
+        if positive is None and rule != "all":
+            warn_of_default(rule)
         return _Recipe(schema, log, users, items, rule, name, item_name)(split)
 
     @staticmethod
