@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,10 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
             told_last = now
         if increment.rows and not _is_served(args.store, increment.rows):
             unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
-            notes = {"update": increment.report.to_dict() | unknown}
+            notes: dict[str, Any] = {"update": increment.report.to_dict() | unknown}
+            if start.learned is not None:
+                learned = start.learned.and_until(cursor.newest, by_day=True)
+                notes["learned"] = learned.to_json()
             tell(
                 publish_incremental(args.store, increment.rows, parent=version.number, notes=notes)
             )

@@ -126,6 +126,12 @@ class Job:
     metric: str = _option(
         options.metric, "recall@20", "what the best epoch is best in, on validation", "NAME@K"
     )
+    refit: bool = _option(
+        options.flag,
+        True,
+        "after measuring, train once more on all interactions for the epochs that validation "
+        "chose, and publish that model",
+    )
     seed: int = _option(options.seed, 0, "same seed, same model", "SEED")
 
     def model(self, data: Dataset) -> TwoTower:
@@ -212,7 +218,8 @@ class Job:
 OPTIONS = {option.name: option for option in dataclasses.fields(Job)}
 READING = ("positive", "split", "valid", "override", "seed")
 MODEL = ("dim", "hidden", "similarity", "residual")
-TRAINING = [n for n in OPTIONS if n not in (*READING, *MODEL, "epochs", "patience")] + ["seed"]
+_FITTING = ("epochs", "patience", "refit")
+TRAINING = [n for n in OPTIONS if n not in (*READING, *MODEL, *_FITTING)] + ["seed"]
 """What a nightly update trains by, too."""
 
 

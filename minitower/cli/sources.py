@@ -1,7 +1,8 @@
 """From a folder of data, of whichever layout, to a data set; and from a fitted one back."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,8 @@ from minitower.data.funnel_words import THEMES
 
 Array = NDArray[Any]
 
+_INTERACTIONS = ("*.inter", "u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -48,6 +51,7 @@ class Source:
         remarks: how it was read, where that was decided for the user.
         rule: what makes an interaction a positive, or "all".
         item_groups: what items are grouped by, if not by one of their fields.
+        files: SHA-256 -> name of the files of interactions; none of a simulated world.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Source:
     remarks: tuple[str, ...] = ()
     rule: str = "all"
     item_groups: tuple[str, Array] | None = None
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def encoded_by(self, fitted: FittedSchema) -> "Source":
         """The same interactions, their users and items encoded as an older model knows them.
@@ -150,7 +155,14 @@ def open_folder(folder: Path, job: Job) -> Source:
         which = "all interactions" if rule == "all" else f"where {rule}"
         remarks.append(f"positives: {which} (use --positive RULE to change that)")
     data = Dataset.from_raw(raw, positive=rule, split=split)
-    return Source(folder.resolve().name, raw, data, (*remarks, describe_split(data)), rule)
+    name, remarks = folder.resolve().name, [*remarks, describe_split(data)]
+    return Source(name, raw, data, tuple(remarks), rule, files=_hashes(folder))
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 -> name of the files of interactions."""
+    found = [path for pattern in _INTERACTIONS for path in sorted(folder.glob(pattern))]
+    return {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in found}
 
 
 def describe_split(data: Dataset) -> str:

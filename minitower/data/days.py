@@ -99,6 +99,7 @@ def next_day(
         data.retired,
         rule,
         data.timestamp if name is None else name,
+        data.item_name if item_name is None else item_name,
     )
 
 

@@ -83,6 +83,7 @@ class Dataset:
         positive: the rule that chose the positives, such as "rating >= 4"; "all": every
             interaction is one; None: unknown.
         timestamp: the name of the column of times; None: there are no times.
+        item_name: the name of the column of names of items; None: items have none.
         remake: builds the data set again from the same columns with another split (None:
             everything is for training); None: the columns are not at hand.
     """
@@ -98,6 +99,7 @@ class Dataset:
     retired: NamedItems | None = None
     positive: str | None = None
     timestamp: str | None = None
+    item_name: str | None = None
     remake: "Callable[[Split | None], Dataset] | None" = field(default=None, repr=False)
 
     def everything(self) -> "Dataset":
@@ -275,6 +277,7 @@ class _Recipe:
             item_names=item_texts(item_columns, self.item_name, item_ids),
             positive=self.positive,
             timestamp=self.timestamp,
+            item_name=self.item_name,
             remake=self,
         )
 

@@ -112,7 +112,8 @@ def read_incremental(catalogue: Catalogue, version: Version, full: Store) -> Sto
     with fitting(saved):
         model = _moved(full.model, {name: (rows[name], values[name]) for name in rows})
         index = PatchedIndex(full.index, items, vectors) if len(items) else full.index
-    return replace(full, model=model, index=index, version=version, full=full)
+    notes = saved.content["notes"]
+    return replace(full, model=model, index=index, version=version, full=full, notes=notes)
 
 
 def _moved(model: TwoTower, rows: Rows) -> TwoTower:

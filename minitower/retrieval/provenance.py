@@ -3,6 +3,7 @@
 It stands in the version's notes, under these names:
 
 reading    how interactions were read: the rule of positives, the column of times, the split
+item_name  the column of the items' names; null: they have none
 training   the options of a training step, by the names of the command line
 learned    up to where the version has learned from clicks
 report     what was measured on held-out interactions before the last training
@@ -21,8 +22,6 @@ from minitower.data.interactions import Dataset
 from minitower.data.ragged import Array, Ragged
 from minitower.data.table import Table
 
-RESERVED = ("reading", "training", "learned", "report", "cursor")
-
 
 @dataclass(frozen=True)
 class Learned:
@@ -34,7 +33,8 @@ class Learned:
         files: SHA-256 of the content -> name, of the files that the data was read from.
         logs: the same of the click logs that the data was made of. An update skips these
             logs; where there are none, it skips the clicks up to `until`.
-        updated: the time of the last click of all updates since; None: no update.
+        updated: the time of the last click of all full updates since; None: there was none.
+        by_day: the same of the incremental update on top of them.
     """
 
     until: float | None = None
@@ -42,6 +42,7 @@ class Learned:
     files: Mapping[str, str] = field(default_factory=dict)
     logs: Mapping[str, str] = field(default_factory=dict)
     updated: float | None = None
+    by_day: float | None = None
 
     @staticmethod
     def of(data: Dataset, files: Mapping[str, str], logs: Mapping[str, str]) -> "Learned":
@@ -55,8 +56,10 @@ class Learned:
         """Whether an update can tell which clicks are new."""
         return self.until is not None or bool(self.logs)
 
-    def and_until(self, time: float) -> "Learned":
+    def and_until(self, time: float, *, by_day: bool = False) -> "Learned":
         """After an update whose last click came at this time; -inf: it had none."""
+        if by_day:
+            return replace(self, by_day=time if time > -math.inf else None)
         times = [t for t in (self.updated, time) if t is not None and t > -math.inf]
         return replace(self, updated=max(times, default=None))
 
@@ -84,7 +87,8 @@ class Learned:
         """Which positives of a part a version may have been trained on; (n,) bool.
 
         A pair counts as learned where the version lists it as seen, at a time that training
-        or an update has reached; without times, where it is listed at all.
+        or a full update has reached; without times, where it is listed at all. What an
+        incremental update has learned is listed nowhere: its time decides.
 
         Args:
             data, part: the positives.
@@ -99,11 +103,13 @@ class Learned:
         listed = np.repeat(np.arange(len(seen)), seen.counts) * len(items) + seen.values
         known[there] = np.isin(user_rows[there] * len(items) + item_rows[there], listed)
         held_out = same and not self.everything and part != "train"
-        if pairs.timestamps is None or self.until is None:
+        times, until, day = pairs.timestamps, self.until, self.by_day
+        if times is None or until is None:
             return known & (not held_out or self.updated is not None)
-        reached = max(self.until, -math.inf if self.updated is None else self.updated)
-        known &= pairs.timestamps <= reached
-        return known & (pairs.timestamps > self.until) if held_out else known
+        reached = until if self.updated is None else max(until, self.updated)
+        known &= (times <= reached) & (times > (until if held_out else -math.inf))
+        known[there] |= (times > reached)[there] & (times <= (day or -math.inf))[there]
+        return known
 
 
 def provenance(
@@ -122,6 +128,7 @@ def provenance(
     reading = {"positive": data.positive, "timestamp": data.timestamp}
     return {
         "reading": {name: value for name, value in reading.items() if value is not None},
+        "item_name": data.item_name,
         "training": dict(training),
         "learned": Learned.of(data, files, logs).to_json(),
     }

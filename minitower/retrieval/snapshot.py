@@ -8,7 +8,7 @@ They are written together, so a model and an index of another one cannot meet.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ class Store:
         retired: items that are gone and may come back; None: none.
         version: which one; None for parts that come from no store.
         full: of an incremental version, the full one it stands on.
+        notes: those of the version; see :mod:`minitower.retrieval.provenance`.
     """
 
     model: TwoTower
@@ -51,6 +52,7 @@ class Store:
     retired: NamedItems | None = None
     version: Version | None = None
     full: "Store | None" = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_model(
@@ -229,7 +231,8 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
         retired = None if gone is None else NamedItems.from_arrays(gone)
-        return Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
+        parts = (*tables, Ragged(**seen), index, names, counts, retired, version)
+        return Store(model, *parts, notes=saved.content["notes"])
 
 
 @contextmanager

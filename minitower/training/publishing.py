@@ -22,7 +22,6 @@ def publish(
     *,
     index: Literal["hnsw", "exact"] | Index = "hnsw",
     report: Report | None = None,
-    files: Mapping[str, str] | None = None,
     logs: str | Path | None = None,
     cursor: Cursor | None = None,
     notes: Mapping[str, Any] | None = None,
@@ -40,7 +39,6 @@ def publish(
         trainer: after ``fit`` or ``refit``.
         folder, index, metrics, parent, on_progress: as in :func:`publish_model`.
         report: what :func:`evaluate` measured on held-out interactions, before ``refit``.
-        files: SHA-256 -> name of the files that the data was read from, where it was.
         logs: the folder of click logs that the data was made of: an update skips them.
             Without it, an update skips the clicks up to the last time in the training data.
         cursor: of the click stream whose events were learned, instead of `logs`.
@@ -54,10 +52,7 @@ def publish(
             f"publish takes a Trainer, got {type(trainer).__name__}; "
             "publish_model(model, data, folder) takes the parts"
         )
-    of_logs = {} if logs is None else content_hashes(logs)
-    made = provenance(trainer.data, recipe(trainer), files or {}, of_logs)
-    if report is not None:
-        made["report"] = report.to_dict()
+    made = record(trainer, report=report, logs=logs)
     if cursor is not None:
         made["cursor"] = cursor.to_state()
     for name in made.keys() & (notes or {}).keys():
@@ -67,9 +62,28 @@ def publish(
         trainer.data,
         folder,
         index=index,
-        notes=made | {"best_epoch": trainer.best_epoch} | dict(notes or {}),
+        notes=made | dict(notes or {}),
         metrics=metrics,
         optimizer=trainer.optimizer,
         parent=parent,
         on_progress=on_progress,
     )
+
+
+def record(
+    trainer: Trainer,
+    *,
+    report: Report | None = None,
+    files: Mapping[str, str] | None = None,
+    logs: str | Path | None = None,
+) -> dict[str, Any]:
+    """The notes on how a version was made; see :mod:`minitower.retrieval.provenance`.
+
+    Args:
+        trainer, report, logs: as in :func:`publish`.
+        files: SHA-256 -> name of the files that the data was read from.
+    """
+    of_logs = {} if logs is None else content_hashes(logs)
+    made = provenance(trainer.data, recipe(trainer), files or {}, of_logs)
+    made["best_epoch"] = trainer.best_epoch
+    return made | ({} if report is None else {"report": report.to_dict()})

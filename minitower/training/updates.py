@@ -54,7 +54,18 @@ def yesterday(store: Store) -> Dataset:
     """The tables of a store as a data set without positives, for `next_day` to go on from."""
     none = Interactions(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     tables = store.model.schema, store.users, store.items
-    return Dataset(*tables, none, none, none, store.item_names, store.seen, store.retired)
+    notes = (store.full or store).notes
+    reading = notes.get("reading", {})
+    return Dataset(
+        *tables,
+        *(none, none, none),
+        store.item_names,
+        store.seen,
+        store.retired,
+        reading.get("positive"),
+        reading.get("timestamp"),
+        notes.get("item_name"),
+    )
 
 
 def full_update(
