@@ -10,6 +10,8 @@ from time import monotonic
 from minitower.data.errors import DataError
 from minitower.data.streams.blocks import Block
 from minitower.data.streams.cursor import Mark
+from minitower.data.streams.hashes import content_hash
+from minitower.data.streams.logs import Logs, header_size, nothing
 from minitower.data.streams.parquet import read_parquet
 from minitower.data.streams.text_files import read_csv, read_json_lines
 from minitower.data.streams.tfrecord import read_tfrecord
@@ -69,6 +71,25 @@ def log_files(folder: Path) -> list[Path]:
     return found
 
 
+def content_hashes(folder: str | Path) -> dict[str, str]:
+    """The logs of a folder: SHA-256 of the whole content -> name, for :meth:`Cursor.begin`.
+
+    Files without a record, empty or with a CSV header alone, are left out.
+
+    Raises:
+        DataError: the folder does not exist, or a file in it is of no known kind or cannot
+            be read.
+    """
+    found: dict[str, str] = {}
+    for path in log_files(Path(folder)):
+        try:
+            if path.stat().st_size > header_size(path):
+                found.setdefault(content_hash(path), path.name)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror or error}") from None
+    return found
+
+
 def unfinished(folder: Path, marks: Mapping[str, Mark]) -> dict[str, int]:
     """Bytes behind the last whole record, by the name of the file, where there are any."""
     left = {}
@@ -79,18 +100,19 @@ def unfinished(folder: Path, marks: Mapping[str, Mark]) -> dict[str, int]:
 
 
 def new_blocks(
-    folder: Path, names: list[str], marks: dict[str, Mark], follow: Follow | None
+    folder: Path, names: list[str], logs: Logs, follow: Follow | None
 ) -> Iterator[tuple[Path, Block | None]]:
     """Read on behind the marks, and move them.
 
     Args:
         folder: of logs.
         names: the columns to read.
-        marks: of every file by name; after a block, they stand behind it.
+        logs: those that were read before; after a block, their marks stand behind it.
         follow: wait for more instead of ending.
 
     Returns:
-        The path of a file and a block of it; the folder and None after every look.
+        The path of a file and a block of it, which has no records where the file was
+        recognized as another log; the folder and None after every look.
 
     Raises:
         DataError: a file was cut or replaced, is of no known kind or cannot be read.
@@ -98,20 +120,22 @@ def new_blocks(
     looked: dict[str, tuple[int, ...]] = {}
     last = monotonic()
     while True:
-        for path in log_files(folder):
+        # Logs that were begun come first: what a copy of one holds is known by then.
+        for path in sorted(log_files(folder), key=lambda path: path.name not in logs.marks):
             try:
                 stat = path.stat()
                 state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
                 if looked.get(path.name) == state:
                     continue
-                mark = marks.get(path.name, Mark())
-                mark.check(path)
-                for block in READERS[path.suffix](path, mark.offset, names):
-                    mark.check(path)  # it may have been replaced meanwhile
-                    before, mark = mark, Mark.of(path, block.stop, block.size)
-                    if mark == before and not len(block.offsets):
+                if logs.look(path, stat.st_size):
+                    last = monotonic()
+                    yield path, nothing(names, logs.mark(path))
+                if logs.is_learned(path, stat.st_size):
+                    looked[path.name] = state
+                    continue
+                for block in READERS[path.suffix](path, logs.mark(path).offset, names):
+                    if not logs.move(path, block):
                         continue  # a file without records, once more
-                    marks[path.name] = mark
                     last = monotonic()
                     yield path, block
                     if follow is not None and follow.stop.is_set():
