@@ -1,5 +1,6 @@
 """A folder of files that appear and grow: what is new in it, block by block."""
 
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,18 +58,44 @@ def log_files(folder: Path) -> list[Path]:
     """The logs of a folder, by name.
 
     Raises:
-        DataError: there is no such folder, or a file is of no known kind.
+        DataError: there is no such folder, a file is of no known kind, or something that
+            is no file would be missed: a link to nowhere, a FIFO, a folder named like a log.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    found = sorted(p for p in folder.iterdir() if p.is_file() and not is_ignored(p.name))
-    for path in found:
-        if path.suffix not in READERS:
-            raise DataError(
-                f"{path}: expected a name that ends with {', '.join(READERS)}, not "
-                "compressed; or one that is not read, with _ in front"
-            )
-    return found
+    try:
+        names = sorted(path for path in folder.iterdir() if not is_ignored(path.name))
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror or error}") from None
+    return [path for path in names if _is_log(path)]
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a path is a file to read, and not a folder, or gone since it was listed."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise _link_to_nowhere(path) from None
+        return False
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    if stat.S_ISDIR(mode):
+        if path.suffix in READERS:
+            raise DataError(f"{path}: a folder with the name of a log; rename it")
+        return False
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: no regular file; remove it, or rename it with _ in front")
+    if path.suffix not in READERS:
+        raise DataError(
+            f"{path}: expected a name that ends with {', '.join(READERS)}, not "
+            "compressed; or one that is not read, with _ in front"
+        )
+    return True
+
+
+def _link_to_nowhere(path: Path) -> DataError:
+    return DataError(f"{path}: a link to nowhere; mount what it leads to, or remove it")
 
 
 def content_hashes(folder: str | Path) -> dict[str, str]:
@@ -123,14 +150,15 @@ def new_blocks(
         # Logs that were begun come first: what a copy of one holds is known by then.
         for path in sorted(log_files(folder), key=lambda path: path.name not in logs.marks):
             try:
-                stat = path.stat()
-                state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                status = path.stat()
+                size = status.st_size
+                state = (size, status.st_mtime_ns, status.st_ino)
                 if looked.get(path.name) == state:
                     continue
-                if logs.look(path, stat.st_size):
+                if logs.look(path, size):
                     last = monotonic()
                     yield path, nothing(names, logs.mark(path))
-                if logs.is_learned(path, stat.st_size):
+                if logs.is_learned(path, size):
                     looked[path.name] = state
                     continue
                 for block in READERS[path.suffix](path, logs.mark(path).offset, names):
@@ -143,7 +171,7 @@ def new_blocks(
                 looked[path.name] = state
             except FileNotFoundError:
                 if path.is_symlink():
-                    raise DataError(f"{path}: a link to nowhere") from None
+                    raise _link_to_nowhere(path) from None
                 continue  # taken away between the look and the reading
             except OSError as error:
                 raise DataError(f"{path}: {error.strerror or error}") from None
