@@ -230,8 +230,8 @@ def test_cursor__a_long_file_is_known_by_both_ends(tmp_path, at):
 
 
 def test_cursor__another_version_is_refused(log):
-    state = next(stream(log.parent).batches(3)).cursor.to_state() | {"version": 2}
-    with pytest.raises(DataError, match="version 2 is not 1"):
+    state = next(stream(log.parent).batches(3)).cursor.to_state() | {"version": 3}
+    with pytest.raises(DataError, match="version 3 is not 2"):
         Cursor.from_state(state, EventFields())
 
 

@@ -19,6 +19,7 @@ from minitower.data.streams.blocks import Block, Wrong
 from minitower.data.streams.cursor import Counts, Cursor
 from minitower.data.streams.events import EventFields, Events
 from minitower.data.streams.folder import Follow, is_ignored, new_blocks, unfinished
+from minitower.data.streams.logs import Logs
 
 _BEGIN = b'{"file": '  # of a line of the file of records set aside
 
@@ -100,17 +101,19 @@ class ClickStream:
         """
         if size < 1:
             raise ValueError(f"a batch must have at least 1 event, got {size}")
-        now = cursor or Cursor(self.fields.from_rows([]))
+        now = replace(cursor or Cursor.begin(self.fields), recognized={})
         if now.newest > self._latest():  # an earlier run believed a wrong clock
             now = replace(now, newest=-math.inf)
         before, begun = self._set_aside_before(), now.counts
-        said, marks = now, dict(now.files)
+        said, logs = now, Logs(now)
         every = None if follow is None else follow.every
         emitted, looked = monotonic(), False
-        new = new_blocks(Path(self.folder), self.fields.names, marks, follow)
+        new = new_blocks(Path(self.folder), self.fields.names, logs, follow)
         for path, block in chain([(None, None)], new):  # first what is pending
             if path is not None and block is not None:
-                now = self._read(replace(now, files=dict(marks)), path, block, before, begun)
+                files, recognized = dict(logs.marks), dict(logs.recognized)
+                now = replace(now, files=files, recognized=recognized)
+                now = self._read(now, path, block, before, begun)
             caught_up = path is not None and block is None and not looked
             looked |= caught_up
             due = every is not None and (caught_up or monotonic() >= emitted + every)
@@ -139,6 +142,8 @@ class ClickStream:
         """The cursor with the events of a block pending."""
         wrong = list(block.wrong)
         events, offsets = _sift(self.fields, block.columns, block.offsets, wrong)
+        learned = events.timestamps <= now.after
+        events, offsets = events.take(~learned), offsets[~learned]
         latest = self._latest()
         ahead = events.timestamps > latest
         for row in np.flatnonzero(ahead).tolist():
@@ -158,6 +163,7 @@ class ClickStream:
                 now.counts.read + len(block.offsets) + len(block.wrong),
                 now.counts.malformed + malformed,
                 now.counts.late + int(late.sum()),
+                now.counts.learned + int(learned.sum()),
             ),
         )
         if wrong:
