@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender, disk, publish
+from minitower.retrieval import Recommender, disk, publish_model
 from minitower.retrieval.catalogue import (
     Catalogue,
     Superseded,
@@ -38,7 +38,7 @@ def shop():
 
 
 def full(shop, store, **options):
-    return publish(*shop, store, index="exact", **options).version
+    return publish_model(*shop, store, index="exact", **options).version
 
 
 def incremental(store):

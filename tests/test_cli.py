@@ -33,7 +33,7 @@ from minitower.retrieval import (
     Recommender,
     evaluate,
     load_model,
-    publish,
+    publish_model,
 )
 from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.optimizers import RowWiseAdam
@@ -325,7 +325,7 @@ def test_recall__integer_features(run, tmp_path):
         {"u": [1, 2, 3], "plan": [30, 40, 30], "tags": [[7, 8], [9], [7]]},
         split=LastSplit(0, 0),
     )
-    publish(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
+    publish_model(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
     profile = ("--profile", "plan=40", "tags=7 9")
     status, out, err = run("recall", tmp_path / "m", 99, *profile)
     assert status == 0, err
@@ -342,7 +342,7 @@ def test_recall__truth_values(run, tmp_path):
     log = {"u": [1, 1, 2, 2], "i": [1, 2, 3, 4]}
     users = {"u": [1, 2], "vip": [True, False]}
     data = Dataset.from_columns(schema, log, users, split=LastSplit(0, 0))
-    publish(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
+    publish_model(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
     answers = [
         run("recall", tmp_path / "m", 99, "--profile", f"vip={text}")
         for text in ("True", "true", "1", "False", "0")

@@ -7,7 +7,7 @@ import pytest
 
 from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Catalogue, Recommender, prune, publish
+from minitower.retrieval import Catalogue, Recommender, prune, publish_model
 from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.two_tower import TwoTower
 
@@ -20,8 +20,8 @@ def store(tmp_path):
     schema = Schema(user=[Id("user")], item=[Id("item")])
     data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
     model = TwoTower(data.schema, dim=2, hidden=())
-    publish(model, data, tmp_path / "s")
-    publish(model, data, tmp_path / "s", parent=1, metrics={"recall@10": 0.25})
+    publish_model(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s", parent=1, metrics={"recall@10": 0.25})
     rows = {"user.user.embedding": (np.array([1]), np.ones((1, 2), np.float32))}
     publish_incremental(tmp_path / "s", rows, parent=2)
     return tmp_path / "s"

@@ -28,7 +28,7 @@ from minitower.data import (
 )
 from minitower.data.streams import EventFields, Follow, write_events
 from minitower.data.streams.parquet import write_parquet
-from minitower.retrieval import Recommender, load_model, load_notes, publish
+from minitower.retrieval import Recommender, load_model, load_notes, publish_model
 from minitower.retrieval.catalogue import Catalogue, rollback
 from minitower.retrieval.snapshot import load_optimizer
 from minitower.towers.optimizers import Adagrad, RowWiseAdam
@@ -67,7 +67,9 @@ def places(tmp_path):
     """A store of the first day, and an empty folder of logs."""
     model, optimizer = TwoTower(FIRST.schema, dim=4, hidden=(6,)), Adagrad(0.05)
     Trainer(model, FIRST, optimizer=optimizer, batch_size=16).fit(1)
-    publish(model, FIRST, tmp_path / "store", optimizer=optimizer, notes={"reading": {"seed": 1}})
+    publish_model(
+        model, FIRST, tmp_path / "store", optimizer=optimizer, notes={"reading": {"seed": 1}}
+    )
     (tmp_path / "logs").mkdir()
     return tmp_path / "store", tmp_path / "logs"
 
@@ -76,7 +78,7 @@ def published_with(tmp_path, **notes):
     """The store of the first day, published with other notes."""
     model, optimizer = TwoTower(FIRST.schema, dim=4, hidden=(6,)), Adagrad(0.05)
     Trainer(model, FIRST, optimizer=optimizer, batch_size=16).fit(1)
-    publish(model, FIRST, tmp_path / "noted", optimizer=optimizer, notes=notes)
+    publish_model(model, FIRST, tmp_path / "noted", optimizer=optimizer, notes=notes)
     return tmp_path / "noted"
 
 
@@ -141,7 +143,7 @@ def test_full__the_seed_is_that_of_new_rows_too(tmp_path, run):
     items = {"item": list(range(12)), "tags": ["a", "b", "c"] * 4}
     data = Dataset.from_columns(schema, clicks(0, 10, 12), None, items, split=RandomSplit(0, 0))
     store, logs = tmp_path / "store", tmp_path / "logs"
-    publish(TwoTower(data.schema, dim=4, hidden=()), data, store)
+    publish_model(TwoTower(data.schema, dim=4, hidden=()), data, store)
     logs.mkdir()
     (tmp_path / "items.jsonl").write_text('{"item": 50, "tags": ["new"]}')
     flags = ("--items", tmp_path / "items.jsonl", *FLAGS)
@@ -257,7 +259,7 @@ def test_update__a_store_that_does_not_say_how_it_was_trained(places, run, tmp_p
     _, logs = places
     model, optimizer = TwoTower(FIRST.schema, dim=4, hidden=(6,)), RowWiseAdam(0.05)
     Trainer(model, FIRST, optimizer=optimizer, batch_size=16).fit(1)
-    publish(model, FIRST, tmp_path / "other", optimizer=optimizer)
+    publish_model(model, FIRST, tmp_path / "other", optimizer=optimizer)
     write(logs, 1, 12, 12)
     for kind, version in (("--incremental", "2\n"), ("--full", "3\n")):
         status, out, err = run(tmp_path / "other", logs, kind)
@@ -316,7 +318,7 @@ def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run
     def meanwhile():
         waiting_for(store, 2)
         seen.append(Catalogue.read(store).version())
-        publish(load_model(store), FIRST, store, parent=1)
+        publish_model(load_model(store), FIRST, store, parent=1)
         write(logs, 2, 12, 12)
         waiting_for(store, 4)
         seen.append(Catalogue.read(store).version())
@@ -369,7 +371,7 @@ def test_full__trains_as_the_store_was_trained_unless_told(places, run):
     model, optimizer = load_model(store), Adagrad(0.05)
     load_optimizer(store, optimizer)
     notes = {"training": {"temperature": 0.5, "learning_rate": 0.2, "batch_size": 16, "seed": 3}}
-    publish(model, FIRST, store, optimizer=optimizer, notes=notes, parent=1)
+    publish_model(model, FIRST, store, optimizer=optimizer, notes=notes, parent=1)
     write(logs, 1, 12, 12)
     status, _, err = run(store, logs, "--full", "--learning-rate", 0.1)
     assert status == 0
@@ -414,7 +416,7 @@ def test_full__a_name_is_told_with_the_item(places, run, tmp_path):
     )
     shutil.rmtree(store)
     model = TwoTower(data.schema, dim=4)
-    publish(model, data, store, optimizer=Adagrad(0.05), notes={"item_name": "title"})
+    publish_model(model, data, store, optimizer=Adagrad(0.05), notes={"item_name": "title"})
     write(logs, 1, 12, 12)
     items = tmp_path / "items.jsonl"
     rows = ({"item": 3, "tags": ["a"], "title": "New 3"}, {"item": 77, "tags": [], "title": "77!"})
@@ -432,7 +434,7 @@ def test_incremental__a_night_that_comes_between_is_branched_off(places, run, mo
     def late(update):
         if not nights:
             base = load_model(store)
-            nights.append(publish(base, FIRST, store, parent=1, optimizer=Adagrad(0.05)))
+            nights.append(publish_model(base, FIRST, store, parent=1, optimizer=Adagrad(0.05)))
         return increment(update)
 
     monkeypatch.setattr(IncrementalUpdate, "increment", late)
@@ -610,7 +612,7 @@ def priced(tmp_path):
     users = {"user": [f"u{i}" for i in range(10)], "age": list(range(10))}
     items = {"item": list(range(12)), "tags": ["a", "a b", "c"] * 4, "price": list(range(12))}
     data = Dataset.from_columns(PRICED, clicks(0, 10, 12), users, items, split=RandomSplit(0, 0))
-    publish(TwoTower(data.schema, dim=4, hidden=(6,)), data, tmp_path / "store")
+    publish_model(TwoTower(data.schema, dim=4, hidden=(6,)), data, tmp_path / "store")
     (tmp_path / "logs").mkdir()
     return tmp_path / "store", tmp_path / "logs", data
 
@@ -875,7 +877,7 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
     def fed(update, events):
         feed(update, events)
         if Catalogue.read(store).current == 1:
-            publish(load_model(store), FIRST, store, parent=1, optimizer=Adagrad(0.05))
+            publish_model(load_model(store), FIRST, store, parent=1, optimizer=Adagrad(0.05))
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
@@ -935,7 +937,7 @@ def test_incremental__a_new_full_version_is_noticed_without_clicks(places, run, 
             os.kill(os.getpid(), signal.SIGINT)
         else:
             night = (load_model(store), FIRST, store)
-            threading.Timer(0.1, publish, night, {"parent": 1}).start()
+            threading.Timer(0.1, publish_model, night, {"parent": 1}).start()
         return opened(args)
 
     monkeypatch.setattr(Start, "open", opens)
@@ -1002,7 +1004,7 @@ def test_full__ids_are_of_the_type_of_the_store(tmp_path, run):
     users = {"user": [str(i) for i in range(10)], "city": ["rome", "oslo"] * 5}
     data = Dataset.from_columns(schema, log, users, split=RandomSplit(0, 0))
     store, logs, listed = tmp_path / "store", tmp_path / "logs", tmp_path / "users.jsonl"
-    publish(TwoTower(data.schema, dim=4), data, store)
+    publish_model(TwoTower(data.schema, dim=4), data, store)
     logs.mkdir()
     (logs / "1.jsonl").write_text('{"user": 3, "item": 4, "timestamp": 9}\n')
     listed.write_text('{"user": 77, "city": "rome"}\n')

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import HnswIndex, Recommender, disk, publish
+from minitower.retrieval import HnswIndex, Recommender, disk, publish_model
 from minitower.retrieval.catalogue import Catalogue, prune, rollback
 from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.optimizers import Adagrad
@@ -106,7 +106,7 @@ def test_flush__reaches_the_disk(tmp_path, monkeypatch):
 
 def test_publish__order_of_what_reaches_the_disk(tmp_path, data, model, monkeypatch):
     operations = Operations(monkeypatch)
-    publish(model, data, tmp_path / "store", optimizer=Adagrad())
+    publish_model(model, data, tmp_path / "store", optimizer=Adagrad())
     made = [f"flush {tmp_path.name}", *COMMIT, "flush store"]  # the folder, CURRENT, versions/
     version = [
         *written(*FILES),
@@ -135,7 +135,7 @@ def test_publish__order_of_what_reaches_the_disk(tmp_path, data, model, monkeypa
     operations.told = []
     assert prune(tmp_path / "store", 1) == []
     rollback(tmp_path / "store", 2)
-    publish(model, data, tmp_path / "store", index="exact")
+    publish_model(model, data, tmp_path / "store", index="exact")
     operations.told = []
     assert prune(tmp_path / "store", 1) == [1, 2]
     assert operations.told[:4] == COMMIT
@@ -157,7 +157,7 @@ def check(store, before, after):
 def changes(data, model):
     """What is done, and the number served and number of versions that it leads to from (2, 2)."""
     return {
-        "publish": (lambda store: publish(model, data, store, optimizer=Adagrad()), [3, 3]),
+        "publish": (lambda store: publish_model(model, data, store, optimizer=Adagrad()), [3, 3]),
         "incremental": (lambda store: publish_incremental(store, ROWS, parent=2), [3, 3]),
         "rollback": (lambda store: rollback(store, 1), [1, 2]),
         "prune": (lambda store: prune(store, 1), [2, 1]),
@@ -170,7 +170,7 @@ def test_change__a_fault_at_any_step(tmp_path, data, model, monkeypatch, what, e
     """The old version or the new; and it can be done again."""
     pristine, store = tmp_path / "pristine", tmp_path / "store"
     for _ in range(2):
-        publish(model, data, pristine, index="exact")
+        publish_model(model, data, pristine, index="exact")
     operations = Operations(monkeypatch)
     change, after = changes(data, model)[what]
     step = 0
@@ -203,7 +203,7 @@ def test_first_publish__a_fault_at_any_step(tmp_path, data, model, monkeypatch, 
     while True:
         operations.failing(step, error)
         try:
-            publish(model, data, store, index="exact")
+            publish_model(model, data, store, index="exact")
             break
         except (Killed, DataError):
             pass
@@ -211,7 +211,7 @@ def test_first_publish__a_fault_at_any_step(tmp_path, data, model, monkeypatch, 
         if (store / "CURRENT").exists():
             check(store, [None, 0], [1, 1])
         done = (store / "CURRENT").exists() and Catalogue.read(store).current == 1
-        publish(model, data, store, index="exact")
+        publish_model(model, data, store, index="exact")
         check(store, *2 * [[2, 2] if done else [1, 1]])
         shutil.rmtree(store)
         step += 1
@@ -220,7 +220,7 @@ def test_first_publish__a_fault_at_any_step(tmp_path, data, model, monkeypatch, 
 
 def test_publish__a_graph_cut_by_a_full_disk_is_noticed(tmp_path, data, model, monkeypatch):
     """hnswlib writes without looking whether it can: the version is opened before it is served."""
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     save = HnswIndex.save
 
     def cut(index, path):
@@ -230,7 +230,7 @@ def test_publish__a_graph_cut_by_a_full_disk_is_noticed(tmp_path, data, model, m
 
     monkeypatch.setattr(HnswIndex, "save", cut)
     with pytest.raises(DataError, match=r"000002.*index.hnsw is not the graph"):
-        publish(model, data, tmp_path / "s")
+        publish_model(model, data, tmp_path / "s")
     assert Recommender.open(tmp_path / "s").version.number == 1
 
 

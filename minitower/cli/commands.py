@@ -108,13 +108,14 @@ def evaluate(args: argparse.Namespace) -> None:
     source = tell(open_folder(args.data, job).encoded_by(model.schema))
     evaluator = Evaluator(source.data, args.part, args.k)
     learned = 0 if store is None else _learned(store, source, args.part, job.how_to_read() == known)
+    positives = len(source.data.split(args.part))
     if learned and not args.learned:
         raise DataError(
-            f"{args.data}: the model may have learned from {learned:,} of the "
-            f"{len(source.data.split(args.part)):,} {args.part} positives; measure on newer ones. "
-            f"'minitower store show' has the report from before that; --learned measures anyway"
+            f"{args.data}: the model may have learned from {learned:,} of the {positives:,} "
+            f"{args.part} positives: measure on newer ones; 'minitower store show' has the report "
+            "from before the refit; --learned measures anyway"
         )
-    name = f"model, {learned} of {len(source.data.split(args.part))} learned" if learned else "model"
+    name = f"model, {learned} of {positives} learned" if learned else "model"
     reports = {name: evaluator(model), "most popular": evaluator(PopularityScorer())}
     first = reports[name]
     if args.json:

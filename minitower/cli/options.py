@@ -112,7 +112,7 @@ def moment(text: str) -> float:
     try:
         date = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("expected seconds since 1970, or a date such as 2022-05-01T06:00") from None
+        raise ValueError("expected seconds since 1970 or a date such as 2022-05-01") from None
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 

@@ -78,7 +78,7 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
                      help="wait for more clicks; stop by Ctrl-C")  # fmt: skip
     day.add_argument("--item-ids", action="store_true", default=none,
                      help="let the items' ids move, too")  # fmt: skip
-    note = "What is not given is as the version was trained. A version that does not say it needs it."
+    note = "What is not given is as the version was trained; it is an error where it says nothing."
     add_flags(a, ["positive", *TRAINING], note)
 
 

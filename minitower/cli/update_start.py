@@ -69,17 +69,26 @@ class Start:
         return kept | new | {"cursor": cursor.to_state()}
 
     def tell_read(self, cursor: Cursor) -> None:
-        """Say what was read and is no click, and what was not read."""
-        counts = cursor.counts.since(self.cursor.counts)
-        if counts.malformed or counts.late:
+        """Say what was read and not learned from, and what was not read."""
+        counts, aside = cursor.counts.since(self.cursor.counts), self.stream.aside
+        if counts.learned:
+            say(
+                f"{counts.learned:,} clicks no later than {cursor.after:.15g}, up to which "
+                f"version {self.version.number} was trained: not learned again"
+            )
+        for name, before in cursor.recognized.items():
+            say(f"{name}: the same log as {before}: not learned again")
+        if counts.malformed or (counts.late and aside is not None):
             say(
                 f"of {counts.read:,} records {counts.malformed:,} are malformed and "
-                f"{counts.late:,} late: see {self.stream.aside}"
+                f"{counts.late:,} late: see {aside}"
             )
+        elif counts.late:
+            say(f"{counts.late:,} clicks came too late: the next full update learns from them")
         if len(cursor.pending):
             say(f"{len(cursor.pending):,} clicks wait in the window")
         for name, size in self.stream.unfinished(cursor).items():
-            say(f"{name}: the {size} bytes at its end wait: no whole record, or written meanwhile")
+            say(f"{name}: the {size} bytes at its end wait: no complete record, or being written")
 
 
 def tell(store: Store) -> None:
@@ -175,9 +184,12 @@ def _optimizer(
     args: argparse.Namespace, job: Job, version: Version, content: Mapping[str, Any]
 ) -> Optimizer:
     optimizer: Optimizer = checked(OPTIMIZERS[job.optimizer], job.learning_rate)
+    stated = content.get("optimizer")
     if args.reset_optimizer:
+        if stated is not None and stated["kind"] == type(optimizer).__name__:
+            optimizer.configure(stated.get("settings", {}))
         return optimizer
-    if "optimizer" not in content:
+    if stated is None:
         raise DataError(
             f"{args.store}: version {version.number} has no state of its optimizer; "
             "--reset-optimizer begins with an empty one"

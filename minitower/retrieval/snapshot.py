@@ -8,7 +8,7 @@ They are written together, so a model and an index of another one cannot meet.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -231,8 +231,8 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
         retired = None if gone is None else NamedItems.from_arrays(gone)
-        parts = (*tables, Ragged(**seen), index, names, counts, retired, version)
-        return Store(model, *parts, notes=saved.content["notes"])
+        store = Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
+        return replace(store, notes=saved.content["notes"])
 
 
 @contextmanager
