@@ -447,7 +447,7 @@ def test_positives__default_rule_follows_the_columns(world, tmp_path):
     assert remarks_and_size(Job(positive="rating = 1"))[1] == (stars == 1).sum()
 
     log.write_text(text.replace("rating:float", "clicked:float"))
-    with pytest.raises(DataError, match="'clicked': [2-5].0 is neither 0 nor 1; .*--positive"):
+    with pytest.raises(DataError, match=r"'clicked': [2-5].0 is neither 0 nor 1; .*--positive"):
         remarks_and_size(Job())
 
     def look(columns, rows):
