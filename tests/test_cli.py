@@ -78,7 +78,7 @@ def world(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def model(world, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("models") / "model"
-    assert main(["train", str(world), "--out", str(out), *QUICK]) == 0
+    assert main(["train", str(world), "--out", str(out), "--no-refit", *QUICK]) == 0
     return out
 
 
@@ -151,8 +151,8 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
 
 def test_train__same_seed_same_model(run, world, model, tmp_path):
     again, other = tmp_path / "again", tmp_path / "other"
-    assert run("train", world, "--out", again, *QUICK)[0] == 0
-    assert run("train", world, "--out", other, "--seed", 5, *QUICK)[0] == 0
+    assert run("train", world, "--out", again, "--no-refit", *QUICK)[0] == 0
+    assert run("train", world, "--out", other, "--seed", 5, "--no-refit", *QUICK)[0] == 0
     ours, same, differs = (load_model(f).parameters for f in (model, again, other))
     assert all(np.array_equal(ours[name], same[name]) for name in ours)
     assert any(not np.array_equal(ours[name], differs[name]) for name in ours)
@@ -238,10 +238,10 @@ def test_evaluate__json(run, world, model):
 def test_evaluate__reads_as_training_did(run, world, tmp_path):
     """Rule, split and overrides are remembered with the model; flags may still change them."""
     how = ("--positive", "rating >= 2", "--split", "last:1,1", "--override", "city=none")
-    assert run("train", world, "--out", tmp_path / "m", *how, *QUICK)[0] == 0
+    assert run("train", world, "--out", tmp_path / "m", "--no-refit", *how, *QUICK)[0] == 0
     for flags, split in (((), LastSplit(1, 1)), (("--split", "last:1,2"), LastSplit(1, 2))):
         data = Dataset.from_atomic(world, positive="rating >= 2", split=split)
-        *_, err = run("evaluate", tmp_path / "m", world, *flags)
+        *_, err = run("evaluate", tmp_path / "m", world, "--learned", *flags)
         assert f"split: train {len(data.train)} " in err
         assert f"with {len(data.test)} positives" in err
 
@@ -353,16 +353,6 @@ def test_recall__truth_values(run, tmp_path):
     assert false == zero != true
 
 
-def test_evaluate__says_which_version_it_measures(run, world, model, tmp_path):
-    store = shutil.copytree(model, tmp_path / "store")
-    assert "measuring version" not in run("evaluate", store, world, "-k", 10)[2]
-    row = np.zeros((1, 8), np.float32)
-    publish_incremental(store, {"user.user_id.embedding": (np.array([1]), row)}, parent=1)
-    status, _, err = run("evaluate", store, world, "-k", 10)
-    assert status == 0, err
-    assert "measuring version 1, the full one below version 2, which is served" in err
-
-
 def test_a_reader_that_has_gone_is_no_error():
     """As after | head."""
     command = [sys.executable, "-m", "minitower", "check", "--list"]
@@ -414,7 +404,7 @@ def write_movielens(folder: Path) -> Path:
 @pytest.mark.parametrize("write", [write_atomic, write_split, write_movielens])
 def test_layouts__are_told_apart(run, write, tmp_path):
     folder = write(tmp_path / "data")
-    status, out, err = run("train", folder, "--out", tmp_path / "m", *QUICK)
+    status, out, err = run("train", folder, "--out", tmp_path / "m", "--no-refit", *QUICK)
     assert status == 0, err
     status, out, err = run("evaluate", tmp_path / "m", folder, "-k", 10)
     assert status == 0, err
@@ -790,7 +780,7 @@ def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
     assert rows(out) == rows(again)
     job = read_job({}, ("demo", demo.SIMULATED))
     source = sources.simulated(job)
-    trained, _, _ = commands.fit(job, source.data, "again")
+    trained = commands.fit(job, source.data, "again")[0].model
     report = evaluate(trained, source.data, k=(10, 50, 100))
     popular = evaluate(PopularityScorer(), source.data, k=(10, 50, 100))
     for name, label in (("recall", "Recall"), ("hit_rate", "HitRate"), ("coverage", "Coverage")):

@@ -110,7 +110,7 @@ def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Sta
         fields=fields_of(base, rule, timestamp),
         # A night shuffles what it reads: no click is late.
         window=vars(args).get("window", 0.0) if by_day else math.inf,
-        late="count",
+        late="count" if args.aside is None else "refuse",
         aside=args.aside,
         tolerance=args.tolerance,
         grace=args.grace,
