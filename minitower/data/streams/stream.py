@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from time import monotonic, time
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from minitower.data.errors import DataError
 from minitower.data.ragged import Array
 from minitower.data.streams.aside import Aside
 from minitower.data.streams.blocks import Block, Wrong
+from minitower.data.streams.buffer import Buffer
 from minitower.data.streams.cursor import Counts, Cursor
 from minitower.data.streams.events import EventFields, Events
 from minitower.data.streams.folder import Follow, is_ignored, new_blocks, unfinished
@@ -43,7 +45,10 @@ class ClickStream:
             with ".tmp" are not read.
         fields: what the columns are called.
         window: seconds, >= 0. An event waits until one that is so much newer was read; one
-            that comes later than that is set aside.
+            that comes later than that is late. Infinite: all events wait until everything is
+            read, and none is late.
+        late: "refuse": late events are set aside, as malformed records are. "count": they are
+            counted and dropped, without an error.
         aside: the file to append records to that are malformed or late, as JSON lines of
             file, offset, reason and record, each once, however often it is read. It does
             not exist yet, is empty, or holds such records; nobody else's file is written to.
@@ -57,6 +62,7 @@ class ClickStream:
     folder: str | Path
     fields: EventFields = field(default_factory=EventFields)
     window: float = 0.0
+    late: Literal["refuse", "count"] = "refuse"
     aside: str | Path | None = None
     tolerance: float = 0.01
     grace: int = 100
@@ -67,6 +73,8 @@ class ClickStream:
             seconds = getattr(self, name)
             if seconds is not None and not seconds >= 0:
                 raise ValueError(f"{name} must be at least 0 seconds, got {seconds}")
+        if self.late not in ("refuse", "count"):
+            raise ValueError(f"late must be 'refuse' or 'count', got {self.late!r}")
         if not 0 <= self.tolerance <= 1:
             raise ValueError(f"tolerance must be a share in [0, 1], got {self.tolerance}")
         if not self.grace >= 0:
@@ -92,21 +100,25 @@ class ClickStream:
             size: events of a batch, >= 1; the last may have fewer, and has none where only
                 its cursor is news, because all that was read since went aside.
             cursor: of any batch of an earlier run; None: from the beginning.
-            follow: wait for more instead of ending.
+            follow: wait for more instead of ending; with a finite window.
 
         Raises:
+            ValueError: `size` is less than 1, or an infinite window is to be followed, which
+                would never emit an event.
             DataError: a file was cut or replaced since the cursor, is of no known kind, or
                 cannot be read at all; too many records had to be set aside; or `aside` is
                 a file of somebody else, and then nothing was read.
         """
         if size < 1:
             raise ValueError(f"a batch must have at least 1 event, got {size}")
+        if follow is not None and self.window == math.inf:
+            raise ValueError("following never emits an event of an infinite window")
         now = replace(cursor or Cursor.begin(self.fields), recognized={})
         if now.newest > self._latest():  # an earlier run believed a wrong clock
             now = replace(now, newest=-math.inf)
         aside = None if self.aside is None else Aside(Path(self.aside))
         begun = now.counts
-        said, logs = now, Logs(now)
+        said, logs, buffer = now, Logs(now), Buffer(now.pending)
         every = None if follow is None else follow.every
         emitted, looked = monotonic(), False
         new = new_blocks(Path(self.folder), self.fields.names, logs, follow)
@@ -114,33 +126,39 @@ class ClickStream:
             if path is not None and block is not None:
                 files, recognized = dict(logs.marks), dict(logs.recognized)
                 now = replace(now, files=files, recognized=recognized)
-                now = self._read(now, path, block, aside, begun)
+                now = self._read(now, path, block, buffer, aside, begun)
             caught_up = path is not None and block is None and not looked
             looked |= caught_up
             due = every is not None and (caught_up or monotonic() >= emitted + every)
-            while (n := min(self._ready(now), size)) == size or due:
-                batch, now = _cut(now, n)
+            while (n := min(self._ready(now, buffer), size)) == size or due:
+                batch = _batch(now, buffer, n)
+                now = batch.cursor
                 yield batch
                 said, emitted, due = now, monotonic(), False
         while (
-            n := min(len(now.pending) if follow is None else self._ready(now), size)
+            n := min(len(buffer) if follow is None else self._ready(now, buffer), size)
         ) or now is not said:
-            batch, now = _cut(now, n)
+            batch = _batch(now, buffer, n)
+            said = now = batch.cursor
             yield batch
-            said = now
 
     def unfinished(self, cursor: Cursor | None) -> dict[str, int]:
         """Bytes behind the last whole record, by the name of the file, where there are any."""
         return unfinished(Path(self.folder), cursor.files if cursor else {})
 
-    def _ready(self, now: Cursor) -> int:
-        limit = now.newest - self.window
-        return int(np.searchsorted(now.pending.timestamps, limit, side="right"))
+    def _ready(self, now: Cursor, buffer: Buffer) -> int:
+        return buffer.until(now.newest - self.window)
 
     def _read(
-        self, now: Cursor, path: Path, block: Block, aside: Aside | None, begun: Counts
+        self,
+        now: Cursor,
+        path: Path,
+        block: Block,
+        buffer: Buffer,
+        aside: Aside | None,
+        begun: Counts,
     ) -> Cursor:
-        """The cursor with the events of a block pending."""
+        """The cursor behind a block, but for what is pending: the buffer gets its events."""
         wrong = list(block.wrong)
         events, offsets = _sift(self.fields, block.columns, block.offsets, wrong)
         learned = events.timestamps <= now.after
@@ -152,13 +170,12 @@ class ClickStream:
         events, offsets, malformed = events.take(~ahead), offsets[~ahead], len(wrong)
         newest = np.maximum.accumulate(np.append(now.newest, events.timestamps))
         late = events.timestamps < newest[:-1] - self.window
-        for row in np.flatnonzero(late).tolist():
+        for row in np.flatnonzero(late).tolist() if self.late == "refuse" else ():
             reason = f"late: the window began at {newest[row] - self.window:.15g}"
             wrong.append(_wrong(events, offsets, row, reason))
-        pending = Events.concatenate(now.pending, events.take(~late))
+        buffer.add(events.take(~late))
         now = replace(
             now,
-            pending=pending.take(np.argsort(pending.timestamps, kind="stable")),
             newest=float(newest[-1]),
             counts=Counts(
                 now.counts.read + len(block.offsets) + len(block.wrong),
@@ -183,10 +200,11 @@ class ClickStream:
         if aside is None:
             raise DataError(f"{what}; to go on nevertheless, name a file to set such records aside")
         aside.append(path.name, wrong)
-        if counts.malformed + counts.late > max(self.grace, self.tolerance * counts.read):
+        late = counts.late if self.late == "refuse" else 0
+        if counts.malformed + late > max(self.grace, self.tolerance * counts.read):
             raise DataError(
                 f"{what}; {counts.malformed} of {counts.read} records are malformed and "
-                f"{counts.late} late, more than {self.tolerance:.3g} of them: see {self.aside}"
+                f"{late} late, more than {self.tolerance:.3g} of them: see {self.aside}"
             )
 
 
@@ -214,7 +232,7 @@ def _sift(
     return Events.concatenate(left, right), np.concatenate([before, after])
 
 
-def _cut(now: Cursor, n: int) -> tuple[Batch, Cursor]:
-    """The first n pending events, and the cursor after them."""
-    after = replace(now, pending=now.pending.take(slice(n, None)))
-    return Batch(now.pending.take(slice(None, n)), after), after
+def _batch(now: Cursor, buffer: Buffer, n: int) -> Batch:
+    """The n oldest events of the buffer, and the cursor after them."""
+    events, pending = buffer.take(n)
+    return Batch(events, replace(now, pending=pending))
