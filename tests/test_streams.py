@@ -336,7 +336,7 @@ def test_aside__takes_an_id_that_is_too_long(tmp_path, user, kind):
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_aside__keeps_what_was_there_before(log, end):
     """Another's last line without an end is not joined to ours."""
-    other = '{"file": 1}'  # looks like ours
+    other = json.dumps({"file": "a", "offset": 1, "reason": "", "record": ""})
     (log.parent / "_aside").write_text(f"{other}\nmine{end}")
     log.write_bytes(log.read_bytes() + b"x\n")
     batches = list(stream(log.parent).batches(4))

@@ -9,6 +9,8 @@ hashes         SHA-256 of the bytes of a file
 cursor         where reading stands
 logs           which files were read, whatever their names
 folder         what is new, by polling
+aside          the file of records that are no events
+buffer         events in time order while more arrive
 stream         batches in time order, and what is set aside
 writing        whole files, for a stream to find
 """
