@@ -35,7 +35,6 @@ from minitower.retrieval import (
     load_model,
     publish_model,
 )
-from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.optimizers import RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax

@@ -156,9 +156,8 @@ def test_update__refuses_to_guess_what_the_version_does_not_say(run, tmp_path, l
     day_file(logs, "0.jsonl", 0, 500, day=86400.0)
     status, out, err = run("update", tmp_path / "t", logs, "--full")
     assert (status, out) == (2, "")
-    assert len(err.splitlines()) == 1
     for flag in flags:
-        assert flag in err
+        assert flag in err.splitlines()[-1]
     assert "version 1 does not say" in err
     assert Catalogue.read(tmp_path / "t").current == 1
 
@@ -238,8 +237,9 @@ def test_update__after_is_for_versions_that_do_not_say(run, tmp_path, logs):
     trainer = trainer_of()
     notes = {k: v for k, v in publish(trainer, tmp_path / "s").notes.items() if k != "learned"}
     day_file(logs, "0.jsonl", 0, N)
-    for name, after, clicks in (("a", "start", 600), ("b", str(LOG["timestamp"][99]), 500),
-                                ("c", "2001-09-09T01:47:20", 599), ("d", "2101-01-01", 0)):  # fmt: skip
+    cases = (("a", "start", 600), ("b", str(LOG["timestamp"][99]), 500),
+             ("c", "2001-09-09T01:46:40", 599), ("d", "2101-01-01", 0))  # fmt: skip
+    for name, after, clicks in cases:
         store = tmp_path / name
         publish_model(trainer.model, trainer.data, store, notes=notes,
                       optimizer=trainer.optimizer)  # fmt: skip
@@ -249,9 +249,10 @@ def test_update__after_is_for_versions_that_do_not_say(run, tmp_path, logs):
     status, _, err = run("update", tmp_path / "s", logs, "--full", "--after", "start")
     assert status == 2
     assert "--after: version 1 says itself" in err
-    assert "expected seconds since 1970 or a date" in run(
-        "update", tmp_path / "s", logs, "--full", "--after", "monday"
-    )[2]
+    assert (
+        "expected seconds since 1970 or a date"
+        in run("update", tmp_path / "s", logs, "--full", "--after", "monday")[2]
+    )
 
 
 # ------------------------------------------------------------------ trained on everything

@@ -4,6 +4,7 @@ import argparse
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
 from time import monotonic
@@ -65,6 +66,7 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
         follow = Follow(every=min(every, _LOOK), stop=stop)
     cursor, due, told_last = start.cursor, monotonic(), ""
     caught_up = follow is None  # until then, what is served may know more
+    learned: tuple[float, float] | None = None  # times of the first and the last click
 
     def publish_rows() -> None:
         nonlocal due, told_last
@@ -78,8 +80,7 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
             unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
             notes: dict[str, Any] = {"update": increment.report.to_dict() | unknown}
             if start.learned is not None:
-                learned = start.learned.and_until(cursor.newest, by_day=True)
-                notes["learned"] = learned.to_json()
+                notes["learned"] = replace(start.learned, by_day=learned).to_json()
             tell(
                 publish_incremental(args.store, increment.rows, parent=version.number, notes=notes)
             )
@@ -89,6 +90,9 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
         cursor = batch.cursor
         caught_up |= len(batch) < READ_AT_ONCE and not stop.is_set()
         update.feed(start.positives(batch.events))
+        if len(batch):
+            times = batch.events.timestamps
+            learned = (learned or (float(times[0]),))[0], float(times[-1])
         if follow is not None and caught_up and monotonic() >= due:
             publish_rows()
     start.tell_read(cursor)

@@ -56,7 +56,8 @@ def _night(args: argparse.Namespace, start: Start) -> None:
     if clicks or listed:
         day = next_day(day, log, users, items, positive="all", split=split, item_name=name)
     rest = _without(day, gone, told.get("retire"))
-    notes, optimizer, metrics, counts = start.new_notes(cursor), start.optimizer, None, None
+    notes = start.new_notes(cursor, log[start.stream.fields.timestamp])
+    optimizer, metrics, counts = start.optimizer, None, None
     if clicks:
         update = _trained(args, start, day)
         model, optimizer, metrics = update.model, update.optimizer, update.report.after

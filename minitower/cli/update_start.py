@@ -59,13 +59,18 @@ class Start:
         assert self.base.item_counts is not None  # a full version has them
         return self.base.item_counts
 
-    def new_notes(self, cursor: Cursor) -> dict[str, Any]:
-        """The notes of the version that comes of it: the next update goes on as this one."""
+    def new_notes(self, cursor: Cursor, times: Array) -> dict[str, Any]:
+        """The notes of the version that comes of it: the next update goes on as this one.
+
+        Args:
+            cursor: behind all that was read.
+            times: of the clicks that were learned.
+        """
         kept = {name: value for name, value in self.notes.items() if name not in _OF_ONE_VERSION}
         reading = {**self.notes.get("reading", {}), "positive": self.job.positive}
         new = {"reading": reading, "training": self.job.how_to_train()}
         if self.learned is not None:
-            new["learned"] = self.learned.and_until(cursor.newest).to_json()
+            new["learned"] = self.learned.after_night(times).to_json()
         return kept | new | {"cursor": cursor.to_state()}
 
     def tell_read(self, cursor: Cursor) -> None:
@@ -122,9 +127,7 @@ def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Sta
     return Start(base, version, notes, job, optimizer, positives, stream, cursor, learned)
 
 
-def _job(
-    args: argparse.Namespace, version: Version, notes: Mapping[str, Any], by_day: bool
-) -> Job:
+def _job(args: argparse.Namespace, version: Version, notes: Mapping[str, Any], by_day: bool) -> Job:
     """What was typed and, below that, how the version was trained.
 
     Raises:
@@ -141,10 +144,11 @@ def _job(
         raise DataError(
             f"{args.store}: version {version.number} does not say how it was trained; give {flags}"
         )
-    usual = {name: option.default for name, option in OPTIONS.items()} | {"negatives": "none"}
-    taken = {n: v for n, v in before.items() if n not in vars(args) and v != usual.get(n)}
+    usual = {name: option.default for name, option in OPTIONS.items()}
+    usual |= {"negatives": "none", "positive": "all"}
+    taken = [n for n in OPTIONS if n in before and n not in vars(args) and before[n] != usual[n]]
     if taken:
-        said = ", ".join(f"{name} {value}" for name, value in taken.items())
+        said = ", ".join(f"{name} {before[name]}" for name in taken)
         say(f"as version {version.number} was trained: {said}")
     return read_job(vars(args), (f"{args.store}: notes", before))
 

@@ -10,7 +10,6 @@ report     what was measured on held-out interactions before the last training
 cursor     where an update stands in a folder of click logs
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -33,7 +32,8 @@ class Learned:
         files: SHA-256 of the content -> name, of the files that the data was read from.
         logs: the same of the click logs that the data was made of. An update skips these
             logs; where there are none, it skips the clicks up to `until`.
-        updated: the time of the last click of all full updates since; None: there was none.
+        updated: the times of the first and the last click of all full updates since; None:
+            there was none.
         by_day: the same of the incremental update on top of them.
     """
 
@@ -41,8 +41,8 @@ class Learned:
     everything: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
     logs: Mapping[str, str] = field(default_factory=dict)
-    updated: float | None = None
-    by_day: float | None = None
+    updated: tuple[float, float] | None = None
+    by_day: tuple[float, float] | None = None
 
     @staticmethod
     def of(data: Dataset, files: Mapping[str, str], logs: Mapping[str, str]) -> "Learned":
@@ -56,12 +56,14 @@ class Learned:
         """Whether an update can tell which clicks are new."""
         return self.until is not None or bool(self.logs)
 
-    def and_until(self, time: float, *, by_day: bool = False) -> "Learned":
-        """After an update whose last click came at this time; -inf: it had none."""
-        if by_day:
-            return replace(self, by_day=time if time > -math.inf else None)
-        times = [t for t in (self.updated, time) if t is not None and t > -math.inf]
-        return replace(self, updated=max(times, default=None))
+    def after_night(self, times: Array) -> "Learned":
+        """After a full update on clicks of these times."""
+        if not len(times):
+            return self
+        first, last = float(times.min()), float(times.max())
+        if self.updated is not None:
+            first, last = min(first, self.updated[0]), max(last, self.updated[1])
+        return replace(self, updated=(first, last))
 
     def to_json(self) -> dict[str, Any]:
         """JSON that :meth:`in_notes` reads."""
@@ -77,8 +79,13 @@ class Learned:
         if "learned" not in notes:
             return None
         try:
-            return Learned(**notes["learned"])
-        except TypeError as error:
+            stated = dict(notes["learned"])
+            for name in ("updated", "by_day"):
+                if stated.get(name) is not None:
+                    first, last = stated[name]
+                    stated[name] = float(first), float(last)
+            return Learned(**stated)
+        except (TypeError, ValueError) as error:
             raise DataError(f"the note 'learned' was not written by minitower: {error}") from None
 
     def has_seen(
@@ -103,13 +110,19 @@ class Learned:
         listed = np.repeat(np.arange(len(seen)), seen.counts) * len(items) + seen.values
         known[there] = np.isin(user_rows[there] * len(items) + item_rows[there], listed)
         held_out = same and not self.everything and part != "train"
-        times, until, day = pairs.timestamps, self.until, self.by_day
-        if times is None or until is None:
+        times = pairs.timestamps
+        if times is None or self.until is None:
             return known & (not held_out or self.updated is not None)
-        reached = until if self.updated is None else max(until, self.updated)
-        known &= (times <= reached) & (times > (until if held_out else -math.inf))
-        known[there] |= (times > reached)[there] & (times <= (day or -math.inf))[there]
-        return known
+        trained = (times <= self.until) & (not held_out)
+        learned: Array = known & (trained | _within(times, self.updated))
+        learned[there] |= _within(times, self.by_day)[there]
+        return learned
+
+
+def _within(times: Array, interval: tuple[float, float] | None) -> Array:
+    if interval is None:
+        return np.zeros(len(times), bool)
+    return (times >= interval[0]) & (times <= interval[1])
 
 
 def provenance(
