@@ -249,6 +249,24 @@ def test_full__a_night_of_no_positives_is_one_without_clicks(places, run, tmp_pa
     assert "no clicks since version 1: nothing to publish" in err
 
 
+def test_update__logs_that_overlap_stop_nobody(places, run):
+    """A night has no order. By day, what comes too late is counted and left to the night."""
+    store, logs = places
+    write(logs, 1, 10, 12)
+    late = [{"user": "u1", "item": 3, "timestamp": 1000 + k} for k in range(3)]
+    (logs / "002.jsonl").write_text("".join(json.dumps(click) + "\n" for click in late))
+    status, out, err = run(store, logs, "--incremental", *FLAGS)
+    assert (status, out) == (0, "2\n"), err
+    assert "3 clicks came too late: the next full update learns from them" in err
+    assert Recommender.open(store).store.notes["update"]["pairs"] == 60
+    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "3\n")
+    assert load_notes(store)["update"]["pairs"] == 63
+    (logs / "003.jsonl").write_text(json.dumps(late[0] | {"timestamp": 999}) + "\n")
+    write(logs, 4, 10, 12)
+    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "4\n"), "nor older than the night before"
+    assert load_notes(store)["update"]["pairs"] == 61
+
+
 def test_full__refused_leaves_the_store_as_it_was(places, run):
     store, logs = places
     write(logs, 1, 12, 15)
