@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from minitower.data import atomic_files, movielens, split_files
-from minitower.data.columns import LONGEST, Columns, read_columns, scalars
+from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.encoding import FittedSchema, SideEncoder, Table
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
@@ -27,6 +27,7 @@ from minitower.data.splits import (
     part_labels,
 )
 from minitower.data.times import seconds, times_column
+from minitower.data.values import LONGEST
 
 
 @dataclass(frozen=True, eq=False)
