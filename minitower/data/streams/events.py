@@ -8,12 +8,12 @@ import numpy as np
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
+from minitower.data.times import seconds
 from minitower.data.values import BOOLEANS, FLOATS, check_texts, int64, integers, plain, refuse
 
 IdType = Literal["integer", "text"]
 
 _ROWS = Place("rows")
-_LATEST = 1e11  # seconds, the year 5138; milliseconds of any day since 1973 are more
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,9 @@ class EventFields:
         user_id, item_id: ids. "integer": integers from 0 to 2^63 - 1, also written as
             strings (CSV has nothing else) or as floats below 2^53. "text": strings of 1 to 256
             characters; an integer is the string of its digits.
-        timestamp: seconds since 1970, whole or not, also written as text, or Parquet's own
-            timestamps. Milliseconds are refused: one would end every window.
+        timestamp: seconds since 1970 with or without a fraction, also written as strings, or
+            dates (:func:`minitower.data.times.seconds`). Milliseconds and times before 1970
+            are refused: one millisecond time would end every window.
         value: a number that may be missing, such as a rating; None: there is none.
         user_type, item_type: the types of the two ids.
     """
@@ -102,7 +103,7 @@ class EventFields:
         return Events(
             typed_ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
             typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
-            _seconds(columns[self.timestamp], columns.at(self.timestamp)),
+            seconds(columns[self.timestamp], columns.at(self.timestamp)),
             None if values is None else _numbers(values, columns.at(self.value or "")),
         )
 
@@ -155,19 +156,6 @@ def _fits(item: str | None, kind: IdType) -> bool:
     if not item:
         return False
     return kind == "text" or (item.isascii() and item.isdigit())
-
-
-def _seconds(values: Array, place: Place) -> Array:
-    if values.dtype.kind == "M":
-        seconds = values.astype("datetime64[us]").astype(np.float64) / 1e6
-        seconds[np.isnat(values)] = np.nan
-    else:
-        seconds = _numbers(values, place)
-    wrong = ~((seconds >= 0) & (seconds < _LATEST))  # NaN is wrong too
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise place.error(f"expected seconds since 1970, got {show(values[row])}", row)
-    return seconds
 
 
 def _numbers(values: Array, place: Place) -> Array:
