@@ -472,16 +472,16 @@ def test_positives__one_missing_rating_does_not_change_the_rule(run, tmp_path):
     assert "positives: where rating >= 4" in err
 
 
-def test_timestamps_that_are_no_seconds_are_told_as_numbers(run, tmp_path):
+def test_timestamps_that_are_milliseconds_are_refused(run, tmp_path):
     def to_milliseconds(columns, rows):
         place = columns.index("timestamp")
         for cells in rows:
             cells[place] += "000"
 
     folder = edited(write_atomic(tmp_path / "d"), "inter", to_milliseconds)
-    status, _, err = run("train", folder, "--out", tmp_path / "m", *QUICK)
-    assert status == 0
-    assert "until 1.7" in err
+    line = error_of(run("train", folder, "--out", tmp_path / "m", *QUICK))
+    assert "tiny.inter, line 2, column 'timestamp': expected seconds since 1970, got" in line
+    assert "if these are milliseconds, divide by 1000" in line
 
 
 def test_seed_reaches_the_random_split(tmp_path):

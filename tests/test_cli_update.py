@@ -1031,7 +1031,7 @@ def test_full__ids_are_of_the_type_of_the_store(tmp_path, run):
     assert Recommender.open(store).users.ids.tolist() == [*map(str, range(10)), "77"]
     listed.write_text('{"user": 7.5, "city": "rome"}\n')
     status, _, err = run(store, logs, "--full", "--users", listed)
-    assert (status, "users.jsonl, line 1, column 'user': expected a text" in err) == (2, True)
+    assert (status, "users.jsonl, line 1, column 'user': expected a string" in err) == (2, True)
 
 
 def test_full__says_who_came_and_went(places, run, tmp_path):

@@ -242,7 +242,7 @@ AGE = Schema(user=[Id("user_id"), Continuous("age")], item=[Id("item_id")])
         (lambda: build([1, 2], [3, None]), r"^interactions, row 1, column 'item_id': missing id$"),
         (lambda: build([1, 2], ["", "a"]), r"^interactions, row 0, column 'item_id': missing id$"),
         (lambda: build([1.0, np.nan], [3, 4]), r"row 1, column 'user_id': missing id$"),
-        (lambda: build([1.5, 2], [3, 4]), r"row 0, column 'user_id': expected whole numbers"),
+        (lambda: build([1.5, 2], [3, 4]), r"row 0, column 'user_id': expected an integer"),
         (lambda: Dataset.from_columns(IDS, {"user_id": [1]}),
          r"^interactions: there is no column 'item_id'; columns: user_id$"),
         (lambda: Dataset.from_columns(IDS, {**LOG, "timestamp": [1, None]}),
@@ -282,7 +282,7 @@ def test_dataset__refuses(call, message):
 
 def test_dataset__one_long_text_does_not_widen_all():
     """Texts are stored equally wide: 20,000 ids beside one of 100,000 letters took 7 GB."""
-    with pytest.raises(DataError, match="row 1, column 'user_id': a text of 257 characters"):
+    with pytest.raises(DataError, match="row 1, column 'user_id': a string of 257 characters"):
         build(["a", "b" * 257], [1, 2])
     assert build(["a", "b" * 256], [1, 2]).users.ids.tolist() == ["a", "b" * 256]
 

@@ -199,7 +199,7 @@ BAD = {
     "whole": ([1, 2], np.ones((2, 2), int), "expected the vector of one item a row, as floats"),
     "missing": (["a", ""], np.ones((2, 2)), "ids, row 1: missing id"),
     "mixed": (["a", 1], np.ones((2, 2)), "among"),
-    "half": ([1.5, 2], np.ones((2, 2)), "whole numbers"),
+    "half": ([1.5, 2], np.ones((2, 2)), "expected an integer or a string"),
 }
 
 

@@ -178,11 +178,8 @@ def describe_split(data: Dataset) -> str:
 
 
 def _moment(seconds: float) -> str:
-    """A time as people write it, or the number where it cannot be seconds since 1970."""
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g}"
+    """A time as people write it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def _read(folder: Path, job: Job) -> tuple[RawData, Split | None]:

@@ -57,7 +57,7 @@ def next_day(
     if not len(log) and users is None and items is None:
         raise log.place.error("there are no interactions")
     name = times_column(log, timestamp)
-    times = None if name is None else seconds(log, name)
+    times = None if name is None else seconds(log[name], log.at(name))
     schema = data.schema.schema
     user_ids, user_of, user_columns = entities(schema.user_id, log, users, "users")
     item_ids, item_of, item_columns = entities(schema.item_id, log, items, "items")

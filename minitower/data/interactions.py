@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from minitower.data import atomic_files, movielens, split_files
-from minitower.data.columns import LONGEST, Columns, read_columns, scalars
+from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.encoding import FittedSchema, SideEncoder, Table
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
@@ -27,6 +27,7 @@ from minitower.data.splits import (
     part_labels,
 )
 from minitower.data.times import seconds, times_column
+from minitower.data.values import LONGEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +173,8 @@ class Dataset:
             positive: the rule an interaction must pass, such as "rating >= 4"; "all": all do.
                 None is the default of :func:`~minitower.data.positives.positive_rule`: that
                 of a column click, clicked, is_click or rating, with a warning, else "all".
-            timestamp: the column of times (numbers, or dates of NumPy, Python or a frame,
-                which become seconds; without a time zone they are UTC); the default column
-                need not be there.
+            timestamp: the column of times: seconds since 1970, or dates
+                (:func:`minitower.data.times.seconds`); the default column need not be there.
             split: None is TimeSplit() where there are timestamps and RandomSplit() where not.
             item_name: the column of items to show to people, 256 characters of each.
 
@@ -258,7 +258,9 @@ class _Recipe:
     def __call__(self, split: Split | None) -> Dataset:
         """The data set of this split; None: everything is for training."""
         log, schema = self.log, self.schema
-        times = None if self.timestamp is None else seconds(log, self.timestamp)
+        times = (
+            None if self.timestamp is None else seconds(log[self.timestamp], log.at(self.timestamp))
+        )
         user_ids, user_rows, user_columns = entities(schema.user_id, log, self.users, "users")
         item_ids, item_rows, item_columns = entities(schema.item_id, log, self.items, "items")
         labels = part_labels(log, user_rows, times, self.positive, split)
