@@ -182,7 +182,7 @@ def publish_model(
     with changing(folder) as catalogue:
         if parent is not None:
             catalogue.check_full(parent)
-        with new_folder(catalogue.path(catalogue.next), "full", content) as place:
+        with catalogue.new_version("full", content) as place:
             _write_model(place, model, content)
             write_arrays(place / "items.npz", data.items.to_arrays())
             write_arrays(place / "users.npz", data.users.to_arrays())
