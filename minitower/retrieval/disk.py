@@ -5,23 +5,12 @@ after a power cut a renamed file may be empty. So a file is flushed before it ge
 its name, and the folder that holds the name after.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from minitower.data.atomic_write import flush as flush
 from minitower.data.errors import DataError
-
-
-def flush(path: Path) -> None:
-    """Wait until the content of a file, or the names in a folder, are on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows opens no folder; NTFS keeps a journal of names itself
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write(path: Path, content: bytes) -> None:
