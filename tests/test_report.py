@@ -3,11 +3,13 @@
 import dataclasses
 import math
 import re
+import resource
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
 
+from minitower.data import DataError
 from minitower.report import (
     Example,
     IndexPoint,
@@ -169,6 +171,20 @@ def test_page__without_matplotlib_names_the_extra(story, tmp_path, monkeypatch):
     with pytest.raises(ModuleNotFoundError, match=r"minitower\[cli\]"):
         write_page(story, tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
+
+
+@needs_plots
+def test_page__a_full_disk_leaves_the_old_page(story, tmp_path):
+    old = tmp_path / "report.html"
+    old.write_text("last week")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(DataError, match=r"report.html: cannot be written: File too large"):
+            write_page(story, old)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("report.html", "last week")]
 
 
 @needs_plots
