@@ -10,10 +10,10 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from minitower import __version__
 from minitower.cli import check, commands, demo, indexes, store, update
 from minitower.cli.flags import add_flags
 from minitower.cli.job import READING
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="minitower",
         description="Two-tower retrieval: train a model on clicks, recall items for users.",
     )
-    parser.add_argument("--version", action="version", version=version("minitower"))
+    parser.add_argument("--version", action="version", version=__version__)
     add = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser).add_parser
 
     a = add(
