@@ -236,3 +236,18 @@ def test_text__example_marks_what_was_found(story):
     told = as_text(story)
     assert re.search(r"^ +1   \+0\.800  Tea & Co  tea$", told, re.M)
     assert re.search(r"^ +2 ✓ -0\.100  Blue Fox  jazz$", told, re.M)
+
+
+def test_text__hostile_names_stay_on_their_line(story):
+    name = "two\nlines\t\x1b[31m\u202e\ud800"
+    example = Example(name, name, [name], [Recalled(name, name, 0.5)])
+    told = as_text(dataclasses.replace(story, example=example))
+    assert told.count("\n") == as_text(story).count("\n") - 2  # one item less, and no mark
+    assert not set("\t\x1b\u202e\ud800") & set(told)
+
+
+@needs_plots
+def test_page__half_a_surrogate_pair_is_written(story, tmp_path):
+    example = dataclasses.replace(story.example, user="user \ud800")
+    page = write_page(dataclasses.replace(story, example=example), tmp_path / "r.html")
+    assert "user \\ud800" in page.read_text("utf-8")

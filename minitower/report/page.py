@@ -18,7 +18,7 @@ def write_page(story: Story, path: Path) -> Path:
     """
     if not plots.can_draw():
         raise ModuleNotFoundError('the plots need matplotlib: pip install "minitower[cli]"')
-    write_file(path, _page(story).encode())
+    write_file(path, _page(story).encode("utf-8", "backslashreplace"))
     return path
 
 
