@@ -24,6 +24,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # keras-rs is written for Keras 3
 
 import numpy as np
 
+from minitower import __version__
 from minitower.conformance import check
 
 PACKAGES = ["tensorflow", "tf-keras", "tensorflow-recommenders", "keras", "keras-rs", "torch",
@@ -249,8 +250,7 @@ LIBRARIES = {
 def page(libraries: list[str]) -> str:
     """The verdicts as Markdown, with the versions that they are of."""
     lines = [
-        f"Versions: {', '.join(_versions())}; "
-        f"minitower {version('minitower')}, NumPy {np.__version__}.",
+        f"Versions: {', '.join(_versions())}; minitower {__version__}, NumPy {np.__version__}.",
         "",
         "| library | loss | checked as | verdict |",
         "|---|---|---|---|",

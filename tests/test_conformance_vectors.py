@@ -2,12 +2,16 @@
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from minitower.conformance import FORMULAS, VERSION, describe, write_vectors
 from minitower.conformance.formula import TOLERANCE
+from minitower.data import DataError
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +134,52 @@ def test_writing_twice_changes_nothing(folder, tmp_path):
     again = write_vectors(tmp_path)
     for name in ("vectors.json", "README.md"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.999])
+def test_full_disk__the_folder_is_as_it_was(folder, tmp_path, share):
+    """Of three files none is replaced unless all of them can be; the error names a file."""
+    largest = max(path.stat().st_size for path in folder.iterdir())
+    limit = int(largest * share)
+    script = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
+        "import sys; from minitower.cli import main; sys.exit(main())"
+    )
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "vectors.json").write_text("an earlier version")
+    for out, before in ((old, ["vectors.json"]), (tmp_path / "new" / "deep", None)):
+        command = [sys.executable, "-c", script, "vectors", "--out", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert re.fullmatch(rf"minitower: error: {out}/\S+: cannot be written: .+\n", done.stderr)
+        found = sorted(path.name for path in out.iterdir()) if out.exists() else None
+        assert found == before
+    assert (old / "vectors.json").read_text() == "an earlier version"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_rename_fails__each_file_is_whole_and_the_readme_comes_last(
+    folder, tmp_path, monkeypatch, n
+):
+    old = {path.name: b"old" for path in folder.iterdir()}
+    for name, content in old.items():
+        (tmp_path / name).write_bytes(content)
+    left, replace = [n], Path.replace
+
+    def faulty(path, target):
+        left[0] -= 1
+        if not left[0]:
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", faulty)
+    with pytest.raises(DataError, match="cannot be written: No space left on device"):
+        write_vectors(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(old)
+    assert (tmp_path / "README.md").read_bytes() == b"old"
+    new = [path for path in tmp_path.iterdir() if path.read_bytes() != b"old"]
+    assert len(new) == n - 1
+    for path in new:
+        assert path.stat().st_size == (folder / path.name).stat().st_size

@@ -1,10 +1,12 @@
 """The plot of index-bench: what must be told apart is."""
 
 import re
+import resource
 from importlib.util import find_spec
 
 import pytest
 
+from minitower.data import DataError
 from minitower.report.frontier import write_frontier
 from minitower.retrieval.index_bench import BACKENDS
 
@@ -35,3 +37,17 @@ def test_every_index_has_a_colour_of_its_own_and_its_ring_too(tmp_path):
 def test_in_other_formats(tmp_path, ending):
     write_frontier(tmp_path / f"plot.{ending}", {"exact": [(0.1, 1.0, True)]}, 10, 0.95)
     assert (tmp_path / f"plot.{ending}").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_a_full_disk_leaves_the_old_plot(tmp_path, ending):
+    plot = tmp_path / f"plot.{ending}"
+    plot.write_text("last week")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (900, before[1]))
+    try:
+        with pytest.raises(DataError, match=f"plot.{ending}: cannot be written: File too large"):
+            write_frontier(plot, {"exact": [(0.1, 1.0, True)]}, 10, 0.95)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(plot.name, "last week")]

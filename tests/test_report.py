@@ -3,11 +3,13 @@
 import dataclasses
 import math
 import re
+import resource
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
 
+from minitower.data import DataError
 from minitower.report import (
     Example,
     IndexPoint,
@@ -172,6 +174,20 @@ def test_page__without_matplotlib_names_the_extra(story, tmp_path, monkeypatch):
 
 
 @needs_plots
+def test_page__a_full_disk_leaves_the_old_page(story, tmp_path):
+    old = tmp_path / "report.html"
+    old.write_text("last week")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(DataError, match=r"report.html: cannot be written: File too large"):
+            write_page(story, old)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("report.html", "last week")]
+
+
+@needs_plots
 def test_slices__a_slice_that_was_not_measured_is_not_drawn(story):
     """NaN means that there was nothing to find; a bar of height 0 would say something else."""
     ElementTree.fromstring(plots.slices(story))
@@ -220,3 +236,18 @@ def test_text__example_marks_what_was_found(story):
     told = as_text(story)
     assert re.search(r"^ +1   \+0\.800  Tea & Co  tea$", told, re.M)
     assert re.search(r"^ +2 ✓ -0\.100  Blue Fox  jazz$", told, re.M)
+
+
+def test_text__hostile_names_stay_on_their_line(story):
+    name = "two\nlines\t\x1b[31m\u202e\ud800"
+    example = Example(name, name, [name], [Recalled(name, name, 0.5)])
+    told = as_text(dataclasses.replace(story, example=example))
+    assert told.count("\n") == as_text(story).count("\n") - 2  # one item less, and no mark
+    assert not set("\t\x1b\u202e\ud800") & set(told)
+
+
+@needs_plots
+def test_page__half_a_surrogate_pair_is_written(story, tmp_path):
+    example = dataclasses.replace(story.example, user="user \ud800")
+    page = write_page(dataclasses.replace(story, example=example), tmp_path / "r.html")
+    assert "user \\ud800" in page.read_text("utf-8")

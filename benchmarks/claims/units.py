@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from typing import Any
 import numpy as np
 from claim import Claim
 from tasks import available, open_task
+
+from minitower import __version__
 
 SEEDS = range(1, 11)
 COUNT = {"gowalla-split": 3, "living": 10}  # of seeds; elsewhere five
@@ -159,7 +160,7 @@ def run(unit: Unit, quick: bool) -> dict[str, Any]:
             "all": round(time.perf_counter() - start, 1),
         },
         "versions": {
-            "minitower": version("minitower"),
+            "minitower": __version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
         },

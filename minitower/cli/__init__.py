@@ -6,20 +6,28 @@ go to stderr.
 """
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from minitower import __version__
 from minitower.cli import check, commands, demo, indexes, store, update
 from minitower.cli.flags import add_flags
 from minitower.cli.job import OPTIONS, READING
 from minitower.cli.progress import say
+from minitower.cli.terminal import drop, escaping_stdout
 from minitower.data import DataError
+from minitower.data.printable import printable
 from minitower.training.trainer import TrainingError
+
+_LONGEST_LINE = 480  # characters of an error
+_TOO_LARGE = (
+    "a value is too large for this machine; lower --batch-size, --dim, --hidden, --negatives, "
+    "--bank or --self-batch-size"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,26 +41,53 @@ def main(argv: Sequence[str] | None = None) -> int:
         wrong; 130 when interrupted; 141 when nobody reads stdout any more, as after
         ``| head``. Anything but 0 and 141 comes with one line on stderr.
     """
+    if sys.stdout is None:
+        return _fail("stdout is closed; redirect it to a file or to /dev/null", 1)
+    with escaping_stdout():
+        status, error = _outcome(argv)
+        try:
+            sys.stdout.flush()
+        except OSError as failure:
+            drop(sys.stdout)
+            if status == 0 or (isinstance(error, OSError) and error.filename is None):
+                gone = isinstance(failure, BrokenPipeError)
+                status, error = (141, None) if gone else (1, f"stdout: {failure.strerror}")
+        return status if error is None else _fail(error, status)
+
+
+def _outcome(argv: Sequence[str] | None) -> tuple[int, object]:
+    """Run one command: the exit status, and the error to print or None."""
     try:
         args = _parser().parse_args(argv)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: say(f"warning: {message}")
             args.run(args)
-            sys.stdout.flush()
-    except BrokenPipeError:  # and what is still in its buffer goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except SystemExit:  # argparse has printed --help or --version
+        return 0, None
+    except BrokenPipeError:
+        return 141, None
     except DataError as error:
-        return _fail(error, 2)
+        return 2, error
     except (TrainingError, check.CheckFailed, OSError, ModuleNotFoundError) as error:
-        return _fail(error, 1)
+        return 1, error
+    except (MemoryError, OverflowError, RecursionError) as error:
+        return 1, f"{_TOO_LARGE} ({type(error).__name__}: {error})"
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
-    return 0
+        return 130, "interrupted"
+    return 0, None
 
 
 def _fail(error: object, status: int) -> int:
-    say("minitower: error: " + " ".join(str(error).splitlines()))
+    """Print an error as one line of at most 480 characters, whatever its text holds."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    line = printable("minitower: error: " + " ".join(text.splitlines()))
+    if len(line) > _LONGEST_LINE:
+        half = _LONGEST_LINE // 2
+        line = f"{line[: half - 3]} ... {line[-half + 2 :]}"
+    with suppress(BrokenPipeError):
+        say(line)
     return status
 
 
@@ -62,13 +97,17 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise DataError(f"{message} (see {self.prog} --help)")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print --help or --version; argparse itself would hide that stdout is full."""
+        (file or sys.stdout).write(message)
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="minitower",
         description="Two-tower retrieval: train a model on clicks, recall items for users.",
     )
-    parser.add_argument("--version", action="version", version=version("minitower"))
+    parser.add_argument("--version", action="version", version=__version__)
     add = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser).add_parser
 
     a = add(

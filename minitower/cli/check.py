@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from minitower.cli.progress import row
 from minitower.conformance import (
     FORMULAS,
     MISTAKES,
@@ -57,7 +58,7 @@ def vectors(args: argparse.Namespace) -> None:
     """Write the golden vectors; prints the folder."""
     if args.out.exists() and not args.out.is_dir():
         raise DataError(f"{args.out}: is a file, expected a folder")
-    print(write_vectors(args.out))
+    row(write_vectors(args.out))
 
 
 def load(target: str) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minitower.cli.job import READING, Job, checked, read_job, read_toml
-from minitower.cli.progress import ItemsBar, TrainingBar, say
+from minitower.cli.progress import ItemsBar, TrainingBar, row, say
 from minitower.cli.sources import Source, open_folder
 from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
 from minitower.retrieval import (
@@ -150,7 +150,7 @@ def recall(args: argparse.Namespace) -> None:
         say(f"there is no user {args.user!r}: recalling {told}")
     ids, scores = store.recall(user, profile, args.k, exclude_seen=not args.include_seen)
     for item, score, name in zip(ids.tolist(), scores.tolist(), store.names(ids), strict=True):
-        print(item, f"{score:.6f}", name, sep="\t")
+        row(item, f"{score:.6f}", name)
 
 
 def fit(job: Job, data: Dataset, what: str) -> tuple[Trainer, History]:

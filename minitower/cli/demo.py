@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from minitower.cli import telling
 from minitower.cli.commands import fit, tell
 from minitower.cli.job import Job, read_job, read_toml
-from minitower.cli.progress import say
+from minitower.cli.progress import row, say
 from minitower.cli.sources import Source, open_folder, simulated
 from minitower.data import DataError, Dataset
 from minitower.report import (
@@ -73,7 +73,8 @@ def demo(args: argparse.Namespace) -> None:
     story = run(source, job)
     print(as_text(story))
     if not args.no_report:
-        print(f"\n{write_page(story, args.report)}")
+        print()
+        row(write_page(story, args.report))
 
 
 def run(source: Source, job: Job) -> Story:

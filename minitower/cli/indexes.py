@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from minitower.cli.progress import say
+from minitower.cli.progress import row, say
 from minitower.data import DataError
 from minitower.report.frontier import check_plot, write_frontier
 from minitower.report.plots import can_draw
@@ -93,7 +93,7 @@ def publish(args: argparse.Namespace) -> None:
         prune_milvus(target.place, args.name, keep=args.keep, token=token)
     elif args.keep is not None:
         prune(target.place, args.keep)
-    print(version)
+    row(version)
 
 
 def bench(args: argparse.Namespace) -> None:
@@ -113,13 +113,13 @@ def bench(args: argparse.Namespace) -> None:
     ready = [backend for backend in chosen if there[backend]]
     for t in tried(ready, ids, vectors, queries, k, args.target_recall):
         if not lines:
-            print("index", "build s", "memory MB", "disk MB", "effort", f"recall@{k}", "ms",
-                  "queries/s", "chosen", sep="\t")  # fmt: skip
+            row("index", "build s", "memory MB", "disk MB", "effort", f"recall@{k}", "ms",
+                "queries/s", "chosen")  # fmt: skip
         lines[t.backend] = [(p.milliseconds, p.recall, p.chosen) for p in t.points]
         for p in t.points:
-            print(t.backend, f"{t.seconds:.1f}", f"{t.memory / 1e6:.1f}", f"{t.disk / 1e6:.1f}",
-                  p.effort, f"{p.recall:.4f}", f"{p.milliseconds:.3f}", f"{p.per_second:.0f}",
-                  "*" if p.chosen else "", sep="\t", flush=True)  # fmt: skip
+            row(t.backend, f"{t.seconds:.1f}", f"{t.memory / 1e6:.1f}", f"{t.disk / 1e6:.1f}",
+                p.effort, f"{p.recall:.4f}", f"{p.milliseconds:.3f}", f"{p.per_second:.0f}",
+                "*" if p.chosen else "")  # fmt: skip
     if not can_draw():
         say('no plot without matplotlib: pip install "minitower[cli]"')
         return

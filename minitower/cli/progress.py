@@ -1,16 +1,33 @@
-"""What a person sees on stderr while a command runs: a bar with tqdm, lines without."""
+"""What a command prints: rows on stdout; remarks, and a bar with tqdm, on stderr."""
 
 import importlib.util
 import sys
 from types import TracebackType
 from typing import Any, Self
 
+from minitower.cli.terminal import drop
+from minitower.data.printable import printable
 from minitower.training.trainer import Progress
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal; stdout is for what a script wants."""
-    print(text, file=sys.stderr, flush=True)
+    """Print one line to stderr, for the person at the terminal.
+
+    A stderr that is closed or full stops no work.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        print(printable(text), file=sys.stderr, flush=True)
+    except OSError as error:
+        drop(sys.stderr)
+        if isinstance(error, BrokenPipeError):  # the reader has gone, as after 2>&1 | head
+            raise
+
+
+def row(*cells: object) -> None:
+    """Print one line to stdout, for a script: cells between tabs, safe for a terminal."""
+    print(*(printable(str(cell)) for cell in cells), sep="\t", flush=True)
 
 
 class _Bar:
@@ -19,7 +36,8 @@ class _Bar:
     def __init__(self, what: str, unit: str) -> None:
         self.what, self._unit = what, unit
         self._bar: Any = None
-        self._wanted = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+        shown = sys.stderr is not None and sys.stderr.isatty()
+        self._wanted = shown and importlib.util.find_spec("tqdm") is not None
 
     def __enter__(self) -> Self:
         return self

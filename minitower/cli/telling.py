@@ -2,12 +2,12 @@
 
 import math
 import platform
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minitower import __version__
 from minitower.cli.job import Job
 from minitower.cli.sources import Source
 from minitower.data import Dataset
@@ -143,6 +143,6 @@ def notes(
         f"For {exactly:,} of the {report.users:,} users the HNSW index answered exactly: what they "
         "met comes on top of what is asked for, and beyond an eighth of the items the graph has "
         "no advantage.",
-        f"minitower {version('minitower')}, Python {platform.python_version()}, "
+        f"minitower {__version__}, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, seed {job.seed}.",
     ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from minitower.conformance.catalogue import FORMULAS
 from minitower.conformance.formula import TOLERANCE, Formula
+from minitower.data.atomic_write import new_file
 
 VERSION = 1
 """Grows whenever an input, a formula or the layout of the files changes."""
@@ -104,11 +107,17 @@ def _formula(formula: Formula) -> dict[str, Any]:
 
 
 def write_vectors(folder: Path) -> Path:
-    """Write vectors.json, vectors.npz and README.md to a folder; made if it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write vectors.json, vectors.npz and README.md to a folder; made if it is not there.
+
+    No file gets its name before all three are on the disk. So an error leaves the folder as
+    it was.
+
+    Raises:
+        DataError: a file cannot be written; names the file.
+        OSError: the folder cannot be made.
+    """
     content = as_json()
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-    (folder / "vectors.json").write_text(text + "\n", "utf-8")
     arrays: dict[str, Any] = {
         f"{formula['name']}/{case['name']}/{part}/{name}": np.asarray(x)
         for formula in content["formulas"]
@@ -116,11 +125,30 @@ def write_vectors(folder: Path) -> Path:
         for part in ("inputs", "expected")
         for name, x in case[part].items()
     }
-    np.savez(folder / "vectors.npz", **arrays)
     formulas = "\n\n".join(f"### {f.name}\n\n```\n{describe(f)}\n```" for f in FORMULAS.values())
     told = _README.format(version=VERSION, count=len(FORMULAS), formulas=formulas, **TOLERANCE)
-    (folder / "README.md").write_text(told, "utf-8")
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_together({
+            folder / "README.md": lambda file: file.write(told.encode()),
+            folder / "vectors.json": lambda file: file.write(f"{text}\n".encode()),
+            folder / "vectors.npz": lambda file: np.savez(file, **arrays),
+        })  # fmt: skip
+    except BaseException:
+        for part in missing:
+            part.rmdir()
+        raise
     return folder
+
+
+def _write_together(files: dict[Path, Callable[[BinaryIO], object]]) -> None:
+    """Write all files, then rename all of them, the first one last."""
+    with ExitStack() as renames:
+        for path, write in files.items():
+            file = renames.enter_context(new_file(path))
+            write(file)
+            file.flush()
 
 
 def describe(formula: Formula) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minitower.data.atomic_write import new_file
 from minitower.data.errors import DataError
 
 _LOOKS: dict[Any, Any] = {
@@ -49,7 +50,7 @@ def write_frontier(
         target: the recall that was asked for.
 
     Raises:
-        OSError: it cannot be written.
+        DataError: the file cannot be written; the old file, if any, stays whole.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -72,4 +73,7 @@ def write_frontier(
         axes.set_xlabel("milliseconds per query, asked one by one (further left is better)")
         axes.set_ylabel(f"recall@{k} of the exact answer")
         figure.legend(frameon=False, loc="outside right upper")
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        kind = path.suffix.lower().removeprefix(".")
+        metadata = {"Date": None} if kind == "svg" else None
+        with new_file(path) as file:
+            figure.savefig(file, format=kind, metadata=metadata)

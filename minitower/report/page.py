@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from minitower.data.atomic_write import write_file
 from minitower.report import plots
 from minitower.report.story import METRICS, Example, Story
 
@@ -13,10 +14,11 @@ def write_page(story: Story, path: Path) -> Path:
 
     Raises:
         ModuleNotFoundError: there is no matplotlib; the message names the extra.
+        DataError: the file cannot be written; the old file, if any, stays whole.
     """
     if not plots.can_draw():
         raise ModuleNotFoundError('the plots need matplotlib: pip install "minitower[cli]"')
-    path.write_text(_page(story), encoding="utf-8")
+    write_file(path, _page(story).encode("utf-8", "backslashreplace"))
     return path
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+from minitower.data.printable import printable
 from minitower.report.story import METRICS, Example, Story
 
 
@@ -32,7 +33,7 @@ def _example(example: Example) -> list[str]:
         lines.append(f"  {rank:>2} {mark} {item.score:+.3f}  {item.name}  {item.about}".rstrip())
     if any(item.clicked for item in example.recalled):
         lines.append("     ✓ among what this person took in the test period")
-    return lines
+    return [printable(line) for line in lines]
 
 
 def _rows(story: Story) -> list[tuple[str, ...]]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from minitower.data.atomic_write import new_file
 from minitower.data.ragged import Array
 from minitower.retrieval.local_index import ENGINES, LocalIndex
 from minitower.retrieval.milvus import MilvusIndex
@@ -89,7 +90,7 @@ def tried(
         target: the recall to ask for.
 
     Raises:
-        DataError: as :meth:`LocalIndex.build`.
+        DataError: as :meth:`LocalIndex.build`; or the folder for temporary files is full.
         OSError: a backend cannot be written, or took its process with it.
     """
     ids, vectors = checked_items(ids, vectors)
@@ -97,7 +98,8 @@ def tried(
     best = kth_best(vectors, queries, k)
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as place:
-        np.savez(Path(place) / "task.npz", ids=ids, vectors=vectors, queries=queries, best=best)
+        with new_file(Path(place) / "task.npz") as file:
+            np.savez(file, ids=ids, vectors=vectors, queries=queries, best=best)
         for backend in backends:
             try:
                 with ProcessPoolExecutor(1, mp_context=context) as alone:

@@ -1,0 +1,46 @@
+"""stdout and stderr of a command, whatever they are: closed, full, or of a narrow encoding."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from typing import TextIO
+
+
+@contextmanager
+def escaping_stdout() -> Iterator[None]:
+    """In the block, print what the encoding of stdout lacks as an escape, such as \\u8336.
+
+    A file descriptor of 0 to 2 that is closed is opened on the null device. Otherwise the
+    next file of the program would get its number, and what libraries print.
+    """
+    _open_standard_descriptors()
+    if not isinstance(sys.stdout, TextIOWrapper):
+        yield
+        return
+    stream, errors = sys.stdout, sys.stdout.errors
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=errors)
+
+
+def drop(stream: TextIO) -> None:
+    """Send what a stream still holds, and all that follows, to the null device.
+
+    After a write has failed: the end of the program would try again and complain.
+    """
+    with suppress(OSError, ValueError):  # a stream without a descriptor has nothing to drop
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _open_standard_descriptors() -> None:
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free

@@ -1,0 +1,26 @@
+"""Text from data, made safe for one line of a terminal or of a TSV file."""
+
+import re
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters: line ends, tabs, escape codes
+    "\u2028\u2029"  # line and paragraph separator
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # change the direction of the text
+    "\ud800-\udfff]"  # half of a surrogate pair: no encoding has it
+)
+
+
+def printable(text: str) -> str:
+    """The text with unsafe characters escaped as Python writes them.
+
+    Backslashes stay as they are: the result is for people and cannot be read back.
+
+    >>> print(printable("Tea\\tfor two\\x1b[31m \\u202e茶"))
+    Tea\\x09for two\\x1b[31m \\u202e茶
+    """
+    return _UNSAFE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
