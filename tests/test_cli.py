@@ -870,7 +870,9 @@ def test_real_data__ml_1m_with_genre_as_a_set(run, real_data, tmp_path):
     """Its header calls genre a token; the override makes it a set, and evaluate remembers."""
     folder = real_data("ml-1m")
     override = ("--override", "genre=token_seq", "--override", "occupation=token")
-    status, out, err = run("train", folder, "--out", tmp_path / "m", "--no-refit", *override, *LIGHT)
+    status, out, err = run(
+        "train", folder, "--out", tmp_path / "m", "--no-refit", *override, *LIGHT
+    )
     assert status == 0, err
     genres = load_model(tmp_path / "m").schema.item.vocabulary("genre").values
     assert len(genres) == 18

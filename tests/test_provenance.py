@@ -1,6 +1,8 @@
 """A store knows how it was made, and updates and evaluations keep to it."""
 
 import json
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -369,3 +371,37 @@ def test_evaluate__a_version_that_does_not_say_what_it_learned(run, tmp_path, da
     status, _, err = run("evaluate", tmp_path / "t", data, "-k", 5)
     assert status == 0
     assert "does not say what it has learned from" in err
+
+
+# ------------------------------------------------------------------ stores of release 0.1.0
+
+
+@pytest.fixture
+def old_store(tmp_path):
+    """Two versions that release 0.1.0 trained and published; see what each answers below."""
+    with zipfile.ZipFile(Path(__file__).with_name("store-0.1.zip")) as archive:
+        archive.extractall(tmp_path)
+    return tmp_path / "store-0.1"
+
+
+def test_old_store__is_opened_and_answers_as_before(old_store):
+    store = Recommender.open(old_store)
+    assert store.version.kind == "incremental"
+    ids, scores = store.recall("u1", k=3)
+    assert ids.tolist() == ["3", "2", "0"]
+    assert scores == pytest.approx([0.891607, -0.164231, -0.433889], abs=1e-6)
+
+
+def test_old_store__is_updated_once_it_is_said_what_it_does_not_say(run, old_store, logs):
+    """It says how it was trained, and not up to where."""
+    log = [{"user_id": f"u{k % 6}", "item_id": str(k % 8), "rating": 1 + k % 5,
+            "timestamp": 1e9 + k * 60} for k in range(240)]  # fmt: skip
+    (logs / "0.jsonl").write_text("".join(json.dumps(click) + "\n" for click in log))
+    status, out, err = run("update", old_store, logs, "--full")
+    assert (status, out) == (2, "")
+    assert "does not say up to where it has learned from clicks; give --after" in err
+    status, out, err = run("update", old_store, logs, "--full", "--after", 1e9 + 119 * 60)
+    assert (status, out) == (0, "3\n"), err
+    assert load_notes(old_store)["update"]["pairs"] == 48
+    assert run("update", old_store, logs, "--full")[:2] == (0, ""), "and then it says so itself"
+    assert load_model(old_store, 3).dim == 2

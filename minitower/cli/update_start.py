@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from minitower.cli.choices import NEGATIVES_OF
 from minitower.cli.click_logs import Positives, fields_of, numeric_rule
 from minitower.cli.job import OPTIONS, Job, checked, flag, read_job
 from minitower.cli.progress import say
@@ -134,6 +135,8 @@ def _job(args: argparse.Namespace, version: Version, notes: Mapping[str, Any], b
         DataError: neither says it; names the flags to give.
     """
     before = dict(notes.get("training", {}))
+    if "objective" in before and "learned" not in notes:  # release 0.1 left defaults out
+        before.setdefault("negatives", NEGATIVES_OF[before["objective"]] or "none")
     if "positive" in notes.get("reading", {}):
         before["positive"] = notes["reading"]["positive"]
     given = before | {name: value for name, value in vars(args).items() if name in OPTIONS}
