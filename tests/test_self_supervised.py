@@ -231,6 +231,7 @@ def test_contrast__is_info_nce_of_the_cosines_of_the_views(similarity, both):
 def problems(draw):
     """A data set of any schema, a float64 model on it, a batch, and views that it allows."""
     data = draw(datasets())
+    assume(len(data.train) > 1)
     how = SelfSupervised(
         augment=draw(st.sampled_from(AUGMENTS)),
         alpha=draw(st.sampled_from([0.2, 3.0])),
@@ -386,7 +387,7 @@ def test_training__brings_the_views_of_an_item_together():
 def test_history__has_the_objective_and_what_was_added_apart():
     """Before the first update both are those of the untrained model."""
     trainer = trainer_of(alpha=0.5, batch_size=99)
-    trainer.batches.size = len(DATA.train)  # one step
+    trainer.batches = Batches(DATA, len(DATA.train))  # one step
     fresh = model_of()
     batch = next(Batches(DATA, len(DATA.train)).epoch(np.random.default_rng(0)))
     expected, _ = whole_loss(fresh, batch, mt.InBatchSoftmax())

@@ -78,7 +78,8 @@ class Trainer:
         data: positives to train on and to validate with.
         objective: what to minimise; :class:`InBatchSoftmax` by default.
         optimizer: :class:`Adagrad` by default.
-        batch_size: pairs a step, >= 1. In-batch, it is also the number of candidates.
+        batch_size: pairs a step; see :class:`~minitower.training.batches.Batches`. In-batch,
+            it is also the number of candidates.
         negatives: what to draw beside the positives (:mod:`minitower.training.negatives`).
         positive_power: see :class:`~minitower.training.batches.Batches`.
         self_supervised: what to add to each step's loss, on items of the whole catalogue;
