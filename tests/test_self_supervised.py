@@ -418,8 +418,10 @@ def test_serving_sees_no_views():
 @pytest.mark.parametrize("options, message", [
     ({"augment": "crop"}, "augment must be one of mask, dropout"),
     ({"augment": "dropout+mask"}, "augment must be one of"),
-    ({"alpha": -0.1}, "alpha must be finite"),
-    ({"alpha": float("nan")}, "alpha must be finite"),
+    ({"alpha": -0.1}, "alpha must be from 0"),
+    ({"alpha": 1e300}, "alpha must be from 0"),
+    ({"temperature": 1e-300}, "temperature must be from"),
+    ({"alpha": float("nan")}, "alpha must be one finite"),
     ({"temperature": 0}, "temperature must be positive"),
     ({"temperature": float("inf")}, "temperature must be positive"),
     ({"augment": "mask", "rounding": "ceil"}, "belong to correlated"),

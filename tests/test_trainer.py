@@ -278,6 +278,21 @@ def test_a_loss_that_is_not_finite_stops_training_before_it_does_harm():
         assert np.array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("what", [{"loss": np.inf}, {"gradient": np.nan}])
+def test_what_is_not_finite_names_its_likely_cause(what):
+    """At the first step no learning rate has acted; afterwards it is the first suspect."""
+    with pytest.raises(TrainingError, match=r"nothing has been learned.*temperature.*features$"):
+        Trainer(small_model(), DATA, objective=poisoned(1, **what), batch_size=16).fit(1)
+    used = Adagrad()
+    Trainer(small_model(), DATA, optimizer=used, batch_size=16).fit(1)
+    with pytest.raises(TrainingError, match=r"nothing has been learned.*temperature.*features$"):
+        Trainer(
+            small_model(), DATA, optimizer=used, objective=poisoned(1, **what), batch_size=16
+        ).fit(1)
+    with pytest.raises(TrainingError, match=r"lower the learning rate; or look .* temperature"):
+        Trainer(small_model(), DATA, objective=poisoned(2, **what), batch_size=16).fit(1)
+
+
 def test_a_gradient_that_is_not_finite_is_named():
     trainer = Trainer(small_model(), DATA, objective=poisoned(2, gradient=np.inf), batch_size=16)
     with pytest.raises(TrainingError, match=r"step 2: the gradient of 'user\.u\.embedding'"):
@@ -285,9 +300,9 @@ def test_a_gradient_that_is_not_finite_is_named():
 
 
 def test_a_parameter_that_is_not_finite_is_named():
-    objective = poisoned(2, gradient=1e30)
+    objective = poisoned(2, gradient=1e35)
     model = TwoTower(DATA.schema, dim=8, hidden=(), similarity="inner_product")
-    trainer = Trainer(model, DATA, objective=objective, optimizer=SGD(1e30), batch_size=16)
+    trainer = Trainer(model, DATA, objective=objective, optimizer=SGD(1e6), batch_size=16)
     with pytest.raises(TrainingError, match=r"step 2: the parameter 'user\.u\.embedding'"):
         trainer.fit(1)
 

@@ -227,7 +227,7 @@ def test_full_update__refuses_what_is_below_the_bound():
 
 def test_full_update__refuses_what_is_not_finite():
     before = bits(MODEL, OPTIMIZER)
-    huge = lambda model, day: Trainer(model, day, optimizer=SGD(1e38), batch_size=32)
+    huge = lambda model, day: Trainer(model, day, optimizer=SGD(lambda step: 1e38), batch_size=32)
     with pytest.raises(TrainingError, match="the loss is nan"):
         full_update(MODEL, SECOND, huge)
     assert bits(MODEL, OPTIMIZER) == before
