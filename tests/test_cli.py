@@ -621,7 +621,7 @@ def test_read_job__how_to_read_comes_back():
     (["--learning-rate", "-1"], "learning rate must be positive"),
     (["--dim", "0"], "dim"),
     (["--self-supervised", "crop"], "--self-supervised: expected one of none, mask, dropout"),
-    (["--self-supervised", "mask", "--alpha", "-1"], "alpha must be finite and not negative"),
+    (["--self-supervised", "mask", "--alpha", "-1"], "alpha must be from 0"),
     (["--self-supervised", "mask", "--hidden-fields", "9"], "hiding 9 of 6 fields"),
     (["--epochs", "0"], "epochs must be at least 1"),
     (["--batch-size", "0"], "batch size must be at least 1"),

@@ -407,7 +407,7 @@ def test_update__says_what_it_has_not_read_yet(places, run):
     log = write(logs, 1, 12, 12)
     path = next(logs.iterdir())
     whole = path.read_bytes()
-    path.write_bytes(whole[:-1])
+    path.write_bytes(whole[: whole[:-1].rindex(b"\n")])  # the last click is not yet written
     status, _, err = run(store, logs, "--full", *FLAGS)
     assert status == 0
     assert f"{path.name}: the " in err
@@ -1025,7 +1025,7 @@ def test_full__ids_are_of_the_type_of_the_store(tmp_path, run):
     store, logs, listed = tmp_path / "store", tmp_path / "logs", tmp_path / "users.jsonl"
     store_of(TwoTower(data.schema, dim=4), data, store)
     logs.mkdir()
-    (logs / "1.jsonl").write_text('{"user": 3, "item": 4, "timestamp": 9000}\n')
+    (logs / "1.jsonl").write_text('{"user": 3, "item": 4, "timestamp": 9000}\n' * 2)
     listed.write_text('{"user": 77, "city": "rome"}\n')
     assert run(store, logs, "--full", "--users", listed)[:2] == (0, "2\n")
     assert Recommender.open(store).users.ids.tolist() == [*map(str, range(10)), "77"]
@@ -1048,5 +1048,5 @@ def test_full__says_who_came_and_went(places, run, tmp_path):
     err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[2]
     assert "0 users and 1 items are new, 0 items retired, 0 back" in err
     assert "of no item" not in err, "3 is gone, and 7 was back for a night"
-    write_events(logs / "3.jsonl", {"user": ["u1"], "item": [3], "timestamp": [3000]}, LOG)
+    write_events(logs / "3.jsonl", {"user": ["u1"] * 2, "item": [3, 4], "timestamp": [3000] * 2}, LOG)
     assert "0 items retired, 1 back" in run(store, logs, "--full", *FLAGS)[2]
