@@ -267,6 +267,28 @@ def test_update__logs_that_overlap_stop_nobody(places, run):
     assert load_notes(store)["update"]["pairs"] == 61
 
 
+def test_full__one_click_is_no_night(places, run, tmp_path):
+    """It has no negative, so nothing would be learned; it waits for the next, and lists go on."""
+    store, logs = places
+    click = {"user": "u1", "item": 3, "timestamp": 2000}
+    (logs / "1.jsonl").write_text(json.dumps(click) + "\n")
+    status, out, err = run(store, logs, "--full", *FLAGS)
+    assert (status, out) == (0, ""), err
+    assert "1 click is too few to train on" in err
+    assert "the next update reads it again" in err
+    (tmp_path / "gone").write_text("7\n")
+    status, out, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
+    assert (status, out) == (0, "2\n"), err
+    assert "update" not in load_notes(store)
+    (logs / "2.jsonl").write_text(json.dumps(click | {"timestamp": 2001}) + "\n")
+    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "3\n")
+    assert load_notes(store)["update"]["pairs"] == 2
+    assert run(store, logs, "--full", "--batch-size", "1")[0] == 0, "without clicks no step"
+    (logs / "3.jsonl").write_text((json.dumps(click | {"timestamp": 2002}) + "\n") * 3)
+    status, _, err = run(store, logs, "--full", "--batch-size", "1")
+    assert (status, "a batch size of 1 trains nothing" in err) == (2, True)
+
+
 def test_full__refused_leaves_the_store_as_it_was(places, run):
     store, logs = places
     write(logs, 1, 12, 15)
