@@ -1,14 +1,13 @@
 """The options of a training job: the same names as flags and as keys of a TOML job file."""
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from minitower.cli import options
 from minitower.cli.choices import NEGATIVES, NEGATIVES_OF, OBJECTIVES, OPTIMIZERS
+from minitower.cli.job_file import read_toml as read_toml
 from minitower.cli.memory import check_step
 from minitower.data import DataError, Dataset
 from minitower.data.errors import show
@@ -20,11 +19,6 @@ from minitower.training.trainer import Progress, Trainer
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-PLACES = ("data", "out")
-"""Keys of a job file besides the options: paths, relative to the job file."""
-
-_LARGEST_JOB = 1 << 20  # bytes
 
 
 def _option(read: Callable[[Any], Any], default: Any, help: str, metavar: str | None = None) -> Any:
@@ -260,40 +254,6 @@ def read_job(typed: Mapping[str, Any], *files: tuple[str, Mapping[str, Any]]) ->
             if key not in OPTIONS:
                 raise DataError(f"{where}: unknown key '{key}'; known: {', '.join(OPTIONS)}")
     return Job(**values)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The table of a job file.
-
-    Raises:
-        DataError: it cannot be opened, is not TOML, or a place is not a path; names the line
-            or the key.
-    """
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: expected a regular file")
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_JOB + 1)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
-    if len(content) > _LARGEST_JOB:
-        raise DataError(f"{path}: a job file holds at most {_LARGEST_JOB:,} bytes")
-    try:
-        table = tomllib.loads(content.decode())
-        repr(table)  # the error about a value shows the value
-    except RecursionError:
-        raise DataError(f"{path}: brackets or keys are nested too deeply") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {error}") from None
-    except ValueError:
-        raise DataError(f"{path}: an integer has too many digits") from None
-    for name in PLACES:
-        if name in table:
-            try:
-                options.path(table[name])
-            except ValueError as error:
-                raise DataError(f"{path}: {name}: {error}, got {show(table[name])}") from None
-    return table
 
 
 def checked(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
