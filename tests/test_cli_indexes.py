@@ -107,7 +107,7 @@ def test_publish__to_milvus(run, store, tmp_path, monkeypatch):
     (["--to", "scann:{}/x", "--kind", "flat"], 2, "scann has no kind 'flat'; kinds: scann"),
     (["--to", "exact:{}/store"], 2, "store: is a store of models; choose another folder"),
     (["--to", "exact:{}"], 2, "already there, and not written by minitower"),
-    (["--to", "exact:{}/x", "--keep", 0], 2, "--keep must be at least 1, got 0"),
+    (["--to", "exact:{}/x", "--keep", 0], 2, "--keep: expected an integer of at least 1, got '0'"),
     (["--to", "exact:{}/x", "--target-recall", 2], 2, "target_recall must be in (0, 1], got 2.0"),
     ([], 2, "required: --to (see minitower publish --help)"),
     (["--to", "milvus:http://127.0.0.1:1"], 1, "http://127.0.0.1:1: Milvus: Fail connecting"),
@@ -214,7 +214,8 @@ def test_index_bench__k_beyond_the_catalogue_is_the_catalogue(run, store, tmp_pa
     assert run(*bench, 0) == (
         2,
         "",
-        "minitower: error: k must be a whole number of at least 1, got 0\n",
+        "minitower: error: argument -k: expected an integer of at least 1, got '0' "
+        "(see minitower index-bench --help)\n",
     )
 
 

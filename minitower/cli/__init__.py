@@ -17,12 +17,15 @@ from minitower import __version__
 from minitower.cli import check, commands, demo, indexes, store, update
 from minitower.cli.flags import add_flags
 from minitower.cli.job import OPTIONS, READING
+from minitower.cli.options import argument, integer, path
 from minitower.cli.progress import say
 from minitower.cli.terminal import drop, escaping_stdout
 from minitower.data import DataError
 from minitower.data.printable import printable
 from minitower.training.trainer import TrainingError
 
+_PATH = argument(path)
+_COUNT = argument(integer(1))
 _LONGEST_LINE = 480  # characters of an error
 _TOO_LARGE = (
     "a value is too large for this machine; lower --batch-size, --dim, --hidden, --negatives, "
@@ -118,10 +121,10 @@ def _parser() -> argparse.ArgumentParser:
         "user. Prints a small table and the path of a page with plots. Without --data it makes its "
         "own data.",
     )
-    a.add_argument("--data", type=Path, metavar="DIR", help="real files instead of simulated data")
-    a.add_argument("--job", type=Path, metavar="FILE", help="TOML job file with options")
+    a.add_argument("--data", type=_PATH, metavar="DIR", help="real files instead of simulated data")
+    a.add_argument("--job", type=_PATH, metavar="FILE", help="TOML job file with options")
     a.add_argument(
-        "--report", type=Path, default=Path("report.html"), metavar="FILE",
+        "--report", type=_PATH, default=Path("report.html"), metavar="FILE",
         help="where to write the page (default: report.html)",
     )  # fmt: skip
     a.add_argument("--no-report", action="store_true", help="print the table only")
@@ -137,9 +140,9 @@ def _parser() -> argparse.ArgumentParser:
         "and update need to a folder, and print its path. Options may stand in "
         "a TOML job file under the names of the flags, with underscores; flags win.",
     )
-    a.add_argument("data", type=Path, nargs="?", metavar="DATA", help="folder of data")
-    a.add_argument("--job", type=Path, metavar="FILE", help="TOML job file; may name data and out")
-    a.add_argument("--out", type=Path, metavar="FOLDER", help="where to (default: model)")
+    a.add_argument("data", type=_PATH, nargs="?", metavar="DATA", help="folder of data")
+    a.add_argument("--job", type=_PATH, metavar="FILE", help="TOML job file; may name data and out")
+    a.add_argument("--out", type=_PATH, metavar="FOLDER", help="where to (default: model)")
     add_flags(a)
     a.set_defaults(run=commands.train)
 
@@ -151,11 +154,11 @@ def _parser() -> argparse.ArgumentParser:
         "The data is read as it was for training, unless flags say otherwise. Positives that the "
         "version may have learned from are refused.",
     )
-    a.add_argument("model", type=Path, metavar="MODEL", help="folder that train wrote")
-    a.add_argument("data", type=Path, metavar="DATA", help="folder of data")
+    a.add_argument("model", type=_PATH, metavar="MODEL", help="folder that train wrote")
+    a.add_argument("data", type=_PATH, metavar="DATA", help="folder of data")
     a.add_argument("--part", default="test", choices=("train", "valid", "test"),
                    help="which part of the split (default: test)")  # fmt: skip
-    a.add_argument("-k", type=int, nargs="+", default=[10, 50, 100], metavar="K",
+    a.add_argument("-k", type=_COUNT, nargs="+", default=[10, 50, 100], metavar="K",
                    help="lengths of the recalled list (default: 10 50 100)")  # fmt: skip
     a.add_argument("--json", action="store_true", help="print JSON instead of a table")
     a.add_argument("--learned", action="store_true",
@@ -170,11 +173,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Print id, score and name of the items recalled for a user, best first. For a "
         "user that training did not know, say what you know: --profile gender=F age=25.",
     )
-    a.add_argument("model", type=Path, metavar="MODEL", help="folder that train wrote")
+    a.add_argument("model", type=_PATH, metavar="MODEL", help="folder that train wrote")
     a.add_argument("user", metavar="USER_ID", help="known or not")
     a.add_argument("--profile", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                    help="values of the user's features, in place of the stored ones")  # fmt: skip
-    a.add_argument("-k", type=int, default=10, help="how many items (default: 10)")
+    a.add_argument("-k", type=_COUNT, default=10, help="how many items (default: 10)")
     a.add_argument("--include-seen", action="store_true",
                    help="also recall items the user has met")  # fmt: skip
     a.set_defaults(run=commands.recall)
@@ -207,6 +210,6 @@ def _parser() -> argparse.ArgumentParser:
         help="write the golden cases for implementations in other languages",
         description="Write vectors.json, vectors.npz and a README.md that says how to read them.",
     )
-    a.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
+    a.add_argument("--out", type=_PATH, required=True, metavar="DIR", help="the folder to write")
     a.set_defaults(run=check.vectors)
     return parser

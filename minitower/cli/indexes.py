@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from minitower.cli.options import argument, integer, number, path
 from minitower.cli.progress import row, say
-from minitower.data import DataError
 from minitower.report.frontier import check_plot, write_frontier
 from minitower.report.plots import can_draw
 from minitower.retrieval.catalogue import prune
@@ -32,16 +32,16 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         f"or the URI of a cluster (milvus:http://HOST:PORT), whose token stands in ${_TOKEN}. "
         "Prints the number of the version, or the name of the collection.",
     )
-    a.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+    a.add_argument("store", type=argument(path), metavar="STORE", help="folder of the store")
     a.add_argument("--to", required=True, metavar="TARGET",
                    help=f"{':PATH, '.join(KINDS)}:URI")  # fmt: skip
     a.add_argument("--kind", metavar="KIND", help="for faiss: hnsw (default), flat or ivfpq")
     a.add_argument("--name", default="items", help="the alias in Milvus (default: items)")
-    a.add_argument("-k", type=int, default=100,
+    a.add_argument("-k", type=argument(integer(1)), default=100,
                    help="list length to measure the recall at (default: 100)")  # fmt: skip
-    a.add_argument("--target-recall", type=float, default=0.95, metavar="SHARE",
+    a.add_argument("--target-recall", type=argument(number), default=0.95, metavar="SHARE",
                    help="of the exact top k (default: 0.95)")  # fmt: skip
-    a.add_argument("--keep", type=int, metavar="N",
+    a.add_argument("--keep", type=argument(integer(1)), metavar="N",
                    help="afterwards, remove all but the newest N (default: keep all)")  # fmt: skip
     a.set_defaults(run=publish)
 
@@ -53,13 +53,13 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "build, MB in memory, MB on disk, effort, recall of the exact top k, milliseconds per "
         "query, queries per second in batches, * where it is the effort that the build chose.",
     )
-    a.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+    a.add_argument("store", type=argument(path), metavar="STORE", help="folder of the store")
     a.add_argument("--only", nargs="+", choices=BACKENDS, metavar="INDEX",
                    help=f"some of {', '.join(BACKENDS)}")  # fmt: skip
-    a.add_argument("-k", type=int, default=100, help="list length (default: 100)")
-    a.add_argument("--target-recall", type=float, default=0.95, metavar="SHARE",
+    a.add_argument("-k", type=argument(integer(1)), default=100, help="list length (default: 100)")
+    a.add_argument("--target-recall", type=argument(number), default=0.95, metavar="SHARE",
                    help="of the exact top k (default: 0.95)")  # fmt: skip
-    a.add_argument("--plot", type=Path, default=Path("index-bench.svg"), metavar="FILE",
+    a.add_argument("--plot", type=argument(path), default=Path("index-bench.svg"), metavar="FILE",
                    help="recall against time (default: index-bench.svg)")  # fmt: skip
     a.set_defaults(run=bench)
 
@@ -67,8 +67,6 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 def publish(args: argparse.Namespace) -> None:
     """Publish vectors; prints what their version is called."""
     target = Target.read(args.to, args.kind)
-    if args.keep is not None and args.keep < 1:
-        raise DataError(f"--keep must be at least 1, got {args.keep}")
     if target.scheme == "milvus":
         silenced()
     store = Recommender.open(args.store).store

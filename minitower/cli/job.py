@@ -1,17 +1,18 @@
 """The options of a training job: the same names as flags and as keys of a TOML job file."""
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from minitower.cli import options
 from minitower.cli.choices import NEGATIVES, NEGATIVES_OF, OBJECTIVES
+from minitower.cli.job_file import read_toml as read_toml
+from minitower.cli.memory import check_step
 from minitower.data import DataError, Dataset
+from minitower.data.errors import show
 from minitower.data.schema import field_to_json
-from minitower.towers.two_tower import TwoTower
+from minitower.towers.two_tower import MAX_WIDTH, TwoTower
 from minitower.training.negatives import MixedNegatives, Negatives
 from minitower.training.recipe import OPTIMIZERS
 from minitower.training.self_supervised import AUGMENTS, SelfSupervised
@@ -55,7 +56,7 @@ class Job:
         "as '{kind=\"continuous\", impute=true}'; may be repeated",
         "COLUMN=TYPE",
     )
-    dim: int = _option(options.whole, 64, "length of the vectors", "D")
+    dim: int = _option(options.integer(1, MAX_WIDTH), 64, "length of the vectors", "D")
     hidden: tuple[int, ...] = _option(
         options.widths,
         (128,),
@@ -91,7 +92,7 @@ class Job:
     )
     strength: float = _option(options.number, 1.0, "strength of the correction, 0 to 1", "BETA")
     margin: float = _option(options.number, 0.1, "lead that pairwise-hinge asks for", "M")
-    bank: int = _option(options.whole, 8192, "vectors that cross-batch remembers", "N")
+    bank: int = _option(options.integer(0), 8192, "vectors that cross-batch remembers", "N")
     self_supervised: str = _option(
         options.one_of("none", *AUGMENTS),
         "none",
@@ -103,12 +104,14 @@ class Job:
     self_temperature: float = _option(
         options.number, 0.1, "temperature of the self-supervised loss", "TAU"
     )
-    self_batch_size: int = _option(options.whole, 1024, "items of which a step makes views", "N")
+    self_batch_size: int = _option(
+        options.integer(2), 1024, "items of which a step makes views", "N"
+    )
     self_sampling: str = _option(
         options.one_of("uniform", "clicks"), "uniform", "draw those items uniformly or by clicks"
     )
     hidden_fields: int | None = _option(
-        options.whole, None, "fields that mask hides (default: half of them)", "N"
+        options.integer(1), None, "fields that mask hides (default: half of them)", "N"
     )
     dropped_values: float = _option(
         options.number, 0.5, "share of the values of a field that dropout drops", "SHARE"
@@ -118,10 +121,10 @@ class Job:
     )
     optimizer: str = _option(options.one_of(*OPTIMIZERS), "adagrad", ", ".join(OPTIMIZERS))
     learning_rate: float = _option(options.number, 0.05, "learning rate", "RATE")
-    batch_size: int = _option(options.whole, 1024, "positives per step", "N")
-    epochs: int = _option(options.whole, 10, "passes over the training positives", "N")
+    batch_size: int = _option(options.integer(1), 1024, "positives per step", "N")
+    epochs: int = _option(options.integer(1), 10, "passes over the training positives", "N")
     patience: int | None = _option(
-        options.whole, None, "stop after so many epochs that are not the best so far", "N"
+        options.integer(1), None, "stop after so many epochs that are not the best so far", "N"
     )
     metric: str = _option(
         options.metric, "recall@20", "what the best epoch is best in, on validation", "NAME@K"
@@ -132,7 +135,12 @@ class Job:
         "after measuring, train once more on all interactions for the epochs that validation "
         "chose, and publish that model",
     )
-    seed: int = _option(options.seed, 0, "same seed, same model", "SEED")
+    seed: int = _option(
+        options.integer(0),
+        0,
+        "same seed, same model, bit for bit: on one thread and the same kind of CPU",
+        "SEED",
+    )
 
     def model(self, data: Dataset) -> TwoTower:
         """The model, before training.
@@ -156,8 +164,9 @@ class Job:
         """Everything that training needs, put together.
 
         Raises:
-            DataError: the options do not go together.
+            DataError: the options do not go together, or a step would take too much memory.
         """
+        check_step(self, model, data)
         return checked(
             Trainer,
             model,
@@ -246,27 +255,13 @@ def read_job(typed: Mapping[str, Any], *files: tuple[str, Mapping[str, Any]]) ->
                 try:
                     values[name] = option.metadata["read"](table[name])
                 except ValueError as error:
-                    raise DataError(f"{said}: {error}, got {table[name]!r}") from None
+                    raise DataError(f"{said}: {error}, got {show(table[name])}") from None
                 break
     for where, table in files:
         for key in table:
             if key not in OPTIONS:
                 raise DataError(f"{where}: unknown key '{key}'; known: {', '.join(OPTIONS)}")
     return Job(**values)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The table of a job file.
-
-    Raises:
-        DataError: it cannot be opened, or is not TOML; names the line.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {error}") from None
 
 
 def checked(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:

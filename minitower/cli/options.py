@@ -3,11 +3,15 @@
 Every reader takes either and raises a ValueError that says what it expected.
 """
 
+import argparse
 import math
+import os
+import re
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from minitower.data import (
     DataError,
@@ -18,10 +22,30 @@ from minitower.data import (
     Split,
     TimeSplit,
 )
+from minitower.data.errors import show
 from minitower.data.schema import field_from_json
 from minitower.retrieval.evaluation import ACCURACY
+from minitower.towers.two_tower import MAX_HIDDEN, MAX_WIDTH
 
+T = TypeVar("T")
 Override = Field | str | None
+
+_INT32, _INT64 = 2**31 - 1, 2**63 - 1
+_DIGITS = re.compile(r"-?[0-9]{1,99}")
+_NEGATIVES = ("uniform", "popular", "mined", "shared")
+_MAX_BUCKETS = 2**16
+
+
+def argument(read: Callable[[Any], T]) -> Callable[[str], T]:
+    """A reader as the ``type`` of a flag that is not an option of a job."""
+
+    def parse(value: str) -> T:
+        try:
+            return read(value)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{error}, got {show(value)}") from None
+
+    return parse
 
 
 def text(value: Any) -> str:
@@ -31,13 +55,39 @@ def text(value: Any) -> str:
     return value
 
 
-def whole(value: Any) -> int:
-    """An int, or its digits."""
-    if isinstance(value, str) and value.removeprefix("-").isdecimal():
-        return int(value)
-    if type(value) is not int:
-        raise ValueError("expected a whole number")
-    return value
+def path(value: Any) -> Path:
+    """A path that a file system can hold: not empty, no NUL, encodable."""
+    try:
+        if isinstance(value, str) and value and "\0" not in value:
+            os.fsencode(value)
+            return Path(value)
+    except UnicodeEncodeError:
+        pass
+    raise ValueError("expected a path")
+
+
+def integer(low: int = -_INT64, high: int = _INT64) -> Callable[[Any], int]:
+    """A reader of an int between two bounds, both included, or of its digits.
+
+    >>> integer(1, 9)("7"), integer()(-3)
+    (7, -3)
+    """
+    if high < _INT64:
+        wanted = f"an integer from {low:,} to {high:,}"
+    else:
+        wanted = "an integer" if low == -_INT64 else f"an integer of at least {low:,}"
+
+    def read(value: Any) -> int:
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
+        if type(value) is not int:
+            raise ValueError(f"expected {wanted}")
+        if not low <= value <= high:
+            small = "" if -_INT64 <= value <= _INT64 else ", and of at most 64 bits"
+            raise ValueError(f"expected {wanted}{small}")
+        return value
+
+    return read
 
 
 def number(value: Any) -> float:
@@ -46,7 +96,7 @@ def number(value: Any) -> float:
         try:
             if math.isfinite(float(value)):
                 return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     raise ValueError("expected a number")
 
@@ -58,24 +108,17 @@ def flag(value: Any) -> bool:
     return value
 
 
-def seed(value: Any) -> int:
-    """A whole number that a generator can start from."""
-    if whole(value) < 0:
-        raise ValueError("expected a whole number >= 0")
-    return whole(value)
-
-
 def widths(value: Any) -> tuple[int, ...]:
-    """Whole numbers: a list, or "128,64"; the empty text is no number.
+    """Integers: a list, or "128,64"; the empty text holds no integer.
 
     >>> widths("128,64"), widths([]), widths("")
     ((128, 64), (), ())
     """
     parts = value.split(",") if isinstance(value, str) and value else value or []
     try:
-        return tuple(whole(part) for part in parts)
+        return tuple(map(integer(1, MAX_HIDDEN), parts))
     except (TypeError, ValueError):
-        raise ValueError("expected whole numbers such as 128,64") from None
+        raise ValueError(f"expected integers from 1 to {MAX_HIDDEN:,}, such as 128,64") from None
 
 
 def one_of(*names: str) -> Callable[[Any], str]:
@@ -92,7 +135,11 @@ def one_of(*names: str) -> Callable[[Any], str]:
 def metric(value: Any) -> str:
     """The name of a measure with its cut-off, such as "recall@20"."""
     name, _, k = str(value).partition("@")
-    if name not in ACCURACY or not k.isdecimal() or int(k) < 1:
+    try:
+        integer(1)(k)
+    except ValueError:
+        name = ""
+    if name not in ACCURACY:
         raise ValueError(f"expected NAME@K, the name one of {', '.join(ACCURACY)}")
     return str(value)
 
@@ -136,7 +183,7 @@ def parse_split(value: Any, seed: int = 0) -> Split:
     sizes = rest.split(",") if rest else []
     try:
         if kind == "last" and len(sizes) in (0, 2):
-            return LastSplit(*map(whole, sizes))
+            return LastSplit(*map(integer(high=_INT32), sizes))
         if kind in ("time", "random") and len(sizes) in (0, 2):
             valid, test = map(number, sizes or (0.1, 0.1))
             return TimeSplit(valid, test) if kind == "time" else RandomSplit(valid, test, seed)
@@ -166,15 +213,15 @@ def parse_negatives(value: Any) -> list[tuple[str, int]]:
     if value == "none":
         return []
     parts = [part.partition(":") for part in value.split("+")] if isinstance(value, str) else []
-    if not parts or any(
-        kind not in ("uniform", "popular", "mined", "shared") or not k.isdecimal()
-        for kind, _, k in parts
-    ):
-        raise ValueError(
-            "expected none, uniform:K, popular:K, mined:K, shared:N, or several such as "
-            "uniform:5+mined:5"
-        )
-    return [(kind, int(k)) for kind, _, k in parts]
+    try:
+        if parts and all(kind in _NEGATIVES for kind, _, _ in parts):
+            return [(kind, integer(0)(k)) for kind, _, k in parts]
+    except ValueError:
+        pass
+    raise ValueError(
+        "expected none, uniform:K, popular:K, mined:K, shared:N, or several such as "
+        "uniform:5+mined:5"
+    )
 
 
 def overrides(value: Any) -> dict[str, Override]:
@@ -199,7 +246,11 @@ def _override(name: str, kind: Any) -> Override:
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"column '{name}': {error}") from None
     if isinstance(kind, dict):
-        return field_from_json({"name": name, **kind})
+        field = field_from_json({"name": name, **kind})
+        for option, most in (("dim", MAX_WIDTH), ("buckets", _MAX_BUCKETS)):
+            if (getattr(field, option, None) or 0) > most:
+                raise ValueError(f"column '{name}': {option} must be at most {most:,}")
+        return field
     if not name or kind not in ("token", "token_seq", "float", "none"):
         raise ValueError("expected COLUMN=TYPE, the type one of token, token_seq, float, none")
     return None if kind == "none" else str(kind)

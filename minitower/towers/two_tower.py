@@ -13,15 +13,26 @@ from minitower.towers.tower import Backward, Parameters, Tower
 
 Similarity = Literal["cosine", "inner_product"]
 
+MAX_WIDTH = 4096
+"""The largest dim, and the widest embedding."""
+
+MAX_HIDDEN = 2 * MAX_WIDTH
+"""The widths of a tower's hidden layers together."""
+
+MAX_DENSE_WEIGHTS = 2**23
+"""Weights of a tower's dense layers together: 32 MB in float32, and some five times that with
+gradients, optimizer slots and the copy of the best epoch."""
+
 
 class TwoTower:
     """A user tower and an item tower whose vectors meet in an inner product.
 
     Args:
         schema: the fitted schema of a data set (``data.schema``).
-        dim: d, length of both vectors.
-        hidden: widths of each tower's hidden layers; () sums the features, and
-            with ids alone is matrix factorisation.
+        dim: d, length of both vectors, 1 to 4,096. An embedding is at most as wide.
+        hidden: widths of each tower's hidden layers, together at most 8,192; () sums the
+            features, and with ids alone is matrix factorisation. The dense layers of a tower
+            hold at most 2^23 (8,388,608) weights.
         similarity: "cosine" (vectors have length one) or "inner_product".
         residual: add the id's embedding to each tower's output.
         seed: of the initial parameters.
@@ -35,7 +46,8 @@ class TwoTower:
         seed: of the random parameters it began with; None: it began with others.
 
     Raises:
-        ValueError: sizes, similarity or schema do not make a model.
+        ValueError: sizes, similarity or schema do not make a model. A size above its bound is
+            refused before any memory is taken.
 
     Reference: P. Huang et al., Learning Deep Structured Semantic Models, CIKM
         2013; X. Yi et al., RecSys 2019; the lecture, section 1.
@@ -68,7 +80,9 @@ class TwoTower:
             "residual": residual,
             "dtype": np.dtype(dtype).name,
         }
-        self.user_tower, self.item_tower = _towers(schema, self.config)
+        self.user_tower, self.item_tower = towers = _towers(schema, self.config)
+        for tower in towers:
+            _check_size(tower, tuple(hidden))
         self.parameters: Parameters
         self.seed = seed if parameters is None else None
         if parameters is None:
@@ -140,3 +154,16 @@ def _towers(schema: FittedSchema, config: dict[str, Any]) -> tuple[Tower, Tower]
         "normalize": config["similarity"] == "cosine",
     }
     return Tower("user", schema.user, **options), Tower("item", schema.item, **options)
+
+
+def _check_size(tower: Tower, hidden: tuple[int, ...]) -> None:
+    """Refuse a tower that would take more memory than a model of this package needs."""
+    widest = max(tower.dim, *(width for _, width in tower.tables.values()), 0)
+    weights = sum(rows * columns for _, rows, columns in tower.layers)
+    for what, size, most in (
+        ("dim and the widths of embeddings", widest, MAX_WIDTH),
+        ("the hidden widths together", sum(hidden), MAX_HIDDEN),
+        (f"the dense weights of the {tower.name} tower", weights, MAX_DENSE_WEIGHTS),
+    ):
+        if size > most:
+            raise ValueError(f"{what} must be at most {most:,}, got {size:,}; lower dim or hidden")
