@@ -25,7 +25,8 @@ def check_step(job: Job, model: TwoTower, data: Dataset) -> None:
     """
     tower = model.item_tower
     width = tower.dim + sum(inputs for _, inputs, _ in tower.layers)  # numbers for each item
-    pairs = min(job.batch_size, len(data.train))
+    clicks = len(data.train) + (len(data.valid) + len(data.test) if job.refit else 0)
+    pairs = min(job.batch_size, clicks)
     said = job.negatives or NEGATIVES_OF[job.objective]
     parts = [] if said is None else options.parse_negatives(said)
     drawn = sum(k if kind == "shared" else k * pairs for kind, k in parts)

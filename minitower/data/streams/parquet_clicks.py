@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.columns import LONGEST, as_array
+from minitower.data.columns import as_array
 from minitower.data.errors import DataError
 from minitower.data.ragged import Array
 from minitower.data.streams.blocks import RECORD, Block
 from minitower.data.streams.parquet import pyarrow_parquet, read_parquet
+from minitower.data.values import LONGEST
 
 _LONGEST = 4 * LONGEST  # bytes of a text in UTF-8
 _CELL = _LONGEST + 16  # with its length and its index
