@@ -97,7 +97,7 @@ def test_two_tower__wide_embeddings_of_a_schema_are_refused():
     (["--hidden", "100000,100000"], "--hidden: expected integers from 1 to 8,192, such as 128,64"),
     (["--hidden", "4000,4000"], "the dense weights of the user tower must be at most 8,388,608"),
     (["--hidden", ",".join(["9"] * 5000)], "hidden widths together must be at most 8,192, got 45"),
-    (["--negatives", f"uniform:{HUGE}"], "--negatives: 1,020,000,000,000 vectors in one step are to"),
+    (["--negatives", f"uniform:{HUGE}"], "--negatives: 1,020,000,000,000 vectors in one step"),
     (["--negatives", f"popular:1+uniform:{HUGE}"], "--negatives: 1,020,000,001,020 vectors in one"),
     (["--negatives", f"shared:{HUGE}"], "--negatives: 1,000,000,000 vectors in one step are too"),
     (["--negatives", f"mined:{'9' * 30}"], "--negatives: expected none, uniform:K"),
