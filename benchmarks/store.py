@@ -56,7 +56,7 @@ def publish(folder: Path, items: int, users: int) -> mt.Dataset:
         threads=2,
     )
     index.ef = min(EF, items)
-    mt.publish(model, data, folder, index=index)
+    mt.publish_model(model, data, folder, index=index)
     return data
 
 

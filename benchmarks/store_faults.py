@@ -65,7 +65,7 @@ def publish(folder: Path, version: int) -> None:
     optimizer = mt.Adagrad()
     optimizer.state[f"{USER_ROWS}/square"] = np.ones((USERS + 1, 2), np.float32)
     index = ("exact", "hnsw")[version % 2]
-    mt.publish(*world(version), folder, index=index, optimizer=optimizer)  # type: ignore[arg-type]
+    mt.publish_model(*world(version), folder, index=index, optimizer=optimizer)  # type: ignore[arg-type]
 
 
 def publish_rows(folder: Path, version: int) -> None:

@@ -54,9 +54,10 @@ def first_day(store: Path) -> None:
     """Version 1."""
     schema = mt.Schema(user=[mt.Id("user_id")], item=[mt.Id("item_id")])
     data = mt.Dataset.from_columns(schema, clicks(0), split=mt.RandomSplit(0, 0))
-    model, optimizer = mt.TwoTower(data.schema, dim=8, hidden=(16,)), mt.Adagrad()
-    mt.Trainer(model, data, optimizer=optimizer, batch_size=64).fit(1)
-    mt.publish(model, data, store, optimizer=optimizer)
+    model = mt.TwoTower(data.schema, dim=8, hidden=(16,))
+    trainer = mt.Trainer(model, data, batch_size=64)
+    trainer.fit(1)
+    mt.publish(trainer, store)
 
 
 def run(*arguments: object) -> None:

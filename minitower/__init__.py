@@ -43,8 +43,8 @@ from minitower.retrieval import (
     load_model,
     load_optimizer,
     neighbours,
-    publish,
     publish_incremental,
+    publish_model,
     save_model,
 )
 from minitower.towers.optimizers import (
@@ -69,6 +69,7 @@ from minitower.training.negatives import (
 )
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.publishing import publish
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import History, Progress, Trainer, TrainingError
 from minitower.training.updates import (
@@ -139,6 +140,7 @@ __all__ = [
     "popular_negatives",
     "publish",
     "publish_incremental",
+    "publish_model",
     "relatedness",
     "retire",
     "save_model",

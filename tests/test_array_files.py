@@ -1,5 +1,9 @@
 """Arrays come back as they were, from memory or from where they lie in the file."""
 
+import tracemalloc
+import zipfile
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,3 +70,70 @@ def test_arrays__python_objects_are_refused(tmp_path):
             read_array(tmp_path / "x.npy", mapped=mapped)
         with pytest.raises(ValueError, match=r"[Oo]bject"):
             read_arrays(tmp_path / "x.npz", mapped=mapped)
+
+
+def npy(header, content=b"", version=(1, 0)):
+    """An .npy file whose header says what it likes."""
+    text = header.encode("latin-1")
+    length = len(text).to_bytes(2 if version == (1, 0) else 4, "little")
+    return b"\x93NUMPY" + bytes(version) + length + text + content
+
+
+def header(shape, dtype="<f4"):
+    return f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n"
+
+
+BIG = {
+    "more than the file": npy(header("(3,)"), b"\0" * 8),
+    "less than the file": npy(header("(3,)"), b"\0" * 16),
+    "a terabyte": npy(header(f"({1 << 38},)"), b"\0" * 8),
+    "more than an int64": npy(header(f"({1 << 62}, {1 << 62})"), b"\0" * 8),
+    "two negative axes": npy(header("(-1, -2)"), b"\0" * 8),
+    "a giant item": npy(header("(1,)", "<U500000000"), b"\0" * 8),
+    "a header larger than the file": npy("", version=(2, 0))[:8] + b"\xff" * 4 + b"{",
+    "nested brackets": npy("(" * 9000),
+    "signs": npy("-" * 9000 + "1"),
+    "no dict": npy("7\n"),
+    "a string of brackets, not closed": npy("{'descr': '''(((\n"),
+    "version 9": b"\x93NUMPY\x09\x00" + npy(header("(1,)"), b"\0" * 4)[8:],
+    "empty": b"",
+    "cut": b"\x93NUM",
+}
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("what", BIG)
+def test_arrays__a_header_that_is_not_of_the_file_is_refused(tmp_path, what, mapped):
+    """Before memory is taken, and with the one error that readers expect."""
+    (tmp_path / "x.npy").write_bytes(BIG[what])
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", BIG[what])
+    tracemalloc.start()
+    for read, name in ((read_array, "x.npy"), (read_arrays, "x.npz")):
+        with pytest.raises(ValueError):
+            read(tmp_path / name, mapped=mapped)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
+
+
+@given(st.data(), st.booleans())
+def test_arrays__any_byte_changed_is_an_array_or_a_clear_error(tmp_path_factory, data, mapped):
+    folder = tmp_path_factory.mktemp("a")
+    write_arrays(folder / "x.npz", {"a": np.arange(4.0), "b": np.zeros((0, 3), "<U2")})
+    write_array(folder / "x.npy", np.arange(4.0))
+    for read, name in ((read_array, "x.npy"), (read_arrays, "x.npz")):
+        content = bytearray((folder / name).read_bytes())
+        for _ in range(data.draw(st.integers(1, 3))):
+            at = data.draw(st.integers(0, len(content) - 1))
+            content[at] = data.draw(st.integers(0, 255))
+        (folder / name).write_bytes(content)
+        with suppress(ValueError, OSError, zipfile.BadZipFile):
+            read(folder / name, mapped=mapped)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_arrays__compressed_ones_are_refused(tmp_path, mapped):
+    """A few bytes of them may claim any amount of memory."""
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros(1 << 20))
+    with pytest.raises(ValueError, match=r"'x.npy' is compressed"):
+        read_arrays(tmp_path / "x.npz", mapped=mapped)

@@ -59,11 +59,11 @@ def test_atomic__whole_data_set(folder):
 
 
 def test_atomic__windows_lines_and_byte_order_mark(folder):
-    plain = Dataset.from_atomic(folder, split=KEEP)
+    plain = Dataset.from_atomic(folder, positive="all", split=KEEP)
     for suffix, text in (("inter", INTER), ("user", USER), ("item", ITEM)):
         made = "\ufeff" + text.replace("\n", "\r\n")
         (folder / f"tiny.{suffix}").write_bytes(made.encode("utf-8"))
-    windows = Dataset.from_atomic(folder, split=KEEP)
+    windows = Dataset.from_atomic(folder, positive="all", split=KEEP)
     assert windows.item_names.tolist() == plain.item_names.tolist()
     assert windows.users.columns["job"].tolist() == plain.users.columns["job"].tolist()
     assert windows.schema.schema == plain.schema.schema
@@ -86,13 +86,13 @@ def test_atomic__overrides(folder):
             Categorical("year"),
         ],
     )
-    data = Dataset.from_atomic(folder, overrides=overrides, split=KEEP)
+    data = Dataset.from_atomic(folder, overrides=overrides, positive="all", split=KEEP)
     assert data.items.columns["year"].tolist() == [1, 2, 0]  # text, not numbers
 
 
 def test_atomic__a_schema_is_used_as_it_is(folder):
     schema = Schema(user=[Id("user_id")], item=[Continuous("year"), Id("item_id")])
-    data = Dataset.from_atomic(folder, schema=schema, split=KEEP)
+    data = Dataset.from_atomic(folder, schema=schema, positive="all", split=KEEP)
     assert data.schema.schema == schema
     assert data.items.columns["year"].tolist() == [1995, 1996, 1997]
 
@@ -100,7 +100,7 @@ def test_atomic__a_schema_is_used_as_it_is(folder):
 def test_atomic__interactions_alone(folder):
     (folder / "tiny.user").unlink()
     (folder / "tiny.item").unlink()
-    data = Dataset.from_atomic(folder, split=KEEP)
+    data = Dataset.from_atomic(folder, positive="all", split=KEEP)
     assert data.schema.schema == Schema([Id("user_id")], [Id("item_id")])
     assert data.item_names is None
 
@@ -149,7 +149,7 @@ def test_atomic__ids_may_have_other_names(folder):
 def test_atomic__refuses(folder, suffix, text, message):
     (folder / f"tiny.{suffix}").write_text(text)
     with pytest.raises(DataError, match=message):
-        Dataset.from_atomic(folder, split=KEEP)
+        Dataset.from_atomic(folder, positive="all", split=KEEP)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_ml_1m__is_read_whole(real_data):
 
 
 def test_yelp__is_read_whole(real_data):
-    data = Dataset.from_atomic(real_data("yelp"))
+    data = Dataset.from_atomic(real_data("yelp"), positive="all")
     assert (len(data.users), len(data.items)) == (16_239, 14_284)
     assert (len(data.train), len(data.valid), len(data.test)) == (158_718, 19_839, 19_840)
     assert data.schema.item.cardinality("city") == 48

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender, disk, publish
+from minitower.retrieval import Recommender, disk, publish_model
 from minitower.retrieval.catalogue import (
     Catalogue,
     Superseded,
@@ -38,7 +38,7 @@ def shop():
 
 
 def full(shop, store, **options):
-    return publish(*shop, store, index="exact", **options).version
+    return publish_model(*shop, store, index="exact", **options).version
 
 
 def incremental(store):
@@ -126,7 +126,8 @@ def test_prune__keeps_nights_and_the_days_of_the_newest_and_of_what_is_served(
     store = tmp_path_factory.mktemp("s")
     kinds, versions, parent = ["full", *kinds], [], None
     for number, kind in enumerate(kinds, start=1):
-        versions.append(Version(number, kind, parent if kind == "incremental" else None, "", ""))
+        on = parent if kind == "incremental" else None
+        versions.append(Version(number, kind, on, "2026-11-24T02:30:00+00:00", "0" * 64))
         parent = number if kind == "full" else parent
     current = 1 + current % len(kinds)
     with changing(store) as catalogue:
@@ -244,8 +245,8 @@ def test_changing__what_comes_while_it_waits_for_the_lock_is_not_written_to(tmp_
     target, locked = tmp_path / "store", disk.locked
 
     @contextmanager
-    def late(path):
-        with locked(path):
+    def late(path, wait):
+        with locked(path, wait):
             (target / "mine").write_text("mine")
             yield
 

@@ -33,9 +33,8 @@ from minitower.retrieval import (
     Recommender,
     evaluate,
     load_model,
-    publish,
+    publish_model,
 )
-from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.optimizers import RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
@@ -78,7 +77,7 @@ def world(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def model(world, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("models") / "model"
-    assert main(["train", str(world), "--out", str(out), *QUICK]) == 0
+    assert main(["train", str(world), "--out", str(out), "--no-refit", *QUICK]) == 0
     return out
 
 
@@ -143,7 +142,7 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
     version = Catalogue.read(tmp_path / "m").version()
     kept = Catalogue.read(tmp_path / "m").open(version).content["metrics"]
     assert f"{kept['mrr@5']:.4f}" == max(told)
-    data = Dataset.from_atomic(world, split=LastSplit(1, 2))
+    data = Dataset.from_atomic(world, positive="all", split=LastSplit(1, 2))
     assert f"train {len(data.train)} " in err
     assert f"valid {len(data.valid)} " in err
     assert f"test {len(data.test)} " in err
@@ -151,8 +150,8 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
 
 def test_train__same_seed_same_model(run, world, model, tmp_path):
     again, other = tmp_path / "again", tmp_path / "other"
-    assert run("train", world, "--out", again, *QUICK)[0] == 0
-    assert run("train", world, "--out", other, "--seed", 5, *QUICK)[0] == 0
+    assert run("train", world, "--out", again, "--no-refit", *QUICK)[0] == 0
+    assert run("train", world, "--out", other, "--seed", 5, "--no-refit", *QUICK)[0] == 0
     ours, same, differs = (load_model(f).parameters for f in (model, again, other))
     assert all(np.array_equal(ours[name], same[name]) for name in ours)
     assert any(not np.array_equal(ours[name], differs[name]) for name in ours)
@@ -238,10 +237,10 @@ def test_evaluate__json(run, world, model):
 def test_evaluate__reads_as_training_did(run, world, tmp_path):
     """Rule, split and overrides are remembered with the model; flags may still change them."""
     how = ("--positive", "rating >= 2", "--split", "last:1,1", "--override", "city=none")
-    assert run("train", world, "--out", tmp_path / "m", *how, *QUICK)[0] == 0
+    assert run("train", world, "--out", tmp_path / "m", "--no-refit", *how, *QUICK)[0] == 0
     for flags, split in (((), LastSplit(1, 1)), (("--split", "last:1,2"), LastSplit(1, 2))):
         data = Dataset.from_atomic(world, positive="rating >= 2", split=split)
-        *_, err = run("evaluate", tmp_path / "m", world, *flags)
+        *_, err = run("evaluate", tmp_path / "m", world, "--learned", *flags)
         assert f"split: train {len(data.train)} " in err
         assert f"with {len(data.test)} positives" in err
 
@@ -325,7 +324,7 @@ def test_recall__integer_features(run, tmp_path):
         {"u": [1, 2, 3], "plan": [30, 40, 30], "tags": [[7, 8], [9], [7]]},
         split=LastSplit(0, 0),
     )
-    publish(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
+    publish_model(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
     profile = ("--profile", "plan=40", "tags=7 9")
     status, out, err = run("recall", tmp_path / "m", 99, *profile)
     assert status == 0, err
@@ -342,7 +341,7 @@ def test_recall__truth_values(run, tmp_path):
     log = {"u": [1, 1, 2, 2], "i": [1, 2, 3, 4]}
     users = {"u": [1, 2], "vip": [True, False]}
     data = Dataset.from_columns(schema, log, users, split=LastSplit(0, 0))
-    publish(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
+    publish_model(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
     answers = [
         run("recall", tmp_path / "m", 99, "--profile", f"vip={text}")
         for text in ("True", "true", "1", "False", "0")
@@ -351,16 +350,6 @@ def test_recall__truth_values(run, tmp_path):
     true, *same, false, zero = [out for _, out, _ in answers]
     assert same == [true, true]
     assert false == zero != true
-
-
-def test_evaluate__says_which_version_it_measures(run, world, model, tmp_path):
-    store = shutil.copytree(model, tmp_path / "store")
-    assert "measuring version" not in run("evaluate", store, world, "-k", 10)[2]
-    row = np.zeros((1, 8), np.float32)
-    publish_incremental(store, {"user.user_id.embedding": (np.array([1]), row)}, parent=1)
-    status, _, err = run("evaluate", store, world, "-k", 10)
-    assert status == 0, err
-    assert "measuring version 1, the full one below version 2, which is served" in err
 
 
 def test_a_reader_that_has_gone_is_no_error():
@@ -414,7 +403,7 @@ def write_movielens(folder: Path) -> Path:
 @pytest.mark.parametrize("write", [write_atomic, write_split, write_movielens])
 def test_layouts__are_told_apart(run, write, tmp_path):
     folder = write(tmp_path / "data")
-    status, out, err = run("train", folder, "--out", tmp_path / "m", *QUICK)
+    status, out, err = run("train", folder, "--out", tmp_path / "m", "--no-refit", *QUICK)
     assert status == 0, err
     status, out, err = run("evaluate", tmp_path / "m", folder, "-k", 10)
     assert status == 0, err
@@ -447,6 +436,14 @@ def test_positives__default_rule_follows_the_columns(world, tmp_path):
     assert remarks_and_size(Job(positive="rating = 1"))[1] == (stars == 1).sum()
 
     log.write_text(text.replace("rating:float", "clicked:float"))
+    with pytest.raises(DataError, match=r"'clicked': [2-5].0 is neither 0 nor 1; .*--positive"):
+        remarks_and_size(Job())
+
+    def look(columns, rows):
+        for cells in rows:
+            cells[3] = str(int(cells[3] == "1"))
+
+    edited(folder, "inter", look)
     remarks, n = remarks_and_size(Job())
     assert "positives: where clicked = 1" in remarks
     assert n == (stars == 1).sum()
@@ -475,16 +472,16 @@ def test_positives__one_missing_rating_does_not_change_the_rule(run, tmp_path):
     assert "positives: where rating >= 4" in err
 
 
-def test_timestamps_that_are_no_seconds_are_told_as_numbers(run, tmp_path):
+def test_timestamps_that_are_milliseconds_are_refused(run, tmp_path):
     def to_milliseconds(columns, rows):
         place = columns.index("timestamp")
         for cells in rows:
             cells[place] += "000"
 
     folder = edited(write_atomic(tmp_path / "d"), "inter", to_milliseconds)
-    status, _, err = run("train", folder, "--out", tmp_path / "m", *QUICK)
-    assert status == 0
-    assert "until 1.7" in err
+    line = error_of(run("train", folder, "--out", tmp_path / "m", *QUICK))
+    assert "tiny.inter, line 2, column 'timestamp': expected seconds since 1970, got" in line
+    assert "if these are milliseconds, divide by 1000" in line
 
 
 def test_seed_reaches_the_random_split(tmp_path):
@@ -782,7 +779,7 @@ def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
     assert rows(out) == rows(again)
     job = read_job({}, ("demo", demo.SIMULATED))
     source = sources.simulated(job)
-    trained, _, _ = commands.fit(job, source.data, "again")
+    trained = commands.fit(job, source.data, "again")[0].model
     report = evaluate(trained, source.data, k=(10, 50, 100))
     popular = evaluate(PopularityScorer(), source.data, k=(10, 50, 100))
     for name, label in (("recall", "Recall"), ("hit_rate", "HitRate"), ("coverage", "Coverage")):
@@ -873,7 +870,9 @@ def test_real_data__ml_1m_with_genre_as_a_set(run, real_data, tmp_path):
     """Its header calls genre a token; the override makes it a set, and evaluate remembers."""
     folder = real_data("ml-1m")
     override = ("--override", "genre=token_seq", "--override", "occupation=token")
-    status, out, err = run("train", folder, "--out", tmp_path / "m", *override, *LIGHT)
+    status, out, err = run(
+        "train", folder, "--out", tmp_path / "m", "--no-refit", *override, *LIGHT
+    )
     assert status == 0, err
     genres = load_model(tmp_path / "m").schema.item.vocabulary("genre").values
     assert len(genres) == 18

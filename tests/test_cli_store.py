@@ -7,7 +7,7 @@ import pytest
 
 from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Catalogue, Recommender, prune, publish
+from minitower.retrieval import Catalogue, Recommender, prune, publish_model
 from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.two_tower import TwoTower
 
@@ -20,8 +20,8 @@ def store(tmp_path):
     schema = Schema(user=[Id("user")], item=[Id("item")])
     data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
     model = TwoTower(data.schema, dim=2, hidden=())
-    publish(model, data, tmp_path / "s")
-    publish(model, data, tmp_path / "s", parent=1, metrics={"recall@10": 0.25})
+    publish_model(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s", parent=1, metrics={"recall@10": 0.25})
     rows = {"user.user.embedding": (np.array([1]), np.ones((1, 2), np.float32))}
     publish_incremental(tmp_path / "s", rows, parent=2)
     return tmp_path / "s"
@@ -93,6 +93,32 @@ def test_rollback__prints_what_is_served(run, store):
 def test_prune__prints_what_is_gone(run, store):
     assert run("prune", store, "--keep", 1) == (0, "1\n", "")
     assert run("prune", store, "--keep", 1) == (0, "", "")
+
+
+def test_prune__what_is_still_there_is_an_error_and_not_printed_as_gone(run, store, tmp_path):
+    """As where somebody put a version on another disk, and a link in its place."""
+    one = store / "versions/000001"
+    one.rename(tmp_path / "elsewhere")
+    one.symlink_to(tmp_path / "elsewhere")
+    status, out, err = run("prune", store, "--keep", 1)
+    assert (status, out) == (2, "")
+    assert "error: 1 versions cannot be removed: " in err
+    assert "versions/000001: it is a link or a file, which minitower did not make" in err
+    assert err.count("\n") == 1
+    assert (tmp_path / "elsewhere" / "manifest.json").exists()
+    one.unlink()
+    assert run("prune", store, "--keep", 1) == (0, "", "")
+
+
+@pytest.mark.filterwarnings("default")
+def test_store__says_what_it_deletes(run, store):
+    """What a killed process left, on stderr: stdout is for what was asked."""
+    left = store / "versions" / ".minitower-000004.abcdefgh"
+    (left / "new").mkdir(parents=True)
+    status, out, err = run("rollback", store)
+    assert (status, out) == (0, "2\n")
+    assert err.startswith(f"warning: {left}: removed; a change that was cut off left it\n")
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("arguments, told", [

@@ -62,7 +62,7 @@ def test_options_reach_what_they_name():
 
 @pytest.mark.parametrize("said", ["", "uniform", "uniform:x", "easy:3", "uniform:3+", 3])
 def test_negatives_that_cannot_be_read(said):
-    with pytest.raises(ValueError, match="expected uniform:K"):
+    with pytest.raises(ValueError, match="expected none, uniform:K"):
         parse_negatives(said)
 
 

@@ -283,3 +283,15 @@ def test_next_day__what_was_met_includes_the_test_part():
     assert (len(data.valid), len(data.test)) == (1, 1)
     day = next_day(data, {"u": [1], "i": [10]})
     assert sorted(day.seen("train").row(0)) == [0, 1, 2]
+
+
+def test_next_day_and_retire__keep_the_rule_and_the_column_of_times():
+    schema = Schema([Id("user_id")], [Id("item_id")])
+    log = {"user_id": [1, 2], "item_id": [3, 4], "stars": [5, 4], "at": [1, 2]}
+    data = Dataset.from_columns(schema, log, positive="stars >= 4", timestamp="at", split=WHOLE)
+    day = next_day(data, log, positive="stars >= 5", timestamp="at")
+    assert (day.positive, day.timestamp, day.remake) == ("stars >= 5", "at", None)
+    left = retire(data, [3])
+    assert (left.positive, left.timestamp, left.remake) == ("stars >= 4", "at", None)
+    more = next_day(left, {"user_id": [1], "item_id": [4]}, positive="all")
+    assert (more.positive, more.timestamp) == ("all", "at")

@@ -139,7 +139,7 @@ def test_encode_items__again_gives_the_same_files(world, client, tmp_path):
 
 def test_encode_items__says_which_model(world, client, tmp_path):
     for _ in range(2):
-        mt.publish(world.model, world.data, tmp_path / "store", index="exact")
+        mt.publish_model(world.model, world.data, tmp_path / "store", index="exact")
     for version in (2, 1):
         files = encode_items(
             world.item_files, tmp_path / "store", tmp_path / "vectors", version=version

@@ -36,6 +36,30 @@ def test_encode__a_table_longer_than_a_block():
     assert np.array_equal(vectors, model.user(data.users.columns)[0])
 
 
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ([0.5], "rows must be integers"),
+        ([np.nan], "rows must be integers"),
+        (np.array([True, False]), "rows must be integers, got bool"),
+        (["1"], "rows must be integers"),
+        ([20], "rows must be within"),
+        ([-1], "rows must be within"),
+        (np.array([2**63], np.uint64), "rows must be below"),
+    ],
+)
+def test_encode__refuses_rows_that_are_none(rows, message):
+    data = ids_only(20)
+    with pytest.raises(ValueError, match=message):
+        encode(TwoTower(data.schema, dim=2, hidden=()).user, data.users, rows)
+
+
+def test_encode__float16_of_a_tower_of_ones_own_becomes_float32():
+    data = ids_only(5)
+    half = lambda features: (np.ones((len(features["user_id"]), 2), np.float16), None)
+    assert encode(half, data.users).dtype == np.float32
+
+
 @given(datasets())
 def test_same_schema__a_stored_one_is_the_same(data):
     check_same_schema(FittedSchema.from_state(*data.schema.to_state()), data.schema)

@@ -171,10 +171,14 @@ def test_continuous__missing_is_an_error_or_the_training_mean(field, data):
         (Continuous("x"), [1, "many"], "row 1, column 'x': expected a number, got 'many'"),
         (Continuous("x"), [1, np.inf], "row 1, column 'x': the number is infinite"),
         (Continuous("x"), [1, 1e300], "row 1, column 'x': .* too large"),
-        (Categorical("x"), [1, 2.5], "row 1, column 'x': expected whole numbers"),
+        (Categorical("x"), [1, 2.5], "row 1, column 'x': expected an integer"),
         (MultiValued("x"), [["a"], 2.5], "row 1, column 'x': expected a list"),
-        (MultiValued("x"), [["a", 1], ["b"]], "row 0, column 'x': 1 among text"),
-        (MultiValued("x"), [["a"], ["b", "c"], ["c", 1.5]], "row 2, column 'x': 1.5 among text"),
+        (MultiValued("x"), [["a", 1], ["b"]], "row 0, column 'x': 1 among strings"),
+        (
+            MultiValued("x"),
+            [["a"], ["b", "c"], ["c", 1.5]],
+            "row 2, column 'x': expected an integer or a string",
+        ),
     ],
 )
 def test_fields__refuse(field, values, message):

@@ -121,6 +121,28 @@ def test_evaluate__a_model_is_scored_by_its_vectors(data, seed):
     assert report.metrics == pytest.approx(evaluate(Vectors(), data, split="train", k=(2,)).metrics)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.int8])
+def test_evaluate__vectors_of_other_types_are_as_if_converted_first(dtype):
+    """Grid's scores are exact in each; an index holds what the type became."""
+
+    class Narrow(Grid):
+        def vectors(self, data):
+            return tuple((60 * side).astype(dtype) for side in super().vectors(data))
+
+    own = ExactIndex(Narrow(3).vectors(SMALL)[1])
+    assert (
+        evaluate(Narrow(3), SMALL)
+        == evaluate(Grid(3), SMALL)
+        == evaluate(Narrow(3), SMALL, index=own)
+    )
+
+
+@pytest.mark.parametrize("users", [[0.5], [3], [-1], [True, False, True]])
+def test_evaluator__refuses_users_that_are_no_rows(users):
+    with pytest.raises(ValueError, match="users must be"):
+        Evaluator(SMALL, users=users)
+
+
 @given(st.integers(0, 99), st.integers(1, 5), st.integers(1, 20))
 def test_evaluate__does_not_depend_on_blocks(seed, users, scores):
     whole = evaluate(Grid(seed), SMALL)

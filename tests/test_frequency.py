@@ -205,17 +205,17 @@ def test_gap_variance__geometric_gaps_make_the_frequency_seven_percent_uncertain
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: StreamingFrequency(0), "slots >= 1"),
+        (lambda: StreamingFrequency(0), "slots must be"),
         (lambda: StreamingFrequency(1, alpha=0), "alpha in"),
         (lambda: StreamingFrequency(1, alpha=1), "alpha in"),
         (lambda: StreamingFrequency(1, initial_gap=0), "initial_gap"),
         (lambda: StreamingFrequency(1, initial_gap=math.inf), "initial_gap"),
-        (lambda: StreamingFrequency(1, hashes=-1), "hashes >= 0"),
+        (lambda: StreamingFrequency(1, hashes=-1), "hashes must be"),
         (lambda: StreamingFrequency(1, repeats="both"), "repeats is"),
-        (lambda: StreamingFrequency(2).update([0, 2]), r"within 0..1, got \[0 2\]"),
+        (lambda: StreamingFrequency(2).update([0, 2]), "within 0..1, got 0 to 2"),
         (lambda: StreamingFrequency(2).update([-1]), "within 0..1"),
-        (lambda: StreamingFrequency(2, hashes=1).update([0.5]), "whole numbers"),
-        (lambda: StreamingFrequency(2).log_frequency([[0]]), "whole numbers"),
+        (lambda: StreamingFrequency(2, hashes=1).update([0.5]), "ids must be"),
+        (lambda: StreamingFrequency(2).log_frequency([[0]]), "ids must be"),
     ],
 )
 def test_streaming_frequency__refuses(call, message):

@@ -88,7 +88,7 @@ def test_known_positives__refuse_a_stranger(users):
 def test_hits__refuse_more_rows_than_candidates():
     with pytest.raises(ValueError, match="3 rows"):
         AccidentalHits(np.arange(2), 3)
-    with pytest.raises(ValueError, match="-1 rows"):
+    with pytest.raises(ValueError, match="n must be"):
         AccidentalHits(np.arange(2), -1)
     with pytest.raises(ValueError, match="3 rows"):
         KnownPositives(np.zeros(3, int), np.arange(2), csr([[0]]))

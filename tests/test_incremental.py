@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import Categorical, DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import ExactIndex, Recommender, encode, load_model, publish
+from minitower.retrieval import ExactIndex, Recommender, encode, load_model, publish_model
 from minitower.retrieval.catalogue import Catalogue, rollback
 from minitower.retrieval.incremental import publish_incremental
 from minitower.retrieval.patched import PatchedIndex
@@ -48,7 +48,7 @@ def moved(model, name, rows, seed=1):
 def test_incremental__is_the_model_with_these_rows(tmp_path_factory, data, model, names, index):
     """Parameters, item vectors and answers are those of a full version of the changed model."""
     store = tmp_path_factory.mktemp("s") / "store"
-    publish(model, data, store, index=index)
+    publish_model(model, data, store, index=index)
     rows = {
         key: value for name, at in names.items() for key, value in moved(model, name, at).items()
     }
@@ -71,7 +71,7 @@ def test_incremental__is_the_model_with_these_rows(tmp_path_factory, data, model
 
 
 def test_incremental__holds_what_moved_and_no_more(tmp_path, data, model):
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     publish_incremental(tmp_path / "s", moved(model, USERS, [2, 5]), parent=1)
     names = {path.name for path in (tmp_path / "s/versions/000002").iterdir()}
     assert names == {"rows.npz", "values.npz", "items.npy", "item_vectors.npy", "manifest.json"}
@@ -86,7 +86,7 @@ def test_incremental__holds_what_moved_and_no_more(tmp_path, data, model):
 
 def test_incremental__each_stands_on_the_full_version_alone(tmp_path, data, model):
     """What the one before moved and this one does not is as in the full version."""
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     publish_incremental(tmp_path / "s", moved(model, USERS, [2]), parent=1)
     rows = moved(model, USERS, [5])
     publish_incremental(tmp_path / "s", rows, parent=1)
@@ -97,8 +97,8 @@ def test_incremental__each_stands_on_the_full_version_alone(tmp_path, data, mode
 
 def test_incremental__refused_on_any_other_version(tmp_path, data, model):
     store, rows = tmp_path / "s", moved(model, USERS, [2])
-    publish(model, data, store)
-    publish(model, data, store)
+    publish_model(model, data, store)
+    publish_model(model, data, store)
     with pytest.raises(
         DataError, match="version 1 is not the full version that is served, which is 2"
     ):
@@ -115,8 +115,8 @@ def test_incremental__refused_on_any_other_version(tmp_path, data, model):
 def test_open__refuses_rows_of_another_parent(tmp_path, data, model):
     """Even where a catalogue says they belong together."""
     store = tmp_path / "s"
-    publish(model, data, store)
-    publish(model, data, store, index="exact")
+    publish_model(model, data, store)
+    publish_model(model, data, store, index="exact")
     publish_incremental(store, moved(model, USERS, [2]), parent=2)
     catalogue = Catalogue.read(store)
     entry = replace(catalogue.version(3), parent=1)
@@ -141,7 +141,7 @@ def test_open__refuses_rows_of_another_parent(tmp_path, data, model):
     ],
 )
 def test_incremental__refuses_rows_that_do_not_fit(tmp_path, data, model, rows, message):
-    publish(model, data, tmp_path / "s", index="exact")
+    publish_model(model, data, tmp_path / "s", index="exact")
     with pytest.raises(DataError, match=message):
         publish_incremental(tmp_path / "s", rows, parent=1)
     assert Catalogue.read(tmp_path / "s").current == 1

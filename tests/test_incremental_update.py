@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minitower.data import Categorical, DataError, Dataset, GivenSplit, Id, RandomSplit, Schema
 from minitower.data.streams import Events
 from minitower.formulas.frequency import StreamingFrequency
-from minitower.retrieval import Recommender, encode, evaluate, publish
+from minitower.retrieval import Recommender, encode, evaluate, publish_model
 from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.gradients import add_gradients
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
@@ -261,7 +261,7 @@ def test_a_row_that_was_used_and_did_not_move_is_not_published():
 @pytest.mark.parametrize("item_ids", [False, True])
 def test_increments_are_what_a_store_publishes(tmp_path, item_ids):
     """Served on top of the full version, they answer as the branch does."""
-    publish(MODEL, DATA, tmp_path / "s", index="exact")
+    publish_model(MODEL, DATA, tmp_path / "s", index="exact")
     pieces = [stream(40, 1), Events(*(getattr(stream(40, 2), f) for f in ("users", "items")),
                                     np.arange(40.0, 80))]  # fmt: skip
     update = None

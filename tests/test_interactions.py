@@ -1,5 +1,6 @@
 """A data set keeps every fact it was given, and learns from its training part alone."""
 
+import dataclasses
 import time
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -241,7 +242,7 @@ AGE = Schema(user=[Id("user_id"), Continuous("age")], item=[Id("item_id")])
         (lambda: build([1, 2], [3, None]), r"^interactions, row 1, column 'item_id': missing id$"),
         (lambda: build([1, 2], ["", "a"]), r"^interactions, row 0, column 'item_id': missing id$"),
         (lambda: build([1.0, np.nan], [3, 4]), r"row 1, column 'user_id': missing id$"),
-        (lambda: build([1.5, 2], [3, 4]), r"row 0, column 'user_id': expected whole numbers"),
+        (lambda: build([1.5, 2], [3, 4]), r"row 0, column 'user_id': expected an integer"),
         (lambda: Dataset.from_columns(IDS, {"user_id": [1]}),
          r"^interactions: there is no column 'item_id'; columns: user_id$"),
         (lambda: Dataset.from_columns(IDS, {**LOG, "timestamp": [1, None]}),
@@ -281,7 +282,7 @@ def test_dataset__refuses(call, message):
 
 def test_dataset__one_long_text_does_not_widen_all():
     """Texts are stored equally wide: 20,000 ids beside one of 100,000 letters took 7 GB."""
-    with pytest.raises(DataError, match="row 1, column 'user_id': a text of 257 characters"):
+    with pytest.raises(DataError, match="row 1, column 'user_id': a string of 257 characters"):
         build(["a", "b" * 257], [1, 2])
     assert build(["a", "b" * 256], [1, 2]).users.ids.tolist() == ["a", "b" * 256]
 
@@ -292,3 +293,44 @@ def test_dataset__a_long_name_is_shown_as_far_as_an_id_may_go():
         items={"item_id": [1, 2], "title": ["short", "long" * 99]}, item_name="title",
     )  # fmt: skip
     assert data.item_names.tolist() == ["short", ("long" * 99)[:256]]
+
+
+@given(datasets())
+def test_everything__is_the_same_interactions_for_training(data):
+    """Rows of the tables stay; what is fitted is fitted to all positives."""
+    whole = data.everything()
+    assert (len(whole.valid), len(whole.test)) == (0, 0)
+    assert whole.users.ids.tolist() == data.users.ids.tolist()
+    assert whole.items.ids.tolist() == data.items.ids.tolist()
+    parted = [pair for part in PARTS for pair in pairs(data, part)]
+    assert sorted(pairs(whole, "train")) == sorted(parted)
+    own_row = whole.items.columns[whole.schema.schema.item_id.name] > 0
+    assert own_row.tolist() == (whole.item_counts > 0).tolist()
+    assert (whole.positive, whole.timestamp) == (data.positive, data.timestamp)
+    assert pairs(whole.everything(), "train") == pairs(whole, "train")
+
+
+def test_everything__keeps_the_rule_and_the_times_and_shares_the_columns():
+    log = {"user_id": [1, 1, 2], "item_id": [5, 6, 5], "rating": [5, 1, 4], "at": [7, 8, 9]}
+    items = {"item_id": [6, 5], "name": ["six", "five"]}
+    data = Dataset.from_columns(
+        IDS, log, None, items, positive="rating >= 4", timestamp="at", item_name="name"
+    )
+    whole = data.everything()
+    assert (data.positive, data.timestamp) == ("rating >= 4", "at")
+    assert pairs(whole, "train") == [(1, 5), (2, 5)]
+    assert whole.train.timestamps.tolist() == [7, 9]
+    assert whole.item_names.tolist() == ["six", "five"]
+    assert whole.remake.log is data.remake.log
+
+
+def test_everything__of_all_and_without_times():
+    data = build([1, 2], [3, 4], split=LastSplit(0, 0))
+    assert (data.positive, data.timestamp) == ("all", None)
+    assert build([1, 2], [3, 4], positive="all").everything().positive == "all"
+
+
+def test_everything__needs_the_columns():
+    data = dataclasses.replace(build([1, 2], [3, 4]), remake=None)
+    with pytest.raises(DataError, match="the columns of this data set are not at hand; build one"):
+        data.everything()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender, load_model, publish
+from minitower.retrieval import Recommender, load_model, publish_model
 from minitower.retrieval.catalogue import Catalogue, prune, rollback
 from minitower.retrieval.engines import Engine
 from minitower.retrieval.local_index import ENGINES, LocalIndex
@@ -52,7 +52,7 @@ def models(tmp_path):
     schema = Schema(user=[Id("user")], item=[Id("item")])
     data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
     model = TwoTower(data.schema, dim=2, hidden=())
-    publish(model, data, tmp_path / "models")
+    publish_model(model, data, tmp_path / "models")
     return model, data, tmp_path / "models"
 
 
@@ -69,7 +69,7 @@ def test_open__refuses_what_another_wrote(folder, wanted, message):
 
 def test_stores_of_models_and_of_indexes_do_not_mix(folder, models):
     model, data, store = models
-    for use in (Recommender.open, load_model, lambda f: publish(model, data, f)):
+    for use in (Recommender.open, load_model, lambda f: publish_model(model, data, f)):
         with pytest.raises(DataError, match="is a store of indexes"):
             use(folder)
     for use in (LocalIndex.open, build().save):

@@ -295,7 +295,9 @@ def test_the_block_of_the_book_runs(tmp_path, monkeypatch):
     schema = mt.Schema(user=[mt.Id("user")], item=[mt.Id("item")])
     data = mt.Dataset.from_columns(schema, log, split=mt.RandomSplit(0, 0))
     monkeypatch.chdir(tmp_path)
-    version = mt.publish(mt.TwoTower(data.schema, dim=2, hidden=()), data, "store").version.number
+    version = mt.publish_model(
+        mt.TwoTower(data.schema, dim=2, hidden=()), data, "store"
+    ).version.number
     store = mt.Recommender.open("store").store
     publish_to_milvus("vectors.db", store.items.ids, store.index.vectors, version=version)
     names = {"mt": mt, "user": 1, "seen": [1, 2]}

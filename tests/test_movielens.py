@@ -52,7 +52,7 @@ def genres(data):
 
 @pytest.mark.parametrize("layout", ["old", "new"])
 def test_movielens__films_are_the_same_in_both_layouts(layout, request):
-    data = Dataset.from_movielens(request.getfixturevalue(layout), split=KEEP)
+    data = Dataset.from_movielens(request.getfixturevalue(layout), positive="all", split=KEEP)
     assert data.users.ids.tolist() == [1, 2]
     assert data.items.ids.tolist() == [1, 2, 3]
     assert data.item_names[1].startswith("Misérables")
@@ -68,7 +68,7 @@ def test_movielens__films_are_the_same_in_both_layouts(layout, request):
 
 
 def test_movielens__ages_are_years_or_codes(old):
-    data = Dataset.from_movielens(old, split=KEEP)
+    data = Dataset.from_movielens(old, positive="all", split=KEEP)
     assert data.users.columns["age"].tolist() == [-1, 1]
 
 
@@ -103,13 +103,13 @@ def test_movielens__refuses(layout, file, text, message, request):
     folder = request.getfixturevalue(layout)
     write(folder / file, text)
     with pytest.raises(DataError, match=message):
-        Dataset.from_movielens(folder, split=KEEP)
+        Dataset.from_movielens(folder, positive="all", split=KEEP)
 
 
 def test_movielens__names_what_is_not_there(old):
     (old / "u.user").unlink()
     with pytest.raises(DataError, match=r"u.user: No such file or directory$"):
-        Dataset.from_movielens(old)
+        Dataset.from_movielens(old, positive="all")
     (old / "u.data").unlink()
     with pytest.raises(DataError, match=r"found neither u.data .* nor ratings.dat"):
-        Dataset.from_movielens(old)
+        Dataset.from_movielens(old, positive="all")

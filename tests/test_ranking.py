@@ -58,7 +58,7 @@ def test_ranked__excluded_are_never_ranked():
     [([[math.nan]], 1, None), ([1.0], 1, None), ([[1.0]], 0, None), ([[1.0]], 1, [True])],
 )
 def test_ranked__refuses(scores, k, excluded):
-    with pytest.raises(ValueError, match=r"scores must be \(n,m\) without NaN"):
+    with pytest.raises(ValueError, match=r"scores must be \(n,m\) without NaN|k must be"):
         ranked(scores, k, excluded)
 
 

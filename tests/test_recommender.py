@@ -17,7 +17,7 @@ from minitower.data import (
     RandomSplit,
     Schema,
 )
-from minitower.retrieval import ExactIndex, Recommender, encode, publish
+from minitower.retrieval import ExactIndex, Recommender, encode, publish_model
 from minitower.retrieval import recommender as module
 from minitower.retrieval.catalogue import prune, rollback
 from minitower.retrieval.incremental import publish_incremental
@@ -176,12 +176,12 @@ def test_recall_many__refuses(shop):
 
 def test_reload__changes_over_once(tmp_path, world):
     model, data = world
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     serving = Recommender.open(tmp_path / "s")
     assert not serving.reload()
     opened = serving.store
     other = TwoTower(data.schema, dim=3, hidden=(), seed=7)
-    publish(other, data, tmp_path / "s")
+    publish_model(other, data, tmp_path / "s")
     before = serving.recall(1, k=3)
     assert serving.version.number == 1, "nothing changes by itself"
     assert serving.reload()
@@ -194,7 +194,7 @@ def test_reload__changes_over_once(tmp_path, world):
 
 def test_reload__an_incremental_version_opens_on_the_full_one_that_is_open(tmp_path, world):
     model, data = world
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     serving = Recommender.open(tmp_path / "s")
     full = serving.store
     for value in (1.0, 2.0):
@@ -215,9 +215,9 @@ def test_reload__an_incremental_version_opens_on_the_full_one_that_is_open(tmp_p
 
 def test_reload__a_damaged_version_leaves_the_open_one(tmp_path, world):
     model, data = world
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     serving = Recommender.open(tmp_path / "s")
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     (tmp_path / "s/versions/000002/index.hnsw").write_bytes(b"")
     before = serving.recall(1)
     with pytest.raises(DataError, match=r"000002.index.hnsw: 0 bytes"):
@@ -235,12 +235,12 @@ def test_reload__needs_a_store(shop):
 def test_open__finds_the_version_that_came_while_it_looked(tmp_path, world, monkeypatch):
     """Between reading the pointer and opening the version it is replaced, and pruned."""
     model, data = world
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     read, done = module.read_version, []
 
     def late(catalogue, version, full=None):
         if not done:
-            done.append(publish(model, data, tmp_path / "s"))
+            done.append(publish_model(model, data, tmp_path / "s"))
             assert prune(tmp_path / "s", 1) == [1]
         return read(catalogue, version, full)
 

@@ -17,7 +17,7 @@ from minitower.retrieval import (
     encode,
     load_model,
     load_notes,
-    publish,
+    publish_model,
     save_model,
 )
 from minitower.retrieval.catalogue import Catalogue
@@ -86,7 +86,7 @@ def test_model__comes_back(tmp_path_factory, data, hidden, similarity, dtype):
 def test_store__recalls_as_before(tmp_path_factory, data, index):
     model = TwoTower(data.schema, dim=3, hidden=(4,), seed=2)
     folder = tmp_path_factory.mktemp("s") / "store"
-    publish(model, data, folder, index=index)
+    publish_model(model, data, folder, index=index)
     before = Recommender(
         model, data.items, data.users, data.seen("all"),
         ExactIndex(encode(model.item, data.items)), data.item_names,
@@ -101,7 +101,7 @@ def test_store__recalls_as_before(tmp_path_factory, data, index):
 
 
 def test_store__is_also_a_model(tmp_path, data, model):
-    publish(model, data, tmp_path / "s", notes={"n": 1})
+    publish_model(model, data, tmp_path / "s", notes={"n": 1})
     again = load_model(tmp_path / "s")
     assert np.array_equal(encode(again.user, data.users), encode(model.user, data.users))
     assert load_notes(tmp_path / "s") == {"n": 1}
@@ -109,13 +109,13 @@ def test_store__is_also_a_model(tmp_path, data, model):
         save_model(tmp_path / "s", model)
     save_model(tmp_path / "m", model)
     with pytest.raises(DataError, match="m: already there, and holds a model"):
-        publish(model, data, tmp_path / "m")
+        publish_model(model, data, tmp_path / "m")
     with pytest.raises(DataError, match=r"CURRENT: missing; expected a store"):
         Recommender.open(tmp_path / "m")
 
 
 def test_store__serves_what_the_exact_index_would(tmp_path, data, model):
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     serving = Recommender.open(tmp_path / "s")
     assert isinstance(serving.index, HnswIndex)
     assert serving.index.measured.recall >= 0.95
@@ -130,7 +130,7 @@ def test_store__serves_what_the_exact_index_would(tmp_path, data, model):
 
 def test_store__without_names(tmp_path, model):
     data = shop(names=False)
-    publish(model, data, tmp_path / "s", index="exact")
+    publish_model(model, data, tmp_path / "s", index="exact")
     serving = Recommender.open(tmp_path / "s")
     assert isinstance(serving.index, ExactIndex)
     assert serving.item_names is None
@@ -139,12 +139,12 @@ def test_store__without_names(tmp_path, model):
 def test_store__an_index_of_ones_own(tmp_path, data, model):
     vectors = encode(model.item, data.items)
     index = HnswIndex.build(vectors, similarity="cosine", k=5, neighbours=8)
-    publish(model, data, tmp_path / "s", index=index)
+    publish_model(model, data, tmp_path / "s", index=index)
     assert Recommender.open(tmp_path / "s").index.measured == index.measured
     with pytest.raises(ValueError, match="other item vectors than the model makes"):
-        publish(model, data, tmp_path / "t", index=ExactIndex(vectors[::-1]))
+        publish_model(model, data, tmp_path / "t", index=ExactIndex(vectors[::-1]))
     with pytest.raises(ValueError, match="index must be hnsw, exact or an index, got 'faiss'"):
-        publish(model, data, tmp_path / "t", index="faiss")
+        publish_model(model, data, tmp_path / "t", index="faiss")
     assert not (tmp_path / "t").exists()
 
 
@@ -153,7 +153,7 @@ def test_publish__refuses_other_data(tmp_path, data):
         Schema(user=[Id("user")], item=[Id("item")]), {"user": [1, 2], "item": [1, 2]}
     )
     with pytest.raises(DataError, match="were not fitted together"):
-        publish(TwoTower(other.schema, dim=2), data, tmp_path / "s")
+        publish_model(TwoTower(other.schema, dim=2), data, tmp_path / "s")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_publish__refuses_other_data(tmp_path, data):
 )  # fmt: skip
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
 def test_open__names_the_damaged_file(tmp_path, data, model, name, damage):
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     path = tmp_path / "s" / ("" if name == "CURRENT" else "versions/000001") / name
     good = path.read_bytes()
     middle = len(good) // 2
@@ -188,7 +188,7 @@ def test_optimizer__goes_on_as_if_never_stopped(tmp_path, data, make):
 
     model, optimizer = TwoTower(data.schema, dim=4, hidden=(8,)), make(0.1)
     train(model, optimizer, seed=1)
-    publish(model, data, tmp_path / "s", index="exact", optimizer=optimizer)
+    publish_model(model, data, tmp_path / "s", index="exact", optimizer=optimizer)
     train(model, optimizer, seed=2)
     again, later = load_model(tmp_path / "s"), make(0.1)
     load_optimizer(tmp_path / "s", later)
@@ -199,10 +199,10 @@ def test_optimizer__goes_on_as_if_never_stopped(tmp_path, data, make):
 
 
 def test_optimizer__of_another_kind_is_refused(tmp_path, data, model):
-    publish(model, data, tmp_path / "s", index="exact", optimizer=Adagrad())
+    publish_model(model, data, tmp_path / "s", index="exact", optimizer=Adagrad())
     with pytest.raises(DataError, match="000001: saved with Adagrad, not SGD"):
         load_optimizer(tmp_path / "s", SGD(0.1))
-    publish(model, data, tmp_path / "s", index="exact")
+    publish_model(model, data, tmp_path / "s", index="exact")
     with pytest.raises(DataError, match="000002: saved with no optimizer, not SGD"):
         load_optimizer(tmp_path / "s", SGD(0.1))
 
@@ -210,7 +210,7 @@ def test_optimizer__of_another_kind_is_refused(tmp_path, data, model):
 def test_load_model__of_a_version(tmp_path, data):
     models = [TwoTower(data.schema, dim=4, hidden=(8,), seed=seed) for seed in (1, 2)]
     for n, one in enumerate(models, start=1):
-        publish(one, data, tmp_path / "s", index="exact", notes={"n": n})
+        publish_model(one, data, tmp_path / "s", index="exact", notes={"n": n})
     rows = {"user.user.embedding": (np.array([1]), np.ones((1, 4), np.float32))}
     publish_incremental(tmp_path / "s", rows, parent=2)
     for version, expected in ((None, 2), (2, 2), (1, 1)):
@@ -228,14 +228,14 @@ def test_load_model__of_a_version(tmp_path, data):
 
 def test_publish__tells_its_progress(tmp_path, data, model):
     told = []
-    publish(
+    publish_model(
         model, data, tmp_path / "s", index="exact", on_progress=lambda *done: told.append(done)
     )  # fmt: skip
     assert told == [(90, 90)]
 
 
 def test_open__maps_what_is_large(tmp_path, data, model):
-    publish(model, data, tmp_path / "s", index="exact")
+    publish_model(model, data, tmp_path / "s", index="exact")
     store = Recommender.open(tmp_path / "s").store
     large = (*store.model.parameters.values(), store.index.vectors, store.seen.values)
     assert not any(array.flags.writeable for array in large)
@@ -268,7 +268,7 @@ def rewrite(folder, change):
     ],
 )
 def test_open__refuses_a_manifest_that_does_not_fit(tmp_path, data, model, change):
-    publish(model, data, tmp_path / "s")
+    publish_model(model, data, tmp_path / "s")
     rewrite(tmp_path / "s", change)
     with pytest.raises(DataError, match=str(tmp_path)) as caught:
         Recommender.open(tmp_path / "s")

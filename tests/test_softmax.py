@@ -246,7 +246,7 @@ def test_softmax_cross_entropy__extremes_stay_finite(dtype):
         ([0, 1], None, [1.0, -1.0], "weights"),
         ([0, 1], None, [1.0, np.nan], "weights"),
         ([0, 1], None, [1.0, np.inf], "weights"),
-        ([0.0, 1.0], None, None, "numbers of columns"),
+        ([0.0, 0.5], None, None, "positive must be integers"),
     ],
 )
 def test_softmax_cross_entropy__refuses(positive, drop, weights, message):

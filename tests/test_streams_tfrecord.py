@@ -114,8 +114,8 @@ TIME = ("int64_list", [5])
     "content, reason",
     [
         (framed(b"\xff\xff"), "Error parsing message"),
-        (framed(b""), "'user_id': expected a whole number, got None"),
-        (record(user_id=USER, item_id=ITEM), "'timestamp': expected seconds since 1970, got None"),
+        (framed(b""), "'user_id': expected an integer, got None"),
+        (record(user_id=USER, item_id=ITEM), "'timestamp': missing timestamp"),
         (record(user_id=("int64_list", [1, 2]), item_id=ITEM, timestamp=TIME), "has 2 values"),
         (record(user_id=("int64_list", []), item_id=ITEM, timestamp=TIME), "got None"),
         (record(user_id=USER, item_id=("bytes_list", [b"\xff"]), timestamp=TIME), "can't decode"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minitower.data import Categorical, Dataset, Id, RandomSplit, Schema, TimeSplit, next_day
-from minitower.retrieval import Recommender, encode, evaluate, load_model, publish
+from minitower.retrieval import Recommender, encode, evaluate, load_model, publish_model
 from minitower.retrieval.snapshot import load_optimizer
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
@@ -266,7 +266,7 @@ def test_full_update__learns_the_new_users(hidden):
 
 def test_yesterday__a_store_is_what_the_next_day_goes_on_from(tmp_path):
     """The nightly job, night by night from the disk, is the chain in memory bit for bit."""
-    publish(MODEL, FIRST, tmp_path / "s", optimizer=OPTIMIZER)
+    publish_model(MODEL, FIRST, tmp_path / "s", optimizer=OPTIMIZER)
     by_hand, optimizer = MODEL, OPTIMIZER
     for parent, day in ((1, SECOND), (2, THIRD)):
         store = Recommender.open(tmp_path / "s").store
@@ -274,14 +274,16 @@ def test_yesterday__a_store_is_what_the_next_day_goes_on_from(tmp_path):
         load_optimizer(tmp_path / "s", from_disk)
         known = len(store.users)
         log, users = clicks(parent, *((40, 24) if parent == 1 else (44, 26))), len(day.users)
-        today = next_day(yesterday(store), log, people(range(known, users)), split=SPLIT)
+        today = next_day(
+            yesterday(store), log, people(range(known, users)), positive="all", split=SPLIT
+        )
         for part in ("train", "all"):
             ours, theirs = today.seen(part), day.seen(part)
             assert np.array_equal(ours.indptr, theirs.indptr)
             assert np.array_equal(ours.values, theirs.values)
         update = full_update(load_model(tmp_path / "s"), today, trainer, optimizer=from_disk)
         metrics = update.report.after
-        publish(
+        publish_model(
             update.model,
             today,
             tmp_path / "s",

@@ -196,10 +196,10 @@ BAD = {
     "empty": ([], np.ones((0, 2)), "there is no item"),
     "fewer": ([1], np.ones((2, 2)), "1 ids for vectors of shape"),
     "flat": ([1, 2], np.ones(2), "expected the vector of one item a row"),
-    "whole": ([1, 2], np.ones((2, 2), int), "expected the vector of one item a row, as floats"),
+    "complex": ([1, 2], np.ones((2, 2), complex), "item vectors must be real numbers"),
     "missing": (["a", ""], np.ones((2, 2)), "ids, row 1: missing id"),
     "mixed": (["a", 1], np.ones((2, 2)), "among"),
-    "half": ([1.5, 2], np.ones((2, 2)), "whole numbers"),
+    "half": ([1.5, 2], np.ones((2, 2)), "expected an integer or a string"),
 }
 
 

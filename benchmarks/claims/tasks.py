@@ -131,7 +131,9 @@ def open_task(name: str, seed: int, quick: bool) -> Task | Living:
             rate=0.2,
         )
     if name == "yelp":
-        data = mt.Dataset.from_atomic(folder, split=mt.RandomSplit(valid=0.1, test=0.2))
+        data = mt.Dataset.from_atomic(
+            folder, positive="all", split=mt.RandomSplit(valid=0.1, test=0.2)
+        )
         return _split(data, epochs=1 if quick else 10, batch_size=1024, hidden=(64,))
     raise ValueError(f"there is no task {name!r}; there are {', '.join(METRIC)}")
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from minitower import __version__
 from minitower.cli import check, commands, demo, indexes, store, update
 from minitower.cli.flags import add_flags
-from minitower.cli.job import READING
+from minitower.cli.job import OPTIONS, READING
 from minitower.cli.options import argument, integer, path
 from minitower.cli.progress import say
 from minitower.cli.terminal import drop, escaping_stdout
@@ -128,15 +128,16 @@ def _parser() -> argparse.ArgumentParser:
         help="where to write the page (default: report.html)",
     )  # fmt: skip
     a.add_argument("--no-report", action="store_true", help="print the table only")
-    add_flags(a)
+    add_flags(a, [name for name in OPTIONS if name != "refit"])
     a.set_defaults(run=demo.demo)
 
     a = add(
         "train",
         help="train a model on a folder of data and write it to a folder",
         description="Read a folder of RecBole atomic files (.inter, .user, .item), of "
-        "MovieLens-100K or -1M, or of split files (train.txt, test.txt); train; build the index; "
-        "write everything that recall needs to a folder, and print its path. Options may stand in "
+        "MovieLens-100K or -1M, or of split files (train.txt, test.txt); train; measure on the "
+        "test part; train once more on everything; build the index; write everything that recall "
+        "and update need to a folder, and print its path. Options may stand in "
         "a TOML job file under the names of the flags, with underscores; flags win.",
     )
     a.add_argument("data", type=_PATH, nargs="?", metavar="DATA", help="folder of data")
@@ -149,8 +150,9 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate",
         help="measure a trained model on data",
         description="Rank all items for every user of one part of the data, and print recall and "
-        "other measures beside those of 'most popular'. The data is read as it was for training, "
-        "unless flags say otherwise.",
+        "other measures beside those of 'most popular'. The version that is served is measured. "
+        "The data is read as it was for training, unless flags say otherwise. Positives that the "
+        "version may have learned from are refused.",
     )
     a.add_argument("model", type=_PATH, metavar="MODEL", help="folder that train wrote")
     a.add_argument("data", type=_PATH, metavar="DATA", help="folder of data")
@@ -159,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("-k", type=_COUNT, nargs="+", default=[10, 50, 100], metavar="K",
                    help="lengths of the recalled list (default: 10 50 100)")  # fmt: skip
     a.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    a.add_argument("--learned", action="store_true",
+                   help="measure also on positives that the version has learned from, and say "
+                   "how many they are")  # fmt: skip
     add_flags(a, READING)
     a.set_defaults(run=commands.evaluate)
 

@@ -4,9 +4,11 @@ import argparse
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +36,7 @@ def by_day(args: argparse.Namespace) -> None:
     with _set_by_signals(stop) if "follow" in args else nullcontext():
         while True:
             try:
-                return _branch(args, Start.open(args), stop)
+                return _branch(args, Start.open(args, by_day=True), stop)
             except Superseded:
                 say("there is a new full version: branching off that one")
 
@@ -64,6 +66,7 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
         follow = Follow(every=min(every, _LOOK), stop=stop)
     cursor, due, told_last = start.cursor, monotonic(), ""
     caught_up = follow is None  # until then, what is served may know more
+    learned: tuple[float, float] | None = None  # times of the first and the last click
 
     def publish_rows() -> None:
         nonlocal due, told_last
@@ -75,7 +78,9 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
             told_last = now
         if increment.rows and not _is_served(args.store, increment.rows):
             unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
-            notes = {"update": increment.report.to_dict() | unknown}
+            notes: dict[str, Any] = {"update": increment.report.to_dict() | unknown}
+            if start.learned is not None:
+                notes["learned"] = replace(start.learned, by_day=learned).to_json()
             tell(
                 publish_incremental(args.store, increment.rows, parent=version.number, notes=notes)
             )
@@ -85,6 +90,9 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
         cursor = batch.cursor
         caught_up |= len(batch) < READ_AT_ONCE and not stop.is_set()
         update.feed(start.positives(batch.events))
+        if len(batch):
+            times = batch.events.timestamps
+            learned = (learned or (float(times[0]),))[0], float(times[-1])
         if follow is not None and caught_up and monotonic() >= due:
             publish_rows()
     start.tell_read(cursor)

@@ -18,7 +18,7 @@ from minitower.data.ragged import Array
 from minitower.data.streams import Batch
 from minitower.data.table import Table
 from minitower.retrieval.catalogue import Superseded
-from minitower.retrieval.snapshot import Store, publish
+from minitower.retrieval.snapshot import Store, publish_model
 from minitower.training.updates import FullUpdate, full_update, yesterday
 
 Log = dict[str, Array]
@@ -31,7 +31,7 @@ def by_night(args: argparse.Namespace) -> None:
     """
     while True:
         try:
-            return _night(args, Start.open(args))
+            return _night(args, Start.open(args, by_day=False))
         except Superseded:
             say("there is a new full version: beginning again from that one")
 
@@ -54,9 +54,10 @@ def _night(args: argparse.Namespace, start: Start) -> None:
     listed = users is not None or items is not None
     day = yesterday(base)
     if clicks or listed:
-        day = next_day(day, log, users, items, split=split, item_name=name)
+        day = next_day(day, log, users, items, positive="all", split=split, item_name=name)
     rest = _without(day, gone, told.get("retire"))
-    notes, optimizer, metrics, counts = start.new_notes(cursor), start.optimizer, None, None
+    notes = start.new_notes(cursor, log[start.stream.fields.timestamp])
+    optimizer, metrics, counts = start.optimizer, None, None
     if clicks:
         update = _trained(args, start, day)
         model, optimizer, metrics = update.model, update.optimizer, update.report.after
@@ -74,7 +75,7 @@ def _night(args: argparse.Namespace, start: Start) -> None:
         counts = _counts_in(start, rest.items)
     say(_who_came(base, rest))
     with ItemsBar() as progress:
-        published = publish(
+        published = publish_model(
             model,
             rest,
             args.store,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from minitower.data import Dataset
 from minitower.formulas.sampling import Uniform
-from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.negatives import (
@@ -22,14 +21,6 @@ from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
 
 if TYPE_CHECKING:
     from minitower.cli.job import Job
-
-OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
-    "adagrad": Adagrad,
-    "rowwise-adagrad": RowWiseAdagrad,
-    "adam": Adam,
-    "rowwise-adam": RowWiseAdam,
-    "sgd": SGD,
-}
 
 OBJECTIVES: dict[str, Callable[[Job], Objective]] = {
     "in-batch": lambda job: InBatchSoftmax(

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,18 +12,18 @@ from minitower.data.columns import Columns
 from minitower.data.errors import Place
 from minitower.data.schema import Field, Id
 from minitower.data.splits import Rule, parse_rule
-from minitower.data.streams import Cursor, EventFields, Events
+from minitower.data.streams import EventFields, Events
 from minitower.data.streams.events import IdType, object_columns, typed_ids
 from minitower.data.streams.parquet import is_complete, read_parquet
 from minitower.data.table import Table
 from minitower.retrieval import Store
 
 
-def fields_of(base: Store, rule: Rule | None) -> EventFields:
+def fields_of(base: Store, rule: Rule | None, timestamp: str) -> EventFields:
     """What the columns of clicks are called, and of which types ids are."""
     schema = base.model.schema.schema
     user_type, item_type = map(_id_type, (base.users, base.items))
-    names = schema.user_id.name, schema.item_id.name
+    names = schema.user_id.name, schema.item_id.name, timestamp
     value = None if rule is None else rule.column
     return EventFields(*names, value=value, user_type=user_type, item_type=item_type)
 
@@ -89,13 +88,6 @@ class Positives:
                 f"none of {self.read:,} clicks has a '{self.rule.column}', by which positives are "
                 f"told ({self.text}); if every click is one, say --positive all"
             )
-
-
-def cursor_in(notes: dict[str, Any], fields: EventFields) -> Cursor:
-    """Where the clicks of a version end: before all, of one that came of no stream."""
-    if "cursor" not in notes:
-        return Cursor(fields.from_rows([]))
-    return Cursor.from_state(notes["cursor"], fields)
 
 
 def read_rows(

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minitower.cli.job import Job, checked, read_job, read_toml
+import numpy as np
+
+from minitower.cli.job import READING, Job, checked, read_job, read_toml
 from minitower.cli.progress import ItemsBar, TrainingBar, row, say
 from minitower.cli.sources import Source, open_folder
 from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
@@ -14,16 +16,19 @@ from minitower.retrieval import (
     PopularityScorer,
     Recommender,
     Report,
+    Store,
     load_model,
     load_notes,
-    publish,
+    publish_model,
 )
-from minitower.retrieval.catalogue import Catalogue
+from minitower.retrieval.catalogue import served
+from minitower.retrieval.evaluation import NothingToFind
 from minitower.retrieval.folder import MANIFEST, POINTER, refuse_foreign
 from minitower.retrieval.hnsw import HnswIndex
-from minitower.towers.optimizers import Optimizer
-from minitower.towers.two_tower import TwoTower
-from minitower.training.trainer import History
+from minitower.retrieval.incremental import read_version
+from minitower.retrieval.provenance import Learned
+from minitower.training.publishing import record
+from minitower.training.trainer import History, Trainer
 
 _PLACES = ("data", "out")  # keys of a job file besides the options, relative to it
 
@@ -48,23 +53,23 @@ def train(args: argparse.Namespace) -> None:
     job = read_job(vars(args), *tables)
     refuse_foreign(out)  # before an hour of training rather than after it
     source = tell(open_folder(folder, job))
-    model, history, optimizer = fit(job, source.data, "training")
-    notes = {
-        "reading": job.how_to_read() | {"positive": source.rule or "all"},
-        "training": job.how_to_train(),
-        "item_name": source.raw.item_name,
-        "best_epoch": history.best_epoch,
-    }
-    metrics = history.epochs[history.best_epoch - 1].metrics
-    with ItemsBar() as bar:
-        store = publish(
-            model,
-            source.data,
+    trainer, history = fit(job, source.data, "training")
+    report = _report(trainer)
+    if job.refit and (len(source.data.valid) or len(source.data.test)):
+        with TrainingBar("training on everything", job.metric) as bar:
+            trainer = checked(trainer.refit, on_progress=bar)
+    notes = record(trainer, report=report, files=source.files)
+    notes["reading"] = job.how_to_read() | notes["reading"]
+    notes["training"]["metric"] = job.metric
+    with ItemsBar() as items_bar:
+        store = publish_model(
+            trainer.model,
+            trainer.data,
             out,
             notes=notes,
-            metrics=metrics,
-            optimizer=optimizer,
-            on_progress=bar,
+            metrics=history.epochs[history.best_epoch - 1].metrics,
+            optimizer=trainer.optimizer,
+            on_progress=items_bar,
         )
     if isinstance(store.index, HnswIndex):
         measured = store.index.measured
@@ -75,30 +80,64 @@ def train(args: argparse.Namespace) -> None:
     print(out)
 
 
+def _report(trainer: Trainer) -> Report | None:
+    """What the model finds of the test part, said beside "most popular"; None without a test."""
+    try:
+        evaluator = Evaluator(trainer.data, "test")
+    except NothingToFind:
+        return None
+    report, popular = evaluator(trainer.model), evaluator(PopularityScorer())
+    k = next(iter(report.k[1:]), report.k[0])
+    recalls = [r[f"recall@{k}"] for r in (report, popular)]
+    say(f"test: recall@{k} {recalls[0]:.4f}, most popular {recalls[1]:.4f}")
+    return report
+
+
 def evaluate(args: argparse.Namespace) -> None:
-    """Measure a model of a folder on data; prints a table, or JSON."""
-    model = load_model(args.model)
+    """Measure the version of a store that is served on data; prints a table, or JSON."""
     if (args.model / POINTER).exists():
-        store = Catalogue.read(args.model)
-        if store.version().kind != "full":
-            say(
-                f"measuring version {store.full().number}, the full one below version "
-                f"{store.version().number}, which is served"
-            )
-    reading = load_notes(args.model).get("reading", {})
-    job = read_job(vars(args), (str(args.model / MANIFEST), reading))
-    data = tell(open_folder(args.data, job).encoded_by(model.schema)).data
-    evaluator = Evaluator(data, args.part, args.k)
-    reports = {"model": evaluator(model), "most popular": evaluator(PopularityScorer())}
+        store = served(args.model, read_version)
+        model, notes = store.model, (store.full or store).notes
+        assert store.version is not None
+        say(f"measuring version {store.version.number}, which is served ({store.version.kind})")
+    else:
+        store, model, notes = None, load_model(args.model), load_notes(args.model)
+    reading = notes.get("reading", {})
+    known = {name: value for name, value in reading.items() if name in READING}
+    job = read_job(vars(args), (str(args.model / MANIFEST), known))
+    source = tell(open_folder(args.data, job).encoded_by(model.schema))
+    evaluator = Evaluator(source.data, args.part, args.k)
+    learned = 0 if store is None else _learned(store, source, args.part, job.how_to_read() == known)
+    positives = len(source.data.split(args.part))
+    if learned and not args.learned:
+        raise DataError(
+            f"{args.data}: the model may have learned from {learned:,} of the {positives:,} "
+            f"{args.part} positives: measure on newer ones; 'minitower store show' has the report "
+            "from before the refit; --learned measures anyway"
+        )
+    name = f"model, {learned} of {positives} learned" if learned else "model"
+    reports = {name: evaluator(model), "most popular": evaluator(PopularityScorer())}
+    first = reports[name]
     if args.json:
-        print(json.dumps({name: report.to_dict() for name, report in reports.items()}))
+        found = {"model": first, "most popular": reports["most popular"]}
+        print(json.dumps({n: r.to_dict() for n, r in found.items()} | {"learned": learned}))
         return
-    first = reports["model"]
     say(
         f"{args.part}: {first.users:,} users with {first.positives:,} positives, "
         f"{first.users_without_positives:,} users without"
     )
     print(_table(reports))
+
+
+def _learned(store: Store, source: Source, part: str, same_reading: bool) -> int:
+    """How many positives of a part the version served may have learned from."""
+    learned = Learned.in_notes(store.notes)
+    if learned is None:
+        say("the version does not say what it has learned from: this may be no test")
+        return 0
+    same = same_reading and source.files.items() <= learned.files.items()
+    seen = learned.has_seen(source.data, part, store.users, store.items, store.seen, same=same)
+    return int(np.count_nonzero(seen))
 
 
 def recall(args: argparse.Namespace) -> None:
@@ -114,13 +153,13 @@ def recall(args: argparse.Namespace) -> None:
         row(item, f"{score:.6f}", name)
 
 
-def fit(job: Job, data: Dataset, what: str) -> tuple[TwoTower, History, Optimizer]:
+def fit(job: Job, data: Dataset, what: str) -> tuple[Trainer, History]:
     """Train the model of a job on a data set, with progress on stderr."""
     model = job.model(data)
     with TrainingBar(what, job.metric) as bar:
         trainer = job.trainer(model, data, bar)
         history = checked(trainer.fit, job.epochs, metric=job.metric, patience=job.patience)
-    return model, history, trainer.optimizer
+    return trainer, history
 
 
 def tell(source: Source) -> Source:

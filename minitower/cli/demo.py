@@ -31,6 +31,7 @@ from minitower.retrieval import (
     encode,
 )
 from minitower.towers.two_tower import TwoTower
+from minitower.training.trainer import History
 
 Array = NDArray[Any]
 
@@ -80,14 +81,15 @@ def run(source: Source, job: Job) -> Story:
     """Train, index and measure; everything that is then told."""
     data = source.data
     evaluator = Evaluator(data, "test", _K)
-    model, history, _ = fit(job, data, "this model")
+    trainer, history = fit(job, data, "this model")
+    model = trainer.model
     other = replace(job, correction="none" if job.correction != "none" else "yi", strength=1.0)
     other_name = "without logQ" if other.correction == "none" else "with logQ"
-    trained = [("this model", model, history), (other_name, *fit(other, data, other_name)[:2])]
+    trained = [("this model", model, history), (other_name, *_fit(other, data, other_name))]
     third, views_note = _other_views(job, data)
     if third is not None:
         name = "without views" if third.views() is None else "self-supervised"
-        trained.append((name, *fit(third, data, name)[:2]))
+        trained.append((name, *_fit(third, data, name)))
     say("measuring")
     reports = [evaluator(one) for _, one, _ in trained]
     reports.append(evaluator(PopularityScorer()))
@@ -131,6 +133,11 @@ def run(source: Source, job: Job) -> Story:
         map=telling.item_map(source, index.vectors, job.seed),
         notes=[*telling.notes(source, job, reports[0], index, exactly, history), views_note],
     )
+
+
+def _fit(job: Job, data: Dataset, what: str) -> tuple[TwoTower, History]:
+    trainer, history = fit(job, data, what)
+    return trainer.model, history
 
 
 def _other_views(job: Job, data: Dataset) -> tuple[Job | None, str]:

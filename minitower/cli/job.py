@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from minitower.cli import options
-from minitower.cli.choices import NEGATIVES, NEGATIVES_OF, OBJECTIVES, OPTIMIZERS
+from minitower.cli.choices import NEGATIVES, NEGATIVES_OF, OBJECTIVES
 from minitower.cli.job_file import read_toml as read_toml
 from minitower.cli.memory import check_step
 from minitower.data import DataError, Dataset
@@ -14,6 +14,7 @@ from minitower.data.errors import show
 from minitower.data.schema import field_to_json
 from minitower.towers.two_tower import MAX_WIDTH, TwoTower
 from minitower.training.negatives import MixedNegatives, Negatives
+from minitower.training.recipe import OPTIMIZERS
 from minitower.training.self_supervised import AUGMENTS, SelfSupervised
 from minitower.training.trainer import Progress, Trainer
 
@@ -71,7 +72,7 @@ class Job:
         options.negatives,
         None,
         "beside the batch's own: uniform:K, popular:K (clicks^0.75) or mined:K (from the model's "
-        "own recall) for each pair, several joined by +, or shared:N uniform ones a batch "
+        "own recall) for each pair, several joined by +, or shared:N uniform ones a batch, or none "
         "(default: none in-batch, uniform:2 pointwise, uniform:1 pairwise, uniform:10 listwise)",
         "KIND:K",
     )
@@ -128,10 +129,16 @@ class Job:
     metric: str = _option(
         options.metric, "recall@20", "what the best epoch is best in, on validation", "NAME@K"
     )
+    refit: bool = _option(
+        options.flag,
+        True,
+        "after measuring, train once more on all interactions for the epochs that validation "
+        "chose, and publish that model",
+    )
     seed: int = _option(
         options.integer(0),
         0,
-        "same seed, same model, bit for bit: on one thread and the same kind of CPU",
+        "same seed, same model, bit for bit: on one thread of the same kind of CPU",
         "SEED",
     )
 
@@ -176,7 +183,7 @@ class Job:
 
     def _negatives(self, model: TwoTower, data: Dataset) -> Negatives | None:
         said = self.negatives or NEGATIVES_OF[self.objective]
-        if said is None:
+        if said is None or said == "none":
             return None
         parts = [NEGATIVES[kind](model, data, k) for kind, k in options.parse_negatives(said)]
         return parts[0] if len(parts) == 1 else MixedNegatives(parts)
@@ -220,7 +227,8 @@ class Job:
 OPTIONS = {option.name: option for option in dataclasses.fields(Job)}
 READING = ("positive", "split", "valid", "override", "seed")
 MODEL = ("dim", "hidden", "similarity", "residual")
-TRAINING = [n for n in OPTIONS if n not in (*READING, *MODEL, "epochs", "patience")] + ["seed"]
+_FITTING = ("epochs", "patience", "refit")
+TRAINING = [n for n in OPTIONS if n not in (*READING, *MODEL, *_FITTING)] + ["seed"]
 """What a nightly update trains by, too."""
 
 

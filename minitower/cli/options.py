@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,6 +144,25 @@ def metric(value: Any) -> str:
     return str(value)
 
 
+def moment(text: str) -> float:
+    """Seconds since 1970: a number, or a date in ISO 8601, UTC without a zone; -inf for "start".
+
+    >>> moment("2022-05-01"), moment("1e9"), moment("start")
+    (1651363200.0, 1000000000.0, -inf)
+    """
+    if text == "start":
+        return -math.inf
+    try:
+        return number(text)
+    except ValueError:
+        pass
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expected seconds since 1970 or a date such as 2022-05-01") from None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
 def split(value: Any) -> str:
     """The text of a split, after a look whether :func:`parse_split` can read it."""
     parse_split(value)
@@ -187,7 +207,11 @@ def parse_negatives(value: Any) -> list[tuple[str, int]]:
 
     >>> parse_negatives("uniform:5+mined:5")
     [('uniform', 5), ('mined', 5)]
+    >>> parse_negatives("none")
+    []
     """
+    if value == "none":
+        return []
     parts = [part.partition(":") for part in value.split("+")] if isinstance(value, str) else []
     try:
         if parts and all(kind in _NEGATIVES for kind, _, _ in parts):
@@ -195,7 +219,8 @@ def parse_negatives(value: Any) -> list[tuple[str, int]]:
     except ValueError:
         pass
     raise ValueError(
-        "expected uniform:K, popular:K, mined:K, shared:N, or several such as uniform:5+mined:5"
+        "expected none, uniform:K, popular:K, mined:K, shared:N, or several such as "
+        "uniform:5+mined:5"
     )
 
 

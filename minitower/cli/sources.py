@@ -1,7 +1,8 @@
 """From a folder of data, of whichever layout, to a data set; and from a fitted one back."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,18 +26,18 @@ from minitower.data import (
     Split,
     atomic_files,
     movielens,
+    positive_rule,
     split_files,
 )
 from minitower.data.atomic_files import RawData
-from minitower.data.columns import Columns, numbers, read_columns
+from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import Place
 from minitower.data.funnel import simulate
 from minitower.data.funnel_words import THEMES
 
 Array = NDArray[Any]
 
-_CLICKS = ("clicked", "click", "is_click")  # columns that say 1 for a click and 0 for none
-_LIKED = 4  # of five stars
+_INTERACTIONS = ("*.inter", "u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt")
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,18 @@ class Source:
         raw: the columns.
         data: the data set.
         remarks: how it was read, where that was decided for the user.
-        rule: what makes an interaction a positive; None: all are.
+        rule: what makes an interaction a positive, or "all".
         item_groups: what items are grouped by, if not by one of their fields.
+        files: SHA-256 -> name of the files of interactions; none of a simulated world.
     """
 
     name: str
     raw: RawData
     data: Dataset
     remarks: tuple[str, ...] = ()
-    rule: str | None = None
+    rule: str = "all"
     item_groups: tuple[str, Array] | None = None
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def encoded_by(self, fitted: FittedSchema) -> "Source":
         """The same interactions, their users and items encoded as an older model knows them.
@@ -65,16 +68,20 @@ class Source:
         Raises:
             DataError: a column that the model reads is not there.
         """
-        data = self.data
         users = self.raw.users or read_columns({}, Place("users"))
         items = self.raw.items or read_columns({}, Place("items"))
-        encoded = dataclasses.replace(
-            data,
-            schema=fitted,
-            users=fitted.user.encode(users, data.users.ids),
-            items=fitted.item.encode(items, data.items.ids),
-        )
-        return dataclasses.replace(self, data=encoded)
+
+        def encoded(data: Dataset) -> Dataset:
+            remake = data.remake
+            return dataclasses.replace(
+                data,
+                schema=fitted,
+                users=fitted.user.encode(users, data.users.ids),
+                items=fitted.item.encode(items, data.items.ids),
+                remake=None if remake is None else lambda split: encoded(remake(split)),
+            )
+
+        return dataclasses.replace(self, data=encoded(self.data))
 
     def about_user(self, row: int) -> str:
         """The features of one user, for people."""
@@ -118,7 +125,7 @@ def simulated(job: Job) -> Source:
     split = None if job.split is None else parse_split(job.split, job.seed)
     tables = {name: read_columns(table, Place(name)) for name, table in world.columns.items()}
     raw = RawData(world.schema, **tables, item_name="name")
-    data = Dataset.from_raw(raw, split=split)
+    data = Dataset.from_raw(raw, positive="all", split=split)
     theme = {c: theme for theme, categories in THEMES.items() for c in categories}
     themes = np.array([theme[text.split()[0]] for text in world.items["category"].tolist()])
     return Source(
@@ -143,9 +150,19 @@ def open_folder(folder: Path, job: Job) -> Source:
     raw, split = _read(folder, job)
     remarks: list[str] = []
     raw = _without_other_keys(raw, job.override or {}, remarks)
-    rule = _rule(raw.interactions, job.positive, remarks)
+    rule = positive_rule(raw.interactions, job.positive)
+    if job.positive is None:
+        which = "all interactions" if rule == "all" else f"where {rule}"
+        remarks.append(f"positives: {which} (use --positive RULE to change that)")
     data = Dataset.from_raw(raw, positive=rule, split=split)
-    return Source(folder.resolve().name, raw, data, (*remarks, describe_split(data)), rule)
+    name, remarks = folder.resolve().name, [*remarks, describe_split(data)]
+    return Source(name, raw, data, tuple(remarks), rule, files=_hashes(folder))
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 -> name of the files of interactions."""
+    found = [path for pattern in _INTERACTIONS for path in sorted(folder.glob(pattern))]
+    return {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in found}
 
 
 def describe_split(data: Dataset) -> str:
@@ -161,11 +178,8 @@ def describe_split(data: Dataset) -> str:
 
 
 def _moment(seconds: float) -> str:
-    """A time as people write it, or the number where it cannot be seconds since 1970."""
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g}"
+    """A time as people write it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def _read(folder: Path, job: Job) -> tuple[RawData, Split | None]:
@@ -216,21 +230,6 @@ def _without_other_keys(raw: RawData, overridden: Collection[str], remarks: list
 
     schema = Schema(kept(raw.schema.user, raw.users), kept(raw.schema.item, raw.items))
     return raw._replace(schema=schema)
-
-
-def _rule(log: Columns, asked: str | None, remarks: list[str]) -> str | None:
-    """The rule of positives: as asked, or as the columns suggest, which is then said."""
-    if asked is not None:
-        return None if asked == "all" else asked
-    rule = None
-    for name in _CLICKS:
-        if name in log:
-            rule = f"{name} = 1"
-    if "rating" in log and (numbers(log["rating"], log.at("rating")) >= _LIKED).any():
-        rule = f"rating >= {_LIKED}"
-    which = f"where {rule}" if rule else "all interactions"
-    remarks.append(f"positives: {which} (use --positive RULE to change that)")
-    return rule
 
 
 def _first(cell: str, separator: str | None) -> str:

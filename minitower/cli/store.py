@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minitower.cli.progress import say
 from minitower.data import DataError
-from minitower.retrieval.catalogue import Catalogue, prune, rollback
+from minitower.retrieval.catalogue import Catalogue, NotRemoved, prune, rollback
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -89,5 +89,14 @@ def _rollback(args: argparse.Namespace) -> None:
 
 
 def _prune(args: argparse.Namespace) -> None:
-    for number in prune(args.store, args.keep):
+    try:
+        gone = prune(args.store, args.keep)
+    except NotRemoved as error:
+        _print_all(error.gone)
+        raise
+    _print_all(gone)
+
+
+def _print_all(numbers: list[int]) -> None:
+    for number in numbers:
         print(number)

@@ -12,7 +12,7 @@ from minitower.cli.job import TRAINING
 from minitower.data import DataError
 
 _BY_NIGHT = ("users", "items", "retire", "validate", "at_least")
-_BY_DAY = ("every", "follow", "item_ids")
+_BY_DAY = ("every", "follow", "item_ids", "window")
 _IN_BATCH = ("objective", "temperature", "correction", "strength", "bank")
 _STEPS = ("optimizer", "learning_rate", "batch_size", "seed")
 
@@ -38,9 +38,11 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     kind.add_argument("--incremental", dest="run", action="store_const", const=_incremental,
                       help="by day")  # fmt: skip
-    a.add_argument("--window", type=_window, default=0.0, metavar="TIME",
-                   help="how much out of order clicks may come, such as 90s or 2h (default: "
-                   "0)")  # fmt: skip
+    none = argparse.SUPPRESS  # an absent flag leaves no trace
+    a.add_argument("--after", type=_moment, metavar="TIME", default=none,
+                   help="learn from clicks after this time only: seconds since 1970, a date, or "
+                   "'start' for all of them; for a version that does not say up to where it has "
+                   "learned from clicks")  # fmt: skip
     a.add_argument("--aside", type=Path, metavar="FILE",
                    help="where to set malformed and late clicks aside, a file for each kind of "
                    "job; without it they are an error")  # fmt: skip
@@ -53,7 +55,6 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
                    "all others late (default: 24h)")  # fmt: skip
     a.add_argument("--reset-optimizer", action="store_true",
                    help="begin with an optimizer without memory")  # fmt: skip
-    none = argparse.SUPPRESS  # an absent flag leaves no trace
     night = a.add_argument_group("with --full")
     for side in ("users", "items"):
         night.add_argument(f"--{side}", type=Path, metavar="FILE", default=none,
@@ -67,6 +68,9 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     night.add_argument("--at-least", type=float, metavar="VALUE", default=none,
                        help="refuse a model whose --metric on validation is below")  # fmt: skip
     day = a.add_argument_group("with --incremental")
+    day.add_argument("--window", type=_window, metavar="TIME", default=none,
+                     help="how much out of order clicks may come, such as 90s or 2h; later ones "
+                     "are left to the next full update (default: 0)")  # fmt: skip
     day.add_argument("--every", type=_seconds, metavar="TIME", default=none,
                      help="publish so often while following, such as 90s or 2h "
                      "(default: 20m)")  # fmt: skip
@@ -74,7 +78,7 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
                      help="wait for more clicks; stop by Ctrl-C")  # fmt: skip
     day.add_argument("--item-ids", action="store_true", default=none,
                      help="let the items' ids move, too")  # fmt: skip
-    note = "Not told, it is as the version was trained, or where its notes do not say, the default."
+    note = "What is not given is as the version was trained; it is an error where it says nothing."
     add_flags(a, ["positive", *TRAINING], note)
 
 
@@ -93,6 +97,13 @@ def _refuse(args: argparse.Namespace, names: Iterable[str], kind: str) -> None:
     for name in names:
         if name in vars(args):
             raise DataError(f"--{name.replace('_', '-')} belongs to {kind}")
+
+
+def _moment(text: str) -> float:
+    try:
+        return options.moment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
 
 
 def _window(text: str) -> float:

@@ -4,6 +4,7 @@ from minitower.data.days import next_day, retire
 from minitower.data.encoding import Features, FittedSchema, Ragged, SideEncoder, Table
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset, Interactions
+from minitower.data.positives import positive_rule
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.data.splits import (
     GivenSplit,
@@ -53,6 +54,7 @@ __all__ = [
     "Vocabulary",
     "next_day",
     "parse_rule",
+    "positive_rule",
     "retire",
     "write_events",
 ]

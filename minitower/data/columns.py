@@ -5,6 +5,7 @@ none of those libraries is imported. A column becomes one NumPy array; what its 
 mean is decided by who reads it: :func:`scalars`, :func:`numbers` or :func:`sets`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -12,14 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.errors import Place, show
+from minitower.data.errors import DataError, Place, show
 from minitower.data.ragged import Array
+from minitower.data.values import LONGEST, check_texts, int64, integers, is_missing, plain
 
-LONGEST = 256
-"""Characters of an id or a value. Texts are stored equally wide, so that one long one would
-take the memory of all."""
-
-_PLAIN_NUMBERS = {int, float, bool}
+_PLAIN_NUMBERS = {int, float}
+_FLOATS = re.compile("float|double|halffloat", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def as_array(column: Any, place: Place) -> Array:
         raise place.error(f"expected a column of values, got {show(column)}")
     if isinstance(column, np.ma.MaskedArray):  # a masked value is a missing one
         column = _with_holes(column)
-    array: Array = column if isinstance(column, np.ndarray) else _from_library(column)
+    array: Array = column if isinstance(column, np.ndarray) else _from_library(column, place)
     if array.ndim == 2:  # one set of values per row
         return np.fromiter(iter(array), object, len(array))
     if array.ndim != 1:
@@ -94,75 +93,81 @@ def as_array(column: Any, place: Place) -> Array:
 
 
 def _with_holes(column: Any) -> Array:
-    """A masked array with None, or NaT among dates, where it is masked."""
+    """A masked array with None, NaN among floats or NaT among dates, where it is masked."""
     if not column.mask.any():
         return np.asarray(column)
+    if column.dtype.kind == "f":
+        return np.asarray(column.filled(np.nan))
     holes = np.array(column.data, None if column.dtype.kind == "M" else object)
     holes[column.mask] = None
     return holes
 
 
-def _from_library(column: Any) -> Array:
-    """An array, in which integers stay integers even where some are missing."""
+def _from_library(column: Any, place: Place) -> Array:
+    """An array, in which integers stay integers, and floats as exact as they are."""
     if hasattr(column, "null_count"):  # polars (a method) or pyarrow (a property)
+        kind = str(getattr(column, "type", None) or column.dtype)
+        if kind in ("Int128", "UInt128"):
+            raise place.error(f"NumPy has no integers of type {kind}; cast the column to Int64")
         nulls = column.null_count
-        if not (nulls() if callable(nulls) else nulls):
+        if _FLOATS.match(kind) or not (nulls() if callable(nulls) else nulls):
             array = np.asarray(column)
             if array.dtype != object:
                 return array
         column = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
     elif hasattr(column, "__array__"):
-        if not getattr(column, "hasnans", False) or isinstance(column.dtype, np.dtype):
+        kinds: Any = getattr(column, "dtype", None)
+        whole = not getattr(column, "hasnans", False) or isinstance(kinds, np.dtype)
+        if whole or kinds.name == "category":
             return np.asarray(column)
+        if kinds.kind == "f":
+            return np.asarray(column.to_numpy(kinds.numpy_dtype, na_value=np.nan))
         return np.fromiter(column, object, len(column))  # pandas.NA stays what it is
     values = list(column)
-    if set(map(type, values)) <= _PLAIN_NUMBERS:
-        return np.asarray(values) if values else np.empty(0, object)
+    types = set(map(type, values))
+    if values and (types <= _PLAIN_NUMBERS or types == {bool}):
+        array = np.asarray(values)
+        if float in types or array.dtype.kind != "f":  # not of integers beyond 64 bits
+            return array
     return np.fromiter(values, object, len(values))
 
 
 def scalars(values: Array, place: Place, longest: int = LONGEST) -> tuple[Array, Array]:
-    """Read a column of ids or categories: integers, or texts.
+    """Read a column of ids or categories: integers, or strings.
 
     Args:
         values, place: the column, and where it is from.
-        longest: characters that a text may have.
+        longest: characters that a string may have.
 
     Returns:
         The values, int64 or objects that are all str, and the mask of the missing ones
         (None, NaN, ""), which are 0 or "" in the values.
 
     Raises:
-        DataError: a number that is not whole, text and numbers in one column, a text that is
-            too long, or a value that is neither.
+        DataError: a number that is no exact integer (see :mod:`minitower.data.values`),
+            strings and numbers in one column, a string that is too long or cannot be stored,
+            or a value that is neither.
     """
-    kind = values.dtype.kind
-    if kind in "bi":
-        return values.astype(np.int64), np.zeros(len(values), bool)
-    if kind == "u":
-        return _whole(values, np.zeros(len(values), bool), place)
-    if kind == "f":
-        return _whole(values, np.isnan(values), place)
-    if kind in "UT":
-        values = values.astype(object)
-    elif kind != "O":
-        raise place.error(f"expected integers or text, got values of type {values.dtype}")
-    types = set(map(type, values.tolist()))
+    if values.dtype.kind in "biuf":
+        return integers(values, place)
+    items = plain(values, place)
+    missing = np.fromiter((item is None or item == "" for item in items), bool, len(items))
+    types = {type(item) for item in items if item is not None and item != ""}
     if types <= {str}:
-        return _short(values, longest, place), values == ""
-    if types == {int}:
-        return _whole(values, np.zeros(len(values), bool), place)
-    missing = np.fromiter(map(_is_missing, values), bool, len(values))
-    present = values[~missing]
-    texts = [isinstance(value, str) for value in present]
-    if all(texts):
-        return _short(np.where(missing, "", values), longest, place), missing
-    for row, value, text in zip(np.flatnonzero(~missing).tolist(), present, texts):
-        if not text and not isinstance(value, int | float | np.number | np.bool):
-            raise place.error(f"expected an integer or a text, got {show(value)}", row)
-        if text != texts[0]:
-            raise place.error(f"{show(value)} among {'text' if texts[0] else 'numbers'}", row)
-    return _whole(np.where(missing, 0, values), missing, place)
+        texts = [item or "" for item in items]
+        check_texts(texts, place, longest)
+        return np.fromiter(texts, object, len(texts)), missing
+    if str in types:
+        raise _mixed(items, missing, place)
+    return int64([item or 0 for item in items], place), missing
+
+
+def _mixed(items: list[Any], missing: Array, place: Place) -> DataError:
+    """The error at the first value that is not of the type of those before it."""
+    present = np.flatnonzero(~missing).tolist()
+    is_text = isinstance(items[present[0]], str)
+    row = next(row for row in present if isinstance(items[row], str) != is_text)
+    return place.error(f"{show(items[row])} among {'strings' if is_text else 'numbers'}", row)
 
 
 def distinct(values: Array) -> Array:
@@ -214,33 +219,11 @@ def _members(value: Any, cut: str | None, row: int, place: Place) -> list[Any]:
         if cut is None:
             return value.split()
         return [part.strip() for part in value.split(cut)]
-    if _is_missing(value):
+    if is_missing(value):
         return []
     if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         raise place.error(f"expected a list of values or a text, got {show(value)}", row)
     return sorted(value, key=repr) if isinstance(value, set | frozenset) else list(value)
-
-
-def _short(texts: Array, longest: int, place: Place) -> Array:
-    """The texts, or the error that names the first that is too long."""
-    lengths = list(map(len, texts.tolist()))
-    if max(lengths, default=0) > longest:
-        row = next(row for row, length in enumerate(lengths) if length > longest)
-        raise place.error(
-            f"a text of {lengths[row]:,} characters, more than {longest:,}: {show(texts[row])}", row
-        )
-    return texts
-
-
-def _whole(values: Array, missing: Array, place: Place) -> tuple[Array, Array]:
-    """Numbers as int64, or the error that names the first that does not fit."""
-    filled = np.where(missing, 0, values)
-    with np.errstate(invalid="ignore"):  # the remainder of infinity is NaN, and not 0
-        wrong = (filled % 1 != 0) | (filled < -(2**63)) | (filled >= 2**63)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise place.error(f"expected whole numbers or text, got {show(values[row])}", row)
-    return filled.astype(np.int64), missing
 
 
 def _parse(values: Array, place: Place) -> Array:
@@ -250,7 +233,7 @@ def _parse(values: Array, place: Place) -> Array:
         pass  # something is missing or wrong: find out which, and where
     parsed = np.full(len(values), np.nan)
     for row, value in enumerate(values):
-        if _is_missing(value):
+        if is_missing(value):
             continue
         try:
             parsed[row] = _number(value)
@@ -263,11 +246,3 @@ def _number(value: Any) -> float:
     if isinstance(value, str) and "_" in value:  # which Python would read over
         raise ValueError(value)
     return float(value)
-
-
-def _is_missing(value: Any) -> bool:
-    if value is None or (isinstance(value, str) and not value):
-        return True
-    if isinstance(value, float | np.floating):
-        return bool(np.isnan(value))
-    return type(value).__name__ in ("NAType", "NaTType")  # pandas.NA, pandas.NaT

@@ -14,12 +14,13 @@ from minitower.data.columns import Columns, read_columns
 from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
-from minitower.data.interactions import Dataset, Interactions, item_texts, timestamps
+from minitower.data.interactions import Dataset, Interactions, item_texts
 from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
 from minitower.data.table import Table, order_with
+from minitower.data.times import seconds, times_column
 
 
 def next_day(
@@ -45,7 +46,8 @@ def next_day(
             none where there are users or items.
         users, items: those that are new or have changed, with all columns of the schema; may
             be left out. One that only interactions mention has missing values, if it is new.
-        positive, timestamp, item_name: as in ``from_columns``.
+        positive: the rule an interaction must pass, or "all"; None: the rule of ``data``.
+        timestamp, item_name: as in ``from_columns``.
         split: None trains on the whole day.
 
     Raises:
@@ -54,7 +56,8 @@ def next_day(
     log = read_columns(interactions, Place("interactions"))
     if not len(log) and users is None and items is None:
         raise log.place.error("there are no interactions")
-    times = timestamps(log, timestamp)
+    name = times_column(log, timestamp)
+    times = None if name is None else seconds(log[name], log.at(name))
     schema = data.schema.schema
     user_ids, user_of, user_columns = entities(schema.user_id, log, users, "users")
     item_ids, item_of, item_columns = entities(schema.item_id, log, items, "items")
@@ -62,8 +65,14 @@ def next_day(
     user_at, item_at = _rows_in(data.users, user_ids), _rows_in(data.items, item_ids)
     pairs = Interactions(user_at[user_of], item_at[item_of], times)
     labels = np.empty(0, np.int8)
+    rule = data.positive if positive is None else positive
     if len(log):
-        labels = part_labels(log, pairs.users, times, positive, split)
+        if rule is None:
+            raise log.place.error(
+                "the data set does not say which interactions are positives; "
+                "give positive=, a rule such as 'rating >= 4', or 'all'"
+            )
+        labels = part_labels(log, pairs.users, times, rule, split)
     parts = pairs.parts(labels)
     user_side, users_table = _grown(
         data.schema.user, data.users, user_columns, user_ids, user_at, parts[0].users
@@ -88,6 +97,9 @@ def next_day(
         names,
         Ragged(np.pad(history.indptr, (0, added), mode="edge"), history.values),
         data.retired,
+        rule,
+        data.timestamp if name is None else name,
+        data.item_name if item_name is None else item_name,
     )
 
 
@@ -134,6 +146,7 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
         item_names=stay.names,
         history=history,
         retired=retired if data.retired is None else data.retired.with_more(retired),
+        remake=None,
     )
 
 

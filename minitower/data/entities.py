@@ -8,6 +8,7 @@ from minitower.data.columns import Columns, distinct, read_columns, scalars
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
 from minitower.data.schema import Id
+from minitower.data.values import BOOLEANS, refuse
 from minitower.data.vocabulary import Vocabulary, text_array
 
 
@@ -52,7 +53,8 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
 
 
 def read_ids(columns: Columns, name: str) -> Array:
-    """A column of ids, none of them missing or negative."""
+    """A column of ids, none of them missing, negative or a boolean."""
+    refuse(BOOLEANS, columns[name], "an integer or a string", columns.at(name))
     values, missing = scalars(columns[name], columns.at(name))
     if missing.any():
         raise columns.at(name).error("missing id", int(missing.argmax()))

@@ -1,8 +1,8 @@
 """Who met what and when, and the whole data set that a model is trained on."""
 
 import sys
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 from scipy import sparse
 
 from minitower.data import atomic_files, movielens, split_files
-from minitower.data.columns import LONGEST, Columns, numbers, read_columns, scalars
+from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.encoding import FittedSchema, SideEncoder, Table
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
 from minitower.data.named_items import NamedItems
+from minitower.data.positives import positive_rule, warn_of_default
 from minitower.data.ragged import Array, Ragged
 from minitower.data.schema import Schema
 from minitower.data.splits import (
@@ -25,6 +26,8 @@ from minitower.data.splits import (
     TimeSplit,
     part_labels,
 )
+from minitower.data.times import seconds, times_column
+from minitower.data.values import LONGEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,12 @@ class Dataset:
         item_names: (n_items,) text to show to people, the id where there is none; or None.
         history: the items every user met before these positives; None: nothing is known.
         retired: items that are gone and may come back; None: none.
+        positive: the rule that chose the positives, such as "rating >= 4"; "all": every
+            interaction is one; None: unknown.
+        timestamp: the name of the column of times; None: there are no times.
+        item_name: the name of the column of names of items; None: items have none.
+        remake: builds the data set again from the same columns with another split (None:
+            everything is for training); None: the columns are not at hand.
     """
 
     schema: FittedSchema
@@ -89,6 +98,25 @@ class Dataset:
     item_names: Array | None = None
     history: Ragged | None = None
     retired: NamedItems | None = None
+    positive: str | None = None
+    timestamp: str | None = None
+    item_name: str | None = None
+    remake: "Callable[[Split | None], Dataset] | None" = field(default=None, repr=False)
+
+    def everything(self) -> "Dataset":
+        """The same interactions, all of them for training.
+
+        Vocabularies and statistics are fitted anew; rows of the tables stay the same.
+
+        Raises:
+            DataError: the data set does not come from columns: from a day, or a store.
+        """
+        if self.remake is None:
+            raise DataError(
+                "the columns of this data set are not at hand; build one of all interactions "
+                "with Dataset.from_columns(split=RandomSplit(0, 0))"
+            )
+        return self.remake(None)
 
     def split(self, name: str) -> Interactions:
         """One part: "train", "valid" or "test"."""
@@ -142,10 +170,11 @@ class Dataset:
             schema: the meaning of the columns of users and items.
             interactions: has the id columns of both sides, named as in the schema.
             users, items: the other columns; may be left out where a side is only an Id.
-            positive: the rule an interaction must pass, such as "rating >= 4"; None: all do.
-            timestamp: the column of times (numbers, or dates of NumPy, Python or a frame,
-                which become seconds; without a time zone they are UTC); the default column
-                need not be there.
+            positive: the rule an interaction must pass, such as "rating >= 4"; "all": all do.
+                None is the default of :func:`~minitower.data.positives.positive_rule`: that
+                of a column click, clicked, is_click or rating, with a warning, else "all".
+            timestamp: the column of times: seconds since 1970, or dates
+                (:func:`minitower.data.times.seconds`); the default column need not be there.
             split: None is TimeSplit() where there are timestamps and RandomSplit() where not.
             item_name: the column of items to show to people, 256 characters of each.
 
@@ -153,30 +182,17 @@ class Dataset:
             DataError: names the table, row and column of what is wrong.
         """
         log = read_columns(interactions, Place("interactions"))
-        n = len(log)
-        if not n:
+        if not len(log):
             raise log.place.error("there are no interactions")
-        times = timestamps(log, timestamp)
-        user_ids, user_rows, user_columns = entities(schema.user_id, log, users, "users")
-        item_ids, item_rows, item_columns = entities(schema.item_id, log, items, "items")
-
+        name = times_column(log, timestamp)
         if split is None:
-            split = RandomSplit() if times is None else TimeSplit()
-        labels = part_labels(log, user_rows, times, positive, split)
-        parts = Interactions(user_rows, item_rows, times).parts(labels)
-        trained_users = np.bincount(parts[0].users, minlength=len(user_ids)) > 0
-        trained_items = np.bincount(parts[0].items, minlength=len(item_ids)) > 0
-        fitted = FittedSchema(
-            SideEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
-            SideEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
-        )
-        return Dataset(
-            fitted,
-            fitted.user.encode(user_columns, user_ids),
-            fitted.item.encode(item_columns, item_ids),
-            *parts,
-            item_names=item_texts(item_columns, item_name, item_ids),
-        )
+            split = RandomSplit() if name is None else TimeSplit()
+        users = None if users is None else read_columns(users, Place("users"))
+        items = None if items is None else read_columns(items, Place("items"))
+        rule = positive_rule(log, positive)
+        if positive is None and rule != "all":
+            warn_of_default(rule)
+        return _Recipe(schema, log, users, items, rule, name, item_name)(split)
 
     @staticmethod
     def from_raw(
@@ -227,31 +243,45 @@ class Dataset:
         return Dataset.from_columns(raw.schema, raw.interactions, split=GivenSplit("split"))
 
 
-def timestamps(log: Columns, name: str | None) -> Array | None:
-    """Seconds of every interaction; None where no column is named and the usual one is missing.
+@dataclass(frozen=True, eq=False)
+class _Recipe:
+    """The columns of a data set and how to read them: all but the split."""
 
-    Dates without a time zone are UTC.
-    """
-    if name is None or (name == "timestamp" and name not in log):
-        return None
-    column = log[name]
-    if column.dtype == object:
-        column = np.fromiter(map(_seconds, column), object, len(column))
-    if column.dtype.kind == "M":
-        seconds = column.astype("datetime64[us]").astype(np.float64) / 1e6
-        seconds[np.isnat(column)] = np.nan
-        column = seconds
-    times = numbers(column, log.at(name))
-    if np.isnan(times).any():
-        raise log.at(name).error("missing timestamp", int(np.isnan(times).argmax()))
-    return times
+    schema: Schema
+    log: Columns
+    users: Columns | None
+    items: Columns | None
+    positive: str
+    timestamp: str | None
+    item_name: str | None
 
-
-def _seconds(value: Any) -> Any:
-    """Those of a datetime, pandas's included; anything else is what it is."""
-    if not isinstance(value, datetime) or value != value:  # pandas.NaT is a datetime
-        return value
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    def __call__(self, split: Split | None) -> Dataset:
+        """The data set of this split; None: everything is for training."""
+        log, schema = self.log, self.schema
+        times = (
+            None if self.timestamp is None else seconds(log[self.timestamp], log.at(self.timestamp))
+        )
+        user_ids, user_rows, user_columns = entities(schema.user_id, log, self.users, "users")
+        item_ids, item_rows, item_columns = entities(schema.item_id, log, self.items, "items")
+        labels = part_labels(log, user_rows, times, self.positive, split)
+        parts = Interactions(user_rows, item_rows, times).parts(labels)
+        trained_users = np.bincount(parts[0].users, minlength=len(user_ids)) > 0
+        trained_items = np.bincount(parts[0].items, minlength=len(item_ids)) > 0
+        fitted = FittedSchema(
+            SideEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
+            SideEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
+        )
+        return Dataset(
+            fitted,
+            fitted.user.encode(user_columns, user_ids),
+            fitted.item.encode(item_columns, item_ids),
+            *parts,
+            item_names=item_texts(item_columns, self.item_name, item_ids),
+            positive=self.positive,
+            timestamp=self.timestamp,
+            item_name=self.item_name,
+            remake=self,
+        )
 
 
 def item_texts(columns: Columns, name: str | None, ids: Array) -> Array | None:

@@ -198,14 +198,14 @@ Split = TimeSplit | LastSplit | RandomSplit | GivenSplit
 
 
 def part_labels(
-    log: Columns, users: Array, times: Array | None, positive: str | None, split: Split | None
+    log: Columns, users: Array, times: Array | None, positive: str, split: Split | None
 ) -> Array:
     """Which part each interaction of a log is for; (n,) int8.
 
     Args:
         log: the columns of the interactions.
         users, times: of every interaction, the row of its user and its time.
-        positive: the rule of positives; None: all are.
+        positive: the rule of positives, or "all".
         split: None is training for all of them.
 
     Returns:
@@ -214,8 +214,7 @@ def part_labels(
     Raises:
         DataError: nothing is left to train on, or as the rule and the split.
     """
-    rule = None if positive is None else parse_rule(positive)
-    keep = np.ones(len(log), bool) if rule is None else rule.apply(log)
+    keep = np.ones(len(log), bool) if positive == "all" else parse_rule(positive).apply(log)
     if not keep.any():
         raise log.place.error(f"no interaction passes the rule '{positive}'")
     labels: Array = np.full(len(log), -1, np.int8)

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minitower.formulas.arguments import floats, integer, integers, number
+
 Mask = NDArray[np.bool_]
 Integers = NDArray[np.integer[Any]]
 
@@ -38,7 +40,9 @@ def random_mask(
 
     Reference: the lecture, section 5.1, "random mask".
     """
-    if not 0 <= hidden < k:
+    n, k = integer("n", n, 0), integer("k", k, 0)
+    hidden = integer("hidden", hidden, 0)
+    if hidden >= k:
         raise ValueError(f"hiding {hidden} of {k} fields leaves no view: hide 0 to {k - 1}")
     choices = np.tile(np.arange(k) < hidden, (n if per_item else 1, 1))
     return _for_all(rng.permuted(choices, axis=1), n)
@@ -62,6 +66,7 @@ def complementary_masks(
     Reference: the lecture, section 5.1, "complementary"; T. Yao et al., Self-supervised
         Learning for Large-scale Item Recommendations, CIKM 2021, random feature masking.
     """
+    k = integer("k", k, 0)
     if k < 2:
         raise ValueError(f"{k} fields cannot be parted into two views that keep one each")
     first = random_mask(rng, n, k, k // 2, per_item=per_item)
@@ -108,7 +113,8 @@ def correlated_masks(
 
     Reference: T. Yao et al., CIKM 2021, correlated feature masking; the lecture, section 5.1.
     """
-    related = np.array(relatedness, dtype=float)
+    related = np.array(floats("relatedness", relatedness), dtype=float)
+    n = integer("n", n, 0)
     if related.ndim != 2 or len(set(related.shape)) != 1 or not np.isfinite(related).all():
         raise ValueError(
             f"relatedness must be a finite (k,k) matrix, got shape {related.shape}; "
@@ -156,13 +162,14 @@ def drop_values(
 
     Reference: the lecture, section 5.1, "dropout"; T. Yao et al., CIKM 2021.
     """
-    indptr, values = np.asarray(indptr), np.asarray(values)
+    indptr, values, rate = integers("indptr", indptr), np.asarray(values), number("rate", rate)
     if not 0 <= rate < 1:
         raise ValueError(f"the rate must be in [0, 1), so that a value stays, got {rate}")
-    if indptr[0] != 0 or indptr[-1] != len(values):
-        raise ValueError(f"indptr must run from 0 to the number of values, {len(values)}")
     counts = np.diff(indptr)
+    if indptr[0] != 0 or indptr[-1] != len(values) or np.any(counts < 0):
+        raise ValueError(f"indptr must rise from 0 to the number of values, {len(values)}")
     dropped = np.floor(np.round(rate * counts, 9)).astype(np.int64)  # 0.29 of 100 are 29
+    dropped = np.minimum(dropped, np.maximum(counts - 1, 0))
     row = np.repeat(np.arange(len(counts)), counts)
     shuffled = np.lexsort((rng.random(len(values)), row))  # within each row
     keep = np.empty(len(values), bool)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minitower.formulas.arguments import floats, pair_weights
+from minitower.formulas.arguments import floats, integer, pair_weights
 from minitower.formulas.logq import Correction
 from minitower.formulas.softmax import check_batch
 
@@ -65,15 +65,16 @@ def blocked_in_batch_softmax(
 
     Reference: X. Yi et al., RecSys 2019, Eqs. 3 and 4.
     """
-    users, items = floats(users), floats(items)
+    users, items = floats("users", users), floats("items", items)
     if users.ndim != 2 or items.ndim != 2 or users.shape[1] != items.shape[1]:
         raise ValueError(f"users {users.shape} and items {items.shape} must be (n,d) and (m,d)")
     (n, d), m = users.shape, len(items)
-    check_batch((n, m), correction, temperature)
+    temperature = check_batch((n, m), correction, temperature)
     dtype = np.result_type(users, items)
     weights = pair_weights(weights, n, dtype)
     if block is None:
         block = max(1, min(BLOCK, BUFFER_ENTRIES // m))
+    block = integer("block", block, 1)
 
     # Logits are counted in bits, log2(e) times their value: NumPy's exp2 is twice as fast as exp.
     bits = dtype.type(np.log2(np.e))

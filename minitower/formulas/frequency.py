@@ -8,10 +8,14 @@ one over the gap.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from minitower.formulas import arguments
+from minitower.formulas.arguments import integer, number
 
 Floats = NDArray[np.float64]
 Slots = NDArray[np.int64]
@@ -50,8 +54,8 @@ class StreamingFrequency:
         step: batches seen so far.
 
     Raises:
-        ValueError: an argument is outside its domain; in use, an id is not a whole
-            number or, without hashes, outside 0..H-1.
+        ValueError: an argument is outside its domain; in use, an id is not an
+            integer or, without hashes, outside 0..H-1.
 
     With "expected_count" an item that comes exactly c times in every batch is estimated at
     ((1 - alpha)^-c - 1) (1 - alpha) / alpha: c for small alpha c, above it by a factor of
@@ -83,10 +87,12 @@ class StreamingFrequency:
         hashes: int = 0,
         repeats: Literal["expected_count", "inclusion_probability"] = "expected_count",
     ) -> None:
-        if slots < 1 or hashes < 0 or not 0 < alpha < 1 or not 0 < initial_gap < np.inf:
+        slots, hashes = integer("slots", slots, 1), integer("hashes", hashes, 0)
+        alpha, initial_gap = number("alpha", alpha), number("initial_gap", initial_gap)
+        if not 0 < alpha < 1 or not 0 < initial_gap < np.inf:
             raise ValueError(
-                "expected slots >= 1, hashes >= 0, alpha in (0, 1) and a finite initial_gap > 0, "
-                f"got {slots}, {hashes}, {alpha} and {initial_gap}"
+                "expected alpha in (0, 1) and a finite initial_gap > 0, "
+                f"got {alpha} and {initial_gap}"
             )
         if repeats not in ("expected_count", "inclusion_probability"):
             raise ValueError(f"repeats is expected_count or inclusion_probability, got {repeats!r}")
@@ -125,15 +131,11 @@ class StreamingFrequency:
 
     def _slots(self, ids: ArrayLike) -> Slots:
         """The slot of each id under each hash, (m,n)."""
-        ids, slots = np.asarray(ids), self.state["gap"].shape[1]
-        if ids.size == 0:
-            ids = ids.astype(np.int64)
-        if not np.issubdtype(ids.dtype, np.integer) or ids.ndim != 1:
-            raise ValueError(f"expected a vector of whole numbers, got {ids.dtype} {ids.shape}")
+        ids, slots = arguments.ids("ids", ids), self.state["gap"].shape[1]
+        if ids.dtype.kind not in "iu" or ids.ndim != 1:
+            raise ValueError(f"ids must be a vector of integers, got {ids.dtype} {ids.shape}")
         if not self.hashes:
-            if np.any((ids < 0) | (ids >= slots)):
-                raise ValueError(f"without hashes ids are within 0..{slots - 1}, got {ids}")
-            return ids[None].astype(np.int64)
+            return arguments.rows("ids without hashes", ids, slots)[None]
         # splitmix64's finaliser (G. Steele et al., OOPSLA 2014), started at h golden ratios.
         steps = np.arange(1, self.hashes + 1, dtype=np.uint64)[:, None]
         x = ids.astype(np.uint64) + steps * np.uint64(0x9E3779B97F4A7C15)
@@ -157,7 +159,8 @@ def gap_bias(appearances: int, *, alpha: float, initial: float, mean: float) -> 
     >>> round(gap_bias(1, alpha=0.01, initial=100.0, mean=7.0), 2)      # as printed: 92.00
     92.07
     """
-    return (1 - alpha) ** appearances * (initial - mean)
+    kept = math.exp(_log_kept(_weight(alpha), integer("appearances", appearances, 0)))
+    return kept * (number("initial", initial) - number("mean", mean))
 
 
 def gap_variance(appearances: int, *, alpha: float, variance: float) -> float:
@@ -170,4 +173,20 @@ def gap_variance(appearances: int, *, alpha: float, variance: float) -> float:
 
     Properties: equals_enumeration
     """
-    return alpha / (2 - alpha) * (1 - (1 - alpha) ** (2 * appearances)) * variance
+    alpha = _weight(alpha)
+    settled = -math.expm1(_log_kept(alpha, 2 * integer("appearances", appearances, 0)))
+    return alpha / (2 - alpha) * settled * number("variance", variance)
+
+
+def _weight(alpha: float) -> float:
+    alpha = number("alpha", alpha)
+    if not 0 < alpha <= 1:
+        raise ValueError(f"alpha must be in (0, 1], got {alpha}")
+    return alpha
+
+
+def _log_kept(alpha: float, times: int) -> float:
+    """log (1 - alpha)^times, exact for the smallest alpha."""
+    if alpha == 1:
+        return -math.inf if times else 0.0
+    return times * math.log1p(-alpha)

@@ -10,6 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from minitower.formulas.arguments import ids as checked_ids
+from minitower.formulas.arguments import integer, integers, rows
+
 Integers = NDArray[np.integer[Any]]
 
 
@@ -81,7 +84,8 @@ class AccidentalHits(_Matches):
         since: candidates before this one are never hits.
 
     Raises:
-        ValueError: there are more rows than candidates.
+        ValueError: there are more rows than candidates, or ids are neither integers nor strings,
+            or floats too large to hold every integer.
 
     Properties: equal_naive
 
@@ -93,8 +97,8 @@ class AccidentalHits(_Matches):
     """
 
     def __init__(self, candidate_ids: Integers, n: int | None = None, *, since: int = 0) -> None:
-        ids = np.asarray(candidate_ids)
-        n = _rows(len(ids) if n is None else n, len(ids))
+        ids = checked_ids("candidate_ids", candidate_ids)
+        n, since = row_count(n, len(ids)), integer("since", since, 0)
         order = since + np.argsort(ids[since:])
         start, end = (np.searchsorted(ids[order], ids[:n], side) for side in ("left", "right"))
         groups = np.arange(n + 1), start, end - start
@@ -121,7 +125,8 @@ class KnownPositives(_Matches):
             :func:`~minitower.formulas.logq.yi`, for which they are what log q counts.
 
     Raises:
-        ValueError: there are more rows than candidates, or a user is not in the CSR.
+        ValueError: there are more rows than candidates, a user is not in the CSR, or ids are
+            not what :class:`AccidentalHits` takes, or of two types.
 
     Properties: equal_naive, own_item_alone_is_accidental_hits, dropping_is_removing
 
@@ -138,18 +143,21 @@ class KnownPositives(_Matches):
         *,
         own: bool = True,
     ) -> None:
-        users, ids, (indptr, indices) = np.asarray(user_rows), np.asarray(candidate_ids), positives
-        n = _rows(len(users), len(ids))
-        if np.any((users < 0) | (users >= len(indptr) - 1)):
-            raise ValueError(f"a user is not among the {len(indptr) - 1} rows of the CSR")
+        indptr = integers("positives (indptr)", positives[0])
+        users = rows("user_rows", user_rows, len(indptr) - 1)
+        ids = checked_ids("candidate_ids", candidate_ids)
+        indices = checked_ids("positives (indices)", positives[1])
+        if len(indices) and ids.dtype.kind != indices.dtype.kind:
+            raise ValueError(f"candidate_ids are {ids.dtype} and positives {indices.dtype}")
+        n = row_count(len(users), len(ids))
         order = np.argsort(ids)
         items, item_of, size = np.unique(ids, return_inverse=True, return_counts=True)
         # A pair of (row, item in the batch) is one number, so that sets of pairs are quick.
         length = indptr[users + 1] - indptr[users]
-        rows = np.repeat(np.arange(n), length)
+        row = np.repeat(np.arange(n), length)
         clicked = indices[_ranges(indptr[users], length)]
         found = np.isin(clicked, items)
-        known = rows[found] * len(items) + np.searchsorted(items, clicked[found])
+        known = row[found] * len(items) + np.searchsorted(items, clicked[found])
         itself = np.arange(n) * len(items) + item_of[:n]
         pairs = np.union1d(known, itself) if own else np.setdiff1d(known, itself)
 
@@ -165,7 +173,14 @@ def _ranges(start: Integers, length: Integers) -> Integers:
     return np.repeat(start - before, length) + np.arange(length.sum())
 
 
-def _rows(n: int, m: int) -> int:
-    if not 0 <= n <= m:
+def row_count(n: int | None, m: int) -> int:
+    """The number of rows of m candidates, as Python's own int; None is all candidates.
+
+    Raises:
+        ValueError: n is no integer, negative, or more than m.
+    """
+    m = integer("m", m, 0)
+    rows = m if n is None else integer("n", n, 0)
+    if rows > m:
         raise ValueError(f"{n} rows need as many of the {m} candidates as their positives")
-    return n
+    return rows

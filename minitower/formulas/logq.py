@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import Floats
-from minitower.formulas.hits import AccidentalHits, Hits, Integers, KnownPositives
+from minitower.formulas.arguments import Floats, floats, ids, number
+from minitower.formulas.hits import AccidentalHits, Hits, Integers, KnownPositives, row_count
 
 __all__ = [
     "AccidentalHits",
@@ -50,6 +50,10 @@ class Correction:
     positive: Floats
     hits: Hits | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("candidates", "positive"):
+            object.__setattr__(self, name, floats(name, getattr(self, name)))
+
 
 def uncorrected(
     candidate_ids: Integers, *, mask_hits: bool = False, n: int | None = None
@@ -63,9 +67,9 @@ def uncorrected(
 
     Properties: optimum_is_the_mutual_information
     """
-    ids = np.asarray(candidate_ids)
-    zero = np.zeros(len(ids))
-    return Correction(zero, zero[:n], AccidentalHits(ids, n) if mask_hits else None)
+    items = ids("candidate_ids", candidate_ids)
+    n, zero = row_count(n, len(items)), np.zeros(len(items))
+    return Correction(zero, zero[:n], AccidentalHits(items, n) if mask_hits else None)
 
 
 def yi(log_q: ArrayLike, *, strength: float = 1.0, n: int | None = None) -> Correction:
@@ -92,7 +96,7 @@ def yi(log_q: ArrayLike, *, strength: float = 1.0, n: int | None = None) -> Corr
     ``masking_hits_is_wrong_when_the_positive_is_corrected``).
 
     Raises:
-        ValueError: a log_q is not finite, or strength is outside [0, 1].
+        ValueError: a log_q is not finite, strength is outside [0, 1], or n is more than m.
 
     Properties: scale_of_q_changes_nothing, uniform_q_is_no_correction,
         whole_catalogue_in_the_batch_is_the_full_softmax,
@@ -102,11 +106,11 @@ def yi(log_q: ArrayLike, *, strength: float = 1.0, n: int | None = None) -> Corr
 
     Reference: X. Yi et al., RecSys 2019, Eq. 4; the lecture, section 2.4.
     """
-    log_q = _finite(log_q)
+    log_q, strength = _finite(log_q), number("strength", strength)
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be in [0, 1], got {strength}")
     correction = strength * log_q
-    return Correction(correction, correction[:n])
+    return Correction(correction, correction[: row_count(n, len(log_q))])
 
 
 def cross_batch(log_q: ArrayLike, candidate_ids: Integers, n: int) -> Correction:
@@ -136,8 +140,9 @@ def cross_batch(log_q: ArrayLike, candidate_ids: Integers, n: int) -> Correction
     Reference: J. Wang, J. Zhu and X. He, Cross-Batch Negative Sampling for Training
         Two-Tower Recommenders, SIGIR 2021, Eqs. 3, 4 and 9.
     """
-    log_q, ids = _same_length(log_q, candidate_ids)
-    return Correction(log_q, log_q[:n], AccidentalHits(ids, n, since=n))
+    log_q, items = _same_length(log_q, candidate_ids)
+    n = row_count(n, len(items))
+    return Correction(log_q, log_q[:n], AccidentalHits(items, n, since=n))
 
 
 def mixed(log_q: ArrayLike, n: int) -> Correction:
@@ -159,7 +164,7 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
     mixture's log q has weight 1.
 
     Raises:
-        ValueError: a log_q is not finite.
+        ValueError: a log_q is not finite, or n is more than m.
 
     Properties: limit_weight, scale_of_q_is_a_head_start_of_the_positive,
         sum_of_weighted_draws_is_unbiased
@@ -168,7 +173,7 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
         Networks in Recommendations, WWW 2020 companion, Eq. 5.
     """
     log_q = _finite(log_q)
-    return Correction(log_q, np.zeros(n))
+    return Correction(log_q, np.zeros(row_count(n, len(log_q))))
 
 
 def calibrated(log_q: ArrayLike, candidate_ids: Integers, n: int | None = None) -> Correction:
@@ -202,9 +207,10 @@ def calibrated(log_q: ArrayLike, candidate_ids: Integers, n: int | None = None) 
     Reference: the gradient equals that of K. Khrylchenko et al., Correcting the
         LogQ Correction, RecSys 2025; as a cross-entropy it needs no stop-gradient.
     """
-    log_q, ids = _same_length(log_q, candidate_ids)
-    hits = AccidentalHits(ids, n)
-    negatives = len(ids) - 1 - hits.count
+    log_q, items = _same_length(log_q, candidate_ids)
+    n = row_count(n, len(items))
+    hits = AccidentalHits(items, n)
+    negatives = len(items) - 1 - hits.count
     alone = negatives == 0  # a row without negatives: its loss is 0 whatever is taken off
     own = log_q[:n]
     if np.any((own >= 0) & ~alone):
@@ -214,14 +220,14 @@ def calibrated(log_q: ArrayLike, candidate_ids: Integers, n: int | None = None) 
 
 
 def _same_length(log_q: ArrayLike, candidate_ids: Integers) -> tuple[Floats, Integers]:
-    log_q, ids = _finite(log_q), np.asarray(candidate_ids)
-    if ids.shape != log_q.shape:
-        raise ValueError(f"log_q has shape {log_q.shape}, candidate_ids {ids.shape}")
-    return log_q, ids
+    log_q, items = _finite(log_q), ids("candidate_ids", candidate_ids)
+    if items.shape != log_q.shape:
+        raise ValueError(f"log_q has shape {log_q.shape}, candidate_ids {items.shape}")
+    return log_q, items
 
 
 def _finite(log_q: ArrayLike) -> Floats:
-    log_q = np.asarray(log_q)
+    log_q = floats("log_q", log_q)
     if log_q.ndim != 1:
         raise ValueError(f"expected one log_q per candidate, got shape {log_q.shape}")
     bad = np.flatnonzero(~np.isfinite(log_q))

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from minitower.formulas.arguments import floats, integers, positive_number
+
 Floats = NDArray[np.float64]
 Field = NDArray[Any] | tuple[NDArray[np.integer[Any]], NDArray[Any]]
 
@@ -137,7 +139,8 @@ class Cooccurrences:
         for table, (i, j) in zip(self.joint, _pairs(k)):
             met = table.tocoo()
             p_uv = met.data / self.total
-            terms = p_uv * np.log(p_uv / (p[i][met.row] * p[j][met.col]))
+            # One division after the other: the product of two small shares would vanish.
+            terms = p_uv * np.log(p_uv / p[i][met.row] / p[j][met.col])
             result[i, j] = result[j, i] = max(terms.sum(), 0.0)  # only rounding makes it negative
         for f, q in enumerate(p):
             result[f, f] = (q * -np.log(q, out=np.zeros_like(q), where=q > 0)).sum()
@@ -175,7 +178,7 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
             f"got lengths {[table.shape[0] for table in tables]}"
         )
     n = tables[0].shape[0]
-    w = np.ones(n) if weights is None else np.asarray(weights, float)
+    w = np.ones(n) if weights is None else floats("weights", weights).astype(float)
     if w.shape != (n,):
         raise ValueError(f"expected {n} weights, one per row, got {w.size}")
     if not np.isfinite(w).all() or w.min() < 0:
@@ -200,12 +203,16 @@ def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
 
     Shapes: broadcast.
 
+    Raises:
+        ValueError: n is not positive.
+
     Properties: bias_of_independent_rows
 
     Reference: M. Roulston, Estimating the errors on measured entropy and mutual
         information, Physica D 1999.
     """
-    bias: Floats = np.subtract(r, 1.0) * np.subtract(c, 1.0) / (2 * n)
+    r, c, n = floats("r", r), floats("c", c), positive_number("n", n)
+    bias: Floats = (r - 1) / 2 * ((c - 1) / n)
     return bias
 
 
@@ -225,7 +232,7 @@ def _union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
 def _value_shares(field: Field) -> tuple[NDArray[Any], sparse.csr_array]:
     """The v distinct values; (n,v+1) the share of each in a row; last, whether it has none."""
     indptr, values = field if isinstance(field, tuple) else (np.arange(len(field) + 1), field)
-    indptr, values = np.asarray(indptr), np.asarray(values)
+    indptr, values = integers("indptr", indptr), np.asarray(values)
     counts = np.diff(indptr)
     if indptr[0] != 0 or indptr[-1] != len(values) or np.any(counts < 0) or values.ndim != 1:
         raise ValueError(f"indptr must rise from 0 to the number of values, {len(values)}")

@@ -9,7 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import Floats, equally_long, pair_weights, positive_number
+from minitower.formulas.arguments import (
+    Floats,
+    equally_long,
+    pair_weights,
+    positive_margin,
+    positive_scale,
+)
 
 
 def triplet_hinge(
@@ -55,7 +61,7 @@ def triplet_hinge(
         Eq. 2, on distances 1 - cos, whose constants cancel; lecture, section 2.3.
     """
     positive, negative = equally_long(positive=positive, negative=negative)
-    shortfall = negative - positive + positive_number("margin", margin)
+    shortfall = negative - positive + positive_margin(margin)
     share = pair_weights(weights, len(shortfall), shortfall.dtype)
     pull = np.where(shortfall > 0, share, 0)
     return float(share @ np.maximum(shortfall, 0)), (-pull, pull)
@@ -96,7 +102,7 @@ def triplet_logistic(
     Reference: lecture, section 2.3 (pairwise training).
     """
     positive, negative = equally_long(positive=positive, negative=negative)
-    scale = positive_number("scale", scale)
+    scale = positive_scale(scale)
     bend = scale * (negative - positive)
     share = pair_weights(weights, len(bend), bend.dtype)
     pull = scale * share * np.exp(-np.logaddexp(0, -bend))  # exp(-log(1 + e^-x)) is sigmoid(x)

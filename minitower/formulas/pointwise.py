@@ -9,7 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import Floats, equally_long, pair_weights, positive_number
+from minitower.formulas.arguments import (
+    Floats,
+    equally_long,
+    number,
+    pair_weights,
+    positive_scale,
+)
 
 
 def pointwise_squared(
@@ -97,8 +103,9 @@ def pointwise_logistic(
     Reference: lecture, section 2.2 (pointwise training), the loss our choice.
     """
     scores, labels = _examples(scores, labels)
-    scale, share = positive_number("scale", scale), pair_weights(weights, len(scores), scores.dtype)
-    lead = labels * (scale * scores + float(bias))
+    scale, bias = positive_scale(scale), number("bias", bias)
+    share = pair_weights(weights, len(scores), scores.dtype)
+    lead = labels * (scale * scores + bias)
     d_logits = -share * labels * np.exp(-np.logaddexp(0, lead))  # sigmoid(-lead)
     loss = float(share @ np.logaddexp(0, -lead))
     return loss, (scale * d_logits, float(d_logits @ scores), float(d_logits.sum()))

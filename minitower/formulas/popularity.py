@@ -9,18 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minitower.formulas import arguments
+from minitower.formulas.arguments import floats, integer, integers
+
 Counts = NDArray[np.int64]
 
 
 def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
     """How often each of m items is recalled. Shapes: (n,k)->(m).
 
-    Entries of -1, the padding of short lists, are no item.
+    Entries below 0, the padding of short lists, are no item.
+
+    Raises:
+        ValueError: an entry is m or more.
 
     >>> times_recalled(np.array([[2, 0], [2, -1]]), 3)
     array([1, 0, 2])
     """
-    return np.bincount(recalled[recalled >= 0].ravel(), minlength=m)
+    recalled, m = integers("recalled", recalled), integer("m", m, 0)
+    return np.bincount(arguments.rows("recalled", recalled[recalled >= 0], m), minlength=m)
 
 
 def coverage(times: Counts) -> float:
@@ -34,7 +41,8 @@ def coverage(times: Counts) -> float:
 
     Reference: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy, RecSys 2010.
     """
-    return float(np.count_nonzero(_catalogue(times)) / len(times))
+    times = _catalogue("times", times)
+    return float(np.count_nonzero(times) / len(times))
 
 
 def gini(times: Counts) -> float:
@@ -56,7 +64,7 @@ def gini(times: Counts) -> float:
     Reference: Fleder and Hosanagar, Blockbuster Culture's Next Rise or Fall,
         Management Science 2009.
     """
-    ascending = np.sort(_catalogue(times))
+    ascending = np.sort(_catalogue("times", times))
     m, total = len(ascending), int(ascending.sum())
     if not total:
         raise ValueError("nothing was recalled, so its spread is not defined")
@@ -79,7 +87,7 @@ def novelty(times: Counts, clicks: Counts) -> float:
     Reference: Zhou et al., Solving the apparent diversity-accuracy dilemma of
         recommender systems, PNAS 2010 ("surprisal").
     """
-    times, clicks = _catalogue(times), _catalogue(clicks)
+    times, clicks = _catalogue("times", times), _catalogue("clicks", clicks)
     if times.shape != clicks.shape or not times.any() or not clicks.any():
         raise ValueError(
             "times and clicks must be equally long with a recall and a click at least, got "
@@ -118,8 +126,10 @@ class Slices:
 
     def count(self, items: NDArray[np.integer], rows: NDArray[np.integer], n: int) -> Counts:
         """How many (row, item) pairs fall on each of n rows and each slice. (p),(p)->(n,s)."""
-        s = len(self.items)
-        return np.bincount(rows * s + self.of_item[items], minlength=n * s).reshape(n, s)
+        s, n = len(self.items), integer("n", n, 0)
+        of_item = self.of_item[arguments.rows("items", items, len(self.of_item))]
+        cell = arguments.rows("rows", rows, n) * s + of_item
+        return np.bincount(cell, minlength=n * s).reshape(n, s)
 
 
 def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slices:
@@ -142,11 +152,12 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
 
     Properties: popularity_never_decreases, shares_are_equal, new_items_stand_apart
     """
-    clicks, positives = _catalogue(clicks), _catalogue(positives)
-    if clicks.shape != positives.shape or slices < 1:
+    clicks, positives = _catalogue("clicks", clicks), _catalogue("positives", positives)
+    slices = integer("slices", slices, 1)
+    if clicks.shape != positives.shape:
         raise ValueError(
-            f"clicks and positives must be equally long and slices >= 1, got shapes "
-            f"{clicks.shape} and {positives.shape}, slices {slices}"
+            f"clicks and positives must be equally long, got shapes {clicks.shape} and "
+            f"{positives.shape}"
         )
     order = _clicked_in_order(clicks)
     mass = positives[order]
@@ -167,7 +178,7 @@ def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
 
     Properties: popularity_never_decreases, sizes_follow_the_quantiles
     """
-    clicks, cuts = _catalogue(clicks), np.asarray(quantiles)
+    clicks, cuts = _catalogue("clicks", clicks), floats("quantiles", quantiles)
     inside = cuts.ndim == 1 and bool(((cuts > 0) & (cuts < 1)).all())
     if not inside or not bool((np.diff(cuts) > 0).all()):
         raise ValueError(f"quantiles must increase strictly within (0, 1), got {cuts.tolist()}")
@@ -176,15 +187,14 @@ def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
     return _slices(clicks, order, np.searchsorted(first, np.arange(len(order)), side="right"))
 
 
-def _catalogue(counts: Counts) -> Counts:
-    counts = np.asarray(counts)
-    whole = np.issubdtype(counts.dtype, np.integer)
-    if counts.ndim != 1 or not len(counts) or not whole or counts.min() < 0:
+def _catalogue(name: str, counts: Counts) -> Counts:
+    counts = integers(name, counts)
+    if counts.ndim != 1 or not len(counts) or counts.min() < 0:
         raise ValueError(
-            f"expected whole numbers >= 0, one per item of the catalogue, got "
-            f"{counts.dtype} of shape {counts.shape}"
+            f"{name} must be integers >= 0, one per item of the catalogue, got shape "
+            f"{counts.shape}" + (f" from {counts.min()}" if counts.size else "")
         )
-    return counts.astype(np.int64)
+    return counts
 
 
 def _clicked_in_order(clicks: Counts) -> Counts:

@@ -10,7 +10,7 @@ are left out, not counted as failures.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minitower.formulas.arguments import floats
+from minitower.formulas.arguments import floats, integer, integers, mask
 
 Hits = NDArray[np.bool_]
 Counts = NDArray[np.int64]
@@ -36,12 +36,12 @@ def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Coun
     >>> ranked([[0.5, 0.9, 0.5]], k=4, excluded=[[False, True, False]])
     array([[ 0,  2, -1, -1]])
     """
-    scores = floats(scores)
-    out = np.zeros(scores.shape, bool) if excluded is None else np.asarray(excluded, bool)
-    if scores.ndim != 2 or out.shape != scores.shape or k < 1 or np.isnan(scores).any():
+    scores, k = floats("scores", scores), integer("k", k, 1)
+    out = np.zeros(scores.shape, bool) if excluded is None else mask("excluded", excluded)
+    if scores.ndim != 2 or out.shape != scores.shape or np.isnan(scores).any():
         raise ValueError(
-            "scores must be (n,m) without NaN, excluded of the same shape and k >= 1, got "
-            f"shapes {scores.shape} and {out.shape}, k {k}"
+            "scores must be (n,m) without NaN and excluded of the same shape, got "
+            f"shapes {scores.shape} and {out.shape}"
         )
     best = np.lexsort((-scores, out))[:, :k]  # stable: equals stay in order of row
     items = np.full((len(scores), k), -1)
@@ -74,7 +74,7 @@ def recall(hits: Hits, positives: Counts, k: int) -> float:
     Reference: Manning, Raghavan and Schütze, Introduction to Information
         Retrieval, 2008, section 8.3.
     """
-    hits, positives = _judged(hits, positives, k)
+    hits, positives, k = _judged(hits, positives, k)
     return float((hits.sum(axis=1) / positives).mean())
 
 
@@ -86,7 +86,7 @@ def recall_capped(hits: Hits, positives: Counts, k: int) -> float:
 
     Properties: equals_naive, perfect_is_one, is_recall_when_k_is_enough
     """
-    hits, positives = _judged(hits, positives, k)
+    hits, positives, k = _judged(hits, positives, k)
     return float((hits.sum(axis=1) / np.minimum(positives, k)).mean())
 
 
@@ -97,7 +97,7 @@ def precision(hits: Hits, positives: Counts, k: int) -> float:
 
     Properties: equals_naive, users_without_positives_do_not_count
     """
-    hits, _ = _judged(hits, positives, k)
+    hits, _, k = _judged(hits, positives, k)
     return float((hits.sum(axis=1) / k).mean())
 
 
@@ -108,7 +108,7 @@ def hit_rate(hits: Hits, positives: Counts, k: int) -> float:
 
     Properties: equals_naive, grows_with_k, is_recall_of_a_single_positive
     """
-    hits, _ = _judged(hits, positives, k)
+    hits, _, k = _judged(hits, positives, k)
     return float(hits.any(axis=1).mean())
 
 
@@ -124,7 +124,7 @@ def mrr(hits: Hits, positives: Counts, k: int) -> float:
 
     Reference: E. Voorhees, The TREC-8 Question Answering Track Report, 1999.
     """
-    hits, _ = _judged(hits, positives, k)
+    hits, _, k = _judged(hits, positives, k)
     return float((hits.any(axis=1) / (1 + hits.argmax(axis=1))).mean())
 
 
@@ -142,7 +142,7 @@ def mean_average_precision(hits: Hits, positives: Counts, k: int) -> float:
 
     Reference: Manning, Raghavan and Schütze, 2008, section 8.4, cut at k.
     """
-    hits, positives = _judged(hits, positives, k)
+    hits, positives, k = _judged(hits, positives, k)
     at_rank = hits.cumsum(axis=1) / np.arange(1, k + 1)
     return float(((at_rank * hits).sum(axis=1) / np.minimum(positives, k)).mean())
 
@@ -162,7 +162,7 @@ def ndcg(hits: Hits, positives: Counts, k: int) -> float:
     Reference: Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR
         techniques, TOIS 2002, with binary gains.
     """
-    hits, positives = _judged(hits, positives, k)
+    hits, positives, k = _judged(hits, positives, k)
     discount = 1 / np.log2(np.arange(2, k + 2))
     ideal = discount.cumsum()[np.minimum(positives, k) - 1]
     return float((hits @ discount / ideal).mean())
@@ -185,11 +185,12 @@ def recall_by_slice(
 
     Properties: one_slice_is_recall, equals_naive, hits_on_others_do_not_count
     """
-    slice_of_rank, by_slice = np.asarray(slice_of_rank), np.asarray(positives_by_slice)
-    if slice_of_rank.shape != np.shape(hits) or by_slice.ndim != 2:
+    hits, slice_of_rank = _booleans(hits), integers("slice_of_rank", slice_of_rank)
+    by_slice = integers("positives_by_slice", positives_by_slice)
+    if slice_of_rank.shape != hits.shape or by_slice.ndim != 2:
         raise ValueError(
             f"hits and slice_of_rank must have one shape (n,K) and positives_by_slice be "
-            f"(n,s), got {np.shape(hits)}, {slice_of_rank.shape} and {by_slice.shape}"
+            f"(n,s), got {hits.shape}, {slice_of_rank.shape} and {by_slice.shape}"
         )
     result = np.full(by_slice.shape[1], np.nan)
     for s in range(len(result)):
@@ -198,16 +199,14 @@ def recall_by_slice(
     return result
 
 
-def _judged(hits: Hits, positives: Counts, k: int) -> tuple[Hits, Counts]:
-    """The first k ranks, and the positives, of the users who have any."""
-    hits, positives = np.asarray(hits), np.asarray(positives)
-    if hits.ndim != 2 or hits.dtype != np.bool_ or positives.shape != hits.shape[:1]:
+def _judged(hits: Hits, positives: Counts, k: int) -> tuple[Hits, Counts, int]:
+    """The first k ranks, and the positives, of the users who have any; and k."""
+    hits, positives = _booleans(hits), integers("positives", positives)
+    if positives.shape != hits.shape[:1]:
         raise ValueError(
-            f"hits must be bool (n,K) and positives (n), got {hits.dtype} {hits.shape} "
-            f"and {positives.shape}"
+            f"hits must be bool (n,K) and positives (n), got {hits.shape} and {positives.shape}"
         )
-    if not 1 <= k <= hits.shape[1]:
-        raise ValueError(f"k must be within 1..{hits.shape[1]}, the ranks given, got {k}")
+    k = integer("k", k, 1, hits.shape[1])
     if (hits.sum(axis=1) > positives).any():
         user = int((hits.sum(axis=1) > positives).argmax())
         raise ValueError(
@@ -217,4 +216,11 @@ def _judged(hits: Hits, positives: Counts, k: int) -> tuple[Hits, Counts]:
     judged = positives > 0
     if not judged.any():
         raise ValueError("no user has a positive, so there is nothing to measure")
-    return hits[judged, :k], positives[judged]
+    return hits[judged, :k], positives[judged], k
+
+
+def _booleans(hits: Hits) -> Hits:
+    hits = np.asarray(hits)
+    if hits.ndim != 2 or hits.dtype != np.bool_:
+        raise ValueError(f"hits must be bool (n,K), got {hits.dtype} {hits.shape}")
+    return hits

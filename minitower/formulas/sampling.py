@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minitower.formulas.arguments import floats, integer, number, positive_number, rows
+
 Floats = NDArray[np.float64]
 Ids = NDArray[np.integer[Any]]
 Size = int | tuple[int, ...]
@@ -22,7 +24,7 @@ Size = int | tuple[int, ...]
 
 def normalised(name: str, weights: ArrayLike) -> Floats:
     """Weights of any scale, divided by their sum."""
-    w = np.asarray(weights, dtype=float)
+    w = floats(name, weights).astype(float)
     if w.ndim != 1 or not np.all((w >= 0) & (w < np.inf)) or not w.any():
         raise ValueError(
             f"{name} must be a vector of finite numbers >= 0, not all zero, got shape {w.shape}"
@@ -58,7 +60,7 @@ def power_law(counts: ArrayLike, beta: float = 0.75) -> Floats:
     Reference: T. Mikolov et al., Distributed Representations of Words and Phrases,
         NIPS 2013, section 2.2; the lecture, section 2.1.
     """
-    share = normalised("counts", counts)
+    share, beta = normalised("counts", counts), number("beta", beta)
     if not 0 <= beta < np.inf:
         raise ValueError(f"beta must be finite and not negative, got {beta}")
     powers: Floats = np.where(share > 0, (share / share.max()) ** beta, 0)
@@ -95,9 +97,7 @@ class Uniform:
     """
 
     def __init__(self, K: int) -> None:
-        if K < 1:
-            raise ValueError(f"a catalogue has at least one item, got {K}")
-        self._k = K
+        self._k = integer("K", K, 1)
 
     def __len__(self) -> int:
         return self._k
@@ -109,8 +109,7 @@ class Uniform:
 
     def log_q(self, ids: Ids) -> Floats:
         """As :class:`Sampler` says."""
-        _of_catalogue(ids, self._k)
-        return np.full(np.shape(ids), -math.log(self._k))
+        return np.full(rows("ids", ids, self._k).shape, -math.log(self._k))
 
 
 class AliasTable:
@@ -189,8 +188,7 @@ class AliasTable:
 
     def log_q(self, ids: Ids) -> Floats:
         """As :class:`Sampler` says."""
-        _of_catalogue(ids, len(self))
-        return self._log_p[ids]
+        return self._log_p[rows("ids", ids, len(self))]
 
 
 class Mixture:
@@ -256,7 +254,7 @@ def log_mixture(log_qs: Sequence[ArrayLike], shares: ArrayLike) -> Floats:
     weights = normalised("shares", shares)
     if len(weights) != len(log_qs):
         raise ValueError(f"{len(log_qs)} parts need as many shares, got {len(weights)}")
-    terms = [share + np.asarray(part) for share, part in zip(_log(weights), log_qs)]
+    terms = [share + floats("log_qs", part) for share, part in zip(_log(weights), log_qs)]
     mixed: Floats = np.logaddexp.reduce(terms)
     return mixed
 
@@ -275,10 +273,10 @@ def excluding(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
 
     Reference: K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
     """
-    if not np.all(np.asarray(log_q_positive) < 0):
+    own = floats("log_q_positive", log_q_positive).astype(float)
+    if not np.all(own < 0):
         raise ValueError("an item with probability >= 1 leaves no other to be drawn")
-    others: Floats = np.subtract(log_q, _log1m_exp(log_q_positive))
-    return others
+    return floats("log_q", log_q) - _log1m_exp(own)
 
 
 def expected_count(log_q: ArrayLike, draws: float) -> Floats:
@@ -289,12 +287,13 @@ def expected_count(log_q: ArrayLike, draws: float) -> Floats:
 
     Properties: equals_enumeration, and_back, at_least_the_inclusion_probability
     """
-    return np.asarray(log_q, dtype=float) + math.log(_positive(draws))
+    return floats("log_q", log_q).astype(float) + math.log(positive_number("draws", draws))
 
 
 def from_expected_count(log_count: ArrayLike, draws: float) -> Floats:
     """The log-probability of one draw behind :func:`expected_count`'s value."""
-    return np.asarray(log_count, dtype=float) - math.log(_positive(draws))
+    counts = floats("log_count", log_count).astype(float)
+    return counts - math.log(positive_number("draws", draws))
 
 
 def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
@@ -306,9 +305,20 @@ def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
     Raises:
         ValueError: log_q is above 0 or NaN, or draws is not positive and finite.
 
-    Properties: equals_enumeration, and_back, rare_items_keep_their_digits
+    Properties: equals_enumeration, and_back, rare_items_keep_their_digits,
+        equals_many_digits
     """
-    return _log1m_exp(_positive(draws) * _log1m_exp(log_q))
+    log_q, draws = floats("log_q", log_q).astype(float), positive_number("draws", draws)
+    # 1 - (1 - q)^draws = 1 - exp(-lost), lost = -draws log(1 - q). Below e^-37 log(1 - q) is -q,
+    # and the inclusion is lost, to the last digit. There q or lost itself may underflow.
+    rare = log_q < -37
+    log_1mq = _log1m_exp(np.where(rare, -1, log_q))
+    root = np.exp(log_q / 2)  # its square is q
+    lost = np.where(rare, root * draws * root, draws * -log_1mq)
+    with np.errstate(divide="ignore"):
+        log_lost = math.log(draws) + np.where(rare, log_q, np.log(-log_1mq))
+    result: Floats = np.where(log_lost < -37, log_lost, _log1m_exp(-lost))
+    return result
 
 
 def from_inclusion_probability(log_inclusion: ArrayLike, draws: float) -> Floats:
@@ -316,18 +326,12 @@ def from_inclusion_probability(log_inclusion: ArrayLike, draws: float) -> Floats
 
     An inclusion that is certain to rounding has lost it.
     """
-    return inclusion_probability(log_inclusion, 1 / _positive(draws))
+    log_inclusion = floats("log_inclusion", log_inclusion)
+    return inclusion_probability(log_inclusion, 1 / positive_number("draws", draws))
 
 
-def _of_catalogue(ids: Ids, size: int) -> None:
-    ids = np.asarray(ids)
-    if ids.size and not 0 <= ids.min() <= ids.max() < size:
-        raise ValueError(f"an id is outside 0..{size - 1}: {ids.min()} to {ids.max()}")
-
-
-def _log1m_exp(log_p: ArrayLike) -> Floats:
+def _log1m_exp(log_p: Floats) -> Floats:
     """log(1 - p) from log p <= 0, to full precision at both ends (M. Mächler, 2012)."""
-    log_p = np.asarray(log_p, dtype=float)
     if not (log_p <= 0).all():
         raise ValueError(f"the logarithm of a probability is at most 0, got {log_p.max()}")
     with np.errstate(divide="ignore"):
@@ -339,9 +343,3 @@ def _log1m_exp(log_p: ArrayLike) -> Floats:
 def _log(p: Floats) -> Floats:
     """log p, -inf at 0."""
     return np.log(p, out=np.full_like(p, -np.inf), where=p > 0)
-
-
-def _positive(draws: float) -> float:
-    if not 0 < draws < np.inf:
-        raise ValueError(f"the number of draws must be positive and finite, got {draws}")
-    return draws

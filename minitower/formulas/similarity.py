@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minitower.formulas.arguments import floats, number
+
 Vectors = NDArray[np.floating[Any]]
 Scores = NDArray[np.floating[Any]]
 Backward = Callable[[Scores], tuple[Vectors, Vectors]]
@@ -58,7 +60,7 @@ def l2_normalize(
     Reference: X. Yi et al., Sampling-Bias-Corrected Neural Modeling for Large
         Corpus Item Recommendations, RecSys 2019, section 3, "Normalization".
     """
-    x = np.asarray(x)
+    x, epsilon = floats("x", x), number("epsilon", epsilon)
     if x.ndim != 2:
         raise ValueError(f"expected one vector a row, got an array of shape {x.shape}")
     if epsilon < 0:
@@ -73,6 +75,7 @@ def l2_normalize(
     y = scaled * one
 
     def backward(dy: Vectors) -> Vectors:
+        dy = floats("dy", dy)
         along = np.einsum("nd,nd->n", y, dy)[:, None]
         dx: Vectors = (dy - y * along) * one / np.where(has_direction, size, 1)[:, None]
         return dx
@@ -107,14 +110,15 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
 
     Reference: lecture, section 1.
     """
-    users, items = np.asarray(users), np.asarray(items)
+    users, items = floats("users", users), floats("items", items)
     if users.ndim != 2 or users.shape != items.shape:
         raise ValueError(
             f"users {users.shape} and items {items.shape} must be two matrices of one shape (n,d)"
         )
 
     def backward(d_scores: Scores) -> tuple[Vectors, Vectors]:
-        return d_scores[:, None] * items, d_scores[:, None] * users
+        pull = floats("d_scores", d_scores)[:, None]
+        return pull * items, pull * users
 
     return np.einsum("nd,nd->n", users, items), backward
 
@@ -153,8 +157,8 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
     Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020,
         Eq. 3; lecture, section 1.
     """
-    unit_users, back_users = l2_normalize(users, epsilon=epsilon)
-    unit_items, back_items = l2_normalize(items, epsilon=epsilon)
+    unit_users, back_users = l2_normalize(floats("users", users), epsilon=epsilon)
+    unit_items, back_items = l2_normalize(floats("items", items), epsilon=epsilon)
     scores, back = inner_product(unit_users, unit_items)
 
     def backward(d_scores: Scores) -> tuple[Vectors, Vectors]:

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minitower.formulas.arguments import Floats, floats, pair_weights, positive_number
+from minitower.formulas.arguments import (
+    Floats,
+    floats,
+    integers,
+    mask,
+    pair_weights,
+    positive_temperature,
+)
 from minitower.formulas.logq import Correction, calibrated, uncorrected
 
 
@@ -62,21 +69,19 @@ def softmax_cross_entropy(
 
     Reference: lecture, section 2.4 (listwise training).
     """
-    logits, positive = floats(logits), np.asarray(positive)
+    logits, positive = floats("logits", logits), integers("positive", positive)
     if logits.ndim != 2 or positive.shape != logits.shape[:1] or not len(logits):
         raise ValueError(
             "expected logits (n,m) and one positive column for each of n >= 1 rows, "
             f"got shapes {logits.shape} and {positive.shape}"
         )
-    if positive.dtype.kind not in "iu":
-        raise ValueError(f"positive must be numbers of columns, got {positive.dtype}")
     if positive.min() < 0 or positive.max() >= logits.shape[1]:
         raise ValueError(f"a positive is not among the {logits.shape[1]} columns")
     rows = np.arange(len(logits))
     if drop is not None:
         if np.shape(drop) != logits.shape:
             raise ValueError(f"drop has shape {np.shape(drop)}, the logits {logits.shape}")
-        drop = np.asarray(drop, bool)
+        drop = mask("drop", drop)
         if drop[rows, positive].any():
             raise ValueError("drop leaves out a row's own positive")
         logits = np.where(drop, -np.inf, logits)
@@ -131,12 +136,12 @@ def in_batch_softmax(
 
     Reference: X. Yi et al., RecSys 2019, Eqs. 3 and 4; the lecture, section 2.4.
     """
-    logits = _logits(scores, correction, temperature)
+    logits, temperature = _logits(scores, correction, temperature)
     drop = None if correction.hits is None else correction.hits.dense()
     loss, d_logits = softmax_cross_entropy(
         logits, np.arange(len(logits)), drop=drop, weights=weights
     )
-    return loss, d_logits / float(temperature)
+    return loss, d_logits / temperature
 
 
 def listwise_softmax(
@@ -179,7 +184,7 @@ def listwise_softmax(
 
     Reference: lecture, section 2.4 (listwise training).
     """
-    positive, negatives = floats(positive), floats(negatives)
+    positive, negatives = floats("positive", positive), floats("negatives", negatives)
     if positive.ndim != 1 or negatives.ndim != 2 or len(negatives) != len(positive):
         raise ValueError(
             f"expected positive (n) and negatives (n,k), got {positive.shape}, {negatives.shape}"
@@ -187,8 +192,8 @@ def listwise_softmax(
     if drop is not None:
         if np.shape(drop) != negatives.shape:
             raise ValueError(f"drop has shape {np.shape(drop)}, the negatives {negatives.shape}")
-        drop = np.insert(drop, 0, False, axis=1)
-    temperature = positive_number("temperature", temperature)
+        drop = np.insert(mask("drop", drop), 0, False, axis=1)
+    temperature = positive_temperature(temperature)
     logits = np.column_stack([positive, negatives]) / temperature
     first = np.zeros(len(positive), int)
     loss, d_logits = softmax_cross_entropy(logits, first, drop=drop, weights=weights)
@@ -243,7 +248,7 @@ def info_nce(
     Reference: T. Yao et al., Self-supervised Learning for Large-scale Item
         Recommendations, CIKM 2021, Eq. 3; A. Radford et al., ICML 2021, Fig. 3.
     """
-    scores = floats(scores)
+    scores = floats("scores", scores)
     plain = uncorrected(np.arange(len(scores)))
     rows, d_rows = in_batch_softmax(scores, plain, temperature=temperature, weights=weights)
     if not symmetric:
@@ -292,10 +297,10 @@ def stop_gradient_logq(
 
     Reference: K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
     """
-    scores = floats(scores)
+    scores = floats("scores", scores)
     n = len(scores)
     correction = calibrated(log_q, candidate_ids, n=n)
-    logits = _logits(scores, correction, temperature)
+    logits, temperature = _logits(scores, correction, temperature)
     diagonal = np.arange(n), np.arange(n)
     own = logits[diagonal]
     assert correction.hits is not None
@@ -315,7 +320,7 @@ def stop_gradient_logq(
     d_logits = missing[:, None] * np.exp(logits - others[:, None])
     d_logits[diagonal] = -missing
     loss = float(missing @ (odds + np.log(np.maximum(negatives, 1))))
-    return loss, d_logits / float(temperature)
+    return loss, d_logits / temperature
 
 
 def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -> float:
@@ -345,28 +350,36 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
     >>> round(temperature_gradient(scores, d_scores, 0.5), 6)       # colder is better here
     0.476812
     """
-    if np.shape(scores) != np.shape(d_scores):
-        raise ValueError(f"scores {np.shape(scores)} and d_scores {np.shape(d_scores)} differ")
-    return -float(np.vdot(scores, d_scores)) / positive_number("temperature", temperature)
+    scores, d_scores = floats("scores", scores), floats("d_scores", d_scores)
+    if scores.shape != d_scores.shape:
+        raise ValueError(f"scores {scores.shape} and d_scores {d_scores.shape} differ")
+    return -float(np.vdot(scores, d_scores)) / positive_temperature(temperature)
 
 
-def _logits(scores: ArrayLike, correction: Correction, temperature: float) -> Floats:
-    """scores / temperature - correction: each row's own on the diagonal, of the scores' type."""
-    scores = floats(scores)
-    check_batch(scores.shape, correction, temperature)
-    logits = scores / float(temperature)
+def _logits(scores: ArrayLike, correction: Correction, temperature: float) -> tuple[Floats, float]:
+    """scores / temperature - correction, of the scores' type, and the temperature.
+
+    The correction of each row's own is on the diagonal.
+    """
+    scores = floats("scores", scores)
+    temperature = check_batch(scores.shape, correction, temperature)
+    logits = scores / temperature
     own = np.diagonal(logits) - correction.positive
     logits -= correction.candidates
     np.fill_diagonal(logits, own)
-    return logits
+    return logits, temperature
 
 
-def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> None:
-    """Refuse scores of n users and m candidates that the correction was not made for."""
-    positive_number("temperature", temperature)
+def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> float:
+    """Refuse scores of n users and m candidates that the correction was not made for.
+
+    Returns:
+        The temperature, as Python's own float.
+    """
     made_for = (len(correction.positive), len(correction.candidates))
     if shape != made_for or not 1 <= shape[0] <= shape[1]:
         raise ValueError(
             f"scores have shape {shape}, the correction was made for {made_for}; "
             "the first n of the m candidates are the positives of n >= 1 rows"
         )
+    return positive_temperature(temperature)

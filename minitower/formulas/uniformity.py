@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, positive_number
+from minitower.formulas.arguments import floats, positive_number, positive_scale
 
 _BLOCK = 1 << 21  # pairs at a time
 
@@ -37,7 +37,7 @@ def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
     Reference: T. Wang, P. Isola, Understanding Contrastive Representation Learning through
         Alignment and Uniformity on the Hypersphere, ICML 2020, Eq. 1.
     """
-    x, y = floats(x), floats(y)
+    x, y = floats("x", x), floats("y", y)
     if x.ndim != 2 or x.shape != y.shape or not len(x):
         raise ValueError(f"expected two (n,d) of n >= 1 pairs, got {x.shape} and {y.shape}")
     power = positive_number("power", power)
@@ -69,7 +69,7 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
 
     Reference: as :func:`alignment`, Eq. 2.
     """
-    x, scale = floats(x), positive_number("scale", scale)
+    x, scale = floats("x", x), positive_scale(scale)
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"expected (n,d) of n >= 2 vectors, got shape {x.shape}")
     n = len(x)

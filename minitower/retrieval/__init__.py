@@ -15,7 +15,7 @@ from minitower.retrieval.snapshot import (
     load_model,
     load_notes,
     load_optimizer,
-    publish,
+    publish_model,
     save_model,
 )
 from minitower.retrieval.vector_index import VectorIndex
@@ -40,8 +40,8 @@ __all__ = [
     "load_optimizer",
     "neighbours",
     "prune",
-    "publish",
     "publish_incremental",
+    "publish_model",
     "rollback",
     "save_model",
 ]

@@ -6,6 +6,7 @@ reading maps them into memory instead of copying them.
 """
 
 import io
+import math
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -50,49 +51,59 @@ def read_array(path: Path, *, mapped: bool) -> Array:
     """The array of an .npy file: writable and in memory, or read-only and mapped.
 
     Raises:
-        ValueError, OSError: the file is not an .npy without objects.
+        ValueError, OSError: the file is not an .npy without objects, or the sizes that its
+            header states are not those of the file. No memory is taken before that is known.
     """
-    if not mapped:
-        array: Array = np.load(path, allow_pickle=False)
-        return array
-    return _array_at(_map(path), 0)
+    array = _array_in(_map(path))
+    return array if mapped else array.copy(order="K")
 
 
 def read_arrays(path: Path, *, mapped: bool) -> dict[str, Array]:
     """The arrays of an .npz file by name, as :func:`read_array` reads one.
 
     Raises:
-        ValueError, OSError, zipfile.BadZipFile: the file is not an .npz without objects.
+        ValueError, OSError, zipfile.BadZipFile: the file is not an uncompressed .npz without
+            objects, or sizes differ as in :func:`read_array`.
     """
-    with np.load(path, allow_pickle=False) as loaded:
-        if not mapped or not loaded.files:
-            return dict(loaded)
-        content = _map(path)
-        arrays = {}
-        for member in loaded.zip.infolist():
-            start = member.header_offset
-            lengths = struct.unpack("<HH", content[start + 26 : start + _LOCAL_HEADER].tobytes())
-            name = member.filename.removesuffix(".npy")
-            arrays[name] = _array_at(content, start + _LOCAL_HEADER + sum(lengths))
-        return arrays
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except NotImplementedError as error:  # of another version of the format
+        raise ValueError(str(error)) from None
+    content = _map(path)
+    arrays = {}
+    for member in members:
+        start = member.header_offset
+        header = content[start : start + _LOCAL_HEADER].tobytes()
+        if member.compress_type != zipfile.ZIP_STORED or len(header) < _LOCAL_HEADER:
+            raise ValueError(f"'{member.filename}' is compressed or cut")
+        start += _LOCAL_HEADER + sum(struct.unpack("<HH", header[26:]))
+        array = _array_in(content[start : start + member.file_size])
+        arrays[member.filename.removesuffix(".npy")] = array if mapped else array.copy(order="K")
+    return arrays
 
 
 def _map(path: Path) -> Array:
     return np.memmap(path, np.uint8, mode="r").view(np.ndarray)
 
 
-def _array_at(content: Array, start: int) -> Array:
-    """The array of the .npy that begins at a byte of a mapped file."""
-    head = io.BytesIO(content[start : start + (1 << 16)].tobytes())
-    version = np.lib.format.read_magic(head)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
-    else:
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
+def _array_in(content: Array) -> Array:
+    """The array of an .npy, which the mapped bytes are all of."""
+    head = io.BytesIO(content[: 1 << 16].tobytes())
+    try:
+        if np.lib.format.read_magic(head) == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
+        else:
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
+    except Exception as error:  # NumPy lets Python parse the header: it fails in many ways
+        raise ValueError(f"no header of an array: {error}") from None
     if dtype.hasobject:
         raise ValueError("holds Python objects, which only pickle could read")
+    stated, there = dtype.itemsize * math.prod(shape), len(content) - head.tell()
+    if stated != there or min(shape, default=0) < 0:
+        raise ValueError(f"its header states {shape} {dtype}, {stated} bytes; there are {there}")
     order: Any = "F" if fortran else "C"
-    return np.ndarray(shape, dtype, content.data, start + head.tell(), order=order)
+    return np.ndarray(shape, dtype, content.data, head.tell(), order=order)
 
 
 def _plain(array: Array, name: str) -> Array:

@@ -1,213 +1,66 @@
-"""The versions of a store, and the one file that says which of them there are.
-
-    store/
-      CURRENT            JSON: all versions, which is served; then the SHA-256 of that JSON
-      LOCK               held by whoever changes the store
-      versions/
-        000001/          as in minitower.retrieval.folder; never changed once it is there
-        000002/
+"""Changes of a store: one at a time, whole or not at all.
 
 A change writes new folders first, then replaces CURRENT by one rename, then removes the
 folders that CURRENT no longer names. So whatever moment a process dies at, CURRENT names
-complete folders; what it does not name is litter, and the next change sweeps it away.
-CURRENT holds the SHA-256 of each manifest, and each manifest that of its files.
+complete folders. It also lists the numbers whose folders are being written or removed: the
+next change removes those, and temporary folders, and nothing else.
 """
 
-import hashlib
-import json
-import shutil
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from minitower.data.errors import DataError
-from minitower.retrieval import disk
-from minitower.retrieval.folder import (
-    LOCK,
-    MANIFEST,
-    POINTER,
-    SavedFolder,
-    cannot_be_written,
-    fingerprint,
-    json_text,
-    refuse_foreign,
-)
+from minitower.retrieval import disk, litter
+from minitower.retrieval.folder import LOCK, POINTER, cannot_be_written, refuse_foreign
+from minitower.retrieval.pointer import Catalogue as Catalogue
+from minitower.retrieval.pointer import Superseded as Superseded
+from minitower.retrieval.version import Version as Version
 
-Kind = Literal["full", "incremental", "index"]
+LONGEST_WAIT = 600.0  # seconds, for another process that changes the store
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Version:
-    """A line of the catalogue.
+class NotRemoved(DataError):
+    """Versions were pruned, and folders of some are still there.
 
     Attributes:
-        number: 1, 2, ...; never given twice.
-        kind: "full", or "incremental" on top of its parent; or "index", item vectors by
-            themselves, in a store of their own.
-        parent: the full version it began from, if any.
-        published: UTC, ISO 8601.
-        manifest: the SHA-256 of its manifest.
+        gone: the numbers of the versions whose folders were removed.
     """
 
-    number: int
-    kind: Kind
-    parent: int | None
-    published: str
-    manifest: str
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """What a store holds at one moment.
-
-    Attributes:
-        folder: of the store.
-        versions: ascending.
-        current: the number of the version that is served; None before the first.
-        next: the number that the next version gets.
-    """
-
-    folder: Path
-    versions: tuple[Version, ...] = ()
-    current: int | None = None
-    next: int = 1
-
-    @staticmethod
-    def read(folder: str | Path) -> "Catalogue":
-        """The catalogue of a store.
-
-        Raises:
-            DataError: the folder is not a store, or its pointer is damaged or of another release.
-        """
-        path = Path(folder) / POINTER
-        if not path.is_file():
-            what = "there is no such folder" if not path.parent.is_dir() else "missing"
-            raise DataError(f"{path}: {what}; expected a store that minitower published")
-        content = path.read_bytes()
-        text, _, digest = content.rpartition(b"\n")
-        if hashlib.sha256(text).hexdigest().encode() != digest:
-            raise DataError(f"{path}: damaged: its last line is not the SHA-256 of the others")
-        try:
-            stated = json.loads(text)
-            versions = tuple(Version(**version) for version in stated["versions"])
-            return Catalogue(path.parent, versions, stated["current"], stated["next"])
-        except (KeyError, TypeError, ValueError):  # intact, and not as we write it
-            raise DataError(f"{path}: written by another release of minitower") from None
-
-    def write(self) -> None:
-        """Make this the catalogue of the store, by one rename."""
-        stated = {name: value for name, value in asdict(self).items() if name != "folder"}
-        text = json_text(stated, self.folder)
-        aside = self.folder / f"{POINTER}.new"
-        disk.write(aside, text + b"\n" + hashlib.sha256(text).hexdigest().encode())
-        disk.rename(aside, self.folder / POINTER)
-
-    def version(self, number: int | None = None) -> Version:
-        """One version, by default the one that is served.
-
-        Raises:
-            DataError: there is none of that number, or none at all.
-        """
-        number = self.current if number is None else number
-        for version in self.versions:
-            if version.number == number:
-                return version
-        if number is None:
-            raise DataError(f"{self.folder}: nothing has been published yet")
-        held = ", ".join(str(version.number) for version in self.versions)
-        raise DataError(f"{self.folder}: there is no version {number}; versions: {held}")
-
-    def full(self, number: int | None = None) -> Version:
-        """The full version that a version is, or stands on. By default of the one served."""
-        version = self.version(number)
-        return self.version(version.parent) if version.kind == "incremental" else version
-
-    def check_full(self, parent: int) -> Version:
-        """The full version that is served, if that is what was gone on from.
-
-        Raises:
-            Superseded: it is another one.
-        """
-        full = self.full()
-        if parent != full.number:
-            raise Superseded(
-                f"{self.folder}: version {parent} is not the full version that is served, which "
-                f"is {full.number}: begin again from that one"
-            )
-        return full
-
-    def path(self, number: int) -> Path:
-        """The folder of a version."""
-        return self.folder / "versions" / f"{number:06d}"
-
-    def open(self, version: Version) -> SavedFolder:
-        """The files of a version.
-
-        Raises:
-            DataError: as :class:`SavedFolder`.
-        """
-        return SavedFolder(self.path(version.number), version.kind, sha256=version.manifest)
-
-    def verify(self, version: Version) -> None:
-        """Read every file of a version, needed for serving or not.
-
-        Raises:
-            DataError: one is damaged or missing; the message names it.
-        """
-        saved = self.open(version)
-        for name in saved.files:
-            saved.path(name)
-
-    def check_family(self, kind: Kind) -> None:
-        """Refuse what a store of the other family holds: models, or indexes.
-
-        Raises:
-            DataError: it does.
-        """
-        for version in self.versions:
-            if (version.kind == "index") != (kind == "index"):
-                held = "indexes" if version.kind == "index" else "models"
-                raise DataError(f"{self.folder}: is a store of {held}; choose another folder")
-
-    def with_version(self, kind: Kind, parent: int | None) -> "Catalogue":
-        """The catalogue once the folder written as number `next` is served."""
-        self.check_family(kind)
-        manifest = fingerprint(self.path(self.next) / MANIFEST)["sha256"]
-        published = datetime.now(UTC).isoformat(timespec="seconds")
-        version = Version(self.next, kind, parent, published, manifest)
-        versions = (*self.versions, version)
-        return replace(self, versions=versions, current=self.next, next=self.next + 1)
-
-
-class Superseded(DataError):
-    """What was made on top of a full version that is no longer the one that is served."""
+    def __init__(self, message: str, gone: list[int]) -> None:
+        super().__init__(message)
+        self.gone = gone
 
 
 @contextmanager
-def changing(folder: str | Path) -> Iterator[Catalogue]:
+def changing(folder: str | Path, wait: float = LONGEST_WAIT) -> Iterator[Catalogue]:
     """The catalogue of a store, for a block that alone may change it.
 
     Makes the store where there is none, waits for other processes and threads that
-    change it, and sweeps away what those that died have left.
+    change it, and removes what those that died have left. A warning names each folder
+    that is removed, and the process that is waited for.
+
+    Args:
+        folder: of the store.
+        wait: seconds to wait for another process.
 
     Raises:
-        DataError: something else is there, or it cannot be written.
+        DataError: something else is there, another process holds the store for longer, or
+            it cannot be written.
     """
     root = Path(folder).absolute()
     refuse_foreign(root)
     with cannot_be_written(root):
         disk.make_folder(root)
-        with disk.locked(root / LOCK):
+        with disk.locked(root / LOCK, wait):
             refuse_foreign(root)
-            if not (root / POINTER).exists():
+            if not os.path.lexists(root / POINTER):
                 Catalogue(root).write()
-            catalogue = Catalogue.read(root)
-            _sweep(catalogue)
-            yield catalogue
+            yield _swept(Catalogue.read(root))
 
 
 def served(folder: str | Path, read: Callable[[Catalogue, Version], T]) -> T:
@@ -267,6 +120,8 @@ def prune(folder: str | Path, keep: int) -> list[int]:
         The numbers of the versions that are gone.
 
     Raises:
+        NotRemoved: a folder could not be removed. The store no longer names it, and the next
+            change tries again.
         DataError: keep < 1, or the folder is not a store.
     """
     if keep < 1:
@@ -278,13 +133,20 @@ def prune(folder: str | Path, keep: int) -> list[int]:
         kept |= {
             v.number for v in catalogue.versions if v.kind == "incremental" and v.parent in bases
         }
-        after = replace(
-            catalogue, versions=tuple(v for v in catalogue.versions if v.number in kept)
-        )
-        if after != catalogue:
-            after.write()
-            _sweep(after)
-        return [v.number for v in catalogue.versions if v.number not in kept]
+        versions = tuple(v for v in catalogue.versions if v.number in kept)
+        gone = [v.number for v in catalogue.versions if v.number not in kept]
+        if not gone:
+            return []
+        after = replace(catalogue, versions=versions)
+        replace(after, unfinished=(*after.unfinished, *gone)).write()
+        why = {number: litter.remove(after.path(number)) for number in gone}
+        left = {number: reason for number, reason in why.items() if reason is not None}
+        replace(after, unfinished=(*after.unfinished, *left)).write()
+        if left:
+            gone = [number for number in gone if number not in left]
+            reasons = "; ".join(f"{after.path(n)}: {reason}" for n, reason in [*left.items()][:3])
+            raise NotRemoved(f"{len(left)} versions cannot be removed: {reasons}", gone)
+        return gone
 
 
 @contextmanager
@@ -294,9 +156,14 @@ def _existing(folder: str | Path) -> Iterator[Catalogue]:
         yield catalogue
 
 
-def _sweep(catalogue: Catalogue) -> None:
-    folder = catalogue.folder / "versions"
-    named = {catalogue.path(version.number).name for version in catalogue.versions}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name not in named:
-            shutil.rmtree(path, ignore_errors=True)
+def _swept(catalogue: Catalogue) -> Catalogue:
+    """The catalogue once what changes that were cut off have left is removed."""
+    folder = catalogue.path(catalogue.next).parent
+    if folder.is_symlink():
+        raise DataError(f"{folder}: a link, which a store does not follow; link the whole store")
+    left = litter.sweep(folder, [catalogue.path(number) for number in catalogue.unfinished])
+    unfinished = tuple(n for n in catalogue.unfinished if catalogue.path(n) in left)
+    if unfinished != catalogue.unfinished:
+        catalogue = replace(catalogue, unfinished=unfinished)
+        catalogue.write()
+    return catalogue

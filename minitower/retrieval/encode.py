@@ -8,6 +8,7 @@ import numpy as np
 from minitower.data.encoding import Features, FittedSchema, Table
 from minitower.data.errors import DataError
 from minitower.data.ragged import Array
+from minitower.formulas import arguments
 from minitower.retrieval.index import Vectors
 
 Tower = Callable[[Features], tuple[Array, Any]]
@@ -26,10 +27,16 @@ def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:
         tower: `model.user` or `model.item`.
         table: the encoded entities, `data.users` or `data.items`.
         rows: which of them, in which order; None is all.
+
+    Raises:
+        ValueError: a row is no integer, or not in the table; or the tower's vectors are not
+            real numbers.
     """
-    rows = np.arange(len(table)) if rows is None else np.asarray(rows, np.int64)
+    n = len(table)
+    rows = np.arange(n) if rows is None else arguments.rows("rows", rows, n)
     starts = range(0, max(len(rows), 1), BLOCK)  # no row still has a width
-    return np.concatenate([tower(table.take(rows[s : s + BLOCK]))[0] for s in starts])
+    vectors = [tower(table.take(rows[s : s + BLOCK]))[0] for s in starts]
+    return arguments.floats("vectors", np.concatenate(vectors))
 
 
 def encode_sample(tower: Tower, table: Table, size: int = 1000) -> Vectors:

@@ -15,7 +15,7 @@ from minitower.data.encoding import Features, FittedSchema
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
 from minitower.data.ragged import Array
-from minitower.formulas import popularity, ranking
+from minitower.formulas import arguments, popularity, ranking
 from minitower.retrieval.encode import check_same_schema, encode
 from minitower.retrieval.index import ExactIndex, Index, Vectors
 
@@ -150,6 +150,7 @@ class Evaluator:
     Raises:
         NothingToFind: these users have no positives in the split that they had not met before.
         DataError: a cutoff is below 1.
+        ValueError: `users` are not rows of the table of users.
     """
 
     def __init__(
@@ -168,6 +169,7 @@ class Evaluator:
         # A pair is one whole number, user * m + item: sets of pairs are sorted arrays.
         pairs = np.unique(positives.users * m + positives.items)
         if users is not None:
+            users = arguments.rows("users", users, len(data.users))
             pairs = pairs[np.isin(pairs // m, users)]
         self.asked = len(data.users) if users is None else len(np.unique(users))
         met = np.repeat(np.arange(len(seen)), seen.counts) * m + seen.values
@@ -224,7 +226,8 @@ class Evaluator:
         """Vectors of the users with positives, and of all items."""
         if hasattr(model, "vectors"):
             users, items = model.vectors(self.data)
-            return users[self.users], items
+            users = arguments.floats("user vectors", users)
+            return users[self.users], arguments.floats("item vectors", items)
         check_same_schema(model.schema, self.data.schema)
         users = encode(model.user, self.data.users, self.users)
         return users, encode(model.item, self.data.items)

@@ -11,8 +11,8 @@ for.
 """
 
 import hashlib
-import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -21,16 +21,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minitower.data.errors import DataError
+from minitower.data.errors import DataError, show
 from minitower.data.ragged import Array
 from minitower.retrieval import disk
 from minitower.retrieval.array_files import read_array, read_arrays
+from minitower.retrieval.json_files import from_json, is_integer, is_sha256, to_json
 
 FORMAT = "minitower"
 VERSION = 1
 MANIFEST = "manifest.json"
 POINTER = "CURRENT"  # of a store, see minitower.retrieval.catalogue
 LOCK = "LOCK"
+_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # of a file: within the folder, on any system
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def new_folder(folder: str | Path, kind: str, content: Mapping[str, Any]) -> Ite
     refuse_foreign(target, kind)
     with cannot_be_written(target):
         disk.make_folder(target.parent)
-        place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        place = temporary(target)
     try:
         with cannot_be_written(target):
             fresh = place / "new"
@@ -62,7 +64,7 @@ def new_folder(folder: str | Path, kind: str, content: Mapping[str, Any]) -> Ite
             files = {path.name: _finished(path) for path in sorted(fresh.iterdir())}
             manifest = {"format": FORMAT, "version": VERSION, "kind": kind}
             manifest |= {"content": content, "files": files}
-            disk.write(fresh / MANIFEST, json_text(manifest, target))
+            disk.write(fresh / MANIFEST, to_json(manifest, target))
             disk.flush(fresh)
             refuse_foreign(target, kind)
             if target.exists():
@@ -133,10 +135,7 @@ class SavedFolder:
             raise DataError(f"{path}: not listed in {MANIFEST}")
         if not path.is_file():
             raise DataError(f"{path}: missing")
-        stated = self.files[name]
-        if not isinstance(stated, dict) or stated.keys() != {"bytes", "sha256"}:
-            raise DataError(f"{path}: {MANIFEST} does not state its size and SHA-256")
-        size, expected = path.stat().st_size, stated["bytes"]
+        size, expected = path.stat().st_size, self.files[name]["bytes"]
         if size != expected:
             raise DataError(f"{path}: {size} bytes instead of {expected}; it was cut or changed")
         return path
@@ -146,25 +145,44 @@ class SavedFolder:
         if not path.is_file():
             what = "there is no such folder" if not self.folder.is_dir() else "missing"
             raise DataError(f"{path}: {what}; expected a folder that minitower wrote")
-        text = path.read_bytes()
+        text = disk.read(path.resolve())
         if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
             raise DataError(f"{path}: damaged: its SHA-256 is not the one in {POINTER}")
-        try:
-            manifest = json.loads(text.decode("utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path}: not JSON, perhaps cut: {error}") from None
+        manifest = from_json(text, path)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise DataError(f"{path}: not written by minitower")
-        if manifest.get("version") != VERSION:
+        version = manifest.get("version")
+        if not is_integer(version, 1) or version != VERSION:
             raise DataError(
-                f"{path}: format version {manifest.get('version')}, but this minitower reads "
+                f"{path}: format version {show(version)}, but this minitower reads "
                 f"version {VERSION}; write it again with this release"
             )
         if not all(isinstance(manifest.get(part), dict) for part in ("content", "files")):
             raise DataError(f"{path}: content or files are missing")
-        if manifest.get("kind") not in kinds:
-            raise DataError(f"{path}: holds a {manifest.get('kind')}, not a {' or a '.join(kinds)}")
+        kind, wanted = manifest.get("kind"), " or a ".join(kinds)
+        if not isinstance(kind, str) or kind not in kinds:
+            raise DataError(
+                f"{path}: holds a {kind if isinstance(kind, str) else show(kind)}, not a {wanted}"
+            )
+        for name, stated in manifest["files"].items():
+            _check_entry(path, name, stated)
         return manifest
+
+
+def _check_entry(manifest: Path, name: str, stated: Any) -> None:
+    if not _NAME.fullmatch(name):
+        raise DataError(f"{manifest}: {show(name)} cannot be the name of a file in its folder")
+    if (
+        not isinstance(stated, dict)
+        or stated.keys() != {"bytes", "sha256"}
+        or not (is_integer(stated["bytes"], 0) and is_sha256(stated["sha256"]))
+    ):
+        raise DataError(f"{manifest.parent / name}: {MANIFEST} does not state its size and SHA-256")
+
+
+def temporary(target: Path) -> Path:
+    """Make a folder beside `target`, of a temporary name that only this package gives."""
+    return Path(tempfile.mkdtemp(prefix=f".minitower-{target.name}.", dir=target.parent))
 
 
 def refuse_foreign(target: Path, kind: str = "store") -> None:
@@ -176,17 +194,21 @@ def refuse_foreign(target: Path, kind: str = "store") -> None:
     begun = {LOCK, f"{POINTER}.new"} if kind == "store" else set()  # by a crash at its very start
     if not target.exists() or (target.is_dir() and {p.name for p in target.iterdir()} <= begun):
         return
-    there = "store" if (target / POINTER).is_file() else None
-    try:
-        manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-        if isinstance(manifest, dict) and manifest.get("format") == FORMAT:
-            there = manifest.get("kind")
-    except (OSError, ValueError):
-        pass
+    there = "store" if os.path.lexists(target / POINTER) else written_kind(target)
     if there is None:
         raise DataError(f"{target}: already there, and not written by minitower; choose another")
     if there != kind:
         raise DataError(f"{target}: already there, and holds a {there}; choose another")
+
+
+def written_kind(folder: Path) -> str | None:
+    """The kind that a folder's manifest states; None where minitower did not write one."""
+    try:
+        manifest = from_json(disk.read(folder / MANIFEST), folder)
+    except (OSError, DataError):
+        return None
+    ours = isinstance(manifest, dict) and manifest.get("format") == FORMAT
+    return str(manifest.get("kind")) if ours else None
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -194,18 +216,6 @@ def fingerprint(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest.hexdigest()}
-
-
-def json_text(content: Any, place: Path) -> bytes:
-    """JSON for a file.
-
-    Raises:
-        DataError: the content is not JSON.
-    """
-    try:
-        return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode("utf-8")
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{place}: the manifest is not JSON: {error}") from None
 
 
 @contextmanager

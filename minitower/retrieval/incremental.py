@@ -18,7 +18,6 @@ from minitower.data.ragged import Array
 from minitower.retrieval.array_files import write_array, write_arrays
 from minitower.retrieval.catalogue import Catalogue, Version, changing
 from minitower.retrieval.encode import encode
-from minitower.retrieval.folder import new_folder
 from minitower.retrieval.patched import PatchedIndex
 from minitower.retrieval.snapshot import Store, fitting, read_full
 from minitower.towers.two_tower import TwoTower
@@ -33,6 +32,7 @@ def publish_incremental(
     parent: int,
     notes: Mapping[str, Any] | None = None,
     metrics: Mapping[str, float] | None = None,
+    full: Store | None = None,
 ) -> Store:
     """Write a version that differs from a full one in some rows; returns it, as opened.
 
@@ -48,6 +48,8 @@ def publish_incremental(
         parent: the number of the full version that they moved away from.
         notes: JSON of the caller's own.
         metrics: as in :func:`publish`.
+        full: the full version, where it is open already; otherwise its files are read and
+            their checksums computed. Used if it is the one that the store names.
 
     Raises:
         Superseded: the parent is not the full version that is served, or that what is
@@ -56,7 +58,7 @@ def publish_incremental(
     """
     with changing(folder) as catalogue:
         base = catalogue.check_full(parent)
-        full = read_full(catalogue, base)
+        full = _opened(catalogue, base, full)
         model = _moved(full.model, rows)
         items, vectors = _changed_items(full, model, rows)
         content: dict[str, Any] = {
@@ -65,7 +67,7 @@ def publish_incremental(
             "parent": parent,
             "parent_manifest": base.manifest,
         }
-        with new_folder(catalogue.path(catalogue.next), "incremental", content) as place:
+        with catalogue.new_version("incremental", content) as place:
             write_arrays(place / "rows.npz", {name: moved for name, (moved, _) in rows.items()})
             write_arrays(place / "values.npz", {name: values for name, (_, values) in rows.items()})
             write_array(place / "items.npy", items)
@@ -89,8 +91,7 @@ def read_version(catalogue: Catalogue, version: Version, full: Store | None = No
     """
     catalogue.check_family("full")
     base = catalogue.full(version.number)
-    if full is None or full.version != base:
-        full = read_full(catalogue, base)
+    full = _opened(catalogue, base, full)
     return full if version == base else read_incremental(catalogue, version, full)
 
 
@@ -112,7 +113,12 @@ def read_incremental(catalogue: Catalogue, version: Version, full: Store) -> Sto
     with fitting(saved):
         model = _moved(full.model, {name: (rows[name], values[name]) for name in rows})
         index = PatchedIndex(full.index, items, vectors) if len(items) else full.index
-    return replace(full, model=model, index=index, version=version, full=full)
+    notes = saved.content["notes"]
+    return replace(full, model=model, index=index, version=version, full=full, notes=notes)
+
+
+def _opened(catalogue: Catalogue, base: Version, full: Store | None) -> Store:
+    return full if full is not None and full.version == base else read_full(catalogue, base)
 
 
 def _moved(model: TwoTower, rows: Rows) -> TwoTower:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from minitower.data.errors import DataError
 from minitower.data.ragged import Ragged
+from minitower.formulas.arguments import floats
 from minitower.towers.gradients import first_not_finite
 
 Vectors = NDArray[np.floating[Any]]
@@ -55,12 +56,13 @@ class ExactIndex:
     error of the k-th best one. Only these few are scored again, in float64 and in
     an order of summation that depends on nothing but the pair, and sorted.
 
-    Shapes: (m,d). Memory besides the vectors: 8 MB of scores, or one row of m; where
+    Shapes: (m,d), float32 or float64; float16 becomes float32, integers float64, here and
+    in queries. Memory besides the vectors: 8 MB of scores, or one row of m; where
     everything ties, some twenty times that.
 
     Raises:
-        ValueError: the vectors are not a float matrix with at least one column, or
-            one of them is not finite.
+        ValueError: the vectors are not a matrix of real numbers with at least one column,
+            or one of them is not finite.
 
     >>> index = ExactIndex(np.array([[1.0, 0.0], [0.6, 0.8], [0.6, 0.8]]))
     >>> rows, scores = index.search(np.array([[0.0, 1.0]]), k=4)
@@ -238,12 +240,9 @@ def _lengths(vectors: Vectors) -> Scores:
 
 
 def _finite(vectors: Vectors, what: str) -> Vectors:
-    vectors = np.asarray(vectors)
-    if vectors.ndim != 2 or vectors.shape[1] == 0 or vectors.dtype.kind != "f":
-        raise ValueError(
-            f"expected one {what} a row, as floats (n,d) with d >= 1, got "
-            f"{vectors.dtype} of shape {vectors.shape}"
-        )
+    vectors = floats(what, vectors)
+    if vectors.ndim != 2 or vectors.shape[1] == 0:
+        raise ValueError(f"expected one {what} a row, (n,d) with d >= 1, got {vectors.shape}")
     vectors = np.ascontiguousarray(vectors)
     if first_not_finite([(what, vectors)]):
         raise ValueError(f"{what} {int(np.isfinite(vectors).all(axis=1).argmin())} is not finite")

@@ -29,7 +29,7 @@ from minitower.retrieval.catalogue import Catalogue, Version, changing, served
 from minitower.retrieval.engines import Engine, Exact, Hnsw, Nearest
 from minitower.retrieval.exclusion import first_kept, together
 from minitower.retrieval.faiss import FaissFlat, FaissHnsw, FaissIvfPq
-from minitower.retrieval.folder import MANIFEST, POINTER, new_folder, refuse_foreign
+from minitower.retrieval.folder import MANIFEST, POINTER, refuse_foreign
 from minitower.retrieval.index import LONGEST, ExactIndex, Rows, empty_recall
 from minitower.retrieval.scann import Scann
 from minitower.retrieval.snapshot import fitting
@@ -252,7 +252,7 @@ class LocalIndex:
         }
         with changing(folder) as catalogue:
             catalogue.check_family("index")
-            with new_folder(catalogue.path(catalogue.next), "index", content) as place:
+            with catalogue.new_version("index", content) as place:
                 write_array(place / "ids.npy", self._table.ids)
                 write_array(place / "vectors.npy", self._vectors)
                 write_array(place / "deleted.npy", np.flatnonzero(self._deleted))

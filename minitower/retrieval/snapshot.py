@@ -8,7 +8,7 @@ They are written together, so a model and an index of another one cannot meet.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ class Store:
         retired: items that are gone and may come back; None: none.
         version: which one; None for parts that come from no store.
         full: of an incremental version, the full one it stands on.
+        notes: those of the version; see :mod:`minitower.retrieval.provenance`.
     """
 
     model: TwoTower
@@ -51,6 +52,7 @@ class Store:
     retired: NamedItems | None = None
     version: Version | None = None
     full: "Store | None" = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_model(
@@ -99,7 +101,9 @@ def load_notes(folder: str | Path, version: int | None = None) -> dict[str, Any]
 
 
 def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None = None) -> None:
-    """Give an optimizer the state that :func:`publish` saved with a full version.
+    """Give an optimizer the state and settings that were saved with a full version.
+
+    Its learning rate stays its own.
 
     Args:
         folder: of the store.
@@ -115,10 +119,12 @@ def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None
         raise DataError(
             f"{saved.folder}: saved with {stated['kind']}, not {type(optimizer).__name__}"
         )
+    with fitting(saved):
+        optimizer.configure(stated.get("settings", {}))
     optimizer.state, optimizer.step = saved.arrays("optimizer.npz"), stated["step"]
 
 
-def publish(
+def publish_model(
     model: TwoTower,
     data: Dataset,
     folder: str | Path,
@@ -176,7 +182,7 @@ def publish(
     with changing(folder) as catalogue:
         if parent is not None:
             catalogue.check_full(parent)
-        with new_folder(catalogue.path(catalogue.next), "full", content) as place:
+        with catalogue.new_version("full", content) as place:
             _write_model(place, model, content)
             write_arrays(place / "items.npz", data.items.to_arrays())
             write_arrays(place / "users.npz", data.users.to_arrays())
@@ -193,7 +199,8 @@ def publish(
                 content["hnsw"] = index.save(place / "index.hnsw")
             if optimizer is not None:
                 kind = type(optimizer).__name__
-                content["optimizer"] = {"kind": kind, "step": optimizer.step}
+                settings = optimizer.settings
+                content["optimizer"] = {"kind": kind, "step": optimizer.step, "settings": settings}
                 write_arrays(place / "optimizer.npz", optimizer.state)
         catalogue = catalogue.with_version("full", parent)
         store = read_full(catalogue, catalogue.version())
@@ -224,7 +231,8 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
         retired = None if gone is None else NamedItems.from_arrays(gone)
-        return Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
+        store = Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
+        return replace(store, notes=saved.content["notes"])
 
 
 @contextmanager

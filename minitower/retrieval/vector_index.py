@@ -16,6 +16,7 @@ from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place, show
 from minitower.data.ragged import Array
 from minitower.data.vocabulary import text_array
+from minitower.formulas.arguments import floats
 from minitower.retrieval.index import ExactIndex, Vectors, checked_k
 
 Ids = Array
@@ -228,11 +229,13 @@ def _queries(queries: Vectors, dim: int) -> Unit:
 
 def _unit(vectors: Vectors, what: str, name: Callable[[int], str]) -> Unit:
     """(n,d) -> (n,d) at length one, in float32."""
-    vectors = np.asarray(vectors)
-    if vectors.ndim != 2 or vectors.shape[1] == 0 or vectors.dtype.kind != "f":
+    try:
+        vectors = floats(f"{what} vectors", vectors)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if vectors.ndim != 2 or vectors.shape[1] == 0:
         raise DataError(
-            f"expected the vector of one {what} a row, as floats (n,d) with d >= 1, got "
-            f"{vectors.dtype} of shape {vectors.shape}"
+            f"expected the vector of one {what} a row, (n,d) with d >= 1, got {vectors.shape}"
         )
     with np.errstate(over="ignore"):
         short = vectors.astype(np.float32, copy=False)

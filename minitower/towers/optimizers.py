@@ -102,6 +102,27 @@ class Optimizer(ABC):
             larger[: len(kept)], larger[len(kept) :] = kept, self.start
         return grown
 
+    def fresh(self) -> Self:
+        """A copy of this optimizer that has made no step."""
+        fresh = copy(self)
+        fresh.state, fresh.step = {}, 0
+        return fresh
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments besides the rate, as JSON: with rate, state and step all there is."""
+        return {}
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        """Take over :attr:`settings` of another optimizer of this kind.
+
+        Raises:
+            TypeError, ValueError: they are not such settings.
+        """
+        checked = type(self)(1.0, **settings)
+        for name in settings:
+            setattr(self, name, getattr(checked, name))
+
     @abstractmethod
     def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
         """The displacement, from the gradient and the rows' own state."""
@@ -181,6 +202,10 @@ class Adagrad(Optimizer):
             raise ValueError(f"start must be >= 0 and epsilon > 0, got {start} and {epsilon}")
         self.start, self.epsilon = start, epsilon
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"start": self.start, "epsilon": self.epsilon}
+
     def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
         square = _mean_square(gradient) if self.per_row else gradient * gradient
         total = kept.accumulate("square", square, per_row=self.per_row, start=self.start)
@@ -236,6 +261,10 @@ class Adam(Optimizer):
         if count not in ("row", "global"):
             raise ValueError(f"count must be row or global, got {count!r}")
         self.betas, self.epsilon, self.count = betas, epsilon, count
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"betas": list(self.betas), "epsilon": self.epsilon, "count": self.count}
 
     def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
         first_beta, second_beta = self.betas

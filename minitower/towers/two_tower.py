@@ -43,6 +43,7 @@ class TwoTower:
         parameters: flat dict of arrays: "user.user_id.embedding",
             "item.mlp.0.weight". Freezing, saving and comparing are operations
             on its names; training changes the arrays in place.
+        seed: of the random parameters it began with; None: it began with others.
 
     Raises:
         ValueError: sizes, similarity or schema do not make a model. A size above its bound is
@@ -83,6 +84,7 @@ class TwoTower:
         for tower in towers:
             _check_size(tower, tuple(hidden))
         self.parameters: Parameters
+        self.seed = seed if parameters is None else None
         if parameters is None:
             rng = np.random.default_rng(seed)
             self.parameters = {
@@ -116,11 +118,24 @@ class TwoTower:
             )
         rng = np.random.default_rng(seed)
         model = copy(self)
-        model.schema = schema
+        model.schema, model.seed = schema, None
         model.user_tower, model.item_tower = towers = _towers(schema, self.config)
         users, items = (tower.grown_parameters(self.parameters, rng) for tower in towers)
         model.parameters = {**users, **items}
         return model
+
+    def fresh(self, schema: FittedSchema) -> TwoTower:
+        """A model of the same configuration and seed for another schema, as before training.
+
+        Raises:
+            ValueError: this model did not begin with random parameters.
+        """
+        if self.seed is None:
+            raise ValueError(
+                "the model did not begin with random parameters, so it cannot begin again; "
+                "make a TwoTower for the new data"
+            )
+        return TwoTower(schema, **self.config, seed=self.seed)
 
     def user(self, features: Features) -> tuple[NDArray[Any], Backward]:
         """User vectors (n,d), and the function from their gradient to the parameters'."""

@@ -13,9 +13,9 @@ several stages may share is drawn by :mod:`minitower.formulas.sampling`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,26 @@ class Negatives(Protocol):
         ...
 
 
+@runtime_checkable
+class Portable(Protocol):
+    """A source of negatives that another data set can have, too.
+
+    Attributes:
+        option: how ``--negatives`` writes it, such as "uniform:5"; None: it has no way to.
+    """
+
+    @property
+    def option(self) -> str | None: ...
+
+    def on(self, model: TwoTower, data: Dataset) -> Negatives:
+        """The same source for another model and the data it trains on.
+
+        Raises:
+            ValueError: it belongs to its own data.
+        """
+        ...
+
+
 class SharedNegatives:
     """Draws from the catalogue that all pairs of a batch share, as in-batch negatives are.
 
@@ -73,6 +93,17 @@ class SharedNegatives:
         """As :class:`Negatives` says."""
         items, log_q = self.sampler.draw(rng, self.size)
         return Drawn(items, log_q, None, ((self.sampler, self.size),))
+
+    @property
+    def option(self) -> str | None:
+        """As :class:`Portable` says."""
+        return f"shared:{self.size}" if isinstance(self.sampler, Uniform) else None
+
+    def on(self, model: TwoTower, data: Dataset) -> SharedNegatives:
+        """As :class:`Portable` says."""
+        if not isinstance(self.sampler, Uniform):
+            raise ValueError("shared negatives of a sampler of their own belong to their data")
+        return SharedNegatives(Uniform(len(data.items)), self.size)
 
 
 class EasyNegatives:
@@ -95,6 +126,8 @@ class EasyNegatives:
 
     def __init__(self, sampler: Sampler, k: int, known: Ragged | None = None) -> None:
         self.sampler, self.k = sampler, _at_least_zero(k)
+        self.option: str | None = None
+        self._make: Callable[[Dataset], EasyNegatives] | None = None
         self._known = None
         if known is not None:
             checked_rows(known.values, len(sampler), "a catalogue of", "known item")
@@ -132,10 +165,19 @@ class EasyNegatives:
         items, log_q, owners = items[keep], (log_q - log_left[users])[keep], owners[keep]
         return Drawn(items, log_q, owners, ((self.sampler, len(items)),))
 
+    def on(self, model: TwoTower, data: Dataset) -> EasyNegatives:
+        """As :class:`Portable` says."""
+        if self._make is None:
+            raise ValueError("negatives of a sampler of their own belong to their data")
+        return self._make(data)
+
 
 def uniform_negatives(data: Dataset, k: int, *, reject_known: bool = True) -> EasyNegatives:
     """Every item of the catalogue alike."""
-    return EasyNegatives(Uniform(len(data.items)), k, data.seen("valid") if reject_known else None)
+    made = EasyNegatives(Uniform(len(data.items)), k, data.seen("valid") if reject_known else None)
+    made._make = lambda data: uniform_negatives(data, k, reject_known=reject_known)
+    made.option = f"uniform:{k}" if reject_known else None
+    return made
 
 
 def popular_negatives(
@@ -144,7 +186,10 @@ def popular_negatives(
     """Items in proportion to (clicks in training)^power: popular ones more often, but not as often
     as they are clicked."""
     sampler = AliasTable(power_law(data.item_counts, power))
-    return EasyNegatives(sampler, k, data.seen("valid") if reject_known else None)
+    made = EasyNegatives(sampler, k, data.seen("valid") if reject_known else None)
+    made._make = lambda data: popular_negatives(data, k, power=power, reject_known=reject_known)
+    made.option = f"popular:{k}" if reject_known and power == 0.75 else None
+    return made
 
 
 class HardNegatives:
@@ -179,6 +224,17 @@ class HardNegatives:
         size = counts[owners]
         items = self.lists.values[self.lists.indptr[rows][owners] + rng.integers(size)]
         return Drawn(items, -np.log(size), owners)
+
+    @property
+    def option(self) -> None:
+        """As :class:`Portable` says."""
+        return None
+
+    def on(self, model: TwoTower, data: Dataset) -> HardNegatives:
+        """As :class:`Portable` says; rows of users and items are those of the same columns."""
+        if self.of == "pair":
+            raise ValueError("hard negatives of each pair belong to their data")
+        return self
 
 
 def exposed_negatives(lists: Ragged, k: int, *, of: str = "user") -> HardNegatives:
@@ -242,6 +298,17 @@ class MinedNegatives:
         self._draws += 1
         return self._hard.draw(pairs, positions, rng)
 
+    @property
+    def option(self) -> str | None:
+        """As :class:`Portable` says."""
+        usual = (self.first, self.last, self.every) == (101, 500, 1000)
+        return f"mined:{self.k}" if usual else None
+
+    def on(self, model: TwoTower, data: Dataset) -> MinedNegatives:
+        """As :class:`Portable` says."""
+        first, last, every = self.first, self.last, self.every
+        return MinedNegatives(model, data, self.k, first=first, last=last, every=every)
+
     def _mine(self) -> Ragged:
         """What each user with a training positive would recall at these ranks."""
         trained = np.unique(self.data.train.users)
@@ -301,6 +368,29 @@ class MixedNegatives:
             for sampler, count in one.samplers
         )
         return Drawn(items[order], log_q[order], owners[order], samplers)
+
+    @property
+    def option(self) -> str | None:
+        """As :class:`Portable` says."""
+        options = [part.option if isinstance(part, Portable) else None for part in self.parts]
+        written = [option for option in options if option is not None]
+        whole = len(written) == len(options) and min(self.shares) == 1
+        return "+".join(written) if whole else None
+
+    def on(self, model: TwoTower, data: Dataset) -> MixedNegatives:
+        """As :class:`Portable` says."""
+        return MixedNegatives([on(part, model, data) for part in self.parts], self.shares)
+
+
+def on(negatives: Negatives, model: TwoTower, data: Dataset) -> Negatives:
+    """The same source of negatives for another model and the data it trains on.
+
+    Raises:
+        ValueError: it belongs to its own data.
+    """
+    if not isinstance(negatives, Portable):
+        raise ValueError(f"{type(negatives).__name__} belongs to its data: it has no method 'on'")
+    return negatives.on(model, data)
 
 
 def _among(keys: Array, ordered: Array) -> NDArray[np.bool_]:

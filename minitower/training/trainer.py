@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from minitower.towers.gradients import Gradients, RowGradient, add_gradients, fi
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, Batches
-from minitower.training.negatives import Negatives
+from minitower.training.negatives import Negatives, on
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.self_supervised import Contrast, SelfSupervised
 
@@ -83,9 +84,13 @@ class Trainer:
         positive_power: see :class:`~minitower.training.batches.Batches`.
         self_supervised: what to add to each step's loss, on items of the whole catalogue;
             see :class:`~minitower.training.self_supervised.SelfSupervised`. None: nothing.
-        seed: of the shuffling and of the default-row replacement. On one thread the
-            same seed gives the same parameters, bit for bit.
+        seed: of the shuffling and of the default-row replacement. On one thread of
+            the same kind of CPU the same seed gives the same parameters, bit for bit; on
+            others BLAS adds in another order.
         on_progress: called with a :class:`Progress`.
+
+    Attributes:
+        best_epoch: epochs behind the parameters that the model has now; 0 before :meth:`fit`.
 
     Raises:
         ValueError: there is nothing to train on, or a parameter is out of its domain.
@@ -107,9 +112,12 @@ class Trainer:
     ) -> None:
         self.model, self.data = model, data
         self.objective: Objective = InBatchSoftmax() if objective is None else objective
+        self._untouched = deepcopy(self.objective)  # it may remember what it has seen
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
         self.batches = Batches(data, batch_size, negatives, positive_power)
-        self.rng = np.random.default_rng(seed)
+        self.positive_power = positive_power
+        self.seed, self.rng = seed, np.random.default_rng(seed)
+        self.self_supervised, self.best_epoch = self_supervised, 0
         self.contrast: Contrast | None = None
         if self_supervised is not None:
             contrast = Contrast(self_supervised, data, seed)  # refuses what cannot be, at any alpha
@@ -179,7 +187,50 @@ class Trainer:
             parameters, self.optimizer.state, self.optimizer.step = kept
             for name, parameter in parameters.items():
                 self.model.parameters[name][...] = parameter
+        self.best_epoch += best_epoch if kept is not None else len(done)
         return History(done, best_epoch)
+
+    def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
+        """Train once more, on all interactions, for as many epochs as :meth:`fit` kept.
+
+        Validation has chosen the epoch, and the test has been read: what is published may
+        learn from them, too. A new model of the same configuration and seed is trained on
+        ``data.everything()``, with vocabularies of all of it. This trainer, its model and its
+        data stay as they are. A learning rate that is a schedule is stretched, so that an
+        epoch has the rates that it had.
+
+        Args:
+            on_progress: of the new trainer; None: this trainer's.
+
+        Returns:
+            The trainer of the new model, which has been fitted: what to publish.
+
+        Raises:
+            ValueError: nothing has been fitted; the model did not begin with random
+                parameters; or the data, or a source of negatives, cannot be made again.
+            TrainingError: as :meth:`fit`.
+        """
+        if not self.best_epoch:
+            raise ValueError("refit trains for as many epochs as fit kept: call fit first")
+        data = self.data.everything()
+        model, source = self.model.fresh(data.schema), self.batches.negatives
+        again = Trainer(
+            model,
+            data,
+            objective=deepcopy(self._untouched),
+            optimizer=self.optimizer.fresh(),
+            batch_size=self.batches.size,
+            negatives=None if source is None else on(source, model, data),
+            positive_power=self.positive_power,
+            self_supervised=self.self_supervised,
+            seed=self.seed,
+            on_progress=on_progress or self.on_progress,
+        )
+        rate, stretch = self.optimizer.rate, len(self.batches) / len(again.batches)
+        if callable(rate):
+            again.optimizer.rate = lambda step: rate(int(step * stretch))
+        again.fit(self.best_epoch, validate=False)
+        return again
 
     @np.errstate(over="ignore", invalid="ignore")  # found below, and named
     def step(self, batch: Batch) -> float:

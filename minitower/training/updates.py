@@ -54,7 +54,18 @@ def yesterday(store: Store) -> Dataset:
     """The tables of a store as a data set without positives, for `next_day` to go on from."""
     none = Interactions(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     tables = store.model.schema, store.users, store.items
-    return Dataset(*tables, none, none, none, store.item_names, store.seen, store.retired)
+    notes = (store.full or store).notes
+    reading = notes.get("reading", {})
+    return Dataset(
+        *tables,
+        *(none, none, none),
+        store.item_names,
+        store.seen,
+        store.retired,
+        reading.get("positive"),
+        reading.get("timestamp"),
+        notes.get("item_name"),
+    )
 
 
 def full_update(
@@ -70,7 +81,8 @@ def full_update(
     """One epoch over the day, in random order, every positive once.
 
     The result is a function of the arguments: interrupted, it can be done again and gives
-    the same, on one thread bit for bit. Neither the model nor the optimizer is changed.
+    the same, bit for bit on one thread of the same kind of CPU. Neither the model nor the
+    optimizer is changed.
 
     Args:
         model: the full model of the day before.

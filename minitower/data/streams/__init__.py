@@ -5,15 +5,19 @@ blocks         what a reader of files hands on
 text_files     JSON lines and CSV
 parquet        Parquet, over pyarrow
 tfrecord       TFRecord of tf.train.Example, checksums checked
+hashes         SHA-256 of the bytes of a file
 cursor         where reading stands
+logs           which files were read, whatever their names
 folder         what is new, by polling
+aside          the file of records that are no events
+buffer         events in time order while more arrive
 stream         batches in time order, and what is set aside
 writing        whole files, for a stream to find
 """
 
 from minitower.data.streams.cursor import Counts, Cursor
 from minitower.data.streams.events import EventFields, Events
-from minitower.data.streams.folder import Follow
+from minitower.data.streams.folder import Follow, content_hashes
 from minitower.data.streams.stream import Batch, ClickStream
 from minitower.data.streams.writing import write_events
 
@@ -25,5 +29,6 @@ __all__ = [
     "EventFields",
     "Events",
     "Follow",
+    "content_hashes",
     "write_events",
 ]

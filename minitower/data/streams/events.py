@@ -5,14 +5,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minitower.data.columns import LONGEST, Columns, numbers
+from minitower.data.columns import Columns, numbers
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
+from minitower.data.times import seconds
+from minitower.data.values import BOOLEANS, FLOATS, check_texts, int64, integers, plain, refuse
 
 IdType = Literal["integer", "text"]
 
 _ROWS = Place("rows")
-_LATEST = 1e11  # seconds, the year 5138; milliseconds of any day since 1973 are more
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +70,12 @@ class EventFields:
     """What the columns of a click log are called, and of which type its ids are.
 
     Args:
-        user_id, item_id: ids. "integer": whole numbers from 0 to 2^63 - 1, also written as
-            text (CSV has nothing else) or as floats below 2^53. "text": texts of 1 to 256
-            characters; a whole number is the text of its digits.
-        timestamp: seconds since 1970, whole or not, also written as text, or Parquet's own
-            timestamps. Milliseconds are refused: one would end every window.
+        user_id, item_id: ids. "integer": integers from 0 to 2^63 - 1, also written as
+            strings (CSV has nothing else) or as floats below 2^53. "text": strings of 1 to 256
+            characters; an integer is the string of its digits.
+        timestamp: seconds since 1970 with or without a fraction, also written as strings, or
+            dates (:func:`minitower.data.times.seconds`). Milliseconds and times before 1970
+            are refused: one millisecond time would end every window.
         value: a number that may be missing, such as a rating; None: there is none.
         user_type, item_type: the types of the two ids.
     """
@@ -101,7 +103,7 @@ class EventFields:
         return Events(
             typed_ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
             typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
-            _seconds(columns[self.timestamp], columns.at(self.timestamp)),
+            seconds(columns[self.timestamp], columns.at(self.timestamp)),
             None if values is None else _numbers(values, columns.at(self.value or "")),
         )
 
@@ -120,88 +122,43 @@ def object_columns(names: list[str], rows: list[Any], place: Place) -> Columns:
 def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
     """A column of ids: (n,) int64, or objects that are all str; see :class:`EventFields`.
 
+    Values are read as the columns of a data set are (:mod:`minitower.data.values`); here the
+    type is given, so that a string of digits can be an integer and an integer a string.
+
     Raises:
         DataError: names the place of one that is missing or does not fit.
     """
-    if values.dtype == np.int64 and kind == "integer":
-        ids = values
-    else:
-        plain = values.tolist()
-        wanted = (str,) if kind == "text" else (int, str)
-        types = set(map(type, plain))
-        if kind == "integer" and float in types:
-            plain = list(map(_exact, plain))
-            types = set(map(type, plain))
-        if kind == "text" and int in types:
-            plain = [str(value) if type(value) is int else value for value in plain]
-            types = set(map(type, plain))
-        if not types <= set(wanted):
-            row = next(row for row, value in enumerate(plain) if type(value) not in wanted)
-            what = "a text" if kind == "text" else "a whole number"
-            raise place.error(f"expected {what}, got {show(plain[row])}", row)
-        if str in types:
-            _check_texts(plain, kind, place)
+    wanted = "an integer" if kind == "integer" else "a string"
+    refuse(BOOLEANS if kind == "integer" else (*BOOLEANS, *FLOATS), values, wanted, place)
+    if values.dtype.kind in "iuf":
+        ids, missing = integers(values, place)
+        if missing.any():
+            raise place.error("missing id", int(missing.argmax()))
         if kind == "text":
-            return np.fromiter(plain, object, len(plain))
-        try:
-            ids = np.fromiter(map(int, plain), np.int64, len(plain))
-        except OverflowError:
-            row = next(row for row, value in enumerate(plain) if not -(2**63) <= int(value) < 2**63)
-            raise place.error(f"{show(plain[row])} has more than 64 bits", row) from None
+            return np.fromiter(map(str, ids.tolist()), object, len(ids))
+    else:
+        items = plain(values, place)
+        for row, item in enumerate(items):
+            if type(item) is not int and not _fits(item, kind):
+                raise place.error(f"expected {wanted}, got {show(item)}", row)
+        check_texts([item if type(item) is str else "" for item in items], place)
+        if kind == "text":
+            return np.fromiter(map(str, items), object, len(items))
+        ids = int64(list(map(int, items)), place)
     if (ids < 0).any():
         row = int((ids < 0).argmax())
         raise place.error(f"negative id {ids[row]}", row)
     return ids
 
 
-def _exact(value: Any) -> Any:
-    """A whole float, as files have them where some ids are missing, is the integer it stands for.
-
-    From 2^53 on it stands for several.
-    """
-    exact = type(value) is float and value.is_integer() and abs(value) < 2**53
-    return int(value) if exact else value
-
-
-def _check_texts(plain: list[Any], kind: IdType, place: Place) -> None:
-    """Every text is an id: of digits, or one that can be stored and encoded."""
-    fits = _is_whole_number if kind == "integer" else _is_storable
-    texts = [value for value in plain if type(value) is str]
-    if all(texts) and max(map(len, texts)) <= LONGEST and fits("".join(texts)):
-        return
-    for row, value in enumerate(plain):
-        if type(value) is str and not (0 < len(value) <= LONGEST and fits(value)):
-            what = f"a text of 1 to {LONGEST} whole characters"
-            what = "a whole number" if kind == "integer" else what
-            raise place.error(f"expected {what}, got {show(value)}", row)
-
-
-def _is_whole_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def _is_storable(text: str) -> bool:
-    """NumPy cuts a zero character off, and half a surrogate pair is no UTF-8."""
-    return "\0" not in text and text == text.encode("utf-8", "ignore").decode()
-
-
-def _seconds(values: Array, place: Place) -> Array:
-    if values.dtype.kind == "M":
-        seconds = values.astype("datetime64[us]").astype(np.float64) / 1e6
-        seconds[np.isnat(values)] = np.nan
-    else:
-        seconds = _numbers(values, place)
-    wrong = ~((seconds >= 0) & (seconds < _LATEST))  # NaN is wrong too
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise place.error(f"expected seconds since 1970, got {show(values[row])}", row)
-    return seconds
+def _fits(item: str | None, kind: IdType) -> bool:
+    """A string of an integer is of digits, one of text is not empty."""
+    if not item:
+        return False
+    return kind == "text" or (item.isascii() and item.isdigit())
 
 
 def _numbers(values: Array, place: Place) -> Array:
-    """As :func:`minitower.data.columns.numbers`, without truth values."""
-    plain = values.tolist() if values.dtype == object else []
-    row = next((row for row, value in enumerate(plain) if type(value) is bool), None)
-    if row is not None:
-        raise place.error(f"expected a number, got {show(plain[row])}", row)
+    """As :func:`minitower.data.columns.numbers`, without booleans."""
+    refuse(BOOLEANS, values, "a number", place)
     return numbers(values, place)

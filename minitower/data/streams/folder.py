@@ -1,5 +1,6 @@
 """A folder of files that appear and grow: what is new in it, block by block."""
 
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from time import monotonic
 from minitower.data.errors import DataError
 from minitower.data.streams.blocks import Block
 from minitower.data.streams.cursor import Mark
+from minitower.data.streams.hashes import content_hash
+from minitower.data.streams.logs import Logs, header_size, nothing
 from minitower.data.streams.parquet import read_parquet
 from minitower.data.streams.text_files import read_csv, read_json_lines
 from minitower.data.streams.tfrecord import read_tfrecord
@@ -55,17 +58,62 @@ def log_files(folder: Path) -> list[Path]:
     """The logs of a folder, by name.
 
     Raises:
-        DataError: there is no such folder, or a file is of no known kind.
+        DataError: there is no such folder, a file is of no known kind, or something that
+            is no file would be missed: a link to nowhere, a FIFO, a folder named like a log.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    found = sorted(p for p in folder.iterdir() if p.is_file() and not is_ignored(p.name))
-    for path in found:
-        if path.suffix not in READERS:
-            raise DataError(
-                f"{path}: expected a name that ends with {', '.join(READERS)}, not "
-                "compressed; or one that is not read, with _ in front"
-            )
+    try:
+        names = sorted(path for path in folder.iterdir() if not is_ignored(path.name))
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror or error}") from None
+    return [path for path in names if _is_log(path)]
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a path is a file to read, and not a folder, or gone since it was listed."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise _link_to_nowhere(path) from None
+        return False
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    if stat.S_ISDIR(mode):
+        if path.suffix in READERS:
+            raise DataError(f"{path}: a folder with the name of a log; rename it")
+        return False
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: no regular file; remove it, or rename it with _ in front")
+    if path.suffix not in READERS:
+        raise DataError(
+            f"{path}: expected a name that ends with {', '.join(READERS)}, not "
+            "compressed; or one that is not read, with _ in front"
+        )
+    return True
+
+
+def _link_to_nowhere(path: Path) -> DataError:
+    return DataError(f"{path}: a link to nowhere; mount what it leads to, or remove it")
+
+
+def content_hashes(folder: str | Path) -> dict[str, str]:
+    """The logs of a folder: SHA-256 of the whole content -> name, for :meth:`Cursor.begin`.
+
+    Files without a record, empty or with a CSV header alone, are left out.
+
+    Raises:
+        DataError: the folder does not exist, or a file in it is of no known kind or cannot
+            be read.
+    """
+    found: dict[str, str] = {}
+    for path in log_files(Path(folder)):
+        try:
+            if path.stat().st_size > header_size(path):
+                found.setdefault(content_hash(path), path.name)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror or error}") from None
     return found
 
 
@@ -79,18 +127,19 @@ def unfinished(folder: Path, marks: Mapping[str, Mark]) -> dict[str, int]:
 
 
 def new_blocks(
-    folder: Path, names: list[str], marks: dict[str, Mark], follow: Follow | None
+    folder: Path, names: list[str], logs: Logs, follow: Follow | None
 ) -> Iterator[tuple[Path, Block | None]]:
     """Read on behind the marks, and move them.
 
     Args:
         folder: of logs.
         names: the columns to read.
-        marks: of every file by name; after a block, they stand behind it.
+        logs: those that were read before; after a block, their marks stand behind it.
         follow: wait for more instead of ending.
 
     Returns:
-        The path of a file and a block of it; the folder and None after every look.
+        The path of a file and a block of it, which has no records where the file was
+        recognized as another log; the folder and None after every look.
 
     Raises:
         DataError: a file was cut or replaced, is of no known kind or cannot be read.
@@ -98,20 +147,23 @@ def new_blocks(
     looked: dict[str, tuple[int, ...]] = {}
     last = monotonic()
     while True:
-        for path in log_files(folder):
+        # Logs that were begun come first: what a copy of one holds is known by then.
+        for path in sorted(log_files(folder), key=lambda path: path.name not in logs.marks):
             try:
-                stat = path.stat()
-                state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                status = path.stat()
+                size = status.st_size
+                state = (size, status.st_mtime_ns, status.st_ino)
                 if looked.get(path.name) == state:
                     continue
-                mark = marks.get(path.name, Mark())
-                mark.check(path)
-                for block in READERS[path.suffix](path, mark.offset, names):
-                    mark.check(path)  # it may have been replaced meanwhile
-                    before, mark = mark, Mark.of(path, block.stop, block.size)
-                    if mark == before and not len(block.offsets):
+                if logs.look(path, size):
+                    last = monotonic()
+                    yield path, nothing(names, logs.mark(path))
+                if logs.is_learned(path, size):
+                    looked[path.name] = state
+                    continue
+                for block in READERS[path.suffix](path, logs.mark(path).offset, names):
+                    if not logs.move(path, block):
                         continue  # a file without records, once more
-                    marks[path.name] = mark
                     last = monotonic()
                     yield path, block
                     if follow is not None and follow.stop.is_set():
@@ -119,7 +171,7 @@ def new_blocks(
                 looked[path.name] = state
             except FileNotFoundError:
                 if path.is_symlink():
-                    raise DataError(f"{path}: a link to nowhere") from None
+                    raise _link_to_nowhere(path) from None
                 continue  # taken away between the look and the reading
             except OSError as error:
                 raise DataError(f"{path}: {error.strerror or error}") from None

@@ -2,25 +2,26 @@
 
 import json
 import math
-import os
+import os.path
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from time import monotonic, time
+from typing import Literal
 
 import numpy as np
 
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
 from minitower.data.ragged import Array
+from minitower.data.streams.aside import Aside
 from minitower.data.streams.blocks import Block, Wrong
+from minitower.data.streams.buffer import Buffer
 from minitower.data.streams.cursor import Counts, Cursor
 from minitower.data.streams.events import EventFields, Events
 from minitower.data.streams.folder import Follow, is_ignored, new_blocks, unfinished
-
-_BEGIN = b'{"file": '  # of a line of the file of records set aside
+from minitower.data.streams.logs import Logs
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +45,14 @@ class ClickStream:
             with ".tmp" are not read.
         fields: what the columns are called.
         window: seconds, >= 0. An event waits until one that is so much newer was read; one
-            that comes later than that is set aside.
+            that comes later than that is late. Infinite: all events wait until everything is
+            read, and none is late.
+        late: "refuse": late events are set aside, as malformed records are. "count": they are
+            counted and dropped, without an error.
         aside: the file to append records to that are malformed or late, as JSON lines of
-            file, offset, reason and record, each once, however often it is read; None: the
-            first one is an error.
+            file, offset, reason and record, each once, however often it is read. It does
+            not exist yet, is empty, or holds such records; nobody else's file is written to.
+            None: the first such record is an error.
         tolerance: the share of the records of a run that may be set aside, in [0, 1].
         grace: how many may be before the share counts, >= 0.
         ahead: seconds, >= 0. An event dated so much after the moment at which it is read is
@@ -57,6 +62,7 @@ class ClickStream:
     folder: str | Path
     fields: EventFields = field(default_factory=EventFields)
     window: float = 0.0
+    late: Literal["refuse", "count"] = "refuse"
     aside: str | Path | None = None
     tolerance: float = 0.01
     grace: int = 100
@@ -67,13 +73,15 @@ class ClickStream:
             seconds = getattr(self, name)
             if seconds is not None and not seconds >= 0:
                 raise ValueError(f"{name} must be at least 0 seconds, got {seconds}")
+        if self.late not in ("refuse", "count"):
+            raise ValueError(f"late must be 'refuse' or 'count', got {self.late!r}")
         if not 0 <= self.tolerance <= 1:
             raise ValueError(f"tolerance must be a share in [0, 1], got {self.tolerance}")
         if not self.grace >= 0:
             raise ValueError(f"grace must be at least 0 records, got {self.grace}")
         if self.aside is not None:
-            aside = Path(self.aside).resolve()
-            if aside.parent == Path(self.folder).resolve() and not is_ignored(aside.name):
+            aside = Path(os.path.realpath(self.aside))
+            if aside.parent == Path(os.path.realpath(self.folder)) and not is_ignored(aside.name):
                 raise ValueError(f"{aside}: would be read as a log; put it elsewhere")
             if not aside.parent.is_dir():
                 raise ValueError(f"{self.aside}: there is no folder {aside.parent}")
@@ -92,53 +100,69 @@ class ClickStream:
             size: events of a batch, >= 1; the last may have fewer, and has none where only
                 its cursor is news, because all that was read since went aside.
             cursor: of any batch of an earlier run; None: from the beginning.
-            follow: wait for more instead of ending.
+            follow: wait for more instead of ending; with a finite window.
 
         Raises:
+            ValueError: `size` is less than 1, or an infinite window is to be followed, which
+                would never emit an event.
             DataError: a file was cut or replaced since the cursor, is of no known kind, or
-                cannot be read at all; or too many records had to be set aside.
+                cannot be read at all; too many records had to be set aside; or `aside` is
+                a file of somebody else, and then nothing was read.
         """
         if size < 1:
             raise ValueError(f"a batch must have at least 1 event, got {size}")
-        now = cursor or Cursor(self.fields.from_rows([]))
+        if follow is not None and self.window == math.inf:
+            raise ValueError("following never emits an event of an infinite window")
+        now = replace(cursor or Cursor.begin(self.fields), recognized={})
         if now.newest > self._latest():  # an earlier run believed a wrong clock
             now = replace(now, newest=-math.inf)
-        before, begun = self._set_aside_before(), now.counts
-        said, marks = now, dict(now.files)
+        aside = None if self.aside is None else Aside(Path(self.aside))
+        begun = now.counts
+        said, logs, buffer = now, Logs(now), Buffer(now.pending)
         every = None if follow is None else follow.every
         emitted, looked = monotonic(), False
-        new = new_blocks(Path(self.folder), self.fields.names, marks, follow)
+        new = new_blocks(Path(self.folder), self.fields.names, logs, follow)
         for path, block in chain([(None, None)], new):  # first what is pending
             if path is not None and block is not None:
-                now = self._read(replace(now, files=dict(marks)), path, block, before, begun)
+                files, recognized = dict(logs.marks), dict(logs.recognized)
+                now = replace(now, files=files, recognized=recognized)
+                now = self._read(now, path, block, buffer, aside, begun)
             caught_up = path is not None and block is None and not looked
             looked |= caught_up
             due = every is not None and (caught_up or monotonic() >= emitted + every)
-            while (n := min(self._ready(now), size)) == size or due:
-                batch, now = _cut(now, n)
+            while (n := min(self._ready(now, buffer), size)) == size or due:
+                batch = _batch(now, buffer, n)
+                now = batch.cursor
                 yield batch
                 said, emitted, due = now, monotonic(), False
         while (
-            n := min(len(now.pending) if follow is None else self._ready(now), size)
+            n := min(len(buffer) if follow is None else self._ready(now, buffer), size)
         ) or now is not said:
-            batch, now = _cut(now, n)
+            batch = _batch(now, buffer, n)
+            said = now = batch.cursor
             yield batch
-            said = now
 
     def unfinished(self, cursor: Cursor | None) -> dict[str, int]:
         """Bytes behind the last whole record, by the name of the file, where there are any."""
         return unfinished(Path(self.folder), cursor.files if cursor else {})
 
-    def _ready(self, now: Cursor) -> int:
-        limit = now.newest - self.window
-        return int(np.searchsorted(now.pending.timestamps, limit, side="right"))
+    def _ready(self, now: Cursor, buffer: Buffer) -> int:
+        return buffer.until(now.newest - self.window)
 
     def _read(
-        self, now: Cursor, path: Path, block: Block, before: set[tuple[str, int]], begun: Counts
+        self,
+        now: Cursor,
+        path: Path,
+        block: Block,
+        buffer: Buffer,
+        aside: Aside | None,
+        begun: Counts,
     ) -> Cursor:
-        """The cursor with the events of a block pending."""
+        """The cursor behind a block, but for what is pending: the buffer gets its events."""
         wrong = list(block.wrong)
         events, offsets = _sift(self.fields, block.columns, block.offsets, wrong)
+        learned = events.timestamps <= now.after
+        events, offsets = events.take(~learned), offsets[~learned]
         latest = self._latest()
         ahead = events.timestamps > latest
         for row in np.flatnonzero(ahead).tolist():
@@ -146,22 +170,22 @@ class ClickStream:
         events, offsets, malformed = events.take(~ahead), offsets[~ahead], len(wrong)
         newest = np.maximum.accumulate(np.append(now.newest, events.timestamps))
         late = events.timestamps < newest[:-1] - self.window
-        for row in np.flatnonzero(late).tolist():
+        for row in np.flatnonzero(late).tolist() if self.late == "refuse" else ():
             reason = f"late: the window began at {newest[row] - self.window:.15g}"
             wrong.append(_wrong(events, offsets, row, reason))
-        pending = Events.concatenate(now.pending, events.take(~late))
+        buffer.add(events.take(~late))
         now = replace(
             now,
-            pending=pending.take(np.argsort(pending.timestamps, kind="stable")),
             newest=float(newest[-1]),
             counts=Counts(
                 now.counts.read + len(block.offsets) + len(block.wrong),
                 now.counts.malformed + malformed,
                 now.counts.late + int(late.sum()),
+                now.counts.learned + int(learned.sum()),
             ),
         )
         if wrong:
-            self._set_aside(now.counts.since(begun), path, wrong, before)
+            self._set_aside(now.counts.since(begun), path, wrong, aside)
         return now
 
     def _latest(self) -> float:
@@ -169,62 +193,23 @@ class ClickStream:
         return math.inf if self.ahead is None else time() + self.ahead
 
     def _set_aside(
-        self, counts: Counts, path: Path, wrong: list[Wrong], before: set[tuple[str, int]]
+        self, counts: Counts, path: Path, wrong: list[Wrong], aside: Aside | None
     ) -> None:
         wrong.sort(key=lambda record: record.offset)
         what = f"{path}, offset {wrong[0].offset}: {wrong[0].reason}"
-        if self.aside is None:
+        if aside is None:
             raise DataError(f"{what}; to go on nevertheless, name a file to set such records aside")
-        new = [record for record in wrong if (path.name, record.offset) not in before]
-        try:
-            _append(Path(self.aside), path.name, new)
-        except OSError as error:
-            raise DataError(f"{self.aside}: cannot be written: {error.strerror}") from None
-        if counts.malformed + counts.late > max(self.grace, self.tolerance * counts.read):
+        aside.append(path.name, wrong)
+        late = counts.late if self.late == "refuse" else 0
+        if counts.malformed + late > max(self.grace, self.tolerance * counts.read):
             raise DataError(
                 f"{what}; {counts.malformed} of {counts.read} records are malformed and "
-                f"{counts.late} late, more than {self.tolerance:.3g} of them: see {self.aside}"
+                f"{late} late, more than {self.tolerance:.3g} of them: see {self.aside}"
             )
-
-    def _set_aside_before(self) -> set[tuple[str, int]]:
-        """File and offset of the records in the file of those set aside; not of other lines.
-
-        Half a line at its end is what a process wrote that died: cut off, to be written again.
-        """
-        if self.aside is None or not Path(self.aside).exists():
-            return set()
-        path, found, end = Path(self.aside), set(), 0
-        with path.open("rb") as file:
-            for line in file:
-                begun, end = end, end + len(line)
-                if line.startswith(_BEGIN) and not line.endswith(b"\n"):
-                    os.truncate(path, begun)
-                elif line.startswith(_BEGIN):
-                    with suppress(ValueError, KeyError):  # or it is none of ours
-                        record = json.loads(line)
-                        found.add((record["file"], record["offset"]))
-        return found
 
 
 def _wrong(events: Events, offsets: Array, row: int, reason: str) -> Wrong:
     return Wrong(int(offsets[row]), reason, json.dumps(events.take([row]).rows()[0]))
-
-
-def _append(aside: Path, name: str, records: list[Wrong]) -> None:
-    with aside.open("a", encoding="ascii") as file:
-        if _ends_within_a_line(aside):  # that somebody else wrote
-            file.write("\n")
-        for record in records:
-            line = {"file": name, "offset": record.offset, "reason": record.reason}
-            file.write(json.dumps(line | {"record": record.record[:1000]}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _ends_within_a_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 1))
-        return file.read() not in (b"", b"\n")
 
 
 def _sift(
@@ -247,7 +232,7 @@ def _sift(
     return Events.concatenate(left, right), np.concatenate([before, after])
 
 
-def _cut(now: Cursor, n: int) -> tuple[Batch, Cursor]:
-    """The first n pending events, and the cursor after them."""
-    after = replace(now, pending=now.pending.take(slice(n, None)))
-    return Batch(now.pending.take(slice(None, n)), after), after
+def _batch(now: Cursor, buffer: Buffer, n: int) -> Batch:
+    """The n oldest events of the buffer, and the cursor after them."""
+    events, pending = buffer.take(n)
+    return Batch(events, replace(now, pending=pending))

@@ -1,0 +1,156 @@
+"""Ids and categories as integers or strings: exactly, or not at all.
+
+A float stands for an integer as long as its type holds every integer up to there: below 2^53
+of float64, 2^24 of float32 and 2^11 of float16. From there on one float stands for several
+integers, and two users would become one.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minitower.data.errors import Place, show
+from minitower.data.ragged import Array
+
+BOOLEANS = (bool, np.bool)
+FLOATS = (float, np.floating)
+_INTEGERS = (int, np.integer)
+
+LONGEST = 256
+"""Characters of an id or a value. Texts are stored equally wide, so that one long one would
+take the memory of all."""
+
+
+def is_missing(value: Any) -> bool:
+    """None, NaN, the empty string, or what pandas has for them."""
+    if value is None or (isinstance(value, str) and not value):
+        return True
+    if isinstance(value, FLOATS):
+        return bool(np.isnan(value))
+    return type(value).__name__ in ("NAType", "NaTType")  # pandas.NA, pandas.NaT
+
+
+def integers(values: Array, place: Place) -> tuple[Array, Array]:
+    """An array of numbers or booleans as int64, and the mask of NaN, which is 0.
+
+    Raises:
+        DataError: a number is no integer, or not an exact one of 64 bits.
+    """
+    missing = np.zeros(len(values), bool)
+    if values.dtype.kind == "f":
+        missing = np.isnan(values)
+        values = np.where(missing, 0, values)
+        with np.errstate(invalid="ignore"):  # the remainder of infinity is NaN, and not 0
+            wrong = (values % 1 != 0) | (np.abs(values) >= _exact_below(values.dtype))
+    else:
+        wrong = values > 2**63 - 1
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise place.error(_refusal(values[row]), row)
+    return values.astype(np.int64), missing
+
+
+def plain(values: Array, place: Place) -> list[Any]:
+    """A column of strings or objects: every value as a Python int, bool, str or None.
+
+    Raises:
+        DataError: a value is neither an exact integer nor a string.
+    """
+    if values.dtype.kind not in "OUT":
+        raise place.error(f"expected integers or strings, got values of type {values.dtype}")
+    items: list[Any] = values.tolist()
+    if set(map(type, items)) <= {int, str}:
+        return items
+    for row, value in enumerate(items):
+        try:
+            items[row] = _plain(value)
+        except ValueError as error:
+            raise place.error(str(error), row) from None
+    return items
+
+
+def int64(items: list[int], place: Place) -> Array:
+    """Python integers as an array.
+
+    Raises:
+        DataError: an integer has more than 64 bits.
+    """
+    try:
+        return np.fromiter(items, np.int64, len(items))
+    except OverflowError:
+        row = next(row for row, item in enumerate(items) if not -(2**63) <= item < 2**63)
+        raise place.error(_refusal(items[row]), row) from None
+
+
+def check_texts(texts: list[str], place: Place, longest: int = LONGEST) -> None:
+    """Strings must be short, and such that NumPy and UTF-8 can store them.
+
+    Raises:
+        DataError: a string is too long, or holds a zero character or half a surrogate pair.
+    """
+    if max(map(len, texts), default=0) <= longest and is_storable("".join(texts)):
+        return
+    for row, text in enumerate(texts):
+        if len(text) > longest:
+            raise place.error(
+                f"a string of {len(text):,} characters, more than {longest:,}: {show(text)}", row
+            )
+        if not is_storable(text):
+            what = "a zero character" if "\0" in text else "half a surrogate pair"
+            raise place.error(f"a string with {what}: {show(text)}", row)
+
+
+def is_storable(text: str) -> bool:
+    """NumPy cuts a zero character off, and half a surrogate pair is no UTF-8."""
+    return "\0" not in text and (
+        text.isascii() or text == text.encode("utf-8", "ignore").decode("utf-8")
+    )
+
+
+def refuse(kinds: tuple[type, ...], values: Array, wanted: str, place: Place) -> None:
+    """Refuse values of these types, such as BOOLEANS, with which Python counts.
+
+    Raises:
+        DataError: a value is of one of them.
+    """
+    types = set(map(type, values.tolist())) if values.dtype == object else {values.dtype.type}
+    if any(issubclass(each, kinds) for each in types):
+        for row, value in enumerate(values):
+            if isinstance(value, kinds):
+                raise place.error(f"expected {wanted}, got {show(value)}", row)
+
+
+def _plain(value: Any) -> int | str | None:
+    """One value; a ValueError says why it is none."""
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, FLOATS):
+        limit = _exact_below(np.dtype(type(value)))
+        if float(value).is_integer() and abs(float(value)) < limit:
+            return int(value)
+    elif isinstance(value, BOOLEANS):
+        return bool(value)
+    elif _is_integer(value):
+        return int(value)
+    raise ValueError(_refusal(value))
+
+
+def _is_integer(value: Any) -> bool:
+    """NumPy's durations are among its integers."""
+    return isinstance(value, _INTEGERS) and not isinstance(value, np.timedelta64)
+
+
+def _exact_below(kind: np.dtype[Any]) -> float:
+    """Below this magnitude a float of this type holds every integer of 64 bits."""
+    return float(min(2 ** (int(np.finfo(kind).nmant) + 1), 2**63))
+
+
+def _refusal(value: Any) -> str:
+    said = show(value)
+    if _is_integer(value):
+        return f"expected an integer of 64 bits, got {said}"
+    if isinstance(value, FLOATS) and float(value).is_integer():
+        return f"the float {said} stands for several integers; store integers or strings"
+    return f"expected an integer or a string, got {said}"

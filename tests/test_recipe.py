@@ -1,0 +1,152 @@
+"""The options of a training step are what the trainer was made of, and make it again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitower.cli.job import TRAINING, Job, read_job
+from minitower.data import Dataset, Id, MultiValued, RandomSplit, Schema
+from minitower.data.ragged import Ragged
+from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdam, warmup
+from minitower.towers.two_tower import TwoTower
+from minitower.training.cross_batch import CrossBatchSoftmax
+from minitower.training.negatives import (
+    HardNegatives,
+    MinedNegatives,
+    MixedNegatives,
+    SharedNegatives,
+    popular_negatives,
+    uniform_negatives,
+)
+from minitower.training.objectives import InBatchSoftmax
+from minitower.training.pair_objectives import Listwise, Pointwise
+from minitower.training.recipe import missing, recipe
+from minitower.training.self_supervised import SelfSupervised
+from minitower.training.trainer import Trainer
+
+SCHEMA = Schema(user=[Id("user")], item=[Id("item"), MultiValued("tags"), MultiValued("kinds")])
+N = 150
+DATA = Dataset.from_columns(
+    SCHEMA,
+    {"user": np.arange(N) % 20, "item": np.arange(N)},
+    items={"item": np.arange(N), "tags": ["a b", "b"] * 75, "kinds": ["x", "y z", "z"] * 50},
+    split=RandomSplit(0, 0),
+)
+MODEL = TwoTower(DATA.schema, dim=2, hidden=())
+
+shares = st.floats(0.01, 1)
+negatives = st.sampled_from(["uniform:3", "popular:2", "mined:1", "uniform:2+mined:1"])
+
+
+@st.composite
+def jobs(draw):
+    objective = draw(
+        st.sampled_from(["in-batch", "cross-batch", "pointwise", "pointwise-squared",
+                         "pairwise", "pairwise-hinge", "listwise"])
+    )  # fmt: skip
+    in_batch = objective in ("in-batch", "cross-batch")
+    correction = draw(st.sampled_from(["yi", "calibrated", "mixed", "none"]))
+    views = draw(st.sampled_from(["none", "mask", "complementary", "dropout", "mask+dropout"]))
+    return Job(
+        objective=objective,
+        negatives=draw(st.sampled_from(["none", "shared:7"]) if in_batch else negatives),
+        temperature=draw(shares),
+        correction=correction if objective == "in-batch" else "yi",
+        strength=draw(shares) if correction == "yi" and objective == "in-batch" else 1.0,
+        margin=draw(shares),
+        bank=draw(st.integers(1, 99)),
+        positive_power=draw(st.sampled_from([1.0, 0.5])),
+        self_supervised=views,
+        alpha=draw(shares),
+        self_temperature=draw(shares),
+        self_batch_size=draw(st.integers(2, 50)),
+        self_sampling=draw(st.sampled_from(["uniform", "clicks"])),
+        hidden_fields=draw(st.sampled_from([None, 1])) if views.startswith("mask") else None,
+        mask_per_item=draw(st.booleans()),
+        optimizer=draw(st.sampled_from(["adagrad", "rowwise-adagrad", "adam", "rowwise-adam",
+                                        "sgd"])),
+        learning_rate=draw(shares),
+        batch_size=draw(st.integers(2, 64)),
+        seed=draw(st.integers(0, 9)),
+    )  # fmt: skip
+
+
+@given(jobs())
+def test_recipe__makes_the_same_trainer_again(job):
+    """Job -> trainer -> recipe -> Job -> trainer: the parts are equal, exactly."""
+    trainer = job.trainer(MODEL, DATA, lambda progress: None)
+    written = recipe(trainer)
+    assert missing(written, by_day=False) == missing(written, by_day=True) == []
+    assert set(written) <= set(TRAINING)
+    again = read_job({}, ("notes", written)).trainer(MODEL, DATA, lambda progress: None)
+    for one, other in ((trainer, again), (again, trainer)):
+        assert type(one.objective) is type(other.objective)
+        assert type(one.optimizer) is type(other.optimizer)
+    if dataclasses.is_dataclass(trainer.objective):
+        ours, theirs = map(dataclasses.asdict, (trainer.objective, again.objective))
+        words = {name for name, value in ours.items() if isinstance(value, str | bool)}
+        assert {name: ours[name] for name in words} == {name: theirs[name] for name in words}
+        numbers = ours.keys() - words
+        assert [ours[n] for n in numbers] == pytest.approx([theirs[n] for n in numbers], rel=1e-15)
+    else:
+        assert trainer.objective.size == again.objective.size
+        assert trainer.objective.temperature == again.objective.temperature
+    for name in ("seed", "self_supervised", "positive_power"):
+        assert getattr(trainer, name) == getattr(again, name)
+    assert trainer.optimizer.rate == again.optimizer.rate
+    assert trainer.batches.size == again.batches.size
+    kinds = [None if t.batches.negatives is None else t.batches.negatives.option
+             for t in (trainer, again)]  # fmt: skip
+    assert kinds[0] == kinds[1] == (None if job.negatives == "none" else job.negatives)
+
+
+@pytest.mark.parametrize("options, lacking", [
+    ({"objective": lambda users, items, batch: None}, ["objective"]),
+    ({"objective": InBatchSoftmax(correction="none", mask_hits=True)}, ["objective"]),
+    ({"objective": CrossBatchSoftmax(9, warmup=3)}, ["objective"]),
+    ({"objective": Pointwise(bias=0.5)}, ["objective"]),
+    ({"objective": Listwise(correction="calibrated")}, ["objective"]),
+    ({"optimizer": Adagrad(warmup(0.1, 9))}, ["learning_rate"]),
+    ({"negatives": HardNegatives(Ragged.from_counts([1] * 20, np.zeros(20, int)), 1)},
+     ["negatives"]),
+    ({"negatives": MinedNegatives(MODEL, DATA, 1, first=2, last=9)}, ["negatives"]),
+    ({"negatives": uniform_negatives(DATA, 2, reject_known=False)}, ["negatives"]),
+    ({"negatives": popular_negatives(DATA, 2, power=0.5)}, ["negatives"]),
+    ({"negatives": MixedNegatives([uniform_negatives(DATA, 2)], [0.5])}, ["negatives"]),
+    ({"negatives": SharedNegatives(popular_negatives(DATA, 2).sampler, 3)}, ["negatives"]),
+    ({"self_supervised": SelfSupervised(augment="mask", both_directions=True)},
+     ["self_supervised"]),
+])  # fmt: skip
+def test_recipe__what_no_option_says_is_missing(options, lacking):
+    """An update then asks for it instead of training otherwise."""
+    assert missing(recipe(Trainer(MODEL, DATA, **options)), by_day=False) == lacking
+
+
+def test_missing__names_what_the_objective_needs():
+    assert missing({}, by_day=True) == ["objective", "optimizer", "learning_rate", "batch_size"]
+    assert missing({"objective": "pairwise-hinge"}, by_day=False) == [
+        "margin", "negatives", "positive_power", "self_supervised", "optimizer", "learning_rate",
+        "batch_size",
+    ]  # fmt: skip
+    views = missing({"objective": "listwise", "self_supervised": "mask"}, by_day=False)
+    assert {"temperature", "alpha", "self_batch_size"} <= set(views)
+
+
+@pytest.mark.parametrize("optimizer", [
+    SGD(0.1), Adagrad(0.1, start=0.5, epsilon=1e-3), RowWiseAdam(0.1, betas=(0.5, 0.75)),
+    Adam(0.1, epsilon=1e-3, count="global"),
+])  # fmt: skip
+def test_settings__make_an_optimizer_the_same(optimizer):
+    """With other settings, the same state would move parameters otherwise."""
+    other = type(optimizer)(0.1)
+    other.configure(optimizer.settings)
+    parameters = [{"w": np.ones((3, 2))} for _ in range(2)]
+    for one, where in zip((optimizer, other), parameters, strict=True):
+        for _ in range(3):
+            one.update(where, {"w": np.full((3, 2), 0.5)})
+    assert np.array_equal(parameters[0]["w"], parameters[1]["w"])
+    with pytest.raises(TypeError):
+        other.configure({"momentum": 0.9})

@@ -1,0 +1,79 @@
+"""A time reads the same in a data set and in a stream."""
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitower.data import DataError, Dataset, EventFields, Id, LastSplit, Schema
+from minitower.data.columns import as_array, read_columns
+from minitower.data.errors import Place
+from minitower.data.times import LATEST, seconds
+
+IDS = Schema(user=[Id("user_id")], item=[Id("item_id")])
+PLACE = Place("log", "at")
+
+times = st.one_of(
+    st.integers(-2, 2_000_000_000) | st.floats() | st.booleans() | st.none(),
+    st.sampled_from([LATEST, np.nextafter(LATEST, 0), 1.65e12, -1e-9, "12", "1e3", "", "soon"]),
+    st.datetimes(min_value=datetime(1960, 1, 1)) | st.dates(min_value=date(1960, 1, 1)),
+)
+
+
+def readings(column):
+    """What a data set and a stream make of a column: seconds, or the end of the error."""
+    log = {"user_id": range(len(column)), "item_id": range(len(column)), "timestamp": column}
+    log = {name: list(v) if isinstance(v, range) else v for name, v in log.items()}
+    for read in (
+        lambda: Dataset.from_columns(IDS, log, split=LastSplit(0, 0)).train.timestamps,
+        lambda: EventFields().events(read_columns(log, Place("interactions"))).timestamps,
+    ):
+        try:
+            yield read().tolist()
+        except DataError as error:
+            yield str(error)
+
+
+@given(st.lists(times, min_size=1, max_size=4))
+def test_seconds__data_sets_and_streams_agree(column):
+    data, stream = readings(column)
+    assert data == stream
+    if isinstance(data, list):
+        assert all(0 <= second < LATEST for second in data)
+
+
+def test_seconds__whole_arrays_agree_too():
+    days = np.array(["1970-01-02", "1970-01-01T00:00:01"], "datetime64[ms]")
+    for column in (days, np.array([86400, 1], np.uint32), np.array(["86400", "1"])):
+        assert list(readings(column)) == [[86400.0, 1.0]] * 2
+    assert (
+        list(readings([date(1970, 1, 2), datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)]))
+        == [[86400.0, 1.0]] * 2
+    )
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ([1.0, 1.65e12], "row 1, .* since 1970, got 1650000000000.0; if these are millisecond"),
+        ([1_650_000_000_000], "since 1970, got 1650000000000; .* milliseconds, divide by 1000$"),
+        (["1650000000000000"], "got '1650000000000000'; .* microseconds, divide by 1000000$"),
+        ([1650000000000000000], "got 1650000000000000000; .* nanoseconds, divide by 1000000000$"),
+        ([1e30], "expected seconds since 1970, got 1e[+]30$"),
+        ([5, -1], "row 1, .* expected seconds since 1970, got -1$"),
+        ([date(1969, 12, 31)], "row 0, .* expected seconds since 1970, got datetime.date"),
+        (np.array(["1969-12-31"], "datetime64[D]"), "row 0, .* since 1970, got datetime.date"),
+        ([True], "row 0, .* expected a number, got True"),
+        ([1, None], "row 1, column 'at': missing timestamp$"),
+    ],
+)
+def test_seconds__refuses(values, message):
+    with pytest.raises(DataError, match=rf"^log, {message}" if "row" in message[:3] else message):
+        seconds(as_array(values, PLACE), PLACE)
+
+
+@given(st.lists(st.integers(1, 3), min_size=1))
+def test_seconds__small_numbers_are_times(values):
+    assert seconds(np.array(values), PLACE).tolist() == values
