@@ -11,7 +11,7 @@ import pytest
 from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.retrieval import Recommender
-from minitower.retrieval import publish as publish_models
+from minitower.retrieval import publish_model as publish_models
 from minitower.retrieval.index_bench import BACKENDS
 from minitower.retrieval.local_index import LocalIndex
 from minitower.retrieval.milvus import MilvusIndex

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.data.printable import printable
-from minitower.retrieval import publish
+from minitower.retrieval import publish_model
 from minitower.towers.two_tower import TwoTower
 
 NASTY = (
@@ -34,7 +34,7 @@ def store(tmp_path_factory) -> Path:
     data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
     data = dataclasses.replace(data, item_names=np.array([NASTY] * len(data.items)))
     folder = tmp_path_factory.mktemp("store") / "s"
-    publish(TwoTower(data.schema, dim=2, hidden=()), data, folder)
+    publish_model(TwoTower(data.schema, dim=2, hidden=()), data, folder)
     return folder
 
 

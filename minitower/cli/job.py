@@ -138,7 +138,7 @@ class Job:
     seed: int = _option(
         options.integer(0),
         0,
-        "same seed, same model, bit for bit: on one thread and the same kind of CPU",
+        "same seed, same model, bit for bit: on one thread of the same kind of CPU",
         "SEED",
     )
 

@@ -12,9 +12,9 @@ from minitower.towers.two_tower import TwoTower
 if TYPE_CHECKING:
     from minitower.cli.job import Job
 
-_MOST = 1 << 26
-"""Numbers, 256 MB: what the item tower computes for the negatives, or what the bank remembers.
-The gradients take up to twice as much again."""
+_MOST = 1 << 25
+"""Numbers, 128 MB: what the item tower computes for the negatives, or what the bank remembers.
+With gradients and copies a step takes up to five times as much."""
 
 
 def check_step(job: Job, model: TwoTower, data: Dataset) -> None:
@@ -25,8 +25,8 @@ def check_step(job: Job, model: TwoTower, data: Dataset) -> None:
     """
     tower = model.item_tower
     width = tower.dim + sum(inputs for _, inputs, _ in tower.layers)  # numbers for each item
-    clicks = len(data.train) + (len(data.valid) + len(data.test) if job.refit else 0)
-    pairs = min(job.batch_size, clicks)
+    positives = len(data.train) + len(data.valid) + len(data.test)  # a refit trains on all
+    pairs = min(job.batch_size, positives)
     said = job.negatives or NEGATIVES_OF[job.objective]
     parts = [] if said is None else options.parse_negatives(said)
     drawn = sum(k if kind == "shared" else k * pairs for kind, k in parts)

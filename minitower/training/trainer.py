@@ -85,8 +85,9 @@ class Trainer:
         positive_power: see :class:`~minitower.training.batches.Batches`.
         self_supervised: what to add to each step's loss, on items of the whole catalogue;
             see :class:`~minitower.training.self_supervised.SelfSupervised`. None: nothing.
-        seed: of the shuffling and of the default-row replacement. On one thread the
-            same seed gives the same parameters, bit for bit.
+        seed: of the shuffling and of the default-row replacement. On one thread of
+            the same kind of CPU the same seed gives the same parameters, bit for bit; on
+            others BLAS adds in another order.
         on_progress: called with a :class:`Progress`.
 
     Attributes:

@@ -83,7 +83,8 @@ def full_update(
     """One epoch over the day, in random order, every positive once.
 
     The result is a function of the arguments: interrupted, it can be done again and gives
-    the same, on one thread bit for bit. Neither the model nor the optimizer is changed.
+    the same, bit for bit on one thread of the same kind of CPU. Neither the model nor the
+    optimizer is changed.
 
     Args:
         model: the full model of the day before.
