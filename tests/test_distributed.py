@@ -74,7 +74,7 @@ class World:
             "rating": rng.integers(1, 6, 2000),
         }
         self.data = mt.Dataset.from_columns(
-            SCHEMA, self.clicks, None, self.items, split=mt.RandomSplit(0, 0)
+            SCHEMA, self.clicks, None, self.items, positive="all", split=mt.RandomSplit(0, 0)
         )
         self.model = mt.TwoTower(self.data.schema, dim=8, hidden=(16,), seed=0)
         self.folder, self.saved = folder, folder / "model"
@@ -210,7 +210,9 @@ def test_encode_items__bad_rows_are_the_errors_they_are_locally(
 ):
     columns = spoil(world.items)
     with pytest.raises(DataError) as local:
-        mt.Dataset.from_columns(SCHEMA, world.clicks, None, columns, split=mt.RandomSplit(0, 0))
+        mt.Dataset.from_columns(
+            SCHEMA, world.clicks, None, columns, positive="all", split=mt.RandomSplit(0, 0)
+        )
     frame = pd.DataFrame(columns)
     (tmp_path / "items").mkdir()
     for i in range(5):

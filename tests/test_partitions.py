@@ -48,7 +48,9 @@ def test_blocks__errors_name_the_row_of_the_partition(part):
     ):
         numbers(last["price"], last.at("price"))
     _, members, place = sets(last["tags"], " ", last.at("tags"))
-    with pytest.raises(DataError, match=rf"^here, row {ROWS - 3}, column 'tags': expected whole"):
+    with pytest.raises(
+        DataError, match=rf"^here, row {ROWS - 3}, column 'tags': expected an integer"
+    ):
         scalars(members, place)
 
 
