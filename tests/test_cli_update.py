@@ -513,13 +513,21 @@ def test_incremental__sets_aside_the_same_however_often_it_begins(places, run, t
         told = [json.loads(line)["record"] for line in day.read_text().splitlines()]
         assert told == ["bad" * 40, "worse"]
     assert [json.loads(line)["record"] for line in night.read_text().splitlines()] == ["bad"]
-    mine = tmp_path / "mine.txt"
-    mine.write_text("not ours\n")
-    before = night.read_text()  # what stands in the file stays
+    before = night.read_text()
     assert run(store, logs, "--incremental", "--aside", night, *FLAGS)[0] == 0
     assert night.read_text().startswith(before)
-    assert run(store, logs, "--incremental", "--aside", mine, *FLAGS)[0] == 2
-    assert mine.read_text() == "not ours\n"
+
+
+def test_update__sets_nothing_aside_in_a_file_of_the_store(places, run):
+    """Appending to CURRENT destroyed the store."""
+    store, logs = places
+    write(logs, 1, 12, 12)
+    (logs / "0-bad.jsonl").write_text("bad\n")
+    before = (store / "CURRENT").read_bytes()
+    for job in ("--full", "--incremental"):
+        status, _, err = run(store, logs, job, "--aside", store / "CURRENT", *FLAGS)
+        assert (status, "holds something other than records" in err) == (2, True)
+    assert (store / "CURRENT").read_bytes() == before
 
 
 def test_update__states_how_much_may_be_set_aside(places, run, tmp_path):
