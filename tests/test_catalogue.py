@@ -188,15 +188,83 @@ def test_pointer__a_flipped_bit_or_a_cut_is_refused(shop, tmp_path):
             Catalogue.read(tmp_path / "s")
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", "{}", '{"versions": [{"n": 1}]}', "no JSON", '{"versions": 3}']
-)
-def test_pointer__of_another_release_is_refused(tmp_path, text):
-    """Its SHA-256 holds: it is not damaged, only written otherwise."""
+ONE = {
+    "number": 1,
+    "kind": "full",
+    "parent": None,
+    "published": "2026-11-24T02:30:00+00:00",
+    "manifest": "0" * 64,
+}
+GOOD = {"versions": [ONE], "current": 1, "next": 2}
+
+
+def one(**change):
+    return GOOD | {"versions": [ONE | change]}
+
+
+def two(**change):
+    second = ONE | {"number": 2, "kind": "incremental", "parent": 1}
+    return {"versions": [ONE, second | change], "current": 1, "next": 3}
+
+
+def point(folder, text):
+    """CURRENT with a SHA-256 that holds: it is not damaged, only written otherwise."""
     digest = hashlib.sha256(text.encode()).hexdigest()
-    (tmp_path / "CURRENT").write_text(f"{text}\n{digest}")
-    with pytest.raises(DataError, match="CURRENT: written by another release"):
+    (folder / "CURRENT").write_text(f"{text}\n{digest}")
+
+
+def test_pointer__is_read_with_and_without_what_is_unfinished(tmp_path):
+    """The first release did not write that."""
+    point(tmp_path, json.dumps(GOOD))
+    assert Catalogue.read(tmp_path).unfinished == ()
+    point(tmp_path, json.dumps(GOOD | {"unfinished": [2]}))
+    assert Catalogue.read(tmp_path).unfinished == (2,)
+    point(tmp_path, json.dumps(two()))
+    assert Catalogue.read(tmp_path).full(2).number == 1
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *([], {}, 3, None, {"versions": [{"n": 1}]}, {"versions": 3}, {"versions": {}}),
+        *(one(number=n) for n in (1.0, True, "1", -1, 0, None, 10**400, [1])),
+        *(one(kind=kind) for kind in ("night", None, ["full"], "incremental")),
+        *(one(parent=parent) for parent in (1, 0, True, 0.5, "1")),
+        *(one(published=time) for time in ("", 7, None, "yesterday", "2026-11-24\n10:00:00")),
+        *(one(manifest=sha) for sha in ("", 7, None, "0" * 63, "Z" * 64, "A" * 64)),
+        *(one(more=1), GOOD | {"versions": [ONE, ONE]}),
+        *(GOOD | {"current": current} for current in (None, True, 1.0, "1", 2, 0)),
+        *(GOOD | {"next": following} for following in (1, 0, -1, 2.0, "2", None, True, 10**400)),
+        *(GOOD | {"unfinished": n} for n in (2, None, [1], [3], ["2"], [True], {})),
+        *(two(number=n) for n in (1, 0, 3)),
+        *(two(parent=parent) for parent in (None, 2, 0)),
+        {"versions": [], "current": 1, "next": 2},
+    ],
+    ids=lambda stated: json.dumps(stated)[-60:],
+)
+def test_pointer__written_otherwise_is_refused(tmp_path, stated):
+    point(tmp_path, json.dumps(stated))
+    with pytest.raises(DataError, match="CURRENT: written by another release of minitower: ") as e:
         Catalogue.read(tmp_path)
+    assert len(str(e.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[" * 200_000 + "]" * 200_000,
+        json.dumps(GOOD).replace('"next": 2', '"next": ' + "2" * 5000),
+        json.dumps(GOOD).replace('"next": 2', '"next": NaN'),
+        json.dumps(GOOD).replace('"next": 2', '"next": 2, "next": 2'),
+    ],
+    ids=["no JSON", "deep", "5000 digits", "NaN", "a name twice"],
+)
+def test_pointer__of_bad_json_is_refused(tmp_path, text):
+    point(tmp_path, text)
+    with pytest.raises(DataError, match=r"CURRENT: written by another release .* not JSON") as e:
+        Catalogue.read(tmp_path)
+    assert len(str(e.value)) < 500
 
 
 def test_pointer__lost_or_damaged_is_no_reason_to_start_anew(shop, tmp_path):

@@ -104,6 +104,31 @@ def test_folder__replaces_only_its_own_kind(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "file", "home"]
 
 
+def test_folder__what_somebody_put_beside_its_files_is_not_replaced(tmp_path):
+    write(tmp_path / "f", {"n": 1})
+    (tmp_path / "f" / "letters.txt").write_text("dear")
+    with pytest.raises(DataError, match=r"f: holds 'letters.txt', which minitower did not write"):
+        write(tmp_path / "f", {"n": 2})
+    assert (tmp_path / "f" / "letters.txt").read_text() == "dear"
+    assert read(tmp_path / "f")[2] == {"n": 1}
+
+
+def test_folder__a_pipe_for_a_manifest_is_not_waited_for(tmp_path):
+    (tmp_path / "f").mkdir()
+    os.mkfifo(tmp_path / "f" / "manifest.json")
+    with pytest.raises(DataError, match="f: already there, and not written by minitower"):
+        write(tmp_path / "f")
+    with pytest.raises(DataError, match=r"manifest.json: missing"):
+        read(tmp_path / "f")
+
+
+def test_folder__a_manifest_of_any_size_takes_no_memory(tmp_path):
+    write(tmp_path / "f")
+    os.truncate(tmp_path / "f" / "manifest.json", 1 << 40)
+    with pytest.raises(DataError, match=r"manifest.json: larger than 67108864 bytes"):
+        read(tmp_path / "f")
+
+
 def test_folder__where_nothing_can_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written: "):
@@ -136,6 +161,10 @@ def test_saved__names_the_file_that_is_not_as_it_was(tmp_path, name):
         read(tmp_path / "f")
 
 
+def file(**change):
+    return {"bytes": 1, "sha256": "0" * 64} | change
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -147,6 +176,20 @@ def test_saved__names_the_file_that_is_not_as_it_was(tmp_path, name):
         ({"files": []}, "content or files are missing"),
         ({"files": {}}, "a.npz: not listed in manifest.json"),
         ({"files": {"a.npz": {}}}, "a.npz: manifest.json does not state its size"),
+        ({"files": {"a.npz": file(bytes=True)}}, "a.npz: manifest.json does not state its size"),
+        ({"files": {"a.npz": file(bytes=1.0)}}, "a.npz: manifest.json does not state its size"),
+        ({"files": {"a.npz": file(bytes=-1)}}, "a.npz: manifest.json does not state its size"),
+        ({"files": {"a.npz": file(sha256=7)}}, "a.npz: manifest.json does not state its size"),
+        ({"files": {"../a.npz": file()}}, "manifest.json: '../a.npz' cannot be the name of a file"),
+        ({"files": {"/etc/hosts": file()}}, "'/etc/hosts' cannot be the name"),
+        ({"files": {"..": file()}}, "'..' cannot be the name"),
+        ({"files": {"a\\b": file()}}, "cannot be the name"),
+        ({"files": {"a\0b": file()}}, "cannot be the name"),
+        ({"files": {"": file()}}, "'' cannot be the name"),
+        ({"files": {"n" * 300: file()}}, "cannot be the name"),
+        ({"version": True}, "format version True, but this minitower reads version 1"),
+        ({"version": 1.0}, "format version 1.0, but this minitower reads version 1"),
+        ({"kind": ["test"]}, r"holds a \['test'\], not a test"),
     ],
 )
 def test_saved__refuses_another_manifest(tmp_path, change, message):

@@ -34,10 +34,9 @@ def read(path: Path) -> bytes:
         DataError: the file is a link, a folder, a pipe or a device, or larger than 64 MiB.
     """
     with _open_regular(path, os.O_RDONLY) as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise DataError(f"{path}: larger than {LARGEST} bytes; restore it from a backup")
-    return content
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise DataError(f"{path}: larger than {LARGEST} bytes; restore it from a backup")
+        return file.read()
 
 
 def write(path: Path, content: bytes) -> None:

@@ -194,21 +194,32 @@ def refuse_foreign(target: Path, kind: str = "store") -> None:
     begun = {LOCK, f"{POINTER}.new"} if kind == "store" else set()  # by a crash at its very start
     if not target.exists() or (target.is_dir() and {p.name for p in target.iterdir()} <= begun):
         return
-    there = "store" if os.path.lexists(target / POINTER) else written_kind(target)
-    if there is None:
+    manifest = _manifest_in(target)
+    there = "store" if os.path.lexists(target / POINTER) else manifest.get("kind")
+    if not isinstance(there, str):
         raise DataError(f"{target}: already there, and not written by minitower; choose another")
     if there != kind:
         raise DataError(f"{target}: already there, and holds a {there}; choose another")
+    if kind != "store":  # a store stays, any other folder is replaced
+        unlisted = {path.name for path in target.iterdir()} - {MANIFEST, *manifest["files"]}
+        if unlisted:
+            name = show(min(unlisted))
+            raise DataError(f"{target}: holds {name}, which minitower did not write; move it away")
 
 
-def written_kind(folder: Path) -> str | None:
-    """The kind that a folder's manifest states; None where minitower did not write one."""
+def is_written(folder: Path) -> bool:
+    """Whether minitower wrote a folder, as its manifest says."""
+    return bool(_manifest_in(folder))
+
+
+def _manifest_in(folder: Path) -> dict[str, Any]:
     try:
         manifest = from_json(disk.read(folder / MANIFEST), folder)
     except (OSError, DataError):
-        return None
-    ours = isinstance(manifest, dict) and manifest.get("format") == FORMAT
-    return str(manifest.get("kind")) if ours else None
+        return {}
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        return {}
+    return manifest if isinstance(manifest.get("files"), dict) else {}
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from minitower.retrieval.folder import temporary, written_kind
+from minitower.retrieval.folder import is_written, temporary
 
 _TEMPORARY = re.compile(r"\.(minitower-)?\d{6,}\.[a-z0-9_]{8}")  # the word: not always
 _PARTS = {"new", "old"}  # what a temporary folder may hold
@@ -66,7 +66,7 @@ def _removed(path: Path) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_symlink() or (path.exists() and written_kind(path) is not None)
+    return path.is_symlink() or (path.exists() and is_written(path))
 
 
 def _is_temporary(path: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minitower.data.encoding import Features, FittedSchema, Table
-from minitower.data.errors import DataError
+from minitower.data.errors import DataError, show
 from minitower.data.interactions import Dataset
 from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
@@ -25,6 +25,7 @@ from minitower.retrieval.encode import check_same_schema, encode, encode_sample
 from minitower.retrieval.folder import POINTER, SavedFolder, new_folder, refuse_foreign
 from minitower.retrieval.hnsw import HnswIndex
 from minitower.retrieval.index import ExactIndex, Index, Vectors
+from minitower.retrieval.json_files import is_integer
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 
@@ -114,14 +115,16 @@ def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None
         DataError: no state was saved, that of another kind, or as :func:`load_model`.
     """
     saved = saved_model(folder, version)
-    stated = saved.content.get("optimizer", {"kind": "no optimizer"})
-    if stated["kind"] != type(optimizer).__name__:
-        raise DataError(
-            f"{saved.folder}: saved with {stated['kind']}, not {type(optimizer).__name__}"
-        )
+    with fitting(saved):
+        stated = saved.content.get("optimizer", {"kind": "no optimizer", "step": 0})
+        kind, step = str(stated["kind"]), stated["step"]
+        if not is_integer(step, 0):
+            raise ValueError(f"the optimizer's step cannot be {show(step)}")
+    if kind != type(optimizer).__name__:
+        raise DataError(f"{saved.folder}: saved with {kind}, not {type(optimizer).__name__}")
     with fitting(saved):
         optimizer.configure(stated.get("settings", {}))
-    optimizer.state, optimizer.step = saved.arrays("optimizer.npz"), stated["step"]
+    optimizer.state, optimizer.step = saved.arrays("optimizer.npz"), step
 
 
 def publish_model(
@@ -230,6 +233,11 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
         else:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
+        for table, side in zip(tables, (model.schema.item, model.schema.user)):
+            if missing := {field.name for field in side.fields} - {*table.columns}:
+                raise ValueError(
+                    f"the table of the {side.side}s has no column {show(min(missing))}"
+                )
         retired = None if gone is None else NamedItems.from_arrays(gone)
         store = Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
         return replace(store, notes=saved.content["notes"])

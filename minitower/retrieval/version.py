@@ -57,10 +57,11 @@ def _version(stated: Any) -> Version:
     if not isinstance(stated, dict) or stated.keys() != {*names}:
         raise ValueError(f"a version: expected {', '.join(names)}, got {show(stated)}")
     number, parent = stated["number"], stated["parent"]
+    counted = is_integer(number, 1)
     holds = {
-        "number": is_integer(number, 1),
+        "number": counted,
         "kind": stated["kind"] in get_args(Kind),
-        "parent": parent is None or (is_integer(parent, 1) and parent < number),
+        "parent": parent is None or (counted and is_integer(parent, 1) and parent < number),
         "published": _is_time(stated["published"]),
         "manifest": is_sha256(stated["manifest"]),
     }
