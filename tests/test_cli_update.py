@@ -1027,5 +1027,7 @@ def test_full__says_who_came_and_went(places, run, tmp_path):
     err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[2]
     assert "0 users and 1 items are new, 0 items retired, 0 back" in err
     assert "of no item" not in err, "3 is gone, and 7 was back for a night"
-    write_events(logs / "3.jsonl", {"user": ["u1"] * 2, "item": [3, 4], "timestamp": [3000] * 2}, LOG)
+    write_events(
+        logs / "3.jsonl", {"user": ["u1"] * 2, "item": [3, 4], "timestamp": [3000] * 2}, LOG
+    )
     assert "0 items retired, 1 back" in run(store, logs, "--full", *FLAGS)[2]
