@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare
@@ -172,6 +172,7 @@ def is_subsequence(part, whole):
 
 
 @given(seeds, bags, rates)
+@example(np.random.default_rng(0), [[0], [1, 2, 3]], 1 - 2**-53)
 def test_drop_values__drops_so_many(rng, rows, rate):
     indptr, values = csr(rows)
     kept_indptr, kept = drop_values(rng, indptr, values, rate)

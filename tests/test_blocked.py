@@ -182,3 +182,16 @@ def test_blocked__refuses_vectors_that_do_not_meet(users, items):
         blocked_in_batch_softmax(
             np.zeros(users), np.zeros(items), uncorrected(np.arange(2)), temperature=1.0
         )
+
+
+@pytest.mark.parametrize("form", CORRECTIONS)
+@pytest.mark.parametrize("length", [1e19, 1e25, 1e36])
+def test_blocked__of_float32_vectors_whose_squares_overflow(form, length):
+    """Their products do not, so neither does the textbook's matrix of scores."""
+    rng = np.random.default_rng(0)
+    users = (rng.standard_normal((4, 3)) * length).astype(np.float32)
+    items = (rng.standard_normal((4, 3)) / length).astype(np.float32)
+    correction = CORRECTIONS[form](np.array([0, 1, 2, 0]), np.log(np.array([0.1, 0.2, 0.3, 0.1])))
+    loss, _ = blocked_in_batch_softmax(users, items, correction, temperature=0.5, block=3)
+    expected, _ = textbook(users, items, correction, temperature=0.5)
+    assert loss == pytest.approx(expected, rel=1e-4)

@@ -2,10 +2,11 @@
 
 import itertools
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -183,6 +184,27 @@ def test_gap_bias_and_variance__equals_enumeration(law, appearances, alpha, init
     assert bias == pytest.approx(first, abs=1e-9)
     spread = gap_variance(appearances, alpha=alpha, variance=variance)
     assert spread == pytest.approx(second - first**2, rel=1e-9, abs=1e-7)
+
+
+@given(st.floats(1e-300, 0.999), st.integers(0, 10**12))
+@example(1e-17, 10**17)  # 1 - alpha is 1 in float64
+@example(1e-10, 1)
+def test_gap_bias_and_variance__equals_many_digits(alpha, appearances):
+    with localcontext(prec=400, Emin=-(10**15), Emax=10**15):
+        kept = (appearances * (1 - Decimal(alpha)).ln()).exp()
+        bias, settled = float(kept), float((1 - kept**2) * Decimal(alpha) / (2 - Decimal(alpha)))
+    assert gap_bias(appearances, alpha=alpha, initial=1, mean=0) == pytest.approx(
+        bias, rel=1e-12, abs=1e-290
+    )
+    got = gap_variance(appearances, alpha=alpha, variance=1)
+    assert got == pytest.approx(settled, rel=1e-12, abs=1e-290)
+
+
+def test_log_frequency__of_very_many_copies_is_finite():
+    """The gap, 0.01^400, is zero in float64, and its logarithm was infinite."""
+    frequency = StreamingFrequency(2, alpha=0.99)
+    frequency.update([0] * 400)
+    assert 700 < frequency.log_frequency([0])[0] < 710
 
 
 def test_gap_bias__the_mean_is_the_unbiased_start():

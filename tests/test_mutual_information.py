@@ -282,10 +282,25 @@ def test_cooccurrences__a_part_may_weigh_nothing():
         nothing.information()
 
 
+def test_mutual_information__the_smallest_weights_have_a_share():
+    """Of these two rows the product of the shares, 1e-400, is zero in float64."""
+    field = np.array([0, 0, 1])
+    found = mutual_information([field, field], weights=[1e-200, 1e-200, 1])
+    assert found == pytest.approx(
+        np.full((2, 2), 2e-200 * (1 + math.log(1 / 2e-200))), rel=1e-2, abs=0
+    )
+
+
 def test_cooccurrences__refuses():
     numbers, texts = count_together([np.array([1])]), count_together([np.array(["1"])])
     with pytest.raises(ValueError, match="values of type int64 here and <U1 there"):
         numbers + texts
+    beyond, fractions = count_together([np.array([2**53, 2**53 + 1])]), count_together([[0.5, 2.0]])
+    with pytest.raises(ValueError, match=r"integers beyond 2\^53 here and floats there"):
+        fractions + beyond
+    assert (fractions + numbers).values[0].tolist() == [0.5, 1.0, 2.0]
+    with pytest.raises(ValueError, match=r"below 2\^63"):
+        count_together([np.array([2**63], np.uint64)]) + count_together([np.array([-1])])
     with pytest.raises(ValueError, match="1 and 2 fields do not add up"):
         numbers + count_together([np.zeros(1), np.zeros(1)])
 

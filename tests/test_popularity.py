@@ -61,6 +61,17 @@ def test_novelty__equals_naive(pairs):
     assert novelty(times, clicks) == pytest.approx(expected, abs=1e-12)
 
 
+def test_variety__of_numbers_whose_products_overflow():
+    many = np.array([0, 2**61] + [0] * 10)
+    assert gini(many) == gini(many >> 60) == pytest.approx(11 / 12)
+    half = np.array([2**62, 2**62])
+    assert novelty(half, half) == 1
+    with pytest.raises(ValueError, match="too many to count"):
+        slices_by_positives(np.array([1, 2, 3]), np.full(3, 2**61), 3)
+    with pytest.raises(ValueError, match="recalled must be within"):
+        times_recalled(np.array([[3]]), 3)
+
+
 @given(some, st.integers(1, 9))
 def test_novelty__uniform_clicks_give_log2_m(times, each):
     assert novelty(times, np.full(len(times), each)) == pytest.approx(math.log2(len(times)))

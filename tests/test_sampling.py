@@ -390,6 +390,10 @@ def test_counts__differ_for_popular_items():
     assert np.exp(inclusion_probability(log_q, 128)) == pytest.approx(0.8465, abs=1e-4)
 
 
+def test_power_law__zero_is_uniform_over_the_clicked_however_rare():
+    assert power_law([1e-320, 1e308, 0], 0).tolist() == [0.5, 0.5, 0]
+
+
 @pytest.mark.parametrize("log_q", [-600.0, -40.0, -1.0, -1e-9])
 def test_inclusion_probability__rare_items_keep_their_digits(log_q):
     with localcontext(prec=400):

@@ -87,3 +87,15 @@ def test_uniformity__refuses(call, message):
 def test_uniformity__counts_twice_the_square_of_the_distance_unless_told_otherwise():
     x = np.array([[1.0, 0.0], [-1.0, 0.0]])
     assert uniformity(x) == uniformity(x, scale=2.0) == -8
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e-10, 1e25])
+def test_alignment__of_float32_neither_vanishes_nor_overflows(length):
+    x = np.array([[length, 0]], np.float32)
+    assert alignment(x, x[:, ::-1]) == pytest.approx(2 * float(x[0, 0]) ** 2, rel=1e-12, abs=0)
+
+
+def test_uniformity__of_float32_tells_near_ones_apart():
+    x = l2_normalize(np.array([[1, 0], [1, 1e-3]], np.float32))[0].astype(np.float32)
+    distance = float(((x[0].astype(float) - x[1]) ** 2).sum())
+    assert uniformity(x, scale=1e6) == pytest.approx(-1e6 * distance, rel=1e-8)

@@ -172,6 +172,19 @@ def integer(name: str, value: int, least: int, most: int | None = None) -> int:
     return int(array)
 
 
+def row_count(n: int | None, m: int) -> int:
+    """The number of rows of m candidates, as Python's own int; None is all candidates.
+
+    Raises:
+        ValueError: n is no integer, negative, or more than m.
+    """
+    m = integer("m", m, 0)
+    rows = m if n is None else integer("n", n, 0)
+    if rows > m:
+        raise ValueError(f"{n} rows need as many of the {m} candidates as their positives")
+    return rows
+
+
 def equally_long(**vectors: ArrayLike) -> list[Floats]:
     """The named vectors as floats, refused unless equally long and not empty."""
     arrays = [floats(name, vector) for name, vector in vectors.items()]

@@ -84,15 +84,18 @@ def blocked_in_batch_softmax(
     # A bound on each row's largest logit (Cauchy-Schwarz) is known before the product,
     # and rides in it as two more columns; the exponential is then the only other pass.
     taken_off = correction.candidates.astype(dtype) * bits
-    bound = np.sqrt(np.einsum("nd,nd->n", users, users)) * scale
-    bound *= np.sqrt(np.einsum("md,md->m", items, items).max())
-    bound = np.maximum(bound - taken_off.min(), own)
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of very long vectors
+        bound = np.sqrt(np.einsum("nd,nd->n", users, users)) * scale
+        bound *= np.sqrt(np.einsum("md,md->m", items, items).max())
+        bound = np.maximum(bound - taken_off.min(), own)
+    unbounded = ~np.isfinite(bound)
+    bound[unbounded] = own[unbounded]
     left = np.column_stack([users * scale, np.full(n, -1, dtype), -bound])
     right = np.column_stack([items, taken_off, np.ones(m, dtype)])
     summing = np.column_stack([items, np.ones(m, dtype)])
     # Where the bound is so loose that the positive's exponential would underflow, the true
     # maximum is taken instead.
-    loose = own - bound < np.log2(np.finfo(dtype).tiny) + 36
+    loose = unbounded | (own - bound < np.log2(np.finfo(dtype).tiny) + 36)
 
     loss = 0.0
     d_users = np.empty((n, d), dtype)

@@ -20,6 +20,8 @@ from minitower.formulas.arguments import integer, number
 Floats = NDArray[np.float64]
 Slots = NDArray[np.int64]
 
+_SMALLEST = float(np.finfo(np.float64).tiny)  # of a gap: that of many copies underflows
+
 
 class StreamingFrequency:
     """Appearances per batch of every item, followed as they change.
@@ -109,7 +111,8 @@ class StreamingFrequency:
         for last, gap, slots in zip(*self.state.values(), slots_by_hash, strict=True):
             at, copies = np.unique(slots, return_counts=True)
             again = copies - 1 if self.repeats == "expected_count" else 0
-            gap[at] = keep**again * (keep * gap[at] + self.alpha * (self.step - last[at]))
+            new = keep**again * (keep * gap[at] + self.alpha * (self.step - last[at]))
+            gap[at] = np.maximum(new, _SMALLEST)
             last[at] = self.step
 
     def log_frequency(self, ids: ArrayLike, *, aged: bool = False) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minitower.formulas.arguments import ids as checked_ids
-from minitower.formulas.arguments import integer, integers, rows
+from minitower.formulas.arguments import integer, integers, row_count, rows
 
 Integers = NDArray[np.integer[Any]]
 
@@ -171,16 +171,3 @@ def _ranges(start: Integers, length: Integers) -> Integers:
     """start_k, ..., start_k + length_k - 1 for each k, one after the other."""
     before = np.cumsum(length) - length
     return np.repeat(start - before, length) + np.arange(length.sum())
-
-
-def row_count(n: int | None, m: int) -> int:
-    """The number of rows of m candidates, as Python's own int; None is all candidates.
-
-    Raises:
-        ValueError: n is no integer, negative, or more than m.
-    """
-    m = integer("m", m, 0)
-    rows = m if n is None else integer("n", n, 0)
-    if rows > m:
-        raise ValueError(f"{n} rows need as many of the {m} candidates as their positives")
-    return rows

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import Floats, floats, ids, number
-from minitower.formulas.hits import AccidentalHits, Hits, Integers, KnownPositives, row_count
+from minitower.formulas.arguments import Floats, floats, ids, number, row_count
+from minitower.formulas.hits import AccidentalHits, Hits, Integers, KnownPositives
 
 __all__ = [
     "AccidentalHits",

@@ -97,7 +97,8 @@ class Cooccurrences:
         """What both parts of a table hold.
 
         Raises:
-            ValueError: they have other numbers of fields, or texts in a field of numbers.
+            ValueError: they have other numbers of fields, texts in a field of numbers, or
+                floats in a field of integers that no float holds.
         """
         if len(self.values) != len(other.values):
             raise ValueError(f"{len(self.values)} and {len(other.values)} fields do not add up")
@@ -226,7 +227,20 @@ def _union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
         return one if len(one) else other
     if len({values.dtype.kind in "OUT" for values in (one, other)}) > 1:
         raise ValueError(f"a field has values of type {one.dtype} here and {other.dtype} there")
+    if one.dtype != other.dtype and np.result_type(one, other).kind == "f":
+        # Integers meet floats, or unsigned ones signed ones, in a float: it must hold them.
+        one, other = (
+            values if values.dtype.kind == "f" else _held_by_floats(values)
+            for values in (one, other)
+        )
     return np.union1d(one, other)
+
+
+def _held_by_floats(values: NDArray[Any]) -> NDArray[np.int64]:
+    exact = integers("values", values)
+    if exact.min() <= -(2**53) or exact.max() >= 2**53:
+        raise ValueError("a field has integers beyond 2^53 here and floats there")
+    return exact
 
 
 def _value_shares(field: Field) -> tuple[NDArray[Any], sparse.csr_array]:

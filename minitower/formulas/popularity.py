@@ -65,10 +65,11 @@ def gini(times: Counts) -> float:
         Management Science 2009.
     """
     ascending = np.sort(_catalogue("times", times))
-    m, total = len(ascending), int(ascending.sum())
+    m, total = len(ascending), ascending.sum(dtype=float)
     if not total:
         raise ValueError("nothing was recalled, so its spread is not defined")
-    return float((2 * np.arange(1, m + 1) - m - 1) @ ascending / (m * total))
+    # In floats, because the products of many items and many recalls overflow int64.
+    return float((2 * np.arange(1.0, m + 1) - m - 1) @ ascending / (m * total))
 
 
 def novelty(times: Counts, clicks: Counts) -> float:
@@ -93,8 +94,8 @@ def novelty(times: Counts, clicks: Counts) -> float:
             "times and clicks must be equally long with a recall and a click at least, got "
             f"shapes {times.shape} and {clicks.shape}, sums {times.sum()} and {clicks.sum()}"
         )
-    bits = np.log2(clicks.sum() / np.maximum(clicks, 1))
-    return float(times @ bits / times.sum())
+    bits = np.log2(clicks.sum(dtype=float) / np.maximum(clicks, 1))
+    return float(times @ bits / times.sum(dtype=float))
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,8 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
             f"clicks and positives must be equally long, got shapes {clicks.shape} and "
             f"{positives.shape}"
         )
+    if positives.sum(dtype=float) * slices > 2**61:
+        raise ValueError(f"positives add up to {positives.sum(dtype=float):g}, too many to count")
     order = _clicked_in_order(clicks)
     mass = positives[order]
     # In whole numbers: floor of s * (position of the item's middle) / total.

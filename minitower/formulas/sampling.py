@@ -63,7 +63,8 @@ def power_law(counts: ArrayLike, beta: float = 0.75) -> Floats:
     share, beta = normalised("counts", counts), number("beta", beta)
     if not 0 <= beta < np.inf:
         raise ValueError(f"beta must be finite and not negative, got {beta}")
-    powers: Floats = np.where(share > 0, (share / share.max()) ** beta, 0)
+    clicked = floats("counts", counts) > 0  # whose share may have underflowed
+    powers: Floats = np.where(clicked, (share / share.max()) ** beta, 0)
     return powers / float(powers.sum())
 
 

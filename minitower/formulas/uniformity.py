@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, positive_number, positive_scale
+from minitower.formulas.arguments import Floats, floats, positive_number, positive_scale
 
 _BLOCK = 1 << 21  # pairs at a time
 
@@ -37,7 +37,7 @@ def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
     Reference: T. Wang, P. Isola, Understanding Contrastive Representation Learning through
         Alignment and Uniformity on the Hypersphere, ICML 2020, Eq. 1.
     """
-    x, y = floats("x", x), floats("y", y)
+    x, y = _precise("x", x), _precise("y", y)
     if x.ndim != 2 or x.shape != y.shape or not len(x):
         raise ValueError(f"expected two (n,d) of n >= 1 pairs, got {x.shape} and {y.shape}")
     power = positive_number("power", power)
@@ -69,7 +69,7 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
 
     Reference: as :func:`alignment`, Eq. 2.
     """
-    x, scale = floats("x", x), positive_scale(scale)
+    x, scale = _precise("x", x), positive_scale(scale)
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"expected (n,d) of n >= 2 vectors, got shape {x.shape}")
     n = len(x)
@@ -83,3 +83,9 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
         near = np.exp(-scale * (distance - nearest)).sum()
         log_sum = np.logaddexp(log_sum, np.log(near) - scale * nearest)
     return float(log_sum - np.log(n * (n - 1)))
+
+
+def _precise(name: str, x: ArrayLike) -> Floats:
+    """In float64: squared distances of float32 vanish below 1e-22 and, of neighbours, cancel."""
+    x = floats(name, x)
+    return x.astype(np.result_type(x, np.float64), copy=False)
