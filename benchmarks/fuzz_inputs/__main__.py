@@ -2,7 +2,7 @@
 
     python benchmarks/fuzz_inputs                               # 20,000 cases of seed 1
     python benchmarks/fuzz_inputs --cases 2000 --seed 7 --only flags
-    python benchmarks/fuzz_inputs --seed 7 --case 123           # one of them again, with all it says
+    python benchmarks/fuzz_inputs --seed 7 --case 123           # one again, with what it says
 
 Files, flags, TOML job files, Python arguments and stores are mutated from valid ones. Each case
 runs in a process of its own, and after each of them must hold:
@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import os
 
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")  # processes of one thread can be forked
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # processes of one thread can be forked
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import importlib
@@ -71,7 +71,9 @@ def made(seed: int, number: int) -> Case:
 def valid_case(name: str) -> Case:
     """A valid command, which must be accepted."""
     argv, uses = world.commands()[name]
-    return Case("valid", name, (argv,), argv[:1], uses, (), ("aside.jsonl",), accepted=True, seconds=60)
+    return Case(
+        "valid", name, (argv,), argv[:1], uses, (), ("aside.jsonl",), accepted=True, seconds=60
+    )
 
 
 def _memory() -> str | None:
@@ -136,7 +138,9 @@ def summary(ended: list[Done], seconds: float) -> str:
     slowest = sorted(ended, key=lambda done: -done.outcome.seconds)[:_SLOWEST]
     named = ", ".join(f"case {done.number} {done.outcome.seconds:.1f} s" for done in slowest)
     peak = max((done.outcome.peak for done in ended), default=0)
-    lines.append(f"{len(ended):,} cases in {seconds:.0f} s; slowest: {named}; largest: {peak / 1e9:.2f} GB")
+    lines.append(
+        f"{len(ended):,} cases in {seconds:.0f} s; slowest: {named}; largest: {peak / 1e9:.2f} GB"
+    )
     return "\n".join(lines)
 
 
@@ -148,12 +152,16 @@ def table(ended: list[Done], seed: int) -> str:
             groups[failure.what, failure.where].append((done, failure.detail))
     if not groups:
         return ""
-    lines = [f"{sum(bool(done.outcome.failures) for done in ended):,} cases failed, {len(groups)} groups"]
+    lines = [
+        f"{sum(bool(done.outcome.failures) for done in ended):,} cases failed, {len(groups)} groups"
+    ]
     for (what, where), members in sorted(groups.items(), key=lambda group: -len(group[1])):
         done, detail = min(members, key=lambda member: abs(member[0].number))
         lines.append(f"{len(members):6}  {what}  at {where}  --seed {seed} --case {done.number}")
         lines.append(f"        {done.kind}: {done.what[:150]}")
-        lines.append(f"        {' '.join(detail.split())[:250]}".encode("utf-8", "replace").decode())
+        lines.append(
+            f"        {' '.join(detail.split())[:250]}".encode("utf-8", "replace").decode()
+        )
     return "\n".join(lines)
 
 

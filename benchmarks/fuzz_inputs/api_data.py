@@ -61,44 +61,97 @@ def targets() -> dict[str, Target]:
     found = {
         "Dataset.from_columns": Target(
             from_columns,
-            lambda: {**valid_tables(), "positive": "rating >= 2", "timestamp": "timestamp",
-                     "split": mt.TimeSplit(), "item_name": "title"},
-            data=all_tables, tables=all_tables, weight=9,
+            lambda: {
+                **valid_tables(),
+                "positive": "rating >= 2",
+                "timestamp": "timestamp",
+                "split": mt.TimeSplit(),
+                "item_name": "title",
+            },
+            data=all_tables,
+            tables=all_tables,
+            weight=9,
             places=all_tables,
         ),
         "next_day": Target(
-            next_day, lambda: valid_tables() | {"item_name": "title"}, data=all_tables, tables=all_tables,
-            places=all_tables, weight=3,
+            next_day,
+            lambda: valid_tables() | {"item_name": "title"},
+            data=all_tables,
+            tables=all_tables,
+            places=all_tables,
+            weight=3,
         ),
-        "parse_rule": Target(rule, lambda: {"positive": "rating >= 4"}, places=("rule",), weight=0.5),
-        "retire": Target(lambda item_ids: mt.retire(valid_data(), item_ids),
-                         lambda: {"item_ids": ["i1", "i2"]}, columns=("item_ids",), places=("id",)),
+        "parse_rule": Target(
+            rule, lambda: {"positive": "rating >= 4"}, places=("rule",), weight=0.5
+        ),
+        "retire": Target(
+            lambda item_ids: mt.retire(valid_data(), item_ids),
+            lambda: {"item_ids": ["i1", "i2"]},
+            columns=("item_ids",),
+            places=("id",),
+        ),
         "Id": field_of("id", name="user_id", dim=4, default_rate=0.1, embed=True),
         "Categorical": field_of("categorical", name="gender", dim=4, default_rate=0.1),
-        "MultiValued": field_of("multi", name="genres", dim=4, pool="mean", default_rate=0.1,
-                                separator=" "),
-        "Continuous": field_of("continuous", name="age", transform="bucketise", buckets=4, dim=4,
-                               impute=True, default_rate=0.1),
+        "MultiValued": field_of(
+            "multi", name="genres", dim=4, pool="mean", default_rate=0.1, separator=" "
+        ),
+        "Continuous": field_of(
+            "continuous",
+            name="age",
+            transform="bucketise",
+            buckets=4,
+            dim=4,
+            impute=True,
+            default_rate=0.1,
+        ),
         "Schema": Target(
             lambda user, item: mt.Schema(user=user, item=item),
-            lambda: {"user": [mt.Id("user_id")], "item": [mt.Id("item_id")]}, weight=0.5,
+            lambda: {"user": [mt.Id("user_id")], "item": [mt.Id("item_id")]},
+            weight=0.5,
         ),
         "write_events": Target(
-            events, lambda: {"path": "log.jsonl", "columns": plain, "user_id": "user_id",
-                             "item_id": "item_id", "timestamp": "timestamp"},
-            data=("columns",), tables=("columns",), places=("events", "log"), weight=2,
+            events,
+            lambda: {
+                "path": "log.jsonl",
+                "columns": plain,
+                "user_id": "user_id",
+                "item_id": "item_id",
+                "timestamp": "timestamp",
+            },
+            data=("columns",),
+            tables=("columns",),
+            places=("events", "log"),
+            weight=2,
         ),
         "write_events csv": Target(
-            events, lambda: {"path": "log.csv", "columns": log(0, 0), "user_type": "text",
-                             "item_type": "text", "value": "rating"},
-            data=("columns",), tables=("columns",), places=("events", "log"), weight=2,
+            events,
+            lambda: {
+                "path": "log.csv",
+                "columns": log(0, 0),
+                "user_type": "text",
+                "item_type": "text",
+                "value": "rating",
+            },
+            data=("columns",),
+            tables=("columns",),
+            places=("events", "log"),
+            weight=2,
         ),
         "ClickStream": Target(
-            stream, lambda: {"folder": "clicks", "size": 100, "window": 60.0, "tolerance": 0.1,
-                             "grace": 3, "ahead": 86400.0, "aside": "aside.jsonl"},
-            uses=("clicks",), places=("batch",),
+            stream,
+            lambda: {
+                "folder": "clicks",
+                "size": 100,
+                "window": 60.0,
+                "tolerance": 0.1,
+                "grace": 3,
+                "ahead": 86400.0,
+                "aside": "aside.jsonl",
+            },
+            uses=("clicks",),
+            places=("batch",),
         ),
-    }  # fmt: skip
+    }
     for name, kind, more in (
         ("TimeSplit", mt.TimeSplit, {"valid": 0.1, "test": 0.1}),
         ("RandomSplit", mt.RandomSplit, {"valid": 0.1, "test": 0.1, "seed": 0}),
@@ -106,7 +159,8 @@ def targets() -> dict[str, Target]:
         ("GivenSplit", mt.GivenSplit, {"column": "rating"}),
     ):
         found[name] = Target(
-            lambda kind=kind, **arguments: split(kind, **arguments), lambda more=more: dict(more),
+            lambda kind=kind, **arguments: split(kind, **arguments),
+            lambda more=more: dict(more),
             weight=0.5,
-        )  # fmt: skip
+        )
     return found

@@ -18,9 +18,13 @@ def targets() -> dict[str, Target]:
     """Models, objectives, optimizers, negatives, and the loop."""
 
     def model(**arguments: Any) -> object:
-        return mt.Trainer(mt.TwoTower(valid_data().schema, **arguments), valid_data(), batch_size=64).fit(1)
+        return mt.Trainer(
+            mt.TwoTower(valid_data().schema, **arguments), valid_data(), batch_size=64
+        ).fit(1)
 
-    def trained_with(name: str, make: Callable[..., object], negatives: int = 0) -> Callable[..., object]:
+    def trained_with(
+        name: str, make: Callable[..., object], negatives: int = 0
+    ) -> Callable[..., object]:
         def call(**arguments: Any) -> object:
             trainer = {name: make(**arguments)}
             if negatives:
@@ -37,7 +41,9 @@ def targets() -> dict[str, Target]:
 
     def incremental(**arguments: Any) -> object:
         data = valid_data()
-        update = mt.IncrementalUpdate(valid_model(data), data, batch_size=arguments.pop("batch_size"))
+        update = mt.IncrementalUpdate(
+            valid_model(data), data, batch_size=arguments.pop("batch_size")
+        )
         arrays = {name: _vector(value) for name, value in arguments.items()}
         update.feed(Events(**arrays))
         return update.increment()
@@ -45,61 +51,109 @@ def targets() -> dict[str, Target]:
     clicks = log(3, 20)
     found = {
         "TwoTower": Target(
-            model, lambda: {"dim": 4, "hidden": (4,), "similarity": "cosine", "residual": False,
-                            "seed": 0, "dtype": "float32"}, weight=2,
+            model,
+            lambda: {
+                "dim": 4,
+                "hidden": (4,),
+                "similarity": "cosine",
+                "residual": False,
+                "seed": 0,
+                "dtype": "float32",
+            },
+            weight=2,
         ),
         "TwoTower of": Target(mt.TwoTower, lambda: {"schema": None}, weight=0.2),
         "Trainer": Target(
             lambda **trainer: trained(trainer),
-            lambda: {"batch_size": 64, "positive_power": 1.0, "seed": 0, "objective": None,
-                     "optimizer": None, "negatives": None}, weight=2,
+            lambda: {
+                "batch_size": 64,
+                "positive_power": 1.0,
+                "seed": 0,
+                "objective": None,
+                "optimizer": None,
+                "negatives": None,
+            },
+            weight=2,
         ),
         "Trainer.fit": Target(
             lambda **fit: trained(None, **fit),
-            lambda: {"epochs": 1, "validate": True, "metric": "recall@5", "patience": 1}, weight=2,
+            lambda: {"epochs": 1, "validate": True, "metric": "recall@5", "patience": 1},
+            weight=2,
         ),
         "SelfSupervised": Target(
             trained_with("self_supervised", mt.SelfSupervised),
-            lambda: options_of(mt.SelfSupervised) | {"augment": "mask", "batch_size": 16}, weight=2,
+            lambda: options_of(mt.SelfSupervised) | {"augment": "mask", "batch_size": 16},
+            weight=2,
         ),
-        "relatedness": Target(lambda by: mt.relatedness(valid_data(), by), lambda: {"by": "items"}, weight=0.3),
+        "relatedness": Target(
+            lambda by: mt.relatedness(valid_data(), by), lambda: {"by": "items"}, weight=0.3
+        ),
         "full_update": Target(
-            lambda **options: mt.full_update(valid_model(), mt.next_day(valid_data(), log(3, 20)), **options),
+            lambda **options: mt.full_update(
+                valid_model(), mt.next_day(valid_data(), log(3, 20)), **options
+            ),
             lambda: {"metric": "recall@5", "seed": 0, "at_least": 0.0},
         ),
         "IncrementalUpdate": Target(
             incremental,
-            lambda: {"users": clicks["user_id"], "items": clicks["item_id"],
-                     "timestamps": np.array(clicks["timestamp"], float), "batch_size": 64},
-            data=("users", "items", "timestamps"), columns=("users", "items"), places=("event", "id"),
+            lambda: {
+                "users": clicks["user_id"],
+                "items": clicks["item_id"],
+                "timestamps": np.array(clicks["timestamp"], float),
+                "batch_size": 64,
+            },
+            data=("users", "items", "timestamps"),
+            columns=("users", "items"),
+            places=("event", "id"),
         ),
-        "warmup": Target(lambda **a: trained({"optimizer": mt.SGD(mt.warmup(**a))}),
-                         lambda: {"rate": 0.1, "steps": 3}, weight=0.5),
-        "cosine_decay": Target(lambda **a: trained({"optimizer": mt.SGD(mt.cosine_decay(**a))}),
-                               lambda: {"rate": 0.1, "steps": 3, "floor": 0.0}, weight=0.5),
-        "uniform_negatives": Target(negatives(lambda k: mt.uniform_negatives(valid_data(), k)),
-                                    lambda: {"k": 2}, weight=0.5),
+        "warmup": Target(
+            lambda **a: trained({"optimizer": mt.SGD(mt.warmup(**a))}),
+            lambda: {"rate": 0.1, "steps": 3},
+            weight=0.5,
+        ),
+        "cosine_decay": Target(
+            lambda **a: trained({"optimizer": mt.SGD(mt.cosine_decay(**a))}),
+            lambda: {"rate": 0.1, "steps": 3, "floor": 0.0},
+            weight=0.5,
+        ),
+        "uniform_negatives": Target(
+            negatives(lambda k: mt.uniform_negatives(valid_data(), k)), lambda: {"k": 2}, weight=0.5
+        ),
         "popular_negatives": Target(
             negatives(lambda k, power: mt.popular_negatives(valid_data(), k, power=power)),
-            lambda: {"k": 2, "power": 0.75}, weight=0.5),
+            lambda: {"k": 2, "power": 0.75},
+            weight=0.5,
+        ),
         "MinedNegatives": Target(
             negatives(lambda **a: mt.MinedNegatives(valid_model(), valid_data(), **a)),
-            lambda: {"k": 2, "first": 1, "last": 5, "every": 2}),
+            lambda: {"k": 2, "first": 1, "last": 5, "every": 2},
+        ),
         "SharedNegatives": Target(
             lambda size: trained({"negatives": mt.SharedNegatives(Uniform(30), size)}),
-            lambda: {"size": 4}, weight=0.5),
+            lambda: {"size": 4},
+            weight=0.5,
+        ),
         "MixedNegatives": Target(
-            negatives(lambda shares: mt.MixedNegatives([mt.uniform_negatives(valid_data(), 2)] * 2, shares)),
-            lambda: {"shares": (0.5, 0.5)}, weight=0.5),
-    }  # fmt: skip
+            negatives(
+                lambda shares: mt.MixedNegatives(
+                    [mt.uniform_negatives(valid_data(), 2)] * 2, shares
+                )
+            ),
+            lambda: {"shares": (0.5, 0.5)},
+            weight=0.5,
+        ),
+    }
     for name in ("SGD", "Adagrad", "RowWiseAdagrad", "Adam", "RowWiseAdam"):
         kind = getattr(mt, name)
         valid = lambda kind=kind: {"rate": 0.05} | options_of(kind)
-        found[name] = Target(trained_with("optimizer", kind), valid, places=("learning rate",), weight=0.6)
-    for name, k in (("InBatchSoftmax", 0), ("CrossBatchSoftmax", 0), ("Pointwise", 2), ("Pairwise", 1),
-                    ("Listwise", 3)):  # fmt: skip
+        found[name] = Target(
+            trained_with("optimizer", kind), valid, places=("learning rate",), weight=0.6
+        )
+    negatives_of = {"InBatchSoftmax": 0, "CrossBatchSoftmax": 0, "Pointwise": 2, "Pairwise": 1}
+    for name, k in (negatives_of | {"Listwise": 3}).items():
         kind = getattr(mt, name)
-        valid = lambda kind=kind: ({"size": 64} if kind is mt.CrossBatchSoftmax else {}) | options_of(kind)
+        own = {"size": 64} if kind is mt.CrossBatchSoftmax else {}
+        valid = lambda kind=kind, own=own: own | options_of(kind)
         found[name] = Target(trained_with("objective", kind, k), valid)
     return found
 

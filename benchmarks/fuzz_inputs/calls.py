@@ -24,8 +24,9 @@ from target import Target
 _ENDLESS = ("epochs", "patience")  # a large number is what the user asked for, for hours
 _PATHS = ("path", "folder", "aside")  # the value itself names the place
 _PLAIN = {  # other words for an argument
-    **{key: ("id", "ids") for key in ("user_id", "user_ids", "item_id", "item_ids", "exclude")},
-    **{"users": ("id", "ids"), "items": ("id", "ids"), "positive": ("rule",)},
+    **dict.fromkeys(("user_id", "user_ids", "item_id", "item_ids", "exclude"), ("id", "ids")),
+    **dict.fromkeys(("users", "items"), ("id", "ids")),
+    "positive": ("rule",),
 }
 _BOOLEANS = (None, "x", 2, 0, 1, [], odd.math.nan, np.bool(True))
 Mutated = tuple[Any, bool]  # a value, and whether its type is wrong
@@ -55,7 +56,9 @@ def make(rng: Random) -> Case:
 
     step.__name__ = name
     what = f"{name}({', '.join(said)})"
-    return Case("python", what, (step,), places, target.uses, (), ("aside.jsonl",), wrong_type=wrong)
+    return Case(
+        "python", what, (step,), places, target.uses, (), ("aside.jsonl",), wrong_type=wrong
+    )
 
 
 def _mutated(rng: Random, target: Target, key: str, valid: Any) -> Mutated:

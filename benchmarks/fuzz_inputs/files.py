@@ -153,7 +153,9 @@ def _parquet(rng: Random, content: bytes) -> bytes:
     elif rng.random() < 0.05:
         table = table.append_column(name, table[name])
     elif rng.random() < 0.005:
-        table = pa.table({c: ["x" * _BIG] * 1 if c == name else table[c][:1] for c in table.column_names})
+        table = pa.table(
+            {c: ["x" * _BIG] * 1 if c == name else table[c][:1] for c in table.column_names}
+        )
     else:
         table = table.set_column(at, name, _arrow(rng, pa, n))
     sink = pa.BufferOutputStream()
@@ -165,16 +167,38 @@ def _arrow(rng: Random, pa: Any, n: int) -> Any:
     from decimal import Decimal
 
     choices: tuple[tuple[Any, Any], ...] = (
-        (1, pa.int8()), (2**40, pa.int64()), (-1, pa.int64()), (2**64 - 1, pa.uint64()),
-        (None, pa.int64()), (None, pa.null()), (1.5, pa.float64()), (float("nan"), pa.float32()),
-        (float("inf"), pa.float64()), (1.0, pa.float64()), (2.0**60, pa.float64()),
-        (Decimal("1.50"), pa.decimal128(5, 2)), (True, pa.bool_()), ("u1", pa.string()),
-        ("u1", pa.large_string()), ("é" * 300, pa.string()), ("", pa.string()),
-        ("a\nb\x1b", pa.string()), (b"u1", pa.binary()), (b"\xff", pa.binary(1)), ([1], pa.list_(pa.int64())),
-        (["x"], pa.list_(pa.string())), ({"a": 1}, pa.struct([("a", pa.int64())])), ([("k", 1)], pa.map_(pa.string(), pa.int64())),
-        (1, pa.timestamp("ms")), (1_700_000_000_000_000, pa.timestamp("us", "UTC")), (1, pa.date32()), (1, pa.time64("ns")),
-        (1, pa.duration("s")), (1_700_000_000, pa.float64()), (1_700_000_000_000, pa.int64()),
-    )  # fmt: skip
+        (1, pa.int8()),
+        (2**40, pa.int64()),
+        (-1, pa.int64()),
+        (2**64 - 1, pa.uint64()),
+        (None, pa.int64()),
+        (None, pa.null()),
+        (1.5, pa.float64()),
+        (float("nan"), pa.float32()),
+        (float("inf"), pa.float64()),
+        (1.0, pa.float64()),
+        (2.0**60, pa.float64()),
+        (Decimal("1.50"), pa.decimal128(5, 2)),
+        (True, pa.bool_()),
+        ("u1", pa.string()),
+        ("u1", pa.large_string()),
+        ("é" * 300, pa.string()),
+        ("", pa.string()),
+        ("a\nb\x1b", pa.string()),
+        (b"u1", pa.binary()),
+        (b"\xff", pa.binary(1)),
+        ([1], pa.list_(pa.int64())),
+        (["x"], pa.list_(pa.string())),
+        ({"a": 1}, pa.struct([("a", pa.int64())])),
+        ([("k", 1)], pa.map_(pa.string(), pa.int64())),
+        (1, pa.timestamp("ms")),
+        (1_700_000_000_000_000, pa.timestamp("us", "UTC")),
+        (1, pa.date32()),
+        (1, pa.time64("ns")),
+        (1, pa.duration("s")),
+        (1_700_000_000, pa.float64()),
+        (1_700_000_000_000, pa.int64()),
+    )
     value, kind = rng.choice(choices)
     column = [value if rng.random() < 0.9 else None for _ in range(n)]
     array = pa.array([None if v is None else v for v in column], kind)
@@ -198,5 +222,7 @@ def _tfrecord(rng: Random, content: bytes) -> bytes:
     framed = b""
     for data in frames:
         length = struct.pack("<Q", len(data))
-        framed += length + struct.pack("<I", masked(length)) + data + struct.pack("<I", masked(data))
+        framed += (
+            length + struct.pack("<I", masked(length)) + data + struct.pack("<I", masked(data))
+        )
     return framed

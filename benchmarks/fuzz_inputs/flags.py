@@ -24,37 +24,150 @@ ENDLESS = {"--epochs", "--patience"}  # a large number is what the user asked fo
 NEVER = {"--follow", "--framework", "--help", "-h", "--version"}  # wait, or import a framework
 _PATHS = (
     *(".", "box", "nowhere", "a/b/c", "", "x\0y", "n" * 300, "é", "\ud800", "a\nb", "FILE", "DIR"),
-    *("store", "atomic", "clicks", "store/CURRENT", "LINK", "FIFO", "store/versions", "users.jsonl"),
+    *(
+        "store",
+        "atomic",
+        "clicks",
+        "store/CURRENT",
+        "LINK",
+        "FIFO",
+        "store/versions",
+        "users.jsonl",
+    ),
 )
 _WORDS = {
-    "--split": ("time:0.9,0.9", "time:-1,0", "last:-1,1", "random:nan,0", "given:", "given:rating",
-                "given:no", "time:1", "last:1e3,1", "last:99999999999999999999,1", "random:0.5,0.5"),
-    "--positive": ("rating >= 4", "rating >= x", "rating", ">= 4", "no = 1", "rating = nan",
-                   "rating != ''", "user_id = u1", "rating >= 99", "user_id > 3", "all",
-                   "rating > 1e999", "rating >= 4 and rating <= 5", "rating == true"),
-    "--override": ("age=token", "age=", "=token", "age", "no=token", "age={kind='id'}", "age={",
-                   "age={kind=\"continuous\", buckets=1000000000000}", "gender=float", "item_id=token",
-                   "age={kind='continuous', transform='bucketise', buckets=9223372036854775808}",
-                   "age={kind='categorical', dim=1000000000}", "genres={kind='multi_valued', separator=''}",
-                   "title=token_seq", "age={kind=1}", "age={kind=[]}", "user_id=none", "genres=float",
-                   "age={kind='continuous', default_rate=nan}"),
-    "--negatives": ("uniform:1000000000", "uniform:-1", "uniform:0", "mined:5", "shared:1000000000",
-                    "uniform:5+mined:5", "uniform", "uniform:", ":5", "x:5", "uniform:²", "popular:3",
-                    "uniform:2+shared:2", "uniform:99999999999999999999", "+", "shared:0"),
-    "--hidden": ("100000,100000", "4,", ",4", "0", "-4", "4,4,4", "4;4", "1e3", "1000000000",
-                 "99999999999999999999", "4, 4", "nan"),
-    "--metric": ("recall@0", "recall", "@5", "recall@-1", "no@5", "recall@99999999999999999999",
-                 "coverage@5", "recall@²", "recall@1_0", "ndcg@5"),
+    "--split": (
+        "time:0.9,0.9",
+        "time:-1,0",
+        "last:-1,1",
+        "random:nan,0",
+        "given:",
+        "given:rating",
+        "given:no",
+        "time:1",
+        "last:1e3,1",
+        "last:99999999999999999999,1",
+        "random:0.5,0.5",
+    ),
+    "--positive": (
+        "rating >= 4",
+        "rating >= x",
+        "rating",
+        ">= 4",
+        "no = 1",
+        "rating = nan",
+        "rating != ''",
+        "user_id = u1",
+        "rating >= 99",
+        "user_id > 3",
+        "all",
+        "rating > 1e999",
+        "rating >= 4 and rating <= 5",
+        "rating == true",
+    ),
+    "--override": (
+        "age=token",
+        "age=",
+        "=token",
+        "age",
+        "no=token",
+        "age={kind='id'}",
+        "age={",
+        'age={kind="continuous", buckets=1000000000000}',
+        "gender=float",
+        "item_id=token",
+        "age={kind='continuous', transform='bucketise', buckets=9223372036854775808}",
+        "age={kind='categorical', dim=1000000000}",
+        "genres={kind='multi_valued', separator=''}",
+        "title=token_seq",
+        "age={kind=1}",
+        "age={kind=[]}",
+        "user_id=none",
+        "genres=float",
+        "age={kind='continuous', default_rate=nan}",
+    ),
+    "--negatives": (
+        "uniform:1000000000",
+        "uniform:-1",
+        "uniform:0",
+        "mined:5",
+        "shared:1000000000",
+        "uniform:5+mined:5",
+        "uniform",
+        "uniform:",
+        ":5",
+        "x:5",
+        "uniform:²",
+        "popular:3",
+        "uniform:2+shared:2",
+        "uniform:99999999999999999999",
+        "+",
+        "shared:0",
+    ),
+    "--hidden": (
+        "100000,100000",
+        "4,",
+        ",4",
+        "0",
+        "-4",
+        "4,4,4",
+        "4;4",
+        "1e3",
+        "1000000000",
+        "99999999999999999999",
+        "4, 4",
+        "nan",
+    ),
+    "--metric": (
+        "recall@0",
+        "recall",
+        "@5",
+        "recall@-1",
+        "no@5",
+        "recall@99999999999999999999",
+        "coverage@5",
+        "recall@²",
+        "recall@1_0",
+        "ndcg@5",
+    ),
     "--window": ("1x", "s", "-1s", "nan", "inf", "1e300h", "1h1h", "1e309", "0s"),
     "--ahead": ("0s", "1x", "-1h", "1e300h", "nanh", "infs"),
     "--every": ("0s", "1x", "-1h", "1e300h", "nanh", "infs", "1e-300s"),
-    "--to": ("exact", "exact:", ":x", "no:x", "exact:a\0b", "exact:store", "exact:FILE", "hnsw:out",
-             "exact:clicks", "exact:" + "n" * 300, "exact:a/b", "faiss:out", "exact:\ud800", "hnsw:"),
-    "--profile": ("age", "age=", "age=x", "=", "no=1", "gender=F=M", "age=nan", "age=1e300", "age=\0",
-                  "gender=\ud800", "user_id=u1", "gender=" + "x" * 300, "age=inf", "gender=a\nb"),
+    "--to": (
+        "exact",
+        "exact:",
+        ":x",
+        "no:x",
+        "exact:a\0b",
+        "exact:store",
+        "exact:FILE",
+        "hnsw:out",
+        "exact:clicks",
+        "exact:" + "n" * 300,
+        "exact:a/b",
+        "faiss:out",
+        "exact:\ud800",
+        "hnsw:",
+    ),
+    "--profile": (
+        "age",
+        "age=",
+        "age=x",
+        "=",
+        "no=1",
+        "gender=F=M",
+        "age=nan",
+        "age=1e300",
+        "age=\0",
+        "gender=\ud800",
+        "user_id=u1",
+        "gender=" + "x" * 300,
+        "age=inf",
+        "gender=a\nb",
+    ),
     "--formula": ("no", "", "in_batch", "sampler", "pointwise_logistic"),
     "--explain": ("no", "", "in_batch_softmax", "sampler", "x" * 600),
-}  # fmt: skip
+}
 NAMED = ("--split", "--positive", "--override", "--profile", "--to")
 _PLAIN = {"--explain": ("formula",), "--positive": ("rule",), "--metric": ("k",)}  # other words
 _ODD = {  # what a type is asked for and may get
@@ -133,9 +246,10 @@ def _flag(rng: Random, case: Case) -> Case:
     if command not in parsers():  # a word was changed before
         return case
     actions = [
-        a for a in parsers()[command]._actions
+        a
+        for a in parsers()[command]._actions
         if a.option_strings and not NEVER & {*a.option_strings}
-    ]  # fmt: skip
+    ]
     if not actions:
         return _positional(rng, case)
     action = rng.choice(actions)
@@ -159,8 +273,9 @@ def _flag(rng: Random, case: Case) -> Case:
         places += named_in(*value)
     what = f"{case.what}; {brief(' '.join(words))}"
     writes = (*case.may_write, words[-1]) if flag == "--aside" else case.may_write
-    return replace(case, what=what, steps=(tuple(found),), places=places, changes=changes,
-                   may_write=writes)  # fmt: skip
+    return replace(
+        case, what=what, steps=(tuple(found),), places=places, changes=changes, may_write=writes
+    )
 
 
 def _value(rng: Random, action: argparse.Action) -> tuple[list[str], Callable[[Path], None] | None]:
@@ -277,8 +392,9 @@ def _words(rng: Random, case: Case) -> Case:
     names = (*(w.partition("=")[0] for w in everything), *map(_escaped, everything))
     flags = tuple(w.strip("-") for w in names if w.startswith("-"))
     places = (*case.places, *names, *flags, *_metavars(tuple(argv)), "command", "arguments")
-    return replace(case, what=f"{case.what}; word {at}: {brief(extra)}", steps=(tuple(argv),),
-                   places=places)  # fmt: skip
+    return replace(
+        case, what=f"{case.what}; word {at}: {brief(extra)}", steps=(tuple(argv),), places=places
+    )
 
 
 def odd_path(rng: Random, name: str) -> Callable[[Path], None]:

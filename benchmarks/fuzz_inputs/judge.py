@@ -39,7 +39,7 @@ def snapshot(folder: Path) -> Snapshot:
             mode = path.lstat().st_mode
             content: object = None
             if stat.S_ISLNK(mode):
-                content = os.readlink(path)
+                content = path.readlink()
             elif stat.S_ISREG(mode) and path.stat().st_size < 1 << 27:
                 content = path.read_bytes()
             found[str(path.relative_to(folder))] = (oct(stat.S_IFMT(mode)), content)

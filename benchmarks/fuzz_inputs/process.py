@@ -30,7 +30,8 @@ from judge import (
 from speak import said_by, said_by_process
 
 _ADDRESSES = 4 << 30  # bytes a process may reserve beyond what it has: a guard
-_GRACE = 3.0  # seconds after the alarm until a process is killed
+_DEAF = 3  # alarms after which a process ends itself
+_LAST = 90.0  # seconds beyond its time after which a process is killed that hears no alarm
 _TOLD = 4_000  # characters of what a step said, kept for a person
 
 
@@ -83,10 +84,12 @@ def run_all(
             return
         ready, _, _ = select.select(list(running), [], [], 0.5)
         for reader, (number, child, started, folder) in list(running.items()):
-            if time.monotonic() > started + seconds + _GRACE:
+            if time.monotonic() > started + seconds + _LAST:
                 os.kill(child, signal.SIGKILL)
-            elif reader not in ready or (part := os.read(reader, 1 << 20)):
-                told[reader] += part if reader in ready else b""
+            elif reader not in ready:
+                continue
+            elif part := os.read(reader, 1 << 20):
+                told[reader] += part
                 continue
             del running[reader]
             os.close(reader)
@@ -201,11 +204,17 @@ class _Ended:
 
 
 def _run_step(case: Case, step: object, seconds: float) -> _Ended:
+    rung = 0
+
     def ring(number: int, frame: FrameType | None) -> None:
+        nonlocal rung
+        rung += 1
+        if rung == _DEAF:
+            os.kill(os.getpid(), signal.SIGKILL)
         raise Hang(place_in(frame))
 
     signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         if isinstance(step, tuple):
             say = said_by_process if case.process else said_by

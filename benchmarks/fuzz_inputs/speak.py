@@ -89,7 +89,7 @@ def said_by(argv: Command, stdout: str, seconds: float) -> Said:
     """Run a command in this process, its streams replaced; see ``Case.stdout``."""
     held, err = io.BytesIO(), io.BytesIO()
     stderr = _Stderr(err, encoding="utf-8", errors="backslashreplace", write_through=True)
-    with open(os.devnull, "r+b") as nowhere:
+    with Path(os.devnull).open("r+b") as nowhere:
         os.dup2(nowhere.fileno(), 0)
         os.dup2(nowhere.fileno(), 1)  # for what libraries write past Python
     usual, stream = (sys.stdout, sys.stderr), _stream(stdout, held)
@@ -122,12 +122,16 @@ def said_by_process(argv: Command, stdout: str, seconds: float) -> Said:
     command = [sys.executable, "-m", "minitower", *argv]
     if stdout == "closed":
         command = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command]
-    with open("/dev/full" if stdout == "full" else os.devnull, "wb") as sink:
+    with Path("/dev/full" if stdout == "full" else os.devnull).open("wb") as sink:
         where = sink if stdout == "full" else subprocess.PIPE
         started = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=where, stderr=subprocess.PIPE,
-            env=environment, **options,  # type: ignore[call-overload]
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=where,
+            stderr=subprocess.PIPE,
+            env=environment,
+            **options,  # type: ignore[call-overload]
+        )
     if stdout == "unread":
         started.stdout.close()
         started.stdout = None
@@ -147,11 +151,11 @@ def _stream(kind: str, held: io.BytesIO) -> io.TextIOBase | None:
     if kind == "closed":
         return None  # as the interpreter has it
     if kind == "full":
-        return open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115
+        return Path("/dev/full").open("w", encoding="utf-8")
     if kind == "unread":
         reader, writer = os.pipe()
         os.close(reader)
-        return open(writer, "w", encoding="utf-8")  # noqa: SIM115
+        return os.fdopen(writer, "w", encoding="utf-8")
     if kind == "ascii":
         return io.TextIOWrapper(held, encoding="ascii", errors="surrogateescape")
     return io.TextIOWrapper(held, encoding="utf-8", errors="strict")

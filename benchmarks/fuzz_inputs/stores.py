@@ -17,19 +17,60 @@ from values import mutated_bytes, mutated_json, replaced
 from world import commands
 
 _COMMANDS = {
-    "recall": 3, "recall new": 1, "evaluate": 1, "list": 1, "show": 1, "verify": 2, "rollback": 1, "prune": 1,
+    "recall": 3, "recall new": 1, "evaluate": 1, "list": 1, "show": 1, "verify": 2, "rollback": 1,
+    "prune": 1,
     "update full": 2, "update incremental": 2, "publish": 1, "train": 1,
 }  # fmt: skip
 FOREIGN = "mybackup"
 """A folder that is not the store's and that nothing may delete."""
 
 _SHAPES = (
-    *("()", "(0,)", "(-1,)", "(1,)", "(9223372036854775807,)", "(9223372036854775808,)", "(1, 2, 3)"),
-    *("(4611686018427387904, 4)", "('a',)", "None", "(1.0,)", "((1,),)", "(True,)", "(30, 4)", "(10**20,)"),
+    *(
+        "()",
+        "(0,)",
+        "(-1,)",
+        "(1,)",
+        "(9223372036854775807,)",
+        "(9223372036854775808,)",
+        "(1, 2, 3)",
+    ),
+    *(
+        "(4611686018427387904, 4)",
+        "('a',)",
+        "None",
+        "(1.0,)",
+        "((1,),)",
+        "(True,)",
+        "(30, 4)",
+        "(10**20,)",
+    ),
 )
 _TYPES = (
-    *("'<f4'", "'<f8'", "'>f4'", "'|O'", "'<U1'", "'<U1000000'", "'|V8'", "'<M8[s]'", "'<c16'", "'<f2'"),
-    *("'|b1'", "'<i8'", "'<u8'", "'|S3'", "'x'", "''", "None", "[('a', '<f4')]", "'<i3'", "1", "'|S0'"),
+    *(
+        "'<f4'",
+        "'<f8'",
+        "'>f4'",
+        "'|O'",
+        "'<U1'",
+        "'<U1000000'",
+        "'|V8'",
+        "'<M8[s]'",
+        "'<c16'",
+        "'<f2'",
+    ),
+    *(
+        "'|b1'",
+        "'<i8'",
+        "'<u8'",
+        "'|S3'",
+        "'x'",
+        "''",
+        "None",
+        "[('a', '<f4')]",
+        "'<i3'",
+        "1",
+        "'|S0'",
+    ),
 )
 _HEADERS = (
     *("{", "", "x", "{'descr': '<f4'}", "[" * 5_000, "(" * 200, "{'shape': " * 50, "1" * 5_000),
@@ -108,7 +149,11 @@ def _manifest(rng: Random) -> Mutation:
         path.write_bytes(damaged.encode("utf-8", "surrogatepass"))
         _again(folder, number)
 
-    return change, f"manifest of {number}, hashes right", ("manifest", "manifest.json", number, "store")
+    return (
+        change,
+        f"manifest of {number}, hashes right",
+        ("manifest", "manifest.json", number, "store"),
+    )
 
 
 def _files(folder: Path, number: str, suffixes: tuple[str, ...]) -> list[Path]:
@@ -200,9 +245,11 @@ def _odd_array(rng: Random, content: bytes) -> bytes:
                 lambda: array.astype(np.int8) if array.dtype.kind in "biuf" else array[:0],
                 lambda: array[::-1].copy(),
                 lambda: np.zeros_like(array),
-                lambda: array * 0 + rng.choice((-1, 2**31 - 1, 10**6))
-                if array.dtype.kind in "iu"
-                else array[:0],
+                lambda: (
+                    array * 0 + rng.choice((-1, 2**31 - 1, 10**6))
+                    if array.dtype.kind in "iu"
+                    else array[:0]
+                ),
                 lambda: array * np.nan if array.dtype.kind == "f" else array[:1],
                 lambda: np.array(rng.choice((1, "x", 1.5, None))),
                 lambda: np.array([{}, None], object),
@@ -279,4 +326,8 @@ def _foreign(rng: Random) -> Mutation:
             (folder / FOREIGN / "file").write_text("mine")
             (versions / "000004").symlink_to(folder / FOREIGN)
 
-    return change, ("a folder in versions", "versions elsewhere", "a link in versions")[which], ("store",)
+    return (
+        change,
+        ("a folder in versions", "versions elsewhere", "a link in versions")[which],
+        ("store",),
+    )

@@ -60,7 +60,9 @@ def valid_model(data: mt.Dataset | None = None) -> mt.TwoTower:
 def trained(trainer: Arguments | None = None, **fit: Any) -> object:
     data = valid_data()
     model = valid_model(data)
-    return mt.Trainer(model, data, **{"batch_size": 64, **(trainer or {})}).fit(**{"epochs": 1, **fit})
+    return mt.Trainer(model, data, **{"batch_size": 64, **(trainer or {})}).fit(
+        **{"epochs": 1, **fit}
+    )
 
 
 def options_of(make: Callable[..., object]) -> Arguments:

@@ -11,7 +11,19 @@ from typing import Any
 
 TEXTS = (
     *("", " ", "x", "-", "=", ":", ",", "+", "'", '"', "\\", "--", "None", "nan", "NaN", "true"),
-    *("a b", "é", "e\u0301", "💥", "千", "\ufeff", "\u200b", "\u202e", "\u2028", "\x85", "\x1b[31m"),
+    *(
+        "a b",
+        "é",
+        "e\u0301",
+        "💥",
+        "千",
+        "\ufeff",
+        "\u200b",
+        "\u202e",
+        "\u2028",
+        "\x85",
+        "\x1b[31m",
+    ),
     *("\n", "a\nb", "\r", "\t", "a\tb", "\0", "a\0b", "\x7f", "\ud800", "\udc80", "%s%n", "{}"),
     *("../x", "~", "*", "x" * 257, "x" * 5_000, "é" * 300, "[" * 2_000, "{" * 2_000, "$(x)"),
 )
@@ -51,7 +63,9 @@ def mutated_bytes(rng: Random, content: bytes) -> bytes:
     at, to = sorted((rng.randrange(len(content) + 1), rng.randrange(len(content) + 1)))
     to = min(to, at + 200)
     part = content[at:to]
-    odd = rng.choice((b"\0", b"\xff", b"\r", b"\n", b"\t", b'"', b"\xed\xa0\x80", b"\x1b[2J", b"::"))
+    odd = rng.choice(
+        (b"\0", b"\xff", b"\r", b"\n", b"\t", b'"', b"\xed\xa0\x80", b"\x1b[2J", b"::")
+    )
     flipped = bytes([content[at] ^ 1 << rng.randrange(8)]) if at < len(content) else b""
     return rng.choice(
         (
@@ -76,7 +90,9 @@ def mutated_bytes(rng: Random, content: bytes) -> bytes:
 def mutated_table(rng: Random, content: str, separator: str) -> str:
     """A delimited text: a cell, a line or a column of it changed."""
     lines = content.split("\n")
-    row = min(len(lines) - 1, rng.choice((0, 0, 1, rng.randrange(len(lines)), rng.randrange(len(lines)))))
+    row = min(
+        len(lines) - 1, rng.choice((0, 0, 1, rng.randrange(len(lines)), rng.randrange(len(lines))))
+    )
     cells = lines[row].split(separator)
     column = rng.randrange(len(cells))
     wide = rng.random() < 0.004
@@ -96,7 +112,7 @@ def mutated_table(rng: Random, content: str, separator: str) -> str:
     def header() -> str:
         head = lines[0].split(separator)
         at = rng.randrange(len(head))
-        name, colon, kind = head[at].partition(":")
+        name, colon, _ = head[at].partition(":")
         kinds = ("token", "token_seq", "float", "float_seq", "int", "", "TOKEN")
         odd = rng.choice((rng.choice(head), text(rng), rng.choice(("title", "name", "user_id"))))
         head[at] = f"{name}:{rng.choice(kinds)}" if colon and rng.random() < 0.5 else odd
@@ -188,7 +204,9 @@ def mutated_json(rng: Random, state: Any) -> tuple[str, tuple[str, ...]]:
 
 def replaced(rng: Random, path: Path) -> str:
     """Something else in place of a file; says what."""
-    what = rng.choice(("missing", "folder", "fifo", "dangling", "loop", "unreadable", "error", "link"))
+    what = rng.choice(
+        ("missing", "folder", "fifo", "dangling", "loop", "unreadable", "error", "link")
+    )
     content = path.read_bytes()
     path.unlink()
     if what == "folder":
