@@ -123,12 +123,18 @@ def raised_failures(error: BaseException, case: Case) -> list[Failure]:
     if case.wrong_type and isinstance(error, TypeError | AttributeError):
         return []
     if not isinstance(error, FAIR) or isinstance(error, UNFAIR):
-        return [Failure(type(error).__name__, where, str(error)[:300])]
+        return [Failure(kind_of(error), where, str(error)[:300])]
     if isinstance(error, ModuleNotFoundError):
         return line_failures(str(error), where)
     if case.wrong_type:
         return line_failures(str(error), where)
     return message_failures(str(error), case.places, where)
+
+
+def kind_of(error: BaseException) -> str:
+    """The type of an exception, by its public name."""
+    kinds = (kind.__name__ for kind in type(error).__mro__)
+    return next(kind for kind in kinds if not kind.startswith("_"))
 
 
 def place_of(trace: TracebackType | None) -> str:

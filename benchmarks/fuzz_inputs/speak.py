@@ -13,6 +13,7 @@ from case import Case, Command, Failure, shown
 from judge import (
     ERROR,
     STATUSES,
+    kind_of,
     line_failures,
     message_failures,
     place_of,
@@ -101,7 +102,7 @@ def said_by(argv: Command, stdout: str, seconds: float) -> Said:
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else int(bool(left.code))
     except Exception as error:
-        raised, where = type(error).__name__, place_of(error.__traceback__)
+        raised, where = kind_of(error), place_of(error.__traceback__)
         stderr.write(f"{type(error).__name__}: {error}")
     finally:
         sys.stdout, sys.stderr = usual
