@@ -52,7 +52,7 @@ MAKERS: dict[str, Callable[[Random], Case]] = {
     "python": calls.make,
     "store": stores.make,
 }
-_USED = ("pandas", "polars", "pyarrow.parquet", "google_crc32c", "matplotlib.pyplot")
+_USED = ("pandas", "polars", "pyarrow.parquet", "google_crc32c")
 _SLOWEST = 3  # cases that are named
 
 

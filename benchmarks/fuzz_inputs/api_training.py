@@ -48,6 +48,9 @@ def targets() -> dict[str, Target]:
         update.feed(Events(**arrays))
         return update.increment()
 
+    def next_day() -> mt.Dataset:
+        return mt.next_day(valid_data(), log(3, 20), split=mt.TimeSplit(0.2, 0.0))
+
     clicks = log(3, 20)
     found = {
         "TwoTower": Target(
@@ -89,9 +92,7 @@ def targets() -> dict[str, Target]:
             lambda by: mt.relatedness(valid_data(), by), lambda: {"by": "items"}, weight=0.3
         ),
         "full_update": Target(
-            lambda **options: mt.full_update(
-                valid_model(), mt.next_day(valid_data(), log(3, 20)), **options
-            ),
+            lambda **options: mt.full_update(valid_model(), next_day(), **options),
             lambda: {"metric": "recall@5", "seed": 0, "at_least": 0.0},
         ),
         "IncrementalUpdate": Target(

@@ -24,7 +24,8 @@ from target import Target
 _ENDLESS = ("epochs", "patience")  # a large number is what the user asked for, for hours
 _PATHS = ("path", "folder", "aside")  # the value itself names the place
 _PLAIN = {  # other words for an argument
-    **dict.fromkeys(("user_id", "user_ids", "item_id", "item_ids", "exclude"), ("id", "ids")),
+    **dict.fromkeys(("user_id", "user_ids"), ("id", "ids", "user")),
+    **dict.fromkeys(("item_id", "item_ids", "exclude"), ("id", "ids", "item")),
     **dict.fromkeys(("users", "items"), ("id", "ids")),
     "positive": ("rule",),
 }

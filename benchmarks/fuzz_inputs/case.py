@@ -37,6 +37,7 @@ class Case:
         room: the bytes that a file may have: a full disk; None is no bound.
         process: run commands as ``python -m minitower`` instead of in the forked process.
         wrong_type: whether a TypeError or an AttributeError is a fair answer, see ``calls.py``.
+        noticed: whether the input must be refused, or a place of it named on stderr.
         accepted: whether the input is valid and must be accepted.
         seconds: that it may take.
     """
@@ -52,6 +53,7 @@ class Case:
     room: int | None = None
     process: bool = False
     wrong_type: bool = False
+    noticed: bool = False
     accepted: bool = False
     seconds: float = SECONDS
 

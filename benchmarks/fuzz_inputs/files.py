@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from case import Case, Change, Command
-from values import mutated_bytes, mutated_records, mutated_table, replaced, text
+from values import KINDS_OF_FILE, mutated_bytes, mutated_records, mutated_table, replaced, text
 from world import commands, has
 
 _DATA = {  # folder -> its files and what separates their fields
@@ -22,6 +22,7 @@ _DATA = {  # folder -> its files and what separates their fields
 _TRAIN = {"atomic": "train", "u100k": "train 100k", "u1m": "train 1m", "split": "train split"}
 _LOGS = {"10.jsonl": "", "11.csv": ",", "12.parquet": "", "13.tfrecord": ""}
 _TABLES = {"users.jsonl": "", "items.jsonl": "", "retire.txt": "\n"}
+_ASIDE = (*("aside.jsonl",) * 8, "store/CURRENT", "store/LOCK", "retire.txt", "store/x.jsonl")
 _BIG = 300_000_000  # characters of a cell that compresses well
 
 
@@ -56,13 +57,16 @@ def _of_logs(rng: Random) -> Case:
     name = rng.choice([log for log in _LOGS if has(Path(log).suffix)])
     flags = rng.choice((("--full",), ("--incremental",), ("--full", "--positive", "all")))
     if rng.random() < 0.3:
-        flags += ("--aside", "aside.jsonl", "--window", rng.choice(("0", "1h", "90s")))
+        aside = rng.choice(_ASIDE).replace("store", store)
+        flags += ("--aside", aside, "--window", rng.choice(("0", "1h", "90s")))
     if rng.random() < 0.2:
         flags += ("--tolerance", "1")
     argv = ("update", store, folder, *flags, "--batch-size", "64")
     change, what = _change(rng, Path(folder, name), _LOGS[name])
-    places, uses = (name, folder), (folder, store)
-    return _case(rng, f"{folder}/{name}: {what}", [argv], places, uses, change)
+    places, uses = (name, folder, "--aside"), (folder, store, "retire.txt")
+    case = _case(rng, f"{folder}/{name}: {what}", [argv], places, uses, change)
+    noticed = what.startswith(("dangling", "loop"))  # a share that is not mounted is no quiet night
+    return replace(case, noticed=noticed)
 
 
 def _of_tables(rng: Random) -> Case:
@@ -84,7 +88,7 @@ def _case(
     change: Change,
 ) -> Case:
     """A case, now and then in another environment."""
-    case = Case("files", what, tuple(steps), places, uses, (change,), ("aside.jsonl",))
+    case = Case("files", what, tuple(steps), places, uses, (change,), ("aside.jsonl", "x.jsonl"))
     if rng.random() > 0.03:
         return case
     if rng.random() < 0.3:
@@ -97,8 +101,8 @@ def _case(
 def _change(rng: Random, path: Path, separator: str) -> tuple[Change, str]:
     """A change of a file of the world, and what it is."""
     if rng.random() < 0.06:
-        seed = rng.random()
-        return lambda folder: _ignore(replaced(Random(seed), folder / path)), "another kind of file"
+        other = rng.choice(KINDS_OF_FILE)
+        return lambda folder: replaced(other, folder / path), f"{other} in its place"
     seed = rng.random()
     suffix = path.suffix
     if suffix == ".parquet":
@@ -117,10 +121,6 @@ def _change(rng: Random, path: Path, separator: str) -> tuple[Change, str]:
         (folder / path).write_bytes(content)
 
     return change, getattr(how, "__name__", "bytes").strip("_").replace("_", " ")
-
-
-def _ignore(_: object) -> None:
-    """Nothing; a change returns nothing."""
 
 
 def _table(separator: str) -> Callable[[Random, bytes], bytes]:

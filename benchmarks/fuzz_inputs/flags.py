@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from case import Case, Command, brief
-from values import TEXTS, number, replaced, text
+from values import TEXTS, number, text
 from world import commands
 
 from minitower.cli import _parser
@@ -204,10 +204,11 @@ def make(rng: Random) -> Case:
         return _environment(rng, case)
     for _ in range(rng.choice((1, 1, 1, 2))):
         case = rng.choices((_flag, _positional, _words), (0.7, 0.18, 0.12))[0](rng, case)
-    if argv[0] == "index-bench":
-        case = replace(case, seconds=40.0)  # a process for each index
     argv = case.steps[0]
     assert isinstance(argv, tuple)
+    if argv[:1] == ("index-bench",):  # a process for each index
+        only = () if "--only" in argv else ("--only", "exact")
+        case = replace(case, seconds=40.0, steps=((*argv, *only),))
     if rng.random() < 0.01 and typable(argv):
         case = replace(case, process=True)
     return case
@@ -268,7 +269,13 @@ def _flag(rng: Random, case: Case) -> Case:
     else:
         found += words
     changes = case.changes if change is None else (*case.changes, change)
-    places = (*case.places, flag, flag.strip("-"), *_PLAIN.get(flag, ()))
+    places = (
+        *case.places,
+        flag,
+        flag.strip("-"),
+        flag.replace("--no-", "--"),
+        *_PLAIN.get(flag, ()),
+    )
     if action.type is Path or flag in NAMED:
         places += named_in(*value)
     what = f"{case.what}; {brief(' '.join(words))}"
@@ -334,7 +341,7 @@ def _positional(rng: Random, case: Case) -> Case:
         word = "x"
     names = (argv[at], *named_in(word), *_metavars(argv))
     if word in ("", "."):
-        names += case.uses
+        names += (*case.uses, "CURRENT", "manifest.json")
     if argv[0] == "recall":
         names += ("user",)
     change = _there(word)
@@ -395,13 +402,3 @@ def _words(rng: Random, case: Case) -> Case:
     return replace(
         case, what=f"{case.what}; word {at}: {brief(extra)}", steps=(tuple(argv),), places=places
     )
-
-
-def odd_path(rng: Random, name: str) -> Callable[[Path], None]:
-    """Something else in the place of a file of the case."""
-    seed = rng.random()
-
-    def change(folder: Path) -> None:
-        replaced(Random(seed), folder / name)
-
-    return change

@@ -49,7 +49,7 @@ def snapshot(folder: Path) -> Snapshot:
 def message_failures(text: str, places: Iterable[str], where: str) -> list[Failure]:
     """What is wrong with the message of a refusal."""
     failures = line_failures(text, where)
-    if not any(_names(place, text) for place in places):
+    if not named(places, text):
         expected = ", ".join(places)[:200]
         failures.append(Failure("no place named", where, f"{text[:300]}  [expected: {expected}]"))
     return failures
@@ -160,6 +160,11 @@ def _in_package(code: object, line: int) -> str:
     if not path.is_relative_to(_PACKAGE):
         return ""
     return f"{path.relative_to(_PACKAGE.parent)}:{line} {code.co_name}"  # type: ignore[attr-defined]
+
+
+def named(places: Iterable[str], text: str) -> bool:
+    """Whether a text names one of the places."""
+    return any(_names(place, text) for place in places)
 
 
 def _names(place: str, text: str) -> bool:

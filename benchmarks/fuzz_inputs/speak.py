@@ -16,6 +16,7 @@ from judge import (
     kind_of,
     line_failures,
     message_failures,
+    named,
     place_of,
     stdout_failures,
 )
@@ -56,6 +57,8 @@ class Said:
         for line in lines:
             if not line.startswith(ERROR):
                 failures += line_failures(line, where, "remark") if line.strip() else []
+        if case.noticed and not self.status and not named(case.places, self.err):
+            failures.append(Failure("accepted without a word", where, case.what))
         if self.status in (0, 141):
             return failures
         at = self.err.rfind("\n" + ERROR) + 1 if "\n" + ERROR in self.err else 0

@@ -13,7 +13,7 @@ from random import Random
 
 import numpy as np
 from case import Case
-from values import mutated_bytes, mutated_json, replaced
+from values import KINDS_OF_FILE, mutated_bytes, mutated_json, replaced
 from world import commands
 
 _COMMANDS = {
@@ -285,7 +285,7 @@ def _file(rng: Random) -> Mutation:
             else:
                 path.symlink_to(target if what == "link" else folder / "nowhere")
         else:
-            replaced(again, path)
+            replaced(again.choice(KINDS_OF_FILE), path)
 
     places = (Path(name).name.replace("*", number), number, "store")
     return change, f"another kind of file for {name}", places

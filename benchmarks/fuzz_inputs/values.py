@@ -202,11 +202,11 @@ def mutated_json(rng: Random, state: Any) -> tuple[str, tuple[str, ...]]:
     return json.dumps(state, indent=1).replace(json.dumps(mark), odd), names
 
 
-def replaced(rng: Random, path: Path) -> str:
-    """Something else in place of a file; says what."""
-    what = rng.choice(
-        ("missing", "folder", "fifo", "dangling", "loop", "unreadable", "error", "link")
-    )
+KINDS_OF_FILE = ("missing", "folder", "fifo", "dangling", "loop", "unreadable", "error", "link")
+
+
+def replaced(what: str, path: Path) -> None:
+    """Something else in place of a file: one of ``KINDS_OF_FILE``."""
     content = path.read_bytes()
     path.unlink()
     if what == "folder":
@@ -226,4 +226,3 @@ def replaced(rng: Random, path: Path) -> str:
         target = path.parent.parent / f"elsewhere-{path.name}"
         target.write_bytes(content)
         path.symlink_to(target)
-    return what
