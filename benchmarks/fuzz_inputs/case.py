@@ -11,7 +11,7 @@ from typing import Any
 KINDS = {"files": 0.3, "flags": 0.22, "toml": 0.1, "python": 0.26, "store": 0.12}
 """The kinds of cases and their shares."""
 
-SECONDS = 10.0  # that a case may take
+SECONDS = 10.0  # that a step of a case may take
 BYTES = 1 << 30  # that its process may hold at its peak
 LENGTH = 500  # characters of a message
 
@@ -39,7 +39,7 @@ class Case:
         wrong_type: whether a TypeError or an AttributeError is a fair answer, see ``calls.py``.
         noticed: whether the input must be refused, or a place of it named on stderr.
         accepted: whether the input is valid and must be accepted.
-        seconds: that it may take.
+        seconds: that it may take; None: as all others.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Case:
     wrong_type: bool = False
     noticed: bool = False
     accepted: bool = False
-    seconds: float = SECONDS
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +24,7 @@ _TRAIN = {"atomic": "train", "u100k": "train 100k", "u1m": "train 1m", "split": 
 _LOGS = {"10.jsonl": "", "11.csv": ",", "12.parquet": "", "13.tfrecord": ""}
 _TABLES = {"users.jsonl": "", "items.jsonl": "", "retire.txt": "\n"}
 _ASIDE = (*("aside.jsonl",) * 8, "store/CURRENT", "store/LOCK", "retire.txt", "store/x.jsonl")
-_BIG = 300_000_000  # characters of a cell that compresses well
+_LARGE = 300_000_000  # characters of a cell that compresses well
 
 
 def make(rng: Random) -> Case:
@@ -105,6 +106,8 @@ def _change(rng: Random, path: Path, separator: str) -> tuple[Change, str]:
         return lambda folder: replaced(other, folder / path), f"{other} in its place"
     seed = rng.random()
     suffix = path.suffix
+    if suffix == ".parquet" and rng.random() < 0.005:
+        return lambda folder: _with_large_cell(folder / path), f"a cell of {_LARGE:,} characters"
     if suffix == ".parquet":
         how: Callable[[Random, bytes], bytes] = mutated_bytes if rng.random() < 0.3 else _parquet
     elif suffix == ".tfrecord":
@@ -152,15 +155,26 @@ def _parquet(rng: Random, content: bytes) -> bytes:
         table = table.rename_columns([rng.choice((c, text(rng))) for c in table.column_names])
     elif rng.random() < 0.05:
         table = table.append_column(name, table[name])
-    elif rng.random() < 0.005:
-        table = pa.table(
-            {c: ["x" * _BIG] * 1 if c == name else table[c][:1] for c in table.column_names}
-        )
     else:
         table = table.set_column(at, name, _arrow(rng, pa, n))
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink, compression=rng.choice(("snappy", "none", "gzip")))
     return sink.getvalue().to_pybytes()
+
+
+def _with_large_cell(path: Path) -> None:
+    """One row, its first column long; written by another process, whose memory does not count."""
+    child = os.fork()
+    if not child:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        table = parquet.read_table(path)
+        name, *others = table.column_names
+        columns = {name: ["x" * _LARGE], **{other: table[other][:1] for other in others}}
+        parquet.write_table(pa.table(columns), path)
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def _arrow(rng: Random, pa: Any, n: int) -> Any:

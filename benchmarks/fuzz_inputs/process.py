@@ -148,9 +148,10 @@ def run(case: Case, world: Path, folder: Path, seconds: float = SECONDS) -> Outc
     os.chdir(folder)
     _bound(case.room)
     said: list[str] = []
+    peak = 0
     for step in case.steps:
         before = snapshot(folder)
-        ended = _run_step(case, step, case.seconds if case.seconds > SECONDS else seconds)
+        ended = _run_step(case, step, case.seconds or seconds)
         said.append(ended.said)
         failures = [*ended.failures]
         undone = ended.refused and case.stdout == "kept"  # else the work may be done
@@ -159,9 +160,10 @@ def run(case: Case, world: Path, folder: Path, seconds: float = SECONDS) -> Outc
             failures += _store_failures(case, step, undone)
         if case.accepted and ended.refused and not failures:
             failures = [Failure("valid input refused", shown(step), ended.said[-300:])]
+        peak = _peak() if case.process else 0
         if failures or ended.refused:
-            return Outcome("refused", tuple(failures), "\n".join(said)[:_TOLD], 0.0, _peak())
-    return Outcome("accepted", (), "\n".join(said)[:_TOLD], 0.0, _peak())
+            return Outcome("refused", tuple(failures), "\n".join(said)[:_TOLD], 0.0, peak)
+    return Outcome("accepted", (), "\n".join(said)[:_TOLD], 0.0, peak)
 
 
 def _prepare(case: Case, world: Path, folder: Path) -> None:
