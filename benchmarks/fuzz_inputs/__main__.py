@@ -25,6 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # processes of one thread ca
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import contextlib
 import importlib
 import sys
 import tempfile
@@ -114,13 +115,14 @@ def main(arguments: list[str] | None = None) -> int:
         valid, work = Path(place, "world"), Path(place, "work")
         valid.mkdir()
         world.build(valid)
-        ended = []
-        for done in run_all(numbered(args), valid, work, args.jobs):
-            ended.append(done)
-            if args.case is not None:
-                print(f"{done.kind}: {done.what}\n{done.outcome.said}")
-            if len(ended) % 1000 == 0:
-                print(f"{len(ended):,} cases", file=sys.stderr, flush=True)
+        ended: list[Done] = []
+        with contextlib.suppress(KeyboardInterrupt):  # what was found until then is printed
+            for done in run_all(numbered(args), valid, work, args.jobs):
+                ended.append(done)
+                if args.case is not None:
+                    print(f"{done.kind}: {done.what}\n{done.outcome.said}")
+                if len(ended) % 1000 == 0:
+                    print(f"{len(ended):,} cases", file=sys.stderr, flush=True)
     print(summary(ended, time.monotonic() - started))
     failed = table(ended, args.seed)
     print(failed or "every invariant held")
