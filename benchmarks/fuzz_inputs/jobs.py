@@ -1,0 +1,107 @@
+"""Cases: a TOML job file that is valid but for one of its values, or is not TOML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from case import Case, brief
+from flags import _WORDS as WORDS
+from flags import ENDLESS, NAMED, named_in
+from values import INTEGERS, NUMBERS, TEXTS, mutated_bytes
+from world import commands
+
+from minitower.cli.job import OPTIONS
+
+_RAW = (
+    *("true", "false", "nan", "inf", "-inf", "1e999", "[]", "[1]", '["x"]', "{}", "{a = 1}", '""'),
+    *("1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "0x10", "0b1", "1_0", "01", "'x'"),
+    *("9" * 5_000, "[" * 3_000 + "]" * 3_000, "{a = " * 1_000 + "1" + "}" * 1_000, '"\\u0000"'),
+    *(
+        '"a\\nb"',
+        '"\\u001b[31m"',
+        '"\\ud800"',
+        '"\\U0001F4A5"',
+        '"""x\ny"""',
+        "nil",
+        "",
+        "'" + "x" * 600 + "'",
+    ),
+    *("[[1, 2], [3]]", "-1", "0", "4", "4.0", "1000000000", "9223372036854775808", "[4, 4]"),
+    *("[1000000000]", "[-1]", "[true]", "[4.5]", "0.5", "1e-300", "1e300", "-0.0"),
+)
+_KEYS = (
+    "no",
+    "data",
+    "out",
+    '""',
+    '"a.b"',
+    "dim.x",
+    '"\\u0000"',
+    "'" + "k" * 600 + "'",
+    '"a\\nb"',
+    "é",
+)
+
+
+def make(rng: Random) -> Case:
+    """A case of this kind."""
+    argv, uses = commands()["train job"]
+    if rng.random() < 0.15:
+        argv, uses = ("demo", "--data", "atomic", "--no-report", "--job", "job.toml"), uses
+    seed = rng.random()
+    places: tuple[str, ...] = ("job.toml", "job file")
+    if rng.random() < 0.15:
+        return Case("toml", "bytes", (argv,), places, uses, (_bytes(seed),))
+    key = rng.choice((*OPTIONS, *OPTIONS, "data", "out", *_KEYS))
+    value = _value(rng, key)
+    places += (key.strip("\"'"), key.replace("_", "-"), f"--{key.replace('_', '-')}")
+    if key in ("data", "out") or f"--{key}" in NAMED:
+        places += named_in(value.strip("\"'"))
+
+    def change(folder: Path) -> None:
+        again, path = Random(seed), folder / "job.toml"
+        lines = path.read_text().splitlines()
+        if argv[0] == "demo":
+            lines = [line for line in lines if line.split()[0] not in ("data", "out")]
+        line = f"{key} = {value}"
+        at = [i for i, old in enumerate(lines) if old.split(" ")[0] == key]
+        how = again.random()
+        if at and how < 0.9:
+            lines[at[0]] = line
+        elif how < 0.95:
+            lines.append(line)
+        else:
+            lines += [f"[{again.choice(('table', key))}]", line, line if how > 0.98 else ""]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogatepass")
+
+    what = f"{key} = {brief(value)}"
+    return Case("toml", what, (argv,), places, uses, (change,))
+
+
+def _value(rng: Random, key: str) -> str:
+    """A value as TOML has it, or not."""
+    flag = f"--{key.replace('_', '-')}"
+    if flag in ENDLESS:
+        return rng.choice(("0", "-1", "nan", '"x"', "[]", "true", "2", "1.5", "9" * 5_000))
+    if flag in WORDS and rng.random() < 0.5:
+        return _quoted(rng.choice(WORDS[flag]))
+    how = rng.random()
+    if how < 0.5:
+        return rng.choice(_RAW)
+    if how < 0.7:
+        return rng.choice((*INTEGERS, *NUMBERS))
+    return _quoted(rng.choice((*TEXTS, *INTEGERS, *NUMBERS)))
+
+
+def _quoted(text: str) -> str:
+    escaped = (f"\\u{ord(c):04x}" if ord(c) < 32 or c in '"\\\x7f' else c for c in text)
+    return f'"{"".join(escaped)}"'
+
+
+def _bytes(seed: float):  # type: ignore[no-untyped-def]
+    def change(folder: Path) -> None:
+        path = folder / "job.toml"
+        path.write_bytes(mutated_bytes(Random(seed), path.read_bytes()))
+
+    return change

@@ -1,0 +1,255 @@
+"""Valid inputs: twenty users, thirty items, two hundred interactions, and stores made of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minitower as mt
+from minitower.cli import main
+from minitower.data.streams import EventFields, write_events
+
+USERS, ITEMS, CLICKS = 20, 30, 200
+FAST = ("--dim", "4", "--hidden", "", "--epochs", "1", "--batch-size", "64")
+STEP = ("--batch-size", "64")
+RECALLS: dict[str, Any] = {}
+"""What each valid store recalls; filled by ``build``."""
+
+NAMES = ["Amélie", "Brazil", "千と千尋", "Z"]  # of items
+STREAMED = ".parquet", ".tfrecord"
+_EXTRAS = {".parquet": "pyarrow", ".tfrecord": "google_crc32c"}
+_FIRST, _DAY = 1_600_000_000, 86_400
+
+
+def has(suffix: str) -> bool:
+    """Whether the extra that a kind of file needs is installed."""
+    package = _EXTRAS.get(suffix)
+    return package is None or importlib.util.find_spec(package) is not None
+
+
+def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Valid commands by name, and what of the world each of them uses."""
+    tables = ("users.jsonl", "items.jsonl", "retire.txt")
+    listed = ("--users", "users.jsonl", "--items", "items.jsonl", "--retire", "retire.txt")
+    aside = ("--aside", "aside.jsonl", "--window", "1h")
+    check = ("check", "losses.py:loss", "--formula", "in_batch_softmax")
+    found = {
+        "train": (("train", "atomic", "--out", "out", *FAST), ("atomic",)),
+        "train 100k": (("train", "u100k", "--out", "out", *FAST), ("u100k",)),
+        "train 1m": (("train", "u1m", "--out", "out", *FAST), ("u1m",)),
+        "train split": (("train", "split", "--out", "out", *FAST), ("split",)),
+        "train job": (("train", "--job", "job.toml"), ("atomic", "job.toml")),
+        "demo": (("demo", "--data", "atomic", "--no-report", *FAST), ("atomic",)),
+        "evaluate": (("evaluate", "store", "later", "-k", "5"), ("store", "later")),
+        "recall": (("recall", "store", "u3", "-k", "5"), ("store",)),
+        "recall new": (
+            ("recall", "store", "nobody", "--profile", "age=30", "gender=F"),
+            ("store",),
+        ),
+        "recall number": (("recall", "numbers-store", "3", "--include-seen"), ("numbers-store",)),
+        "update full": (("update", "store", "clicks", "--full", *STEP), ("store", "clicks")),
+        "update tables": (
+            ("update", "store", "clicks", "--full", *STEP, *listed),
+            ("store", "clicks", *tables),
+        ),
+        "update incremental": (
+            ("update", "store", "clicks", "--incremental", *STEP, *aside),
+            ("store", "clicks"),
+        ),
+        "update numbers": (
+            ("update", "numbers-store", "numbers", "--full", *STEP),
+            ("numbers-store", "numbers"),
+        ),
+        "list": (("store", "list", "store"), ("store",)),
+        "show": (("store", "show", "store", "1"), ("store",)),
+        "verify": (("store", "verify", "store"), ("store",)),
+        "rollback": (("store", "rollback", "store", "1"), ("store",)),
+        "prune": (("store", "prune", "store", "--keep", "1"), ("store",)),
+        "publish": (("publish", "store", "--to", "exact:vectors", "-k", "5"), ("store",)),
+        "index-bench": (
+            ("index-bench", "store", "--only", "exact", "-k", "5", "--plot", "plot.svg"),
+            ("store",),
+        ),
+        "check": (check, ("losses.py",)),
+        "vectors": (("vectors", "--out", "golden"), ()),
+    }
+    if has(".parquet"):
+        arguments = ("--users", "users.parquet", "--items", "items.parquet")
+        uses = ("store", "clicks", "users.parquet", "items.parquet")
+        found["update parquet"] = (
+            ("update", "store", "clicks", "--full", *STEP, *arguments), uses
+        )  # fmt: skip
+    return found
+
+
+def build(world: Path) -> None:
+    """Write the world, in a process of its own: libraries start threads, which no fork survives.
+
+    Raises:
+        SystemExit: a valid input was refused.
+    """
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            _build(world)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit("the valid inputs could not be written")
+    RECALLS.update(json.loads((world / "recalls.json").read_text()))
+
+
+def recalled(store: Path) -> list[Any]:
+    """What a store recalls for a user, as JSON holds it."""
+    user = 3 if store.name.startswith("numbers") else "u3"
+    ids, scores = mt.Recommender.open(store).recall(user, k=5)
+    return [ids.tolist(), [round(float(score), 4) for score in scores]]
+
+
+def log(seed: int, day: int, user: str = "u{}", item: str = "i{}") -> dict[str, Any]:
+    """Interactions of a day, in time order."""
+    rng = np.random.default_rng(seed)
+    ids = lambda text, n: [text.format(i) for i in rng.integers(0, n, CLICKS).tolist()]
+    return {
+        "user_id": ids(user, USERS),
+        "item_id": ids(item, ITEMS),
+        "rating": [float(rating) for rating in rng.integers(1, 6, CLICKS)],
+        "timestamp": [_FIRST + day * _DAY + 60 * i for i in range(CLICKS)],
+    }
+
+
+def users() -> dict[str, Any]:
+    """The table of users."""
+    return {
+        "user_id": [f"u{i}" for i in range(USERS)],
+        "age": [20.0 + i for i in range(USERS)],
+        "gender": ["FM"[i % 2] for i in range(USERS)],
+    }
+
+
+def items() -> dict[str, Any]:
+    """The table of items."""
+    return {
+        "item_id": [f"i{i}" for i in range(ITEMS)],
+        "title": [f"{NAMES[i % len(NAMES)]} {i}" for i in range(ITEMS)],
+        "genres": [" ".join(["red", "big", "old"][: 1 + i % 3]) for i in range(ITEMS)],
+        "price": [0.5 + i for i in range(ITEMS)],
+    }
+
+
+def _build(world: Path) -> None:
+    os.chdir(world)
+    types = {"age": "float", "genres": "token_seq", "price": "float", "rating": "float"}
+    types["timestamp"] = "float"
+    for folder, seed, day in (("atomic", 0, 0), ("later", 1, 50)):
+        Path(folder).mkdir()
+        for name, table in (("inter", log(seed, day)), ("user", users()), ("item", items())):
+            head = "\t".join(f"{column}:{types.get(column, 'token')}" for column in table)
+            lines = ["\t".join(map(str, row)) for row in zip(*table.values())]
+            Path(folder, f"data.{name}").write_text("\n".join([head, *lines]) + "\n")
+    _movielens()
+    Path("split").mkdir()
+    for part, step in (("train", 1), ("valid", 7), ("test", 11)):
+        lines = [f"{u} {(u * step) % ITEMS} {(u + step) % ITEMS}" for u in range(USERS)]
+        Path(f"split/{part}.txt").write_text("\n".join(lines) + "\n")
+    _logs("clicks", EventFields(value="rating", user_type="text", item_type="text"))
+    _logs("numbers", EventFields(value="rating"), user="{}", item="{}")
+    _tables()
+    Path("retire.txt").write_text("i7\ni8\n")
+    Path("losses.py").write_text(_LOSS)
+    Path("job.toml").write_text(_JOB)
+    _command("train", "atomic", "--out", "store", *FAST)
+    _command("train", "atomic", "--out", "store", *FAST, "--seed", "1")
+    _command("update", "store", "clicks", "--incremental", *STEP)
+    _command("train", "u1m", "--out", "numbers-store", *FAST, "--positive", "rating >= 2")
+    answers = {name: recalled(Path(name)) for name in ("store", "numbers-store")}
+    Path("recalls.json").write_text(json.dumps(answers))
+
+
+def _command(*argv: str) -> None:
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        status = main(argv)
+    if status:
+        raise SystemExit(f"{argv} ended with {status}: {said.getvalue()}")
+
+
+def _movielens() -> None:
+    """Self-made tables in the two layouts of GroupLens."""
+    table = log(0, 0, "{}", "{}")
+    table["rating"] = [int(rating) for rating in table["rating"]]
+    rows = list(zip(*table.values()))
+    flags = lambda i: "|".join("1" if g in (i % 19, (3 * i) % 19) else "0" for g in range(19))
+    genres = ["Comedy|Drama", "Action", "Drama"]
+    layouts = {
+        "u100k/u.data": ["\t".join(map(str, row)) for row in rows],
+        "u100k/u.user": [f"{u}|{20 + u}|{'FM'[u % 2]}|artist|1234{u % 3}" for u in range(USERS)],
+        "u100k/u.item": [
+            f"{i}|Film {i} (1990)|01-Jan-1990||http://x|{flags(i)}" for i in range(ITEMS)
+        ],
+        "u1m/ratings.dat": ["::".join(map(str, row)) for row in rows],
+        "u1m/users.dat": [f"{u}::{'FM'[u % 2]}::25::{u % 4}::12345" for u in range(USERS)],
+        "u1m/movies.dat": [f"{i}::Film {i} (1990)::{genres[i % 3]}" for i in range(ITEMS)],
+    }
+    for name, lines in layouts.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("\n".join(lines) + "\n", encoding="latin-1")
+
+
+def _logs(folder: str, fields: EventFields, **ids: str) -> None:
+    Path(folder).mkdir()
+    for day, suffix in enumerate((".jsonl", ".csv", ".parquet", ".tfrecord"), start=10):
+        if has(suffix):
+            table = log(day, day, **ids)
+            kept = {name: column[:50] for name, column in table.items()}
+            write_events(Path(folder, f"{day}{suffix}"), kept, fields)
+
+
+def _tables() -> None:
+    for name, table, new in (("users", users(), "u99"), ("items", items(), "i99")):
+        table = {column: values[-5:] for column, values in table.items()}
+        table[f"{name[:-1]}_id"][-1] = new
+        rows = [dict(zip(table, row)) for row in zip(*table.values())]
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        Path(f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if has(".parquet"):
+            import pyarrow
+            from pyarrow import parquet
+
+            parquet.write_table(pyarrow.table(table), f"{name}.parquet")
+
+
+_JOB = """\
+data = "atomic"
+out = "out"
+dim = 4
+hidden = []
+epochs = 1
+batch_size = 64
+temperature = 0.1
+optimizer = "adagrad"
+learning_rate = 0.05
+seed = 0
+residual = false
+objective = "in-batch"
+metric = "recall@5"
+split = "time:0.1,0.1"
+"""
+
+_LOSS = """\
+from minitower.conformance import FORMULAS
+
+loss = FORMULAS["in_batch_softmax"].compute
+"""
