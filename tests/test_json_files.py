@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import Categorical, Continuous, DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender, load_model, load_notes, publish
+from minitower.retrieval import Recommender, load_model, load_notes, publish_model
 from minitower.retrieval.catalogue import Catalogue, prune, rollback
 from minitower.retrieval.incremental import publish_incremental
 from minitower.retrieval.json_files import from_json, to_json
@@ -87,8 +87,8 @@ def night(tmp_path_factory):
     optimizer = Adagrad()
     name = "user.user.embedding"
     optimizer.state[f"{name}/square"] = np.ones((6, 4), np.float32)
-    publish(model, data, store, optimizer=optimizer, notes={"reading": {"positive": None}})
-    publish(model, data, store, index="exact")
+    publish_model(model, data, store, optimizer=optimizer, notes={"reading": {"positive": None}})
+    publish_model(model, data, store, index="exact")
     publish_incremental(store, {name: (np.array([1]), np.ones((1, 4), np.float32))}, parent=2)
     return store
 
