@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from minitower.cli.job import Job
 
 _MOST = 1 << 25
-"""Numbers, 128 MB: what the item tower computes for the negatives, or what the bank remembers.
-With gradients and copies a step takes up to five times as much."""
+"""Numbers, 128 MB: what the item tower computes for shared negatives, or what the bank
+remembers. With gradients and copies a step takes up to five times as much."""
+
+_MOST_OF_PAIRS = 1 << 27
+"""The same for the negatives of each pair, which grow with --batch-size."""
 
 
 def check_step(job: Job, model: TwoTower, data: Dataset) -> None:
@@ -29,11 +32,22 @@ def check_step(job: Job, model: TwoTower, data: Dataset) -> None:
     pairs = min(job.batch_size, positives)
     said = job.negatives or NEGATIVES_OF[job.objective]
     parts = [] if said is None else options.parse_negatives(said)
-    drawn = sum(k if kind == "shared" else k * pairs for kind, k in parts)
+    of_pair = [(kind, k) for kind, k in parts if kind != "shared"]
+    for kind, k in of_pair:
+        if k > len(data.items):
+            raise DataError(
+                f"--negatives {kind}:{k}: {k:,} negatives for each pair are more than the "
+                f"{len(data.items):,} items"
+            )
+    shared = sum(k for kind, k in parts if kind == "shared")
     banked = job.bank if job.objective == "cross-batch" else 0
-    for flag, size, each in (("--negatives", drawn, width), ("--bank", banked, tower.dim)):
-        if size * each > _MOST:
+    for flag, size, each, most in (
+        ("--negatives", sum(k for _, k in of_pair) * pairs, width, _MOST_OF_PAIRS),
+        ("--negatives", shared, width, _MOST),
+        ("--bank", banked, tower.dim, _MOST),
+    ):
+        if size * each > most:
             raise DataError(
                 f"{flag}: {size:,} vectors in one step are too many; this model takes at most "
-                f"{_MOST // each:,}: lower {flag}, --batch-size or --dim"
+                f"{most // each:,}: lower {flag}, --batch-size or --dim"
             )
