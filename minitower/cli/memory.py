@@ -19,6 +19,9 @@ remembers. With gradients and copies a step takes up to five times as much."""
 _MOST_OF_PAIRS = 1 << 27
 """The same for the negatives of each pair, which grow with --batch-size."""
 
+_FEW = 100
+"""So many negatives a pair may have, even of a smaller catalogue."""
+
 
 def check_step(job: Job, model: TwoTower, data: Dataset) -> None:
     """Refuse a training step whose negatives or whose bank would take too much memory.
@@ -34,7 +37,7 @@ def check_step(job: Job, model: TwoTower, data: Dataset) -> None:
     parts = [] if said is None else options.parse_negatives(said)
     of_pair = [(kind, k) for kind, k in parts if kind != "shared"]
     for kind, k in of_pair:
-        if k > len(data.items):
+        if k > max(len(data.items), _FEW):
             raise DataError(
                 f"--negatives {kind}:{k}: {k:,} negatives for each pair are more than the "
                 f"{len(data.items):,} items"
