@@ -134,7 +134,11 @@ def test_atomic__ids_may_have_other_names(folder):
         ("inter", INTER.split("\n")[0], r"tiny.inter: there is nothing below the header$"),
         ("inter", INTER.replace(":float", ""), r"inter, line 1: expected a header.*got 'rating'$"),
         ("inter", INTER.replace("float", "int"), r"inter, line 1: expected a .*got 'rating:int'$"),
-        ("inter", INTER.replace("rating", "item_id"), r"inter, line 1: the column 'item_id' is th"),
+        (
+            "inter",
+            INTER.replace("rating", "item_id"),
+            r"inter, line 1, column 'item_id': the column is th",
+        ),
         ("inter", INTER.replace("item_id", "item"), r"tiny.inter: there is no column 'item_id'"),
         (
             "user",

@@ -260,6 +260,9 @@ def test_evaluate__newer_data_is_encoded_as_the_model_knows_it(run, world, model
     assert vector.shape == (1, 8)
     data = sources.open_folder(newer, Job()).encoded_by(trained.schema).data
     assert not data.users.columns["user_id"].any()
+    whole = data.everything()
+    assert len(whole.train) == len(data.train) + len(data.valid) + len(data.test)
+    assert not whole.users.columns["user_id"].any(), "it is encoded by the model, too"
     assert json.loads(out)["model"]["metrics"]["recall@10"] == pytest.approx(
         evaluate(trained, data, k=(10,))["recall@10"]
     )
@@ -472,6 +475,17 @@ def test_positives__one_missing_rating_does_not_change_the_rule(run, tmp_path):
     assert "positives: where rating >= 4" in err
 
 
+def test_a_missing_number_is_cured_by_the_flag_that_its_error_names(run, tmp_path):
+    def forget(columns, rows):
+        rows[1][columns.index("age")] = ""
+
+    folder = edited(write_atomic(tmp_path / "d"), "user", forget)
+    line = error_of(run("train", folder, "--out", tmp_path / "m", *QUICK))
+    assert "tiny.user, line 3, column 'age': missing value" in line
+    flag = re.search("--override '(.*?)'", line)[1]
+    assert run("train", folder, "--out", tmp_path / "m", "--override", flag, *QUICK)[0] == 0
+
+
 def test_timestamps_that_are_milliseconds_are_refused(run, tmp_path):
     def to_milliseconds(columns, rows):
         place = columns.index("timestamp")
@@ -607,7 +621,7 @@ def test_read_job__how_to_read_comes_back():
     (["--learning-rate", "-1"], "learning rate must be positive"),
     (["--dim", "0"], "dim"),
     (["--self-supervised", "crop"], "--self-supervised: expected one of none, mask, dropout"),
-    (["--self-supervised", "mask", "--alpha", "-1"], "alpha must be finite and not negative"),
+    (["--self-supervised", "mask", "--alpha", "-1"], "alpha must be from 0"),
     (["--self-supervised", "mask", "--hidden-fields", "9"], "hiding 9 of 6 fields"),
     (["--epochs", "0"], "--epochs: expected an integer of at least 1"),
     (["--batch-size", "0"], "--batch-size: expected an integer of at least 1"),

@@ -267,6 +267,28 @@ def test_update__logs_that_overlap_stop_nobody(places, run):
     assert load_notes(store)["update"]["pairs"] == 61
 
 
+def test_full__one_click_is_no_night(places, run, tmp_path):
+    """It has no negative, so nothing would be learned; it waits for the next, and lists go on."""
+    store, logs = places
+    click = {"user": "u1", "item": 3, "timestamp": 2000}
+    (logs / "1.jsonl").write_text(json.dumps(click) + "\n")
+    status, out, err = run(store, logs, "--full", *FLAGS)
+    assert (status, out) == (0, ""), err
+    assert "1 click is too few to train on" in err
+    assert "the next update reads it again" in err
+    (tmp_path / "gone").write_text("7\n")
+    status, out, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
+    assert (status, out) == (0, "2\n"), err
+    assert "update" not in load_notes(store)
+    (logs / "2.jsonl").write_text(json.dumps(click | {"timestamp": 2001}) + "\n")
+    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "3\n")
+    assert load_notes(store)["update"]["pairs"] == 2
+    assert run(store, logs, "--full", "--batch-size", "1")[0] == 0, "without clicks no step"
+    (logs / "3.jsonl").write_text((json.dumps(click | {"timestamp": 2002}) + "\n") * 3)
+    status, _, err = run(store, logs, "--full", "--batch-size", "1")
+    assert (status, "a batch size of 1 trains nothing" in err) == (2, True)
+
+
 def test_full__refused_leaves_the_store_as_it_was(places, run):
     store, logs = places
     write(logs, 1, 12, 15)
@@ -407,7 +429,7 @@ def test_update__says_what_it_has_not_read_yet(places, run):
     log = write(logs, 1, 12, 12)
     path = next(logs.iterdir())
     whole = path.read_bytes()
-    path.write_bytes(whole[:-1])
+    path.write_bytes(whole[: whole[:-1].rindex(b"\n")])  # the last click is not yet written
     status, _, err = run(store, logs, "--full", *FLAGS)
     assert status == 0
     assert f"{path.name}: the " in err
@@ -550,7 +572,7 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
         (("--full", "--at-least", "0.1"), "--at-least needs clicks to measure on: say --validate"),
         (("--full", "--aside", "no/aside"), "no/aside: there is no folder"),
         (("--full", "--window", "30x"), "expected a time such as 90s, 20m or 2h"),
-        (("--incremental", "--batch-size", "0"), "the batch size must be at least 1"),
+        (("--incremental", "--batch-size", "0"), "--batch-size: expected an integer of at least 1"),
         (("--full", "--validate", "1.5"), "shares of valid and test"),
     ],
 )
@@ -1025,7 +1047,7 @@ def test_full__ids_are_of_the_type_of_the_store(tmp_path, run):
     store, logs, listed = tmp_path / "store", tmp_path / "logs", tmp_path / "users.jsonl"
     store_of(TwoTower(data.schema, dim=4), data, store)
     logs.mkdir()
-    (logs / "1.jsonl").write_text('{"user": 3, "item": 4, "timestamp": 9000}\n')
+    (logs / "1.jsonl").write_text('{"user": 3, "item": 4, "timestamp": 9000}\n' * 2)
     listed.write_text('{"user": 77, "city": "rome"}\n')
     assert run(store, logs, "--full", "--users", listed)[:2] == (0, "2\n")
     assert Recommender.open(store).users.ids.tolist() == [*map(str, range(10)), "77"]
@@ -1048,5 +1070,7 @@ def test_full__says_who_came_and_went(places, run, tmp_path):
     err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[2]
     assert "0 users and 1 items are new, 0 items retired, 0 back" in err
     assert "of no item" not in err, "3 is gone, and 7 was back for a night"
-    write_events(logs / "3.jsonl", {"user": ["u1"], "item": [3], "timestamp": [3000]}, LOG)
+    write_events(
+        logs / "3.jsonl", {"user": ["u1"] * 2, "item": [3, 4], "timestamp": [3000] * 2}, LOG
+    )
     assert "0 items retired, 1 back" in run(store, logs, "--full", *FLAGS)[2]

@@ -122,7 +122,7 @@ def test_a_step_is_the_gradient_of_the_objective_at_these_rows():
         np.testing.assert_array_equal(update.model.parameters[name], expected)
 
 
-@given(st.lists(st.integers(0, 100), max_size=6).map(sorted), st.integers(1, 20))
+@given(st.lists(st.integers(0, 100), max_size=6).map(sorted), st.integers(2, 20))
 def test_how_the_stream_is_cut_is_no_matter(cuts, batch_size):
     """Nor is an interruption: fed again from the start, the branch ends the same."""
     clicks, options = stream(), {"item_ids": True, "batch_size": batch_size}
@@ -135,7 +135,7 @@ def test_how_the_stream_is_cut_is_no_matter(cuts, batch_size):
 
 
 @pytest.mark.parametrize("item_ids", [False, True])
-@given(n=st.integers(0, 50), batch_size=st.integers(1, 20))
+@given(n=st.integers(0, 50), batch_size=st.integers(2, 20))
 def test_finished__has_learned_what_waits_and_the_branch_goes_on_as_if_not_asked(
     item_ids, n, batch_size
 ):
@@ -147,7 +147,8 @@ def test_finished__has_learned_what_waits_and_the_branch_goes_on_as_if_not_asked
     finished = update.finished()
     assert bits(finished.model, finished.optimizer) == bits(ended.model, ended.optimizer)
     asked, whole = finished.increment(), ended.increment()
-    assert (asked.waiting, asked.report) == (0, whole.report)
+    assert asked.waiting == whole.waiting == (n % batch_size == 1)
+    assert asked.report == whole.report
     assert asked.rows.keys() == whole.rows.keys()
     later = events(more.users, more.items)
     later.timestamps[:] += 100
@@ -155,6 +156,39 @@ def test_finished__has_learned_what_waits_and_the_branch_goes_on_as_if_not_asked
     calm.feed(later)
     assert bits(update.model, update.optimizer) == bits(calm.model, calm.optimizer)
     assert update.increment().report == calm.increment().report
+
+
+@pytest.mark.parametrize("item_ids", [False, True])
+def test_one_click_alone_waits_and_moves_nothing(item_ids):
+    """Neither a parameter nor the optimizer, nor what the objective and log q remember."""
+    bank = CrossBatchSoftmax(8)
+    update = branch(item_ids=item_ids, objective=bank)
+    before = bits(update.model, update.optimizer), update.optimizer.step, update.frequency.step
+    update.feed(stream(1))
+    for ended in (update, update.finished()):
+        ended.finish()
+        increment = ended.increment()
+        assert (increment.waiting, increment.report.pairs, increment.rows) == (1, 0, {})
+        after = bits(ended.model, ended.optimizer), ended.optimizer.step, ended.frequency.step
+        assert after == before
+        assert len(ended.objective.rows) == 0
+
+
+@given(st.integers(0, 40), st.integers(2, 12))
+def test_a_click_that_waited_alone_is_learned_with_the_next_ones(n, batch_size):
+    """Finishing with one click left changes nothing of what comes after."""
+    clicks = stream(n * batch_size % 60 + 1)
+    asked, calm = (branch(batch_size=batch_size) for _ in range(2))
+    asked.feed(clicks)
+    calm.feed(clicks)
+    if asked.increment().waiting == 1:
+        asked.finish()
+    later = stream(30, seed=4)
+    later.timestamps[:] += 100
+    asked.feed(later)
+    calm.feed(later)
+    assert bits(asked.model, asked.optimizer) == bits(calm.model, calm.optimizer)
+    assert asked.increment().waiting == calm.increment().waiting
 
 
 def test_interrupted_within_a_step_and_done_again_ends_the_same():
@@ -283,6 +317,8 @@ def test_incremental_update__has_one_more_increment_where_clicks_wait():
     assert [one.report.pairs for one in increments] == [16, 20]
     assert [one.waiting for one in increments] == [4, 0]
     assert len(list(incremental_update(MODEL, DATA, pieces, batch_size=20))) == 1
+    alone = list(incremental_update(MODEL, DATA, pieces, batch_size=19))
+    assert [one.waiting for one in alone] == [1]
     assert list(incremental_update(MODEL, DATA, [])) == []
 
 
@@ -339,6 +375,8 @@ def test_refuses_what_cannot_be_moved():
         IncrementalUpdate(TwoTower(hidden.schema, dim=4), DATA)
     with pytest.raises(ValueError, match="batch size must be at least 1"):
         branch(batch_size=0)
+    with pytest.raises(ValueError, match="a batch size of 1 trains nothing"):
+        branch(batch_size=1)
     no_validation = Dataset.from_columns(
         Schema(user=[Id("u")], item=[Id("i")]), {"u": [1], "i": [1]}, split=RandomSplit(0, 0)
     )

@@ -267,7 +267,7 @@ AGE = Schema(user=[Id("user_id"), Continuous("age")], item=[Id("item_id")])
         (lambda: Dataset.from_columns(AGE, LOG, {"user_id": [1, 2], "age": [3]}),
          r"^users: the columns must be equally long; lengths: user_id 2, age 1$"),
         (lambda: Dataset.from_columns(AGE, LOG, {"user_id": [1, 2], "age": [3, None]}),
-         r"^users, row 1, column 'age': missing value; Continuous\('age', impute=True\)"),
+         r"^users, row 1, column 'age': missing value; .*Continuous\('age', impute=True\)"),
         (lambda: Dataset.from_columns(AGE, LOG, {"user_id": [1], "age": [3]}),
          r"^users, column 'age': user 2 has interactions but no row here; .*impute=True"),
         (lambda: Dataset.from_columns(IDS, LOG, item_name="title"), r"^items: .*no column 'title'"),

@@ -10,6 +10,7 @@ from numerics import along, assert_slope, directional
 
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import yi
+from minitower.formulas.similarity import l2_normalize
 from minitower.training.batches import Batch
 from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.objectives import InBatchSoftmax
@@ -172,12 +173,21 @@ def test_own_negatives__float32_stays_float32(objective):
     [
         (lambda: Pointwise("log"), "logistic, squared"),
         (lambda: Pointwise(scale=0), "scale must be positive"),
-        (lambda: Pointwise(bias=math.nan), "bias must be finite"),
+        (lambda: Pointwise(bias=math.nan), "bias must be one finite"),
         (lambda: Pairwise("log"), "hinge, logistic"),
         (lambda: Pairwise(margin=math.inf), "margin must be positive and finite"),
         (lambda: InBatchSoftmax(math.inf), "temperature must be positive and finite"),
         (lambda: Pairwise(margin=0), "must be positive"),
         (lambda: Listwise(correction="yi"), "none, calibrated"),
+        (lambda: InBatchSoftmax(1e-300), "temperature must be from 1e-06 to 1e"),
+        (lambda: InBatchSoftmax(1e300), "temperature must be from 1e-06 to 1e"),
+        (lambda: CrossBatchSoftmax(8, 1e-300), "temperature must be from"),
+        (lambda: Listwise(1e-300), "temperature must be from"),
+        (lambda: Pairwise(scale=1e300), "scale must be from"),
+        (lambda: Pairwise(scale=1e-300), "scale must be from"),
+        (lambda: Pairwise(margin=1e300), "margin must be from"),
+        (lambda: Pointwise(scale=1e300), "scale must be from"),
+        (lambda: Pointwise(bias=1e300), "bias must be from"),
         (lambda: Listwise(0), "temperature"),
         (lambda: InBatchSoftmax(correction="mixed", mask_hits=True), "mixed counts"),
         (lambda: CrossBatchSoftmax(-1), "size >= 0"),
@@ -187,6 +197,36 @@ def test_own_negatives__float32_stays_float32(objective):
 def test_what_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+EXTREMES = [
+    *(make(t) for t in (1e-6, 1e12) for make in (InBatchSoftmax, Listwise)),
+    *(CrossBatchSoftmax(4, t) for t in (1e-6, 1e12)),
+    *(InBatchSoftmax(t, correction) for t in (1e-6, 1e12) for correction in ("calibrated", "none")),
+    *(Pairwise(scale=s) for s in (1e-12, 1e6)),
+    Pairwise("hinge", margin=1e6),
+    *(Pointwise(scale=s, bias=b) for s in (1e-12, 1e6) for b in (-1e6, 1e6)),
+]
+
+
+@pytest.mark.parametrize("objective", EXTREMES, ids=str)
+@given(st.integers(0, 99))
+def test_objectives__are_finite_in_float32_up_to_the_ends_of_their_domains(objective, seed):
+    """And something is learned, from the steps of any optimizer."""
+    rng = np.random.default_rng(seed)
+    unit = lambda n: l2_normalize(rng.standard_normal((n, 3)).astype(np.float32))[0]
+    own = isinstance(objective, Listwise | Pairwise | Pointwise)
+    users, items = unit(3), unit(6)
+    users[0] = items[3]  # one that the model has wrong
+    owners = np.arange(3) if own else None
+    log_q = np.log(rng.uniform(0.1, 0.9, 6))
+    batch = Batch({}, {}, np.arange(3), np.arange(6), log_q, owners, log_q[3:])
+    loss, gradients = objective(users, items, batch)
+    assert 0 <= loss < np.inf
+    for gradient in gradients:
+        assert gradient.dtype == np.float32
+        assert np.isfinite(gradient).all()
+    assert np.abs(gradients[0]).max() > np.finfo(np.float32).tiny
 
 
 # The bank.

@@ -181,7 +181,12 @@ def test_schedules__ends_and_middles():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: SGD(0), "learning rate"),
+        (lambda: SGD(0), "learning rate must be positive and finite"),
+        (lambda: SGD(math.inf), "learning rate must be positive and finite"),
+        (lambda: Adam(1e300), r"learning rate must be from 0 to 1e\+06, got 1e\+300"),
+        (lambda: Adagrad(start=1e300), "below 1e38"),
+        (lambda: Adagrad(epsilon=1e300), "below 1e38"),
+        (lambda: Adam(epsilon=1e300), "below 1e38"),
         (lambda: Adam(0.1, betas=(1.0, 0.9)), "betas"),
         (lambda: Adam(0.1, count="rows"), "count"),
         (lambda: Adam(0.1, epsilon=0), "epsilon"),

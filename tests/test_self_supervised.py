@@ -231,6 +231,7 @@ def test_contrast__is_info_nce_of_the_cosines_of_the_views(similarity, both):
 def problems(draw):
     """A data set of any schema, a float64 model on it, a batch, and views that it allows."""
     data = draw(datasets())
+    assume(len(data.train) > 1)
     how = SelfSupervised(
         augment=draw(st.sampled_from(AUGMENTS)),
         alpha=draw(st.sampled_from([0.2, 3.0])),
@@ -386,7 +387,7 @@ def test_training__brings_the_views_of_an_item_together():
 def test_history__has_the_objective_and_what_was_added_apart():
     """Before the first update both are those of the untrained model."""
     trainer = trainer_of(alpha=0.5, batch_size=99)
-    trainer.batches.size = len(DATA.train)  # one step
+    trainer.batches = Batches(DATA, len(DATA.train))  # one step
     fresh = model_of()
     batch = next(Batches(DATA, len(DATA.train)).epoch(np.random.default_rng(0)))
     expected, _ = whole_loss(fresh, batch, mt.InBatchSoftmax())
@@ -417,8 +418,10 @@ def test_serving_sees_no_views():
 @pytest.mark.parametrize("options, message", [
     ({"augment": "crop"}, "augment must be one of mask, dropout"),
     ({"augment": "dropout+mask"}, "augment must be one of"),
-    ({"alpha": -0.1}, "alpha must be finite"),
-    ({"alpha": float("nan")}, "alpha must be finite"),
+    ({"alpha": -0.1}, "alpha must be from 0"),
+    ({"alpha": 1e300}, "alpha must be from 0"),
+    ({"temperature": 1e-300}, "temperature must be from"),
+    ({"alpha": float("nan")}, "alpha must be one finite"),
     ({"temperature": 0}, "temperature must be positive"),
     ({"temperature": float("inf")}, "temperature must be positive"),
     ({"augment": "mask", "rounding": "ceil"}, "belong to correlated"),

@@ -1,5 +1,7 @@
 """The loop: what it promises of randomness, of the best epoch, and of numbers that run away."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 from minitower.data import Dataset, GivenSplit, Id, LastSplit, Schema
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
-from minitower.training.batches import Batches
+from minitower.training.batches import Batches, TooFewClicks
+from minitower.training.cross_batch import CrossBatchSoftmax
+from minitower.training.negatives import uniform_negatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer, TrainingError
 
@@ -64,14 +68,69 @@ def test_training_finds_the_two_tastes():
     assert cosine_gap(model) > 0.15
 
 
-@given(st.integers(1, 60), st.integers(0, 5))
-def test_batches__every_positive_once_an_epoch(size, seed):
-    batches = Batches(DATA, size)
+def few(n):
+    """n training clicks of n users."""
+    log = {"u": np.arange(n), "i": np.arange(n) % 3, "part": ["train"] * n}
+    schema = Schema(user=[Id("u")], item=[Id("i")])
+    return Dataset.from_columns(schema, log, split=GivenSplit("part"))
+
+
+@given(st.integers(2, 60), st.integers(0, 5), st.booleans())
+def test_batches__every_positive_once_an_epoch(size, seed, drawn):
+    batches = Batches(DATA, size, uniform_negatives(DATA, 1) if drawn else None)
     seen = list(batches.epoch(np.random.default_rng(seed)))
     assert len(seen) == len(batches)
     assert all(len(batch) == size for batch in seen[:-1])
-    pairs = [pair for b in seen for pair in zip(b.user_rows, b.item_rows, strict=True)]
+    n = len(DATA.train)
+    joined = n % size == 1 and not drawn
+    assert len(seen[-1]) == (size + 1 if joined else (n - 1) % size + 1)
+    order = np.random.default_rng(seed).permutation(n)
+    if not drawn:  # the order is that of the generator's first draw, whatever the cuts
+        got = np.concatenate([batch.user_rows for batch in seen])
+        assert np.array_equal(got, DATA.train.users[order])
+    clicked = [batch.item_rows[: len(batch)] for batch in seen]
+    pairs = [p for b, i in zip(seen, clicked) for p in zip(b.user_rows, i, strict=True)]
     assert sorted(pairs) == sorted(zip(DATA.train.users, DATA.train.items, strict=True))
+
+
+@given(st.integers(2, 12), st.integers(2, 12))
+def test_batches__no_pair_is_alone_with_itself(n, size):
+    """A batch of one has no negative and no gradient."""
+    sizes = [len(batch) for batch in Batches(few(n), size).epoch(np.random.default_rng(0))]
+    assert sum(sizes) == n
+    assert 2 <= min(sizes) <= max(sizes) <= size + 1
+
+
+def test_batches__of_one_pair_need_negatives():
+    with pytest.raises(ValueError, match=r"a batch size of 1 trains nothing.*--negatives"):
+        Batches(DATA, 1)
+    with pytest.raises(TooFewClicks, match="1 click is too few to train on"):
+        Batches(few(1), 8)
+    drawn = uniform_negatives(DATA, 2)
+    assert {len(batch) for batch in Batches(DATA, 1, drawn).epoch(np.random.default_rng(0))} == {1}
+    assert len(Batches(few(1), 8, uniform_negatives(few(1), 1))) == 1
+
+
+@pytest.mark.parametrize("objective", [InBatchSoftmax(), CrossBatchSoftmax(8)])
+def test_trainer__refuses_batches_that_train_nothing(objective):
+    with pytest.raises(ValueError, match="trains nothing"):
+        Trainer(small_model(), DATA, batch_size=1, objective=objective)
+    with pytest.raises(TooFewClicks):
+        Trainer(small_model(few(1)), few(1), objective=objective)
+
+
+def test_trainer__every_step_moves_something():
+    """65 clicks in steps of 16: the last one is not alone."""
+    data, moves = few(65), []
+    model = small_model(data)
+
+    def watch(progress):
+        moves.append(model.parameters["user.u.embedding"].copy())
+
+    watch(None)
+    Trainer(model, data, batch_size=16, on_progress=watch).fit(1)
+    assert len(moves) == 5
+    assert all(not np.array_equal(a, b) for a, b in pairwise(moves))
 
 
 def test_batches__log_q_is_the_share_of_training_clicks():
@@ -175,15 +234,15 @@ def test_progress_is_told_after_every_step_and_its_loss_is_the_mean():
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_pairs_however_short_the_last_batch():
-    """Before any step moves a parameter: batches of 199 and of 1."""
+    """Before any step moves a parameter: batches of 190 and of 10."""
     data = two_tastes(valid=False, per_user=5)
-    trainer = Trainer(small_model(data), data, batch_size=199, optimizer=SGD(1e-30), seed=3)
-    batches = Batches(data, 199).epoch(np.random.default_rng(3))
+    trainer = Trainer(small_model(data), data, batch_size=190, optimizer=SGD(1e-30), seed=3)
+    batches = Batches(data, 190).epoch(np.random.default_rng(3))
     losses = [(trainer.step(batch), len(batch)) for batch in batches]
-    again = Trainer(small_model(data), data, batch_size=199, optimizer=SGD(1e-30), seed=3).fit(1)
-    assert [size for _, size in losses] == [199, 1]
-    assert losses[1][0] == pytest.approx(0, abs=1e-5)  # alone in its batch
-    assert again.epochs[0].loss == pytest.approx(losses[0][0] * 199 / 200)
+    again = Trainer(small_model(data), data, batch_size=190, optimizer=SGD(1e-30), seed=3).fit(1)
+    assert [size for _, size in losses] == [190, 10]
+    assert losses[1][0] < 0.9 * losses[0][0]
+    assert again.epochs[0].loss == pytest.approx((losses[0][0] * 190 + losses[1][0] * 10) / 200)
 
 
 def test_the_step_moves_only_the_rows_of_its_batch():
@@ -219,6 +278,21 @@ def test_a_loss_that_is_not_finite_stops_training_before_it_does_harm():
         assert np.array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("what", [{"loss": np.inf}, {"gradient": np.nan}])
+def test_what_is_not_finite_names_its_likely_cause(what):
+    """At the first step no learning rate has acted; afterwards it is the first suspect."""
+    with pytest.raises(TrainingError, match=r"nothing has been learned.*temperature.*features$"):
+        Trainer(small_model(), DATA, objective=poisoned(1, **what), batch_size=16).fit(1)
+    used = Adagrad()
+    Trainer(small_model(), DATA, optimizer=used, batch_size=16).fit(1)
+    with pytest.raises(TrainingError, match=r"nothing has been learned.*temperature.*features$"):
+        Trainer(
+            small_model(), DATA, optimizer=used, objective=poisoned(1, **what), batch_size=16
+        ).fit(1)
+    with pytest.raises(TrainingError, match=r"lower the learning rate; or look .* temperature"):
+        Trainer(small_model(), DATA, objective=poisoned(2, **what), batch_size=16).fit(1)
+
+
 def test_a_gradient_that_is_not_finite_is_named():
     trainer = Trainer(small_model(), DATA, objective=poisoned(2, gradient=np.inf), batch_size=16)
     with pytest.raises(TrainingError, match=r"step 2: the gradient of 'user\.u\.embedding'"):
@@ -226,21 +300,21 @@ def test_a_gradient_that_is_not_finite_is_named():
 
 
 def test_a_parameter_that_is_not_finite_is_named():
-    objective = poisoned(2, gradient=1e30)
+    objective = poisoned(2, gradient=1e35)
     model = TwoTower(DATA.schema, dim=8, hidden=(), similarity="inner_product")
-    trainer = Trainer(model, DATA, objective=objective, optimizer=SGD(1e30), batch_size=16)
+    trainer = Trainer(model, DATA, objective=objective, optimizer=SGD(1e6), batch_size=16)
     with pytest.raises(TrainingError, match=r"step 2: the parameter 'user\.u\.embedding'"):
         trainer.fit(1)
 
 
 @pytest.mark.parametrize("correction", ["yi", "calibrated", "none"])
-def test_a_batch_of_one_and_an_item_that_everybody_clicked_are_harmless(correction):
+def test_an_item_that_everybody_clicked_is_harmless(correction):
     data = Dataset.from_columns(
         Schema(user=[Id("u")], item=[Id("i")]),
         {"u": range(5), "i": [7] * 5, "part": ["train"] * 5},
         split=GivenSplit("part"),
     )
-    for size in (1, 5):
+    for size in (2, 5):
         model = small_model(data)
         Trainer(model, data, batch_size=size, objective=InBatchSoftmax(0.1, correction)).fit(2)
         assert all(np.isfinite(array).all() for array in model.parameters.values())

@@ -73,6 +73,7 @@ def problems(draw, negatives=0):
         model.parameters[name] = parameter + rng.standard_normal(parameter.shape)
     pairs = draw(batches(data))
     source = EasyNegatives(Uniform(len(data.items)), negatives) if negatives else None
+    assume(source is not None or len(data.train) > 1)
     maker = Batches(data, 8, source)
     maker.log_q = np.log(np.linspace(0.05, 0.3, len(data.items)))
     return model, maker.of(pairs, np.random.default_rng(draw(st.integers(0, 99))))

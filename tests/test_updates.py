@@ -8,11 +8,12 @@ from minitower.retrieval import Recommender, encode, evaluate, load_model, publi
 from minitower.retrieval.snapshot import load_optimizer
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
-from minitower.training.negatives import MinedNegatives
+from minitower.training.negatives import MinedNegatives, uniform_negatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Pairwise
 from minitower.training.trainer import Trainer, TrainingError
 from minitower.training.updates import (
+    TooFewClicks,
     UpdateRefused,
     full_update,
     incremental_update,
@@ -226,10 +227,24 @@ def test_full_update__refuses_what_is_below_the_bound():
 
 def test_full_update__refuses_what_is_not_finite():
     before = bits(MODEL, OPTIMIZER)
-    huge = lambda model, day: Trainer(model, day, optimizer=SGD(1e38), batch_size=32)
+    huge = lambda model, day: Trainer(model, day, optimizer=SGD(lambda step: 1e38), batch_size=32)
     with pytest.raises(TrainingError, match="the loss is nan"):
         full_update(MODEL, SECOND, huge)
     assert bits(MODEL, OPTIMIZER) == before
+
+
+def test_full_update__a_night_of_one_click_is_too_few():
+    """Without negatives it would be a batch of one, from which nothing is learned."""
+    before = bits(MODEL, OPTIMIZER)
+    day = next_day(FIRST, clicks(1, 30, 20, n=1), split=TimeSplit(valid=0, test=0))
+    with pytest.raises(TooFewClicks, match="1 click is too few") as refused:
+        full_update(MODEL, day, trainer)
+    assert isinstance(refused.value, ValueError)
+    assert bits(MODEL, OPTIMIZER) == before
+    with_negatives = lambda model, day: trainer(
+        model, day, objective=Pairwise(), negatives=uniform_negatives(day, 2)
+    )
+    assert full_update(MODEL, day, with_negatives).report.pairs == 1
 
 
 def test_full_update__refuses_a_day_of_other_data():

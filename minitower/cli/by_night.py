@@ -19,7 +19,7 @@ from minitower.data.streams import Batch
 from minitower.data.table import Table
 from minitower.retrieval.catalogue import Superseded
 from minitower.retrieval.snapshot import Store, publish_model
-from minitower.training.updates import FullUpdate, full_update, yesterday
+from minitower.training.updates import FullUpdate, TooFewClicks, full_update, yesterday
 
 Log = dict[str, Array]
 
@@ -36,7 +36,8 @@ def by_night(args: argparse.Namespace) -> None:
             say("there is a new full version: beginning again from that one")
 
 
-def _night(args: argparse.Namespace, start: Start) -> None:
+def _night(args: argparse.Namespace, start: Start, *, read: bool = True) -> None:
+    """One night; without reading the logs, only the lists of users and items count."""
     told, base = vars(args), start.base
     split = checked(TimeSplit, told["validate"], 0) if "validate" in told else None
     if "at_least" in told and split is None:
@@ -46,7 +47,7 @@ def _night(args: argparse.Namespace, start: Start) -> None:
     users = read_rows(told.get("users"), schema.user.fields, base.users)
     items = read_rows(told.get("items"), schema.item.fields, base.items, name)
     gone = read_ids(told["retire"], base.items) if "retire" in told else []
-    batches = list(start.stream.batches(READ_AT_ONCE, cursor=start.cursor))
+    batches = list(start.stream.batches(READ_AT_ONCE, cursor=start.cursor)) if read else []
     cursor = batches[-1].cursor if batches else start.cursor
     start.tell_read(cursor)
     log = _log(start, batches, users, items)
@@ -54,17 +55,22 @@ def _night(args: argparse.Namespace, start: Start) -> None:
     listed = users is not None or items is not None
     day = yesterday(base)
     if clicks or listed:
-        day = next_day(day, log, users, items, positive="all", split=split, item_name=name)
+        named = {"timestamp": start.stream.fields.timestamp, "item_name": name}
+        day = next_day(day, log, users, items, positive="all", split=split, **named)
     rest = _without(day, gone, told.get("retire"))
     notes = start.new_notes(cursor, log[start.stream.fields.timestamp])
     optimizer, metrics, counts = start.optimizer, None, None
     if clicks:
-        update = _trained(args, start, day)
+        try:
+            update = _trained(args, start, day)
+        except TooFewClicks as error:
+            say(f"{args.stream}: {error}; the next update reads it again")
+            return _night(args, start, read=False)
         model, optimizer, metrics = update.model, update.optimizer, update.report.after
         notes["update"] = update.report.to_dict()
     else:
-        read = cursor.counts.since(start.cursor.counts).read
-        what = f"nothing to learn from in {read:,} records" if read else "no clicks"
+        records = cursor.counts.since(start.cursor.counts).read
+        what = f"nothing to learn from in {records:,} records" if records else "no clicks"
         since = f"{args.stream}: {what} since version {start.version.number}"
         if not listed and rest is day:
             say(f"{since}: nothing to publish")

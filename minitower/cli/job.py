@@ -265,8 +265,10 @@ def read_job(typed: Mapping[str, Any], *files: tuple[str, Mapping[str, Any]]) ->
 
 
 def checked(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """Make something out of options; what it refuses is the user's to mend."""
+    """Make something out of options; what it refuses is an error of the user's input."""
     try:
         return make(*args, **options)
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(str(error)) from None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from minitower.data.columns import Columns, numbers
 from minitower.data.delimited import read_text, split_fields
-from minitower.data.errors import DataError, Place, show
+from minitower.data.errors import DataError, Place, listed, show
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 
 Overrides = Mapping[str, Field | str | None]
@@ -67,8 +67,8 @@ def read(
     for name in overrides:
         if name not in known:
             raise DataError(
-                f"{folder}: there is no column '{name}' to override; "
-                f"columns: {', '.join(sorted(known)) or 'none'}"
+                f"{folder}: there is no column '{listed([name])}' to override; "
+                f"columns: {listed(sorted(known))}"
             )
     title = None if items is None else _title(items.types)
     if schema is None:
@@ -110,7 +110,7 @@ def read_file(path: Path) -> AtomicFile:
                 f"{', '.join(_TYPES)}, got {show(cell)}"
             )
         if name in types:
-            raise DataError(f"{path}, line 1: the column '{name}' is there twice")
+            raise Place(str(path), name, first_line=1).error("the column is there twice", 0)
         types[name] = kind
     if not body:
         raise DataError(f"{path}: there is nothing below the header")
@@ -164,7 +164,7 @@ def _only_file(folder: Path, suffix: str) -> Path:
         raise DataError(f"{folder}: there is no such folder")
     found = sorted(folder.glob(f"*{suffix}"))
     if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+        names = listed(path.name for path in found)
         raise DataError(f"{folder}: expected one {suffix} file, got {names}")
     return found[0]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.errors import DataError, Place, show
+from minitower.data.errors import DataError, Place, listed, show
 from minitower.data.ragged import Array
 from minitower.data.values import LONGEST, check_texts, int64, integers, is_missing, plain
 
@@ -36,8 +36,8 @@ class Columns:
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.arrays:
-            known = ", ".join(self.arrays) or "none"
-            raise self.place.error(f"there is no column '{name}'; columns: {known}")
+            known = listed(self.arrays)
+            raise self.place.error(f"there is no column '{listed([name])}'; columns: {known}")
         return self.arrays[name]
 
     def at(self, name: str) -> Place:
@@ -66,14 +66,14 @@ def read_columns(table: Any, place: Place) -> Columns:
             "expected a dict of columns, a pandas or polars frame or a pyarrow table, "
             f"got {type(table).__name__}"
         )
-    names = [str(name) for name, _ in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise place.error(f"the column '{twice}' is there twice")
-    arrays = {str(name): as_array(column, place.at(str(name))) for name, column in pairs}
+    arrays: dict[str, Array] = {}
+    for name, column in pairs:
+        if str(name) in arrays:
+            raise place.at(str(name)).error("the column is there twice")
+        arrays[str(name)] = as_array(column, place.at(str(name)))
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        said = listed(f"{name} {length}" for name, length in lengths.items())
         raise place.error(f"the columns must be equally long; lengths: {said}")
     return Columns(arrays, place)
 

@@ -7,12 +7,18 @@ import numpy as np
 from minitower.data.errors import DataError, Place
 from minitower.data.ragged import Array
 
+_REFUSED = {
+    "\r": "a carriage return without a line feed; end lines with LF or CRLF",
+    "\0": "a zero character; the file is damaged, or not text in this encoding",
+}
+
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
     """A whole file, line ends made equal, without the ends of line at its end.
 
     Raises:
-        DataError: it cannot be opened, is empty, or holds bytes that are not text.
+        DataError: it cannot be opened, is empty, or holds bytes that are not text, a zero
+            character, or a carriage return without a line feed.
     """
     try:
         raw = path.read_bytes()
@@ -26,6 +32,11 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").rstrip("\n")
     if not text:
         raise DataError(f"{path}: the file is empty")
+    for character, what in _REFUSED.items():
+        at = text.find(character)
+        if at >= 0:
+            line = text.count("\n", 0, at) + 1
+            raise DataError(f"{path}, line {line}: {what}")
     return text
 
 

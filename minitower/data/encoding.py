@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns
-from minitower.data.errors import DataError, Place, show
+from minitower.data.errors import DataError, Place, listed, show
 from minitower.data.field_encoders import (
     FieldEncoder,
     NumberEncoder,
@@ -20,6 +20,7 @@ from minitower.data.field_encoders import (
     SetEncoder,
     State,
     fit_field,
+    how_to_impute,
     restore_field,
 )
 from minitower.data.ragged import Array, Ragged
@@ -134,7 +135,7 @@ class SideEncoder:
                 if isinstance(encoder.field, Continuous) and not encoder.field.impute:
                     raise place.error(
                         f"{self.side} {show(ids[len(columns)])} has interactions but no row here; "
-                        f"a number cannot be missing unless Continuous('{name}', impute=True)"
+                        f"a number cannot be missing; {how_to_impute(encoder.field)}"
                     )
                 feature = _append_default(feature, encoder, unlisted)
             features[name] = feature
@@ -152,7 +153,7 @@ class SideEncoder:
         features = self.default_features(1)
         for name, value in profile.items():
             if name not in self._encoders:
-                known = ", ".join(self._encoders)
+                known = listed(self._encoders)
                 raise DataError(f"profile: there is no field '{name}'; fields: {known}")
             place = Place("profile", name, single=True)
             features[name] = self._encoders[name].encode(np.fromiter([value], object, 1), place)

@@ -45,7 +45,7 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
         )
     if mentioned.dtype == object:
         others = sorted(set(mentioned.tolist()) - set(listed.tolist()))
-        ids = text_array([*listed, *others], columns.at(field.name))
+        ids = text_array([*listed, *others])
     else:
         fresh = distinct(mentioned)
         ids = np.concatenate([listed, fresh[Vocabulary(listed).encode(fresh) == 0]])

@@ -1,12 +1,57 @@
 """One kind of error for everything that is wrong with what a user brings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+LONGEST_ERROR = 500
+"""Characters of an error."""
+
 
 class DataError(ValueError):
-    """Bad input: one line that says where it is and what to do about it."""
+    """Bad input: one line that says where it is and what to do about it.
+
+    Characters that cannot be printed are escaped. Where a message would be too long, its
+    middle is left out: a place stands at its beginning and the advice at its end.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(printable(message), LONGEST_ERROR))
+
+
+def printable(text: str) -> str:
+    r"""A text on one line that a terminal can show: other characters as Python writes them.
+
+    >>> print(printable("a\n\x1b[2Jé"))
+    a\n\x1b[2Jé
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def shorten(text: str, longest: int) -> str:
+    """A text of at most so many characters; what is too long loses its middle.
+
+    >>> shorten("abcdefghijkl", 9)
+    'abc...jkl'
+    """
+    if len(text) <= longest:
+        return text
+    tail = (longest - 3) // 2
+    return f"{text[: longest - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def listed(names: Iterable[Any], most: int = 5) -> str:
+    """The first few names, each shortened, and how many more there are; "none" of none.
+
+    >>> listed(f"column{i}" for i in range(1000))
+    'column0, column1, column2, column3, column4 and 995 more'
+    """
+    names = list(names)
+    first = ", ".join(shorten(printable(str(name)), 40) for name in names[:most])
+    rest = len(names) - most
+    return f"{first} and {rest:,} more" if rest > 0 else first or "none"
 
 
 def show(value: Any) -> str:
@@ -46,13 +91,13 @@ class Place:
 
     def error(self, message: str, row: int | None = None) -> DataError:
         """The error to raise about this place, or about one row of it (counted from 0)."""
-        where = self.table
+        where = shorten(printable(self.table), 120)
         if row is not None and not self.single:
             row = row if self.rows is None else int(self.rows[row])
             first = self.first_line
             where += f", row {row}" if first is None else f", line {first + row}"
         if self.column is not None:
-            where += f", column '{self.column}'"
+            where += f", column '{shorten(printable(self.column), 60)}'"
         return DataError(f"{where}: {message}")
 
     def at(self, column: str) -> "Place":

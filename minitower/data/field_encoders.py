@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minitower.data.columns import numbers, scalars, sets
-from minitower.data.errors import DataError, Place
+from minitower.data.errors import DataError, Place, listed
 from minitower.data.ragged import Array, Ragged
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued
 from minitower.data.table import Feature
@@ -223,12 +223,18 @@ def _restored(field: Field, state: dict[str, Any], arrays: dict[str, Array]) -> 
 def _missing(field: Continuous, x: Array, place: Place) -> Array:
     missing = np.isnan(x)
     if missing.any() and not field.impute:
-        raise place.error(
-            f"missing value; Continuous('{field.name}', impute=True) would replace it "
-            "by the training mean",
-            int(missing.argmax()),
-        )
+        raise place.error(f"missing value; {how_to_impute(field)}", int(missing.argmax()))
     return missing
+
+
+def how_to_impute(field: Continuous) -> str:
+    """What replaces missing values of a field, in Python and on the command line."""
+    name = listed([field.name])
+    override = f'{name}={{kind="continuous", transform="{field.transform}", impute=true}}'
+    return (
+        f"impute replaces it by the training mean: Continuous('{name}', impute=True), or "
+        f"--override '{override}' for atomic files"
+    )
 
 
 def _transformed(field: Continuous, x: Array, place: Place) -> Array:

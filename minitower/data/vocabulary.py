@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import as_array, distinct, scalars
-from minitower.data.errors import Place, show
+from minitower.data.errors import Place
 from minitower.data.ragged import Array
 
 _VALUES = Place("values")
@@ -39,7 +39,7 @@ class Vocabulary:
         """
         values, missing = scalars(as_array(values, place), place)
         if values.dtype == object:
-            return Vocabulary(text_array(sorted(set(values.tolist()) - {""}), place))
+            return Vocabulary(text_array(sorted(set(values.tolist()) - {""})))
         return Vocabulary(distinct(values[~missing]))
 
     def grown(self, values: Any, place: Place = _VALUES) -> "Vocabulary":
@@ -92,9 +92,6 @@ class Vocabulary:
         return order, self.values[order]
 
 
-def text_array(values: list[str], place: Place = _VALUES) -> Array:
-    """Texts as a fixed-width array, which can be stored without pickle."""
-    for row, value in enumerate(values):
-        if value.endswith("\0"):  # NumPy would cut it off, and two values become one
-            raise place.error(f"text that ends with a zero character: {show(value)}", row)
+def text_array(values: list[str]) -> Array:
+    """Strings that can be stored, as a fixed-width array, which needs no pickle."""
     return np.array(values, dtype=np.str_) if values else np.empty(0, np.int64)

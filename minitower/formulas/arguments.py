@@ -26,6 +26,9 @@ SCALES = 1e-12, 1e6
 MARGINS = 0.0, 1e6
 """In float32 the sum of a cosine and a larger margin keeps hardly a digit of the cosine."""
 
+BIASES = -1e6, 1e6
+"""Beyond, the sum of a score and the bias keeps hardly a digit of the score in float32."""
+
 
 def floats(name: str, x: ArrayLike) -> Floats:
     """An array to compute with, in float32 at least.

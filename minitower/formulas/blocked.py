@@ -51,7 +51,7 @@ def blocked_in_batch_softmax(
         The loss, and its gradients with respect to (users, items).
 
     Raises:
-        ValueError: shapes do not fit, or temperature <= 0.
+        ValueError: shapes do not fit, or temperature is outside its domain.
 
     Gradient:
         With E = exp(logits) and Z its row sums, G = w (E / Z - [i = j]) gives

@@ -30,7 +30,7 @@ def triplet_hinge(
     Args:
         positive: scores of the clicked items. With cosines, in [-1, 1].
         negative: scores of the drawn items, same scale.
-        margin: the lead asked for, in units of score, > 0. With cosines a margin
+        margin: the lead asked for, in units of score, > 0, at most 1e6. With cosines a margin
             above 2 can never be reached: every triple stays active.
         weights: of each triple, >= 0; 1 by default. The mean is over n, not over
             the sum of the weights.
@@ -39,7 +39,7 @@ def triplet_hinge(
         The loss, and its gradients with respect to (positive, negative).
 
     Raises:
-        ValueError: shapes do not fit, there is no triple, margin is not > 0, or a
+        ValueError: shapes do not fit, there is no triple, margin is outside its domain, or a
             weight is negative.
 
     Gradient:
@@ -78,7 +78,7 @@ def triplet_logistic(
 
     Args:
         positive, negative, weights: as in :func:`triplet_hinge`.
-        scale: how sharply the loss bends, > 0 (the lecture's sigma). As it grows,
+        scale: how sharply the loss bends, 1e-12 to 1e6 (the lecture's sigma). As it grows,
             loss / scale approaches the hinge without margin.
 
     Returns:

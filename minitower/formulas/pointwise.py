@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import (
+    BIASES,
     Floats,
     equally_long,
-    number,
+    number_within,
     pair_weights,
     positive_scale,
 )
@@ -74,16 +75,16 @@ def pointwise_logistic(
 
     Args:
         scores, labels, weights: as in :func:`pointwise_squared`.
-        scale: > 0, may be learned. Cosines want much more than 1: within [-1, 1]
+        scale: 1e-12 to 1e6, may be learned. Cosines want much more than 1: within [-1, 1]
             no loss falls below log(1 + exp(-scale)), 0.313 at scale 1.
-        bias: the log-odds of a click at score 0, may be learned. With k drawn
+        bias: within -1e6 to 1e6, the log-odds of a click at score 0, may be learned. With k drawn
             pairs for each click it settles log k lower; the ranking ignores it.
 
     Returns:
         The loss, and its gradients with respect to (scores, scale, bias).
 
     Raises:
-        ValueError: as :func:`pointwise_squared`, or scale is not > 0.
+        ValueError: as :func:`pointwise_squared`, or scale is outside its domain.
 
     Gradient:
         With z = scale scores + bias, dz_i = -weights_i labels_i sigmoid(-labels_i z_i) / n:
@@ -103,7 +104,7 @@ def pointwise_logistic(
     Reference: lecture, section 2.2 (pointwise training), the loss our choice.
     """
     scores, labels = _examples(scores, labels)
-    scale, bias = positive_scale(scale), number("bias", bias)
+    scale, bias = positive_scale(scale), number_within("bias", bias, BIASES)
     share = pair_weights(weights, len(scores), scores.dtype)
     lead = labels * (scale * scores + bias)
     d_logits = -share * labels * np.exp(-np.logaddexp(0, lead))  # sigmoid(-lead)

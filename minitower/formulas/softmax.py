@@ -116,7 +116,7 @@ def in_batch_softmax(
         scores: inner products or cosines of n users with m candidates.
         correction: what is taken off the logits, and which candidates are left
             out: one of the published forms in :mod:`minitower.formulas.logq`.
-        temperature: > 0. The lecture writes none, which is 1; with cosines and a
+        temperature: 1e-6 to 1e12. The lecture writes none, which is 1; with cosines and a
             thousand candidates no positive can then exceed 0.72% (e^2 / (e^2 +
             1023)), so training wants about 0.05 to 0.2.
         weights: as in :func:`softmax_cross_entropy`.
@@ -125,7 +125,7 @@ def in_batch_softmax(
         The loss, and its gradient with respect to the scores.
 
     Raises:
-        ValueError: shapes do not fit, or temperature is not > 0.
+        ValueError: shapes do not fit, or temperature is outside its domain.
 
     Properties: equals_naive, gradient_is_right, two_in_the_batch_by_hand,
         order_of_temperature_and_correction_matters,
@@ -163,7 +163,7 @@ def listwise_softmax(
         positive: scores of the clicked items.
         negatives: scores of the items drawn for each pair. Where they were drawn
             from a known q, t log q may be taken off them first.
-        temperature: t > 0; the lecture writes none, which is 1.
+        temperature: t, 1e-6 to 1e12; the lecture writes none, which is 1.
         drop: (n,k), negatives to leave out, as of lists of unequal length.
         weights: as in :func:`softmax_cross_entropy`.
 
@@ -171,7 +171,7 @@ def listwise_softmax(
         The loss, and its gradients with respect to (positive, negatives).
 
     Raises:
-        ValueError: shapes do not fit, or temperature is not > 0.
+        ValueError: shapes do not fit, or temperature is outside its domain.
 
     Properties: equals_naive, gradient_is_right, without_negatives_costs_nothing,
         one_negative_is_triplet_logistic, order_of_negatives_changes_nothing,
@@ -216,7 +216,7 @@ def info_nce(
 
     Args:
         scores: scores_ij of the first view of item i with the second view of item j.
-        temperature: t > 0.
+        temperature: t, 1e-6 to 1e12.
         symmetric: also let the second views look for the first, and take the mean
             of both directions. Off by default, as in the lecture and in Yao et al.,
             who print one direction only; contrastive pre-training (Radford et al.)
@@ -229,7 +229,7 @@ def info_nce(
         The loss, and its gradient with respect to the scores.
 
     Raises:
-        ValueError: scores is not a square matrix, or temperature is not > 0.
+        ValueError: scores is not a square matrix, or temperature is outside its domain.
 
     Properties: equals_naive, gradient_is_right, is_uncorrected_in_batch_softmax,
         symmetric_is_blind_to_the_order_of_views, one_direction_is_not,
@@ -336,7 +336,7 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
     times this, so that it stays positive; and keep it above a floor of about 0.01.
 
     Raises:
-        ValueError: the shapes differ, or temperature is not > 0.
+        ValueError: the shapes differ, or temperature is outside its domain.
 
     Gradient:
         logits = scores / t - correction, so d loss / dt = -sum(d_logits scores) / t^2

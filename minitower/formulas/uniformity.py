@@ -53,14 +53,14 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
 
     Args:
         x: vectors of length one.
-        scale: > 0, the paper's t.
+        scale: 1e-12 to 1e6, the paper's t.
 
     Returns:
         In [-4 scale, 0]; 0 where all vectors are one. Vectors that are spread evenly over a
         sphere of many dimensions come near -2 scale.
 
     Raises:
-        ValueError: there are no two vectors, or scale <= 0.
+        ValueError: there are no two vectors, or scale is outside its domain.
 
     Properties: equals_naive, zero_when_all_are_one, two_poles, blocks_change_nothing
 

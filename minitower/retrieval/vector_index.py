@@ -122,7 +122,7 @@ def checked_items(ids: Any, vectors: Vectors) -> tuple[Ids, Unit]:
     if missing.any():
         raise place.error("missing id", int(missing.argmax()))
     if values.dtype == object:
-        values = text_array(values.tolist(), place)
+        values = text_array(values.tolist())
     _, first, counts = np.unique(values, return_index=True, return_counts=True)
     if (counts > 1).any():
         twice = values[first[counts.argmax()]]

@@ -22,10 +22,14 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from minitower.formulas.arguments import number_within, positive_number
 from minitower.towers.gradients import Gradients, RowGradient
 
 Array = NDArray[Any]
 Schedule = Callable[[int], float]
+
+LARGEST_RATE = 1e6
+"""A larger step leaves no digit of a parameter near one in float32."""
 
 
 def warmup(rate: float, steps: int) -> Schedule:
@@ -57,7 +61,7 @@ class Optimizer(ABC):
     """The walk over the gradients. Subclasses say what one displacement is.
 
     Args:
-        rate: learning rate > 0, or a schedule.
+        rate: learning rate, > 0 and at most 1e6, or a schedule.
 
     Attributes:
         state: flat dict of arrays, "<parameter>/<what is kept>", made when a
@@ -69,9 +73,10 @@ class Optimizer(ABC):
     start = 0.0
 
     def __init__(self, rate: float | Schedule) -> None:
-        if not callable(rate) and not rate > 0:
-            raise ValueError(f"the learning rate must be positive, got {rate}")
-        self.rate = rate
+        self.rate: float | Schedule = rate
+        if not callable(rate):
+            rate = positive_number("the learning rate", rate)
+            self.rate = number_within("the learning rate", rate, (0, LARGEST_RATE))
         self.state: dict[str, Array] = {}
         self.step = 0
 
@@ -198,8 +203,10 @@ class Adagrad(Optimizer):
         self, rate: float | Schedule = 0.05, *, start: float = 0.0, epsilon: float = 1e-10
     ) -> None:
         super().__init__(rate)
-        if not (start >= 0 and epsilon > 0):
-            raise ValueError(f"start must be >= 0 and epsilon > 0, got {start} and {epsilon}")
+        if not (0 <= start < 1e38 and 0 < epsilon < 1e38):  # beyond, float32 holds infinity
+            raise ValueError(
+                f"start must be >= 0 and epsilon > 0, both below 1e38; got {start} and {epsilon}"
+            )
         self.start, self.epsilon = start, epsilon
 
     @property
@@ -256,8 +263,8 @@ class Adam(Optimizer):
         super().__init__(rate)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be in [0, 1), got {betas}")
-        if not epsilon > 0:
-            raise ValueError(f"epsilon must be positive, got {epsilon}")
+        if not 0 < epsilon < 1e38:
+            raise ValueError(f"epsilon must be positive and below 1e38, got {epsilon}")
         if count not in ("row", "global"):
             raise ValueError(f"count must be row or global, got {count!r}")
         self.betas, self.epsilon, self.count = betas, epsilon, count

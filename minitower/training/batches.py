@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minitower.data import Dataset, Features, Interactions
+from minitower.data import DataError, Dataset, Features, Interactions
 from minitower.formulas.sampling import AliasTable, log_mixture, power_law
 from minitower.training.negatives import Negatives
 
@@ -44,16 +45,22 @@ class Batch:
         return len(self.user_rows)
 
 
+class TooFewClicks(DataError):
+    """One click alone, without drawn negatives: there is nothing to rank it against."""
+
+
 class Batches:
     """The training positives of a data set, an epoch at a time.
 
-    Every positive comes once an epoch, in random order; the last batch may be short.
+    Every positive comes once an epoch, in random order; the last batch may be short. Without
+    drawn negatives a pair learns from the other pairs of its batch. There a batch has at least
+    two pairs: a last pair that would be alone joins the batch before it.
     Values are replaced by their default row as each field's ``default_rate`` says, so
     that row 0 learns what an unknown value looks like.
 
     Args:
         data: the data set; its ``train`` positives are read.
-        size: pairs a batch, >= 1.
+        size: pairs a batch, >= 1; >= 2 without negatives.
         negatives: what to draw beside the positives; None: nothing.
         positive_power: 1 takes the positives as they are. Below 1, an epoch draws as many
             positives with replacement, in proportion to (clicks of the item)^(power - 1):
@@ -61,7 +68,9 @@ class Batches:
             clicks^power, and log q follows.
 
     Raises:
-        ValueError: there is nothing to train on, size < 1, or the power is outside [0, 1].
+        ValueError: there is nothing to train on, size is too small, or the power is outside
+            [0, 1].
+        TooFewClicks: there is one training positive, and no negatives are drawn.
     """
 
     def __init__(
@@ -71,13 +80,21 @@ class Batches:
         negatives: Negatives | None = None,
         positive_power: float = 1.0,
     ) -> None:
-        if size < 1:
-            raise ValueError(f"the batch size must be at least 1, got {size}")
-        if not len(data.train):
+        check_batch_size(size, drawn=negatives is not None)
+        n = len(data.train)
+        if not n:
             raise ValueError("there is no training interaction; does the positive rule pass any?")
+        if n == 1 and negatives is None:
+            raise TooFewClicks(
+                "1 click is too few to train on: without drawn negatives it needs a second click "
+                "in its batch; bring more clicks, or draw negatives (negatives=, --negatives)"
+            )
         if not 0 <= positive_power <= 1:
             raise ValueError(f"the power of positives must be in [0, 1], got {positive_power}")
         self.data, self.size, self.negatives = data, size, negatives
+        self._cuts = [*range(0, n, size), n]
+        if negatives is None and n - self._cuts[-2] == 1:
+            del self._cuts[-2]
         counts = data.item_counts
         self._pairs: AliasTable | None = None
         if positive_power < 1:
@@ -89,14 +106,14 @@ class Batches:
         self._at_least_once = np.maximum(self.log_q, self.log_q[counts > 0].min())
 
     def __len__(self) -> int:
-        return -(-len(self.data.train) // self.size)
+        return len(self._cuts) - 1
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """All batches of one epoch."""
         n = len(self.data.train)
         order = rng.permutation(n) if self._pairs is None else self._pairs.draw(rng, n)[0]
-        for start in range(0, n, self.size):
-            positions = order[start : start + self.size]
+        for start, end in pairwise(self._cuts):
+            positions = order[start:end]
             yield self.of(self.data.train.take(positions), rng, positions)
 
     def of(
@@ -123,4 +140,23 @@ class Batches:
             log_q=log_q,
             owners=owners,
             negative_log_q=negative_log_q,
+        )
+
+
+def check_batch_size(size: int, *, drawn: bool) -> None:
+    """Refuse batches from which nothing can be learned.
+
+    Args:
+        size: pairs a batch.
+        drawn: whether negatives are drawn beside them.
+
+    Raises:
+        ValueError: size < 1, or size < 2 without drawn negatives.
+    """
+    if size < 1:
+        raise ValueError(f"the batch size must be at least 1, got {size}")
+    if size == 1 and not drawn:
+        raise ValueError(
+            "a batch size of 1 trains nothing: the negatives of a pair are the other pairs of its "
+            "batch; take a larger batch size, or draw negatives (negatives=, --negatives)"
         )

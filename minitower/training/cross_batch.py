@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitower.formulas.arguments import positive_number
+from minitower.formulas.arguments import positive_temperature
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import cross_batch
 from minitower.training.batches import Batch
@@ -24,7 +24,7 @@ class CrossBatchSoftmax:
 
     Args:
         size: vectors remembered at the most, >= 0; 0 is Yi et al.'s in-batch softmax.
-        temperature: > 0.
+        temperature: 1e-6 to 1e12.
         warmup: steps before the bank is used, >= 0: at first vectors move too fast to be
             remembered. (Wang et al. wait for 40,000 of theirs.)
 
@@ -42,7 +42,7 @@ class CrossBatchSoftmax:
     def __init__(self, size: int, temperature: float = 0.07, warmup: int = 0) -> None:
         if size < 0 or warmup < 0:
             raise ValueError(f"expected size >= 0 and warmup >= 0, got {size} and {warmup}")
-        positive_number("temperature", temperature)
+        positive_temperature(temperature)
         self.size, self.temperature, self.warmup = size, temperature, warmup
         self.vectors: Vectors = np.empty((0, 0), np.float32)
         self.log_q: Vectors = np.empty(0)

@@ -24,7 +24,7 @@ from minitower.towers.gradients import Gradient, RowGradient, add_gradients, fir
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.tower import Array
 from minitower.towers.two_tower import TwoTower
-from minitower.training.batches import Batch
+from minitower.training.batches import Batch, check_batch_size
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.trainer import TrainingError
 from minitower.training.update_report import (
@@ -60,7 +60,7 @@ class IncrementalUpdate:
         item_ids: let the embeddings of item ids move, too.
         frequency: of the items, by row of the table, from which log q comes, as it stood
             before each batch; by default one that starts with the clicks of `data.train`.
-        batch_size: clicks a step, >= 1.
+        batch_size: clicks a step, >= 2: the negatives of a click are the others of its step.
         metric, at_least: as in :func:`~minitower.training.updates.full_update`.
 
     Raises:
@@ -81,8 +81,7 @@ class IncrementalUpdate:
         metric: str = "recall@20",
         at_least: float | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"the batch size must be at least 1, got {batch_size}")
+        check_batch_size(batch_size, drawn=False)
         check_same_schema(model.schema, data.schema)
         self.full, self.data, self.batch_size = model, data, batch_size
         sides: tuple[Side, ...] = ("user", "item") if item_ids else ("user",)
@@ -130,16 +129,19 @@ class IncrementalUpdate:
         self._users, self._items = users[whole:], items[whole:]
 
     def finish(self) -> None:
-        """Learn from the clicks that wait: no more will come."""
-        if len(self._items):
+        """Learn from the clicks that wait: no more will come.
+
+        One click alone has no negative, so it goes on waiting and has moved nothing.
+        """
+        if len(self._items) > 1:
             self._step(self._users, self._items)
-        self._users, self._items = self._users[:0], self._items[:0]
+            self._users, self._items = self._users[:0], self._items[:0]
 
     def finished(self) -> IncrementalUpdate:
         """A branch off this one that has learned from the clicks that wait, too.
 
-        To publish from, where no click is to wait until others fill its step; this one goes on
-        in steps of one size.
+        To publish from, where no click is to wait until others fill its step, unless it is
+        the only one that waits (:meth:`finish`); this one goes on in steps of one size.
         """
         other = copy(self)
         other.model, other.optimizer = _branched(self.model, self.optimizer, self._touched)
@@ -221,8 +223,8 @@ def incremental_update(
         model, data, options: as of :class:`IncrementalUpdate`.
         stream: clicks in time order, such as the ``events`` of the batches of a
             :class:`~minitower.data.streams.ClickStream`; a piece is what comes between two
-            publications. If the stream ends and clicks still wait, there is one more
-            increment.
+            publications. If the stream ends and more than one click still waits, there is
+            one more increment.
 
     Raises:
         As :class:`IncrementalUpdate`, its `feed` and its `increment`.
@@ -233,7 +235,7 @@ def incremental_update(
         update.feed(events)
         increment = update.increment()
         yield increment
-    if increment is not None and increment.waiting:
+    if increment is not None and increment.waiting > 1:
         update.finish()
         yield update.increment()
 

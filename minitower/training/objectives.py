@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from minitower.formulas.arguments import positive_number
+from minitower.formulas.arguments import positive_temperature
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import Correction, calibrated, mixed, uncorrected, yi
 from minitower.training.batches import Batch
@@ -37,7 +37,7 @@ class InBatchSoftmax:
     Extra negatives are candidates of all users, whomever they were drawn for.
 
     Args:
-        temperature: > 0; about 0.05 to 0.2 with cosines, 1 with inner products.
+        temperature: 1e-6 to 1e12; about 0.05 to 0.2 with cosines, 1 with inner products.
         correction: "yi" takes strength * log q off every candidate; "calibrated"
             is exact about the positive and masks its repetitions; "mixed" takes
             log q off the negatives only, as published for mixed negative sampling;
@@ -61,7 +61,7 @@ class InBatchSoftmax:
     mask_hits: bool = False
 
     def __post_init__(self) -> None:
-        positive_number("temperature", self.temperature)
+        positive_temperature(self.temperature)
         check_choice("correction", self.correction, ("yi", "calibrated", "mixed", "none"))
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be in [0, 1], got {self.strength}")

@@ -7,7 +7,6 @@ Listwise     the clicked item above k negatives at once
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +14,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from minitower.formulas.arguments import positive_number
+from minitower.formulas.arguments import (
+    BIASES,
+    number_within,
+    positive_margin,
+    positive_scale,
+    positive_temperature,
+)
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
 from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
 from minitower.formulas.similarity import inner_product
@@ -38,7 +43,7 @@ class Pointwise:
     Args:
         loss: "logistic" bends around scale * score + bias = 0; "squared" pulls cosines
             to +1 and -1.
-        scale: > 0; with cosines well above 1, because at 1 no logistic loss falls below
+        scale: 1e-12 to 1e6; with cosines well above 1, because at 1 no logistic loss falls below
             log(1 + 1/e) = 0.31.
         bias: of the logistic.
 
@@ -51,9 +56,8 @@ class Pointwise:
 
     def __post_init__(self) -> None:
         check_choice("loss", self.loss, ("logistic", "squared"))
-        positive_number("scale", self.scale)
-        if not math.isfinite(self.bias):
-            raise ValueError(f"bias must be finite, got {self.bias}")
+        positive_scale(self.scale)
+        number_within("bias", self.bias, BIASES)
 
     def __call__(
         self, users: Vectors, items: Vectors, batch: Batch
@@ -76,8 +80,8 @@ class Pairwise:
 
     Args:
         loss: "hinge" asks for a lead of ``margin``, "logistic" bends with ``scale``.
-        margin: > 0, of the hinge.
-        scale: > 0, of the logistic.
+        margin: > 0, at most 1e6, of the hinge.
+        scale: 1e-12 to 1e6, of the logistic.
 
     The formulas: :mod:`minitower.formulas.pairwise`.
     """
@@ -88,8 +92,8 @@ class Pairwise:
 
     def __post_init__(self) -> None:
         check_choice("loss", self.loss, ("hinge", "logistic"))
-        positive_number("margin", self.margin)
-        positive_number("scale", self.scale)
+        positive_margin(self.margin)
+        positive_scale(self.scale)
 
     def __call__(
         self, users: Vectors, items: Vectors, batch: Batch
@@ -111,7 +115,7 @@ class Listwise:
     """Each clicked item above all its negatives at once, by a softmax over them.
 
     Args:
-        temperature: > 0.
+        temperature: 1e-6 to 1e12.
         correction: "none" is the lecture's, and learns to tell a click from what was
             drawn; "calibrated" takes log(k q) off each of a pair's k negatives, so that
             they stand for the whole catalogue, and fits negatives from a distribution
@@ -125,7 +129,7 @@ class Listwise:
 
     def __post_init__(self) -> None:
         check_choice("correction", self.correction, ("none", "calibrated"))
-        positive_number("temperature", self.temperature)
+        positive_temperature(self.temperature)
 
     def __call__(
         self, users: Vectors, items: Vectors, batch: Batch

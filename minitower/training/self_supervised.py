@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minitower.data import Dataset, Features, Ragged
-from minitower.formulas.arguments import positive_number
+from minitower.formulas.arguments import number_within, positive_temperature
 from minitower.formulas.augmentation import (
     Mask,
     complementary_masks,
@@ -51,10 +51,10 @@ class SelfSupervised:
             the rest in the other; "dropout" drops values of multi-valued fields.
             "mask+dropout" and so on first hide and then drop. Two masks may come out alike,
             above all of few fields; what is left then is to push items apart.
-        alpha: weight of the contrastive loss, >= 0. With 0 the part is left out, and training
+        alpha: weight of the contrastive loss, 0 to 1e6. With 0 the part is left out, and training
             is the same bit for bit as without it.
         batch_size: m, items of the catalogue a step, >= 2. All, where there are fewer.
-        temperature: > 0, of the cosines of the views.
+        temperature: 1e-6 to 1e12, of the cosines of the views.
         hidden: fields that "mask" hides; None: half of them, rounded down.
         dropout: share of a row's values that are dropped, in (0, 1).
         per_item: of masks, a choice of fields for each item; by default one for the batch, as which
@@ -97,9 +97,8 @@ class SelfSupervised:
         check_choice("rounding", self.rounding, ("floor", "ceil"))
         check_choice("relations", self.relations, ("items", "clicks"))
         check_choice("sampling", self.sampling, ("uniform", "clicks"))
-        positive_number("temperature", self.temperature)
-        if not 0 <= self.alpha < np.inf:
-            raise ValueError(f"alpha must be finite and not negative, got {self.alpha}")
+        positive_temperature(self.temperature)
+        number_within("alpha", self.alpha, (0, 1e6))
         if self.batch_size < 2:
             raise ValueError(f"views are told apart among 2 items or more, got {self.batch_size}")
         if not 0 < self.dropout < 1:

@@ -79,7 +79,8 @@ class Trainer:
         data: positives to train on and to validate with.
         objective: what to minimise; :class:`InBatchSoftmax` by default.
         optimizer: :class:`Adagrad` by default.
-        batch_size: pairs a step, >= 1. In-batch, it is also the number of candidates.
+        batch_size: pairs a step; see :class:`~minitower.training.batches.Batches`. In-batch,
+            it is also the number of candidates.
         negatives: what to draw beside the positives (:mod:`minitower.training.negatives`).
         positive_power: see :class:`~minitower.training.batches.Batches`.
         self_supervised: what to add to each step's loss, on items of the whole catalogue;
@@ -118,6 +119,7 @@ class Trainer:
         self.positive_power = positive_power
         self.seed, self.rng = seed, np.random.default_rng(seed)
         self.self_supervised, self.best_epoch = self_supervised, 0
+        self._moved = False  # whether this trainer has made a step
         self.contrast: Contrast | None = None
         if self_supervised is not None:
             contrast = Contrast(self_supervised, data, seed)  # refuses what cannot be, at any alpha
@@ -245,6 +247,7 @@ class Trainer:
             gradients = add_gradients(gradients, of_views)
         self._check_finite(loss + added, gradients)
         self.optimizer.update(self.model.parameters, gradients)
+        self._moved = True
         self._check_parameters(gradients)
         return loss
 
@@ -265,10 +268,19 @@ class Trainer:
     def _check_finite(self, loss: float, gradients: Gradients) -> None:
         step = self.optimizer.step + 1
         if not np.isfinite(loss):
-            raise TrainingError(f"step {step}: the loss is {loss}; lower the learning rate")
+            raise TrainingError(f"step {step}: the loss is {loss}; {self._likely_cause}")
         bad = first_not_finite((name, _values(g)) for name, g in gradients.items())
         if bad is not None:
-            raise TrainingError(f"step {step}: the gradient of '{bad}' is not finite")
+            raise TrainingError(
+                f"step {step}: the gradient of '{bad}' is not finite; {self._likely_cause}"
+            )
+
+    @property
+    def _likely_cause(self) -> str:
+        data = "the temperature or scale, log q (the counts of items) and the features"
+        if self._moved:
+            return f"lower the learning rate; or look for extreme numbers in {data}"
+        return f"nothing has been learned yet: look for extreme numbers in {data}"
 
     def _check_parameters(self, gradients: Gradients) -> None:
         parameters = self.model.parameters

@@ -18,6 +18,7 @@ from minitower.retrieval.snapshot import Store
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.tower import Array, Parameters
 from minitower.towers.two_tower import TwoTower
+from minitower.training.batches import TooFewClicks
 from minitower.training.incremental_update import IncrementalUpdate, incremental_update
 from minitower.training.trainer import Trainer
 from minitower.training.update_report import (
@@ -33,6 +34,7 @@ from minitower.training.update_report import (
 __all__ = [
     "FullUpdate",
     "IncrementalUpdate",
+    "TooFewClicks",
     "UpdateRefused",
     "UpdateReport",
     "full_update",
@@ -97,6 +99,7 @@ def full_update(
 
     Raises:
         TrainingError: a loss, gradient or parameter is not finite.
+        TooFewClicks: the day has one positive, and the trainer draws no negatives.
         UpdateRefused: the metric is below the bound.
         ValueError: the day does not continue the model's data, or there is a bound and
             nothing to validate on.

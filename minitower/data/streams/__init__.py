@@ -3,7 +3,9 @@
 events         what a click is, and which columns hold it
 blocks         what a reader of files hands on
 text_files     JSON lines and CSV
+parquet_footer sizes of columns in Parquet, before they are read
 parquet        Parquet, over pyarrow
+parquet_clicks clicks in Parquet, in bounded memory
 tfrecord       TFRecord of tf.train.Example, checksums checked
 hashes         SHA-256 of the bytes of a file
 cursor         where reading stands

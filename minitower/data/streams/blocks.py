@@ -11,6 +11,12 @@ LONGEST = 1 << 22  # bytes of one record
 RECORD = Place("record", single=True)  # in errors; where it is, is said beside them
 
 
+def listed(names: list[str]) -> str:
+    """Names of columns for an error message: on one line, shortened where they are many."""
+    text = repr(", ".join(names))[1:-1]
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
 @dataclass(frozen=True)
 class Wrong:
     """A record that is no event.

@@ -8,12 +8,12 @@ from pathlib import Path
 from threading import Event
 from time import monotonic
 
-from minitower.data.errors import DataError
+from minitower.data.errors import DataError, show
 from minitower.data.streams.blocks import Block
 from minitower.data.streams.cursor import Mark
 from minitower.data.streams.hashes import content_hash
 from minitower.data.streams.logs import Logs, header_size, nothing
-from minitower.data.streams.parquet import read_parquet
+from minitower.data.streams.parquet_clicks import read_parquet_clicks
 from minitower.data.streams.text_files import read_csv, read_json_lines
 from minitower.data.streams.tfrecord import read_tfrecord
 
@@ -21,7 +21,7 @@ READERS: dict[str, Callable[[Path, int, list[str]], Iterator[Block]]] = {
     ".jsonl": read_json_lines,
     ".json": read_json_lines,
     ".csv": read_csv,
-    ".parquet": read_parquet,
+    ".parquet": read_parquet_clicks,
     ".tfrecord": read_tfrecord,
 }
 
@@ -84,6 +84,8 @@ def _is_log(path: Path) -> bool:
         if path.suffix in READERS:
             raise DataError(f"{path}: a folder with the name of a log; rename it")
         return False
+    if not path.name.isprintable():
+        raise DataError(f"{path.parent}: the name {show(path.name)} cannot be printed; rename it")
     if not stat.S_ISREG(mode):
         raise DataError(f"{path}: no regular file; remove it, or rename it with _ in front")
     if path.suffix not in READERS:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from time import monotonic, time
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -218,10 +218,10 @@ def _sift(
     """The rows that are events, and where they begin; halves are tried where one is not."""
     try:
         return fields.events(columns), offsets
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # a value may be nested deeply
         if len(offsets) == 1:
             row = [columns[name].tolist()[0] for name in fields.names]
-            wrong.append(Wrong(int(offsets[0]), str(error), json.dumps(row, default=str)))
+            wrong.append(Wrong(int(offsets[0]), str(error), _written(row)))
             return fields.from_rows([]), offsets[:0]
     middle = len(offsets) // 2
     parts = []
@@ -230,6 +230,13 @@ def _sift(
         parts.append(_sift(fields, Columns(arrays, columns.place), offsets[half], wrong))
     (left, before), (right, after) = parts
     return Events.concatenate(left, right), np.concatenate([before, after])
+
+
+def _written(row: list[Any]) -> str:
+    try:
+        return json.dumps(row, default=str)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or deep lists
+        return ""
 
 
 def _batch(now: Cursor, buffer: Buffer, n: int) -> Batch:

@@ -14,7 +14,7 @@ from minitower.data.columns import Columns
 from minitower.data.delimited import split_fields
 from minitower.data.errors import DataError
 from minitower.data.ragged import Array
-from minitower.data.streams.blocks import BLOCK, LONGEST, RECORD, Block, Wrong
+from minitower.data.streams.blocks import BLOCK, LONGEST, RECORD, Block, Wrong, listed
 from minitower.data.streams.events import object_columns
 
 _Parse = Callable[[str], Columns]  # of whole lines
@@ -48,13 +48,16 @@ def read_csv(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
     with path.open("rb") as file:
         first = file.readline(LONGEST)
     if not first.endswith(b"\n"):
+        if len(first) == LONGEST:
+            raise _endless(path, 0)
         return  # still being written
-    header = next(csv.reader([first.decode("utf-8-sig", "replace")]))
+    try:
+        header = next(csv.reader([first.decode("utf-8-sig", "replace")]))
+    except csv.Error as error:
+        raise DataError(f"{path}, line 1: not the header of a CSV file: {error}") from None
     for name in names:
         if header.count(name) != 1:
-            raise DataError(
-                f"{path}, line 1: expected one column '{name}', got {', '.join(header)}"
-            )
+            raise DataError(f"{path}, line 1: expected one column '{name}', got {listed(header)}")
 
     def parse(text: str) -> Columns:
         if '"' in text:
@@ -110,4 +113,8 @@ def _whole_lines(path: Path, offset: int) -> Iterator[tuple[bytes, Array, int]]:
                 yield rest[: end - 1], offset + starts, offset + end
                 rest, offset = rest[end:], offset + end
             if len(rest) > LONGEST:
-                raise DataError(f"{path}: no end of line for {LONGEST} bytes from byte {offset} on")
+                raise _endless(path, offset)
+
+
+def _endless(path: Path, offset: int) -> DataError:
+    return DataError(f"{path}: no end of line for {LONGEST} bytes from byte {offset} on")

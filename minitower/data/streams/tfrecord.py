@@ -116,6 +116,7 @@ def _frames(path: Path, offset: int) -> Iterator[tuple[list[tuple[int, bytes, st
         buffer, at, ended = b"", 0, False  # the buffer begins at byte `offset`
         lost, reason = -1, ""  # where a damaged record began whose end is not yet found
         written = False  # whether there is more than zeros in it
+        endless = False  # whether the record at `at` is too long to be one
         while not ended:
             data = file.read(BLOCK)
             ended = len(data) < BLOCK
@@ -136,6 +137,7 @@ def _frames(path: Path, offset: int) -> Iterator[tuple[list[tuple[int, bytes, st
                     continue
                 end = at + _AROUND + _HEADER.unpack_from(buffer, at)[0]
                 if end > len(buffer):
+                    endless = end - at > LONGEST
                     break
                 data = buffer[at + _HEADER.size : end - _FOOTER.size]
                 if _masked_crc(data) == _FOOTER.unpack_from(buffer, end - _FOOTER.size)[0]:
@@ -158,7 +160,7 @@ def _frames(path: Path, offset: int) -> Iterator[tuple[list[tuple[int, bytes, st
                 lost = -1
             if frames:
                 yield frames, offset + at if lost < 0 else lost
-            if len(buffer) - at > LONGEST:
+            if endless:
                 raise DataError(
                     f"{path}: a record of more than {LONGEST} bytes at byte {offset + at}"
                 )
