@@ -782,7 +782,9 @@ def test_demo__refuses_before_it_trains(run, small_world, tmp_path, monkeypatch)
     monkeypatch.setattr(demo, "can_draw", lambda: True)
     assert "in-batch" in run("demo", "--no-report", "--objective", "pairwise", "--data", ".")[2]
     assert "in-batch" in run("demo", "--no-report", "--objective", "pairwise")[2]
-    assert "is a folder; name the file" in error_of(run("demo", "--report", tmp_path))
+    for place in (tmp_path, "/dev/null"):
+        line = error_of(run("demo", "--report", place))
+        assert f"{place}: is a folder or a device; name the file" in line
 
 
 def test_demo__numbers_are_those_of_the_evaluator(run, small_world):

@@ -58,8 +58,8 @@ def demo(args: argparse.Namespace) -> None:
             'the plots of the report need matplotlib: pip install "minitower[cli]", '
             "or leave the report out with --no-report"
         )
-    if not args.no_report and args.report.is_dir():
-        raise DataError(f"{args.report}: is a folder; name the file to write")
+    if not args.no_report and args.report.exists() and not args.report.is_file():
+        raise DataError(f"{args.report}: is a folder or a device; name the file to write")
     if not args.no_report and not args.report.parent.is_dir():
         raise DataError(f"{args.report}: there is no folder {args.report.parent} to write it to")
     tables = [] if args.job is None else [(str(args.job), read_toml(args.job))]

@@ -4,9 +4,9 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
-from minitower.cli.progress import say
+from minitower.cli.options import argument, integer, path
+from minitower.cli.progress import row, say
 from minitower.data import DataError
 from minitower.retrieval.catalogue import Catalogue, NotRemoved, prune, rollback
 
@@ -27,25 +27,25 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         a: argparse.ArgumentParser = commands.add_parser(
             name, help=says, description=f"{says[0].upper()}{says[1:]}.{more}"
         )
-        a.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+        a.add_argument("store", type=argument(path), metavar="STORE", help="folder of the store")
         a.set_defaults(run=run)
         return a
 
     command("list", _list, "print the versions",
             " Columns: number, kind, parent, time of publishing, bytes, * if served.")  # fmt: skip
     a = command("show", _show, "print all that is known of a version, as JSON")
-    a.add_argument("version", type=int, nargs="?", metavar="VERSION",
+    a.add_argument("version", type=argument(integer(1)), nargs="?", metavar="VERSION",
                    help="its number (default: the one served)")  # fmt: skip
     command("verify", _verify, "read every file of every version",
             " Exits with an error if one of them is not as it was written.")  # fmt: skip
     a = command("rollback", _rollback, "serve an earlier version again",
                 " It is verified first. Prints its number.")  # fmt: skip
-    a.add_argument("version", type=int, nargs="?", metavar="VERSION",
+    a.add_argument("version", type=argument(integer(1)), nargs="?", metavar="VERSION",
                    help="its number (default: the one before)")  # fmt: skip
     a = command("prune", _prune, "remove old versions",
                 " What is served stays, and what it stands on. Incremental versions go when a "
                 "newer full one is there. Prints what is gone.")  # fmt: skip
-    a.add_argument("--keep", type=int, required=True, metavar="N",
+    a.add_argument("--keep", type=argument(integer(1)), required=True, metavar="N",
                    help="keep the newest N full versions")  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def _list(args: argparse.Namespace) -> None:
         size = sum(f.stat().st_size for f in catalogue.path(version.number).glob("*"))
         parent = "" if version.parent is None else version.parent
         served = "*" if version.number == catalogue.current else ""
-        print(version.number, version.kind, parent, version.published, size, served, sep="\t")
+        row(version.number, version.kind, parent, version.published, size, served)
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -77,7 +77,7 @@ def _verify(args: argparse.Namespace) -> None:
                 continue  # pruned meanwhile
             say(str(error))
             damaged.append(version.number)
-        print(version.number, "damaged" if version.number in damaged else "intact", sep="\t")
+        row(version.number, "damaged" if version.number in damaged else "intact")
     if damaged:
         raise DataError(f"{args.store}: damaged: {', '.join(map(str, damaged))}")
 

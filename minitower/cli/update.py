@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from minitower.cli import options
 from minitower.cli.by_day import by_day
@@ -11,6 +10,8 @@ from minitower.cli.flags import add_flags
 from minitower.cli.job import TRAINING
 from minitower.data import DataError
 
+_PATH, _NUMBER = options.argument(options.path), options.argument(options.number)
+_COUNT = options.argument(options.integer(0))
 _BY_NIGHT = ("users", "items", "retire", "validate", "at_least")
 _BY_DAY = ("every", "follow", "item_ids", "window")
 _IN_BATCH = ("objective", "temperature", "correction", "strength", "bank")
@@ -30,8 +31,8 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
         "the order of time, and publish the rows that moved on top of the full version, which the "
         "next full one does not build on. Prints the number of each version.",
     )
-    a.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
-    a.add_argument("stream", type=Path, metavar="STREAM", help="folder of click logs")
+    a.add_argument("store", type=_PATH, metavar="STORE", help="folder of the store")
+    a.add_argument("stream", type=_PATH, metavar="STREAM", help="folder of click logs")
     kind = a.add_mutually_exclusive_group(required=True)
     kind.add_argument(
         "--full", dest="run", action="store_const", const=_full, help="the nightly job"
@@ -43,12 +44,12 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
                    help="learn from clicks after this time only: seconds since 1970, a date, or "
                    "'start' for all of them; for a version that does not say up to where it has "
                    "learned from clicks")  # fmt: skip
-    a.add_argument("--aside", type=Path, metavar="FILE",
+    a.add_argument("--aside", type=_PATH, metavar="FILE",
                    help="where to set malformed and late clicks aside, a file for each kind of "
                    "job; without it they are an error")  # fmt: skip
-    a.add_argument("--tolerance", type=float, default=0.01, metavar="SHARE",
+    a.add_argument("--tolerance", type=_NUMBER, default=0.01, metavar="SHARE",
                    help="share of the records that may be set aside (default: 0.01)")  # fmt: skip
-    a.add_argument("--grace", type=int, default=100, metavar="N",
+    a.add_argument("--grace", type=_COUNT, default=100, metavar="N",
                    help="how many may be before the share counts (default: 100)")  # fmt: skip
     a.add_argument("--ahead", type=_seconds, default=86400.0, metavar="TIME",
                    help="a click dated so much after now is malformed; believed, it would make "
@@ -57,15 +58,15 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
                    help="begin with an optimizer without memory")  # fmt: skip
     night = a.add_argument_group("with --full")
     for side in ("users", "items"):
-        night.add_argument(f"--{side}", type=Path, metavar="FILE", default=none,
+        night.add_argument(f"--{side}", type=_PATH, metavar="FILE", default=none,
                            help=f"{side} that are new or have changed, all columns: .jsonl or "
                            ".parquet")  # fmt: skip
-    night.add_argument("--retire", type=Path, metavar="FILE", default=none,
+    night.add_argument("--retire", type=_PATH, metavar="FILE", default=none,
                        help="items that are gone after this day, an id a line")  # fmt: skip
-    night.add_argument("--validate", type=float, metavar="SHARE", default=none,
+    night.add_argument("--validate", type=_NUMBER, metavar="SHARE", default=none,
                        help="share of the clicks, the last, to validate on and not to train on "
                        "(default: 0)")  # fmt: skip
-    night.add_argument("--at-least", type=float, metavar="VALUE", default=none,
+    night.add_argument("--at-least", type=_NUMBER, metavar="VALUE", default=none,
                        help="refuse a model whose --metric on validation is below")  # fmt: skip
     day = a.add_argument_group("with --incremental")
     day.add_argument("--window", type=_window, metavar="TIME", default=none,

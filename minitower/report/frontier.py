@@ -34,7 +34,7 @@ def check_plot(path: Path) -> None:
     formats = Figure().canvas.get_supported_filetypes()
     if path.suffix.lower().removeprefix(".") not in formats:
         raise DataError(f"{path}: a plot's name must end with .svg, .png, .pdf, ...")
-    if not path.absolute().parent.is_dir() or path.is_dir():
+    if not path.absolute().parent.is_dir() or (path.exists() and not path.is_file()):
         raise DataError(f"{path}: a plot cannot be written there: is it in a folder that exists?")
 
 
