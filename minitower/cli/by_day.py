@@ -77,7 +77,13 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
             unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
             notes = {"update": increment.report.to_dict() | unknown}
             tell(
-                publish_incremental(args.store, increment.rows, parent=version.number, notes=notes)
+                publish_incremental(
+                    args.store,
+                    increment.rows,
+                    parent=version.number,
+                    notes=notes,
+                    full=start.base,
+                )
             )
 
     for batch in start.stream.batches(READ_AT_ONCE, cursor=cursor, follow=follow):
