@@ -1,13 +1,15 @@
 """What a store must survive: kill -9, damaged files, new versions while threads recall.
 
-    python benchmarks/store_faults.py               # all three, some five minutes
-    python benchmarks/store_faults.py kill          # one part: kill, damage or reload
+    python benchmarks/store_faults.py               # all four, some six minutes
+    python benchmarks/store_faults.py kill          # one part: kill, damage, forge or reload
     python benchmarks/store_faults.py --quick       # fewer rounds
 
 kill    a process that publishes, rolls back and prunes is killed at a random moment, 500
         times; the store must open on the state before what it was doing, or after
 damage  10,000 times one bit of one file of a version is flipped, or the file is cut; the
         file must be refused by name
+forge   10,000 times a value of CURRENT or of a manifest is changed, and all checksums are
+        computed again; the store must open, or be refused with one line
 reload  8 threads recall while 100 versions are published and reloaded; no error, and no
         answer that mixes two versions
 
@@ -21,13 +23,16 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # processes of one thread can be forked
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import tempfile
 import threading
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -186,6 +191,62 @@ def damage(folder: Path, rounds: int) -> None:
     print(f"damage: {rounds} times, in {dict(refused)}: always refused by name")
 
 
+# ------------------------------------------------------------------------------- forge
+
+ODD = [None, True, 0, -1, 1.0, 1e300, 10**18, "", "1", "../x", "\ud800", [], {}, [[]], "full"]
+
+
+def forge(folder: Path, rounds: int) -> None:
+    """Change a value of CURRENT or a manifest as another program would, checksums and all."""
+    publish(folder, 1)
+    publish_rows(folder, 1)
+    manifests = [folder / f"versions/{number:06d}/manifest.json" for number in (1, 2)]
+    kept = {path: path.read_bytes() for path in (folder / "CURRENT", *manifests)}
+    stated = json.loads(kept[folder / "CURRENT"].rpartition(b"\n")[0])
+    rng, outcomes = np.random.default_rng(0), Counter[str]()
+    for _ in range(rounds):
+        part = int(rng.integers(3))
+        pointer = json.loads(json.dumps(stated))
+        if part == 2:
+            change(pointer, rng)
+        else:
+            content = json.loads(kept[manifests[part]])
+            change(content, rng)
+            text = json.dumps(content).encode()
+            manifests[part].write_bytes(text)
+            pointer["versions"][part]["manifest"] = hashlib.sha256(text).hexdigest()
+        text = json.dumps(pointer).encode() + b"\n"
+        digest = hashlib.sha256(text).hexdigest().encode()
+        (folder / "CURRENT").write_bytes(text + b"\n" + digest)
+        try:
+            mt.Recommender.open(folder).recall(0, k=1)
+            outcomes["opened"] += 1
+        except mt.DataError as error:
+            if "\n" in str(error):
+                raise SystemExit(f"more than one line: {error}") from error
+            outcomes["refused"] += 1
+        for path, text in kept.items():
+            path.write_bytes(text)
+    mt.Recommender.open(folder)
+    print(f"forge: {rounds} times, {dict(outcomes)}: never another error")
+
+
+def change(value: Any, rng: np.random.Generator) -> None:
+    """Replace or remove one value somewhere within lists and objects of JSON."""
+    while True:
+        keys = [*value] if isinstance(value, dict) else [*range(len(value))]
+        if not keys:
+            return
+        key = keys[rng.integers(len(keys))]
+        if not isinstance(value[key], (dict, list)) or not value[key] or rng.random() < 0.1:
+            break
+        value = value[key]
+    if rng.random() < 0.2:
+        del value[key]
+    else:
+        value[key] = ODD[rng.integers(len(ODD))]
+
+
 # ------------------------------------------------------------------------------- reload
 
 
@@ -237,11 +298,12 @@ def reload(folder: Path, versions: int) -> None:
 
 
 def main() -> None:
-    rounds = {kill: (20, 500), damage: (300, 10_000), reload: (10, 100)}
+    rounds = {kill: (20, 500), damage: (300, 10_000), forge: (300, 10_000), reload: (10, 100)}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="?", choices=[run.__name__ for run in rounds])
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     args = parser.parse_args()
+    warnings.filterwarnings("ignore", ".*a change that was cut off left it")  # as each kill does
     for run, (few, many) in rounds.items():
         if args.part in (None, run.__name__):
             with tempfile.TemporaryDirectory() as place:

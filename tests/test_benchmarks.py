@@ -62,9 +62,14 @@ def test_store():
     assert "recall without what was met" in printed
 
 
-@pytest.mark.parametrize("part", ["kill", "damage", "reload"])
+@pytest.mark.parametrize("part", ["kill", "damage", "forge", "reload"])
 def test_store_faults(part):
-    ends = {"kill": "before or after", "damage": "refused by name", "reload": "failed or mixed"}
+    ends = {
+        "kill": "before or after",
+        "damage": "refused by name",
+        "forge": "never another error",
+        "reload": "failed or mixed",
+    }
     assert run("store_faults.py", part, "--quick").endswith(f"{ends[part]}\n")
 
 

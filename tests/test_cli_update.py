@@ -28,8 +28,9 @@ from minitower.data import (
 )
 from minitower.data.streams import EventFields, Follow, write_events
 from minitower.data.streams.parquet import write_parquet
-from minitower.retrieval import Recommender, load_model, load_notes, publish_model
+from minitower.retrieval import Recommender, folder, load_model, load_notes, publish_model
 from minitower.retrieval.catalogue import Catalogue, rollback
+from minitower.retrieval.folder import fingerprint
 from minitower.retrieval.snapshot import load_optimizer
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
@@ -828,6 +829,27 @@ def test_update__a_clock_that_is_ahead(places, run, tmp_path, kind):
     assert status == 0, err
     (record,) = map(json.loads, (tmp_path / "aside").read_text().splitlines())
     assert "ahead of time: dated after" in record["reason"]
+
+
+def test_incremental__the_full_version_is_read_once(places, run, monkeypatch):
+    """When the job begins; a publication reads its own files."""
+    store, logs = places
+    write(logs, 1, 10, 12)
+    read, publish_rows = [], by_day.publish_incremental
+
+    def noted(path):
+        read.append(path.parent.name)
+        return fingerprint(path)
+
+    def published(*args, **options):
+        read.clear()
+        version = publish_rows(*args, **options)
+        assert {*read} == {"new", "000002"}
+        return version
+
+    monkeypatch.setattr(folder, "fingerprint", noted)
+    monkeypatch.setattr(by_day, "publish_incremental", published)
+    assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "2\n")
 
 
 def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeypatch):

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import Categorical, DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import ExactIndex, Recommender, encode, load_model, publish_model
+from minitower.retrieval import (
+    ExactIndex,
+    Recommender,
+    encode,
+    folder,
+    load_model,
+    pointer,
+    publish_model,
+)
 from minitower.retrieval.catalogue import Catalogue, rollback
 from minitower.retrieval.incremental import publish_incremental
 from minitower.retrieval.patched import PatchedIndex
@@ -145,3 +153,43 @@ def test_incremental__refuses_rows_that_do_not_fit(tmp_path, data, model, rows, 
     with pytest.raises(DataError, match=message):
         publish_incremental(tmp_path / "s", rows, parent=1)
     assert Catalogue.read(tmp_path / "s").current == 1
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """The folders of the files whose SHA-256 is computed."""
+    folders, real = [], folder.fingerprint
+
+    def noted(path):
+        folders.append(path.parent.name)
+        return real(path)
+
+    for module in (folder, pointer):
+        monkeypatch.setattr(module, "fingerprint", noted)
+    return folders
+
+
+def test_incremental__of_an_open_version_reads_its_own_files_only(tmp_path, data, model, hashed):
+    """A click must not cost a pass over the full version."""
+    full = publish_model(model, data, tmp_path / "s")
+    rows = moved(model, USERS, [2]) | moved(model, ITEMS, [3])
+    hashed.clear()
+    one = publish_incremental(tmp_path / "s", rows, parent=1, full=full)
+    assert {*hashed} == {"new", "000002"}
+    assert one.full is full
+    hashed.clear()
+    two = publish_incremental(tmp_path / "s", rows, parent=1)
+    assert "000001" in hashed
+    assert np.array_equal(one.index.vectors, two.index.vectors)
+    assert all(np.array_equal(two.model.parameters[n], p) for n, p in one.model.parameters.items())
+
+
+def test_incremental__another_version_that_is_open_is_not_taken(tmp_path, data, model):
+    """It may be of the same number, in another store."""
+    rows, other = moved(model, USERS, [2]), TwoTower(data.schema, dim=4, hidden=(6,), seed=1)
+    full = publish_model(other, data, tmp_path / "other", notes={"other": True})
+    publish_model(model, data, tmp_path / "s")
+    one = publish_incremental(tmp_path / "s", rows, parent=1, full=full)
+    assert one.full is not full
+    name = "item.item.embedding"
+    assert np.array_equal(one.model.parameters[name], model.parameters[name])

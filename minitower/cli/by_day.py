@@ -82,7 +82,13 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
             if start.learned is not None:
                 notes["learned"] = replace(start.learned, by_day=learned).to_json()
             tell(
-                publish_incremental(args.store, increment.rows, parent=version.number, notes=notes)
+                publish_incremental(
+                    args.store,
+                    increment.rows,
+                    parent=version.number,
+                    notes=notes,
+                    full=start.base,
+                )
             )
 
     for batch in start.stream.batches(READ_AT_ONCE, cursor=cursor, follow=follow):
