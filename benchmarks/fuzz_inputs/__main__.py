@@ -55,6 +55,7 @@ MAKERS: dict[str, Callable[[Random], Case]] = {
 }
 _USED = ("pandas", "polars", "pyarrow.parquet", "google_crc32c")
 _SLOWEST = 3  # cases that are named
+_WIDTH = 250  # characters of a line of the table
 
 
 def kind_of(seed: int, number: int) -> str:
@@ -120,7 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
             for done in run_all(numbered(args), valid, work, args.jobs):
                 ended.append(done)
                 if args.case is not None:
-                    print(f"{done.kind}: {done.what}\n{done.outcome.said}")
+                    said = f"{done.kind}: {done.what}\n{done.outcome.said}"
+                    print(said.encode("utf-8", "backslashreplace").decode())
                 if len(ended) % 1000 == 0:
                     print(f"{len(ended):,} cases", file=sys.stderr, flush=True)
     print(summary(ended, time.monotonic() - started))
@@ -159,12 +161,16 @@ def table(ended: list[Done], seed: int) -> str:
     ]
     for (what, where), members in sorted(groups.items(), key=lambda group: -len(group[1])):
         done, detail = min(members, key=lambda member: abs(member[0].number))
-        lines.append(f"{len(members):6}  {what}  at {where}  --seed {seed} --case {done.number}")
-        lines.append(f"        {done.kind}: {done.what[:150]}")
-        lines.append(
-            f"        {' '.join(detail.split())[:250]}".encode("utf-8", "replace").decode()
-        )
-    return "\n".join(lines)
+        lines += [
+            f"{len(members):6}  {what}  at {where}  --seed {seed} --case {done.number}",
+            f"        {done.kind}: {done.what}",
+            f"        {' '.join(detail.split())}",
+        ]
+    return "\n".join("".join(map(_printable, line))[:_WIDTH] for line in lines)
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ _PLAIN = {  # other words for an argument
     **dict.fromkeys(("item_id", "item_ids", "exclude"), ("id", "ids", "item")),
     **dict.fromkeys(("users", "items"), ("id", "ids")),
     "positive": ("rule",),
+    "parent": ("version",),
 }
 _BOOLEANS = (None, "x", 2, 0, 1, [], odd.math.nan, np.bool(True))
 Mutated = tuple[Any, bool]  # a value, and whether its type is wrong

@@ -22,6 +22,7 @@ SUB = ("store",)  # commands that have commands
 SLOW = {"index-bench": 0.1, "publish": 0.5, "demo": 0.5, "check": 0.5, "vectors": 0.3}
 ENDLESS = {"--epochs", "--patience"}  # a large number is what the user asked for, for hours
 NEVER = {"--follow", "--framework", "--help", "-h", "--version"}  # wait, or import a framework
+_PROCESS = 30.0  # seconds: it must import everything first
 _PATHS = (
     *(".", "box", "nowhere", "a/b/c", "", "x\0y", "n" * 300, "é", "\ud800", "a\nb", "FILE", "DIR"),
     *(
@@ -210,7 +211,7 @@ def make(rng: Random) -> Case:
         only = () if "--only" in argv else ("--only", "exact")
         case = replace(case, seconds=40.0, steps=((*argv, *only),))
     if rng.random() < 0.01 and typable(argv):
-        case = replace(case, process=True)
+        case = replace(case, process=True, seconds=_PROCESS)
     return case
 
 
@@ -230,9 +231,8 @@ def _environment(rng: Random, case: Case) -> Case:
         room, places = rng.choice((0, 500, 3000)), tuple(word for word in argv[1:] if word)
         return replace(case, what=f"{case.what}: files of {room} bytes", room=room, places=places)
     stdout = rng.choice(("closed", "full", "ascii", "unread"))
-    return replace(
-        case, what=f"{case.what}: stdout {stdout}", stdout=stdout, process=rng.random() < 0.3
-    )
+    case = replace(case, what=f"{case.what}: stdout {stdout}", stdout=stdout)
+    return replace(case, process=True, seconds=_PROCESS) if rng.random() < 0.3 else case
 
 
 def _command(argv: Command) -> tuple[str, ...]:

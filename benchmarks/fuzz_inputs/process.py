@@ -233,7 +233,7 @@ def _called(case: Case, step: object) -> _Ended:
     """A Python call: what it raises is judged, what it prints is wrong."""
     out = io.StringIO()
     try:
-        with contextlib.redirect_stdout(out):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
             step()  # type: ignore[operator]
     except Hang:
         raise
