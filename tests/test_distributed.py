@@ -376,12 +376,12 @@ def test_a_partition_that_fails_is_done_again(world, client, tmp_path):
 
 def test_click_counts__equal_the_local_ones(world, client):
     ids = world.data.items.ids
-    counts = click_counts(world.click_files)
+    counts = click_counts(world.click_files, positive="all")
     assert np.array_equal(counts.counts_of(ids), world.data.item_counts)
     shares = world.data.item_counts / len(world.data.train)
     assert np.array_equal(counts.shares, shares[np.isin(ids, counts.values)])
     frame = dd.from_pandas(pd.DataFrame(world.clicks), npartitions=3)
-    users = click_counts(frame, "user_id", client=client)
+    users = click_counts(frame, "user_id", positive="all", client=client)
     assert np.array_equal(users.counts, np.bincount(world.clicks["user_id"]))
 
 
@@ -395,6 +395,9 @@ def test_click_counts__of_positives(world, client):
 
 
 def test_click_counts__refuses(world, client):
+    for source in (world.click_files, dd.from_pandas(pd.DataFrame(world.clicks), npartitions=2)):
+        with pytest.raises(DataError, match="clicks: the column 'rating' may say what is liked"):
+            click_counts(source, client=client)
     clicks = pd.DataFrame({"item_id": [1, 2, 3, 4]})
     with pytest.raises(DataError, match=r"^partition 0: there is no column 'id'; columns: item_id"):
         click_counts(dd.from_pandas(clicks, npartitions=1), "id")
@@ -408,7 +411,7 @@ def test_click_counts__refuses(world, client):
 
 @pytest.mark.parametrize("by", ["items", "clicks"])
 def test_relatedness__equals_the_local_matrix(world, client, by):
-    clicks = click_counts(world.click_files) if by == "clicks" else None
+    clicks = click_counts(world.click_files, positive="all") if by == "clicks" else None
     names, matrix = relatedness(world.item_files, world.saved, clicks=clicks)
     local_names, local = mt.relatedness(world.data, by)
     assert names == local_names == ["color", "tags", "price", "size", "year"]

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from minitower.data.errors import DataError, show
 from minitower.data.splits import parse_rule
 
 CLICKS = ("click", "clicked", "is_click")
+KNOWN = (*CLICKS, "rating")
 LIKED = 4  # of five stars
 _STATE = "state the rule with positive= (--positive), such as 'rating >= 4', or 'all'"
 
@@ -36,7 +38,7 @@ def positive_rule(log: Columns, stated: str | None = None) -> str:
     """
     if stated is not None:
         return stated
-    known = [name for name in (*CLICKS, "rating") if name in log]
+    known = [name for name in KNOWN if name in log]
     if not known:
         return "all"
     if len(known) > 1:
@@ -45,6 +47,15 @@ def positive_rule(log: Columns, stated: str | None = None) -> str:
         return _stars(log) if known[0] == "rating" else _clicks(log, known[0])
     except DataError as error:
         raise DataError(f"{error}; {_STATE}") from None
+
+
+def must_be_stated(names: Iterable[str]) -> str | None:
+    """Why a table that is read part by part needs a stated rule; None where it needs none.
+
+    The default of :func:`positive_rule` looks at all values of a column.
+    """
+    known = [name for name in KNOWN if name in names]
+    return f"the column '{known[0]}' may say what is liked; {_STATE}" if known else None
 
 
 def warn_of_default(rule: str) -> None:

@@ -19,6 +19,7 @@ from minitower.data.columns import Columns
 from minitower.data.encoding import FittedSchema, Table
 from minitower.data.entities import read_ids
 from minitower.data.errors import DataError, Place, show
+from minitower.data.positives import must_be_stated
 from minitower.data.ragged import Array
 from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
 from minitower.data.schema import Field, MultiValued
@@ -30,6 +31,7 @@ from minitower.retrieval.folder import MANIFEST, SavedFolder, fingerprint, new_f
 from minitower.retrieval.partitions import (
     Part,
     blocks,
+    column_names,
     computed,
     dask_modules,
     folded,
@@ -95,15 +97,20 @@ def click_counts(
     Args:
         clicks: a Dask dataframe, or a folder of Parquet files.
         column: of the ids to count.
-        positive: the rule that a click must pass, such as "rating >= 4"; None: all do.
+        positive: the rule that a click must pass, such as "rating >= 4", or "all"; None: all
+            do, unless a column's name says that some are no positives.
         client: of Dask; None is the active one.
 
     Raises:
-        DataError: an id is missing, negative, or neither a whole number nor text; or
-            numbers in one partition and texts in another.
+        DataError: an id is missing, negative, or neither an integer nor a string; numbers in
+            one partition and strings in another; or no rule, and a column such as "rating".
         ValueError, ModuleNotFoundError: as :func:`encode_items`.
     """
-    counts = folded(partitions(clicks), client, _count_ids, column=column, positive=positive)
+    parts = partitions(clicks)
+    if positive is None and (reason := must_be_stated(column_names(clicks))):
+        raise DataError(f"clicks: {reason}")
+    positive = None if positive == "all" else positive
+    counts = folded(parts, client, _count_ids, column=column, positive=positive)
     return Tally.of(np.empty(0, np.int64)) if counts is None else counts
 
 

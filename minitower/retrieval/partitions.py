@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import DataError, Place
-from minitower.data.streams.parquet import is_complete, read_parquet
+from minitower.data.streams.parquet import is_complete, pyarrow_parquet, read_parquet
 
 Counts = TypeVar("Counts")
 
@@ -49,6 +49,15 @@ def partitions(source: Any) -> Any:
         )
     frames = enumerate(source.to_delayed())
     return dask.bag.from_delayed([dask.delayed(_numbered)(i, frame) for i, frame in frames])
+
+
+def column_names(source: Any) -> list[str]:
+    """The columns of a Dask dataframe, or of the first file of a folder, which :func:`partitions`
+    accepts."""
+    if isinstance(source, str | Path):
+        _, parquet = pyarrow_parquet()
+        return list(parquet.read_schema(min(Path(source).glob("*.parquet"))).names)
+    return [str(name) for name in source.columns]
 
 
 def blocks(part: Part, names: list[str]) -> Iterator[Columns]:
