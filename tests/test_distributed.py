@@ -322,7 +322,7 @@ def kill_a_worker_when(happened, client):
 
 
 def test_encode_items__a_killed_worker_loses_nothing(world, client, tmp_path):
-    written = lambda: sorted(tmp_path.glob(".vectors.*/new/part-*"))
+    written = lambda: sorted(tmp_path.glob(".minitower-vectors.*/new/part-*"))
     seen = []
 
     def half_way():
@@ -361,7 +361,7 @@ def test_a_partition_that_fails_is_done_again(world, client, tmp_path):
         mark = Path(folder) / f"tried {part}"
         if part == 1 and not mark.exists():
             mark.touch()
-            (place,) = Path(folder).glob(".vectors.*/new")
+            (place,) = Path(folder).glob(".minitower-vectors.*/new")
             (place / ".part-00001.parquet.half").write_bytes(b"PAR1")
             raise OSError("the network is down")
         return frame.iloc[100 * part : 100 * (part + 1)]
