@@ -17,7 +17,19 @@ from hypothesis import strategies as st
 
 import minitower.formulas
 from minitower.formulas import arguments
-from minitower.formulas.arguments import floats, ids, integer, integers, mask, number, rows
+from minitower.formulas.arguments import (
+    as_array,
+    choice,
+    floats,
+    ids,
+    integer,
+    integers,
+    mask,
+    number,
+    row_count,
+    rows,
+    strict_integer,
+)
 from minitower.formulas.hits import AccidentalHits, KnownPositives
 from minitower.formulas.logq import uncorrected
 from minitower.formulas.popularity import slices_by_positives
@@ -471,3 +483,54 @@ def test_rows__are_within_the_table():
     for bad in ([3], [-1]):
         with pytest.raises(ValueError, match=r"rows must be within 0\.\.2"):
             rows("rows", bad, 3)
+
+
+NO_INTEGERS = [True, np.bool(True), 1.0, 1.5, np.float64(3), np.nan, np.timedelta64(1), "1", None]
+NO_INTEGERS += [[1], np.array(1), -1, 2**63, np.uint64(2**64 - 1), 10**60]
+
+
+@pytest.mark.parametrize("bad", NO_INTEGERS, ids=repr)
+def test_strict_integer__refuses(bad):
+    with pytest.raises(ValueError, match=r"^seed must be an integer of at least 0") as refusal:
+        strict_integer("seed", bad, 0)
+    assert len(str(refusal.value)) < 500
+
+
+@given(st.integers(-(2**70), 2**70), st.integers(-5, 5), st.integers(5, 2**62))
+def test_strict_integer__takes_what_is_within(value, least, most):
+    if least <= value <= most:
+        assert type(strict_integer("k", value, least, most)) is int
+        assert strict_integer("k", value, least, most) == value
+    else:
+        with pytest.raises(ValueError, match=f"k must be an integer within {least}..{most}, got"):
+            strict_integer("k", value, least, most)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
+def test_strict_integer__takes_those_of_numpy(dtype):
+    assert type(strict_integer("k", np.dtype(dtype).type(7), 1)) is int
+
+
+@pytest.mark.parametrize("bad", ["x" * 10_000, "\x1b[31m", None, 1, np.array(["a"]), ["a"]])
+def test_choice__refuses(bad):
+    with pytest.raises(ValueError, match=r"^count must be one of a, b, got") as refusal:
+        choice("count", bad, ("a", "b"))
+    assert len(str(refusal.value)) < 500
+    assert str(refusal.value).isprintable()
+
+
+def test_as_array__says_in_one_line_what_is_none():
+    class Raises:
+        def __array__(self, *_, **__):
+            raise ValueError("cannot be an array\nat all")
+
+    for kind in (floats, integers, ids, mask, as_array):
+        with pytest.raises(ValueError, match=r"^hits is no array: cannot be an array at all$"):
+            kind("hits", Raises())
+
+
+def test_row_count__names_the_candidates():
+    with pytest.raises(ValueError, match=r"log_q must be of shape \(m,\), got \(\)"):
+        row_count(None, "log_q", np.array(1.0))
+    with pytest.raises(ValueError, match=r"n = 2 rows .* log_q has 0"):
+        row_count(2, "log_q", np.empty(0))

@@ -229,7 +229,7 @@ RNG = np.random.default_rng(0)
         (lambda: random_mask(RNG, 2, 3, 3), "hiding 3 of 3 fields leaves no view"),
         (lambda: random_mask(RNG, 2, 3, -1), "hidden must be"),
         (lambda: random_mask(RNG, 2, 0, 0), "hiding 0 of 0"),
-        (lambda: complementary_masks(RNG, 2, 1), "1 fields cannot be parted"),
+        (lambda: complementary_masks(RNG, 2, 1), "k must be an integer within 2"),
         (lambda: correlated_masks(RNG, 2, np.eye(2)), "keep nothing"),
         (lambda: correlated_masks(RNG, 2, np.eye(1)), "keep nothing"),
         (lambda: correlated_masks(RNG, 2, np.eye(3), rounding="ceil"), r"\(ceil\) are all of 3"),

@@ -616,7 +616,9 @@ def test_read_job__how_to_read_comes_back():
 
 
 @pytest.mark.parametrize("flags, told", [
-    (["--temperature", "0"], "temperature must be positive"),
+    (["--temperature", "0"], "--temperature: expected a number from 1e-06 to 1e+12, got '0'"),
+    (["--objective", "pairwise", "--temperature", "0"], "--temperature: expected a number from"),
+    (["--objective", "pointwise", "--temperature", "-1"], "--temperature: expected a number from"),
     (["--correction", "none", "--strength", "0.5"], "strength belongs to yi"),
     (["--learning-rate", "-1"], "learning rate must be positive"),
     (["--dim", "0"], "dim"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from minitower.data import Categorical, Continuous, DataError, Dataset, Id, MultiValued, Schema
 from minitower.data.columns import read_columns
 from minitower.data.delimited import read_text
-from minitower.data.errors import LONGEST_ERROR, Place, listed, printable, shorten
+from minitower.data.errors import LONGEST_ERROR, Place, listed, printable, shorten, show
 
 SCHEMA = Schema(
     user=[Id("user_id"), Continuous("age")],
@@ -143,3 +143,14 @@ def test_strings_that_cannot_be_stored_are_refused_with_their_row(bad, what, col
     schema = Schema(user=[Id("user_id")], item=[Id("item_id"), Categorical("c"), MultiValued("m")])
     with pytest.raises(DataError, match=f"row 1, column '{column}': a string with {what}"):
         Dataset.from_columns(schema, log, None, items, item_name="name")
+
+
+def test_errors__have_fewer_than_500_characters():
+    assert len(str(DataError("x" * 10_000))) < 500
+
+
+def test_show__lists_however_deep():
+    deep = []
+    for _ in range(5_000):
+        deep = [deep]
+    assert show(deep).startswith("[[[")

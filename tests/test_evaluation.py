@@ -223,11 +223,11 @@ def test_evaluate__refuses():
         evaluate(PopularityScorer(), dataset((0, 0, "train"), (0, 1, "test")), split="valid")
     with pytest.raises(DataError, match="the valid split has no positives"):
         Evaluator(dataset((0, 0, "train"), (0, 0, "valid")), "valid")
-    with pytest.raises(DataError, match="cutoffs k of at least 1"):
+    with pytest.raises(DataError, match="k must be an integer of at least 1"):
         Evaluator(SMALL, k=(0, 10))
-    with pytest.raises(DataError, match="cutoffs k of at least 1"):
+    with pytest.raises(DataError, match="k is empty"):
         Evaluator(SMALL, k=())
-    with pytest.raises(DataError, match="expected train, valid or test"):
+    with pytest.raises(DataError, match="split must be one of train, valid, test"):
         Evaluator(SMALL, "all")
     stranger = TwoTower(dataset((0, 5, "train"), (0, 1, "test")).schema, dim=2)
     with pytest.raises(DataError, match="were not fitted together"):

@@ -233,7 +233,7 @@ def test_gap_variance__geometric_gaps_make_the_frequency_seven_percent_uncertain
         (lambda: StreamingFrequency(1, initial_gap=0), "initial_gap"),
         (lambda: StreamingFrequency(1, initial_gap=math.inf), "initial_gap"),
         (lambda: StreamingFrequency(1, hashes=-1), "hashes must be"),
-        (lambda: StreamingFrequency(1, repeats="both"), "repeats is"),
+        (lambda: StreamingFrequency(1, repeats="both"), "repeats must be one of"),
         (lambda: StreamingFrequency(2).update([0, 2]), "within 0..1, got 0 to 2"),
         (lambda: StreamingFrequency(2).update([-1]), "within 0..1"),
         (lambda: StreamingFrequency(2, hashes=1).update([0.5]), "ids must be"),

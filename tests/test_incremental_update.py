@@ -373,7 +373,7 @@ def test_refuses_what_cannot_be_moved():
         IncrementalUpdate(TwoTower(hidden.schema, dim=4), hidden)
     with pytest.raises(ValueError, match="not fitted together"):
         IncrementalUpdate(TwoTower(hidden.schema, dim=4), DATA)
-    with pytest.raises(ValueError, match="batch size must be at least 1"):
+    with pytest.raises(ValueError, match="batch_size must be an integer of at least 1"):
         branch(batch_size=0)
     with pytest.raises(ValueError, match="a batch size of 1 trains nothing"):
         branch(batch_size=1)

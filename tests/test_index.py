@@ -119,7 +119,7 @@ def test_index__of_other_types_searches_as_if_converted_first(kind, dtype):
 @kinds
 @pytest.mark.parametrize("vectors", [np.ones((4, 2), complex), np.ones((4, 2), object)])
 def test_index__refuses_vectors_that_are_no_numbers(kind, vectors):
-    with pytest.raises(ValueError, match="item vector must be real numbers"):
+    with pytest.raises(ValueError, match="vectors must be real numbers"):
         KINDS[kind](vectors)
 
 
@@ -128,11 +128,11 @@ def test_index__refuses_vectors_that_are_no_numbers(kind, vectors):
     "queries, k, exclude, message",
     [
         (np.ones((1, 3)), 1, None, "queries have 3 dimensions, the items have 2"),
-        (np.ones(2), 1, None, "expected one query a row"),
-        (np.ones((1, 2), complex), 1, None, "query must be real numbers"),
-        (np.array([[0, 1], [0, np.nan]]), 1, None, "query 1 is not finite"),
-        (np.ones((1, 2)), 0, None, "k must be a whole number of at least 1, got 0"),
-        (np.ones((1, 2)), True, None, "k must be a whole number of at least 1, got True"),
+        (np.ones(2), 1, None, "queries must be of shape"),
+        (np.ones((1, 2), complex), 1, None, "queries must be real numbers"),
+        (np.array([[0, 1], [0, np.nan]]), 1, None, "queries: row 1 is not finite"),
+        (np.ones((1, 2)), 0, None, "k must be an integer of at least 1, got 0"),
+        (np.ones((1, 2)), True, None, "k must be an integer of at least 1, got True"),
         (np.ones((1, 2)), 10**9, None, "k must be at most 16384, got 1000000000"),
         (np.ones((1, 2)), 1, Ragged.from_counts([0, 0], []), "exclude has 2 rows for 1"),
         (np.ones((1, 2)), 1, Ragged.from_counts([1], [4]), r"an item outside 0\.\.3"),
@@ -147,9 +147,9 @@ def test_index__refuses(kind, queries, k, exclude, message):
 @kinds
 @pytest.mark.parametrize("items", [np.ones((2, 0)), np.ones(3)])
 def test_index__refuses_items(kind, items):
-    with pytest.raises(ValueError, match="expected one item vector a row"):
+    with pytest.raises(ValueError, match="vectors must be of shape"):
         KINDS[kind](items)
-    with pytest.raises(ValueError, match="item vector 1 is not finite"):
+    with pytest.raises(ValueError, match="vectors: row 1 is not finite"):
         KINDS[kind](np.array([[0.0], [np.inf]]))
 
 

@@ -278,7 +278,7 @@ def test_build__says_so_when_the_target_is_out_of_reach():
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"k": 0}, "k must be a whole number of at least 1, got 0"),
+    ({"k": 0}, "k must be an integer of at least 1, got 0"),
     ({"target_recall": 0.0}, r"target_recall must be in \(0, 1\], got 0"),
     ({"queries": np.ones((0, 8))}, "queries is empty"),
     ({"queries": np.ones((3, 7))}, "queries have 7 dimensions, the items have 8"),

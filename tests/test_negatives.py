@@ -230,7 +230,7 @@ def _draw(source):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: EasyNegatives(Uniform(3), -1), "at least 0"),
+        (lambda: EasyNegatives(Uniform(3), -1), "must be an integer within 0"),
         (lambda: EasyNegatives(Uniform(3), 1, Ragged.from_counts([1], [3])), "known item 3"),
         (
             lambda: _draw(EasyNegatives(Uniform(6), 1, Ragged.from_counts([1], [0]))),
@@ -241,9 +241,12 @@ def _draw(source):
             "^lists hold rows of items, of which -1 is none$",
         ),
         (lambda: _draw(HardNegatives(Ragged.from_counts([1], [0]), 1)), "user 3 is not one of"),
-        (lambda: SharedNegatives(Uniform(3), -1), "at least 0"),
+        (lambda: SharedNegatives(Uniform(3), -1), "must be an integer within 0"),
         (lambda: HardNegatives(Ragged.from_counts([1], [0]), 1, of="item"), "user or of each pair"),
-        (lambda: MinedNegatives(untrained(SHOP), SHOP, 1, first=3, last=2), "first <= last"),
+        (
+            lambda: MinedNegatives(untrained(SHOP), SHOP, 1, first=3, last=2),
+            "last must be an integer",
+        ),
         (lambda: MinedNegatives(untrained(SHOP), SHOP, 1, first=7), "beyond the 6 items"),
         (lambda: MixedNegatives([]), "needs a source"),
         (lambda: MixedNegatives([SharedNegatives(Uniform(3), 1)]), "do not mix"),

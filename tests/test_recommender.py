@@ -272,10 +272,10 @@ def test_names(shop):
         (("ann", {"user": "bob"}), "'user' is the id"),
         (("ann", {"age": "old"}), "profile, column 'age'"),
         ((7,), "holds text"),
-        (("ann", None, 0), "k must be a whole number of at least 1, got 0"),
-        (("ann", None, 2.0), "k must be a whole number of at least 1, got 2.0"),
-        (("ann", None, True), "k must be a whole number of at least 1, got True"),
-        (("ann", None, "2"), "k must be a whole number of at least 1, got '2'"),
+        (("ann", None, 0), "k must be an integer of at least 1, got 0"),
+        (("ann", None, 2.0), "k must be an integer of at least 1, got 2.0"),
+        (("ann", None, True), "k must be an integer of at least 1, got True"),
+        (("ann", None, "2"), "k must be an integer of at least 1, got '2'"),
     ],
 )
 def test_recall__refuses(shop, arguments, message):

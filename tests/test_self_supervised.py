@@ -426,10 +426,10 @@ def test_serving_sees_no_views():
     ({"temperature": float("inf")}, "temperature must be positive"),
     ({"augment": "mask", "rounding": "ceil"}, "belong to correlated"),
     ({"augment": "dropout", "relations": "clicks"}, "belong to correlated"),
-    ({"batch_size": 1}, "2 items or more"),
+    ({"batch_size": 1}, "batch_size must be an integer of at least 2"),
     ({"dropout": 0}, r"dropout must be in \(0, 1\)"),
     ({"dropout": 1}, r"dropout must be in \(0, 1\)"),
-    ({"augment": "mask", "hidden": 0}, "must hide a field"),
+    ({"augment": "mask", "hidden": 0}, "hidden must be an integer of at least 1"),
     ({"hidden": 2}, "hidden belongs to mask"),
     ({"rounding": "up"}, "rounding must be"),
     ({"relations": "users"}, "relations must be"),
@@ -460,7 +460,7 @@ ALONE = few(Id("i"))
 
 @pytest.mark.parametrize("data, options, message", [
     (ALONE, {"augment": "mask"}, "mask of an item's i: hiding 1 of 1 fields leaves no view"),
-    (ALONE, {"augment": "complementary"}, "1 fields cannot be parted"),
+    (ALONE, {"augment": "complementary"}, "k must be an integer within 2"),
     (ALONE, {"augment": "correlated"}, "all of 0 fields"),
     (ALONE, {"augment": "dropout"}, "none has a multi-valued field"),
     (TWO, {"augment": "correlated"}, "correlated of an item's i, c, t: .* all of 2 fields"),

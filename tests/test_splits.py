@@ -186,7 +186,7 @@ def test_given_split__reads_its_column():
         (lambda: TimeSplit(0.5, 0.5), "leave some for training, got 0.5 and 0.5"),
         (lambda: RandomSplit(-0.1, 0.5), "must not be negative"),
         (lambda: RandomSplit(float("nan"), 0.5), "must not be negative"),
-        (lambda: LastSplit(1, -1), "must not be negative"),
+        (lambda: LastSplit(1, -1), "LastSplit: test must be an integer within 0"),
     ],
 )  # fmt: skip
 def test_splits__refuse(call, message):

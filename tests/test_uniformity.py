@@ -71,12 +71,12 @@ def test_uniformity__blocks_change_nothing(x, block):
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: alignment(np.ones((2, 3)), np.ones((3, 3))), "n >= 1 pairs"),
-    (lambda: alignment(np.ones(3), np.ones(3)), "n >= 1 pairs"),
-    (lambda: alignment(np.ones((0, 3)), np.ones((0, 3))), "n >= 1 pairs"),
+    (lambda: alignment(np.ones((2, 3)), np.ones((3, 3))), "x and y must be of one shape"),
+    (lambda: alignment(np.ones(3), np.ones(3)), "x and y must be of one shape"),
+    (lambda: alignment(np.ones((0, 3)), np.ones((0, 3))), "x and y must be of one shape"),
     (lambda: alignment(np.ones((2, 3)), np.ones((2, 3)), power=0), "power must be positive"),
-    (lambda: uniformity(np.ones((1, 3))), "n >= 2 vectors"),
-    (lambda: uniformity(np.ones(3)), "n >= 2 vectors"),
+    (lambda: uniformity(np.ones((1, 3))), "x must be of shape .* with n >= 2"),
+    (lambda: uniformity(np.ones(3)), "x must be of shape .* with n >= 2"),
     (lambda: uniformity(np.ones((2, 3)), scale=-1), "scale must be positive"),
 ])  # fmt: skip
 def test_uniformity__refuses(call, message):

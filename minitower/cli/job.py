@@ -80,7 +80,7 @@ class Job:
         options.number, 1.0, "draw positives in proportion to their item's clicks^POWER", "POWER"
     )
     temperature: float = _option(
-        options.number,
+        options.temperature,
         0.07,
         "temperature of a softmax; the logistic losses bend with 1 / temperature",
         "TAU",
@@ -102,7 +102,7 @@ class Job:
     )
     alpha: float = _option(options.number, 0.1, "weight of the self-supervised loss", "ALPHA")
     self_temperature: float = _option(
-        options.number, 0.1, "temperature of the self-supervised loss", "TAU"
+        options.temperature, 0.1, "temperature of the self-supervised loss", "TAU"
     )
     self_batch_size: int = _option(
         options.integer(2), 1024, "items of which a step makes views", "N"

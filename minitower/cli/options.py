@@ -24,6 +24,7 @@ from minitower.data import (
 )
 from minitower.data.errors import show
 from minitower.data.schema import field_from_json
+from minitower.formulas.arguments import TEMPERATURES
 from minitower.retrieval.evaluation import ACCURACY
 from minitower.towers.two_tower import MAX_HIDDEN, MAX_WIDTH
 
@@ -99,6 +100,14 @@ def number(value: Any) -> float:
         except (ValueError, OverflowError):
             pass
     raise ValueError("expected a number")
+
+
+def temperature(value: Any) -> float:
+    """A number that a softmax can divide by, or its digits."""
+    low, high = TEMPERATURES
+    if not low <= number(value) <= high:
+        raise ValueError(f"expected a number from {low:g} to {high:g}")
+    return number(value)
 
 
 def flag(value: Any) -> bool:

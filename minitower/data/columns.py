@@ -82,6 +82,8 @@ def as_array(column: Any, place: Place) -> Array:
     """One column as a vector: of numbers, of text, or of objects where it is neither."""
     if isinstance(column, str | bytes) or not isinstance(column, Iterable):
         raise place.error(f"expected a column of values, got {show(column)}")
+    if hasattr(column, "columns") or hasattr(column, "levels"):  # of pandas, polars or pyarrow
+        raise place.error(f"expected a column of values, got a {type(column).__name__}")
     if isinstance(column, np.ma.MaskedArray):  # a masked value is a missing one
         column = _with_holes(column)
     array: Array = column if isinstance(column, np.ndarray) else _from_library(column, place)
@@ -117,7 +119,7 @@ def _from_library(column: Any, place: Place) -> Array:
         column = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
     elif hasattr(column, "__array__"):
         kinds: Any = getattr(column, "dtype", None)
-        whole = not getattr(column, "hasnans", False) or isinstance(kinds, np.dtype)
+        whole = isinstance(kinds, np.dtype) or not getattr(column, "hasnans", False)
         if whole or kinds.name == "category":
             return np.asarray(column)
         if kinds.kind == "f":
@@ -221,7 +223,8 @@ def _members(value: Any, cut: str | None, row: int, place: Place) -> list[Any]:
         return [part.strip() for part in value.split(cut)]
     if is_missing(value):
         return []
-    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
+    scalar = getattr(value, "ndim", 1) == 0  # NumPy's arrays of no dimension are Iterable, too
+    if scalar or isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         raise place.error(f"expected a list of values or a text, got {show(value)}", row)
     return sorted(value, key=repr) if isinstance(value, set | frozenset) else list(value)
 

@@ -1,11 +1,12 @@
 """One kind of error for everything that is wrong with what a user brings."""
 
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-LONGEST_ERROR = 500
-"""Characters of an error."""
+LONGEST_ERROR = 499
+"""Characters of an error, fewer than 500."""
 
 
 class DataError(ValueError):
@@ -61,9 +62,16 @@ def show(value: Any) -> str:
     >>> show(np.float64(1.5)), show(np.str_("x")), show("long" * 99)[-7:]
     ('1.5', "'x'", 'long...')
     """
-    text = repr(value.item() if hasattr(value, "item") and not getattr(value, "ndim", 0) else value)
+    text = _REPR.repr(
+        value.item() if hasattr(value, "item") and not getattr(value, "ndim", 0) else value
+    )
     text = " ".join(text.split())
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+_REPR = reprlib.Repr()  # nested lists, however deep, do not exhaust the stack
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 40
 
 
 @dataclass(frozen=True)

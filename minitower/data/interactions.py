@@ -13,7 +13,7 @@ from minitower.data import atomic_files, movielens, split_files
 from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.encoding import FittedSchema, SideEncoder, Table
 from minitower.data.entities import entities
-from minitower.data.errors import DataError, Place
+from minitower.data.errors import DataError, Place, show
 from minitower.data.named_items import NamedItems
 from minitower.data.positives import positive_rule, warn_of_default
 from minitower.data.ragged import Array, Ragged
@@ -121,7 +121,7 @@ class Dataset:
     def split(self, name: str) -> Interactions:
         """One part: "train", "valid" or "test"."""
         if name not in PARTS:
-            raise DataError(f"expected train, valid or test, got {name!r}")
+            raise DataError(f"split must be one of train, valid, test, got {show(name)}")
         part: Interactions = getattr(self, name)
         return part
 
@@ -137,7 +137,7 @@ class Dataset:
         """
         order = (*PARTS, "all")
         if split not in order:
-            raise DataError(f"expected train, valid, test or all, got {split!r}")
+            raise DataError(f"split must be one of train, valid, test, all, got {show(split)}")
         parts = [self.split(name) for name in PARTS[: order.index(split)]]
         n = len(self.users)
         before = self.history

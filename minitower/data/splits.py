@@ -11,6 +11,8 @@ import numpy as np
 from minitower.data.columns import Columns, numbers, scalars
 from minitower.data.errors import DataError, show
 from minitower.data.ragged import Array
+from minitower.data.values import option
+from minitower.formulas.arguments import LONGEST_ARRAY
 
 PARTS = ("train", "valid", "test")  # a label is an index into this
 
@@ -75,7 +77,7 @@ def parse_rule(text: str) -> Rule:
     """
     match = _RULE.fullmatch(text)
     if match is None or not match[3]:
-        raise DataError(f"cannot read the rule {text!r}; write it like 'rating >= 4'")
+        raise DataError(f"cannot read the rule {show(text)}; write it like 'rating >= 4'")
     value = match[3]
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         value = value[1:-1]
@@ -127,8 +129,8 @@ class LastSplit:
     test: int = 1
 
     def __post_init__(self) -> None:
-        if self.valid < 0 or self.test < 0:
-            raise DataError(f"{self}: valid and test must not be negative")
+        for name in ("valid", "test"):
+            option(f"LastSplit: {name}", getattr(self, name), 0, LONGEST_ARRAY)
 
     def labels(self, users: Array, timestamps: Array | None) -> Array:
         """(n,) int8: 0 train, 1 valid, 2 test."""
@@ -160,6 +162,7 @@ class RandomSplit:
 
     def __post_init__(self) -> None:
         _check_shares(self.valid, self.test)
+        option("RandomSplit: seed", self.seed, 0)
 
     def labels(self, users: Array, timestamps: Array | None) -> Array:
         """(n,) int8: 0 train, 1 valid, 2 test."""

@@ -4,10 +4,16 @@ floats      numbers to compute with
 integers    counts, and numbers of rows and columns
 ids         names of items or users, which are only compared
 mask        true and false
+
+number      one number
+integer     one integer; strict_integer is for options, such as a seed
+choice      one of a few words
 """
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +35,12 @@ MARGINS = 0.0, 1e6
 BIASES = -1e6, 1e6
 """Beyond, the sum of a score and the bias keeps hardly a digit of the score in float32."""
 
+LARGEST = 2**63 - 1
+"""The largest integer of 64 bits."""
+
+LONGEST_ARRAY = 2**31 - 1
+"""The most rows or columns that a count may ask for. More would take gigabytes."""
+
 
 def floats(name: str, x: ArrayLike) -> Floats:
     """An array to compute with, in float32 at least.
@@ -44,7 +56,7 @@ def floats(name: str, x: ArrayLike) -> Floats:
     >>> floats("scores", np.array([0.1], np.float16)).dtype
     dtype('float32')
     """
-    array = _array(name, x)
+    array = as_array(name, x)
     if array.dtype.kind == "f":
         return array.astype(np.float32) if array.dtype.itemsize == 2 else array
     if array.dtype.kind in "biu":
@@ -64,7 +76,7 @@ def integers(name: str, x: ArrayLike) -> Integers:
     >>> integers("rows", np.array([3.0, 7.0]))
     array([3, 7])
     """
-    array = _array(name, x)
+    array = as_array(name, x)
     if array.dtype.kind == "f":
         digits = min(np.finfo(array.dtype).nmant + 1, 63)
         bad = ~((np.abs(array) < 2.0**digits) & (array == np.rint(array)))
@@ -86,7 +98,7 @@ def ids(name: str, x: ArrayLike) -> NDArray[Any]:
     Raises:
         ValueError: x holds anything else.
     """
-    array = _array(name, x)
+    array = as_array(name, x)
     if array.dtype.kind in "US":
         return array
     if array.dtype == np.uint64 and array.max(initial=0) >= 2**63:
@@ -112,7 +124,7 @@ def mask(name: str, x: ArrayLike) -> NDArray[np.bool_]:
     Raises:
         ValueError: x holds anything else.
     """
-    array = _array(name, x)
+    array = as_array(name, x)
     kind = array.dtype.kind
     if kind not in "biuf" or (kind != "b" and not ((array == 0) | (array == 1)).all()):
         raise ValueError(f"{name} must be true or false, got {array.dtype}")
@@ -136,7 +148,7 @@ def positive_number(name: str, value: float) -> float:
     """A finite number > 0, as :func:`number` gives it."""
     result = float(floats(name, value)) if np.ndim(value) == 0 else np.nan
     if not 0 < result < np.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value}")
+        raise ValueError(f"{name} must be positive and finite, got {shown(value)}")
     return result
 
 
@@ -144,7 +156,7 @@ def number_within(name: str, value: float, bounds: tuple[float, float]) -> float
     """A number within bounds, both included, as :func:`number` gives it."""
     result, (low, high) = number(name, value), bounds
     if not low <= result <= high:
-        raise ValueError(f"{name} must be from {low:g} to {high:g}, got {value}")
+        raise ValueError(f"{name} must be from {low:g} to {high:g}, got {shown(value)}")
     return result
 
 
@@ -163,25 +175,88 @@ def positive_margin(value: float) -> float:
     return number_within("margin", positive_number("margin", value), MARGINS)
 
 
-def integer(name: str, value: int, least: int, most: int | None = None) -> int:
-    """An integer within bounds, both included, as Python's own int, which cannot overflow."""
-    array = integers(name, value)
-    if array.ndim or array < least or (most is not None and array > most):
-        bound = f"at least {least}" if most is None else f"within {least}..{most}"
-        raise ValueError(f"{name} must be an integer {bound}, got {value}")
+def integer(name: str, value: int, least: int, most: int = LARGEST) -> int:
+    """An integer within bounds, both included, as Python's own int, which cannot overflow.
+
+    Raises:
+        ValueError: value is outside, or none of the integers that :func:`integers` takes.
+    """
+    array = np.asarray(value, object) if isinstance(value, int) else integers(name, value)
+    if array.ndim or isinstance(value, bool) or not least <= array <= most:
+        raise _no_integer(name, value, least, most)
     return int(array)
 
 
-def row_count(n: int | None, m: int) -> int:
-    """The number of rows of m candidates, as Python's own int; None is all candidates.
+def strict_integer(name: str, value: int, least: int, most: int = LARGEST) -> int:
+    """An option that counts, or a seed: as :func:`integer`, but no float stands for it.
 
     Raises:
-        ValueError: n is no integer, negative, or more than m.
+        ValueError: value is outside, or of another type than int and NumPy's integers. Python
+            would count with a boolean, too.
+
+    >>> strict_integer("k", np.int32(7), 1)
+    7
     """
-    m = integer("m", m, 0)
+    other = isinstance(value, bool | np.timedelta64)  # NumPy counts durations as integers
+    if not isinstance(value, int | np.integer) or other or not least <= value <= most:
+        raise _no_integer(name, value, least, most)
+    return int(value)
+
+
+def _no_integer(name: str, value: Any, least: int, most: int) -> ValueError:
+    bound = f"of at least {least}" if most == LARGEST else f"within {least}..{most}"
+    if most == LARGEST and isinstance(value, int | np.integer) and value > most:
+        bound += ", and of at most 64 bits"
+    return ValueError(f"{name} must be an integer {bound}, got {shown(value)}")
+
+
+def choice(name: str, value: str, choices: Sequence[str]) -> str:
+    """One of a few words.
+
+    Raises:
+        ValueError: value is another word, or no word.
+
+    >>> choice("rounding", "floor", ("floor", "ceil"))
+    'floor'
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value in a message: on one line, at most 80 characters.
+
+    >>> shown("long" * 99)[-7:], shown(10**99)[-7:]
+    ('long...', '0000...')
+    """
+    return _one_line(_REPR.repr(value))
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def row_count(n: int | None, name: str, candidates: NDArray[Any]) -> int:
+    """The number of rows of m candidates, as Python's own int; None is all candidates.
+
+    Args:
+        n: the number, or None.
+        name, candidates: one value for each candidate.
+
+    Raises:
+        ValueError: candidates are no vector, or n is no integer, negative, or more than m.
+    """
+    if candidates.ndim != 1:
+        raise ValueError(f"{name} must be of shape (m,), got {candidates.shape}")
+    m = len(candidates)
     rows = m if n is None else integer("n", n, 0)
     if rows > m:
-        raise ValueError(f"{n} rows need as many of the {m} candidates as their positives")
+        raise ValueError(
+            f"n = {shown(n)} rows need as many candidates as their positives, but {name} has {m}"
+        )
     return rows
 
 
@@ -206,8 +281,14 @@ def pair_weights(weights: ArrayLike | None, n: int, dtype: np.dtype[Any]) -> Flo
     return weights / n
 
 
-def _array(name: str, x: ArrayLike) -> NDArray[Any]:
+_REPR = reprlib.Repr()  # it neither recurses deeply nor reads more of a list than it shows
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 40
+
+
+def as_array(name: str, x: ArrayLike) -> NDArray[Any]:
+    """Any array; a ValueError names what is none."""
     try:
         return np.asarray(x)
     except ValueError as error:
-        raise ValueError(f"{name} is no array: {error}") from error
+        raise ValueError(f"{name} is no array: {_one_line(str(error))}") from error

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minitower.formulas.arguments import floats, integer, integers, number
+from minitower.formulas.arguments import LONGEST_ARRAY, choice, floats, integer, integers, number
 
 Mask = NDArray[np.bool_]
 Integers = NDArray[np.integer[Any]]
@@ -40,7 +40,7 @@ def random_mask(
 
     Reference: the lecture, section 5.1, "random mask".
     """
-    n, k = integer("n", n, 0), integer("k", k, 0)
+    n, k = integer("n", n, 0, LONGEST_ARRAY), integer("k", k, 0, LONGEST_ARRAY)
     hidden = integer("hidden", hidden, 0)
     if hidden >= k:
         raise ValueError(f"hiding {hidden} of {k} fields leaves no view: hide 0 to {k - 1}")
@@ -66,9 +66,7 @@ def complementary_masks(
     Reference: the lecture, section 5.1, "complementary"; T. Yao et al., Self-supervised
         Learning for Large-scale Item Recommendations, CIKM 2021, random feature masking.
     """
-    k = integer("k", k, 0)
-    if k < 2:
-        raise ValueError(f"{k} fields cannot be parted into two views that keep one each")
+    k = integer("k", k, 2, LONGEST_ARRAY)
     first = random_mask(rng, n, k, k // 2, per_item=per_item)
     return first, ~first
 
@@ -114,14 +112,13 @@ def correlated_masks(
     Reference: T. Yao et al., CIKM 2021, correlated feature masking; the lecture, section 5.1.
     """
     related = np.array(floats("relatedness", relatedness), dtype=float)
-    n = integer("n", n, 0)
+    n = integer("n", n, 0, LONGEST_ARRAY)
     if related.ndim != 2 or len(set(related.shape)) != 1 or not np.isfinite(related).all():
         raise ValueError(
             f"relatedness must be a finite (k,k) matrix, got shape {related.shape}; "
             "leave out the fields that were not measured"
         )
-    if rounding not in ("floor", "ceil"):
-        raise ValueError(f"rounding is floor or ceil, got {rounding!r}")
+    choice("rounding", rounding, ("floor", "ceil"))
     k = len(related)
     hidden = 1 + (k + (rounding == "ceil")) // 2
     if hidden >= k:

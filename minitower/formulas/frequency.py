@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minitower.formulas import arguments
-from minitower.formulas.arguments import integer, number
+from minitower.formulas.arguments import LONGEST_ARRAY, choice, integer, number
 
 Floats = NDArray[np.float64]
 Slots = NDArray[np.int64]
@@ -89,15 +89,15 @@ class StreamingFrequency:
         hashes: int = 0,
         repeats: Literal["expected_count", "inclusion_probability"] = "expected_count",
     ) -> None:
-        slots, hashes = integer("slots", slots, 1), integer("hashes", hashes, 0)
+        slots = integer("slots", slots, 1, LONGEST_ARRAY)
+        hashes = integer("hashes", hashes, 0, LONGEST_ARRAY)
         alpha, initial_gap = number("alpha", alpha), number("initial_gap", initial_gap)
         if not 0 < alpha < 1 or not 0 < initial_gap < np.inf:
             raise ValueError(
                 "expected alpha in (0, 1) and a finite initial_gap > 0, "
                 f"got {alpha} and {initial_gap}"
             )
-        if repeats not in ("expected_count", "inclusion_probability"):
-            raise ValueError(f"repeats is expected_count or inclusion_probability, got {repeats!r}")
+        choice("repeats", repeats, ("expected_count", "inclusion_probability"))
         self.alpha, self.hashes, self.repeats = alpha, hashes, repeats
         shape = max(hashes, 1), slots
         self.state = {"last": np.zeros(shape, np.int64), "gap": np.full(shape, float(initial_gap))}
@@ -138,7 +138,7 @@ class StreamingFrequency:
         if ids.dtype.kind not in "iu" or ids.ndim != 1:
             raise ValueError(f"ids must be a vector of integers, got {ids.dtype} {ids.shape}")
         if not self.hashes:
-            return arguments.rows("ids without hashes", ids, slots)[None]
+            return arguments.rows("ids without hashes, which are slots,", ids, slots)[None]
         # splitmix64's finaliser (G. Steele et al., OOPSLA 2014), started at h golden ratios.
         steps = np.arange(1, self.hashes + 1, dtype=np.uint64)[:, None]
         x = ids.astype(np.uint64) + steps * np.uint64(0x9E3779B97F4A7C15)

@@ -98,7 +98,7 @@ class AccidentalHits(_Matches):
 
     def __init__(self, candidate_ids: Integers, n: int | None = None, *, since: int = 0) -> None:
         ids = checked_ids("candidate_ids", candidate_ids)
-        n, since = row_count(n, len(ids)), integer("since", since, 0)
+        n, since = row_count(n, "candidate_ids", ids), integer("since", since, 0)
         order = since + np.argsort(ids[since:])
         start, end = (np.searchsorted(ids[order], ids[:n], side) for side in ("left", "right"))
         groups = np.arange(n + 1), start, end - start
@@ -149,7 +149,7 @@ class KnownPositives(_Matches):
         indices = checked_ids("positives (indices)", positives[1])
         if len(indices) and ids.dtype.kind != indices.dtype.kind:
             raise ValueError(f"candidate_ids are {ids.dtype} and positives {indices.dtype}")
-        n = row_count(len(users), len(ids))
+        n = row_count(len(users), "candidate_ids", ids)
         order = np.argsort(ids)
         items, item_of, size = np.unique(ids, return_inverse=True, return_counts=True)
         # A pair of (row, item in the batch) is one number, so that sets of pairs are quick.

@@ -68,7 +68,7 @@ def uncorrected(
     Properties: optimum_is_the_mutual_information
     """
     items = ids("candidate_ids", candidate_ids)
-    n, zero = row_count(n, len(items)), np.zeros(len(items))
+    n, zero = row_count(n, "candidate_ids", items), np.zeros(len(items))
     return Correction(zero, zero[:n], AccidentalHits(items, n) if mask_hits else None)
 
 
@@ -110,7 +110,7 @@ def yi(log_q: ArrayLike, *, strength: float = 1.0, n: int | None = None) -> Corr
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be in [0, 1], got {strength}")
     correction = strength * log_q
-    return Correction(correction, correction[: row_count(n, len(log_q))])
+    return Correction(correction, correction[: row_count(n, "log_q", log_q)])
 
 
 def cross_batch(log_q: ArrayLike, candidate_ids: Integers, n: int) -> Correction:
@@ -141,7 +141,7 @@ def cross_batch(log_q: ArrayLike, candidate_ids: Integers, n: int) -> Correction
         Two-Tower Recommenders, SIGIR 2021, Eqs. 3, 4 and 9.
     """
     log_q, items = _same_length(log_q, candidate_ids)
-    n = row_count(n, len(items))
+    n = row_count(n, "candidate_ids", items)
     return Correction(log_q, log_q[:n], AccidentalHits(items, n, since=n))
 
 
@@ -173,7 +173,7 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
         Networks in Recommendations, WWW 2020 companion, Eq. 5.
     """
     log_q = _finite(log_q)
-    return Correction(log_q, np.zeros(row_count(n, len(log_q))))
+    return Correction(log_q, np.zeros(row_count(n, "log_q", log_q)))
 
 
 def calibrated(log_q: ArrayLike, candidate_ids: Integers, n: int | None = None) -> Correction:
@@ -208,7 +208,7 @@ def calibrated(log_q: ArrayLike, candidate_ids: Integers, n: int | None = None) 
         LogQ Correction, RecSys 2025; as a cross-entropy it needs no stop-gradient.
     """
     log_q, items = _same_length(log_q, candidate_ids)
-    n = row_count(n, len(items))
+    n = row_count(n, "candidate_ids", items)
     hits = AccidentalHits(items, n)
     negatives = len(items) - 1 - hits.count
     alone = negatives == 0  # a row without negatives: its loss is 0 whatever is taken off

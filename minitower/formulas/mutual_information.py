@@ -249,7 +249,10 @@ def _value_shares(field: Field) -> tuple[NDArray[Any], sparse.csr_array]:
     indptr, values = integers("indptr", indptr), np.asarray(values)
     counts = np.diff(indptr)
     if indptr[0] != 0 or indptr[-1] != len(values) or np.any(counts < 0) or values.ndim != 1:
-        raise ValueError(f"indptr must rise from 0 to the number of values, {len(values)}")
+        raise ValueError(
+            "fields: values must be a vector, and indptr must rise from 0 to the number of values, "
+            f"{len(values)}"
+        )
     distinct, codes = np.unique(values, return_inverse=True)
     # "None" is one more value, of the rows that have no other.
     codes = np.insert(codes, indptr[:-1][counts == 0], len(distinct))

@@ -67,7 +67,7 @@ def gini(times: Counts) -> float:
     ascending = np.sort(_catalogue("times", times))
     m, total = len(ascending), ascending.sum(dtype=float)
     if not total:
-        raise ValueError("nothing was recalled, so its spread is not defined")
+        raise ValueError("times are all 0: the spread of nothing is not defined")
     # In floats, because the products of many items and many recalls overflow int64.
     return float((2 * np.arange(1.0, m + 1) - m - 1) @ ascending / (m * total))
 

@@ -10,7 +10,7 @@ are left out, not counted as failures.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minitower.formulas.arguments import floats, integer, integers, mask
+from minitower.formulas.arguments import LONGEST_ARRAY, as_array, floats, integer, integers, mask
 
 Hits = NDArray[np.bool_]
 Counts = NDArray[np.int64]
@@ -36,7 +36,7 @@ def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Coun
     >>> ranked([[0.5, 0.9, 0.5]], k=4, excluded=[[False, True, False]])
     array([[ 0,  2, -1, -1]])
     """
-    scores, k = floats("scores", scores), integer("k", k, 1)
+    scores, k = floats("scores", scores), integer("k", k, 1, LONGEST_ARRAY)
     out = np.zeros(scores.shape, bool) if excluded is None else mask("excluded", excluded)
     if scores.ndim != 2 or out.shape != scores.shape or np.isnan(scores).any():
         raise ValueError(
@@ -220,7 +220,7 @@ def _judged(hits: Hits, positives: Counts, k: int) -> tuple[Hits, Counts, int]:
 
 
 def _booleans(hits: Hits) -> Hits:
-    hits = np.asarray(hits)
+    hits = as_array("hits", hits)
     if hits.ndim != 2 or hits.dtype != np.bool_:
         raise ValueError(f"hits must be bool (n,K), got {hits.dtype} {hits.shape}")
     return hits

@@ -276,7 +276,9 @@ def excluding(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
     """
     own = floats("log_q_positive", log_q_positive).astype(float)
     if not np.all(own < 0):
-        raise ValueError("an item with probability >= 1 leaves no other to be drawn")
+        raise ValueError(
+            "log_q_positive must be below 0: an item of probability 1 leaves no other to be drawn"
+        )
     return floats("log_q", log_q) - _log1m_exp(own)
 
 
@@ -313,7 +315,7 @@ def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
     # 1 - (1 - q)^draws = 1 - exp(-lost), lost = -draws log(1 - q). Below e^-37 log(1 - q) is -q,
     # and the inclusion is lost, to the last digit. There q or lost itself may underflow.
     rare = log_q < -37
-    log_1mq = _log1m_exp(np.where(rare, -1, log_q))
+    log_1mq = _log1m_exp(np.where(rare, -1, log_q), "log_q")
     root = np.exp(log_q / 2)  # its square is q
     lost = np.where(rare, root * draws * root, draws * -log_1mq)
     with np.errstate(divide="ignore"):
@@ -328,13 +330,20 @@ def from_inclusion_probability(log_inclusion: ArrayLike, draws: float) -> Floats
     An inclusion that is certain to rounding has lost it.
     """
     log_inclusion = floats("log_inclusion", log_inclusion)
+    _check_log_p(log_inclusion, "log_inclusion")
     return inclusion_probability(log_inclusion, 1 / positive_number("draws", draws))
 
 
-def _log1m_exp(log_p: Floats) -> Floats:
-    """log(1 - p) from log p <= 0, to full precision at both ends (M. Mächler, 2012)."""
+def _check_log_p(log_p: NDArray[np.floating[Any]], name: str) -> None:
     if not (log_p <= 0).all():
-        raise ValueError(f"the logarithm of a probability is at most 0, got {log_p.max()}")
+        raise ValueError(
+            f"{name} must be at most 0, as the logarithm of a probability is, got {log_p.max()}"
+        )
+
+
+def _log1m_exp(log_p: Floats, name: str = "log_p") -> Floats:
+    """log(1 - p) from log p <= 0, to full precision at both ends (M. Mächler, 2012)."""
+    _check_log_p(log_p, name)
     with np.errstate(divide="ignore"):
         near_one, near_zero = np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p))
     result: Floats = np.where(log_p > -math.log(2), near_one, near_zero)

@@ -62,7 +62,7 @@ def l2_normalize(
     """
     x, epsilon = floats("x", x), number("epsilon", epsilon)
     if x.ndim != 2:
-        raise ValueError(f"expected one vector a row, got an array of shape {x.shape}")
+        raise ValueError(f"x must be of shape (n,d), got {x.shape}")
     if epsilon < 0:
         raise ValueError(f"epsilon must not be negative, got {epsilon}")
     # A row is divided by its largest entry first: squares neither overflow nor vanish.
@@ -157,8 +157,13 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
     Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020,
         Eq. 3; lecture, section 1.
     """
-    unit_users, back_users = l2_normalize(floats("users", users), epsilon=epsilon)
-    unit_items, back_items = l2_normalize(floats("items", items), epsilon=epsilon)
+    users, items = floats("users", users), floats("items", items)
+    if users.ndim != 2 or users.shape != items.shape:
+        raise ValueError(
+            f"users and items must be of one shape (n,d), got {users.shape} and {items.shape}"
+        )
+    unit_users, back_users = l2_normalize(users, epsilon=epsilon)
+    unit_items, back_items = l2_normalize(items, epsilon=epsilon)
     scores, back = inner_product(unit_users, unit_items)
 
     def backward(d_scores: Scores) -> tuple[Vectors, Vectors]:

@@ -39,7 +39,9 @@ def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
     """
     x, y = _precise("x", x), _precise("y", y)
     if x.ndim != 2 or x.shape != y.shape or not len(x):
-        raise ValueError(f"expected two (n,d) of n >= 1 pairs, got {x.shape} and {y.shape}")
+        raise ValueError(
+            f"x and y must be of one shape (n,d) with n >= 1, got {x.shape} and {y.shape}"
+        )
     power = positive_number("power", power)
     return float((np.linalg.norm(x - y, axis=1) ** power).mean())
 
@@ -71,7 +73,7 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
     """
     x, scale = _precise("x", x), positive_scale(scale)
     if x.ndim != 2 or len(x) < 2:
-        raise ValueError(f"expected (n,d) of n >= 2 vectors, got shape {x.shape}")
+        raise ValueError(f"x must be of shape (n,d) with n >= 2, got {x.shape}")
     n = len(x)
     square = np.einsum("nd,nd->n", x, x)
     step, log_sum = max(1, _BLOCK // n), -np.inf

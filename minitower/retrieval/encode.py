@@ -33,10 +33,17 @@ def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:
             real numbers.
     """
     n = len(table)
-    rows = np.arange(n) if rows is None else arguments.rows("rows", rows, n)
+    rows = np.arange(n) if rows is None else _checked_rows(rows, n)
     starts = range(0, max(len(rows), 1), BLOCK)  # no row still has a width
     vectors = [tower(table.take(rows[s : s + BLOCK]))[0] for s in starts]
     return arguments.floats("vectors", np.concatenate(vectors))
+
+
+def _checked_rows(rows: Array, n: int) -> Array:
+    rows = arguments.rows("rows", rows, n)
+    if rows.ndim != 1:
+        raise ValueError(f"rows must be of shape (n,), got {rows.shape}")
+    return rows
 
 
 def encode_sample(tower: Tower, table: Table, size: int = 1000) -> Vectors:

@@ -17,7 +17,7 @@ from minitower.data.interactions import Dataset
 from minitower.data.ragged import Array
 from minitower.formulas import arguments, popularity, ranking
 from minitower.retrieval.encode import check_same_schema, encode
-from minitower.retrieval.index import ExactIndex, Index, Vectors
+from minitower.retrieval.index import ExactIndex, Index, Vectors, checked_k
 
 ACCURACY = {
     "recall": ranking.recall,
@@ -161,9 +161,10 @@ class Evaluator:
         slices: int | Sequence[float] = 5,
         users: Array | None = None,
     ) -> None:
-        self.data, self.split, self.k = data, split, tuple(sorted(set(k)))
-        if not self.k or self.k[0] < 1:
-            raise DataError(f"evaluation needs cutoffs k of at least 1, got {self.k}")
+        self.data, self.split = data, split
+        self.k = tuple(sorted({checked_k(cutoff) for cutoff in k}))
+        if not self.k:
+            raise DataError("k is empty: evaluation needs a cutoff")
         m, seen = len(data.items), data.seen(split)
         positives = data.split(split)
         # A pair is one whole number, user * m + item: sets of pairs are sorted arrays.
@@ -176,17 +177,20 @@ class Evaluator:
         fresh = pairs[~_contains(met, pairs)]
         self.repeated = len(pairs) - len(fresh)
         if not len(fresh):
-            raise NothingToFind(f"the {split} split has no positives: there is nothing to evaluate")
+            whose = "" if users is None else " of these users"
+            raise NothingToFind(
+                f"the {split} split has no positives{whose}: there is nothing to evaluate"
+            )
         self.users, place = np.unique(fresh // m, return_inverse=True)
         self.seen = seen.take(self.users)
         self.pairs = place * m + fresh % m
         self.counts = np.bincount(place)
         clicks, found = data.item_counts, np.bincount(fresh % m, minlength=m)
-        self.slices = (
-            popularity.slices_by_positives(clicks, found, slices)
-            if isinstance(slices, int)
-            else popularity.slices_by_items(clicks, slices)
-        )
+        if np.ndim(slices):
+            self.slices = popularity.slices_by_items(clicks, slices)
+        else:
+            n_slices = arguments.strict_integer("slices", slices, 1)  # type: ignore[arg-type]
+            self.slices = popularity.slices_by_positives(clicks, found, n_slices)
         self.counts_by_slice = self.slices.count(fresh % m, place, len(self.users))
 
     def __call__(self, model: Model | Scorer, index: Index | None = None) -> Report:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minitower.data.ragged import Ragged
+from minitower.formulas.arguments import LARGEST, choice, strict_integer
 from minitower.formulas.similarity import l2_normalize
 from minitower.retrieval.exclusion import together
 from minitower.retrieval.index import (
@@ -141,6 +142,7 @@ class HnswIndex:
             raise ValueError("an index needs at least one item")
         sample = exact.vectors if queries is None else np.asarray(queries)
         chosen = np.random.default_rng(seed).permutation(len(sample))[:_SAMPLE]
+        k = int(k)
         sample = checked_queries(exact, sample[np.sort(chosen)], min(k, m), None)
         if not len(sample):
             raise ValueError("queries is empty: there is nothing to measure the recall with")
@@ -188,7 +190,7 @@ class HnswIndex:
         Raises:
             ValueError: as :meth:`ExactIndex.search`.
         """
-        queries = checked_queries(self, queries, k, exclude)
+        queries, k = checked_queries(self, queries, k, exclude), int(k)
         if exclude is None:  # one call serves all
             return self._propose(queries, k, k if k <= len(self.vectors) // 8 else 0, None)
         rows, scores = empty_recall(len(queries), k)
@@ -315,8 +317,7 @@ def _placed(vectors: Vectors, similarity: Similarity, longest: Any = None) -> Ve
                 "cosine needs vectors of length one"
             )
         return vectors
-    if similarity != "inner_product":
-        raise ValueError(f"similarity must be cosine or inner_product, got {similarity!r}")
+    choice("similarity", similarity, ("cosine", "inner_product"))
     longest = longest or lengths.max() or 1.0
     rest = np.sqrt(np.maximum(1 - (lengths / longest) ** 2, 0))
     return np.column_stack([vectors / longest, rest]).astype(vectors.dtype)
@@ -327,14 +328,12 @@ def _check_domain(
 ) -> None:
     for what, value, low, high in (
         ("neighbours", neighbours, 2, 100),
-        ("ef_construction", ef_construction, neighbours, None),
-        ("k", k, 1, None),
-        ("seed", seed, 0, None),
-        ("threads", threads, 1, None),
+        ("ef_construction", ef_construction, neighbours, LARGEST),
+        ("k", k, 1, LARGEST),
+        ("seed", seed, 0, LARGEST),
+        ("threads", threads, 1, LARGEST),
     ):
-        if value < low or (high is not None and value > high):
-            limit = f"within {low}..{high}" if high is not None else f"at least {low}"
-            raise ValueError(f"{what} must be {limit}, got {value}")
+        strict_integer(what, value, low, high)
     if not 0 < target_recall <= 1:
         raise ValueError(f"target_recall must be in (0, 1], got {target_recall}")
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from minitower.data.errors import DataError
 from minitower.data.ragged import Ragged
+from minitower.data.values import option
 from minitower.formulas.arguments import floats
 from minitower.towers.gradients import first_not_finite
 
@@ -74,7 +75,7 @@ class ExactIndex:
     """
 
     def __init__(self, vectors: Vectors) -> None:
-        self._vectors = _finite(vectors, "item vector")
+        self._vectors = _finite(vectors, "vectors")
 
     @property
     def vectors(self) -> Vectors:
@@ -186,18 +187,17 @@ def checked_k(k: Any, most: int | None = None) -> int:
     """The length of a list.
 
     Raises:
-        DataError: it is no whole number, less than 1, or more than `most`.
+        DataError: k is no integer, less than 1, or more than `most`.
     """
-    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise DataError(f"k must be a whole number of at least 1, got {k!r}")
-    if most is not None and k > most:
+    checked = option("k", k, 1)
+    if most is not None and checked > most:
         raise DataError(f"k must be at most {most}, got {k}")
-    return int(k)
+    return checked
 
 
 def checked_queries(index: Index, queries: Vectors, k: int, exclude: Ragged | None) -> Vectors:
     """The queries as a float matrix, after everything that a search must refuse."""
-    queries = _finite(queries, "query")
+    queries = _finite(queries, "queries")
     m, width = index.vectors.shape
     if queries.shape[1] != width:
         raise ValueError(f"queries have {queries.shape[1]} dimensions, the items have {width}")
@@ -239,11 +239,12 @@ def _lengths(vectors: Vectors) -> Scores:
     return lengths
 
 
-def _finite(vectors: Vectors, what: str) -> Vectors:
-    vectors = floats(what, vectors)
+def _finite(vectors: Vectors, name: str) -> Vectors:
+    vectors = floats(name, vectors)
     if vectors.ndim != 2 or vectors.shape[1] == 0:
-        raise ValueError(f"expected one {what} a row, (n,d) with d >= 1, got {vectors.shape}")
+        raise ValueError(f"{name} must be of shape (n,d) with d >= 1, got {vectors.shape}")
     vectors = np.ascontiguousarray(vectors)
-    if first_not_finite([(what, vectors)]):
-        raise ValueError(f"{what} {int(np.isfinite(vectors).all(axis=1).argmin())} is not finite")
+    if first_not_finite([(name, vectors)]):
+        row = int(np.isfinite(vectors).all(axis=1).argmin())
+        raise ValueError(f"{name}: row {row} is not finite")
     return vectors

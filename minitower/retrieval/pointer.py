@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from minitower.data.errors import DataError, show
+from minitower.data.values import option
 from minitower.retrieval import disk
 from minitower.retrieval.folder import MANIFEST, POINTER, SavedFolder, fingerprint, new_folder
 from minitower.retrieval.json_files import from_json, is_integer, to_json
@@ -102,11 +103,12 @@ class Catalogue:
         Raises:
             Superseded: it is another one.
         """
+        option("parent", parent, 1)
         full = self.full()
         if parent != full.number:
             raise Superseded(
-                f"{self.folder}: version {parent} is not the full version that is served, which "
-                f"is {full.number}: begin again from that one"
+                f"{self.folder}: parent: version {parent} is not the full version that is served, "
+                f"which is {full.number}: begin again from that one"
             )
         return full
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minitower.data.columns import as_array
 from minitower.data.encoding import Features, Table
-from minitower.data.errors import DataError
+from minitower.data.errors import DataError, Place
 from minitower.data.ragged import Array, Ragged
 from minitower.retrieval.catalogue import Catalogue, Version, served
 from minitower.retrieval.incremental import read_version
@@ -173,10 +174,11 @@ class Recommender:
         """
         store = self._store  # once: reload() may put another one here meanwhile
         k = min(checked_k(k), len(store.items))
+        users = as_array(user_ids, Place("user_ids"))
         for what, given in (("profiles", profiles), ("exclude", exclude)):
-            if given is not None and len(given) != len(user_ids):
-                raise DataError(f"{len(given)} {what} for {len(user_ids)} users")
-        rows = store.users.rows_of(user_ids)
+            if given is not None and len(given) != len(users):
+                raise DataError(f"{len(given)} {what} for {len(users)} users")
+        rows = store.users.rows_of(users)
         vectors, _ = store.model.user(_features(store, rows, profiles or ()))
         left_out = _left_out(store, rows, exclude_seen, exclude or ())
         found, scores = store.index.search(vectors, k, left_out)
@@ -239,8 +241,9 @@ def _left_out(
     nothing = np.empty(0, np.int32)
     met = [store.seen.row(row) if exclude_seen and row >= 0 else nothing for row in rows.tolist()]
     for i, ids in enumerate(exclude):
-        if len(ids):
-            more = store.items.rows_of(ids)
+        excluded = as_array(ids, Place("exclude"))
+        if len(excluded):
+            more = store.items.rows_of(excluded)
             met[i] = np.union1d(met[i], more[more >= 0])
     counts = [len(items) for items in met]
     return Ragged.from_counts(counts, np.concatenate(met)) if any(counts) else None

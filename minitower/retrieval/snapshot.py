@@ -19,6 +19,7 @@ from minitower.data.errors import DataError, show
 from minitower.data.interactions import Dataset
 from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
+from minitower.formulas.arguments import shown
 from minitower.retrieval.array_files import write_array, write_arrays
 from minitower.retrieval.catalogue import Catalogue, Version, changing
 from minitower.retrieval.encode import check_same_schema, encode, encode_sample
@@ -167,6 +168,8 @@ def publish_model(
         ValueError: the given index holds other vectors than the model makes.
     """
     refuse_foreign(Path(folder).absolute())  # before minutes of building rather than after
+    if parent is not None:
+        Catalogue.read(folder).check_full(parent)
     check_same_schema(model.schema, data.schema)
     vectors = _item_vectors(model, data.items, on_progress)
     if index == "hnsw":
@@ -174,7 +177,7 @@ def publish_model(
     elif index == "exact":
         index = ExactIndex(vectors)
     elif isinstance(index, str):
-        raise ValueError(f"index must be hnsw, exact or an index, got {index!r}")
+        raise ValueError(f"index must be hnsw, exact or an index, got {shown(index)}")
     elif not np.array_equal(index.vectors, vectors):
         raise ValueError("the index holds other item vectors than the model makes: rebuild it")
     content: dict[str, Any] = {

@@ -16,7 +16,7 @@ from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place, show
 from minitower.data.ragged import Array
 from minitower.data.vocabulary import text_array
-from minitower.formulas.arguments import floats
+from minitower.formulas.arguments import floats, strict_integer
 from minitower.retrieval.index import ExactIndex, Vectors, checked_k
 
 Ids = Array
@@ -131,7 +131,7 @@ def checked_items(ids: Any, vectors: Vectors) -> tuple[Ids, Unit]:
         raise DataError(f"there are {len(values)} ids for vectors of shape {np.shape(vectors)}")
     if not len(values):
         raise DataError("there is no item, and so nothing to index")
-    return values, _unit(vectors, "item", lambda row: f"item {show(values[row])}")
+    return values, _unit(vectors, "vectors", lambda row: f"item {show(values[row])}")
 
 
 def checked_queries(
@@ -170,7 +170,7 @@ def drawn(queries: Vectors | None, items: Unit, k: int, target: float, seed: int
     pool = items if queries is None else np.asarray(queries)
     if not len(pool):
         raise DataError("queries is empty: there is nothing to measure the recall with")
-    chosen = np.random.default_rng(seed).permutation(len(pool))[:SAMPLE]
+    chosen = np.random.default_rng(strict_integer("seed", seed, 0)).permutation(len(pool))[:SAMPLE]
     return _queries(pool[np.sort(chosen)], items.shape[1])
 
 
@@ -221,29 +221,29 @@ def found_share(cosines: Cosines, best: Array) -> float:
 
 
 def _queries(queries: Vectors, dim: int) -> Unit:
-    unit = _unit(queries, "query", lambda row: f"query {row}")
+    unit = _unit(queries, "queries", lambda row: f"row {row}")
     if unit.shape[1] != dim:
         raise DataError(f"queries have {unit.shape[1]} dimensions, the items have {dim}")
     return unit
 
 
-def _unit(vectors: Vectors, what: str, name: Callable[[int], str]) -> Unit:
+def _unit(vectors: Vectors, name: str, row: Callable[[int], str]) -> Unit:
     """(n,d) -> (n,d) at length one, in float32."""
     try:
-        vectors = floats(f"{what} vectors", vectors)
+        vectors = floats(name, vectors)
     except ValueError as error:
         raise DataError(str(error)) from error
     if vectors.ndim != 2 or vectors.shape[1] == 0:
-        raise DataError(
-            f"expected the vector of one {what} a row, (n,d) with d >= 1, got {vectors.shape}"
-        )
+        raise DataError(f"{name} must be of shape (n,d) with d >= 1, got {vectors.shape}")
     with np.errstate(over="ignore"):
         short = vectors.astype(np.float32, copy=False)
     lengths = np.sqrt(np.einsum("nd,nd->n", short, short, dtype=np.float64))
     finite = np.isfinite(lengths)
     if not finite.all():
-        raise DataError(f"{name(int(finite.argmin()))} is not finite")
+        raise DataError(f"{name}: {row(int(finite.argmin()))} is not finite")
     if not lengths.all():
-        raise DataError(f"{name(int(lengths.argmin()))} is zero, and has no cosine with anything")
+        raise DataError(
+            f"{name}: {row(int(lengths.argmin()))} is zero, and has no cosine with anything"
+        )
     unit: Unit = np.ascontiguousarray(short / lengths[:, None], np.float32)
     return unit

@@ -22,7 +22,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from minitower.formulas.arguments import number_within, positive_number
+from minitower.formulas.arguments import choice, number_within, positive_number, strict_integer
 from minitower.towers.gradients import Gradients, RowGradient
 
 Array = NDArray[Any]
@@ -35,20 +35,30 @@ LARGEST_RATE = 1e6
 def warmup(rate: float, steps: int) -> Schedule:
     """Linearly from rate / steps to rate, then constant.
 
+    Raises:
+        ValueError: rate is not positive and finite, or steps is no integer >= 0.
+
     >>> [warmup(1.0, 4)(step) for step in (0, 1, 3, 9)]
     [0.25, 0.5, 1.0, 1.0]
     """
+    rate, steps = positive_number("rate", rate), strict_integer("steps", steps, 0)
     return lambda step: rate * min(1.0, (step + 1) / max(steps, 1))
 
 
 def cosine_decay(rate: float, steps: int, floor: float = 0.0) -> Schedule:
     """Half a cosine from rate down to floor * rate over so many steps.
 
+    Raises:
+        ValueError: as :func:`warmup`, or floor is outside [0, 1].
+
     Reference: I. Loshchilov, F. Hutter, SGDR, ICLR 2017, Eq. 5.
 
     >>> [round(cosine_decay(1.0, 10)(step), 3) for step in (0, 5, 10, 99)]
     [1.0, 0.5, 0.0, 0.0]
     """
+
+    rate, steps = positive_number("rate", rate), strict_integer("steps", steps, 0)
+    floor = number_within("floor", floor, (0, 1))
 
     def rate_at(step: int) -> float:
         progress = min(1.0, step / max(steps, 1))
@@ -265,8 +275,7 @@ class Adam(Optimizer):
             raise ValueError(f"betas must be in [0, 1), got {betas}")
         if not 0 < epsilon < 1e38:
             raise ValueError(f"epsilon must be positive and below 1e38, got {epsilon}")
-        if count not in ("row", "global"):
-            raise ValueError(f"count must be row or global, got {count!r}")
+        choice("count", count, ("row", "global"))
         self.betas, self.epsilon, self.count = betas, epsilon, count
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minitower.data.encoding import Features, FittedSchema
+from minitower.formulas.arguments import choice, shown, strict_integer
 from minitower.towers.tower import Backward, Parameters, Tower
 
 Similarity = Literal["cosine", "inner_product"]
@@ -67,18 +68,17 @@ class TwoTower:
     ) -> None:
         if not isinstance(schema, FittedSchema):
             raise ValueError("TwoTower needs a data set's fitted schema: pass data.schema")
-        if similarity not in ("cosine", "inner_product"):
-            raise ValueError(f"similarity must be cosine or inner_product, got {similarity!r}")
-        scalar = np.dtype(dtype).type
-        if scalar not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+        choice("similarity", similarity, ("cosine", "inner_product"))
+        scalar = _scalar(dtype)
+        dim = strict_integer("dim", dim, 1)
+        hidden = [strict_integer("hidden", width, 1) for width in hidden]
         self.schema, self.dim, self.similarity = schema, dim, similarity
         self.config: dict[str, Any] = {
             "dim": dim,
-            "hidden": list(hidden),
+            "hidden": hidden,
             "similarity": similarity,
             "residual": residual,
-            "dtype": np.dtype(dtype).name,
+            "dtype": np.dtype(scalar).name,
         }
         self.user_tower, self.item_tower = towers = _towers(schema, self.config)
         for tower in towers:
@@ -86,7 +86,7 @@ class TwoTower:
         self.parameters: Parameters
         self.seed = seed if parameters is None else None
         if parameters is None:
-            rng = np.random.default_rng(seed)
+            rng = np.random.default_rng(strict_integer("seed", seed, 0))
             self.parameters = {
                 **self.user_tower.initial_parameters(rng, scalar),
                 **self.item_tower.initial_parameters(rng, scalar),
@@ -109,14 +109,14 @@ class TwoTower:
             seed: of what is drawn where row 0 is no beginning.
 
         Raises:
-            ValueError: the schema does not continue this model's.
+            ValueError: the schema does not continue this model's, or the seed is no integer.
         """
         if not schema.continues(self.schema):
             raise ValueError(
                 "the schema does not continue the model's; make it by next_day() of the data "
                 "that the model was trained on"
             )
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(strict_integer("seed", seed, 0))
         model = copy(self)
         model.schema, model.seed = schema, None
         model.user_tower, model.item_tower = towers = _towers(schema, self.config)
@@ -144,6 +144,17 @@ class TwoTower:
     def item(self, features: Features) -> tuple[NDArray[Any], Backward]:
         """Item vectors (n,d), and the function from their gradient to the parameters'."""
         return self.item_tower(self.parameters, features)
+
+
+def _scalar(dtype: DTypeLike) -> type[np.floating[Any]]:
+    """The type of the parameters."""
+    try:
+        scalar = np.dtype(dtype).type
+    except (TypeError, ValueError):  # NumPy does not know this name
+        scalar = None
+    if scalar not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}")
+    return scalar
 
 
 def _towers(schema: FittedSchema, config: dict[str, Any]) -> tuple[Tower, Tower]:

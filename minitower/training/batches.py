@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minitower.data import DataError, Dataset, Features, Interactions
+from minitower.formulas.arguments import shown, strict_integer
 from minitower.formulas.sampling import AliasTable, log_mixture, power_law
 from minitower.training.negatives import Negatives
 
@@ -90,7 +91,7 @@ class Batches:
                 "in its batch; bring more clicks, or draw negatives (negatives=, --negatives)"
             )
         if not 0 <= positive_power <= 1:
-            raise ValueError(f"the power of positives must be in [0, 1], got {positive_power}")
+            raise ValueError(f"positive_power must be in [0, 1], got {shown(positive_power)}")
         self.data, self.size, self.negatives = data, size, negatives
         self._cuts = [*range(0, n, size), n]
         if negatives is None and n - self._cuts[-2] == 1:
@@ -153,8 +154,7 @@ def check_batch_size(size: int, *, drawn: bool) -> None:
     Raises:
         ValueError: size < 1, or size < 2 without drawn negatives.
     """
-    if size < 1:
-        raise ValueError(f"the batch size must be at least 1, got {size}")
+    strict_integer("batch_size", size, 1)
     if size == 1 and not drawn:
         raise ValueError(
             "a batch size of 1 trains nothing: the negatives of a pair are the other pairs of its "

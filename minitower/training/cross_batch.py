@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitower.formulas.arguments import positive_temperature
+from minitower.formulas.arguments import positive_temperature, strict_integer
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import cross_batch
 from minitower.training.batches import Batch
@@ -40,8 +40,7 @@ class CrossBatchSoftmax:
     """
 
     def __init__(self, size: int, temperature: float = 0.07, warmup: int = 0) -> None:
-        if size < 0 or warmup < 0:
-            raise ValueError(f"expected size >= 0 and warmup >= 0, got {size} and {warmup}")
+        size, warmup = strict_integer("size", size, 0), strict_integer("warmup", warmup, 0)
         positive_temperature(temperature)
         self.size, self.temperature, self.warmup = size, temperature, warmup
         self.vectors: Vectors = np.empty((0, 0), np.float32)

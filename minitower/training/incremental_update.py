@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from minitower.data import DataError, Dataset
 from minitower.data.streams import Events
+from minitower.formulas.arguments import floats, strict_integer
 from minitower.formulas.frequency import StreamingFrequency
 from minitower.formulas.sampling import from_expected_count
 from minitower.retrieval.encode import check_same_schema, encode
@@ -112,7 +113,10 @@ class IncrementalUpdate:
             TrainingError: a loss or gradient is not finite; the branch is good for nothing
                 from then on.
         """
-        times = np.append(self._latest, events.timestamps)
+        clicks = [np.asarray(part) for part in (events.users, events.items, events.timestamps)]
+        if len({part.shape for part in clicks}) > 1 or clicks[0].ndim != 1:
+            raise DataError("events: users, items and timestamps must be vectors of one length")
+        times = np.append(self._latest, floats("timestamps", events.timestamps))
         if (np.diff(times) < 0).any():
             raise DataError(f"event {int((np.diff(times) < 0).argmax())} is older than the last")
         self._latest = times[-1]
@@ -251,8 +255,7 @@ def frequency_of(counts: ArrayLike, batch_size: int, *, alpha: float = 0.01) -> 
     Raises:
         ValueError: the batch size is not positive.
     """
-    if batch_size < 1:
-        raise ValueError(f"the batch size must be at least 1, got {batch_size}")
+    strict_integer("batch_size", batch_size, 1)
     clicks = np.maximum(np.asarray(counts, np.float64), 1)
     frequency = StreamingFrequency(len(clicks), alpha=alpha)
     frequency.state["gap"][0] = clicks.sum() / (batch_size * clicks)

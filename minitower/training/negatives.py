@@ -22,12 +22,16 @@ from numpy.typing import NDArray
 
 from minitower.data import Dataset, Interactions
 from minitower.data.ragged import Ragged
+from minitower.formulas.arguments import number_within, shown, strict_integer
 from minitower.formulas.sampling import AliasTable, Sampler, Uniform, power_law
 from minitower.retrieval.encode import encode
 from minitower.retrieval.index import ExactIndex
 from minitower.towers.two_tower import TwoTower
 
 Array = NDArray[Any]
+
+MAX_DRAWS = 2**24
+"""The most negatives that one pair, or one batch, may ask for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +85,16 @@ class SharedNegatives:
 
     Args:
         sampler: draws rows of the item table.
-        size: draws a batch, >= 0.
+        size: draws a batch, 0 to 2^24.
+
+    Raises:
+        ValueError: size is outside.
 
     Reference: J. Yang et al., Mixed Negative Sampling, WWW 2020, section 3.
     """
 
     def __init__(self, sampler: Sampler, size: int) -> None:
-        self.sampler, self.size = sampler, _at_least_zero(size)
+        self.sampler, self.size = sampler, _draws("size", size)
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
         """As :class:`Negatives` says."""
@@ -111,13 +118,13 @@ class EasyNegatives:
 
     Args:
         sampler: draws rows of the item table.
-        k: draws a pair, >= 0.
+        k: draws a pair, 0 to 2^24.
         known: items that each user is known to have clicked, never to be drawn for that
             user; None draws them too. What is drawn then follows Q' = Q / (1 - Q(known)).
             A user who knows all that can be drawn gets none.
 
     Raises:
-        ValueError: k < 0, or an item is known that is not in the catalogue.
+        ValueError: k is outside, or an item is known that is not in the catalogue.
 
     Reference: the lecture, section 2.1; T. Mikolov et al., NIPS 2013, section 2.2.
     """
@@ -125,7 +132,7 @@ class EasyNegatives:
     _ROUNDS = 10
 
     def __init__(self, sampler: Sampler, k: int, known: Ragged | None = None) -> None:
-        self.sampler, self.k = sampler, _at_least_zero(k)
+        self.sampler, self.k = sampler, _draws("k", k)
         self.option: str | None = None
         self._make: Callable[[Dataset], EasyNegatives] | None = None
         self._known = None
@@ -185,6 +192,7 @@ def popular_negatives(
 ) -> EasyNegatives:
     """Items in proportion to (clicks in training)^power: popular ones more often, but not as often
     as they are clicked."""
+    power = number_within("power", power, (0, np.inf))
     sampler = AliasTable(power_law(data.item_counts, power))
     made = EasyNegatives(sampler, k, data.seen("valid") if reject_known else None)
     made._make = lambda data: popular_negatives(data, k, power=power, reject_known=reject_known)
@@ -200,7 +208,7 @@ class HardNegatives:
 
     Args:
         lists: rows of the item table, a list for each user or each training positive.
-        k: draws a pair, >= 0.
+        k: draws a pair, 0 to 2^24.
         of: whose lists they are, "user" or "pair".
 
     Reference: the lecture, section 2.2.
@@ -211,7 +219,7 @@ class HardNegatives:
             raise ValueError(f"lists are of each user or of each pair, got {of!r}")
         if lists.values.min(initial=0) < 0:
             raise ValueError(f"lists hold rows of items, of which {lists.values.min()} is none")
-        self.lists, self.k, self.of = lists, _at_least_zero(k), of
+        self.lists, self.k, self.of = lists, _draws("k", k), of
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
         """As :class:`Negatives` says."""
@@ -259,7 +267,7 @@ class MinedNegatives:
     Args:
         model: the model in training; its vectors are read again every so many draws.
         data: users, items and their training positives.
-        k: draws a pair, >= 0.
+        k: draws a pair, 0 to 2^24.
         first, last: ranks, counted from 1.
         every: batches between two searches, >= 1.
 
@@ -280,13 +288,11 @@ class MinedNegatives:
         last: int = 500,
         every: int = 1000,
     ) -> None:
-        if not 1 <= first <= last or every < 1:
-            raise ValueError(
-                f"expected 1 <= first <= last and every >= 1, got {first}, {last} and {every}"
-            )
+        first, every = strict_integer("first", first, 1), strict_integer("every", every, 1)
+        last = strict_integer("last", last, first)
         if first > len(data.items):
             raise ValueError(f"rank {first} is beyond the {len(data.items)} items")
-        self.model, self.data, self.k = model, data, _at_least_zero(k)
+        self.model, self.data, self.k = model, data, _draws("k", k)
         self.first, self.last, self.every = first, last, every
         self._draws = 0
         self._hard: HardNegatives | None = None
@@ -347,7 +353,7 @@ class MixedNegatives:
             )
         self.shares = [1.0] * len(parts) if shares is None else list(shares)
         if len(self.shares) != len(parts) or not all(0 <= share <= 1 for share in self.shares):
-            raise ValueError(f"expected {len(parts)} shares in [0, 1], got {self.shares}")
+            raise ValueError(f"expected {len(parts)} shares in [0, 1], got {shown(self.shares)}")
         self.parts = list(parts)
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: np.random.Generator) -> Drawn:
@@ -410,7 +416,5 @@ def checked_rows(rows: Array, end: int, among: str, what: str) -> Array:
     return rows
 
 
-def _at_least_zero(k: int) -> int:
-    if k < 0:
-        raise ValueError(f"the number of negatives must be at least 0, got {k}")
-    return k
+def _draws(name: str, k: int) -> int:
+    return strict_integer(name, k, 0, MAX_DRAWS)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from minitower.formulas.arguments import positive_temperature
+from minitower.formulas.arguments import choice, positive_temperature
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import Correction, calibrated, mixed, uncorrected, yi
 from minitower.training.batches import Batch
@@ -62,7 +62,7 @@ class InBatchSoftmax:
 
     def __post_init__(self) -> None:
         positive_temperature(self.temperature)
-        check_choice("correction", self.correction, ("yi", "calibrated", "mixed", "none"))
+        choice("correction", self.correction, ("yi", "calibrated", "mixed", "none"))
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be in [0, 1], got {self.strength}")
         if self.correction != "yi" and self.strength != 1:
@@ -86,9 +86,3 @@ class InBatchSoftmax:
         if self.correction == "mixed":
             return mixed(batch.log_q, n)
         return uncorrected(batch.item_rows, mask_hits=self.mask_hits, n=n)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a word that is none of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from minitower.formulas.arguments import (
     BIASES,
+    choice,
     number_within,
     positive_margin,
     positive_scale,
@@ -27,7 +28,7 @@ from minitower.formulas.similarity import inner_product
 from minitower.formulas.softmax import listwise_softmax
 from minitower.towers.gradients import sum_by_row
 from minitower.training.batches import Batch
-from minitower.training.objectives import Vectors, check_choice
+from minitower.training.objectives import Vectors
 
 Integers = NDArray[np.integer[Any]]
 Backward = Callable[[Vectors, Vectors], tuple[Vectors, Vectors]]
@@ -55,7 +56,7 @@ class Pointwise:
     bias: float = 0.0
 
     def __post_init__(self) -> None:
-        check_choice("loss", self.loss, ("logistic", "squared"))
+        choice("loss", self.loss, ("logistic", "squared"))
         positive_scale(self.scale)
         number_within("bias", self.bias, BIASES)
 
@@ -91,7 +92,7 @@ class Pairwise:
     scale: float = 10.0
 
     def __post_init__(self) -> None:
-        check_choice("loss", self.loss, ("hinge", "logistic"))
+        choice("loss", self.loss, ("hinge", "logistic"))
         positive_margin(self.margin)
         positive_scale(self.scale)
 
@@ -128,7 +129,7 @@ class Listwise:
     correction: Literal["none", "calibrated"] = "none"
 
     def __post_init__(self) -> None:
-        check_choice("correction", self.correction, ("none", "calibrated"))
+        choice("correction", self.correction, ("none", "calibrated"))
         positive_temperature(self.temperature)
 
     def __call__(

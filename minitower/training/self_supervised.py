@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minitower.data import Dataset, Features, Ragged
-from minitower.formulas.arguments import number_within, positive_temperature
+from minitower.formulas.arguments import choice, number_within, positive_temperature, strict_integer
 from minitower.formulas.augmentation import (
     Mask,
     complementary_masks,
@@ -25,7 +25,7 @@ from minitower.formulas.logq import uncorrected
 from minitower.formulas.similarity import l2_normalize
 from minitower.towers.gradients import Gradients
 from minitower.towers.two_tower import TwoTower
-from minitower.training.objectives import Vectors, check_choice
+from minitower.training.objectives import Vectors
 from minitower.training.views import drop, hide, relatedness
 
 Augment = Literal[
@@ -93,18 +93,17 @@ class SelfSupervised:
     sampling: Literal["uniform", "clicks"] = "uniform"
 
     def __post_init__(self) -> None:
-        check_choice("augment", self.augment, AUGMENTS)
-        check_choice("rounding", self.rounding, ("floor", "ceil"))
-        check_choice("relations", self.relations, ("items", "clicks"))
-        check_choice("sampling", self.sampling, ("uniform", "clicks"))
+        choice("augment", self.augment, AUGMENTS)
+        choice("rounding", self.rounding, ("floor", "ceil"))
+        choice("relations", self.relations, ("items", "clicks"))
+        choice("sampling", self.sampling, ("uniform", "clicks"))
         positive_temperature(self.temperature)
         number_within("alpha", self.alpha, (0, 1e6))
-        if self.batch_size < 2:
-            raise ValueError(f"views are told apart among 2 items or more, got {self.batch_size}")
+        strict_integer("batch_size", self.batch_size, 2)
         if not 0 < self.dropout < 1:
             raise ValueError(f"dropout must be in (0, 1), got {self.dropout}")
-        if self.hidden is not None and self.hidden < 1:
-            raise ValueError(f"a mask must hide a field, got hidden = {self.hidden}")
+        if self.hidden is not None:
+            strict_integer("hidden", self.hidden, 1)
         if self.hidden is not None and self.masking != "mask":
             raise ValueError(f"hidden belongs to mask; augment is {self.augment!r}")
         if (self.rounding, self.relations) != ("floor", "items") and self.masking != "correlated":

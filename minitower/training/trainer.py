@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data import Dataset
+from minitower.formulas.arguments import LARGEST, shown, strict_integer
 from minitower.retrieval.evaluation import ACCURACY, Evaluator, NothingToFind
 from minitower.towers.gradients import Gradients, RowGradient, add_gradients, first_not_finite
 from minitower.towers.optimizers import Adagrad, Optimizer
@@ -117,7 +118,8 @@ class Trainer:
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
         self.batches = Batches(data, batch_size, negatives, positive_power)
         self.positive_power = positive_power
-        self.seed, self.rng = seed, np.random.default_rng(seed)
+        self.seed = strict_integer("seed", seed, 0)
+        self.rng = np.random.default_rng(self.seed)
         self.self_supervised, self.best_epoch = self_supervised, 0
         self._moved = False  # whether this trainer has made a step
         self.contrast: Contrast | None = None
@@ -153,10 +155,9 @@ class Trainer:
             TrainingError: a loss, gradient or parameter is not finite.
             ValueError: epochs < 1, or validation is asked for without data.
         """
-        if epochs < 1:
-            raise ValueError(f"epochs must be at least 1, got {epochs}")
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience must be at least 1, got {patience}")
+        strict_integer("epochs", epochs, 1)
+        if patience is not None:
+            strict_integer("patience", patience, 1)
         judge = None if validate is False else self._judge(metric)
         if validate and judge is None:
             raise ValueError(
@@ -301,12 +302,15 @@ def validator(data: Dataset, metric: str) -> Evaluator | None:
     Raises:
         ValueError: there is no such metric.
     """
-    name, _, k = metric.partition("@")
-    if name not in ACCURACY or not k.isdecimal():
+    name, _, k = metric.partition("@") if isinstance(metric, str) else ("", "", "")
+    cutoff = int(k) if k.isdecimal() and len(k) < 20 else 0
+    if name not in ACCURACY or not 1 <= cutoff <= LARGEST:
         known = ", ".join(ACCURACY)
-        raise ValueError(f"metric must be one of {known}, then @k; got {metric!r}")
+        raise ValueError(
+            f"metric must be one of {known}, then @k of 1 or more; got {shown(metric)}"
+        )
     try:
-        return Evaluator(data, "valid", (int(k),))
+        return Evaluator(data, "valid", (cutoff,))
     except NothingToFind:
         return None
 

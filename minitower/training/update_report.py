@@ -9,6 +9,7 @@ import numpy as np
 
 from minitower.data import Dataset
 from minitower.data.table import Table
+from minitower.formulas.arguments import number
 from minitower.retrieval.encode import BLOCK
 from minitower.retrieval.incremental import Rows
 from minitower.retrieval.index import Vectors
@@ -104,6 +105,8 @@ class Judge:
     """
 
     def __init__(self, data: Dataset, metric: str, at_least: float | None) -> None:
+        if at_least is not None:
+            number("at_least", at_least)
         self.metric, self.at_least = metric, at_least
         self._evaluator = validator(data, metric)
         if self._evaluator is None and at_least is not None:

@@ -1,0 +1,117 @@
+"""One rule for every option that counts, and for every seed, of the public functions."""
+
+import numpy as np
+import pytest
+
+import minitower as mt
+from minitower.formulas.sampling import Uniform
+from minitower.retrieval.catalogue import Catalogue
+from minitower.retrieval.snapshot import publish_model
+
+LOG = {"u": [0, 0, 1, 1, 2], "i": [0, 1, 2, 0, 1]}
+SHOP = mt.Dataset.from_columns(mt.Schema(user=[mt.Id("u")], item=[mt.Id("i")]), LOG)
+model = lambda: mt.TwoTower(SHOP.schema, dim=2, hidden=())
+train = lambda **options: mt.Trainer(model(), SHOP, **options)
+judge = lambda **options: mt.evaluate(model(), SHOP, split="train", **options)
+mined = lambda **options: mt.MinedNegatives(model(), SHOP, **{"k": 1, "first": 1, **options})
+views = lambda **options: mt.SelfSupervised(augment="mask", **options)
+hnsw = lambda **options: mt.HnswIndex.build(np.eye(3), similarity="cosine", **options)
+BAD = [True, np.bool(True), 1.5, 2.0, np.nan, -1, 2**63, 10**60, 10**400]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: repr(bad)[:30])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("seed", lambda bad: mt.TwoTower(SHOP.schema, seed=bad)),
+        ("seed", lambda bad: model().grown(SHOP.schema, seed=bad)),
+        ("seed", lambda bad: mt.full_update(model(), SHOP, seed=bad)),
+        ("seed", lambda bad: train(seed=bad)),
+        ("seed", lambda bad: mt.RandomSplit(seed=bad)),
+        ("seed", lambda bad: hnsw(seed=bad)),
+        ("dim", lambda bad: mt.TwoTower(SHOP.schema, dim=bad)),
+        ("hidden", lambda bad: mt.TwoTower(SHOP.schema, hidden=(bad,))),
+        ("batch_size", lambda bad: train(batch_size=bad)),
+        ("epochs", lambda bad: train().fit(bad)),
+        ("patience", lambda bad: train().fit(1, patience=bad)),
+        ("size", lambda bad: mt.SharedNegatives(Uniform(3), bad)),
+        ("k", lambda bad: mt.uniform_negatives(SHOP, bad)),
+        ("k", lambda bad: mt.popular_negatives(SHOP, bad)),
+        ("k", lambda bad: mined(k=bad)),
+        ("first", lambda bad: mined(first=bad)),
+        ("last", lambda bad: mined(last=bad)),
+        ("every", lambda bad: mined(every=bad)),
+        ("size", lambda bad: mt.CrossBatchSoftmax(bad)),
+        ("batch_size", lambda bad: views(batch_size=bad)),
+        ("hidden", lambda bad: views(hidden=bad)),
+        ("steps", lambda bad: mt.warmup(0.1, bad)),
+        ("steps", lambda bad: mt.cosine_decay(0.1, bad)),
+        ("test", lambda bad: mt.LastSplit(test=bad)),
+        ("k", lambda bad: judge(k=[bad])),
+        ("slices", lambda bad: judge(slices=bad)),
+        ("k", lambda bad: mt.ExactIndex(np.eye(3)).search(np.eye(3), bad)),
+        ("k", lambda bad: hnsw().search(np.eye(3), bad)),
+    ],
+)
+def test_options__that_count_are_integers_and_named(name, call, bad):
+    with pytest.raises(ValueError, match=rf"\b{name} must be an integer") as refusal:
+        call(bad)
+    assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize("most", [2**31, 2**53 + 1, 2**63 - 1])
+def test_negatives__beyond_memory_are_refused_before_any_is_taken(most):
+    for make in (mt.uniform_negatives, mt.popular_negatives):
+        with pytest.raises(ValueError, match=r"k must be an integer within 0\.\.16777216"):
+            make(SHOP, most)
+
+
+@pytest.mark.parametrize("metric", ["x" * 10_000, np.array(3), "recall@0", "recall@" + "9" * 20])
+def test_metric__is_refused_by_name(metric):
+    with pytest.raises(ValueError, match=r"^metric must be one of recall") as refusal:
+        train().fit(1, validate=True, metric=metric)
+    assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize("dtype", ["\ud800", "x", "float16", "x" * 10_000])
+def test_two_tower__refuses_a_dtype_that_is_none(dtype):
+    with pytest.raises(ValueError, match=r"^dtype must be float32 or float64") as refusal:
+        mt.TwoTower(SHOP.schema, dtype=dtype)
+    assert len(str(refusal.value)) < 500
+
+
+def test_hnsw__counts_with_the_small_integers_of_numpy():
+    index, items = hnsw(), np.eye(3)
+    for k in (np.uint8(2), np.int8(2)):
+        assert np.array_equal(index.search(items, k)[0], index.search(items, 2)[0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, 10**400, "x"])
+def test_full_update__refuses_a_bound_that_is_no_number(bad):
+    with pytest.raises(ValueError, match=r"^at_least must be"):
+        mt.full_update(model(), SHOP, at_least=bad)
+
+
+@pytest.mark.parametrize("rate", [10**400, -1.0, np.nan])
+def test_schedules__refuse_a_rate_that_is_none(rate):
+    for schedule in (mt.warmup, mt.cosine_decay):
+        with pytest.raises(ValueError, match=r"^rate must be"):
+            schedule(rate, 3)
+
+
+def test_publish__of_a_parent_in_a_folder_without_a_store_leaves_nothing(tmp_path):
+    with pytest.raises(mt.DataError, match="expected a store"):
+        publish_model(model(), SHOP, tmp_path / "new", index="exact", parent=2)
+    assert not list(tmp_path.iterdir())
+    store = publish_model(model(), SHOP, tmp_path / "store", index="exact")
+    for bad in (True, 1.0, 0, 10**300):
+        with pytest.raises(mt.DataError, match="parent must be an integer of at least 1") as error:
+            publish_model(model(), SHOP, tmp_path / "store", index="exact", parent=bad)
+        assert len(str(error.value)) < 500
+    assert Catalogue.read(tmp_path / "store").current == store.version.number
+
+
+def test_encode__takes_rows_of_one_dimension():
+    for rows in ([[0], [1]], [[0, 1]]):
+        with pytest.raises(ValueError, match=r"^rows must be of shape"):
+            mt.encode(model().item, SHOP.items, np.array(rows))
