@@ -215,7 +215,7 @@ def test_number__an_int_beyond_all_floats():
     (b"x" * 9000 + b" = 1", "job.toml: unknown key 'xxx"),
     (b"dim = 8\n\xff", "job.toml: 'utf-8' codec can't decode byte 0xff"),
     (b"\xff\xfed\x00", "job.toml: 'utf-8' codec can't decode byte 0xff"),
-    (b"#" * 2_000_000, "job.toml: a job file holds at most 1,048,576 bytes"),
+    (b"#" * 2_000_000, "job.toml: expected at most 1,048,576 bytes"),
 ])  # fmt: skip
 def test_job_file__one_line(run, folder, tmp_path, monkeypatch, text, told):
     """And before any training."""
