@@ -18,8 +18,8 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     """A whole file, line ends made equal, without the ends of line at its end.
 
     Raises:
-        DataError: it is no regular file, cannot be opened, is empty, or holds bytes that are not text, a zero
-            character, or a carriage return without a line feed.
+        DataError: the file is no regular file, cannot be opened, is empty, or holds bytes that
+            are not text, a zero character, or a carriage return without a line feed.
     """
     raw = read_regular(path)
     try:

@@ -36,7 +36,7 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise DataError(f"{path}: expected a regular file")
-            with open(handle, "rb", closefd=False) as file:  # noqa: PTH123 - a handle, no path
+            with open(handle, "rb", closefd=False) as file:
                 content = file.read() if most is None else file.read(most + 1)
         finally:
             os.close(handle)
@@ -45,4 +45,3 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     if most is not None and len(content) > most:
         raise DataError(f"{path}: expected at most {most:,} bytes")
     return content
-
