@@ -63,6 +63,13 @@ def test_list__one_line_a_version(run, store):
     assert int(rows[0][4]) == size
 
 
+def test_list__prints_nothing_where_it_fails(run, store):
+    (store / "versions/000002/loop").symlink_to("loop")
+    status, out, err = run("list", store)
+    assert (status, out) == (1, "")
+    assert "000002/loop: " in err
+
+
 def test_show__all_that_is_known(run, store):
     told = json.loads(run("show", store, 2)[1])
     assert (told["number"], told["kind"], told["parent"]) == (2, "full", 1)

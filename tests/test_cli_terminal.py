@@ -1,5 +1,6 @@
 """What a command prints where the terminal is narrow, closed or full, and what data may say."""
 
+import ast
 import dataclasses
 import io
 import os
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minitower.cli
 from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.data.printable import printable
@@ -154,10 +156,14 @@ def test_stdout_closed_or_full__one_line(store, arguments):
     assert shell(f"{command} >/dev/full 2>/dev/full").returncode == 1
 
 
-@pytest.mark.parametrize("arguments", ["--version", "--help", "recall {} u"])
+@pytest.mark.parametrize("arguments", [
+    "--version", "--help", "recall {} u", "check --list", "check --explain sampler",
+    "store list {}", "store show {}",
+])  # fmt: skip
 def test_stdout_full__without_a_buffer(store, arguments):
     command = f"{SHELL} {arguments.format(store)} >/dev/full"
-    assert "No space left" in one_error(shell(command, PYTHONUNBUFFERED="1"), 1)
+    error = one_error(shell(command, PYTHONUNBUFFERED="1"), 1)
+    assert error == "minitower: error: stdout: No space left on device"
 
 
 def test_stderr_closed_or_full__the_work_is_done(store, tmp_path):
@@ -176,3 +182,11 @@ def test_main__leaves_stdout_as_it_was(monkeypatch):
     assert stream.errors == "strict"
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert main(["--version"]) == 0
+
+
+def test_cli__writes_to_stdout_in_one_place():
+    """``write`` names stdout where it fails; ``row`` also escapes what data may say."""
+    for path in sorted(Path(minitower.cli.__file__).parent.glob("*.py")):
+        calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
+        prints = [call for call in calls if getattr(call.func, "id", "") == "print"]
+        assert len(prints) == (path.name == "progress.py"), f"{path}: say, row or write"

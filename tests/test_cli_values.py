@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from minitower.cli import commands, main
 from minitower.cli.job import OPTIONS, Job, read_job, read_toml
-from minitower.cli.options import integer, number, path
+from minitower.cli.options import integer, number, path, share
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
 from minitower.towers.two_tower import MAX_DENSE_WEIGHTS, TwoTower
 
@@ -113,6 +113,7 @@ def test_two_tower__wide_embeddings_of_a_schema_are_refused():
     (["--hidden-fields", 0], "--hidden-fields: expected an integer of at least 1, got '0'"),
     (["--metric", f"recall@{10**30}"], "--metric: expected NAME@K"),
     (["--temperature", "1e999"], "--temperature: expected a number, got '1e999'"),
+    (["--positive-power", "2"], "--positive-power: expected a number from 0 to 1, got '2'"),
     (["--split", f"last:1,{2**40}"], "--split: expected time, random, last"),
     (["--out", ""], "argument --out: expected a path, got ''"),
     (["--job", ""], "argument --job: expected a path, got ''"),
@@ -186,6 +187,22 @@ def test_path__what_is_none(value):
         path(value)
 
 
+@pytest.mark.parametrize("value", ["1.1", -0.1, "nan", "1e999", "x", None, True])
+def test_share__is_a_number_from_0_to_1(value):
+    for whole in (False, True):
+        with pytest.raises(ValueError, match="expected a number from 0 to 1"):
+            share(whole=whole)(value)
+    assert (share(whole=True)(1), share(whole=False)("0"), share(whole=False)(0.5)) == (1, 0, 0.5)
+    with pytest.raises(ValueError, match="from 0 to 1, below 1"):
+        share(whole=False)("1")
+
+
+def test_train__prints_an_odd_folder_on_one_line(run, folder, tmp_path):
+    out = tmp_path / "a\x1b[31m\nb"
+    status, printed, _ = run("train", folder, "--out", out, "--epochs", 1, "--dim", 2)
+    assert (status, printed) == (0, f"{tmp_path}/a\\x1b[31m\\x0ab\n")
+
+
 def test_number__an_int_beyond_all_floats():
     with pytest.raises(ValueError, match="expected a number"):
         number(10**400)
@@ -215,7 +232,7 @@ def test_number__an_int_beyond_all_floats():
     (b"x" * 9000 + b" = 1", "job.toml: unknown key 'xxx"),
     (b"dim = 8\n\xff", "job.toml: 'utf-8' codec can't decode byte 0xff"),
     (b"\xff\xfed\x00", "job.toml: 'utf-8' codec can't decode byte 0xff"),
-    (b"#" * 2_000_000, "job.toml: a job file holds at most 1,048,576 bytes"),
+    (b"#" * 2_000_000, "job.toml: expected at most 1,048,576 bytes"),
 ])  # fmt: skip
 def test_job_file__one_line(run, folder, tmp_path, monkeypatch, text, told):
     """And before any training."""

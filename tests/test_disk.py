@@ -371,3 +371,25 @@ def test_store__a_lock_of_somebody_else_is_not_written_to(tmp_path, data, model)
     (tmp_path / "s" / "CURRENT.new").hardlink_to(tmp_path / "mine")
     publish_model(model, data, tmp_path / "s", index="exact")
     assert (tmp_path / "mine").read_bytes() == b"dear"
+
+
+@pytest.mark.parametrize("refused", ["fsync", "replace"])
+@pytest.mark.parametrize("change", [lambda s: rollback(s, 1), lambda s: prune(s, 1)])
+def test_change__a_full_disk_leaves_no_file(tmp_path, data, model, monkeypatch, change, refused):
+    """CURRENT.new is removed; CURRENT is what it was, and a later change works."""
+    store = tmp_path / "s"
+    for _ in range(2):
+        publish_model(model, data, store, index="exact")
+    contents = lambda: {p: p.read_bytes() for p in store.rglob("*") if p.is_file()}
+    before = contents()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, "fsync") if refused == "fsync" else (Path, "replace")), full)
+        with pytest.raises(DataError, match="cannot be written: No space left on device"):
+            change(store)
+    assert contents() == before
+    change(store)
+    assert Catalogue.read(store).current in (1, 2)

@@ -223,3 +223,75 @@ def test_grown__goes_on_as_if_the_rows_had_always_been_there(make, before, after
     assert grown.step == always.step
     assert optimizer.step == len(early)
     assert all(np.array_equal(optimizer.state[key], kept) for key, kept in state.items())
+
+
+def trained(optimizer):
+    """Parameters, a table and a vector, after two steps that moved both; a third has not moved."""
+    parameters = {name: np.ones(shape) for name, shape in (("t", (4, 2)), ("v", 3), ("w", 5))}
+    for _ in range(2):
+        rows = RowGradient(np.array([1, 3]), np.array([[1.0, -2.0], [0.5, 0.0]]))
+        optimizer.update(parameters, {"t": rows, "v": np.array([1.0, -1.0, 0.0])})
+    return parameters
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_check_state__what_training_leaves_is_accepted(make):
+    optimizer = make()
+    parameters = trained(optimizer)
+    optimizer.check_state(parameters)
+    optimizer.grown({**parameters, "t": np.ones((9, 2))}).check_state(
+        {**parameters, "t": np.ones((9, 2))}
+    )
+
+
+DAMAGES = {
+    "no parameter": (lambda state, key: state | {f"x{key}": state[key]}, "state of no parameter"),
+    "no slot": (lambda state, key: state | {f"{key}s": state[key]}, "state of no parameter"),
+    "no name": (lambda state, key: state | {"x": state[key]}, "state of no parameter"),
+    "shape": (lambda state, key: state | {key: state[key][..., None]}, "expected float64"),
+    "length": (lambda state, key: state | {key: state[key][:0]}, "expected float64"),
+    "type": (lambda state, key: state | {key: state[key].astype("f4")}, "got float32"),
+    "NaN": (lambda state, key: state | {key: state[key] * np.nan}, "not all numbers are finite"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("make", EVERY[1:])
+def test_check_state__names_what_is_damaged(make, damage):
+    change, message = DAMAGES[damage]
+    optimizer = make()
+    parameters = trained(optimizer)
+    whole = optimizer.state
+    for key in whole:
+        optimizer.state = change(whole, key)
+        with pytest.raises(ValueError, match=f"^'(x|x?{key}s?)'.*{message}"):
+            optimizer.check_state(parameters)
+
+
+@pytest.mark.parametrize("make", EVERY[1:])
+def test_check_state__negative_numbers_and_missing_slots(make):
+    optimizer = make()
+    parameters = trained(optimizer)
+    whole = optimizer.state
+    for key in whole:
+        optimizer.state = whole | {key: -whole[key] - 1}
+        if key.endswith("/first"):
+            optimizer.check_state(parameters)
+            continue
+        with pytest.raises(ValueError, match=f"'{key}': not all numbers are at least 0"):
+            optimizer.check_state(parameters)
+    alone = make()
+    for key in whole:
+        alone.state = {k: v for k, v in whole.items() if k != key}
+        if len(alone.slots) == 1:
+            alone.check_state(parameters)
+        else:
+            with pytest.raises(ValueError, match=f"'{key}' is missing from the state"):
+                alone.check_state(parameters)
+
+
+def test_check_state__sgd_keeps_nothing():
+    optimizer = SGD(0.1)
+    optimizer.state = {"t/square": np.ones((4, 2))}
+    with pytest.raises(ValueError, match="'t/square' is the state of no parameter"):
+        optimizer.check_state({"t": np.ones((4, 2))})

@@ -207,6 +207,29 @@ def test_optimizer__of_another_kind_is_refused(tmp_path, data, model):
         load_optimizer(tmp_path / "s", SGD(0.1))
 
 
+def damage(state):
+    """A state without the table of users, and with that of nobody."""
+    key = next(key for key in state if key.startswith("user."))
+    return {f"no{name}" if name == key else name: kept for name, kept in state.items()}
+
+
+def test_optimizer__a_state_of_other_parameters_is_refused(tmp_path, data, monkeypatch):
+    """Where its hashes are right, and before it is written."""
+    model, optimizer = TwoTower(data.schema, dim=4, hidden=(8,)), Adagrad(0.1)
+    Trainer(model, data, optimizer=optimizer, batch_size=64).fit(1, validate=False)
+    whole = dict(optimizer.state)
+    optimizer.state = damage(whole)
+    with pytest.raises(ValueError, match=r"'nouser[^ ]+/square' is the state of no parameter"):
+        publish_model(model, data, tmp_path / "s", index="exact", optimizer=optimizer)
+    with monkeypatch.context() as patch:
+        patch.setattr(Adagrad, "check_state", lambda *args: None)
+        publish_model(model, data, tmp_path / "s", index="exact", optimizer=optimizer)
+    later = Adagrad(0.1)
+    with pytest.raises(DataError, match=r"000001: .* fit together: optimizer\.npz: 'nouser"):
+        load_optimizer(tmp_path / "s", later)
+    assert (later.state, later.step) == ({}, 0)
+
+
 def test_load_model__of_a_version(tmp_path, data):
     models = [TwoTower(data.schema, dim=4, hidden=(8,), seed=seed) for seed in (1, 2)]
     for n, one in enumerate(models, start=1):

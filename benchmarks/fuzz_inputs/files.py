@@ -59,7 +59,9 @@ def _of_logs(rng: Random) -> Case:
     flags = rng.choice((("--full",), ("--incremental",), ("--full", "--positive", "all")))
     if rng.random() < 0.3:
         aside = rng.choice(_ASIDE).replace("store", store)
-        flags += ("--aside", aside, "--window", rng.choice(("0", "1h", "90s")))
+        flags += ("--aside", aside)
+        if "--incremental" in flags:
+            flags += ("--window", rng.choice(("0", "1h", "90s")))
     if rng.random() < 0.2:
         flags += ("--tolerance", "1")
     argv = ("update", store, folder, *flags, "--batch-size", "64")

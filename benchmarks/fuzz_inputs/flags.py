@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from case import Case, Command, brief
 from values import TEXTS, number, text
@@ -171,9 +170,7 @@ _WORDS = {
 }
 NAMED = ("--split", "--positive", "--override", "--profile", "--to")
 _PLAIN = {"--explain": ("formula",), "--positive": ("rule",), "--metric": ("k",)}  # other words
-_ODD = {  # what a type is asked for and may get
-    int: number,
-    float: number,
+_ODD = {  # what is asked for and may get
     None: text,
     Path: lambda rng: rng.choice((*_PATHS, text(rng))),
 }
@@ -276,7 +273,7 @@ def _flag(rng: Random, case: Case) -> Case:
         flag.replace("--no-", "--"),
         *_PLAIN.get(flag, ()),
     )
-    if action.type is Path or flag in NAMED:
+    if _takes_path(action) or flag in NAMED:
         places += named_in(*value)
     what = f"{case.what}; {brief(' '.join(words))}"
     writes = (*case.may_write, words[-1]) if flag == "--aside" else case.may_write
@@ -289,7 +286,7 @@ def _value(rng: Random, action: argparse.Action) -> tuple[list[str], Callable[[P
     flag = action.option_strings[-1]
     if flag in ENDLESS:
         return [rng.choice(("0", "-1", "nan", "", "x", "1.5", "2", "\0", "1" * 5_000, "1e3"))], None
-    kind: Any = action.type if action.type in _ODD else None
+    kind = Path if _takes_path(action) else None
     if flag in _WORDS and rng.random() < 0.7:
         words = [rng.choice(_WORDS[flag])]
     elif action.choices and rng.random() < 0.3:
@@ -303,6 +300,14 @@ def _value(rng: Random, action: argparse.Action) -> tuple[list[str], Callable[[P
     if "scann" in " ".join(words) or "milvus" in " ".join(words):
         words = ["exact"]
     return words, _there(words[0])
+
+
+def _takes_path(action: argparse.Action) -> bool:
+    """Whether the value of a flag is a path: its message may name the path alone."""
+    try:
+        return callable(action.type) and isinstance(action.type("a"), Path)
+    except (argparse.ArgumentTypeError, ValueError):
+        return False
 
 
 def _there(word: str) -> Callable[[Path], None] | None:

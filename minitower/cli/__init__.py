@@ -19,7 +19,7 @@ from minitower.cli.flags import add_flags
 from minitower.cli.job import OPTIONS, READING
 from minitower.cli.options import argument, integer, path
 from minitower.cli.progress import say
-from minitower.cli.terminal import drop, escaping_stdout
+from minitower.cli.terminal import drop, escaping_stdout, write
 from minitower.data import DataError
 from minitower.data.printable import printable
 from minitower.training.trainer import TrainingError
@@ -102,7 +102,7 @@ class _Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print --help or --version; argparse itself would hide that stdout is full."""
-        (file or sys.stdout).write(message)
+        write(message)
 
 
 def _parser() -> argparse.ArgumentParser:

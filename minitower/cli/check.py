@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minitower.cli.progress import row
+from minitower.cli.terminal import write
 from minitower.conformance import (
     FORMULAS,
     MISTAKES,
@@ -36,10 +37,10 @@ def run(args: argparse.Namespace) -> None:
     if args.list:
         width = max(map(len, FORMULAS))
         for name, formula in FORMULAS.items():
-            print(f"{name:{width}}   {formula.summary}")
-        print(f"{SAMPLER:{width}}   draw(p, size, rng) -> ids, or ids and log q")
+            row(f"{name:{width}}   {formula.summary}")
+        row(f"{SAMPLER:{width}}   draw(p, size, rng) -> ids, or ids and log q")
     elif args.explain is not None:
-        print(_explained(args.explain))
+        write(f"{_explained(args.explain)}\n")
     elif args.target is None or args.formula is None:
         raise DataError("check: expected FILE.py:FUNCTION and --formula NAME (or --list)")
     else:
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
             check, load(args.target), formula=args.formula, framework=args.framework,
             dtype=args.dtype,
         )  # fmt: skip
-        print(report)
+        write(f"{report}\n")
         if report.unusable:
             raise DataError(report.unusable)
         if not report.passed:

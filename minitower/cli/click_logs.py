@@ -10,6 +10,7 @@ from minitower.cli.progress import say
 from minitower.data import DataError
 from minitower.data.columns import Columns
 from minitower.data.errors import Place
+from minitower.data.regular_file import read_regular
 from minitower.data.schema import Field, Id
 from minitower.data.splits import Rule, parse_rule
 from minitower.data.streams import EventFields, Events
@@ -167,6 +168,7 @@ def read_ids(path: Path, table: Table) -> list[int | str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        text = read_regular(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: {error}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")  # any end of line

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from minitower.cli.job import READING, Job, checked, read_job, read_toml
+from minitower.cli.job_file import PLACES
 from minitower.cli.progress import ItemsBar, TrainingBar, row, say
 from minitower.cli.sources import Source, open_folder
+from minitower.cli.terminal import write
 from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
 from minitower.retrieval import (
     Evaluator,
@@ -30,8 +32,6 @@ from minitower.retrieval.provenance import Learned
 from minitower.training.publishing import record
 from minitower.training.trainer import History, Trainer
 
-_PLACES = ("data", "out")  # keys of a job file besides the options, relative to it
-
 
 def train(args: argparse.Namespace) -> None:
     """Read, train, index and publish; prints the folder."""
@@ -39,12 +39,7 @@ def train(args: argparse.Namespace) -> None:
     places: dict[str, Path] = {}
     if args.job is not None:
         table = read_toml(args.job)
-        for name in _PLACES:
-            if name in table:
-                value = table.pop(name)
-                if not isinstance(value, str):
-                    raise DataError(f"{args.job}: {name}: expected text, got {value!r}")
-                places[name] = args.job.parent / value
+        places = {name: args.job.parent / table.pop(name) for name in PLACES if name in table}
         tables.append((str(args.job), table))
     folder = args.data or places.get("data")
     if folder is None:
@@ -77,7 +72,7 @@ def train(args: argparse.Namespace) -> None:
             f"index: HNSW finds {measured.recall:.1%} of the exact top {measured.k} "
             f"with ef = {measured.ef}"
         )
-    print(out)
+    row(out)
 
 
 def _report(trainer: Trainer) -> Report | None:
@@ -120,13 +115,13 @@ def evaluate(args: argparse.Namespace) -> None:
     first = reports[name]
     if args.json:
         found = {"model": first, "most popular": reports["most popular"]}
-        print(json.dumps({n: r.to_dict() for n, r in found.items()} | {"learned": learned}))
+        row(json.dumps({n: r.to_dict() for n, r in found.items()} | {"learned": learned}))
         return
     say(
         f"{args.part}: {first.users:,} users with {first.positives:,} positives, "
         f"{first.users_without_positives:,} users without"
     )
-    print(_table(reports))
+    write(f"{_table(reports)}\n")
 
 
 def _learned(store: Store, source: Source, part: str, same_reading: bool) -> int:

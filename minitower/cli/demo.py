@@ -14,6 +14,7 @@ from minitower.cli.commands import fit, tell
 from minitower.cli.job import Job, read_job, read_toml
 from minitower.cli.progress import row, say
 from minitower.cli.sources import Source, open_folder, simulated
+from minitower.cli.terminal import write
 from minitower.data import DataError, Dataset
 from minitower.report import (
     IndexPoint,
@@ -71,9 +72,9 @@ def demo(args: argparse.Namespace) -> None:
     source = simulated(job) if args.data is None else open_folder(args.data, job)
     tell(source)
     story = run(source, job)
-    print(as_text(story))
+    write(f"{as_text(story)}\n")
     if not args.no_report:
-        print()
+        row()
         row(write_page(story, args.report))
 
 

@@ -77,7 +77,10 @@ class Job:
         "KIND:K",
     )
     positive_power: float = _option(
-        options.number, 1.0, "draw positives in proportion to their item's clicks^POWER", "POWER"
+        options.share(whole=True),
+        1.0,
+        "draw positives in proportion to their item's clicks^POWER",
+        "POWER",
     )
     temperature: float = _option(
         options.temperature,

@@ -7,6 +7,7 @@ from typing import Any
 from minitower.cli import options
 from minitower.data import DataError
 from minitower.data.errors import show
+from minitower.data.regular_file import read_regular
 
 PLACES = ("data", "out")
 """Keys of a job file besides the options: paths, relative to the job file."""
@@ -21,15 +22,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         DataError: it cannot be opened, is not TOML, or a place is not a path; names the line
             or the key.
     """
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: expected a regular file")
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
-    if len(content) > _LARGEST:
-        raise DataError(f"{path}: a job file holds at most {_LARGEST:,} bytes")
+    content = read_regular(path, _LARGEST)
     try:
         table = tomllib.loads(content.decode())
         repr(table)  # the error about a value shows the value

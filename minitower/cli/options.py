@@ -110,6 +110,28 @@ def temperature(value: Any) -> float:
     return number(value)
 
 
+def share(*, whole: bool) -> Callable[[Any], float]:
+    """A reader of a number from 0 to 1.
+
+    Args:
+        whole: whether 1 is one of them.
+
+    >>> share(whole=True)("1"), share(whole=False)(0.25)
+    (1.0, 0.25)
+    """
+
+    def read(value: Any) -> float:
+        try:
+            found = number(value)
+        except ValueError:
+            found = -1.0
+        if not 0 <= found <= 1 or (found == 1 and not whole):
+            raise ValueError(f"expected a number from 0 to 1{'' if whole else ', below 1'}")
+        return found
+
+    return read
+
+
 def flag(value: Any) -> bool:
     """True or false."""
     if type(value) is not bool:

@@ -5,7 +5,7 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-from minitower.cli.terminal import drop
+from minitower.cli.terminal import drop, write
 from minitower.data.printable import printable
 from minitower.training.trainer import Progress
 
@@ -27,7 +27,7 @@ def say(text: str) -> None:
 
 def row(*cells: object) -> None:
     """Print one line to stdout, for a script: cells between tabs, safe for a terminal."""
-    print(*(printable(str(cell)) for cell in cells), sep="\t", flush=True)
+    write("\t".join(printable(str(cell)) for cell in cells) + "\n")
 
 
 class _Bar:

@@ -34,6 +34,7 @@ from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import Place
 from minitower.data.funnel import simulate
 from minitower.data.funnel_words import THEMES
+from minitower.data.regular_file import read_regular
 
 Array = NDArray[Any]
 
@@ -162,7 +163,7 @@ def open_folder(folder: Path, job: Job) -> Source:
 def _hashes(folder: Path) -> dict[str, str]:
     """SHA-256 -> name of the files of interactions."""
     found = [path for pattern in _INTERACTIONS for path in sorted(folder.glob(pattern))]
-    return {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in found}
+    return {hashlib.sha256(read_regular(path)).hexdigest(): path.name for path in found}
 
 
 def describe_split(data: Dataset) -> str:

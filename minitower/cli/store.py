@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from minitower.cli.options import argument, integer, path
 from minitower.cli.progress import row, say
+from minitower.cli.terminal import write
 from minitower.data import DataError
 from minitower.retrieval.catalogue import Catalogue, NotRemoved, prune, rollback
 
@@ -50,12 +51,14 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    catalogue = Catalogue.read(args.store)
+    catalogue, rows = Catalogue.read(args.store), []
     for version in catalogue.versions:
         size = sum(f.stat().st_size for f in catalogue.path(version.number).glob("*"))
         parent = "" if version.parent is None else version.parent
         served = "*" if version.number == catalogue.current else ""
-        row(version.number, version.kind, parent, version.published, size, served)
+        rows.append((version.number, version.kind, parent, version.published, size, served))
+    for cells in rows:  # once nothing can fail any more
+        row(*cells)
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -63,7 +66,8 @@ def _show(args: argparse.Namespace) -> None:
     version = catalogue.version(args.version)
     saved = catalogue.open(version)
     told = {name: saved.content.get(name, {}) for name in ("metrics", "notes")}
-    print(json.dumps({**asdict(version), **told, "files": saved.files}, indent=1))
+    stated = {**asdict(version), **told, "files": saved.files}
+    write(f"{json.dumps(stated, indent=1)}\n")
 
 
 def _verify(args: argparse.Namespace) -> None:
@@ -85,7 +89,7 @@ def _verify(args: argparse.Namespace) -> None:
 def _rollback(args: argparse.Namespace) -> None:
     version = rollback(args.store, args.version)
     say(f"served from now on: version {version.number} of {version.published}")
-    print(version.number)
+    row(version.number)
 
 
 def _prune(args: argparse.Namespace) -> None:
@@ -99,4 +103,4 @@ def _prune(args: argparse.Namespace) -> None:
 
 def _print_all(numbers: list[int]) -> None:
     for number in numbers:
-        print(number)
+        row(number)

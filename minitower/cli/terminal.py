@@ -27,6 +27,19 @@ def escaping_stdout() -> Iterator[None]:
         stream.reconfigure(errors=errors)
 
 
+def write(text: str) -> None:
+    """Write to stdout, all of it, now.
+
+    Raises:
+        OSError: stdout refuses the text; the name of the file in the error is "stdout".
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "stdout") from None
+
+
 def drop(stream: TextIO) -> None:
     """Send what a stream still holds, and all that follows, to the null device.
 

@@ -63,7 +63,7 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
                            ".parquet")  # fmt: skip
     night.add_argument("--retire", type=_PATH, metavar="FILE", default=none,
                        help="items that are gone after this day, an id a line")  # fmt: skip
-    night.add_argument("--validate", type=_NUMBER, metavar="SHARE", default=none,
+    night.add_argument("--validate", type=options.argument(options.share(whole=False)), metavar="SHARE", default=none,
                        help="share of the clicks, the last, to validate on and not to train on "
                        "(default: 0)")  # fmt: skip
     night.add_argument("--at-least", type=_NUMBER, metavar="VALUE", default=none,

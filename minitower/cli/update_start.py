@@ -9,7 +9,7 @@ from typing import Any
 from minitower.cli.choices import NEGATIVES_OF
 from minitower.cli.click_logs import Positives, fields_of, numeric_rule
 from minitower.cli.job import OPTIONS, Job, checked, flag, read_job
-from minitower.cli.progress import say
+from minitower.cli.progress import row, say
 from minitower.data import DataError
 from minitower.data.ragged import Array
 from minitower.data.streams import ClickStream, Cursor
@@ -100,7 +100,7 @@ class Start:
 def tell(store: Store) -> None:
     """Print the number of a version that was published."""
     assert store.version is not None
-    print(store.version.number, flush=True)
+    row(store.version.number)
 
 
 def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Start:

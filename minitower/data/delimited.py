@@ -6,6 +6,7 @@ import numpy as np
 
 from minitower.data.errors import DataError, Place
 from minitower.data.ragged import Array
+from minitower.data.regular_file import read_regular
 
 _REFUSED = {
     "\r": "a carriage return without a line feed; end lines with LF or CRLF",
@@ -17,13 +18,10 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     """A whole file, line ends made equal, without the ends of line at its end.
 
     Raises:
-        DataError: it cannot be opened, is empty, or holds bytes that are not text, a zero
-            character, or a carriage return without a line feed.
+        DataError: the file is no regular file, cannot be opened, is empty, or holds bytes that
+            are not text, a zero character, or a carriage return without a line feed.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
+    raw = read_regular(path)
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:

@@ -3,7 +3,9 @@
 A change writes new folders first, then replaces CURRENT by one rename, then removes the
 folders that CURRENT no longer names. So whatever moment a process dies at, CURRENT names
 complete folders. It also lists the numbers whose folders are being written or removed: the
-next change removes those, and temporary folders, and nothing else.
+next change removes those, and temporary folders, and nothing else. So a change that fails, as
+on a full disk, may leave one thing: its number among the unfinished ones of CURRENT, which no
+reader looks at. A first change that fails leaves a store without versions.
 """
 
 import os

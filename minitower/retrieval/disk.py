@@ -42,15 +42,22 @@ def read(path: Path) -> bytes:
 def write(path: Path, content: bytes) -> None:
     """A new file, in place of one that has its name, on the disk.
 
+    Where that fails, as on a full disk, no part of the file stays.
+
     Raises:
         DataError: what has the name is a link, a folder, a pipe or a device.
     """
     if os.path.lexists(path):
         _refuse_irregular(path, path.lstat().st_mode)
         path.unlink()
-    with path.open("xb") as file:
-        file.write(content)
-    flush(path)
+    file = path.open("xb")
+    try:
+        with file:
+            file.write(content)
+        flush(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def rename(source: Path, target: Path) -> None:

@@ -70,12 +70,19 @@ class Catalogue:
             raise DataError(f"{path}: written by another release of minitower: {reason}") from None
 
     def write(self) -> None:
-        """Make this the catalogue of the store, by one rename."""
+        """Make this the catalogue of the store, by one rename.
+
+        Where the disk refuses it, the old catalogue stays, and no other file.
+        """
         stated = {name: value for name, value in asdict(self).items() if name != "folder"}
         text = to_json(stated, self.folder)
         aside = self.folder / f"{POINTER}.new"
         disk.write(aside, text + b"\n" + hashlib.sha256(text).hexdigest().encode())
-        disk.rename(aside, self.folder / POINTER)
+        try:
+            disk.rename(aside, self.folder / POINTER)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
 
     def version(self, number: int | None = None) -> Version:
         """One version, by default the one that is served.

@@ -113,7 +113,8 @@ def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None
         version: as in :func:`load_model`.
 
     Raises:
-        DataError: no state was saved, that of another kind, or as :func:`load_model`.
+        DataError: no state was saved, that of another kind, one that does not fit the
+            parameters of the version, or as :func:`load_model`.
     """
     saved = saved_model(folder, version)
     with fitting(saved):
@@ -125,7 +126,12 @@ def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None
         raise DataError(f"{saved.folder}: saved with {kind}, not {type(optimizer).__name__}")
     with fitting(saved):
         optimizer.configure(stated.get("settings", {}))
-    optimizer.state, optimizer.step = saved.arrays("optimizer.npz"), step
+    loaded = optimizer.fresh()
+    loaded.state = saved.arrays("optimizer.npz")
+    parameters = saved.arrays("parameters.npz", mapped=True)
+    with fitting(saved, "optimizer.npz"):
+        loaded.check_state(parameters)
+    optimizer.state, optimizer.step = loaded.state, step
 
 
 def publish_model(
@@ -165,12 +171,15 @@ def publish_model(
             stands on: to publish now would undo, silently, what came since.
         DataError: the model was fitted to other data, the folder holds something else, or
             it cannot be written.
-        ValueError: the given index holds other vectors than the model makes.
+        ValueError: the given index holds other vectors than the model makes, or the state of
+            the optimizer is of other parameters.
     """
     refuse_foreign(Path(folder).absolute())  # before minutes of building rather than after
     if parent is not None:
         Catalogue.read(folder).check_full(parent)
     check_same_schema(model.schema, data.schema)
+    if optimizer is not None:
+        optimizer.check_state(model.parameters)
     vectors = _item_vectors(model, data.items, on_progress)
     if index == "hnsw":
         index = _hnsw(model, data, vectors)
@@ -247,12 +256,18 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
 
 
 @contextmanager
-def fitting(saved: SavedFolder) -> Iterator[None]:
-    """What goes wrong within is a folder whose parts are intact but do not fit together."""
+def fitting(saved: SavedFolder, name: str = "") -> Iterator[None]:
+    """What goes wrong within is a folder whose parts are intact but do not fit together.
+
+    Args:
+        saved: the folder.
+        name: the file that does not fit the others, where that is known.
+    """
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        what = f"{name}: {what}" if name else what
         raise DataError(f"{saved.folder}: its parts do not fit together: {what}") from error
 
 

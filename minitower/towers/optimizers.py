@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from minitower.formulas.arguments import choice, number_within, positive_number, strict_integer
 from minitower.towers.gradients import Gradients, RowGradient
+from minitower.towers.optimizer_state import Kept, Slots, check_state
 
 Array = NDArray[Any]
 Schedule = Callable[[int], float]
@@ -101,7 +102,8 @@ class Optimizer(ABC):
                 values = gradient.values
             else:
                 rows, values = ..., gradient
-            parameter[rows] -= self._rule(_Kept(self.state, name, parameter, rows), values, rate)
+            kept = Kept(self.state, self.slots, self.start, name, parameter, rows)
+            parameter[rows] -= self._rule(kept, values, rate)
 
     def grown(self, parameters: dict[str, Array]) -> Self:
         """A copy of this optimizer for parameters whose tables have more rows.
@@ -116,6 +118,14 @@ class Optimizer(ABC):
             grown.state[key] = larger = np.empty((rows, *kept.shape[1:]), kept.dtype)
             larger[: len(kept)], larger[len(kept) :] = kept, self.start
         return grown
+
+    def check_state(self, parameters: dict[str, Array]) -> None:
+        """Refuse a state that this optimizer cannot have for these parameters.
+
+        Raises:
+            ValueError: as :func:`minitower.towers.optimizer_state.check_state`.
+        """
+        check_state(self.state, self.slots, parameters)
 
     def fresh(self) -> Self:
         """A copy of this optimizer that has made no step."""
@@ -138,45 +148,14 @@ class Optimizer(ABC):
         for name in settings:
             setattr(self, name, getattr(checked, name))
 
+    @property
+    def slots(self) -> Slots:
+        """What is kept of a parameter."""
+        return {}
+
     @abstractmethod
-    def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
+    def _rule(self, kept: Kept, gradient: Array, rate: float) -> Array:
         """The displacement, from the gradient and the rows' own state."""
-
-
-class _Kept:
-    """The state of one parameter, at the rows of this step."""
-
-    def __init__(self, state: dict[str, Array], name: str, parameter: Array, rows: Any) -> None:
-        self._state, self._name, self._parameter, self._rows = state, name, parameter, rows
-
-    def accumulate(
-        self,
-        what: str,
-        value: Array | float,
-        *,
-        decay: float = 1.0,
-        per_row: bool = False,
-        start: float = 0.0,
-    ) -> Array:
-        """state = decay * state + value at these rows; the new state is returned.
-
-        ``per_row`` keeps one number a row (of a vector: one in all).
-        """
-        key = f"{self._name}/{what}"
-        if key not in self._state:
-            shape = self._parameter.shape
-            if per_row:
-                shape = (*shape[:-1], 1) if len(shape) > 1 else (1,)
-            dtype = self._parameter.dtype
-            # Zeros are given out by the system when first touched: rows never used cost nothing.
-            self._state[key] = (
-                np.zeros(shape, dtype) if start == 0 else np.full(shape, start, dtype)
-            )
-        table = self._state[key]
-        new: Array = table[self._rows] * decay
-        new += value
-        table[self._rows] = new
-        return new
 
 
 def _mean_square(gradient: Array) -> Array:
@@ -188,7 +167,7 @@ def _mean_square(gradient: Array) -> Array:
 class SGD(Optimizer):
     """w -= rate * g."""
 
-    def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
+    def _rule(self, kept: Kept, gradient: Array, rate: float) -> Array:
         return gradient * rate
 
 
@@ -223,9 +202,13 @@ class Adagrad(Optimizer):
     def settings(self) -> dict[str, Any]:
         return {"start": self.start, "epsilon": self.epsilon}
 
-    def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
+    @property
+    def slots(self) -> Slots:
+        return {"square": self.per_row}
+
+    def _rule(self, kept: Kept, gradient: Array, rate: float) -> Array:
         square = _mean_square(gradient) if self.per_row else gradient * gradient
-        total = kept.accumulate("square", square, per_row=self.per_row, start=self.start)
+        total = kept.accumulate("square", square)
         return gradient * (rate / (np.sqrt(total) + self.epsilon))
 
 
@@ -282,16 +265,19 @@ class Adam(Optimizer):
     def settings(self) -> dict[str, Any]:
         return {"betas": list(self.betas), "epsilon": self.epsilon, "count": self.count}
 
-    def _rule(self, kept: _Kept, gradient: Array, rate: float) -> Array:
+    @property
+    def slots(self) -> Slots:
+        slots = {"first": False, "second": self.per_row}
+        return slots | ({"count": True} if self.count == "row" else {})
+
+    def _rule(self, kept: Kept, gradient: Array, rate: float) -> Array:
         first_beta, second_beta = self.betas
         square = _mean_square(gradient) if self.per_row else gradient * gradient
         first = kept.accumulate("first", gradient * (1 - first_beta), decay=first_beta)
-        second = kept.accumulate(
-            "second", square * (1 - second_beta), decay=second_beta, per_row=self.per_row
-        )
+        second = kept.accumulate("second", square * (1 - second_beta), decay=second_beta)
         times: Any = self.step
         if self.count == "row":
-            times = kept.accumulate("count", 1, per_row=True).astype(np.float64)
+            times = kept.accumulate("count", 1).astype(np.float64)
         scale = rate / (1 - first_beta**times)
         root = np.sqrt(second / (1 - second_beta**times)) + self.epsilon
         step: Array = first * (scale / root).astype(gradient.dtype, copy=False)
