@@ -9,7 +9,16 @@ from minitower.data.columns import Columns, numbers
 from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
 from minitower.data.times import seconds
-from minitower.data.values import BOOLEANS, FLOATS, check_texts, int64, integers, plain, refuse
+from minitower.data.values import (
+    BOOLEANS,
+    FLOATS,
+    LONGEST,
+    check_texts,
+    int64,
+    integers,
+    plain,
+    refuse,
+)
 
 IdType = Literal["integer", "text"]
 
@@ -141,14 +150,21 @@ def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
         for row, item in enumerate(items):
             if type(item) is not int and not _fits(item, kind):
                 raise place.error(f"expected {wanted}, got {show(item)}", row)
-        check_texts([item if type(item) is str else "" for item in items], place)
         if kind == "text":
-            return np.fromiter(map(str, items), object, len(items))
+            texts = [_digits(item) if type(item) is int else str(item) for item in items]
+            check_texts(texts, place)
+            return np.fromiter(texts, object, len(texts))
+        check_texts([item if type(item) is str else "" for item in items], place)
         ids = int64(list(map(int, items)), place)
     if (ids < 0).any():
         row = int((ids < 0).argmax())
         raise place.error(f"negative id {ids[row]}", row)
     return ids
+
+
+def _digits(number: int) -> str:
+    """The digits of an integer. Python refuses to write more than 4,300, which no id has."""
+    return str(number) if number.bit_length() < 8 * LONGEST else "9" * (2 * LONGEST)
 
 
 def _fits(item: str | None, kind: IdType) -> bool:
