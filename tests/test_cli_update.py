@@ -518,16 +518,20 @@ def test_incremental__sets_aside_the_same_however_often_it_begins(places, run, t
     assert night.read_text().startswith(before)
 
 
-def test_update__sets_nothing_aside_in_a_file_of_the_store(places, run):
-    """Appending to CURRENT destroyed the store."""
+@pytest.mark.parametrize("name", ["CURRENT", "LOCK", "CURRENT.new", "versions/new", "link"])
+def test_update__sets_nothing_aside_in_a_file_of_the_store(places, run, name, tmp_path):
+    """Appending to CURRENT or to an empty LOCK, which a store then refuses, destroyed the store."""
     store, logs = places
+    aside = tmp_path / name if name == "link" else store / name
+    (tmp_path / "link").symlink_to(store / "LOCK")
     write(logs, 1, 12, 12)
     (logs / "0-bad.jsonl").write_text("bad\n")
     before = (store / "CURRENT").read_bytes()
     for job in ("--full", "--incremental"):
-        status, _, err = run(store, logs, job, "--aside", store / "CURRENT", *FLAGS)
-        assert (status, "holds something other than records" in err) == (2, True)
+        status, _, err = run(store, logs, job, "--aside", aside, *FLAGS)
+        assert (status, f"--aside: {aside} is within the store" in err) == (2, True)
     assert (store / "CURRENT").read_bytes() == before
+    assert (store / "LOCK").read_bytes() == b""
 
 
 def test_update__states_how_much_may_be_set_aside(places, run, tmp_path):
@@ -581,7 +585,7 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
         (("--full", "--aside", "no/aside"), "no/aside: there is no folder"),
         (("--full", "--window", "30x"), "expected a time such as 90s, 20m or 2h"),
         (("--incremental", "--batch-size", "0"), "--batch-size: expected an integer of at least 1"),
-        (("--full", "--validate", "1.5"), "shares of valid and test"),
+        (("--full", "--validate", "1.5"), "--validate: expected a number from 0 to 1, below 1"),
     ],
 )
 def test_update__refuses(places, run, arguments, message):

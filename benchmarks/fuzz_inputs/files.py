@@ -48,7 +48,7 @@ def _of_data(rng: Random) -> Case:
         user = "u3" if folder == "atomic" else "3"
         steps.append(("recall", "out", user, "-k", "30", "--include-seen"))
     change, what = _change(rng, Path(folder, name), separator)
-    places = (name, folder)
+    places = (name, folder, "too few to train on")
     return _case(rng, f"{folder}/{name}: {what}", steps, places, uses, change)
 
 
@@ -148,7 +148,10 @@ def _parquet(rng: Random, content: bytes) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = parquet.read_table(pa.BufferReader(content))
+    try:
+        table = parquet.read_table(pa.BufferReader(content))
+    except pa.ArrowInvalid:  # already odd
+        return mutated_bytes(rng, content)
     at = rng.randrange(len(table.column_names))
     name, n = table.column_names[at], len(table)
     if rng.random() < 0.1:

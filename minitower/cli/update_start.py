@@ -2,8 +2,10 @@
 
 import argparse
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from minitower.cli.choices import NEGATIVES_OF
@@ -104,6 +106,8 @@ def tell(store: Store) -> None:
 
 
 def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Start:
+    if args.aside is not None and _is_within(args.aside, args.store):
+        raise DataError(f"--aside: {args.aside} is within the store; name a file outside of it")
     version = catalogue.full()
     base, content = read_full(catalogue, version), catalogue.open(version).content
     notes, learned = content["notes"], Learned.in_notes(content["notes"])
@@ -126,6 +130,10 @@ def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Sta
     optimizer = _optimizer(args, job, version, content)
     positives = Positives(rule, job.positive)
     return Start(base, version, notes, job, optimizer, positives, stream, cursor, learned)
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _job(args: argparse.Namespace, version: Version, notes: Mapping[str, Any], by_day: bool) -> Job:
