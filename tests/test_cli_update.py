@@ -88,6 +88,13 @@ def places(tmp_path):
     return tmp_path / "store", tmp_path / "logs"
 
 
+def test_update__a_value_typed_wrongly_is_named_before_one_that_is_missing(run, tmp_path):
+    store = published_with(tmp_path)
+    (tmp_path / "logs").mkdir(exist_ok=True)
+    _, _, err = run(store, tmp_path / "logs", "--full", "--self-supervised", "*")
+    assert "--self-supervised: expected one of none, mask" in err
+
+
 def published_with(tmp_path, **notes):
     """The store of the first day, published with other notes."""
     optimizer = Adagrad(0.05)

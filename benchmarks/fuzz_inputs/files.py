@@ -150,7 +150,7 @@ def _parquet(rng: Random, content: bytes) -> bytes:
 
     try:
         table = parquet.read_table(pa.BufferReader(content))
-    except pa.ArrowInvalid:  # already odd
+    except (pa.ArrowInvalid, OSError):  # already odd
         return mutated_bytes(rng, content)
     at = rng.randrange(len(table.column_names))
     name, n = table.column_names[at], len(table)

@@ -142,6 +142,7 @@ def _job(args: argparse.Namespace, version: Version, notes: Mapping[str, Any], b
     Raises:
         DataError: neither says it; names the flags to give.
     """
+    read_job(vars(args))  # a value that was typed wrongly, before one that is missing
     before = dict(notes.get("training", {}))
     if "objective" in before and "learned" not in notes:  # release 0.1 left defaults out
         before.setdefault("negatives", NEGATIVES_OF[before["objective"]] or "none")

@@ -26,6 +26,7 @@ from minitower.retrieval.folder import POINTER, SavedFolder, new_folder, refuse_
 from minitower.retrieval.hnsw import HnswIndex
 from minitower.retrieval.index import ExactIndex, Index, Vectors
 from minitower.retrieval.json_files import is_integer
+from minitower.retrieval.store_check import check_shapes, check_values
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 
@@ -242,13 +243,10 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
         else:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
-        for table, side in zip(tables, (model.schema.item, model.schema.user)):
-            if missing := {field.name for field in side.fields} - {*table.columns}:
-                raise ValueError(
-                    f"the table of the {side.side}s has no column {show(min(missing))}"
-                )
         retired = None if gone is None else NamedItems.from_arrays(gone)
         store = Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
+        check_shapes(store)
+        check_values(store)
         return replace(store, notes=saved.content["notes"])
 
 
