@@ -18,8 +18,8 @@ from minitower.data import (
     Schema,
     retire,
 )
-from minitower.retrieval import Recommender, publish_model
-from minitower.retrieval.catalogue import Catalogue
+from minitower.retrieval import Recommender, load_notes, publish_model
+from minitower.retrieval.catalogue import Catalogue, rollback
 from minitower.retrieval.incremental import publish_incremental, read_rows
 from minitower.towers.two_tower import TwoTower
 
@@ -43,6 +43,25 @@ def store(tmp_path):
     return tmp_path / "s"
 
 
+def noted(store, number, notes):
+    """Replace the notes of a version, and all hashes above them."""
+    manifest = store / "versions" / f"{number:06d}" / "manifest.json"
+    stated = json.loads(manifest.read_bytes())
+    stated["content"]["notes"] = notes
+    manifest.write_text(json.dumps(stated))
+    point(store, number)
+
+
+def point(store, number):
+    """Make CURRENT vouch for the manifest of a version."""
+    manifest = store / "versions" / f"{number:06d}" / "manifest.json"
+    digest = lambda content: hashlib.sha256(content).hexdigest()
+    pointer = json.loads((store / "CURRENT").read_bytes().rpartition(b"\n")[0])
+    pointer["versions"][number - 1]["manifest"] = digest(manifest.read_bytes())
+    text = json.dumps(pointer).encode()
+    (store / "CURRENT").write_bytes(text + b"\n" + digest(text).encode())
+
+
 def damaged(store, number, name, key, change):
     """Change an array of a version, and all hashes above it."""
     folder = store / "versions" / f"{number:06d}"
@@ -57,14 +76,10 @@ def damaged(store, number, name, key, change):
         np.savez(held, **arrays, **({} if changed is None else {key: changed}))
     path.write_bytes(held.getvalue())
     stated = json.loads(manifest.read_bytes())
-    digest = lambda content: hashlib.sha256(content).hexdigest()
-    size = len(held.getvalue())
-    stated["files"][name] = {"bytes": size, "sha256": digest(held.getvalue())}
+    digest = hashlib.sha256(held.getvalue()).hexdigest()
+    stated["files"][name] = {"bytes": len(held.getvalue()), "sha256": digest}
     manifest.write_text(json.dumps(stated))
-    pointer = json.loads((store / "CURRENT").read_bytes().rpartition(b"\n")[0])
-    pointer["versions"][number - 1]["manifest"] = digest(manifest.read_bytes())
-    text = json.dumps(pointer).encode()
-    (store / "CURRENT").write_bytes(text + b"\n" + digest(text).encode())
+    point(store, number)
 
 
 DAMAGES = [
@@ -109,3 +124,19 @@ def test_read_rows__rows_and_values_are_pairs(store, name):
         read_rows(catalogue.open(catalogue.version(2)))
     with pytest.raises(DataError, match=r"'user.user.embedding' has rows or values, not both"):
         Recommender.open(store)
+
+
+@pytest.mark.parametrize("notes, message", [
+    ([], "notes: expected an object, got []"),
+    ({"reading": "x"}, "notes: reading: expected an object, got 'x'"),
+    ({"training": None}, "notes: training: expected an object, got None"),
+    ({"reading": {"timestamp": 3}}, "notes: timestamp: expected text, got 3"),
+    ({"item_name": ["x"]}, "notes: item_name: expected text, got ['x']"),
+])  # fmt: skip
+def test_notes__what_minitower_reads_has_its_form(store, notes, message):
+    rollback(store, 1)
+    noted(store, 1, notes)
+    for reader in (Recommender.open, load_notes):
+        with pytest.raises(DataError, match="its parts do not fit together") as raised:
+            reader(store)
+        assert message in str(raised.value)

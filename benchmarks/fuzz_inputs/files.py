@@ -144,14 +144,18 @@ def _records(rng: Random, content: bytes) -> bytes:
 
 
 def _parquet(rng: Random, content: bytes) -> bytes:
+    try:
+        return _odd_parquet(rng, content)
+    except (ValueError, OSError):  # already odd, or a name that Parquet cannot hold
+        return mutated_bytes(rng, content)
+
+
+def _odd_parquet(rng: Random, content: bytes) -> bytes:
     """A column of another type, in another number, or of another name."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        table = parquet.read_table(pa.BufferReader(content))
-    except (pa.ArrowInvalid, OSError):  # already odd
-        return mutated_bytes(rng, content)
+    table = parquet.read_table(pa.BufferReader(content))
     at = rng.randrange(len(table.column_names))
     name, n = table.column_names[at], len(table)
     if rng.random() < 0.1:

@@ -169,6 +169,7 @@ _WORDS = {
 }
 NAMED = ("--split", "--positive", "--override", "--profile", "--to")
 _PLAIN = {  # other words for what a flag says
+    "--at-least": ("validation",),
     "--explain": ("formula",),
     "--hidden-fields": ("hiding",),
     "--metric": ("k",),

@@ -110,7 +110,8 @@ def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Sta
         raise DataError(f"--aside: {args.aside} is within the store; name a file outside of it")
     version = catalogue.full()
     base, content = read_full(catalogue, version), catalogue.open(version).content
-    notes, learned = content["notes"], Learned.in_notes(content["notes"])
+    notes = dict(base.notes)
+    learned = Learned.in_notes(notes)
     job = _job(args, version, notes, by_day)
     rule = numeric_rule(job.positive)
     timestamp = notes.get("reading", {}).get("timestamp", "timestamp")

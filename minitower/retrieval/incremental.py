@@ -21,6 +21,7 @@ from minitower.retrieval.encode import encode
 from minitower.retrieval.folder import SavedFolder
 from minitower.retrieval.patched import PatchedIndex
 from minitower.retrieval.snapshot import Store, fitting, read_full
+from minitower.retrieval.store_check import checked_notes
 from minitower.towers.two_tower import TwoTower
 
 Rows = Mapping[str, tuple[Array, Array]]
@@ -114,7 +115,7 @@ def read_incremental(catalogue: Catalogue, version: Version, full: Store) -> Sto
     with fitting(saved):
         model = _moved(full.model, rows)
         index = PatchedIndex(full.index, items, vectors) if len(items) else full.index
-    notes = saved.content["notes"]
+        notes = checked_notes(saved.content["notes"])
     return replace(full, model=model, index=index, version=version, full=full, notes=notes)
 
 

@@ -6,7 +6,7 @@ store, so that no later step fails on a part of another one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,6 +49,24 @@ def check_values(store: Store) -> None:
     _check_ragged("seen", store.seen, len(store.users), len(store.items))
     if store.item_counts is not None:
         _check_rows("counts", store.item_counts, None)
+
+
+def checked_notes(notes: Any) -> dict[str, Any]:
+    """The notes of a version or a model, if the entries that minitower reads have its form.
+
+    Raises:
+        ValueError: they do not; names the entry.
+    """
+    if not isinstance(notes, dict):
+        raise ValueError(f"notes: expected an object, got {show(notes)}")
+    for name in ("reading", "training"):
+        if not isinstance(notes.get(name, {}), dict):
+            raise ValueError(f"notes: {name}: expected an object, got {show(notes[name])}")
+    timestamp, item_name = notes.get("reading", {}).get("timestamp"), notes.get("item_name")
+    for name, value in (("timestamp", timestamp), ("item_name", item_name)):
+        if not isinstance(value, str | None):
+            raise ValueError(f"notes: {name}: expected text, got {show(value)}")
+    return notes
 
 
 def _check_table(what: str, table: Table, side: SideEncoder) -> None:
