@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import minitower.cli
 from minitower.cli import main
+from minitower.cli.progress import say
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.data.printable import printable
 from minitower.retrieval import publish_model
@@ -140,9 +141,18 @@ def test_errors__long_arguments_keep_the_start_and_the_end(arguments, tmp_path):
 
 def test_errors__the_end_is_kept():
     line = one_error(run("x" * 9000), 2)
-    assert " ... " in line
+    assert "..." in line
     assert line.startswith("minitower: error: argument COMMAND: invalid choice: 'xxx")
     assert line.endswith("(see minitower --help)")
+
+
+@pytest.mark.parametrize("length", [1, 480, 481, 5000])
+def test_say__a_long_line_loses_its_middle(capsys, length):
+    say("<" + "x" * (length - 2) + ">" * (length > 1))
+    line = capsys.readouterr().err
+    assert len(line) - 1 == min(length, 480)
+    assert (line[0], line[-2:]) == ("<", ">\n" if length > 1 else "<\n")
+    assert ("..." in line) == (length > 480)
 
 
 @pytest.mark.parametrize("arguments", [

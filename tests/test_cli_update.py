@@ -89,6 +89,13 @@ def places(tmp_path):
     return tmp_path / "store", tmp_path / "logs"
 
 
+def test_update__a_value_typed_wrongly_is_named_before_one_that_is_missing(run, tmp_path):
+    store = published_with(tmp_path)
+    (tmp_path / "logs").mkdir(exist_ok=True)
+    _, _, err = run(store, tmp_path / "logs", "--full", "--self-supervised", "*")
+    assert "--self-supervised: expected one of none, mask" in err
+
+
 def published_with(tmp_path, **notes):
     """The store of the first day, published with other notes."""
     optimizer = Adagrad(0.05)
@@ -519,16 +526,20 @@ def test_incremental__sets_aside_the_same_however_often_it_begins(places, run, t
     assert night.read_text().startswith(before)
 
 
-def test_update__sets_nothing_aside_in_a_file_of_the_store(places, run):
-    """Appending to CURRENT destroyed the store."""
+@pytest.mark.parametrize("name", ["CURRENT", "LOCK", "CURRENT.new", "versions/new", "link"])
+def test_update__sets_nothing_aside_in_a_file_of_the_store(places, run, name, tmp_path):
+    """Appending to CURRENT or to an empty LOCK, which a store then refuses, destroyed the store."""
     store, logs = places
+    aside = tmp_path / name if name == "link" else store / name
+    (tmp_path / "link").symlink_to(store / "LOCK")
     write(logs, 1, 12, 12)
     (logs / "0-bad.jsonl").write_text("bad\n")
     before = (store / "CURRENT").read_bytes()
     for job in ("--full", "--incremental"):
-        status, _, err = run(store, logs, job, "--aside", store / "CURRENT", *FLAGS)
-        assert (status, "holds something other than records" in err) == (2, True)
+        status, _, err = run(store, logs, job, "--aside", aside, *FLAGS)
+        assert (status, f"--aside: {aside} is within the store" in err) == (2, True)
     assert (store / "CURRENT").read_bytes() == before
+    assert (store / "LOCK").read_bytes() == b""
 
 
 def test_update__states_how_much_may_be_set_aside(places, run, tmp_path):

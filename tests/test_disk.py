@@ -14,6 +14,7 @@ import pytest
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.retrieval import HnswIndex, Recommender, disk, publish_model
 from minitower.retrieval.catalogue import Catalogue, changing, prune, rollback
+from minitower.retrieval.folder import SavedFolder
 from minitower.retrieval.incremental import publish_incremental
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
@@ -371,6 +372,19 @@ def test_store__a_lock_of_somebody_else_is_not_written_to(tmp_path, data, model)
     (tmp_path / "s" / "CURRENT.new").hardlink_to(tmp_path / "mine")
     publish_model(model, data, tmp_path / "s", index="exact")
     assert (tmp_path / "mine").read_bytes() == b"dear"
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that reads badly")
+@pytest.mark.parametrize("name", ["manifest.json", "items.npz"])
+def test_read__an_error_of_the_disk_names_the_file(tmp_path, data, model, name, monkeypatch):
+    publish_model(model, data, tmp_path / "s", index="exact")
+    path = tmp_path / "s/versions/000001" / name
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # opens, and does not read
+    stated = Catalogue.read(tmp_path / "s").version()
+    monkeypatch.setattr(SavedFolder, "_sized", lambda folder, name: folder.folder / name)
+    with pytest.raises(DataError, match=f"{name}|mem: cannot be read: Input/output error"):
+        Catalogue.read(tmp_path / "s").verify(stated)
 
 
 @pytest.mark.parametrize("refused", ["fsync", "replace"])

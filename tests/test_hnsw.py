@@ -1,5 +1,6 @@
 """What HnswIndex promises beyond the contract of test_index.py."""
 
+import struct
 import threading
 
 import numpy as np
@@ -260,6 +261,27 @@ def test_load__refuses_a_truncated_file(tmp_path, kept):
     (tmp_path / "g").write_bytes((tmp_path / "g").read_bytes()[:kept])
     with pytest.raises(ValueError, match="is not the graph of these"):
         HnswIndex.load(tmp_path / "g", items, stored)
+
+
+@pytest.mark.parametrize("label", [5, 2**40])
+def test_load__refuses_a_graph_without_one_of_the_labels(tmp_path, label):
+    items = unit(clustered(0, 3))
+    stored = HnswIndex.build(items, similarity="cosine").save(tmp_path / "g")
+    content = bytearray((tmp_path / "g").read_bytes())
+    size, offset = struct.unpack("<2Q", content[24:40])  # of an element, and of its label in it
+    at = 96 + 2 * size + offset
+    assert content[at : at + 8] in [(i).to_bytes(8, "little") for i in range(3)]
+    content[at : at + 8] = label.to_bytes(8, "little")
+    (tmp_path / "g").write_bytes(content)
+    with pytest.raises(ValueError, match="is not the graph of these 3 item vectors"):
+        HnswIndex.load(tmp_path / "g", items, stored)
+
+
+def test_load__refuses_a_graph_of_no_vectors(tmp_path):
+    items = unit(clustered(0, 3))
+    stored = HnswIndex.build(items, similarity="cosine").save(tmp_path / "g")
+    with pytest.raises(ValueError, match="is not the graph of these 0 item vectors"):
+        HnswIndex.load(tmp_path / "g", items[:0], stored)
 
 
 @pytest.mark.parametrize("m", [1, 2, 3])

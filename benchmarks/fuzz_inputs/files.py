@@ -48,7 +48,7 @@ def _of_data(rng: Random) -> Case:
         user = "u3" if folder == "atomic" else "3"
         steps.append(("recall", "out", user, "-k", "30", "--include-seen"))
     change, what = _change(rng, Path(folder, name), separator)
-    places = (name, folder)
+    places = (name, folder, "too few to train on")
     return _case(rng, f"{folder}/{name}: {what}", steps, places, uses, change)
 
 
@@ -149,6 +149,13 @@ def _records(rng: Random, content: bytes) -> bytes:
 
 
 def _parquet(rng: Random, content: bytes) -> bytes:
+    try:
+        return _odd_parquet(rng, content)
+    except (ValueError, OSError):  # already odd, or a name that Parquet cannot hold
+        return mutated_bytes(rng, content)
+
+
+def _odd_parquet(rng: Random, content: bytes) -> bytes:
     """A column of another type, in another number, or of another name."""
     import pyarrow as pa
     from pyarrow import parquet

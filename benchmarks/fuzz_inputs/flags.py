@@ -169,7 +169,13 @@ _WORDS = {
     "--explain": ("no", "", "in_batch_softmax", "sampler", "x" * 600),
 }
 NAMED = ("--split", "--positive", "--override", "--profile", "--to")
-_PLAIN = {"--explain": ("formula",), "--positive": ("rule",), "--metric": ("k",)}  # other words
+_PLAIN = {  # other words for what a flag says
+    "--at-least": ("validation",),
+    "--explain": ("formula",),
+    "--hidden-fields": ("hiding",),
+    "--metric": ("k",),
+    "--positive": ("rule",),
+}
 _ODD = {  # what is asked for and may get
     None: text,
     Path: lambda rng: rng.choice((*_PATHS, text(rng))),
@@ -226,6 +232,7 @@ def _environment(rng: Random, case: Case) -> Case:
     assert isinstance(argv, tuple)
     if rng.random() < 0.4:
         room, places = rng.choice((0, 500, 3000)), tuple(word for word in argv[1:] if word)
+        places += ("task.npz",)  # of index-bench, in a temporary folder
         return replace(case, what=f"{case.what}: files of {room} bytes", room=room, places=places)
     stdout = rng.choice(("closed", "full", "ascii", "unread"))
     case = replace(case, what=f"{case.what}: stdout {stdout}", stdout=stdout)

@@ -21,12 +21,10 @@ from minitower.cli.options import argument, integer, path
 from minitower.cli.progress import say
 from minitower.cli.terminal import drop, escaping_stdout, write
 from minitower.data import DataError
-from minitower.data.printable import printable
 from minitower.training.trainer import TrainingError
 
 _PATH = argument(path)
 _COUNT = argument(integer(1))
-_LONGEST_LINE = 480  # characters of an error
 _TOO_LARGE = (
     "a value is too large for this machine; lower --batch-size, --dim, --hidden, --negatives, "
     "--bank or --self-batch-size"
@@ -81,16 +79,12 @@ def _outcome(argv: Sequence[str] | None) -> tuple[int, object]:
 
 
 def _fail(error: object, status: int) -> int:
-    """Print an error as one line of at most 480 characters, whatever its text holds."""
+    """Print an error as one line, whatever its text holds."""
     text = str(error)
     if isinstance(error, OSError) and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
-    line = printable("minitower: error: " + " ".join(text.splitlines()))
-    if len(line) > _LONGEST_LINE:
-        half = _LONGEST_LINE // 2
-        line = f"{line[: half - 3]} ... {line[-half + 2 :]}"
     with suppress(BrokenPipeError):
-        say(line)
+        say("minitower: error: " + " ".join(text.splitlines()))
     return status
 
 

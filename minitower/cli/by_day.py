@@ -19,7 +19,7 @@ from minitower.cli.update_start import READ_AT_ONCE, Start, tell
 from minitower.data import DataError
 from minitower.data.streams import Follow
 from minitower.retrieval.catalogue import Catalogue, Superseded
-from minitower.retrieval.incremental import Rows, publish_incremental
+from minitower.retrieval.incremental import Rows, publish_incremental, read_rows
 from minitower.training.incremental_update import IncrementalUpdate, frequency_of
 from minitower.training.update_report import Increment
 from minitower.training.updates import yesterday
@@ -116,11 +116,11 @@ def _is_served(store: Path, rows: Rows) -> bool:
     version = catalogue.version()
     if version.kind != "incremental":
         return False
-    saved = catalogue.open(version)
-    served, values = saved.arrays("rows.npz"), saved.arrays("values.npz")
+    served = read_rows(catalogue.open(version))
     return rows.keys() == served.keys() and all(
-        np.array_equal(at, served[name]) and np.array_equal(moved, values[name])
-        for name, (at, moved) in rows.items()
+        np.array_equal(ours, theirs)
+        for name, pair in rows.items()
+        for ours, theirs in zip(pair, served[name])
     )
 
 

@@ -188,7 +188,12 @@ class Job:
         said = self.negatives or NEGATIVES_OF[self.objective]
         if said is None or said == "none":
             return None
-        parts = [NEGATIVES[kind](model, data, k) for kind, k in options.parse_negatives(said)]
+        parts = []
+        for kind, k in options.parse_negatives(said):
+            try:
+                parts.append(NEGATIVES[kind](model, data, k))
+            except ValueError as error:
+                raise DataError(f"--negatives {kind}:{k}: {error}") from None
         return parts[0] if len(parts) == 1 else MixedNegatives(parts)
 
     def views(self) -> SelfSupervised | None:

@@ -6,19 +6,22 @@ from types import TracebackType
 from typing import Any, Self
 
 from minitower.cli.terminal import drop, write
+from minitower.data.errors import shorten
 from minitower.data.printable import printable
 from minitower.training.trainer import Progress
 
+_LONGEST_LINE = 480  # characters
+
 
 def say(text: str) -> None:
-    """Print one line to stderr, for the person at the terminal.
+    """Print one line to stderr, for the person at the terminal; a long one loses its middle.
 
     A stderr that is closed or full stops no work.
     """
     if sys.stderr is None:
         return
     try:
-        print(printable(text), file=sys.stderr, flush=True)
+        print(shorten(printable(text), _LONGEST_LINE), file=sys.stderr, flush=True)
     except OSError as error:
         drop(sys.stderr)
         if isinstance(error, BrokenPipeError):  # the reader has gone, as after 2>&1 | head

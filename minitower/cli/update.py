@@ -12,6 +12,7 @@ from minitower.data import DataError
 
 _PATH, _NUMBER = options.argument(options.path), options.argument(options.number)
 _COUNT = options.argument(options.integer(0))
+_PART = options.argument(options.share(whole=False))
 _BY_NIGHT = ("users", "items", "retire", "validate", "at_least")
 _BY_DAY = ("every", "follow", "item_ids", "window")
 _IN_BATCH = ("objective", "temperature", "correction", "strength", "bank")
@@ -63,7 +64,7 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
                            ".parquet")  # fmt: skip
     night.add_argument("--retire", type=_PATH, metavar="FILE", default=none,
                        help="items that are gone after this day, an id a line")  # fmt: skip
-    night.add_argument("--validate", type=options.argument(options.share(whole=False)), metavar="SHARE", default=none,
+    night.add_argument("--validate", type=_PART, metavar="SHARE", default=none,
                        help="share of the clicks, the last, to validate on and not to train on "
                        "(default: 0)")  # fmt: skip
     night.add_argument("--at-least", type=_NUMBER, metavar="VALUE", default=none,

@@ -2,8 +2,10 @@
 
 import argparse
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from minitower.cli.choices import NEGATIVES_OF
@@ -104,9 +106,12 @@ def tell(store: Store) -> None:
 
 
 def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Start:
+    if args.aside is not None and _is_within(args.aside, args.store):
+        raise DataError(f"--aside: {args.aside} is within the store; name a file outside of it")
     version = catalogue.full()
     base, content = read_full(catalogue, version), catalogue.open(version).content
-    notes, learned = content["notes"], Learned.in_notes(content["notes"])
+    notes = dict(base.notes)
+    learned = Learned.in_notes(notes)
     job = _job(args, version, notes, by_day)
     rule = numeric_rule(job.positive)
     timestamp = notes.get("reading", {}).get("timestamp", "timestamp")
@@ -128,12 +133,17 @@ def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Sta
     return Start(base, version, notes, job, optimizer, positives, stream, cursor, learned)
 
 
+def _is_within(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def _job(args: argparse.Namespace, version: Version, notes: Mapping[str, Any], by_day: bool) -> Job:
     """What was typed and, below that, how the version was trained.
 
     Raises:
         DataError: neither says it; names the flags to give.
     """
+    read_job(vars(args))  # a value that was typed wrongly, before one that is missing
     before = dict(notes.get("training", {}))
     if "objective" in before and "learned" not in notes:  # release 0.1 left defaults out
         before.setdefault("negatives", NEGATIVES_OF[before["objective"]] or "none")

@@ -31,12 +31,27 @@ def read(path: Path) -> bytes:
     """The content of a small file.
 
     Raises:
-        DataError: the file is a link, a folder, a pipe or a device, or larger than 64 MiB.
+        DataError: the file is a link, a folder, a pipe or a device, or larger than 64 MiB, or
+            it opens and cannot be read.
     """
     with _open_regular(path, os.O_RDONLY) as file:
         if os.fstat(file.fileno()).st_size > LARGEST:
             raise DataError(f"{path}: larger than {LARGEST} bytes; restore it from a backup")
-        return file.read()
+        with naming(path):
+            return file.read()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An error of the system within is about a file, which a read itself does not name.
+
+    Raises:
+        DataError: the system refuses the reading.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def write(path: Path, content: bytes) -> None:

@@ -224,7 +224,7 @@ def _manifest_in(folder: Path) -> dict[str, Any]:
 
 def fingerprint(path: Path) -> dict[str, Any]:
     """Size and SHA-256 of a file, as a manifest states them."""
-    with path.open("rb") as file:
+    with path.open("rb") as file, disk.naming(path):
         digest = hashlib.file_digest(file, "sha256")
         return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest.hexdigest()}
 

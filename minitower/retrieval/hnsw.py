@@ -271,15 +271,16 @@ class HnswIndex:
         try:
             _check_width(path, width)
             graph.load_index(str(path), max_elements=m)
+            if not 0 < m == graph.element_count:
+                raise foreign
+            # Checksums tell what was damaged. This tells a graph of other vectors; some suffice.
+            some = np.unique(np.linspace(0, m - 1, _SAMPLE).astype(np.int64))
+            points = graph.get_items(some)
         except (RuntimeError, struct.error) as error:
             raise foreign from error
-        # Checksums tell what was damaged. This tells a graph of other vectors; some suffice.
-        some = np.unique(np.linspace(0, m - 1, _SAMPLE).astype(np.int64))
         longest = None if stored["similarity"] == "cosine" else _lengths(exact.vectors).max()
         placed = _placed(exact.vectors[some], stored["similarity"], longest)
-        if graph.element_count != m or not np.array_equal(
-            graph.get_items(some), placed.astype(np.float32)
-        ):
+        if not np.array_equal(points, placed.astype(np.float32)):
             raise foreign
         index = cls(graph, exact, stored["similarity"], Measurement(**stored["measured"]))
         index.ef = stored["ef"]

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.errors import DataError
+from minitower.data.errors import DataError, show
 from minitower.data.ragged import Array
 from minitower.retrieval.array_files import write_array, write_arrays
 from minitower.retrieval.catalogue import Catalogue, Version, changing
 from minitower.retrieval.encode import encode
+from minitower.retrieval.folder import SavedFolder
 from minitower.retrieval.patched import PatchedIndex
 from minitower.retrieval.snapshot import Store, fitting, read_full
+from minitower.retrieval.store_check import checked_notes
 from minitower.towers.two_tower import TwoTower
 
 Rows = Mapping[str, tuple[Array, Array]]
@@ -108,13 +110,26 @@ def read_incremental(catalogue: Catalogue, version: Version, full: Store) -> Sto
             f"{saved.folder}: branched from another version than {base.number}, and would pair "
             "a tower with the vectors of another"
         )
-    rows, values = saved.arrays("rows.npz"), saved.arrays("values.npz")
+    rows = read_rows(saved)
     items, vectors = saved.array("items.npy"), saved.array("item_vectors.npy")
     with fitting(saved):
-        model = _moved(full.model, {name: (rows[name], values[name]) for name in rows})
+        model = _moved(full.model, rows)
         index = PatchedIndex(full.index, items, vectors) if len(items) else full.index
-    notes = saved.content["notes"]
+        notes = checked_notes(saved.content["notes"])
     return replace(full, model=model, index=index, version=version, full=full, notes=notes)
+
+
+def read_rows(saved: SavedFolder) -> Rows:
+    """The rows that an incremental version moves, by parameter.
+
+    Raises:
+        DataError: a parameter has rows without values, or values without rows.
+    """
+    at, values = saved.arrays("rows.npz"), saved.arrays("values.npz")
+    with fitting(saved, "values.npz"):
+        if unpaired := at.keys() ^ values.keys():
+            raise ValueError(f"{show(min(unpaired))} has rows or values, not both")
+        return {name: (rows, values[name]) for name, rows in at.items()}
 
 
 def _opened(catalogue: Catalogue, base: Version, full: Store | None) -> Store:

@@ -15,6 +15,7 @@ from minitower.retrieval.catalogue import Catalogue, Version, served
 from minitower.retrieval.incremental import read_version
 from minitower.retrieval.index import Index, checked_k
 from minitower.retrieval.snapshot import Store
+from minitower.retrieval.store_check import check_shapes
 from minitower.towers.two_tower import TwoTower
 
 Answer = tuple[Array, Array]
@@ -47,7 +48,8 @@ class Recommender:
         index: Index,
         item_names: Array | None = None,
     ) -> None:
-        self._store = _checked(Store(model, items, users, seen, index, item_names))
+        self._store = Store(model, items, users, seen, index, item_names)
+        check_shapes(self._store)
         self._folder: Path | None = None
         self._reloading = threading.Lock()
 
@@ -59,7 +61,7 @@ class Recommender:
             DataError: the folder is not a store, of another format, or damaged; the
                 message names the file.
         """
-        s = _checked(served(folder, read_version))
+        s = served(folder, read_version)
         recommender = cls(s.model, s.items, s.users, s.seen, s.index, s.item_names)
         recommender._store, recommender._folder = s, Path(folder)
         return recommender
@@ -84,7 +86,7 @@ class Recommender:
                 return False
             full = self._store.full or self._store
             read = lambda catalogue, version: read_version(catalogue, version, full)
-            self._store = _checked(served(self._folder, read))
+            self._store = served(self._folder, read)
             return True
 
     @property
@@ -199,17 +201,6 @@ class Recommender:
             raise DataError(f"there is no item {list(item_ids)[int((rows < 0).argmax())]!r}")
         names = store.items.ids if store.item_names is None else store.item_names
         return [str(name) for name in names[rows].tolist()]
-
-
-def _checked(store: Store) -> Store:
-    shape = (len(store.items), store.model.dim)
-    if store.index.vectors.shape != shape:
-        raise ValueError(f"the index holds vectors {store.index.vectors.shape}, the model {shape}")
-    if len(store.seen) != len(store.users):
-        raise ValueError(f"seen has {len(store.seen)} rows for {len(store.users)} users")
-    if store.item_names is not None and len(store.item_names) != len(store.items):
-        raise ValueError(f"there are {len(store.item_names)} names for {len(store.items)} items")
-    return store
 
 
 def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Features:

@@ -23,10 +23,11 @@ from minitower.formulas.arguments import shown
 from minitower.retrieval.array_files import write_array, write_arrays
 from minitower.retrieval.catalogue import Catalogue, Version, changing
 from minitower.retrieval.encode import check_same_schema, encode, encode_sample
-from minitower.retrieval.folder import POINTER, SavedFolder, new_folder, refuse_foreign
+from minitower.retrieval.folder import MANIFEST, POINTER, SavedFolder, new_folder, refuse_foreign
 from minitower.retrieval.hnsw import HnswIndex
 from minitower.retrieval.index import ExactIndex, Index, Vectors
 from minitower.retrieval.json_files import is_integer
+from minitower.retrieval.store_check import check_shapes, check_values, checked_notes
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 
@@ -98,8 +99,9 @@ def load_notes(folder: str | Path, version: int | None = None) -> dict[str, Any]
     Raises:
         DataError: as :func:`load_model`.
     """
-    notes: dict[str, Any] = saved_model(folder, version).content.get("notes", {})
-    return notes
+    saved = saved_model(folder, version)
+    with fitting(saved, MANIFEST):
+        return checked_notes(saved.content.get("notes", {}))
 
 
 def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None = None) -> None:
@@ -245,14 +247,11 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
         else:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
-        for table, side in zip(tables, (model.schema.item, model.schema.user)):
-            if missing := {field.name for field in side.fields} - {*table.columns}:
-                raise ValueError(
-                    f"the table of the {side.side}s has no column {show(min(missing))}"
-                )
         retired = None if gone is None else NamedItems.from_arrays(gone)
         store = Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
-        return replace(store, notes=saved.content["notes"])
+        check_shapes(store)
+        check_values(store)
+        return replace(store, notes=checked_notes(saved.content["notes"]))
 
 
 @contextmanager

@@ -45,7 +45,8 @@ class Target:
         """From `SCHEME:PLACE`.
 
         Raises:
-            DataError: there is no such scheme, or it has no such kind.
+            DataError: there is no such scheme, or it has no such kind, or no system has such
+                a place.
 
         >>> Target.read("faiss:vectors", "ivfpq").backend
         'faiss-ivfpq'
@@ -55,6 +56,8 @@ class Target:
         scheme, colon, place = text.partition(":")
         if scheme not in KINDS or not colon or not place:
             raise DataError(f"expected {':PATH, '.join(KINDS)}:URI, got {text!r}")
+        if "\0" in place:
+            raise DataError(f"no path or URI holds a zero character, got {text!r}")
         kind = kind or KINDS[scheme][0]
         if kind not in KINDS[scheme]:
             raise DataError(f"{scheme} has no kind {kind!r}; kinds: {', '.join(KINDS[scheme])}")
