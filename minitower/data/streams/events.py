@@ -143,7 +143,9 @@ def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
                 raise place.error(f"expected {wanted}, got {show(item)}", row)
         check_texts([item if type(item) is str else "" for item in items], place)
         if kind == "text":
-            return np.fromiter(map(str, items), object, len(items))
+            texts = list(map(str, items))
+            check_texts(texts, place)  # an integer can be too long, too
+            return np.fromiter(texts, object, len(texts))
         ids = int64(list(map(int, items)), place)
     if (ids < 0).any():
         row = int((ids < 0).argmax())
