@@ -245,6 +245,17 @@ def test_evaluate__reads_as_training_did(run, world, tmp_path):
         assert f"with {len(data.test)} positives" in err
 
 
+def test_evaluate__names_the_folder_that_lacks_a_column(run, world, model, tmp_path):
+    shutil.copytree(world, tmp_path / "bare")
+    for path in (tmp_path / "bare").glob("*.user"):
+        path.unlink()
+    assert "bare: users: there is no column" in error_of(run("evaluate", model, tmp_path / "bare"))
+
+
+def test_recall__names_an_id_that_cannot_be_one(run, model):
+    assert "USER_ID: " in error_of(run("recall", model, "9" * 300))
+
+
 def test_evaluate__newer_data_is_encoded_as_the_model_knows_it(run, world, model, tmp_path):
     """Ids and values the model has never seen are its default rows, not other people's rows."""
     newer = shutil.copytree(world, tmp_path / "newer")

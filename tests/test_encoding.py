@@ -395,6 +395,9 @@ def test_table__reads_a_typed_id():
     ):
         with pytest.raises(DataError, match="ids are integers of 64 bits here, got "):
             integers.parse_id(text)
+    assert texts.parse_id("7" * 256) == "7" * 256
+    with pytest.raises(DataError, match="an id has at most 256 characters, got '777"):
+        texts.parse_id("7" * 257)
     assert integers.parse_id(str(2**63 - 1)) == 2**63 - 1
     assert integers.parse_id(str(-(2**63))) == -(2**63)
     with pytest.raises(DataError, match=r"^ids: the vocabulary holds integers"):

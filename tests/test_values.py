@@ -167,6 +167,13 @@ def test_ids__of_odd_types_are_refused_by_name(column):
             typed_ids(as_array(column, PLACE), kind, PLACE)
 
 
+def test_typed_ids__an_integer_is_no_longer_a_string_than_another():
+    column = np.array(["a", 10**255, 10**256], object)
+    assert typed_ids(column[:2], "text", PLACE).tolist() == ["a", "1" + "0" * 255]
+    with pytest.raises(DataError, match="row 2, column 'id': a string of 257 characters"):
+        typed_ids(column, "text", PLACE)
+
+
 @pytest.mark.parametrize("values", [[1, 2], [2**70, None], [None, 1]])
 def test_ids__polars_integers_of_128_bits_are_refused(values):
     polars = pytest.importorskip("polars")

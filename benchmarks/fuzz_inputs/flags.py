@@ -168,7 +168,7 @@ _WORDS = {
     "--formula": ("no", "", "in_batch", "sampler", "pointwise_logistic"),
     "--explain": ("no", "", "in_batch_softmax", "sampler", "x" * 600),
 }
-NAMED = ("--split", "--positive", "--override", "--profile", "--to")
+NAMED = ("--split", "--positive", "--override", "--profile", "--to", "--formula")
 _PLAIN = {  # other words for what a flag says
     "--at-least": ("validation",),
     "--explain": ("formula",),

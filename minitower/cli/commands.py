@@ -138,7 +138,10 @@ def _learned(store: Store, source: Source, part: str, same_reading: bool) -> int
 def recall(args: argparse.Namespace) -> None:
     """Recall for one user; prints id, score and name, best first."""
     store = Recommender.open(args.model)
-    user = store.users.parse_id(args.user)
+    try:
+        user = store.users.parse_id(args.user)
+    except DataError as error:
+        raise DataError(f"USER_ID: {error}") from None
     profile = _profile(args.profile, store.model.schema.user)
     if store.users.rows_of([user])[0] < 0:
         told = "from the profile alone" if profile else "for somebody of whom nothing is known"

@@ -69,8 +69,8 @@ class Source:
         Raises:
             DataError: a column that the model reads is not there.
         """
-        users = self.raw.users or read_columns({}, Place("users"))
-        items = self.raw.items or read_columns({}, Place("items"))
+        users = self.raw.users or read_columns({}, Place(f"{self.name}: users"))
+        items = self.raw.items or read_columns({}, Place(f"{self.name}: items"))
 
         def encoded(data: Dataset) -> Dataset:
             remake = data.remake

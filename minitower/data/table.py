@@ -10,6 +10,7 @@ import numpy as np
 
 from minitower.data.errors import DataError, Place, show
 from minitower.data.ragged import Array, Ragged
+from minitower.data.values import LONGEST
 from minitower.data.vocabulary import Vocabulary
 
 Feature = Array | Ragged
@@ -87,9 +88,12 @@ class Table:
         """An id typed by a person, as this table stores ids.
 
         Raises:
-            DataError: ids are integers and the text is not one of 64 bits.
+            DataError: ids are integers and the text is not one of 64 bits, or the text is longer
+                than an id can be.
         """
         if self.ids.dtype.kind == "U":
+            if len(text) > LONGEST:
+                raise DataError(f"an id has at most {LONGEST} characters, got {show(text)}")
             return text
         # int() would also read "1_0" and " 1"; beyond 64 bits there is no id.
         if re.fullmatch("-?[0-9]{1,19}", text) and -(2**63) <= (number := int(text)) < 2**63:
