@@ -27,8 +27,12 @@ for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
     _SAFELY |= getattr(os, _name, 0)
 
 
-def read(path: Path) -> bytes:
+def read(path: Path, name: Path | None = None) -> bytes:
     """The content of a small file.
+
+    Args:
+        path: the file.
+        name: what an error of the reading calls it, where the path was resolved; None: the path.
 
     Raises:
         DataError: the file is a link, a folder, a pipe or a device, or larger than 64 MiB, or
@@ -37,7 +41,7 @@ def read(path: Path) -> bytes:
     with _open_regular(path, os.O_RDONLY) as file:
         if os.fstat(file.fileno()).st_size > LARGEST:
             raise DataError(f"{path}: larger than {LARGEST} bytes; restore it from a backup")
-        with naming(path):
+        with naming(name or path):
             return file.read()
 
 

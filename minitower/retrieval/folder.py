@@ -145,7 +145,7 @@ class SavedFolder:
         if not path.is_file():
             what = "there is no such folder" if not self.folder.is_dir() else "missing"
             raise DataError(f"{path}: {what}; expected a folder that minitower wrote")
-        text = disk.read(path.resolve())
+        text = disk.read(path.resolve(), path)
         if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
             raise DataError(f"{path}: damaged: its SHA-256 is not the one in {POINTER}")
         manifest = from_json(text, path)
