@@ -789,6 +789,13 @@ def test_demo__prints_a_table_an_example_and_a_path(run, small_world, tmp_path):
     assert "Self-supervision (mask views, alpha 1, temperature 0.3) moved recall@50" in html
 
 
+def test_demo__refuses_views_that_cannot_be(run, small_world):
+    """Also where only the model beside it has views."""
+    assert "dropout must be in (0, 1)" in error_of(
+        run("demo", "--no-report", "--dropped-values", "1", *QUICK)
+    )
+
+
 def test_demo__refuses_before_it_trains(run, small_world, tmp_path, monkeypatch):
     for name in ("fit", "simulated", "open_folder"):
         monkeypatch.setattr(demo, name, None)

@@ -90,7 +90,7 @@ def load(target: str) -> Callable[..., Any]:
     function = module
     for part in name.split("."):
         if not hasattr(function, part):
-            raise DataError(f"{file}: has no {name}")
+            raise DataError(f"{file}:{name}: the file has no {name}")
         function = getattr(function, part)
     if not callable(function):
         raise DataError(f"{target}: is {type(function).__name__}, which cannot be called")

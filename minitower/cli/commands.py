@@ -101,7 +101,10 @@ def evaluate(args: argparse.Namespace) -> None:
     known = {name: value for name, value in reading.items() if name in READING}
     job = read_job(vars(args), (str(args.model / MANIFEST), known))
     source = tell(open_folder(args.data, job).encoded_by(model.schema))
-    evaluator = Evaluator(source.data, args.part, args.k)
+    try:
+        evaluator = Evaluator(source.data, args.part, args.k)
+    except NothingToFind as error:
+        raise DataError(f"{args.data}: {error}") from None
     learned = 0 if store is None else _learned(store, source, args.part, job.how_to_read() == known)
     positives = len(source.data.split(args.part))
     if learned and not args.learned:

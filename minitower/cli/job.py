@@ -179,7 +179,7 @@ class Job:
             batch_size=self.batch_size,
             negatives=checked(self._negatives, model, data),
             positive_power=self.positive_power,
-            self_supervised=checked(self.views),
+            self_supervised=self.views(),
             seed=self.seed,
             on_progress=on_progress,
         )
@@ -200,7 +200,8 @@ class Job:
         """What is added to the loss, if anything."""
         if self.self_supervised == "none":
             return None
-        return SelfSupervised(
+        return checked(
+            SelfSupervised,
             augment=self.self_supervised,  # type: ignore[arg-type]
             alpha=self.alpha,
             batch_size=self.self_batch_size,
