@@ -73,7 +73,7 @@ cases = {
     "deaf hang": lambda: call(deaf),
     "memory": lambda: call(lambda: np.ones(140_000_000), seconds=60.0),
     "guard": lambda: call(lambda: np.ones(1 << 34)),
-    "long": lambda: call(fail(DataError("dim" + " x" * 300))),
+    "long": lambda: call(fail(ValueError("dim" + " x" * 300))),
     "lines": lambda: call(fail(ValueError("dim\\nis wrong"))),
     "control": lambda: call(fail(ValueError("dim is \\x1b[31m"))),
     "place": lambda: call(fail(DataError("dimension must be positive"))),

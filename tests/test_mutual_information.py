@@ -328,7 +328,7 @@ def test_mutual_information__leaves_its_arguments_alone():
         ([(np.array([1, 2]), np.zeros(2))], None, "indptr must rise from 0"),
         ([(np.array([0, 2, 1, 2]), np.zeros(2))], None, "indptr must rise from 0"),
         ([np.zeros((2, 2))], None, "indptr must rise from 0"),
-        ([np.zeros(2)], [1], "expected 2 weights, one per row, got 1"),
+        ([np.zeros(2)], [1], "weights must be 2, one per row of the fields, got 1"),
         ([np.zeros(2)], [0, 0], "not all zero"),
         ([np.zeros(2)], [2, -1], "weights must be finite and not negative"),
         ([np.zeros(2)], [1, np.nan], "weights must be finite and not negative"),

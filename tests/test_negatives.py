@@ -245,7 +245,7 @@ def _draw(source):
         (lambda: HardNegatives(Ragged.from_counts([1], [0]), 1, of="item"), "user or of each pair"),
         (
             lambda: MinedNegatives(untrained(SHOP), SHOP, 1, first=3, last=2),
-            "last must be an integer",
+            "first <= last",
         ),
         (lambda: MinedNegatives(untrained(SHOP), SHOP, 1, first=7), "beyond the 6 items"),
         (lambda: MixedNegatives([]), "needs a source"),

@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 
 import minitower as mt
+from minitower.data.columns import as_array
+from minitower.data.errors import Place
+from minitower.data.streams import ClickStream
+from minitower.formulas import augmentation, mutual_information, sampling
+from minitower.formulas.arguments import number
 from minitower.formulas.sampling import Uniform
 from minitower.retrieval.catalogue import Catalogue
 from minitower.retrieval.snapshot import publish_model
@@ -115,3 +120,66 @@ def test_encode__takes_rows_of_one_dimension():
     for rows in ([[0], [1]], [[0, 1]]):
         with pytest.raises(ValueError, match=r"^rows must be of shape"):
             mt.encode(model().item, SHOP.items, np.array(rows))
+
+
+@pytest.mark.parametrize("path", ["\0", "a\0b", "\ud800"])
+def test_paths__that_no_system_can_take_are_refused(path):
+    with pytest.raises(mt.DataError, match="folder is no path"):
+        mt.save_model(path, model())
+    with pytest.raises(mt.DataError, match="folder is no path"):
+        ClickStream(folder=path)
+    with pytest.raises(mt.DataError, match="aside is no path"):
+        ClickStream(folder="clicks", aside=path)
+
+
+@pytest.mark.parametrize("name", ["window", "ahead"])
+@pytest.mark.parametrize("bad", [10**400, -1.0, np.nan])
+def test_click_stream__refuses_seconds_that_are_none(name, bad):
+    with pytest.raises(ValueError, match=rf"^{name} must be"):
+        ClickStream(folder="clicks", **{name: bad})
+
+
+@pytest.mark.parametrize("bad", [True, 1.5, 0])
+def test_click_stream__counts_a_batch_in_integers(bad):
+    with pytest.raises(ValueError, match=r"^size must be an integer of at least 1"):
+        next(ClickStream(folder="clicks").batches(bad))
+
+
+@pytest.mark.parametrize("bad", [10**400, -0.1, np.nan, 1.0])
+def test_splits__refuse_shares(bad):
+    for split in (mt.TimeSplit, mt.RandomSplit):
+        for shares in ((bad, 0.0), (0.0, bad)):
+            with pytest.raises(mt.DataError, match="the shares of valid and test") as refusal:
+                split(*shares)
+            assert len(str(refusal.value)) < 500
+
+
+def test_columns__of_foreign_kinds_are_refused_with_their_place():
+    class Raises:
+        def __iter__(self):
+            return iter(())
+
+        def __array__(self, *_, **__):
+            raise ValueError("cannot be an array\nat all")
+
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    odd = pd.MultiIndex.from_arrays([[1, 2], [1, 2]])
+    for bad in (odd, pl.DataFrame({"a": [1]}), pl.DataFrame({"a": [1]}).lazy(), pd.DataFrame()):
+        with pytest.raises(mt.DataError, match=r"^ids: expected a column of values, got"):
+            as_array(bad, Place("ids"))
+    with pytest.raises(mt.DataError, match=r"^ids: cannot be an array at all$"):
+        as_array(Raises(), Place("ids"))
+
+
+def test_formulas__refuse_what_cannot_be_paired():
+    log_q = np.log([0.5, 0.5])
+    with pytest.raises(ValueError, match="log_q and log_q_positive must broadcast"):
+        sampling.excluding(np.log([0.1, 0.2, 0.7]), log_q)
+    with pytest.raises(ValueError, match="log_inclusion must be at most 0"):
+        sampling.from_inclusion_probability([0.1], 3)
+    with pytest.raises(ValueError, match="fields must be a list of columns"):
+        mutual_information.mutual_information(np.array(1))
+    with pytest.raises(ValueError, match="indptr and values must be vectors"):
+        augmentation.drop_values(np.random.default_rng(0), [0, 1], np.array(None))
+    with pytest.raises(ValueError, match="bias must be one finite number"):
+        number("bias", np.longdouble("1e4000"))

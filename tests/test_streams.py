@@ -391,7 +391,7 @@ def test_stream__refuses(tmp_path, options, message):
         options = {"aside": tmp_path / options["aside"]}
     with pytest.raises(ValueError, match=message):
         ClickStream(folder=tmp_path, **options)
-    with pytest.raises(ValueError, match="at least 1 event"):
+    with pytest.raises(ValueError, match="size must be an integer of at least 1"):
         next(ClickStream(folder=tmp_path).batches(0))
     with pytest.raises(ValueError, match="poll"):
         Follow(poll=0)

@@ -149,7 +149,7 @@ def targets() -> dict[str, Target]:
                 "aside": "aside.jsonl",
             },
             uses=("clicks",),
-            places=("batch",),
+            places=("batch", "aside"),
         ),
     }
     for name, kind, more in (

@@ -36,6 +36,7 @@ def targets() -> dict[str, Target]:
             tuple(
                 key for key, value in arguments.items() if not isinstance(value, int | float | str)
             ),
+            places=("correction",),  # made of the ids or of log q
             weight=_WEIGHT,
         )
         for name, (call, arguments) in (_losses() | _measures() | _draws()).items()

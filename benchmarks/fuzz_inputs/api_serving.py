@@ -158,7 +158,7 @@ def targets() -> dict[str, Target]:
             },
             data=("ids", "vectors", "queries"),
             columns=("ids",),
-            places=("items",),
+            places=("items", "item"),
         ),
         "encode": Target(
             lambda rows: mt.encode(valid_model().user, valid_data().users, rows),

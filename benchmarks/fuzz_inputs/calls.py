@@ -50,7 +50,9 @@ def make(rng: Random) -> Case:
             arguments[key], wrong_type = _mutated(rng, target, key, arguments[key])
             wrong |= wrong_type and key not in target.data
         if key in _PATHS and isinstance(arguments[key], str):
-            places += (arguments[key], repr(arguments[key])[1:-1])
+            places += (arguments[key], repr(arguments[key])[1:-1], arguments[key][-100:])
+            if not arguments[key]:  # the folder that the case runs in
+                places += (".", "box", "CURRENT")
         said.append(f"{key}={brief(arguments[key])}")
 
     def step() -> object:

@@ -152,9 +152,12 @@ def raised_failures(error: BaseException, case: Case) -> list[Failure]:
         return [Failure(kind_of(error), where, str(error)[:300])]
     if isinstance(error, ModuleNotFoundError):
         return line_failures(str(error), where)
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None:  # as long as the caller's path
+        text = text.replace(repr(error.filename), repr(error.filename[-100:]))
     if case.wrong_type:
-        return line_failures(str(error), where)
-    return message_failures(str(error), case.places, where)
+        return line_failures(text, where)
+    return message_failures(text, case.places, where)
 
 
 def kind_of(error: BaseException) -> str:

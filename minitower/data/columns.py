@@ -86,12 +86,20 @@ def as_array(column: Any, place: Place) -> Array:
         raise place.error(f"expected a column of values, got a {type(column).__name__}")
     if isinstance(column, np.ma.MaskedArray):  # a masked value is a missing one
         column = _with_holes(column)
-    array: Array = column if isinstance(column, np.ndarray) else _from_library(column, place)
+    try:
+        array: Array = column if isinstance(column, np.ndarray) else _from_library(column, place)
+    except ValueError as error:
+        raise _at(place, error) from None
     if array.ndim == 2:  # one set of values per row
         return np.fromiter(iter(array), object, len(array))
     if array.ndim != 1:
         raise place.error(f"a column must have one value per row, got shape {array.shape}")
     return array
+
+
+def _at(place: Place, error: ValueError) -> DataError:
+    """What a column's own library says, with its place."""
+    return error if isinstance(error, DataError) else place.error(" ".join(str(error).split()))
 
 
 def _with_holes(column: Any) -> Array:
@@ -108,7 +116,7 @@ def _with_holes(column: Any) -> Array:
 def _from_library(column: Any, place: Place) -> Array:
     """An array, in which integers stay integers, and floats as exact as they are."""
     if hasattr(column, "null_count"):  # polars (a method) or pyarrow (a property)
-        kind = str(getattr(column, "type", None) or column.dtype)
+        kind = str(column.type if hasattr(column, "type") else column.dtype)
         if kind in ("Int128", "UInt128"):
             raise place.error(f"NumPy has no integers of type {kind}; cast the column to Int64")
         nulls = column.null_count

@@ -10,8 +10,8 @@ import numpy as np
 
 from minitower.data.columns import Columns, numbers, scalars
 from minitower.data.errors import DataError, show
+from minitower.data.options import option
 from minitower.data.ragged import Array
-from minitower.data.values import option
 from minitower.formulas.arguments import LONGEST_ARRAY
 
 PARTS = ("train", "valid", "test")  # a label is an index into this
@@ -233,10 +233,11 @@ def part_labels(
 
 
 def _check_shares(valid: float, test: float) -> None:
-    if not (valid >= 0 and test >= 0 and valid + test < 1):  # refuses NaN as well
+    # Each first: the sum of huge ones overflows. NaN is refused as well.
+    if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise DataError(
             f"the shares of valid and test must not be negative and leave some for training, "
-            f"got {valid} and {test}"
+            f"got {show(valid)} and {show(test)}"
         )
 
 

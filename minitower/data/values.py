@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.errors import DataError, Place, show
+from minitower.data.errors import Place, show
 from minitower.data.ragged import Array
-from minitower.formulas.arguments import LARGEST, strict_integer
 
 BOOLEANS = (bool, np.bool)
 FLOATS = (float, np.floating)
@@ -49,18 +48,6 @@ def integers(values: Array, place: Place) -> tuple[Array, Array]:
         row = int(wrong.argmax())
         raise place.error(_refusal(values[row]), row)
     return values.astype(np.int64), missing
-
-
-def option(name: str, value: Any, least: int, most: int = LARGEST) -> int:
-    """An option that counts, or a seed, as :func:`~minitower.formulas.arguments.strict_integer`.
-
-    Raises:
-        DataError: it is no integer, or outside.
-    """
-    try:
-        return strict_integer(name, value, least, most)
-    except ValueError as error:
-        raise DataError(str(error)) from None
 
 
 def plain(values: Array, place: Place) -> list[Any]:

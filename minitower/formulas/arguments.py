@@ -138,7 +138,7 @@ def number(name: str, value: float) -> float:
         ValueError: value is not one finite number.
     """
     array = floats(name, value)
-    if array.ndim or not np.isfinite(array):
+    if array.ndim or not np.isfinite(float(array)):  # of a longdouble, too
         got = f"shape {array.shape}" if array.ndim else array
         raise ValueError(f"{name} must be one finite number, got {got}")
     return float(array)
@@ -290,5 +290,5 @@ def as_array(name: str, x: ArrayLike) -> NDArray[Any]:
     """Any array; a ValueError names what is none."""
     try:
         return np.asarray(x)
-    except ValueError as error:
+    except Exception as error:  # of the library that x is of, which may have its own kinds
         raise ValueError(f"{name} is no array: {_one_line(str(error))}") from error

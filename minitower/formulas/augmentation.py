@@ -12,7 +12,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minitower.formulas.arguments import LONGEST_ARRAY, choice, floats, integer, integers, number
+from minitower.formulas.arguments import (
+    LONGEST_ARRAY,
+    as_array,
+    choice,
+    floats,
+    integer,
+    integers,
+    number,
+)
 
 Mask = NDArray[np.bool_]
 Integers = NDArray[np.integer[Any]]
@@ -43,7 +51,9 @@ def random_mask(
     n, k = integer("n", n, 0, LONGEST_ARRAY), integer("k", k, 0, LONGEST_ARRAY)
     hidden = integer("hidden", hidden, 0)
     if hidden >= k:
-        raise ValueError(f"hiding {hidden} of {k} fields leaves no view: hide 0 to {k - 1}")
+        raise ValueError(
+            f"hiding {hidden} of {k} fields leaves no view: hidden must be below k, 0 to {k - 1}"
+        )
     choices = np.tile(np.arange(k) < hidden, (n if per_item else 1, 1))
     return _for_all(rng.permuted(choices, axis=1), n)
 
@@ -159,7 +169,15 @@ def drop_values(
 
     Reference: the lecture, section 5.1, "dropout"; T. Yao et al., CIKM 2021.
     """
-    indptr, values, rate = integers("indptr", indptr), np.asarray(values), number("rate", rate)
+    indptr, values, rate = (
+        integers("indptr", indptr),
+        as_array("values", values),
+        number("rate", rate),
+    )
+    if indptr.ndim != 1 or not len(indptr) or values.ndim != 1:
+        raise ValueError(
+            f"indptr and values must be vectors, got shapes {indptr.shape} and {values.shape}"
+        )
     if not 0 <= rate < 1:
         raise ValueError(f"the rate must be in [0, 1), so that a value stays, got {rate}")
     counts = np.diff(indptr)

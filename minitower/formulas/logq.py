@@ -214,7 +214,9 @@ def calibrated(log_q: ArrayLike, candidate_ids: Integers, n: int | None = None) 
     alone = negatives == 0  # a row without negatives: its loss is 0 whatever is taken off
     own = log_q[:n]
     if np.any((own >= 0) & ~alone):
-        raise ValueError("an item with probability >= 1 leaves no other to be drawn")
+        raise ValueError(
+            "log_q must be below 0: an item with probability >= 1 leaves no other to be drawn"
+        )
     certain = np.log(-np.expm1(np.where(alone, -1, own)))  # log(1 - q), exact up to q = 1
     return Correction(log_q, certain - np.log(np.maximum(negatives, 1)), hits)
 

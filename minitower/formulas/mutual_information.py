@@ -6,7 +6,7 @@ where each has its own. Mutual information measures it, in nats, from a table of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from minitower.formulas.arguments import floats, integers, positive_number
+from minitower.formulas.arguments import as_array, floats, integers, positive_number, shown
 
 Floats = NDArray[np.float64]
 Field = NDArray[Any] | tuple[NDArray[np.integer[Any]], NDArray[Any]]
@@ -171,6 +171,8 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
     array([[0.693, 0.693],
            [0.693, 0.693]])
     """
+    if not isinstance(fields, Iterable) or getattr(fields, "ndim", 1) == 0:
+        raise ValueError(f"fields must be a list of columns, got {shown(fields)}")
     parts = [_value_shares(field) for field in fields]
     tables = [table for _, table in parts]
     if not tables or len({table.shape[0] for table in tables}) > 1 or not tables[0].shape[0]:
@@ -181,7 +183,7 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
     n = tables[0].shape[0]
     w = np.ones(n) if weights is None else floats("weights", weights).astype(float)
     if w.shape != (n,):
-        raise ValueError(f"expected {n} weights, one per row, got {w.size}")
+        raise ValueError(f"weights must be {n}, one per row of the fields, got {w.size}")
     if not np.isfinite(w).all() or w.min() < 0:
         raise ValueError("weights must be finite and not negative")
     weighed = [table.multiply(w[:, None]).tocsr() for table in tables]
@@ -245,13 +247,14 @@ def _held_by_floats(values: NDArray[Any]) -> NDArray[np.int64]:
 
 def _value_shares(field: Field) -> tuple[NDArray[Any], sparse.csr_array]:
     """The v distinct values; (n,v+1) the share of each in a row; last, whether it has none."""
-    indptr, values = field if isinstance(field, tuple) else (np.arange(len(field) + 1), field)
-    indptr, values = integers("indptr", indptr), np.asarray(values)
+    indptr, values = field if isinstance(field, tuple) else (None, field)
+    values = as_array("fields", values)
+    indptr = np.arange(values.size + 1) if indptr is None else integers("indptr", indptr)
     counts = np.diff(indptr)
-    if indptr[0] != 0 or indptr[-1] != len(values) or np.any(counts < 0) or values.ndim != 1:
+    if indptr[0] != 0 or indptr[-1] != values.size or np.any(counts < 0) or values.ndim != 1:
         raise ValueError(
             "fields: values must be a vector, and indptr must rise from 0 to the number of values, "
-            f"{len(values)}"
+            f"{values.size}"
         )
     distinct, codes = np.unique(values, return_inverse=True)
     # "None" is one more value, of the rows that have no other.

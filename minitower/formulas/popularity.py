@@ -27,7 +27,9 @@ def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
     array([1, 0, 2])
     """
     recalled, m = integers("recalled", recalled), integer("m", m, 0)
-    return np.bincount(arguments.rows("recalled", recalled[recalled >= 0], m), minlength=m)
+    return np.bincount(
+        arguments.rows(f"recalled, of m = {m} items,", recalled[recalled >= 0], m), minlength=m
+    )
 
 
 def coverage(times: Counts) -> float:

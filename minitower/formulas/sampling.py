@@ -254,7 +254,7 @@ def log_mixture(log_qs: Sequence[ArrayLike], shares: ArrayLike) -> Floats:
     """
     weights = normalised("shares", shares)
     if len(weights) != len(log_qs):
-        raise ValueError(f"{len(log_qs)} parts need as many shares, got {len(weights)}")
+        raise ValueError(f"log_qs has {len(log_qs)} parts, but there are {len(weights)} shares")
     terms = [share + floats("log_qs", part) for share, part in zip(_log(weights), log_qs)]
     mixed: Floats = np.logaddexp.reduce(terms)
     return mixed
@@ -275,11 +275,18 @@ def excluding(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
     Reference: K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
     """
     own = floats("log_q_positive", log_q_positive).astype(float)
+    others = floats("log_q", log_q)
+    try:
+        np.broadcast_shapes(own.shape, others.shape)
+    except ValueError:
+        raise ValueError(
+            f"log_q and log_q_positive must broadcast, got shapes {others.shape} and {own.shape}"
+        ) from None
     if not np.all(own < 0):
         raise ValueError(
             "log_q_positive must be below 0: an item of probability 1 leaves no other to be drawn"
         )
-    return floats("log_q", log_q) - _log1m_exp(own)
+    return others - _log1m_exp(own)
 
 
 def expected_count(log_q: ArrayLike, draws: float) -> Floats:

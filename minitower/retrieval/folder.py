@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from minitower.data.errors import DataError, show
+from minitower.data.options import checked_path
 from minitower.data.ragged import Array
 from minitower.retrieval import disk
 from minitower.retrieval.array_files import read_array, read_arrays
@@ -191,6 +192,7 @@ def refuse_foreign(target: Path, kind: str = "store") -> None:
     Raises:
         DataError: something else is there.
     """
+    checked_path("folder", target)
     begun = {LOCK, f"{POINTER}.new"} if kind == "store" else set()  # by a crash at its very start
     if not target.exists() or (target.is_dir() and {p.name for p in target.iterdir()} <= begun):
         return

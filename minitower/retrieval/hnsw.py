@@ -139,7 +139,7 @@ class HnswIndex:
         exact = ExactIndex(vectors)
         m = len(exact.vectors)
         if not m:
-            raise ValueError("an index needs at least one item")
+            raise ValueError("vectors is empty: an index needs at least one item")
         sample = exact.vectors if queries is None else np.asarray(queries)
         chosen = np.random.default_rng(seed).permutation(len(sample))[:_SAMPLE]
         k = int(k)

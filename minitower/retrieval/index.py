@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minitower.data.errors import DataError
+from minitower.data.options import option
 from minitower.data.ragged import Ragged
-from minitower.data.values import option
 from minitower.formulas.arguments import floats
 from minitower.towers.gradients import first_not_finite
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from minitower.data.errors import DataError, show
-from minitower.data.values import option
+from minitower.data.options import option
 from minitower.retrieval import disk
 from minitower.retrieval.folder import MANIFEST, POINTER, SavedFolder, fingerprint, new_folder
 from minitower.retrieval.json_files import from_json, is_integer, to_json

@@ -289,7 +289,9 @@ class MinedNegatives:
         every: int = 1000,
     ) -> None:
         first, every = strict_integer("first", first, 1), strict_integer("every", every, 1)
-        last = strict_integer("last", last, first)
+        last = strict_integer("last", last, 1)
+        if first > last:
+            raise ValueError(f"expected first <= last, got {first} and {last}")
         if first > len(data.items):
             raise ValueError(f"rank {first} is beyond the {len(data.items)} items")
         self.model, self.data, self.k = model, data, _draws("k", k)

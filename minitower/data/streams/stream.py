@@ -14,6 +14,7 @@ import numpy as np
 
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
+from minitower.data.options import checked_path
 from minitower.data.ragged import Array
 from minitower.data.streams.aside import Aside
 from minitower.data.streams.blocks import Block, Wrong
@@ -22,6 +23,7 @@ from minitower.data.streams.cursor import Counts, Cursor
 from minitower.data.streams.events import EventFields, Events
 from minitower.data.streams.folder import Follow, is_ignored, new_blocks, unfinished
 from minitower.data.streams.logs import Logs
+from minitower.formulas.arguments import floats, strict_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +71,10 @@ class ClickStream:
     ahead: float | None = None
 
     def __post_init__(self) -> None:
+        checked_path("folder", self.folder)
         for name in ("window", "ahead"):
             seconds = getattr(self, name)
-            if seconds is not None and not seconds >= 0:
+            if seconds is not None and not floats(name, seconds) >= 0:
                 raise ValueError(f"{name} must be at least 0 seconds, got {seconds}")
         if self.late not in ("refuse", "count"):
             raise ValueError(f"late must be 'refuse' or 'count', got {self.late!r}")
@@ -80,6 +83,7 @@ class ClickStream:
         if not self.grace >= 0:
             raise ValueError(f"grace must be at least 0 records, got {self.grace}")
         if self.aside is not None:
+            checked_path("aside", self.aside)
             aside = Path(os.path.realpath(self.aside))
             if aside.parent == Path(os.path.realpath(self.folder)) and not is_ignored(aside.name):
                 raise ValueError(f"{aside}: would be read as a log; put it elsewhere")
@@ -109,8 +113,7 @@ class ClickStream:
                 cannot be read at all; too many records had to be set aside; or `aside` is
                 a file of somebody else, and then nothing was read.
         """
-        if size < 1:
-            raise ValueError(f"a batch must have at least 1 event, got {size}")
+        strict_integer("size", size, 1)
         if follow is not None and self.window == math.inf:
             raise ValueError("following never emits an event of an infinite window")
         now = replace(cursor or Cursor.begin(self.fields), recognized={})
