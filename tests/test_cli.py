@@ -252,6 +252,17 @@ def test_evaluate__names_the_folder_that_lacks_a_column(run, world, model, tmp_p
     assert "bare: users: there is no column" in error_of(run("evaluate", model, tmp_path / "bare"))
 
 
+@pytest.mark.parametrize("flags, message", [
+    (("--self-temperature", "-0.0"), "--self-temperature: expected a number above 0"),
+    (("--dropped-values", "2"), "--dropped-values: expected a number above 0 and below 1"),
+    (("--alpha", "-1"), "alpha must be from 0"),
+])  # fmt: skip
+def test_demo__views_are_refused_before_training(run, monkeypatch, flags, message):
+    """Also those of the model beside this one."""
+    monkeypatch.setattr("minitower.cli.demo.fit", lambda *args: pytest.fail("it trained first"))
+    assert message in error_of(run("demo", "--no-report", *flags))
+
+
 def test_recall__names_an_id_that_cannot_be_one(run, model):
     assert "USER_ID: " in error_of(run("recall", model, "9" * 300))
 

@@ -593,7 +593,7 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
         (("--full", "--aside", "no/aside"), "no/aside: there is no folder"),
         (("--full", "--window", "30x"), "expected a time such as 90s, 20m or 2h"),
         (("--incremental", "--batch-size", "0"), "--batch-size: expected an integer of at least 1"),
-        (("--full", "--validate", "1.5"), "--validate: expected a number from 0 to 1, below 1"),
+        (("--full", "--validate", "1.5"), "--validate: expected a number from 0 and below 1"),
     ],
 )
 def test_update__refuses(places, run, arguments, message):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from minitower.cli import commands, main
 from minitower.cli.job import OPTIONS, Job, read_job, read_toml
-from minitower.cli.options import integer, number, path, share
+from minitower.cli.options import integer, number, path, positive, share
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
 from minitower.towers.two_tower import MAX_DENSE_WEIGHTS, TwoTower
 
@@ -190,12 +190,25 @@ def test_path__what_is_none(value):
 
 @pytest.mark.parametrize("value", ["1.1", -0.1, "nan", "1e999", "x", None, True])
 def test_share__is_a_number_from_0_to_1(value):
-    for whole in (False, True):
-        with pytest.raises(ValueError, match="expected a number from 0 to 1"):
-            share(whole=whole)(value)
-    assert (share(whole=True)(1), share(whole=False)("0"), share(whole=False)(0.5)) == (1, 0, 0.5)
-    with pytest.raises(ValueError, match="from 0 to 1, below 1"):
-        share(whole=False)("1")
+    for zero in (False, True):
+        for one in (False, True):
+            read = share(zero=zero, one=one)
+            with pytest.raises(ValueError, match=r"expected a number (from|above) 0"):
+                read(value)
+            assert read("0.5") == 0.5
+            for end, included in ((0, zero), (1, one)):
+                if included:
+                    assert read(end) == end
+                else:
+                    with pytest.raises(ValueError, match="above 0" if end == 0 else "and below 1"):
+                        read(end)
+
+
+@pytest.mark.parametrize("value", ["0", -1, "-0.0", "nan", "x", None])
+def test_positive__is_above_0(value):
+    with pytest.raises(ValueError, match="expected a number"):
+        positive(value)
+    assert positive("1e-300") == 1e-300
 
 
 def test_train__prints_an_odd_folder_on_one_line(run, folder, tmp_path):

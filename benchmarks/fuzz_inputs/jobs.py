@@ -52,6 +52,7 @@ def make(rng: Random) -> Case:
     seed = rng.random()
     places: tuple[str, ...] = ("job.toml", "job file")
     if rng.random() < 0.15:
+        places += ("File name too long",)  # said of a path of which the line holds a part
         return Case("toml", "bytes", (argv,), places, uses, (_bytes(seed),))
     key = rng.choice((*OPTIONS, *OPTIONS, "data", "out", *_KEYS))
     value = _value(rng, key)

@@ -77,7 +77,7 @@ class Job:
         "KIND:K",
     )
     positive_power: float = _option(
-        options.share(whole=True),
+        options.share(),
         1.0,
         "draw positives in proportion to their item's clicks^POWER",
         "POWER",
@@ -117,7 +117,10 @@ class Job:
         options.integer(1), None, "fields that mask hides (default: half of them)", "N"
     )
     dropped_values: float = _option(
-        options.number, 0.5, "share of the values of a field that dropout drops", "SHARE"
+        options.share(zero=False, one=False),
+        0.5,
+        "share of the values of a field that dropout drops",
+        "SHARE",
     )
     mask_per_item: bool = _option(
         options.flag, False, "choose what to hide for each item, not once for a batch"

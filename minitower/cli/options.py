@@ -110,23 +110,31 @@ def temperature(value: Any) -> float:
     return number(value)
 
 
-def share(*, whole: bool) -> Callable[[Any], float]:
+def positive(value: Any) -> float:
+    """A number above 0."""
+    if (found := number(value)) <= 0:
+        raise ValueError("expected a number above 0")
+    return found
+
+
+def share(*, zero: bool = True, one: bool = True) -> Callable[[Any], float]:
     """A reader of a number from 0 to 1.
 
     Args:
-        whole: whether 1 is one of them.
+        zero, one: whether these two are among them.
 
-    >>> share(whole=True)("1"), share(whole=False)(0.25)
+    >>> share()("1"), share(one=False)(0.25)
     (1.0, 0.25)
     """
+    wanted = f"a number {'from' if zero else 'above'} 0 {'to' if one else 'and below'} 1"
 
     def read(value: Any) -> float:
         try:
             found = number(value)
         except ValueError:
             found = -1.0
-        if not 0 <= found <= 1 or (found == 1 and not whole):
-            raise ValueError(f"expected a number from 0 to 1{'' if whole else ', below 1'}")
+        if not 0 <= found <= 1 or (found == 0 and not zero) or (found == 1 and not one):
+            raise ValueError(f"expected {wanted}")
         return found
 
     return read

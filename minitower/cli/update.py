@@ -12,7 +12,7 @@ from minitower.data import DataError
 
 _PATH, _NUMBER = options.argument(options.path), options.argument(options.number)
 _COUNT = options.argument(options.integer(0))
-_PART = options.argument(options.share(whole=False))
+_PART = options.argument(options.share(one=False))
 _BY_NIGHT = ("users", "items", "retire", "validate", "at_least")
 _BY_DAY = ("every", "follow", "item_ids", "window")
 _IN_BATCH = ("objective", "temperature", "correction", "strength", "bank")
