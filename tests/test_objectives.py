@@ -190,7 +190,7 @@ def test_own_negatives__float32_stays_float32(objective):
         (lambda: Pointwise(bias=1e300), "bias must be from"),
         (lambda: Listwise(0), "temperature"),
         (lambda: InBatchSoftmax(correction="mixed", mask_hits=True), "mixed counts"),
-        (lambda: CrossBatchSoftmax(-1), "size >= 0"),
+        (lambda: CrossBatchSoftmax(-1), "size must be an integer of at least 0"),
         (lambda: CrossBatchSoftmax(1, 0), "temperature must be positive"),
     ],
 )

@@ -323,7 +323,7 @@ def test_an_item_that_everybody_clicked_is_harmless(correction):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Trainer(small_model(), DATA, batch_size=0), "batch size"),
+        (lambda: Trainer(small_model(), DATA, batch_size=0), "batch_size"),
         (lambda: Trainer(small_model(), DATA).fit(0), "epochs"),
         (lambda: Trainer(small_model(), DATA).fit(1, metric="accuracy@3"), "metric must be one of"),
         (lambda: Trainer(small_model(), DATA).fit(1, metric="recall"), "then @k"),
