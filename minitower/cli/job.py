@@ -105,7 +105,7 @@ class Job:
     )
     alpha: float = _option(options.number, 0.1, "weight of the self-supervised loss", "ALPHA")
     self_temperature: float = _option(
-        options.positive, 0.1, "temperature of the self-supervised loss", "TAU"
+        options.temperature, 0.1, "temperature of the self-supervised loss", "TAU"
     )
     self_batch_size: int = _option(
         options.integer(2), 1024, "items of which a step makes views", "N"

@@ -24,6 +24,7 @@ from minitower.data import (
 )
 from minitower.data.errors import show
 from minitower.data.schema import field_from_json
+from minitower.formulas.arguments import TEMPERATURES
 from minitower.retrieval.evaluation import ACCURACY
 from minitower.towers.two_tower import MAX_HIDDEN, MAX_WIDTH
 
@@ -101,10 +102,11 @@ def number(value: Any) -> float:
     raise ValueError("expected a number")
 
 
-def positive(value: Any) -> float:
-    """A number above 0."""
-    if (found := number(value)) <= 0:
-        raise ValueError("expected a number above 0")
+def temperature(value: Any) -> float:
+    """A number that the softmax takes as its temperature."""
+    (low, high), found = TEMPERATURES, number(value)
+    if not low <= found <= high:
+        raise ValueError(f"expected a number from {low:g} to {high:g}")
     return found
 
 
