@@ -253,7 +253,7 @@ def test_evaluate__names_the_folder_that_lacks_a_column(run, world, model, tmp_p
 
 
 @pytest.mark.parametrize("flags, message", [
-    (("--self-temperature", "-0.0"), "--self-temperature: expected a number above 0"),
+    (("--self-temperature", "-0.0"), "--self-temperature: expected a number from 1e-06 to 1e+12"),
     (("--dropped-values", "2"), "--dropped-values: expected a number above 0 and below 1"),
     (("--alpha", "-1"), "alpha must be from 0"),
 ])  # fmt: skip

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 from case import Case, brief
+from flags import _PLAIN as PLAIN
 from flags import _WORDS as WORDS
 from flags import ENDLESS, NAMED, named_in
 from values import INTEGERS, NUMBERS, TEXTS, mutated_bytes
@@ -57,6 +60,10 @@ def make(rng: Random) -> Case:
     key = rng.choice((*OPTIONS, *OPTIONS, "data", "out", *_KEYS))
     value = _value(rng, key)
     places += (key.strip("\"'"), key.replace("_", "-"), f"--{key.replace('_', '-')}")
+    places += PLAIN.get(f"--{key.replace('_', '-')}", ())
+    if key in ("data", "out"):
+        with suppress(ValueError, RecursionError):  # a path as it is, however TOML writes it
+            places += (str(tomllib.loads(f"value = {value}")["value"]),)
     if key in ("data", "out") or f"--{key}" in NAMED:
         places += named_in(value.strip("\"'"))
 

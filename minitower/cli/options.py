@@ -103,11 +103,11 @@ def number(value: Any) -> float:
 
 
 def temperature(value: Any) -> float:
-    """A number that a softmax can divide by, or its digits."""
-    low, high = TEMPERATURES
-    if not low <= number(value) <= high:
+    """A number that the softmax takes as its temperature."""
+    (low, high), found = TEMPERATURES, number(value)
+    if not low <= found <= high:
         raise ValueError(f"expected a number from {low:g} to {high:g}")
-    return number(value)
+    return found
 
 
 def share(*, zero: bool = True, one: bool = True) -> Callable[[Any], float]:

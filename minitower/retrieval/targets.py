@@ -6,10 +6,11 @@
 | `milvus:PATH.db`, `milvus:http://HOST:PORT` | Milvus Lite, or a cluster, see `MilvusIndex` |
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
-from minitower.data.errors import DataError
+from minitower.data.errors import DataError, show
 from minitower.data.ragged import Array
 from minitower.retrieval.local_index import LocalIndex, check_folder
 from minitower.retrieval.milvus import MilvusIndex
@@ -56,8 +57,12 @@ class Target:
         scheme, colon, place = text.partition(":")
         if scheme not in KINDS or not colon or not place:
             raise DataError(f"expected {':PATH, '.join(KINDS)}:URI, got {text!r}")
-        if "\0" in place:
-            raise DataError(f"no path or URI holds a zero character, got {text!r}")
+        try:
+            writable = b"\0" not in os.fsencode(place)
+        except UnicodeEncodeError:
+            writable = False
+        if not writable:
+            raise DataError(f"no system has a path or URI such as {show(text)}")
         kind = kind or KINDS[scheme][0]
         if kind not in KINDS[scheme]:
             raise DataError(f"{scheme} has no kind {kind!r}; kinds: {', '.join(KINDS[scheme])}")
