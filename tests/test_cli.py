@@ -603,6 +603,7 @@ def test_job_file__flags_win(run, world, tmp_path):
     ("metric = 'recall'", "job.toml: metric: expected NAME@K"),
     ("data = 3", "job.toml: data: expected a path, got 3"),
     ("[override]\ncity = 'tokens'", "job.toml: override: expected COLUMN=TYPE"),
+    ("[override]\ncity = {kind = []}", "job.toml: override: a field of unknown kind []"),
     ("[override]\ncity = {kind = 'continous'}", "job.toml: override: a field of unknown kind"),
     ("dim = 8\n= 9\n", "(at line 2, column 1)"),
 ])  # fmt: skip
@@ -798,13 +799,6 @@ def test_demo__prints_a_table_an_example_and_a_path(run, small_world, tmp_path):
     assert html.count("<figure") == 5
     assert "seed 0" in html
     assert "Self-supervision (mask views, alpha 1, temperature 0.3) moved recall@50" in html
-
-
-def test_demo__refuses_views_that_cannot_be(run, small_world):
-    """Also where only the model beside it has views."""
-    assert "dropout must be in (0, 1)" in error_of(
-        run("demo", "--no-report", "--dropped-values", "1", *QUICK)
-    )
 
 
 def test_demo__refuses_before_it_trains(run, small_world, tmp_path, monkeypatch):

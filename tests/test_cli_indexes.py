@@ -110,6 +110,7 @@ def test_publish__to_milvus(run, store, tmp_path, monkeypatch):
     (["--to", "exact:{}/store"], 2, "store: is a store of models; choose another folder"),
     (["--to", "exact:{}"], 2, "already there, and not written by minitower"),
     (["--to", "exact:{}/x", "--keep", 0], 2, "--keep: expected an integer of at least 1, got '0'"),
+    (["--to", "exact:{}/x", "--target-recall=--"], 2, "--target-recall: expected a value, got"),
     (["--to", "exact:{}/x", "--target-recall", 2], 2, "target_recall must be in (0, 1], got 2.0"),
     ([], 2, "required: --to (see minitower publish --help)"),
     (["--to", "milvus:http://127.0.0.1:1"], 1, "http://127.0.0.1:1: Milvus: Fail connecting"),

@@ -647,7 +647,8 @@ def test_full__a_file_of_users_is_whole(places, run, tmp_path, content):
 
 
 def test_full__users_from_parquet(places, run, tmp_path):
-    pytest.importorskip("pyarrow")
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
     store, logs = places
     write(logs, 1, 10, 12)
     path = tmp_path / "users.parquet"
@@ -658,6 +659,10 @@ def test_full__users_from_parquet(places, run, tmp_path):
         assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' is" in err
         write(logs, 5 + len(list(logs.iterdir())), 10, 12)
     assert Recommender.open(store).users.ids.tolist()[10:] == ["n1", "n2"]
+    odd = arrow.array([1], arrow.time64("ns"))  # which Python cannot hold
+    parquet.write_table(arrow.table({"user": ["n3"], "city": odd}), path)
+    status, _, err = run(store, logs, "--full", "--users", path, *FLAGS)
+    assert (status, f"{path}: record, column 'city': " in err) == (2, True), err
 
 
 PRICED = Schema(

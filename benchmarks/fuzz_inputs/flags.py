@@ -175,6 +175,7 @@ _PLAIN = {  # other words for what a flag says
     "--hidden-fields": ("hiding",),
     "--metric": ("k",),
     "--positive": ("rule",),
+    "--to": ("File name too long",),
 }
 _ODD = {  # what is asked for and may get
     None: text,

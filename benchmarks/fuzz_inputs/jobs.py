@@ -15,6 +15,7 @@ from values import INTEGERS, NUMBERS, TEXTS, mutated_bytes
 from world import commands
 
 from minitower.cli.job import OPTIONS
+from minitower.data.printable import printable
 
 _RAW = (
     *("true", "false", "nan", "inf", "-inf", "1e999", "[]", "[1]", '["x"]', "{}", "{a = 1}", '""'),
@@ -63,7 +64,8 @@ def make(rng: Random) -> Case:
     places += PLAIN.get(f"--{key.replace('_', '-')}", ())
     if key in ("data", "out"):
         with suppress(ValueError, RecursionError):  # a path as it is, however TOML writes it
-            places += (str(tomllib.loads(f"value = {value}")["value"]),)
+            path = str(tomllib.loads(f"value = {value}")["value"])
+            places += (path, printable(path), "File name too long")
     if key in ("data", "out") or f"--{key}" in NAMED:
         places += named_in(value.strip("\"'"))
 

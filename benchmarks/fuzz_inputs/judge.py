@@ -113,7 +113,7 @@ def folder_failures(
         path = Path(name)
         if {*path.parts} & {*may_write, "LOCK", "__pycache__"}:
             continue
-        is_litter = path.name.startswith(".") or path.name.endswith((".new", ".tmp"))
+        is_litter = path.name.startswith(".minitower") or path.name.endswith((".new", ".tmp"))
         if refused and _same_versions(name, None, after[name]):
             continue
         if is_litter or (refused and after[name][1] is not None):

@@ -213,7 +213,7 @@ def field_from_json(state: dict[str, Any]) -> Field:
     """The field that :func:`field_to_json` wrote."""
     options = dict(state)
     kind = options.pop("kind", None)
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise DataError(f"a field of unknown kind {kind!r}; known: {', '.join(_KINDS)}")
     try:
         return _KINDS[kind](**options)

@@ -66,7 +66,10 @@ def read_parquet(
                         part = batch.slice(max(0, offset - at))
                         at += batch.num_rows
                         if part.num_rows:
-                            arrays = {n: convert(part.column(n), n) for n in names}
+                            try:
+                                arrays = {n: convert(part.column(n), n) for n in names}
+                            except DataError as error:
+                                raise DataError(f"{path}: {error}") from None
                             offsets = np.arange(at - part.num_rows, at)
                             yield Block(Columns(arrays, RECORD), offsets, at, size)
                 start += rows
