@@ -643,7 +643,7 @@ def test_read_job__how_to_read_comes_back():
     (["--objective", "pairwise", "--temperature", "0"], "--temperature: expected a number from"),
     (["--objective", "pointwise", "--temperature", "-1"], "--temperature: expected a number from"),
     (["--correction", "none", "--strength", "0.5"], "strength belongs to yi"),
-    (["--learning-rate", "-1"], "learning rate must be positive"),
+    (["--learning-rate", "-1"], "--learning-rate: expected a number above 0"),
     (["--dim", "0"], "dim"),
     (["--self-supervised", "crop"], "--self-supervised: expected one of none, mask, dropout"),
     (["--self-supervised", "mask", "--alpha", "-1"], "alpha must be from 0"),

@@ -241,6 +241,8 @@ def test_number__an_int_beyond_all_floats():
     (b"dim.a = 3", "job.toml: dim: expected an integer from 1 to 4,096, got {'a': 3}"),
     (b"dim = 1979-05-27", "job.toml: dim: expected an integer from 1 to 4,096, got datetime.date"),
     (b"epochs = 1e400", "job.toml: epochs: expected an integer of at least 1, got inf"),
+    (b"learning_rate = 0.0", "job.toml: learning_rate: expected a number above 0, got 0.0"),
+    (b"margin = -1", "job.toml: margin: expected a number above 0, got -1"),
     (b"temperature = " + b"9" * 400, "job.toml: temperature: expected a number, got 9999"),
     (b"residual = [[]]", "job.toml: residual: expected true or false, got [[]]"),
     (b"[[dim]]\na = 1", "job.toml: dim: expected an integer from 1 to 4,096, got [{'a': 1}]"),

@@ -94,7 +94,7 @@ class Job:
         "logQ correction of in-batch: yi, calibrated, mixed or none",
     )
     strength: float = _option(options.number, 1.0, "strength of the correction, 0 to 1", "BETA")
-    margin: float = _option(options.number, 0.1, "lead that pairwise-hinge asks for", "M")
+    margin: float = _option(options.positive, 0.1, "lead that pairwise-hinge asks for", "M")
     bank: int = _option(options.integer(0), 8192, "vectors that cross-batch remembers", "N")
     self_supervised: str = _option(
         options.one_of("none", *AUGMENTS),
@@ -126,7 +126,7 @@ class Job:
         options.flag, False, "choose what to hide for each item, not once for a batch"
     )
     optimizer: str = _option(options.one_of(*OPTIMIZERS), "adagrad", ", ".join(OPTIMIZERS))
-    learning_rate: float = _option(options.number, 0.05, "learning rate", "RATE")
+    learning_rate: float = _option(options.positive, 0.05, "learning rate", "RATE")
     batch_size: int = _option(options.integer(1), 1024, "positives per step", "N")
     epochs: int = _option(options.integer(1), 10, "passes over the training positives", "N")
     patience: int | None = _option(

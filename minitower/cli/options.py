@@ -110,6 +110,13 @@ def temperature(value: Any) -> float:
     return found
 
 
+def positive(value: Any) -> float:
+    """A number above 0."""
+    if (found := number(value)) <= 0:
+        raise ValueError("expected a number above 0")
+    return found
+
+
 def share(*, zero: bool = True, one: bool = True) -> Callable[[Any], float]:
     """A reader of a number from 0 to 1.
 
