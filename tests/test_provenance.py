@@ -19,6 +19,7 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.publishing import publish
 from minitower.training.trainer import Trainer
+from minitower.training.updates import yesterday
 
 SCHEMA = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("tags")])
 QUICK = ("--dim", "4", "--hidden", "", "--epochs", "2", "--batch-size", "64")
@@ -390,6 +391,17 @@ def test_old_store__is_opened_and_answers_as_before(old_store):
     ids, scores = store.recall("u1", k=3)
     assert ids.tolist() == ["3", "2", "0"]
     assert scores == pytest.approx([0.891607, -0.164231, -0.433889], abs=1e-6)
+
+
+def test_old_store__of_an_objective_that_nobody_knows_is_one_line(run, old_store, logs):
+    store = Recommender.open(old_store).store.full
+    notes = json.loads(json.dumps(store.notes))
+    notes["training"]["objective"] = "of another release"
+    data = yesterday(store)
+    publish_model(store.model, data, old_store, notes=notes, item_counts=store.item_counts)
+    status, out, err = run("update", old_store, logs, "--full", "--after", "start")
+    assert (status, out) == (2, "")
+    assert "objective: expected one of in-batch" in err.splitlines()[-1]
 
 
 def test_old_store__is_updated_once_it_is_said_what_it_does_not_say(run, old_store, logs):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minitower.cli import telling
 from minitower.cli.commands import fit, tell
-from minitower.cli.job import Job, checked, read_job, read_toml
+from minitower.cli.job import Job, read_job, read_toml
 from minitower.cli.progress import row, say
 from minitower.cli.sources import Source, open_folder, simulated
 from minitower.cli.terminal import write
@@ -70,7 +70,7 @@ def demo(args: argparse.Namespace) -> None:
     if job.objective != "in-batch":
         raise DataError("demo shows what logQ does, in-batch; use train for other objectives")
     if job.self_supervised == "none":  # a model with views is trained all the same, and last
-        checked(replace(job, self_supervised=VIEWS).views)
+        replace(job, self_supervised=VIEWS).views()
     source = simulated(job) if args.data is None else open_folder(args.data, job)
     tell(source)
     story = run(source, job)

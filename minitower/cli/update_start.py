@@ -146,7 +146,7 @@ def _job(args: argparse.Namespace, version: Version, notes: Mapping[str, Any], b
     read_job(vars(args))  # a value that was typed wrongly, before one that is missing
     before = dict(notes.get("training", {}))
     if "objective" in before and "learned" not in notes:  # release 0.1 left defaults out
-        before.setdefault("negatives", NEGATIVES_OF[before["objective"]] or "none")
+        before.setdefault("negatives", NEGATIVES_OF.get(str(before["objective"])) or "none")
     if "positive" in notes.get("reading", {}):
         before["positive"] = notes["reading"]["positive"]
     given = before | {name: value for name, value in vars(args).items() if name in OPTIONS}
