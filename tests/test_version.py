@@ -14,7 +14,7 @@ import minitower
 from minitower.cli import main
 
 PACKAGE = Path(minitower.__file__).parent
-PROJECT = PACKAGE.parent / "pyproject.toml"
+PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 NOTHING_INSTALLED = """
 import importlib.metadata, runpy, sys
 def nothing(cls, name):
@@ -49,13 +49,12 @@ def test_the_demo_runs_without_being_installed(tmp_path, monkeypatch, capsys):
     assert "Recall@10" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not PROJECT.exists(), reason="tests of an installed package")
 def test_the_version_stands_once():
     project = tomllib.loads(PROJECT.read_text("utf-8"))
     assert "version" not in project["project"]
     assert project["project"]["dynamic"] == ["version"]
     path = PROJECT.parent / project["tool"]["hatch"]["version"]["path"]
-    assert path == PACKAGE / "__init__.py"
+    assert path == PROJECT.parent / "minitower" / "__init__.py"
     literal = re.compile(rf"""["']{re.escape(minitower.__version__)}["']""")
-    files = [*PACKAGE.rglob("*.py"), PROJECT]
+    files = [*path.parent.rglob("*.py"), PROJECT]
     assert [file for file in files if literal.search(file.read_text("utf-8"))] == [path]
