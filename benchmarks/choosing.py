@@ -21,7 +21,7 @@ import numpy as np
 from bounds import Bounds
 
 from minitower.cli import main
-from minitower.retrieval import Recommender
+from minitower.store.recommender import Recommender
 
 BOOK = Path(__file__).parent.parent / "docs"
 CHAPTER, FIGURE = BOOK / "20-choosing-an-index.md", BOOK / "figures" / "index-bench.svg"

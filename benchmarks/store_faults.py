@@ -37,8 +37,8 @@ from typing import Any
 import numpy as np
 
 import minitower as mt
-from minitower.retrieval.catalogue import Catalogue, prune, rollback
-from minitower.retrieval.incremental import publish_incremental
+from minitower.store.catalogue import Catalogue, prune, rollback
+from minitower.store.incremental import publish_incremental
 
 USERS, ITEMS = 20, 40
 USER_ROWS = "user.user_id.embedding"

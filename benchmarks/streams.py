@@ -25,8 +25,8 @@ import pyarrow.parquet as parquet
 from bounds import Bounds
 from timing import interleave, milliseconds, ratio, table
 
-from minitower.data.streams import ClickStream, write_events
-from minitower.data.streams.tfrecord import _example_type
+from minitower.updating.streams import ClickStream, write_events
+from minitower.updating.streams.tfrecord import _example_type
 
 BOUNDS = {".jsonl": 2.0, ".csv": 6.0, ".parquet": 6.0, ".tfrecord": 7.0}
 

@@ -31,8 +31,8 @@ import numpy as np
 
 import minitower as mt
 from minitower.cli import main as command
-from minitower.data.streams import write_events
-from minitower.retrieval.catalogue import Catalogue
+from minitower.store.catalogue import Catalogue
+from minitower.updating.streams import write_events
 
 USERS, ITEMS, CLICKS = 40, 60, 400
 PARTS = ("parameters.npz", "optimizer.npz", "users.npz", "items.npz", "item_vectors.npy")

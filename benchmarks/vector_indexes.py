@@ -25,8 +25,8 @@ import numpy as np
 from bounds import Bounds
 from timing import interleave, milliseconds, ratio, table
 
-from minitower.retrieval.local_index import ENGINES, LocalIndex
-from minitower.retrieval.milvus_versions import publish_to_milvus
+from minitower.scale.milvus_versions import publish_to_milvus
+from minitower.store.local_index import ENGINES, LocalIndex
 
 DIM, K, CENTRES = 64, 100, 2000
 

@@ -28,25 +28,17 @@ from minitower.data import (
     next_day,
     retire,
 )
-from minitower.retrieval import (
-    Evaluator,
-    ExactIndex,
-    HnswIndex,
-    LocalIndex,
-    MilvusIndex,
-    PopularityScorer,
-    Recommender,
-    Report,
-    VectorIndex,
-    encode,
-    evaluate,
-    load_model,
-    load_optimizer,
-    neighbours,
-    publish_incremental,
-    publish_model,
-    save_model,
-)
+from minitower.evaluation.diagnostics import neighbours
+from minitower.evaluation.encode import encode
+from minitower.evaluation.evaluator import Evaluator, PopularityScorer, Report, evaluate
+from minitower.scale.milvus import MilvusIndex
+from minitower.search.hnsw import HnswIndex
+from minitower.search.index import ExactIndex
+from minitower.search.vector_index import VectorIndex
+from minitower.store.incremental import publish_incremental
+from minitower.store.local_index import LocalIndex
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import load_model, load_optimizer, publish_model, save_model
 from minitower.towers.optimizers import (
     SGD,
     Adagrad,
@@ -69,16 +61,16 @@ from minitower.training.negatives import (
 )
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
-from minitower.training.publishing import publish
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import History, Progress, Trainer, TrainingError
-from minitower.training.updates import (
+from minitower.training.views import relatedness
+from minitower.updating.publishing import publish
+from minitower.updating.updates import (
     IncrementalUpdate,
     UpdateRefused,
     full_update,
     incremental_update,
 )
-from minitower.training.views import relatedness
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from minitower.data import DataError
-from minitower.retrieval.array_files import read_array, read_arrays, write_array, write_arrays
+from minitower.store.array_files import read_array, read_arrays, write_array, write_arrays
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 storable = st.sampled_from(["f4", "f8", "i4", "i8", "?", "U3"]).flatmap(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minitower.retrieval.index_bench import BACKENDS
+from minitower.lab.index_bench import BACKENDS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

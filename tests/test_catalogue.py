@@ -11,17 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender, disk, publish_model
-from minitower.retrieval.catalogue import (
-    Catalogue,
-    Superseded,
-    Version,
-    changing,
-    prune,
-    rollback,
-)
-from minitower.retrieval.folder import LOCK
-from minitower.retrieval.incremental import publish_incremental
+from minitower.store import disk
+from minitower.store.catalogue import Catalogue, Superseded, Version, changing, prune, rollback
+from minitower.store.folder import LOCK
+from minitower.store.incremental import publish_incremental
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import publish_model
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 import minitower as mt
-from minitower.data.funnel import simulate
 from minitower.formulas.softmax import listwise_softmax
+from minitower.lab.funnel import simulate
 
 CLAIMS = Path(__file__).parent.parent / "benchmarks" / "claims"
 BOOK = Path(__file__).parent.parent / "docs"

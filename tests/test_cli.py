@@ -25,16 +25,12 @@ from minitower.data import (
     MultiValued,
     Schema,
 )
-from minitower.data.funnel import simulate
-from minitower.report import plots
-from minitower.retrieval import (
-    Catalogue,
-    PopularityScorer,
-    Recommender,
-    evaluate,
-    load_model,
-    publish_model,
-)
+from minitower.evaluation.evaluator import PopularityScorer, evaluate
+from minitower.lab import plots
+from minitower.lab.funnel import simulate
+from minitower.store.catalogue import Catalogue
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import load_model, publish_model
 from minitower.towers.optimizers import RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax

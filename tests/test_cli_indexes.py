@@ -10,11 +10,11 @@ import pytest
 
 from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender
-from minitower.retrieval import publish_model as publish_models
-from minitower.retrieval.index_bench import BACKENDS
-from minitower.retrieval.local_index import LocalIndex
-from minitower.retrieval.milvus import MilvusIndex
+from minitower.lab.index_bench import BACKENDS
+from minitower.scale.milvus import MilvusIndex
+from minitower.store.local_index import LocalIndex
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import publish_model as publish_models
 from minitower.towers.two_tower import TwoTower
 
 SCHEMES = {"exact": "numpy", "hnsw": "hnswlib", "faiss": "faiss", "scann": "scann"}

@@ -26,18 +26,19 @@ from minitower.data import (
     TimeSplit,
     next_day,
 )
-from minitower.data.streams import EventFields, Follow, write_events
-from minitower.data.streams.parquet import write_parquet
-from minitower.retrieval import Recommender, folder, load_model, load_notes, publish_model
-from minitower.retrieval.catalogue import Catalogue, rollback
-from minitower.retrieval.folder import fingerprint
-from minitower.retrieval.snapshot import load_optimizer
+from minitower.store import folder
+from minitower.store.catalogue import Catalogue, rollback
+from minitower.store.folder import fingerprint
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import load_model, load_notes, load_optimizer, publish_model
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
-from minitower.training.publishing import record
 from minitower.training.trainer import Trainer
-from minitower.training.updates import IncrementalUpdate, full_update
+from minitower.updating.publishing import record
+from minitower.updating.streams import EventFields, Follow, write_events
+from minitower.updating.streams.parquet import write_parquet
+from minitower.updating.updates import IncrementalUpdate, full_update
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), MultiValued("tags")])
 FLAGS = ("--batch-size", "16", "--seed", "3")

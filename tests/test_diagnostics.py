@@ -5,7 +5,7 @@ import pytest
 from test_self_supervised import DATA, model_of
 from test_two_tower import generic
 
-from minitower.retrieval import neighbours
+from minitower.evaluation.diagnostics import neighbours
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "inner_product"])

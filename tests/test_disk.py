@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import HnswIndex, Recommender, disk, publish_model
-from minitower.retrieval.catalogue import Catalogue, changing, prune, rollback
-from minitower.retrieval.folder import SavedFolder
-from minitower.retrieval.incremental import publish_incremental
+from minitower.search.hnsw import HnswIndex
+from minitower.store import disk
+from minitower.store.catalogue import Catalogue, changing, prune, rollback
+from minitower.store.folder import SavedFolder
+from minitower.store.incremental import publish_incremental
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import publish_model
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 
@@ -287,7 +290,7 @@ def stuck(tmp_path):
     """A process that holds the lock of `tmp_path / "s"` and does nothing."""
     (tmp_path / "s").mkdir()
     script = (
-        "import sys; from pathlib import Path; from minitower.retrieval.disk import locked\n"
+        "import sys; from pathlib import Path; from minitower.store.disk import locked\n"
         "with locked(Path(sys.argv[1]), 0): print('held', flush=True); sys.stdin.read()"
     )
     arguments = [sys.executable, "-c", script, tmp_path / "s" / "LOCK"]

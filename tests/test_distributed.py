@@ -13,8 +13,8 @@ import pytest
 import minitower as mt
 from minitower.data.columns import read_columns
 from minitower.data.errors import DataError, Place
-from minitower.retrieval import distributed
-from minitower.retrieval.distributed import click_counts, encode_items, relatedness
+from minitower.scale import distributed
+from minitower.scale.distributed import click_counts, encode_items, relatedness
 
 MISSING = "not installed: pip install '.[dask]'"
 pd = pytest.importorskip("pandas", reason=MISSING)

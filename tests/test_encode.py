@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from strategies import datasets
 
 from minitower.data import DataError, Dataset, FittedSchema, Id, RandomSplit, Schema
-from minitower.retrieval import encode
-from minitower.retrieval.encode import BLOCK, check_same_schema
+from minitower.evaluation.encode import BLOCK, check_same_schema, encode
 from minitower.towers.two_tower import TwoTower
 
 

@@ -10,16 +10,12 @@ from hypothesis import strategies as st
 from strategies import datasets
 
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
-from minitower.retrieval import (
-    Evaluator,
-    ExactIndex,
-    HnswIndex,
-    PopularityScorer,
-    encode,
-    evaluate,
-    evaluation,
-    index,
-)
+from minitower.evaluation import evaluator as evaluation
+from minitower.evaluation.encode import encode
+from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
+from minitower.search import index
+from minitower.search.hnsw import HnswIndex
+from minitower.search.index import ExactIndex
 from minitower.towers.two_tower import TwoTower
 
 

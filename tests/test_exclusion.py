@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.retrieval.exclusion import first_kept, nearest_but, together
+from minitower.search.exclusion import first_kept, nearest_but, together
 
 M = 40
 

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import pytest
 
 from minitower.data import DataError
-from minitower.report.frontier import write_frontier
-from minitower.retrieval.index_bench import BACKENDS
+from minitower.lab.frontier import write_frontier
+from minitower.lab.index_bench import BACKENDS
 
 pytestmark = pytest.mark.skipif(
     find_spec("matplotlib") is None, reason="not installed: pip install '.[cli]'"

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minitower as mt
-from minitower.data.funnel import START, Log, Simulation, simulate
-from minitower.data.funnel_features import TASTE_DIM
-from minitower.data.funnel_words import CATEGORIES, THEMES
-from minitower.data.funnel_world import TRAFFIC, WISH
 from minitower.data.ragged import Ragged
+from minitower.lab.funnel import START, Log, Simulation, simulate
+from minitower.lab.funnel_features import TASTE_DIM
+from minitower.lab.funnel_words import CATEGORIES, THEMES
+from minitower.lab.funnel_world import TRAFFIC, WISH
 
 FATES = ("dropped", "ranked_low", "unclicked", "clicked")
 THEME_OF = {c: t for t, categories in enumerate(THEMES.values()) for c in categories}

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data.ragged import Ragged
-from minitower.retrieval import ExactIndex, HnswIndex, hnsw
+from minitower.search import hnsw
+from minitower.search.hnsw import HnswIndex
+from minitower.search.index import ExactIndex
 
 
 def clustered(seed, n, d=16, centres=40):

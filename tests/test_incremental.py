@@ -8,18 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import Categorical, DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import (
-    ExactIndex,
-    Recommender,
-    encode,
-    folder,
-    load_model,
-    pointer,
-    publish_model,
-)
-from minitower.retrieval.catalogue import Catalogue, rollback
-from minitower.retrieval.incremental import publish_incremental
-from minitower.retrieval.patched import PatchedIndex
+from minitower.evaluation.encode import encode
+from minitower.search.index import ExactIndex
+from minitower.search.patched import PatchedIndex
+from minitower.store import folder, pointer
+from minitower.store.catalogue import Catalogue, rollback
+from minitower.store.incremental import publish_incremental
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import load_model, publish_model
 from minitower.towers.two_tower import TwoTower
 
 USERS, ITEMS = "user.user.embedding", "item.item.embedding"

@@ -8,23 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import Categorical, DataError, Dataset, GivenSplit, Id, RandomSplit, Schema
-from minitower.data.streams import Events
+from minitower.evaluation.encode import encode
+from minitower.evaluation.evaluator import evaluate
 from minitower.formulas.frequency import StreamingFrequency
-from minitower.retrieval import Recommender, encode, evaluate, publish_model
-from minitower.retrieval.incremental import publish_incremental
+from minitower.store.incremental import publish_incremental
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import publish_model
 from minitower.towers.gradients import add_gradients
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch
 from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.incremental_update import (
+from minitower.training.objectives import InBatchSoftmax
+from minitower.training.trainer import Trainer, TrainingError
+from minitower.updating.incremental_update import (
     IncrementalUpdate,
     frequency_of,
     incremental_update,
 )
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.trainer import Trainer, TrainingError
-from minitower.training.update_report import UpdateRefused
+from minitower.updating.streams import Events
+from minitower.updating.update_report import UpdateRefused
 
 USERS, ITEMS = "user.user.embedding", "item.item.embedding"
 

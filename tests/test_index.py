@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minitower.data.ragged import Ragged
-from minitower.retrieval import ExactIndex, HnswIndex, Index, index
-from minitower.retrieval.patched import PatchedIndex
+from minitower.search import index
+from minitower.search.hnsw import HnswIndex
+from minitower.search.index import ExactIndex, Index
+from minitower.search.patched import PatchedIndex
 
 KINDS = {
     "exact": ExactIndex,

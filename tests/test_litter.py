@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender, publish_model
-from minitower.retrieval.catalogue import Catalogue, NotRemoved, prune, rollback
-from minitower.retrieval.incremental import publish_incremental
+from minitower.store.catalogue import Catalogue, NotRemoved, prune, rollback
+from minitower.store.incremental import publish_incremental
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import publish_model
 from minitower.towers.two_tower import TwoTower
 
 ROWS = {"user.user.embedding": (np.array([1]), np.array([[3.0, 4.0]], np.float32))}
@@ -179,7 +180,7 @@ def test_changing__only_whole_versions_count_as_unfinished(shop, store, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as m:
-        m.setattr("minitower.retrieval.snapshot.write_array", full)
+        m.setattr("minitower.store.snapshot.write_array", full)
         with pytest.raises(DataError, match="No space left"):
             add(shop, store)
     assert Catalogue.read(store).unfinished == (4,)

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.retrieval import Recommender, load_model, publish_model
-from minitower.retrieval.catalogue import Catalogue, prune, rollback
-from minitower.retrieval.engines import Engine
-from minitower.retrieval.local_index import ENGINES, LocalIndex
-from minitower.retrieval.vector_index import Measured
+from minitower.search.engines import Engine
+from minitower.search.vector_index import Measured
+from minitower.store.catalogue import Catalogue, prune, rollback
+from minitower.store.local_index import ENGINES, LocalIndex
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import load_model, publish_model
 from minitower.towers.two_tower import TwoTower
 
 OTHERS = sorted({engine.module for engine in ENGINES.values()} - {"numpy", "hnswlib"})
@@ -235,7 +236,7 @@ FULL_DISK = """
     import resource, sys
     import numpy as np
     from minitower.data import DataError
-    from minitower.retrieval.local_index import LocalIndex
+    from minitower.store.local_index import LocalIndex
 
     backend, folder, room = sys.argv[1], sys.argv[2], int(sys.argv[3])
     vectors = np.random.default_rng(1).standard_normal((1200, 8)).astype(np.float32)
@@ -293,7 +294,7 @@ def test_build__refuses(options, message):
 TOGETHER = """
     import importlib, sys
     import numpy as np
-    from minitower.retrieval.local_index import ENGINES, LocalIndex
+    from minitower.store.local_index import ENGINES, LocalIndex
 
     vectors = np.random.default_rng(0).standard_normal((2000, 16)).astype(np.float32)
     build = lambda name: LocalIndex.build(name, np.arange(2000), vectors, k=10)

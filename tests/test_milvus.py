@@ -13,10 +13,10 @@ import pytest
 
 import minitower as mt
 from minitower.data import DataError
-from minitower.retrieval import milvus, milvus_versions
-from minitower.retrieval.milvus import MilvusIndex
-from minitower.retrieval.milvus_connection import connected, released
-from minitower.retrieval.milvus_versions import draft, finish, prune, publish_to_milvus, serve
+from minitower.scale import milvus, milvus_versions
+from minitower.scale.milvus import MilvusIndex
+from minitower.scale.milvus_connection import connected, released
+from minitower.scale.milvus_versions import draft, finish, prune, publish_to_milvus, serve
 
 pytest.importorskip("pymilvus", reason="not installed: pip install '.[milvus]'")
 pytest.importorskip("milvus_lite", reason="not installed: pip install '.[milvus]'")
@@ -86,7 +86,7 @@ def test_publish__moves_the_alias_and_readers_change_over_at_once(server):
     assert MilvusIndex.open(server).version == 2
     other = python("""
         import sys
-        from minitower.retrieval.milvus import MilvusIndex
+        from minitower.scale.milvus import MilvusIndex
         for version in (None, 1):
             print(MilvusIndex.open(sys.argv[1], version=version).version)
         """, server)  # fmt: skip
@@ -243,7 +243,7 @@ def test_open__a_file_that_another_process_holds(lite):
     before = found(index)
     other = python("""
         import sys
-        from minitower.retrieval.milvus import MilvusIndex
+        from minitower.scale.milvus import MilvusIndex
         try:
             MilvusIndex.open(sys.argv[1])
         except OSError as error:
@@ -254,7 +254,7 @@ def test_open__a_file_that_another_process_holds(lite):
     index.close()
     assert "\n1\n" in "\n" + python("""
         import sys
-        from minitower.retrieval.milvus import MilvusIndex
+        from minitower.scale.milvus import MilvusIndex
         index = MilvusIndex.open(sys.argv[1])
         print(1)
         index.close()
@@ -266,8 +266,8 @@ def test_publish__a_full_disk_leaves_the_previous_index_served(tmp_path):
     run = python("""
         import resource, sys
         import numpy as np
-        from minitower.retrieval.milvus import MilvusIndex
-        from minitower.retrieval.milvus_versions import publish_to_milvus
+        from minitower.scale.milvus import MilvusIndex
+        from minitower.scale.milvus_versions import publish_to_milvus
 
         vectors = np.random.default_rng(1).standard_normal((3000, 8)).astype(np.float32)
         uri = sys.argv[1]

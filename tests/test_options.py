@@ -6,12 +6,12 @@ import pytest
 import minitower as mt
 from minitower.data.columns import as_array
 from minitower.data.errors import Place
-from minitower.data.streams import ClickStream
 from minitower.formulas import augmentation, mutual_information, sampling
 from minitower.formulas.arguments import number
 from minitower.formulas.sampling import Uniform
-from minitower.retrieval.catalogue import Catalogue
-from minitower.retrieval.snapshot import publish_model
+from minitower.store.catalogue import Catalogue
+from minitower.store.snapshot import publish_model
+from minitower.updating.streams import ClickStream
 
 LOG = {"u": [0, 0, 1, 1, 2], "i": [0, 1, 2, 0, 1]}
 SHOP = mt.Dataset.from_columns(mt.Schema(user=[mt.Id("u")], item=[mt.Id("i")]), LOG)

@@ -7,7 +7,7 @@ import pytest
 
 from minitower.data.columns import numbers, scalars, sets
 from minitower.data.errors import DataError
-from minitower.retrieval import partitions
+from minitower.scale import partitions
 
 ROWS = 40_000
 

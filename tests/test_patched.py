@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minitower.data.ragged import Ragged
-from minitower.retrieval import ExactIndex, HnswIndex
-from minitower.retrieval.index import LONGEST
-from minitower.retrieval.patched import PatchedIndex
+from minitower.search.hnsw import HnswIndex
+from minitower.search.index import LONGEST, ExactIndex
+from minitower.search.patched import PatchedIndex
 
 grid = st.integers(-2, 2).map(float)  # ties everywhere
 

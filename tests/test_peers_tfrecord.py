@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import texts
 
-from minitower.data.streams import ClickStream, EventFields, write_events
+from minitower.updating.streams import ClickStream, EventFields, write_events
 
 tensorflow = pytest.importorskip("tensorflow", reason="not installed: pip install tensorflow-cpu")
 

@@ -11,15 +11,17 @@ from minitower.cli import main
 from minitower.cli.job import Job
 from minitower.cli.sources import open_folder
 from minitower.data import DataError, Dataset, Id, MultiValued, Schema, TimeSplit
-from minitower.data.streams import EventFields, write_events
-from minitower.retrieval import Recommender, evaluate, load_model, load_notes, publish_model
-from minitower.retrieval.catalogue import Catalogue
+from minitower.evaluation.evaluator import evaluate
+from minitower.store.catalogue import Catalogue
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import load_model, load_notes, publish_model
 from minitower.towers.optimizers import Adam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
-from minitower.training.publishing import publish
 from minitower.training.trainer import Trainer
-from minitower.training.updates import yesterday
+from minitower.updating.publishing import publish
+from minitower.updating.streams import EventFields, write_events
+from minitower.updating.updates import yesterday
 
 SCHEMA = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("tags")])
 QUICK = ("--dim", "4", "--hidden", "", "--epochs", "2", "--batch-size", "64")

@@ -17,10 +17,13 @@ from minitower.data import (
     RandomSplit,
     Schema,
 )
-from minitower.retrieval import ExactIndex, Recommender, encode, publish_model
-from minitower.retrieval import recommender as module
-from minitower.retrieval.catalogue import prune, rollback
-from minitower.retrieval.incremental import publish_incremental
+from minitower.evaluation.encode import encode
+from minitower.search.index import ExactIndex
+from minitower.store import recommender as module
+from minitower.store.catalogue import prune, rollback
+from minitower.store.incremental import publish_incremental
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import publish_model
 from minitower.towers.two_tower import TwoTower
 
 

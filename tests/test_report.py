@@ -10,19 +10,10 @@ from xml.etree import ElementTree
 import pytest
 
 from minitower.data import DataError
-from minitower.report import (
-    Example,
-    IndexPoint,
-    ItemMap,
-    Recalled,
-    Story,
-    System,
-    as_text,
-    page,
-    plots,
-    write_page,
-)
-from minitower.report.story import METRICS
+from minitower.lab import page, plots
+from minitower.lab.page import write_page
+from minitower.lab.story import METRICS, Example, IndexPoint, ItemMap, Recalled, Story, System
+from minitower.lab.text import as_text
 
 needs_plots = pytest.mark.skipif(not plots.can_draw(), reason="matplotlib (extra cli) is missing")
 

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from strategies import datasets
 
 from minitower.data import Categorical, DataError, Dataset, GivenSplit, Id, Schema
-from minitower.retrieval import (
-    ExactIndex,
-    HnswIndex,
-    Recommender,
-    encode,
+from minitower.evaluation.encode import encode
+from minitower.search.hnsw import HnswIndex
+from minitower.search.index import ExactIndex
+from minitower.store.catalogue import Catalogue
+from minitower.store.folder import fingerprint
+from minitower.store.incremental import publish_incremental
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import (
     load_model,
     load_notes,
+    load_optimizer,
     publish_model,
     save_model,
 )
-from minitower.retrieval.catalogue import Catalogue
-from minitower.retrieval.folder import fingerprint
-from minitower.retrieval.incremental import publish_incremental
-from minitower.retrieval.snapshot import load_optimizer
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import Trainer

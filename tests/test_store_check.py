@@ -18,9 +18,10 @@ from minitower.data import (
     Schema,
     retire,
 )
-from minitower.retrieval import Recommender, load_notes, publish_model
-from minitower.retrieval.catalogue import Catalogue, rollback
-from minitower.retrieval.incremental import publish_incremental, read_rows
+from minitower.store.catalogue import Catalogue, rollback
+from minitower.store.incremental import publish_incremental, read_rows
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import load_notes, publish_model
 from minitower.towers.two_tower import TwoTower
 
 SCHEMA = Schema(

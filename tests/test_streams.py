@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
-from minitower.data.streams import (
+from minitower.updating.streams import (
     ClickStream,
     Counts,
     Cursor,
@@ -22,7 +22,7 @@ from minitower.data.streams import (
     text_files,
     write_events,
 )
-from minitower.data.streams import folder as folder_module
+from minitower.updating.streams import folder as folder_module
 
 SUFFIXES = [".jsonl", ".csv", ".parquet", ".tfrecord"]
 BAD = "no event"
@@ -236,7 +236,7 @@ def test_cursor__another_version_is_refused(log):
 
 
 def test_cursor__a_file_that_is_replaced_between_blocks_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr("minitower.data.streams.text_files.BLOCK", 200)
+    monkeypatch.setattr("minitower.updating.streams.text_files.BLOCK", 200)
     write_lines(tmp_path, [range(20)])
     batches = stream(tmp_path).batches(1)
     next(batches)
@@ -362,7 +362,7 @@ def test_ahead__an_event_from_the_future_is_malformed_and_makes_no_other_late(
     write_lines(tmp_path, [[5, 900, 6, 7]])
     (told,) = stream(tmp_path).batches(9)
     assert pairs([told]) == [(0, 5), (1, 900)]
-    monkeypatch.setattr("minitower.data.streams.stream.time", lambda: 100.0)
+    monkeypatch.setattr("minitower.updating.streams.stream.time", lambda: 100.0)
     (tmp_path / "_aside").unlink()
     (told,) = stream(tmp_path, ahead=799.0).batches(9)
     assert pairs([told]) == [(0, 5), (2, 6), (3, 7)]

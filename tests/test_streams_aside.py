@@ -6,7 +6,7 @@ import os
 import pytest
 
 from minitower.data import DataError
-from minitower.data.streams import ClickStream
+from minitower.updating.streams import ClickStream
 
 GOOD = '{"user_id": 1, "item_id": 2, "timestamp": 3}\n'
 RECORD = {"file": "old.jsonl", "offset": 7, "reason": "late", "record": "[]"}
@@ -46,7 +46,7 @@ FOREIGN = {
 def test_aside__refuses_another_file_before_anything_is_read(folder, monkeypatch, content, log):
     (folder / "logs" / "a.jsonl").write_text(log)
     (folder / "aside").write_text(content)
-    monkeypatch.setattr("minitower.data.streams.stream.new_blocks", None)
+    monkeypatch.setattr("minitower.updating.streams.stream.new_blocks", None)
     with pytest.raises(DataError, match=r"aside: holds something other .* name a new file"):
         read(folder)
     assert (folder / "aside").read_text() == content

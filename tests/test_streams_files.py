@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from strategies import texts
 
 from minitower.data import DataError
-from minitower.data.streams import ClickStream, EventFields, parquet, write_events
-from minitower.data.streams.text_files import read_csv, read_json_lines
+from minitower.updating.streams import ClickStream, EventFields, parquet, write_events
+from minitower.updating.streams.text_files import read_csv, read_json_lines
 
 KINDS = {".jsonl": "json", ".csv": "csv", ".parquet": "pyarrow", ".tfrecord": "google_crc32c"}
 TEXT = EventFields(user_type="text", item_type="text", value="rating")
@@ -196,7 +196,7 @@ def test_json_lines__a_byte_order_mark_is_no_part_of_a_line(tmp_path, monkeypatc
     text = "\ufeff" + line % 1 + line % 2 + "\ufeff" + line % 3 + "no\n" + line % 4
     (tmp_path / "log.jsonl").write_text(text, encoding="utf-8")
     for size in (1, 1 << 18):
-        monkeypatch.setattr("minitower.data.streams.text_files.BLOCK", size)
+        monkeypatch.setattr("minitower.updating.streams.text_files.BLOCK", size)
         (tmp_path / "_aside").unlink(missing_ok=True)
         events, cursor = read(tmp_path, aside=tmp_path / "_aside")
         assert events.users.tolist() == [1, 2, 3, 4]
@@ -362,7 +362,7 @@ def test_parquet__waits_until_it_is_whole_and_damage_is_an_error(tmp_path):
     [(".parquet", "pyarrow"), (".tfrecord", "google_crc32c"), (".tfrecord", "google.protobuf")],
 )
 def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, module):
-    from minitower.data.streams import tfrecord
+    from minitower.updating.streams import tfrecord
 
     tfrecord._crc.cache_clear(), tfrecord._example_type.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, module, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from minitower.data import DataError
-from minitower.data.streams import ClickStream, content_hashes
+from minitower.updating.streams import ClickStream, content_hashes
 
 LINE = '{"user_id": 1, "item_id": 2, "timestamp": 3}\n'
 

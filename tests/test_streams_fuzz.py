@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
-from minitower.data.streams import ClickStream, Cursor, EventFields, write_events
+from minitower.updating.streams import ClickStream, Cursor, EventFields, write_events
 
 KINDS = {".jsonl": "json", ".csv": "csv", ".parquet": "pyarrow", ".tfrecord": "google_crc32c"}
 FIELDS = [

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from minitower.data import DataError
-from minitower.data.streams import ClickStream, EventFields, tfrecord
-from minitower.data.streams.parquet import read_parquet
-from minitower.data.streams.parquet_footer import uncompressed_sizes
+from minitower.updating.streams import ClickStream, EventFields, tfrecord
+from minitower.updating.streams.parquet import read_parquet
+from minitower.updating.streams.parquet_footer import uncompressed_sizes
 
 GOOD = b'{"user_id": 1, "item_id": 2, "timestamp": 3}\n'
 HEADER = b"user_id,item_id,timestamp\n"

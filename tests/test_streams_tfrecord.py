@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
-from minitower.data.streams import ClickStream, EventFields, tfrecord, write_events
+from minitower.updating.streams import ClickStream, EventFields, tfrecord, write_events
 
 pytest.importorskip("google_crc32c", reason="not installed: pip install '.[streams]'")
 pytest.importorskip("google.protobuf", reason="not installed: pip install '.[streams]'")

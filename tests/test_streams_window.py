@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
-from minitower.data.streams import (
+from minitower.updating.streams import (
     ClickStream,
     Counts,
     Cursor,

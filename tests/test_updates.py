@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 
 from minitower.data import Categorical, Dataset, Id, RandomSplit, Schema, TimeSplit, next_day
-from minitower.retrieval import Recommender, encode, evaluate, load_model, publish_model
-from minitower.retrieval.snapshot import load_optimizer
+from minitower.evaluation.encode import encode
+from minitower.evaluation.evaluator import evaluate
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import load_model, load_optimizer, publish_model
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.negatives import MinedNegatives, uniform_negatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Pairwise
 from minitower.training.trainer import Trainer, TrainingError
-from minitower.training.updates import (
+from minitower.updating.updates import (
     TooFewClicks,
     UpdateRefused,
     full_update,
@@ -125,7 +127,7 @@ def test_full_update__the_chain_is_a_function_of_models_and_days():
 
 
 def events(data, n=64):
-    from minitower.data.streams import Events
+    from minitower.updating.streams import Events
 
     rng = np.random.default_rng(5)
     users, items = rng.choice(data.users.ids, n), rng.choice(data.items.ids, n)

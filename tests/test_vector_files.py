@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from minitower.data.errors import DataError
-from minitower.retrieval import vector_files
-from minitower.retrieval.folder import new_folder
-from minitower.retrieval.milvus import MilvusIndex
-from minitower.retrieval.vector_files import VectorFiles, publish_files, write_vectors
+from minitower.scale import vector_files
+from minitower.scale.milvus import MilvusIndex
+from minitower.scale.vector_files import VectorFiles, publish_files, write_vectors
+from minitower.store.folder import new_folder
 
 pytest.importorskip("pyarrow.parquet", reason="not installed: pip install '.[streams]'")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from minitower.data import DataError
-from minitower.retrieval.local_index import ENGINES, LocalIndex
-from minitower.retrieval.milvus import MilvusIndex
-from minitower.retrieval.milvus_versions import publish_to_milvus
-from minitower.retrieval.vector_index import VectorIndex
+from minitower.scale.milvus import MilvusIndex
+from minitower.scale.milvus_versions import publish_to_milvus
+from minitower.search.vector_index import VectorIndex
+from minitower.store.local_index import ENGINES, LocalIndex
 
 APPROXIMATE = ("hnsw", "faiss-hnsw", "faiss-ivfpq", "scann")
 M, D = 1200, 16

@@ -12,8 +12,8 @@ from tasks import Task
 
 import minitower as mt
 from minitower.data.ragged import Ragged
+from minitower.evaluation.encode import encode
 from minitower.formulas.sampling import AliasTable, power_law
-from minitower.retrieval.encode import encode
 
 KINDS = {
     "dropped": "dropped by pre-ranking",

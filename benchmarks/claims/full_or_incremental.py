@@ -10,7 +10,7 @@ from claim import Arm, Claim, beats
 from living import Living, Served, Service, of_model
 from updating import IdsOnly, full, incremental
 
-from minitower.retrieval.encode import encode
+from minitower.evaluation.encode import encode
 
 
 def _nothing(living: Living, setting: dict[str, float]) -> Service:

@@ -18,8 +18,8 @@ from updating import full
 
 import minitower as mt
 from minitower.data.table import Table
-from minitower.retrieval.encode import encode
-from minitower.retrieval.index import ExactIndex
+from minitower.evaluation.encode import encode
+from minitower.search.index import ExactIndex
 
 SIZES = (2_000, 20_000, 100_000)
 _ROUNDS = 5

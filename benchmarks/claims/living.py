@@ -23,15 +23,15 @@ from scipy.special import expit
 
 import minitower as mt
 from minitower.data import next_day
-from minitower.data.funnel import START, Log, simulate
-from minitower.data.funnel_world import WISH, Truth
 from minitower.data.ragged import Ragged
-from minitower.data.streams import Events
-from minitower.retrieval.encode import encode
-from minitower.retrieval.index import ExactIndex, Vectors
+from minitower.evaluation.encode import encode
+from minitower.lab.funnel import START, Log, simulate
+from minitower.lab.funnel_world import WISH, Truth
+from minitower.search.index import ExactIndex, Vectors
 from minitower.towers.optimizers import Optimizer
 from minitower.training.batches import Batches
-from minitower.training.updates import full_update
+from minitower.updating.streams import Events
+from minitower.updating.updates import full_update
 
 if TYPE_CHECKING:
     from claim import Arm, Figures, Setting

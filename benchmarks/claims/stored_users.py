@@ -14,7 +14,7 @@ from claim import Arm, Claim, Setting, beats
 from living import Living, Served, Service
 from updating import FULL, full, incremental
 
-from minitower.retrieval.encode import encode
+from minitower.evaluation.encode import encode
 
 _BOTH = ("full_and_incremental", "full and incremental")
 

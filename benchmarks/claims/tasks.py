@@ -32,11 +32,11 @@ import numpy as np
 from living import Living, open_living
 
 import minitower as mt
-from minitower.data.funnel import Simulation, simulate
-from minitower.data.funnel_world import Truth
-from minitower.retrieval.encode import encode
-from minitower.retrieval.evaluation import Evaluator
-from minitower.retrieval.index import ExactIndex
+from minitower.evaluation.encode import encode
+from minitower.evaluation.evaluator import Evaluator
+from minitower.lab.funnel import Simulation, simulate
+from minitower.lab.funnel_world import Truth
+from minitower.search.index import ExactIndex
 
 if TYPE_CHECKING:
     from claim import Arm, Setting

@@ -11,10 +11,10 @@ from claim import Arm, Setting, every
 from living import MINUTE, Living, Served, Service, of_model, with_rate
 
 import minitower as mt
-from minitower.retrieval.encode import encode
+from minitower.evaluation.encode import encode
 from minitower.towers.gradients import Gradients
 from minitower.training.batches import Batch, Batches
-from minitower.training.updates import IncrementalUpdate
+from minitower.updating.updates import IncrementalUpdate
 
 Make = Callable[[mt.Dataset, int], Batches]
 

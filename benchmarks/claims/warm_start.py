@@ -13,7 +13,7 @@ from claim import Arm, Claim, Setting, beats, every
 from living import Living, Served, Service, of_model
 from updating import FULL, SETTINGS, full
 
-from minitower.retrieval.encode import encode
+from minitower.evaluation.encode import encode
 
 
 def _scratch(days: int | None, *epochs: float, once: bool = False) -> Arm:

@@ -8,7 +8,7 @@ from target import Target, valid_data, valid_model, valid_schema, valid_tables
 from world import log
 
 import minitower as mt
-from minitower.data.streams import ClickStream, EventFields, write_events
+from minitower.updating.streams import ClickStream, EventFields, write_events
 
 
 def targets() -> dict[str, Target]:

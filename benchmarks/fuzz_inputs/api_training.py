@@ -10,8 +10,8 @@ from target import Target, options_of, trained, valid_data, valid_model
 from world import log
 
 import minitower as mt
-from minitower.data.streams import Events
 from minitower.formulas.sampling import Uniform
+from minitower.updating.streams import Events
 
 
 def targets() -> dict[str, Target]:

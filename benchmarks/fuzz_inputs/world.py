@@ -15,7 +15,7 @@ import numpy as np
 
 import minitower as mt
 from minitower.cli import main
-from minitower.data.streams import EventFields, write_events
+from minitower.updating.streams import EventFields, write_events
 
 USERS, ITEMS, CLICKS = 20, 30, 200
 FAST = ("--dim", "4", "--hidden", "", "--epochs", "1", "--batch-size", "64")

@@ -17,12 +17,12 @@ from minitower.cli.job import checked
 from minitower.cli.progress import say
 from minitower.cli.update_start import READ_AT_ONCE, Start, tell
 from minitower.data import DataError
-from minitower.data.streams import Follow
-from minitower.retrieval.catalogue import Catalogue, Superseded
-from minitower.retrieval.incremental import Rows, publish_incremental, read_rows
-from minitower.training.incremental_update import IncrementalUpdate, frequency_of
-from minitower.training.update_report import Increment
-from minitower.training.updates import yesterday
+from minitower.store.catalogue import Catalogue, Superseded
+from minitower.store.incremental import Rows, publish_incremental, read_rows
+from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
+from minitower.updating.streams import Follow
+from minitower.updating.update_report import Increment
+from minitower.updating.updates import yesterday
 
 _LOOK = 30.0  # seconds in which clicks are learned, and a new full version is noticed
 

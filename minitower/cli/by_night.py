@@ -15,11 +15,11 @@ from minitower.data import Continuous, DataError, Dataset, SideEncoder, TimeSpli
 from minitower.data.columns import Columns
 from minitower.data.errors import show
 from minitower.data.ragged import Array
-from minitower.data.streams import Batch
 from minitower.data.table import Table
-from minitower.retrieval.catalogue import Superseded
-from minitower.retrieval.snapshot import Store, publish_model
-from minitower.training.updates import FullUpdate, TooFewClicks, full_update, yesterday
+from minitower.store.catalogue import Superseded
+from minitower.store.snapshot import Store, publish_model
+from minitower.updating.streams import Batch
+from minitower.updating.updates import FullUpdate, TooFewClicks, full_update, yesterday
 
 Log = dict[str, Array]
 

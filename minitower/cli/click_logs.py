@@ -13,11 +13,11 @@ from minitower.data.errors import Place
 from minitower.data.regular_file import read_regular
 from minitower.data.schema import Field, Id
 from minitower.data.splits import Rule, parse_rule
-from minitower.data.streams import EventFields, Events
-from minitower.data.streams.events import IdType, object_columns, typed_ids
-from minitower.data.streams.parquet import is_complete, read_parquet
 from minitower.data.table import Table
-from minitower.retrieval import Store
+from minitower.store.snapshot import Store
+from minitower.updating.streams import EventFields, Events
+from minitower.updating.streams.events import IdType, object_columns, typed_ids
+from minitower.updating.streams.parquet import is_complete, read_parquet
 
 
 def fields_of(base: Store, rule: Rule | None, timestamp: str) -> EventFields:

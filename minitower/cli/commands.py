@@ -13,24 +13,16 @@ from minitower.cli.progress import ItemsBar, TrainingBar, row, say
 from minitower.cli.sources import Source, open_folder
 from minitower.cli.terminal import write
 from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
-from minitower.retrieval import (
-    Evaluator,
-    PopularityScorer,
-    Recommender,
-    Report,
-    Store,
-    load_model,
-    load_notes,
-    publish_model,
-)
-from minitower.retrieval.catalogue import served
-from minitower.retrieval.evaluation import NothingToFind
-from minitower.retrieval.folder import MANIFEST, POINTER, refuse_foreign
-from minitower.retrieval.hnsw import HnswIndex
-from minitower.retrieval.incremental import read_version
-from minitower.retrieval.provenance import Learned
-from minitower.training.publishing import record
+from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer, Report
+from minitower.search.hnsw import HnswIndex
+from minitower.store.catalogue import served
+from minitower.store.folder import MANIFEST, POINTER, refuse_foreign
+from minitower.store.incremental import read_version
+from minitower.store.provenance import Learned
+from minitower.store.recommender import Recommender
+from minitower.store.snapshot import Store, load_model, load_notes, publish_model
 from minitower.training.trainer import History, Trainer
+from minitower.updating.publishing import record
 
 
 def train(args: argparse.Namespace) -> None:

@@ -16,21 +16,14 @@ from minitower.cli.progress import row, say
 from minitower.cli.sources import Source, open_folder, simulated
 from minitower.cli.terminal import write
 from minitower.data import DataError, Dataset
-from minitower.report import (
-    IndexPoint,
-    Story,
-    as_text,
-    can_draw,
-    write_page,
-)
-from minitower.retrieval import (
-    Evaluator,
-    ExactIndex,
-    HnswIndex,
-    Index,
-    PopularityScorer,
-    encode,
-)
+from minitower.evaluation.encode import encode
+from minitower.evaluation.evaluator import Evaluator, PopularityScorer
+from minitower.lab.page import write_page
+from minitower.lab.plots import can_draw
+from minitower.lab.story import IndexPoint, Story
+from minitower.lab.text import as_text
+from minitower.search.hnsw import HnswIndex
+from minitower.search.index import ExactIndex, Index
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import History
 

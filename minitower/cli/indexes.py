@@ -7,15 +7,15 @@ from pathlib import Path
 
 from minitower.cli.options import argument, integer, number, path
 from minitower.cli.progress import row, say
-from minitower.report.frontier import check_plot, write_frontier
-from minitower.report.plots import can_draw
-from minitower.retrieval.catalogue import prune
-from minitower.retrieval.encode import encode_sample
-from minitower.retrieval.index_bench import BACKENDS, installed, tried
-from minitower.retrieval.milvus_connection import silenced
-from minitower.retrieval.milvus_versions import prune as prune_milvus
-from minitower.retrieval.recommender import Recommender
-from minitower.retrieval.targets import KINDS, Target, vectors_of
+from minitower.evaluation.encode import encode_sample
+from minitower.lab.frontier import check_plot, write_frontier
+from minitower.lab.index_bench import BACKENDS, installed, tried
+from minitower.lab.plots import can_draw
+from minitower.scale.milvus_connection import silenced
+from minitower.scale.milvus_versions import prune as prune_milvus
+from minitower.scale.targets import KINDS, Target, vectors_of
+from minitower.store.catalogue import prune
+from minitower.store.recommender import Recommender
 
 _TOKEN = "MILVUS_TOKEN"
 

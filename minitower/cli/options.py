@@ -24,8 +24,8 @@ from minitower.data import (
 )
 from minitower.data.errors import show
 from minitower.data.schema import field_from_json
+from minitower.evaluation.evaluator import ACCURACY
 from minitower.formulas.arguments import TEMPERATURES
-from minitower.retrieval.evaluation import ACCURACY
 from minitower.towers.two_tower import MAX_HIDDEN, MAX_WIDTH
 
 T = TypeVar("T")

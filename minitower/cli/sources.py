@@ -32,9 +32,9 @@ from minitower.data import (
 from minitower.data.atomic_files import RawData
 from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import Place
-from minitower.data.funnel import simulate
-from minitower.data.funnel_words import THEMES
 from minitower.data.regular_file import read_regular
+from minitower.lab.funnel import simulate
+from minitower.lab.funnel_words import THEMES
 
 Array = NDArray[Any]
 
@@ -114,7 +114,7 @@ class Source:
 
 
 def simulated(job: Job) -> Source:
-    """The simulated world of :mod:`minitower.data.funnel`.
+    """The simulated world of :mod:`minitower.lab.funnel`.
 
     Raises:
         DataError: an option that only files have.

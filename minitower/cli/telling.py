@@ -11,8 +11,11 @@ from minitower import __version__
 from minitower.cli.job import Job
 from minitower.cli.sources import Source
 from minitower.data import Dataset
-from minitower.report import Example, ItemMap, Recalled, System
-from minitower.retrieval import HnswIndex, Index, Recommender, Report
+from minitower.evaluation.evaluator import Report
+from minitower.lab.story import Example, ItemMap, Recalled, System
+from minitower.search.hnsw import HnswIndex
+from minitower.search.index import Index
+from minitower.store.recommender import Recommender
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import History
 

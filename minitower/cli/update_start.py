@@ -14,12 +14,12 @@ from minitower.cli.job import OPTIONS, Job, checked, flag, read_job
 from minitower.cli.progress import row, say
 from minitower.data import DataError
 from minitower.data.ragged import Array
-from minitower.data.streams import ClickStream, Cursor
-from minitower.retrieval.catalogue import Catalogue, Version, served
-from minitower.retrieval.provenance import Learned
-from minitower.retrieval.snapshot import Store, load_optimizer, read_full
+from minitower.store.catalogue import Catalogue, Version, served
+from minitower.store.provenance import Learned
+from minitower.store.snapshot import Store, load_optimizer, read_full
 from minitower.towers.optimizers import Optimizer
 from minitower.training.recipe import OPTIMIZERS, missing
+from minitower.updating.streams import ClickStream, Cursor
 
 READ_AT_ONCE = 1 << 16  # clicks
 _OF_ONE_VERSION = ("update", "report", "best_epoch")  # notes that the next version does not keep

@@ -15,29 +15,16 @@ from minitower.data.splits import (
     TimeSplit,
     parse_rule,
 )
-from minitower.data.streams import (
-    ClickStream,
-    Cursor,
-    EventFields,
-    Events,
-    Follow,
-    write_events,
-)
 from minitower.data.vocabulary import Vocabulary
 
 __all__ = [
     "Categorical",
-    "ClickStream",
     "Continuous",
-    "Cursor",
     "DataError",
     "Dataset",
-    "EventFields",
-    "Events",
     "Features",
     "Field",
     "FittedSchema",
-    "Follow",
     "GivenSplit",
     "Id",
     "Interactions",
@@ -56,5 +43,4 @@ __all__ = [
     "parse_rule",
     "positive_rule",
     "retire",
-    "write_events",
 ]

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from minitower.data import Dataset, Interactions
 from minitower.data.ragged import Ragged
+from minitower.evaluation.encode import encode
 from minitower.formulas.arguments import number_within, shown, strict_integer
 from minitower.formulas.sampling import AliasTable, Sampler, Uniform, power_law
-from minitower.retrieval.encode import encode
-from minitower.retrieval.index import ExactIndex
+from minitower.search.index import ExactIndex
 from minitower.towers.two_tower import TwoTower
 
 Array = NDArray[Any]

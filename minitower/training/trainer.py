@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from minitower.data import Dataset
+from minitower.evaluation.evaluator import ACCURACY, Evaluator, NothingToFind
 from minitower.formulas.arguments import LARGEST, shown, strict_integer
-from minitower.retrieval.evaluation import ACCURACY, Evaluator, NothingToFind
 from minitower.towers.gradients import Gradients, RowGradient, add_gradients, first_not_finite
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower

@@ -1,0 +1,1 @@
+"""Encode a side, rank the catalogue, measure."""

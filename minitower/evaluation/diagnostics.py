@@ -1,0 +1,30 @@
+"""What to look at beside recall: which items a model takes to be alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from minitower.data.interactions import Dataset
+from minitower.data.ragged import Ragged
+from minitower.evaluation.encode import encode
+from minitower.evaluation.evaluator import Model
+from minitower.formulas.similarity import l2_normalize
+from minitower.search.index import ExactIndex
+
+
+def neighbours(model: Model, data: Dataset, rows: ArrayLike, k: int = 10) -> NDArray[Any]:
+    """The items whose vectors have the largest cosine with an item's own, itself left out.
+
+    Shapes: (n)->(n,k), padded with -1 where the catalogue has fewer than k others.
+
+    Args:
+        rows: rows of the items in question, such as ``data.items.rows_of(ids)``.
+        k: >= 1.
+    """
+    rows = np.asarray(rows, np.int64)
+    vectors, _ = l2_normalize(encode(model.item, data.items))
+    itself = Ragged.from_counts(np.ones(len(rows)), rows)
+    return ExactIndex(vectors).search(vectors[rows], k, itself)[0]

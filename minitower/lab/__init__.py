@@ -1,0 +1,1 @@
+"""The simulated world, the report page, the index benchmark."""

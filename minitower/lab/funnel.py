@@ -1,0 +1,326 @@
+"""A simulated recommender whose truth is known: what every stage of its funnel let through.
+
+A request of a user passes
+
+    retrieval → pre-ranking → ranking → exposure → click
+
+Retrieval scores everything that is open and that the user has not clicked yet, and keeps the
+best; pre-ranking scores those and keeps fewer; ranking orders these, and the first of them are
+shown. Every stage sees the log odds of a click through a noise of its own, drawn afresh for
+every request and item, and smaller from stage to stage; ranking alone knows what the hour is
+good for. What is shown is clicked with the probability that
+:mod:`minitower.lab.funnel_world` tells, which also says who lives in the world and what
+moves in it.
+
+The choices, all of them on plausibility:
+
+    sizes      each stage lets the same share through, from the whole catalogue to 20 that are
+               shown, as hundreds of millions → thousands → hundreds → tens do
+    noise      2, 1 and 0.5 in log odds, whose spread over the catalogue is about 2.3: retrieval
+               sees half of the truth, ranking nearly all of it
+    level      some percent of what is shown is clicked: 6 % in the default world, where the
+               top 1 % of items have a fifth of the clicks
+    requests   one a day in the mean, and unevenly: log-normal over users, Poisson over days
+    repeats    nobody is offered again what they have clicked; what they have not, they may be
+
+Clicks show the truth only where the funnel has let it be seen. That is what a retrieval model
+learns from, and what a test against the truth can look behind.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from minitower.data.interactions import Interactions
+from minitower.data.ragged import Ragged
+from minitower.data.schema import Schema
+from minitower.lab.funnel_features import SCHEMA, Array, ids
+from minitower.lab.funnel_world import TRAFFIC, WISH, Truth, World, draw_world
+
+START = 1_736_121_600  # Monday 6 January 2025, 00:00 UTC
+_BLOCK = 256  # requests served at a time: bounds memory, and is part of what a seed means
+
+Fate = Literal["dropped", "ranked_low", "unclicked", "clicked"]
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """Requests, oldest first, and what became of every item that retrieval found for them.
+
+    Rows of users and items are those of the tables, and so those of a data set made from the
+    whole tables.
+
+    Attributes:
+        users: (n,) int64, the row of who asked.
+        timestamps: (n,) int64 seconds.
+        items: (n, retrieved) int32 rows in the order in which the funnel left them: those
+            shown, in that order; then those ranked too low, best first; then those that
+            pre-ranking dropped, best first.
+        ranked: how many of each row pre-ranking let through.
+        clicked: (n, exposed) bool, of those shown.
+    """
+
+    users: Array
+    timestamps: Array
+    items: Array
+    ranked: int
+    clicked: Array
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @staticmethod
+    def join(logs: Iterable["Log"]) -> "Log":
+        """Logs of the same funnel, one after the other."""
+        logs = list(logs)
+        parts = zip(*((log.users, log.timestamps, log.items, log.clicked) for log in logs))
+        users, timestamps, items, clicked = map(np.concatenate, parts)
+        return Log(users, timestamps, items, logs[0].ranked, clicked)
+
+    @property
+    def exposed(self) -> Array:
+        """(n, exposed) int32 rows of the items shown, in that order."""
+        return self.items[:, : self.clicked.shape[1]]
+
+    @property
+    def hours(self) -> Array:
+        """(n,) hour of the day, 0 to 23."""
+        return self.timestamps // 3_600 % 24
+
+    @property
+    def days(self) -> Array:
+        """(n,) day, counted from 0."""
+        return (self.timestamps - START) // 86_400
+
+    @property
+    def interactions(self) -> dict[str, Array]:
+        """``user_id``, ``item_id`` and ``timestamp`` of every click: the positives."""
+        request = np.nonzero(self.clicked)[0]
+        return {
+            "user_id": ids("user", self.users[request]),
+            "item_id": ids("item", self.exposed[self.clicked]),
+            "timestamp": self.timestamps[request],
+        }
+
+    def by_request(self, fate: Fate) -> Ragged:
+        """The rows of the items that met a fate, for every request.
+
+        Args:
+            fate: "dropped" by pre-ranking, "ranked_low": ranked too low to be shown,
+                "unclicked": shown and not clicked, or "clicked".
+
+        Raises:
+            ValueError: another fate.
+        """
+        shown = self.clicked.shape[1]
+        if fate in ("dropped", "ranked_low"):
+            stage = slice(self.ranked, None) if fate == "dropped" else slice(shown, self.ranked)
+            items = self.items[:, stage]
+            return Ragged.from_counts(np.full(len(items), items.shape[1]), items.ravel())
+        if fate not in ("unclicked", "clicked"):
+            raise ValueError(f"expected dropped, ranked_low, unclicked or clicked, got {fate!r}")
+        met = self.clicked == (fate == "clicked")
+        return Ragged.from_counts(met.sum(axis=1), self.exposed[met])
+
+    def by_click(self, fate: Fate) -> Ragged:
+        """The same for every click: what met that fate in the same request.
+
+        Rows are in the order of :attr:`interactions`. A part of a data set keeps that order,
+        so that a TimeSplit's training positives are the first ``len(data.train)`` rows.
+        """
+        return self.by_request(fate).take(np.nonzero(self.clicked)[0])
+
+    def by_user(self, fate: Fate, n_users: int) -> Ragged:
+        """The same for every user of the world: the distinct items, ascending.
+
+        The same item may have met another fate in another request of the same user.
+        """
+        fates = self.by_request(fate)
+        users = np.repeat(self.users, fates.counts)
+        return Interactions(users, fates.values).by_user(n_users)
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """A world and the days of its recommender; made by :func:`simulate`.
+
+    Iterating yields the :class:`Log` of every day, each time the same ones; :attr:`log` keeps
+    all of them. ``Dataset.from_columns(world.schema, **world.columns)`` is the data set of it.
+
+    Attributes:
+        world: people, things and their truth.
+        days: how many.
+        sizes: items that are retrieved, ranked and exposed.
+        noise: of the scores of retrieval, pre-ranking and ranking, in log odds.
+        activity: (n_users,) mean requests a day.
+        seed: of the days.
+    """
+
+    world: World
+    days: int
+    sizes: tuple[int, int, int]
+    noise: tuple[float, float, float]
+    activity: Array
+    seed: int
+    schema: Schema = SCHEMA
+
+    @property
+    def users(self) -> dict[str, Array]:
+        """The table of users: see :class:`~minitower.lab.funnel_world.World`."""
+        return self.world.users
+
+    @property
+    def items(self) -> dict[str, Array]:
+        """The table of items."""
+        return self.world.items
+
+    @property
+    def interactions(self) -> dict[str, Array]:
+        """Every click: ``user_id``, ``item_id``, ``timestamp`` (seconds), oldest first."""
+        return self.log.interactions
+
+    @property
+    def columns(self) -> dict[str, dict[str, Array]]:
+        """The three tables by the names that ``Dataset.from_columns`` gives them."""
+        return {"interactions": self.interactions, "users": self.users, "items": self.items}
+
+    def truth(self, day: int) -> Truth:
+        """Who would click what on a day."""
+        return self.world.truth(day)
+
+    @cached_property
+    def log(self) -> Log:
+        """All days: 4 bytes for every item retrieved, so iterate instead where that is much."""
+        return Log.join(self)
+
+    def __iter__(self) -> Iterator[Log]:
+        met = np.zeros((len(self.activity), len(self.items["item_id"])), bool)
+        for day in range(self.days):
+            yield self._day(day, met)
+
+    def _day(self, day: int, met: Array) -> Log:
+        """One day; what is clicked is added to ``met``, bool (n_users, n_items)."""
+        rng = np.random.default_rng([self.seed, day])
+        truth = self.truth(day)
+        asked = rng.poisson(self.activity * truth.joined)
+        users = np.repeat(np.arange(len(asked)), asked)
+        n = len(users)
+        seconds = 3_600 * rng.choice(24, size=n, p=TRAFFIC) + rng.integers(3_600, size=n)
+        seconds = seconds[np.lexsort((seconds, users))]
+        # One's first requests, then everybody's second ones: what was clicked is known by then.
+        turn = np.arange(n) - np.repeat(np.cumsum(asked) - asked, asked)
+        items = np.empty((n, self.sizes[0]), np.int32)
+        clicked = np.empty((n, self.sizes[2]), bool)
+        served = np.zeros(n, bool)
+        for requests in _blocks(turn):
+            who = users[requests]
+            barred = met[who] | ~truth.opened
+            enough = (~barred).sum(axis=1) >= self.sizes[0]
+            requests, who, barred = requests[enough], who[enough], barred[enough]
+            hours = seconds[requests] // 3_600
+            items[requests], clicked[requests] = self._serve(truth, who, hours, barred, rng)
+            row, place = np.nonzero(clicked[requests])
+            met[who[row], items[requests[row], place]] = True
+            served[requests] = True
+        kept = np.argsort(seconds, kind="stable")
+        kept = kept[served[kept]]
+        times = START + 86_400 * day + seconds[kept]
+        return Log(users[kept], times, items[kept], self.sizes[1], clicked[kept])
+
+    def _serve(
+        self, truth: Truth, users: Array, hours: Array, barred: Array, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """The items of some requests as a log has them, and which of those shown are clicked."""
+        retrieved, ranked, exposed = self.sizes
+
+        def seen(odds: Array, noise: float) -> Array:
+            blurred = rng.standard_normal(odds.shape, dtype=np.float32)
+            blurred *= noise
+            blurred += odds
+            return blurred
+
+        odds = truth.log_odds(users)
+        odds[barred] = -np.inf
+        items = np.argpartition(seen(odds, self.noise[0]), -retrieved, axis=1)[:, -retrieved:]
+        items = _take(items, np.argsort(-seen(_take(odds, items), self.noise[1]), axis=1))
+        best = items[:, :ranked]
+        wished = _take(odds, best) + np.log(WISH[hours[:, None], truth.theme[best]])
+        items[:, :ranked] = _take(best, np.argsort(-seen(wished, self.noise[2]), axis=1))
+        click = truth.expected_click(users[:, None], items[:, :exposed], hours[:, None])
+        return items, rng.random(click.shape, dtype=np.float32) < click
+
+
+def simulate(
+    users: int = 2_000,
+    items: int = 3_000,
+    *,
+    days: int = 30,
+    requests: float = 1.0,
+    sizes: tuple[int, int, int] | None = None,
+    noise: tuple[float, float, float] = (2.0, 1.0, 0.5),
+    seed: int | np.random.Generator = 0,
+) -> Simulation:
+    """Draw a world, whose recommender then runs as its days are asked for.
+
+    Args:
+        users: number of people by the last day, > 0.
+        items: number of things to do by the last day, at least 8.
+        days: length of the log, > 0.
+        requests: mean requests of a user on a day, > 0.
+        sizes: items that are retrieved, ranked and exposed, none larger than the one before.
+            None exposes 20, or an eighth of the items where that is fewer, and lets every
+            stage keep the same share.
+        noise: standard deviations of what retrieval, pre-ranking and ranking see, >= 0.
+        seed: same arguments, same world, bit for bit; or a generator to draw from.
+
+    Raises:
+        ValueError: a number out of its range, or more to retrieve than is open on the first day.
+
+    Properties: deterministic, days_are_the_log, stages_are_nested, stages_keep_the_best,
+        follows_the_truth, nothing_before_it_exists, nobody_clicks_twice, tastes_drift,
+        hours_matter, plausible, features_tell_of_taste
+
+    >>> world = simulate(users=50, items=200, days=3, seed=1)
+    >>> world.sizes
+    (93, 43, 20)
+    >>> world.log.by_click("dropped").counts[:3]      # candidates for hard negatives
+    array([50, 50, 50])
+    >>> world.truth(2).best([0, 1], k=4).shape
+    (2, 4)
+    """
+    if users < 1 or items < 8 or days < 1 or not 0 < requests < np.inf:
+        raise ValueError(
+            f"a world needs users >= 1, items >= 8, days >= 1 and requests > 0, "
+            f"got {users}, {items}, {days} and {requests}"
+        )
+    if not all(0 <= sd < np.inf for sd in noise):
+        raise ValueError(f"noise must be finite and >= 0, got {noise}")
+    if sizes is None:
+        exposed = min(20, items // 8)
+        share = (items / exposed) ** (1 / 3)
+        sizes = (round(exposed * share**2), round(exposed * share), exposed)
+    rng = np.random.default_rng(seed)
+    world = draw_world(users, items, days, rng)
+    open_ = int((world.item_opened == 0).sum())
+    if not open_ >= sizes[0] >= sizes[1] >= sizes[2] >= 1:
+        raise ValueError(
+            f"sizes must not increase, from at most {open_}, which are open on the first day, "
+            f"to at least 1, got {sizes}"
+        )
+    activity = requests * rng.lognormal(-0.32, 0.8, size=users)  # of mean requests
+    return Simulation(world, days, sizes, noise, activity, int(rng.integers(2**63)))
+
+
+def _blocks(turn: Array) -> Iterator[Array]:
+    """Rows of everybody's first request, then of the second ones and so on, in blocks."""
+    for nth in range(int(turn.max(initial=-1)) + 1):
+        rows = np.flatnonzero(turn == nth)
+        for start in range(0, len(rows), _BLOCK):
+            yield rows[start : start + _BLOCK]
+
+
+def _take(values: Array, columns: Array) -> Array:
+    return np.take_along_axis(values, columns, axis=1)

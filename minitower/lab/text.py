@@ -1,0 +1,53 @@
+"""The story on a terminal."""
+
+import math
+
+from minitower.data.printable import printable
+from minitower.lab.story import METRICS, Example, Story
+
+
+def as_text(story: Story) -> str:
+    """The small table, the two indexes side by side, and the example."""
+    body = _rows(story)
+    left = 2 + max(len(first) for first, *_ in body)
+    width = 2 + max(15, *(len(s.name) for s in story.systems))
+
+    def line(first: str, *values: str) -> str:
+        return first.ljust(left) + "".join(value.rjust(width) for value in values)
+
+    lines = [line("", *(s.name for s in story.systems))]
+    lines += ["-" * len(lines[0]), *(line(*row) for row in body)]
+    lines += ["", line("index", "of exact", f"Recall@{story.middle}", "ms per query")]
+    for name, point in (("exact", story.exact), (f"HNSW, {story.index.name}", story.index)):
+        found = "" if point.found is None else _number(point.found)
+        lines.append(line(name, f"{point.recall:.4f}", found, f"{point.milliseconds:.3f}"))
+    return "\n".join([*lines, "", *_example(story.example)])
+
+
+def _example(example: Example) -> list[str]:
+    lines = [f"{example.user}  ({example.about})" if example.about else example.user]
+    if example.history:
+        lines.append("  so far    " + " · ".join(example.history[:3]))
+    for rank, item in enumerate(example.recalled, 1):
+        mark = "✓" if item.clicked else " "
+        lines.append(f"  {rank:>2} {mark} {item.score:+.3f}  {item.name}  {item.about}".rstrip())
+    if any(item.clicked for item in example.recalled):
+        lines.append("     ✓ among what this person took in the test period")
+    return [printable(line) for line in lines]
+
+
+def _rows(story: Story) -> list[tuple[str, ...]]:
+    """The table's body: name of the measure, one value per system."""
+    rows = []
+    for name, label in METRICS.items():
+        for k in story.k:
+            values = [s.metrics[f"{name}@{k}"] for s in story.systems]
+            rows.append((f"{label}@{k}", *map(_number, values)))
+    for name in story.measured_slices:
+        values = [s.slices.get(name, math.nan) for s in story.systems]
+        rows.append((f"Recall@{story.middle} {name}", *map(_number, values)))
+    return rows
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}"

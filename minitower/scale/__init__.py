@@ -1,0 +1,1 @@
+"""Beyond one process: Milvus, Dask, files of vectors."""

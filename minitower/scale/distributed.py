@@ -1,0 +1,248 @@
+"""A catalogue or a click log that outgrows one machine, over Dask (extra ``dask``).
+
+What comes in is a Dask dataframe, or a folder of Parquet files that all workers see; what
+goes to the workers is partitions and the place of the model. On which machines, the
+client knows: the one that is passed, or the one that is active.
+
+Results are those of one machine: counts exactly, mutual information and vectors up to the
+order in which floats are added.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minitower.data.columns import Columns
+from minitower.data.encoding import FittedSchema, Table
+from minitower.data.entities import read_ids
+from minitower.data.errors import DataError, Place, show
+from minitower.data.positives import must_be_stated
+from minitower.data.ragged import Array
+from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
+from minitower.data.schema import Field, MultiValued
+from minitower.data.splits import parse_rule
+from minitower.data.tally import Tally
+from minitower.evaluation.encode import encode
+from minitower.formulas.mutual_information import Cooccurrences, count_together
+from minitower.scale.partitions import (
+    Part,
+    blocks,
+    column_names,
+    computed,
+    dask_modules,
+    folded,
+    partitions,
+    total,
+)
+from minitower.scale.vector_files import UNVERSIONED, VectorFiles, write_vectors
+from minitower.store.folder import MANIFEST, SavedFolder, fingerprint, new_folder
+from minitower.store.snapshot import read_model, read_schema, saved_model
+from minitower.towers.two_tower import TwoTower
+
+
+def encode_items(
+    items: Any,
+    model: str | Path,
+    folder: str | Path,
+    *,
+    version: int | None = None,
+    client: Any = None,
+) -> VectorFiles:
+    """Run the item tower over a catalogue: one file of vectors for each partition.
+
+    The folder is there when all of it is, in place of an older one; until then, and if
+    anything goes wrong, nothing has changed. Done again, it gives the same files.
+
+    Args:
+        items: raw columns, as the model's schema names them: a Dask dataframe, or a folder
+            of Parquet files.
+        model: folder of a model or a store, which all workers see.
+        folder: where to; all workers see it.
+        version: of a store, as in :func:`~minitower.store.snapshot.load_model`.
+        client: of Dask; None is the active one.
+
+    Raises:
+        DataError: as on one machine: a value that cannot be read, or an id that is there
+            twice, in one partition or in two. The message names partition, row and column.
+        ValueError: there is no client.
+        ModuleNotFoundError: Dask or pyarrow is not installed; says how to.
+    """
+    saved = saved_model(model, version)
+    parts, loaded = partitions(items), dask_modules().delayed(_load_model)(*_pinned(saved))
+    schema = read_schema(saved)
+    known = schema.item.vocabulary(schema.schema.item_id.name).values
+    number = None if saved.kind == "model" else int(saved.folder.name)  # as the catalogue names it
+    shape = {"dim": saved.content["config"]["dim"], "text": known.dtype.kind == "U"}
+    content = {"model": _pinned(saved)[2], "version": number, **shape}
+    with new_folder(folder, "vectors", content) as place:
+        stated = {"version": UNVERSIONED if number is None else number, **shape}
+        names = computed(parts.map(_encode, loaded, folder=str(place), **stated), client)
+        for left in place.glob(".*"):  # by workers that died
+            left.unlink(missing_ok=True)
+        content["items"] = _all_different(place, names, client)
+    return VectorFiles(folder)
+
+
+def click_counts(
+    clicks: Any, column: str = "item_id", *, positive: str | None = None, client: Any = None
+) -> Tally:
+    """How often each item was clicked; the ``shares`` of that are the items' popularity.
+
+    On training clicks ``counts_of(data.items.ids)`` is what ``data.item_counts`` is on one
+    machine. The ids and counts of all items have to fit into memory, the clicks do not.
+
+    Args:
+        clicks: a Dask dataframe, or a folder of Parquet files.
+        column: of the ids to count.
+        positive: the rule that a click must pass, such as "rating >= 4", or "all"; None: all
+            do, unless a column's name says that some are no positives.
+        client: of Dask; None is the active one.
+
+    Raises:
+        DataError: an id is missing, negative, or neither an integer nor a string; numbers in
+            one partition and strings in another; or no rule, and a column such as "rating".
+        ValueError, ModuleNotFoundError: as :func:`encode_items`.
+    """
+    parts = partitions(clicks)
+    if positive is None and (reason := must_be_stated(column_names(clicks))):
+        raise DataError(f"clicks: {reason}")
+    positive = None if positive == "all" else positive
+    counts = folded(parts, client, _count_ids, column=column, positive=positive)
+    return Tally.of(np.empty(0, np.int64)) if counts is None else counts
+
+
+def relatedness(
+    items: Any,
+    model: str | Path,
+    *,
+    clicks: Tally | None = None,
+    version: int | None = None,
+    client: Any = None,
+) -> tuple[list[str], NDArray[np.float64]]:
+    """The mutual information of every pair of an item's fields.
+
+    It is that of :func:`minitower.training.views.relatedness`, on one machine, for a catalogue
+    that lists all items. Numbers without buckets take a pass of their own, for their quantiles.
+    The values of all fields that occur together have to fit into memory.
+
+    Args:
+        items, model, version: as in :func:`encode_items`; of the model only the schema is used.
+        clicks: count every item as often as it was clicked; None: once.
+        client: of Dask; None is the active one.
+
+    Raises:
+        DataError, ValueError, ModuleNotFoundError: as :func:`encode_items`.
+    """
+    saved = saved_model(model, version)
+    parts, schema = partitions(items), dask_modules().delayed(_load_schema)(*_pinned(saved))
+    fields = compared_fields(read_schema(saved).item.inputs)
+    names = [field.name for field in fields]
+    if not fields:
+        return names, np.empty((0, 0))
+    cut = [field for field in fields if needs_edges(field)]
+    tallies = folded(parts, client, _count_numbers, schema, fields=cut) if cut else None
+    edges = {f.name: quantile_edges(tally, f) for f, tally in zip(cut, tallies or ())}
+    counts = folded(parts, client, _count_values, schema, clicks, fields=fields, edges=edges)
+    if counts is None:
+        raise DataError("items: there is no row")
+    return names, counts.information()
+
+
+def _encode(part: Part, model: TwoTower, *, folder: str, **stated: Any) -> str:
+    """Write the vectors of a partition; returns what to call it."""
+    number, name, _ = part
+    tables = _tables(part, model.schema)
+    vectors = ((table.ids, encode(model.item, table)) for table in tables)
+    write_vectors(Path(folder) / f"part-{number:05d}.parquet", vectors, **stated)
+    return name
+
+
+def _count_ids(part: Part, *, column: str, positive: str | None = None) -> Tally | None:
+    rule = None if positive is None else parse_rule(positive)
+    names = [column] if rule is None else list(dict.fromkeys([column, rule.column]))
+
+    def counted(columns: Columns) -> Tally:
+        ids = read_ids(columns, column)
+        return Tally.of(ids if rule is None else ids[rule.apply(columns)])
+
+    return total(map(counted, blocks(part, names)))
+
+
+def _count_numbers(
+    part: Part, schema: FittedSchema, *, fields: list[Field]
+) -> tuple[Tally, ...] | None:
+    def counted(table: Table) -> tuple[Tally, ...]:
+        return tuple(Tally.of(np.asarray(table.columns[field.name])) for field in fields)
+
+    return total(map(counted, _tables(part, schema)))
+
+
+def _count_values(
+    part: Part,
+    schema: FittedSchema,
+    clicks: Tally | None,
+    *,
+    fields: list[Field],
+    edges: dict[str, Array],
+) -> Cooccurrences | None:
+    def counted(table: Table) -> Cooccurrences:
+        values = [compared_values(table.columns, f, edges.get(f.name)) for f in fields]
+        weights = None if clicks is None else clicks.counts_of(table.ids)
+        return count_together(values, weights=weights)
+
+    return total(map(counted, _tables(part, schema)))
+
+
+def _tables(part: Part, schema: FittedSchema) -> Iterator[Table]:
+    """The items of a partition as the tower reads them, block by block."""
+    for columns in blocks(part, [field.name for field in schema.item.fields]):
+        for field in schema.item.fields:
+            if isinstance(field, MultiValued):
+                _refuse_lists_as_texts(columns[field.name], columns.at(field.name))
+        yield schema.item.encode(columns, read_ids(columns, schema.schema.item_id.name))
+
+
+def _refuse_lists_as_texts(values: Array, place: Place) -> None:
+    """Dask makes texts of lists; every value in them would be unknown, silently."""
+    for row, value in enumerate(values):
+        if isinstance(value, str) and value[:1] == "[" and value[-1:] == "]":
+            raise place.error(
+                f"a list that became a text, {show(value)}; keep lists as they are with "
+                "dask.config.set({'dataframe.convert-string': False}), or write 'a b'",
+                row,
+            )
+
+
+def _all_different(place: Path, names: list[str], client: Any) -> int:
+    """How many items the files of vectors hold, no two of which may have the same id."""
+    counts = click_counts(place, "id", client=client)
+    if not len(counts.values):
+        raise DataError("items: there is no row")
+    if counts.counts.max() > 1:
+        twice = counts.values[counts.counts.argmax()]
+        where = [
+            name
+            for name, path in zip(names, sorted(place.iterdir()), strict=True)
+            if any(
+                (columns["id"] == twice).any() for columns in blocks((0, name, str(path)), ["id"])
+            )
+        ]
+        raise DataError(f"{' and '.join(where)}: the id {show(twice)} is there twice")
+    return len(counts.values)
+
+
+def _pinned(saved: SavedFolder) -> tuple[str, str, str]:
+    """What a worker needs to open this very folder, and none that has its name later."""
+    sha256 = fingerprint(saved.folder / MANIFEST)["sha256"]
+    return str(saved.folder.absolute()), saved.kind, sha256
+
+
+def _load_model(folder: str, kind: str, sha256: str) -> TwoTower:
+    return read_model(SavedFolder(folder, kind, sha256=sha256))
+
+
+def _load_schema(folder: str, kind: str, sha256: str) -> FittedSchema:
+    return read_schema(SavedFolder(folder, kind, sha256=sha256))

@@ -1,0 +1,142 @@
+"""Tables in partitions, over Dask (extra ``dask``): what is done with each, and summed.
+
+The engine shares the partitions out, does those again that fail or whose worker is gone,
+and adds up what comes back as a tree. A worker holds a block of rows at a time.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+from minitower.data.columns import Columns, read_columns
+from minitower.data.errors import DataError, Place
+from minitower.updating.streams.parquet import is_complete, pyarrow_parquet, read_parquet
+
+Counts = TypeVar("Counts")
+
+RETRIES = 2
+"""How often a partition that failed is done again. That its worker died does not count."""
+
+_ROWS = 1 << 14  # of a dataframe that are looked at at a time
+_FAN = 8  # counts that are added up at a time
+
+Part = tuple[int, str, Any]
+"""A partition: its number, what to call it, and the path of a file or a pandas frame."""
+
+
+def partitions(source: Any) -> Any:
+    """A Dask bag with one :data:`Part` to a partition.
+
+    Args:
+        source: a Dask dataframe, or a folder of .parquet files, in the order of their names.
+
+    Raises:
+        DataError: it is neither, or the folder has none.
+        ModuleNotFoundError: Dask is not installed; says how to.
+    """
+    dask = dask_modules()
+    if isinstance(source, str | Path):
+        paths = sorted(Path(source).absolute().glob("*.parquet"))
+        if not paths:
+            raise DataError(f"{source}: there is no .parquet file")
+        parts = [(i, path.name, str(path)) for i, path in enumerate(paths)]
+        return dask.bag.from_sequence(parts, partition_size=1)
+    if not hasattr(source, "to_delayed"):
+        raise DataError(
+            f"expected a Dask dataframe or a folder of Parquet files, got {type(source).__name__}"
+        )
+    frames = enumerate(source.to_delayed())
+    return dask.bag.from_delayed([dask.delayed(_numbered)(i, frame) for i, frame in frames])
+
+
+def column_names(source: Any) -> list[str]:
+    """The columns of a Dask dataframe, or of the first file of a folder, which :func:`partitions`
+    accepts."""
+    if isinstance(source, str | Path):
+        _, parquet = pyarrow_parquet()
+        return list(parquet.read_schema(min(Path(source).glob("*.parquet"))).names)
+    return [str(name) for name in source.columns]
+
+
+def blocks(part: Part, names: list[str]) -> Iterator[Columns]:
+    """Columns of a partition, a bounded number of rows at a time; errors know their rows.
+
+    Raises:
+        DataError: a column is not there, or the file is damaged.
+    """
+    _, name, table = part
+    place, start = Place(name), 0
+    for columns in _read(table, names, place):
+        if len(columns):
+            rows = range(start, start + len(columns))
+            yield Columns(columns.arrays, place.inside(rows))
+            start += len(columns)
+
+
+def folded(parts: Any, client: Any, count: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """The sum of what is counted in each part; None where no part has a row."""
+    return computed(parts.map(count, *args, **options).fold(_plus, split_every=_FAN), client)
+
+
+def total(counts: Iterable[Counts]) -> Counts | None:
+    """The sum of counts, or of tuples of counts; None where there is none."""
+    summed: Counts | None = reduce(_plus, counts, None)
+    return summed
+
+
+def computed(work: Any, client: Any) -> Any:
+    """What a Dask collection comes to, on the client given or on the active one.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if client is None:
+        try:
+            client = dask_modules().distributed.get_client()
+        except ValueError:
+            raise ValueError(
+                "there is no Dask client: make one, such as dask.distributed.Client()"
+            ) from None
+    return client.compute(work, retries=RETRIES).result()
+
+
+def dask_modules() -> Any:
+    """The module dask, with dask.bag and dask.distributed.
+
+    Raises:
+        ModuleNotFoundError: Dask is not installed; says how to.
+    """
+    try:
+        import dask.bag
+        import dask.distributed
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            'partitions need Dask and its scheduler: pip install "minitower[dask]"'
+        ) from None
+    return dask
+
+
+def _numbered(number: int, frame: Any) -> list[Part]:
+    return [(number, f"partition {number}", frame)]
+
+
+def _read(table: Any, names: list[str], place: Place) -> Iterator[Columns]:
+    if isinstance(table, str):
+        if not is_complete(Path(table)):
+            raise DataError(f"{table}: not a whole Parquet file: it has no footer")
+        yield from (block.columns for block in read_parquet(Path(table), 0, names))
+        return
+    for name in names:
+        if name not in table.columns:
+            known = ", ".join(map(str, table.columns))
+            raise place.error(f"there is no column '{name}'; columns: {known}")
+    for start in range(0, len(table), _ROWS):
+        yield read_columns(table[names].iloc[start : start + _ROWS], place)
+
+
+def _plus(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    return tuple(map(operator.add, one, other)) if isinstance(one, tuple) else one + other

@@ -1,0 +1,1 @@
+"""Vectors to nearest items: exact, and approximate over an engine."""

@@ -1,0 +1,117 @@
+"""Whether the parts of a store belong together: their shapes, and the rows they point to.
+
+Checksums say that files are as they were written. These checks say that what was written is a
+store, so that no later step fails on a part of another one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minitower.data.encoding import SideEncoder, Table
+from minitower.data.errors import show
+from minitower.data.ragged import Array, Ragged
+
+if TYPE_CHECKING:
+    from minitower.store.snapshot import Store
+
+
+def check_shapes(store: Store) -> None:
+    """Compare the lengths of the parts.
+
+    Raises:
+        ValueError: two parts are of other numbers of items or users.
+    """
+    shape = (len(store.items), store.model.dim)
+    if store.index.vectors.shape != shape:
+        raise ValueError(f"the index holds vectors {store.index.vectors.shape}, the model {shape}")
+    if len(store.seen) != len(store.users):
+        raise ValueError(f"seen has {len(store.seen)} rows for {len(store.users)} users")
+    for what, part in (("names", store.item_names), ("counts", store.item_counts)):
+        if part is not None and part.shape != (len(store.items),):
+            raise ValueError(f"there are {what} {part.shape} for {len(store.items)} items")
+
+
+def check_values(store: Store) -> None:
+    """Read every number of the tables and of `seen` once.
+
+    Raises:
+        ValueError: a column has another form than its field, or points to a row that is not
+            there; names the table and the column.
+    """
+    schema = store.model.schema
+    _check_table("items", store.items, schema.item)
+    _check_table("users", store.users, schema.user)
+    if store.retired is not None:
+        _check_table("retired items", store.retired.table, schema.item)
+    _check_ragged("seen", store.seen, len(store.users), len(store.items))
+    if store.item_counts is not None:
+        _check_rows("counts", store.item_counts, None)
+
+
+def checked_notes(notes: Any) -> dict[str, Any]:
+    """The notes of a version or a model, if the entries that minitower reads have its form.
+
+    Raises:
+        ValueError: they do not; names the entry.
+    """
+    if not isinstance(notes, dict):
+        raise ValueError(f"notes: expected an object, got {show(notes)}")
+    for name in ("reading", "training"):
+        if not isinstance(notes.get(name, {}), dict):
+            raise ValueError(f"notes: {name}: expected an object, got {show(notes[name])}")
+    timestamp, item_name = notes.get("reading", {}).get("timestamp"), notes.get("item_name")
+    for name, value in (("timestamp", timestamp), ("item_name", item_name)):
+        if not isinstance(value, str | None):
+            raise ValueError(f"notes: {name}: expected text, got {show(value)}")
+    return notes
+
+
+def _check_table(what: str, table: Table, side: SideEncoder) -> None:
+    ids = table.ids
+    if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
+        raise ValueError(f"{what}: expected ids (n,) of int64 or text, got {_form(ids)}")
+    for name, usual in side.default_features(1).items():
+        place, column = f"{what}: column {show(name)}", table.columns.get(name)
+        if isinstance(usual, Ragged) and isinstance(column, Ragged):
+            _check_ragged(place, column, len(ids), side.cardinality(name))
+        elif isinstance(usual, np.ndarray) and isinstance(column, np.ndarray):
+            if column.shape != ids.shape or column.dtype != usual.dtype:
+                wanted = f"{usual.dtype} {ids.shape}"
+                raise ValueError(f"{place}: expected {wanted}, got {_form(column)}")
+            if column.dtype.kind == "f":
+                if not np.isfinite(column).all():
+                    raise ValueError(f"{place}: not all numbers are finite")
+            else:
+                _check_rows(place, column, side.cardinality(name))
+        else:
+            raise ValueError(f"{place}: missing, or of another kind of field")
+
+
+def _check_ragged(place: str, ragged: Ragged, rows: int, below: int) -> None:
+    indptr, values = ragged.indptr, ragged.values
+    if indptr.dtype != np.int64 or values.dtype != np.int32 or values.ndim != 1:
+        raise ValueError(
+            f"{place}: expected indptr of int64 and values (n,) of int32, got {_form(indptr)} "
+            f"and {_form(values)}"
+        )
+    if indptr.shape != (rows + 1,) or indptr[0] != 0 or indptr[-1] != len(values):
+        raise ValueError(f"{place}: indptr {indptr.shape} does not lead through {rows} rows")
+    if (np.diff(indptr) < 0).any():
+        raise ValueError(f"{place}: indptr decreases")
+    _check_rows(place, values, below)
+
+
+def _check_rows(place: str, rows: Array, below: int | None) -> None:
+    if rows.dtype.kind not in "iu":
+        raise ValueError(f"{place}: expected integers, got {rows.dtype}")
+    low, high = rows.min(initial=0), rows.max(initial=0)
+    if low < 0 or (below is not None and len(rows) and high >= below):
+        bound = "of at least 0" if below is None else f"from 0 to {below - 1}"
+        raise ValueError(f"{place}: expected numbers {bound}, got {low} to {high}")
+
+
+def _form(array: Array) -> str:
+    return f"{array.dtype} {array.shape}"

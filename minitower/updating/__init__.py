@@ -1,0 +1,1 @@
+"""Click streams, full and incremental updates, and publishing for them."""

@@ -1,0 +1,89 @@
+"""From a trainer to a store: the model, and everything the next update needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from minitower.data.errors import DataError
+from minitower.evaluation.evaluator import Report
+from minitower.search.index import Index
+from minitower.store.provenance import provenance
+from minitower.store.snapshot import Store, publish_model
+from minitower.training.recipe import recipe
+from minitower.training.trainer import Trainer
+from minitower.updating.streams import Cursor, content_hashes
+
+
+def publish(
+    trainer: Trainer,
+    folder: str | Path,
+    *,
+    index: Literal["hnsw", "exact"] | Index = "hnsw",
+    report: Report | None = None,
+    logs: str | Path | None = None,
+    cursor: Cursor | None = None,
+    notes: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    parent: int | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
+) -> Store:
+    """Publish the model of a trainer; returns the version, as opened.
+
+    The version records how it was made: the rule of positives, the column of times, the
+    options of the training step, the optimizer with its state, and up to where it has
+    learned from clicks. ``minitower update`` goes on from there.
+
+    Args:
+        trainer: after ``fit`` or ``refit``.
+        folder, index, metrics, parent, on_progress: as in :func:`publish_model`.
+        report: what :func:`evaluate` measured on held-out interactions, before ``refit``.
+        logs: the folder of click logs that the data was made of: an update skips them.
+            Without it, an update skips the clicks up to the last time in the training data.
+        cursor: of the click stream whose events were learned, instead of `logs`.
+        notes: JSON of the caller's own; its names must not be those of the record.
+
+    Raises:
+        DataError: a name of the notes is taken, or as :func:`publish_model`.
+    """
+    if not isinstance(trainer, Trainer):
+        raise DataError(
+            f"publish takes a Trainer, got {type(trainer).__name__}; "
+            "publish_model(model, data, folder) takes the parts"
+        )
+    made = record(trainer, report=report, logs=logs)
+    if cursor is not None:
+        made["cursor"] = cursor.to_state()
+    for name in made.keys() & (notes or {}).keys():
+        raise DataError(f"notes: the name '{name}' is taken by the version's own record")
+    return publish_model(
+        trainer.model,
+        trainer.data,
+        folder,
+        index=index,
+        notes=made | dict(notes or {}),
+        metrics=metrics,
+        optimizer=trainer.optimizer,
+        parent=parent,
+        on_progress=on_progress,
+    )
+
+
+def record(
+    trainer: Trainer,
+    *,
+    report: Report | None = None,
+    files: Mapping[str, str] | None = None,
+    logs: str | Path | None = None,
+) -> dict[str, Any]:
+    """The notes on how a version was made; see :mod:`minitower.store.provenance`.
+
+    Args:
+        trainer, report, logs: as in :func:`publish`.
+        files: SHA-256 -> name of the files that the data was read from.
+    """
+    of_logs = {} if logs is None else content_hashes(logs)
+    made = provenance(trainer.data, recipe(trainer), files or {}, of_logs)
+    made["best_epoch"] = trainer.best_epoch
+    return made | ({} if report is None else {"report": report.to_dict()})
