@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from minitower.formulas.draw_probability import from_expected_count, from_inclusion_probability
 from minitower.formulas.frequency import StreamingFrequency, gap_bias, gap_variance
-from minitower.formulas.sampling import from_expected_count, from_inclusion_probability
 
 READINGS = ["expected_count", "inclusion_probability"]
 streams = st.lists(st.lists(st.integers(0, 5), max_size=8), max_size=8)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from minitower.data import Dataset, GivenSplit, Id, Interactions, Schema
 from minitower.data.ragged import Ragged
-from minitower.formulas.sampling import AliasTable, Uniform, log_mixture
+from minitower.formulas.draw_probability import log_mixture
+from minitower.formulas.sampling import AliasTable, Uniform
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
 from minitower.training.negatives import (

@@ -11,6 +11,7 @@ from target import Arguments, Target
 from minitower.formulas import (
     augmentation,
     blocked,
+    draw_probability,
     frequency,
     logq,
     mutual_information,
@@ -173,7 +174,7 @@ def _draws() -> Calls:
 
     return {
         "normalised": (
-            lambda weights: sampling.normalised("weights", weights),
+            lambda weights: draw_probability.normalized("weights", weights),
             {"weights": counts},
         ),
         "power_law": (sampling.power_law, {"counts": counts, "beta": 0.75}),
@@ -181,17 +182,17 @@ def _draws() -> Calls:
         "Uniform": (lambda K: sampling.Uniform(K).draw(rng, 3), {"K": 3}),
         "Uniform.log_q": (lambda ids: sampling.Uniform(5).log_q(ids), {"ids": counts}),
         "log_mixture": (
-            sampling.log_mixture,
+            draw_probability.log_mixture,
             {"log_qs": np.log([p, p]), "shares": np.array([0.5, 0.5])},
         ),
-        "excluding": (sampling.excluding, {"log_q": np.log(p), "log_q_positive": np.log(p)}),
-        "expected_count": (sampling.expected_count, {"log_q": np.log(p), "draws": 10.0}),
+        "excluding": (draw_probability.excluding, {"log_q": np.log(p), "log_q_positive": np.log(p)}),
+        "expected_count": (draw_probability.expected_count, {"log_q": np.log(p), "draws": 10.0}),
         "inclusion_probability": (
-            sampling.inclusion_probability,
+            draw_probability.inclusion_probability,
             {"log_q": np.log(p), "draws": 10.0},
         ),
         "from_inclusion_probability": (
-            sampling.from_inclusion_probability,
+            draw_probability.from_inclusion_probability,
             {"log_inclusion": np.log(p), "draws": 10.0},
         ),
         "random_mask": (mask(augmentation.random_mask), {"n": 3, "k": 4, "hidden": 2}),

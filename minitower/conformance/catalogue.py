@@ -14,6 +14,7 @@ from minitower.conformance import cases
 from minitower.conformance.cases import grid, of_batches, of_table
 from minitower.conformance.formula import Argument, Case, Compute, Formula
 from minitower.formulas import ranking
+from minitower.formulas.draw_probability import log_mixture
 from minitower.formulas.logq import (
     Correction,
     calibrated,
@@ -24,7 +25,7 @@ from minitower.formulas.logq import (
 )
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
 from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
-from minitower.formulas.sampling import log_mixture, power_law
+from minitower.formulas.sampling import power_law
 from minitower.formulas.similarity import cosine, l2_normalize
 from minitower.formulas.softmax import (
     in_batch_softmax,

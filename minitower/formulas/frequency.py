@@ -120,8 +120,8 @@ class StreamingFrequency:
         silence since it last came counts as its gap once it is the longer.
 
         Of one draw out of a batch of b, log q is this through
-        :func:`~minitower.formulas.sampling.from_expected_count` or
-        :func:`~minitower.formulas.sampling.from_inclusion_probability` with draws = b.
+        :func:`~minitower.formulas.draw_probability.from_expected_count` or
+        :func:`~minitower.formulas.draw_probability.from_inclusion_probability` with draws = b.
         """
         at = np.arange(len(self.state["gap"]))[:, None], self._slots(ids)
         gap: Floats = self.state["gap"][at]

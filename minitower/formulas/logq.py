@@ -153,7 +153,7 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
 
     Args:
         log_q: log Q*, the probability of the item in one draw of the *mixture*
-            (:func:`~minitower.formulas.sampling.log_mixture`), for both kinds of
+            (:func:`~minitower.formulas.draw_probability.log_mixture`), for both kinds of
             candidates: what in-batch draws miss, uniform draws bring. Its scale
             matters, because the positive is not corrected.
         n: the number of rows: the first n candidates are their positives.

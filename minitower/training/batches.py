@@ -11,7 +11,8 @@ import numpy as np
 from minitower.data import DataError, Dataset, Features, Interactions
 from minitower.formulas.arguments import shown, strict_integer
 from minitower.formulas.arrays import Array
-from minitower.formulas.sampling import AliasTable, log_mixture, power_law
+from minitower.formulas.draw_probability import log_mixture
+from minitower.formulas.sampling import AliasTable, power_law
 from minitower.training.negatives import Negatives
 
 

@@ -18,8 +18,8 @@ from minitower.data import DataError, Dataset
 from minitower.evaluation.encode import check_same_schema, encode
 from minitower.formulas.arguments import floats, strict_integer
 from minitower.formulas.arrays import Array
+from minitower.formulas.draw_probability import from_expected_count
 from minitower.formulas.frequency import StreamingFrequency
-from minitower.formulas.sampling import from_expected_count
 from minitower.store.incremental import Rows
 from minitower.towers.gradients import Gradient, RowGradient, add_gradients, first_not_finite
 from minitower.towers.optimizers import Adagrad, Optimizer
