@@ -185,7 +185,10 @@ def _draws() -> Calls:
             draw_probability.log_mixture,
             {"log_qs": np.log([p, p]), "shares": np.array([0.5, 0.5])},
         ),
-        "excluding": (draw_probability.excluding, {"log_q": np.log(p), "log_q_positive": np.log(p)}),
+        "excluding": (
+            draw_probability.excluding,
+            {"log_q": np.log(p), "log_q_positive": np.log(p)},
+        ),
         "expected_count": (draw_probability.expected_count, {"log_q": np.log(p), "draws": 10.0}),
         "inclusion_probability": (
             draw_probability.inclusion_probability,
