@@ -111,6 +111,7 @@ EXAMPLES = {
     "x": MATRIX,
     "y": MATRIX[::-1].copy(),
     ("KnownPositives", "positives"): (np.array([0, 1, 2]), np.array([1, 2])),
+    ("known_positives", "positives"): (np.array([0, 1, 2]), np.array([1, 2])),
     ("blocked_in_batch_softmax", "items"): np.array([[3.0, 100, 1], [90, 2, 0], [0, 1, 120]]),
     ("Slices.count", "items"): np.array([2, 0, 1]),
     ("Slices", "items"): np.array([1, 2]),

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from minitower.formulas.hits import AccidentalHits, KnownPositives
+from minitower.formulas.hits import (
+    AccidentalHits,
+    KnownPositives,
+    accidental_hits,
+    known_positives,
+)
 from minitower.formulas.logq import calibrated, uncorrected
 from minitower.formulas.softmax import in_batch_softmax, softmax_cross_entropy
 
@@ -33,18 +38,21 @@ def assert_hits(hits, naive, data):
 
 
 @given(ids_of_a_batch, st.data())
-def test_accidental_hits__equal_naive(ids, data):
+def test_accidental_hits__equals_the_textbook(ids, data):
+    """The textbook form, too, against loops."""
     n, since = data.draw(st.integers(1, len(ids))), data.draw(st.integers(0, len(ids)))
     naive = [
         [j != i and ids[i] == ids[j] and j >= since for j in range(len(ids))] for i in range(n)
     ]
+    assert accidental_hits(ids, n, since=since).tolist() == naive
     assert_hits(AccidentalHits(ids, n, since=since), naive, data)
     if n == len(ids) and not since:
+        assert accidental_hits(ids).tolist() == naive
         assert_hits(AccidentalHits(ids), naive, data)
 
 
 @given(ids_of_a_batch, clicks, st.booleans(), st.data())
-def test_known_positives__equal_naive(ids, clicks, own, data):
+def test_known_positives__equals_the_textbook(ids, clicks, own, data):
     """Users with repeated clicks, without any, and with items that are not in the batch."""
     n = data.draw(st.integers(1, len(ids)))
     users = data.draw(arrays(np.int64, n, elements=st.integers(0, len(clicks) - 1)))
@@ -55,6 +63,7 @@ def test_known_positives__equal_naive(ids, clicks, own, data):
         ]
         for i in range(n)
     ]
+    assert known_positives(users, ids, csr(clicks), own=own).tolist() == naive
     assert_hits(KnownPositives(users, ids, csr(clicks), own=own), naive, data)
 
 
@@ -81,8 +90,9 @@ def test_known_positives__dropping_is_removing(form):
 
 @pytest.mark.parametrize("users", [[3], [-1]])
 def test_known_positives__refuse_a_stranger(users):
-    with pytest.raises(ValueError, match="user"):
-        KnownPositives(np.array(users), np.array([0]), csr([[0], [1], [2]]))
+    for form in (KnownPositives, known_positives):
+        with pytest.raises(ValueError, match="user"):
+            form(np.array(users), np.array([0]), csr([[0], [1], [2]]))
 
 
 def test_hits__refuse_more_rows_than_candidates():

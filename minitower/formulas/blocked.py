@@ -1,28 +1,43 @@
-"""The in-batch softmax on vectors, a block of users at a time.
+"""The in-batch softmax for large batches: the form that training runs.
 
-:func:`~minitower.formulas.softmax.in_batch_softmax` builds an (n,m) matrix of
-scores and passes over it a dozen times; at a batch of 65,536 one such matrix
-alone is 17 GB. This is the same loss with the same gradients, from three matrix
-products and one exponential per entry, on a buffer that holds a few hundred users.
+:func:`~minitower.formulas.softmax.in_batch_softmax` builds an (n,m) matrix of scores; at a
+batch of 65,536 that is 17 GB. This is the same loss with the same gradients, a block of users
+at a time. With t the temperature, c the correction and w the weights of the pairs:
+
+    for each block of users:
+        logits   = users items' / t - c
+        E        = exp(logits - bound)                  bound: one number per row
+        Z        = row sums of E
+        loss    += w (log Z + bound - own logit)
+        d_users  = w ((E items) / Z - own item) / t
+        d_items += (E' (w users / Z) - w own user) / t
+
+Three tricks make it fast. Each entry of the matrix is passed over once, by the exponential:
+
+1. The bound of a row is known before its logits (Cauchy-Schwarz: |user| |item|), where the
+   textbook passes over the row to find its maximum.
+2. The correction and the bound are two more columns of the factors of the first product, and
+   Z is one more column of the second product.
+3. Logits are in bits, log2(e) times their value: NumPy's exp2 is twice as fast as its exp.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import floats, integer, pair_weights
-from minitower.formulas.arrays import Vectors
+from minitower.formulas.arrays import Floats, Mask, Vectors
 from minitower.formulas.logq import Correction
 from minitower.formulas.softmax import check_batch
 
 BLOCK = 256
-"""Users at a time: enough for BLAS to be fast, few enough for the scores to stay in cache."""
+"""Users in a block: enough for BLAS to be fast, few enough for the scores to stay in cache."""
 
 BUFFER_ENTRIES = 2**25
-"""Scores kept at the most, where there are very many candidates: 128 MB in float32."""
+"""Bound on the scores of a block, for very many candidates: 128 MB in float32."""
 
 
 def blocked_in_batch_softmax(
@@ -31,20 +46,19 @@ def blocked_in_batch_softmax(
     correction: Correction,
     *,
     temperature: float,
-    weights: NDArray[np.floating[Any]] | None = None,
+    weights: ArrayLike | None = None,
     block: int | None = None,
 ) -> tuple[float, tuple[Vectors, Vectors]]:
-    """:func:`in_batch_softmax` of ``users @ items.T``, without that matrix.
+    """Compute ``in_batch_softmax(users @ items.T, ...)`` without the matrix of scores.
 
     Shapes: (n,d),(m,d)->(),((n,d),(m,d)) with m >= n
 
     Args:
         users: user vectors.
-        items: candidate vectors, row i < n the positive of user i.
+        items: candidate vectors; row i < n is the positive of user i.
         correction, temperature, weights: as in
             :func:`~minitower.formulas.softmax.in_batch_softmax`.
-        block: users at a time; by default as many as are fast. The
-            result does not depend on it beyond rounding.
+        block: users in a block, >= 1. It changes the speed, and the result only by rounding.
 
     Returns:
         The loss, and its gradients with respect to (users, items).
@@ -52,17 +66,12 @@ def blocked_in_batch_softmax(
     Raises:
         ValueError: shapes do not fit, or temperature is outside its domain.
 
-    Gradient:
-        With E = exp(logits) and Z its row sums, G = w (E / Z - [i = j]) gives
-        d_users = G items / t and d_items = G' users / t. Dividing by Z is moved
-        from the (n,m) matrix to the (n,d) factors: d_users = w ((E items) / Z -
-        own item) / t, and d_items = (E' (w users / Z) - w own user) / t. Z comes
-        out of the same product as a column of ones beside the items.
+    Gradient: see the head of this file.
 
     Properties: equals_the_textbook, block_changes_nothing,
         float32_is_close_to_float64, extremes_stay_finite
 
-    Reference: X. Yi et al., RecSys 2019, Eqs. 3 and 4.
+    Reference: X. Yi et al., RecSys 2019, Eqs. 3 and 4; docs/04.
     """
     users, items = floats("users", users), floats("items", items)
     if users.ndim != 2 or items.ndim != 2 or users.shape[1] != items.shape[1]:
@@ -75,32 +84,11 @@ def blocked_in_batch_softmax(
         block = max(1, min(BLOCK, BUFFER_ENTRIES // m))
     block = integer("block", block, 1)
 
-    # Logits are counted in bits, log2(e) times their value: NumPy's exp2 is twice as fast as exp.
-    bits = dtype.type(np.log2(np.e))
-    scale = bits / dtype.type(temperature)
-    own = np.einsum("nd,nd->n", users, items[:n]) * scale
-    own -= correction.positive.astype(dtype) * bits
-    # A bound on each row's largest logit (Cauchy-Schwarz) is known before the product,
-    # and rides in it as two more columns; the exponential is then the only other pass.
-    taken_off = correction.candidates.astype(dtype) * bits
-    with np.errstate(over="ignore", invalid="ignore"):  # squares of very long vectors
-        bound = np.sqrt(np.einsum("nd,nd->n", users, users)) * scale
-        bound *= np.sqrt(np.einsum("md,md->m", items, items).max())
-        bound = np.maximum(bound - taken_off.min(), own)
-    unbounded = ~np.isfinite(bound)
-    bound[unbounded] = own[unbounded]
-    left = np.column_stack([users * scale, np.full(n, -1, dtype), -bound])
-    right = np.column_stack([items, taken_off, np.ones(m, dtype)])
-    summing = np.column_stack([items, np.ones(m, dtype)])
-    # Where the bound is so loose that the positive's exponential would underflow, the true
-    # maximum is taken instead.
-    loose = unbounded | (own - bound < np.log2(np.finfo(dtype).tiny) + 36)
-
+    left, right, own, bound, is_loose = _factors(users, items, correction, temperature, dtype)
+    items_and_one = np.column_stack([items, np.ones(m, dtype)])
     loss = 0.0
-    d_users = np.empty((n, d), dtype)
-    d_items = np.zeros((m, d), dtype)
-    product = np.empty((m, d), dtype)
-    buffer = np.empty(m * min(block, n), dtype)
+    d_users, d_items = np.empty((n, d), dtype), np.zeros((m, d), dtype)
+    product, buffer = np.empty((m, d), dtype), np.empty(m * min(block, n), dtype)
     for start in range(0, n, block):
         rows = slice(start, min(start + block, n))
         width = rows.stop - start
@@ -110,17 +98,17 @@ def blocked_in_batch_softmax(
         if correction.hits is not None:
             hit_rows, hit_columns = correction.hits.among(start, rows.stop)
             logits[hit_columns, hit_rows - start] = -np.inf
-        if loose[rows].any():
+        if is_loose[rows].any():
             top = logits.max(axis=0)
             logits -= top
             bound[rows] += top
         exponentials = np.exp2(logits, out=logits)
-        weighted = exponentials.T @ summing
-        total = weighted[:, d]
-        losses = (np.log2(total) + bound[rows] - own[rows]) / bits
+        sums = exponentials.T @ items_and_one
+        total = sums[:, d]
+        losses = (np.log2(total) + bound[rows] - own[rows]) / _bits(dtype)
         loss += float(weights[rows] @ losses)
         share = (weights[rows] / total)[:, None]
-        np.multiply(weighted[:, :d], share, out=d_users[rows])
+        np.multiply(sums[:, :d], share, out=d_users[rows])
         np.matmul(exponentials, users[rows] * share, out=product)
         d_items += product
     d_users -= items[:n] * weights[:, None]
@@ -128,3 +116,50 @@ def blocked_in_batch_softmax(
     d_users /= temperature
     d_items /= temperature
     return loss, (d_users, d_items)
+
+
+class _Factors(NamedTuple):
+    left: Floats
+    """(n,d+2), and right' is (d+2,m): left right' = logits - bound, except for the positives."""
+    right: Floats
+    """(m,d+2)"""
+    own: Floats
+    """(n) logit of each row's positive."""
+    bound: Floats
+    """(n) at least the largest logit of each row."""
+    is_loose: Mask
+    """(n) rows whose bound is so large that exp(own - bound) would underflow.
+
+    The loop replaces the bound of such a row by the true maximum.
+    """
+
+
+def _factors(
+    users: Vectors,
+    items: Vectors,
+    correction: Correction,
+    temperature: float,
+    dtype: np.dtype[Any],
+) -> _Factors:
+    """Compute the factors of the logits, in bits."""
+    (n, _), m = users.shape, len(items)
+    bits = _bits(dtype)
+    scale = bits / dtype.type(temperature)
+    own = np.einsum("nd,nd->n", users, items[:n]) * scale
+    own -= correction.positive.astype(dtype) * bits
+    subtracted = correction.candidates.astype(dtype) * bits
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of very long vectors
+        bound = np.sqrt(np.einsum("nd,nd->n", users, users)) * scale
+        bound *= np.sqrt(np.einsum("md,md->m", items, items).max())
+        bound = np.maximum(bound - subtracted.min(), own)
+    is_unbounded = ~np.isfinite(bound)
+    bound[is_unbounded] = own[is_unbounded]
+    is_loose = is_unbounded | (own - bound < np.log2(np.finfo(dtype).tiny) + 36)
+    left = np.column_stack([users * scale, np.full(n, -1, dtype), -bound])
+    right = np.column_stack([items, subtracted, np.ones(m, dtype)])
+    return _Factors(left, right, own, bound, is_loose)
+
+
+def _bits(dtype: np.dtype[Any]) -> Any:
+    """log2(e), the bits in one nat."""
+    return dtype.type(np.log2(np.e))

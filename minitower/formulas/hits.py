@@ -1,6 +1,12 @@
-"""Which negatives of a batch are none: the row's own item again, or another that its user likes.
+"""Hits: candidates that must not count as negatives of a row.
 
-They are left out of the sum, not pushed down by a large number, which would still be there.
+A candidate is a hit of row i when it is row i's own item again, or another item that
+the user of row i has clicked. A hit is left out of the softmax sum.
+
+:func:`accidental_hits` and :func:`known_positives` are the textbook form, an (n,m) mask.
+:class:`AccidentalHits` and :class:`KnownPositives` hold the same hits in O(n + m) memory;
+training uses them. The tests ``equals_the_textbook`` in ``tests/test_hits.py`` hold the two
+forms together.
 """
 
 from __future__ import annotations
@@ -8,37 +14,105 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.formulas.arguments import ids as checked_ids
 from minitower.formulas.arguments import integer, integers, row_count, rows
-from minitower.formulas.arrays import Integers
+from minitower.formulas.arrays import Ids, Integers, Mask
+
+
+def accidental_hits(candidate_ids: Ids, n: int | None = None, *, since: int = 0) -> Mask:
+    """Find the other copies of each row's own item among the candidates.
+
+        hit_ij = (id_i = id_j) and j != i and j >= since
+
+    Shapes: (m)->(n,m)
+
+    Args:
+        candidate_ids: item of each candidate; the first n are the positives of n rows.
+        n: number of rows, all m by default.
+        since: candidates before this column are never hits.
+
+    Raises:
+        ValueError: n > m, or ids are neither integers nor strings (a float that rounds
+            integers is refused, too).
+
+    >>> accidental_hits([7, 3, 7]).astype(int)
+    array([[0, 0, 1],
+           [0, 0, 0],
+           [1, 0, 0]])
+    """
+    ids = checked_ids("candidate_ids", candidate_ids)
+    n, since = row_count(n, "candidate_ids", ids), integer("since", since, 0)
+    hits: Mask = ids[:n, None] == ids
+    hits[:, :since] = False
+    np.fill_diagonal(hits, False)
+    return hits
+
+
+def known_positives(
+    user_rows: Integers,
+    candidate_ids: Ids,
+    positives: tuple[Integers, Ids],
+    *,
+    own: bool = True,
+) -> Mask:
+    """Find the candidates that each row's user is known to have clicked.
+
+        hit_ij = j != i and (id_j in positives of user i, or own and id_j = id_i)
+
+    Leave the hits out of any correction with ``dataclasses.replace(correction, hits=...)``.
+    The loss then estimates the softmax over the positive and the items that the user has
+    not clicked; for :func:`~minitower.formulas.logq.calibrated` exactly.
+
+    Shapes: (n),(m)->(n,m)
+
+    Args:
+        user_rows: user of each row.
+        candidate_ids: item of each candidate; the first n are the positives of the rows.
+        positives: (indptr, indices) of a CSR matrix, the items of every user.
+        own: whether other copies of the row's own item are hits. False for
+            :func:`~minitower.formulas.logq.yi`, whose log q counts those copies.
+
+    Raises:
+        ValueError: n > m, a user is not in the CSR, or ids are not all integers or all strings.
+
+    >>> clicked = np.array([0, 2, 3]), np.array([7, 3, 5])       # user 0: 7 and 3; user 1: 5
+    >>> known_positives([0, 1], [7, 5, 3, 7], clicked).astype(int)
+    array([[0, 0, 1, 1],
+           [0, 0, 0, 0]])
+    """
+    users, ids, indptr, indices = _checked(user_rows, candidate_ids, positives)
+    n = len(users)
+    same = ids[:n, None] == ids
+    clicked = np.zeros(same.shape, bool)
+    for i, user in enumerate(users):
+        clicked[i] = np.isin(ids, indices[indptr[user] : indptr[user + 1]])
+    hits: Mask = clicked | same if own else clicked & ~same
+    np.fill_diagonal(hits, False)
+    return hits
 
 
 class Hits(Protocol):
-    """Negatives of n rows that are to be left out of their sums, listed block by block.
-
-    Never candidate i of row i, the row's own positive.
-    """
+    """The hits of n rows, listed block by block."""
 
     count: Integers
-    """(n,), how many each row has."""
+    """(n) number of hits of each row."""
 
     def among(self, start: int, stop: int) -> tuple[Integers, Integers]:
-        """The hits of rows start to stop, each once, as (rows, columns)."""
+        """List the hits of rows start to stop, each once, as (rows, columns)."""
         ...
 
-    def dense(self) -> NDArray[np.bool_]:
+    def dense(self) -> Mask:
         """All hits as a mask, (n,m)."""
         ...
 
 
-class _Matches:
-    """Candidates that hold one of a row's items, as groups of the candidates sorted by item.
+class _Groups:
+    """Hits as groups of candidates with one item.
 
-    A group is ``size`` candidates of one item, from ``start`` in ``order``; row i has the
-    groups pointer[i] to pointer[i + 1]. In a batch in which everybody clicked one item
-    there are n groups and n (n - 1) hits.
+    ``order`` sorts the candidates by item, so the candidates of one item are a range of it.
+    Row i has the groups pointer[i] to pointer[i + 1]; group g is the range of length size[g]
+    from start[g]. A batch of n clicks on one item has n (n - 1) hits but only n groups.
     """
 
     def __init__(
@@ -46,47 +120,34 @@ class _Matches:
         shape: tuple[int, int],
         order: Integers,
         groups: tuple[Integers, Integers, Integers],
-        itself: NDArray[np.bool_],
+        holds_own: Mask,
     ) -> None:
         self.shape, self._order = shape, order
         self._pointer, self._start, self._size = groups
         total = np.concatenate([[0], np.cumsum(self._size)])[self._pointer]
-        self.count: Integers = np.diff(total) - itself  # whether a row's groups hold itself
+        self.count: Integers = np.diff(total) - holds_own  # column i of row i is no hit
 
     def among(self, start: int, stop: int) -> tuple[Integers, Integers]:
-        """The hits of rows start to stop, as (rows, columns)."""
+        """See :class:`Hits`."""
         groups = slice(self._pointer[start], self._pointer[stop])
         size = self._size[groups]
-        of_group = np.repeat(np.arange(start, stop), np.diff(self._pointer[start : stop + 1]))
-        rows = np.repeat(of_group, size)
+        row_of_group = np.repeat(np.arange(start, stop), np.diff(self._pointer[start : stop + 1]))
+        rows = np.repeat(row_of_group, size)
         columns = self._order[_ranges(self._start[groups], size)]
         hit = columns != rows
         return rows[hit], columns[hit]
 
-    def dense(self) -> NDArray[np.bool_]:
-        """All hits as a mask, (n,m)."""
+    def dense(self) -> Mask:
+        """See :class:`Hits`."""
         mask = np.zeros(self.shape, bool)
         mask[self.among(0, self.shape[0])] = True
         return mask
 
 
-class AccidentalHits(_Matches):
-    """The negatives of a batch that are in truth the row's own clicked item.
+class AccidentalHits(_Groups):
+    """:func:`accidental_hits` without the (n,m) mask. Arguments and errors are the same.
 
-    Row i's positive is candidate i. Candidate j != i is a hit when it is the
-    same item.
-
-    Args:
-        candidate_ids: the item of each of m candidates, the first n of them the
-            positives of n rows.
-        n: the number of rows; all candidates by default.
-        since: candidates before this one are never hits.
-
-    Raises:
-        ValueError: there are more rows than candidates, or ids are neither integers nor strings,
-            or floats too large to hold every integer.
-
-    Properties: equal_naive
+    Properties: equals_the_textbook
 
     >>> hits = AccidentalHits(np.array([7, 3, 7]))
     >>> hits.count
@@ -95,7 +156,7 @@ class AccidentalHits(_Matches):
     (array([0, 2]), array([2, 0]))
     """
 
-    def __init__(self, candidate_ids: Integers, n: int | None = None, *, since: int = 0) -> None:
+    def __init__(self, candidate_ids: Ids, n: int | None = None, *, since: int = 0) -> None:
         ids = checked_ids("candidate_ids", candidate_ids)
         n, since = row_count(n, "candidate_ids", ids), integer("since", since, 0)
         order = since + np.argsort(ids[since:])
@@ -104,32 +165,12 @@ class AccidentalHits(_Matches):
         super().__init__((n, len(ids)), order, groups, np.arange(n) >= since)
 
 
-class KnownPositives(_Matches):
-    """The negatives of a batch that the row's user is known to have clicked.
+class KnownPositives(_Groups):
+    """:func:`known_positives` without the (n,m) mask. Arguments and errors are the same.
 
-    Nobody is taught to dislike what they clicked at another time. Any correction can
-    leave them out, ``dataclasses.replace(correction, hits=...)``; what it estimates is
-    then the softmax over the positive and the items that the user has not clicked.
-    That is exact for :func:`~minitower.formulas.logq.calibrated` as well: its n_i
-    stays the number of draws that are not the positive, because what is left out was
-    drawn, and counts as zero.
+    Properties: equals_the_textbook, own_item_alone_is_accidental_hits, dropping_is_removing
 
-    Args:
-        user_rows: the user of each of n rows.
-        candidate_ids: the item of each of m candidates, row i < n's positive the i-th.
-        positives: (indptr, indices) of a CSR matrix, the items of every user, in any
-            order and with or without repetitions.
-        own: whether other copies of the row's own item are left out as well, as
-            :class:`AccidentalHits` does. False goes with
-            :func:`~minitower.formulas.logq.yi`, for which they are what log q counts.
-
-    Raises:
-        ValueError: there are more rows than candidates, a user is not in the CSR, or ids are
-            not what :class:`AccidentalHits` takes, or of two types.
-
-    Properties: equal_naive, own_item_alone_is_accidental_hits, dropping_is_removing
-
-    >>> clicked = np.array([0, 2, 3]), np.array([7, 3, 5])       # user 0: 7 and 3; user 1: 5
+    >>> clicked = np.array([0, 2, 3]), np.array([7, 3, 5])
     >>> KnownPositives(np.array([0, 1]), np.array([7, 5, 3, 7]), clicked).among(0, 2)
     (array([0, 0]), array([2, 3]))
     """
@@ -137,28 +178,23 @@ class KnownPositives(_Matches):
     def __init__(
         self,
         user_rows: Integers,
-        candidate_ids: Integers,
-        positives: tuple[Integers, Integers],
+        candidate_ids: Ids,
+        positives: tuple[Integers, Ids],
         *,
         own: bool = True,
     ) -> None:
-        indptr = integers("positives (indptr)", positives[0])
-        users = rows("user_rows", user_rows, len(indptr) - 1)
-        ids = checked_ids("candidate_ids", candidate_ids)
-        indices = checked_ids("positives (indices)", positives[1])
-        if len(indices) and ids.dtype.kind != indices.dtype.kind:
-            raise ValueError(f"candidate_ids are {ids.dtype} and positives {indices.dtype}")
-        n = row_count(len(users), "candidate_ids", ids)
+        users, ids, indptr, indices = _checked(user_rows, candidate_ids, positives)
+        n = len(users)
         order = np.argsort(ids)
         items, item_of, size = np.unique(ids, return_inverse=True, return_counts=True)
-        # A pair of (row, item in the batch) is one number, so that sets of pairs are quick.
+        # One integer per pair of (row, distinct item): sets of pairs become sets of integers.
         length = indptr[users + 1] - indptr[users]
         row = np.repeat(np.arange(n), length)
         clicked = indices[_ranges(indptr[users], length)]
         found = np.isin(clicked, items)
         known = row[found] * len(items) + np.searchsorted(items, clicked[found])
-        itself = np.arange(n) * len(items) + item_of[:n]
-        pairs = np.union1d(known, itself) if own else np.setdiff1d(known, itself)
+        own_item = np.arange(n) * len(items) + item_of[:n]
+        pairs = np.union1d(known, own_item) if own else np.setdiff1d(known, own_item)
 
         pointer = np.searchsorted(pairs, np.arange(n + 1) * len(items))
         item = pairs % len(items)
@@ -166,7 +202,21 @@ class KnownPositives(_Matches):
         super().__init__((n, len(ids)), order, groups, np.full(n, own))
 
 
+def _checked(
+    user_rows: Integers, candidate_ids: Ids, positives: tuple[Integers, Ids]
+) -> tuple[Integers, Ids, Integers, Ids]:
+    """(users, candidate ids, indptr, indices)."""
+    indptr = integers("positives (indptr)", positives[0])
+    users = rows("user_rows", user_rows, len(indptr) - 1)
+    ids = checked_ids("candidate_ids", candidate_ids)
+    indices = checked_ids("positives (indices)", positives[1])
+    if len(indices) and ids.dtype.kind != indices.dtype.kind:
+        raise ValueError(f"candidate_ids are {ids.dtype} and positives {indices.dtype}")
+    row_count(len(users), "candidate_ids", ids)
+    return users, ids, indptr, indices
+
+
 def _ranges(start: Integers, length: Integers) -> Integers:
-    """start_k, ..., start_k + length_k - 1 for each k, one after the other."""
+    """Concatenate start_k, ..., start_k + length_k - 1 over all k."""
     before = np.cumsum(length) - length
     return np.repeat(start - before, length) + np.arange(length.sum())
