@@ -33,7 +33,7 @@ from timing import table
 
 import minitower as mt
 from minitower.data import Field, atomic_files
-from minitower.towers.optimizers import Schedule
+from minitower.towers.schedules import Schedule
 
 JOBS = Path(__file__).parent / "jobs"
 K = (10, 50, 100)

@@ -113,14 +113,14 @@ def main(arguments: list[str] | None = None) -> None:
     parts: dict[str, list[float]] = {
         name: [] for name in ("append", "update", "training", "copies")
     }
-    copy = copies(day, model.grown(day.schema), first.optimizer)
+    copy = copies(day, model.extended(day.schema), first.optimizer)
     for _ in range(rounds):
         parts["append"].append(seconds(lambda: next_day(data, new_log, *new)))
         update = lambda: full_update(model, day, trainer, optimizer=first.optimizer)
         parts["update"].append(seconds(update))
-        grown = model.grown(day.schema)
+        grown = model.extended(day.schema)
         run = trainer(grown, day)
-        run.optimizer = first.optimizer.grown(grown.parameters)
+        run.optimizer = first.optimizer.extended(grown.parameters)
         parts["training"].append(seconds(lambda run=run: run.fit(1, validate=False)))
         parts["copies"].append(seconds(copy))
     ratio = statistics.median((a + u) / (t + c) for a, u, t, c in zip(*parts.values()))
@@ -132,8 +132,8 @@ def main(arguments: list[str] | None = None) -> None:
     n = 50 * batch // 10 if not options.quick else 100
     hour = clicks(grown_users, grown_items, n, rng)
     events = Events(hour["user_id"], hour["item_id"], hour["timestamp"])
-    branch = seconds(lambda: IncrementalUpdate(model.grown(day.schema), day))
-    increment = IncrementalUpdate(model.grown(day.schema), day, batch_size=min(256, batch))
+    branch = seconds(lambda: IncrementalUpdate(model.extended(day.schema), day))
+    increment = IncrementalUpdate(model.extended(day.schema), day, batch_size=min(256, batch))
     learned = seconds(lambda: increment.feed(events))
     taken = seconds(increment.increment)
     rows = sum(values.nbytes for _, values in increment.increment().rows.values())

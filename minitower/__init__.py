@@ -39,16 +39,8 @@ from minitower.store.incremental import publish_incremental
 from minitower.store.local_index import LocalIndex
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, load_optimizer, publish_model, save_model
-from minitower.towers.optimizers import (
-    SGD,
-    Adagrad,
-    Adam,
-    Optimizer,
-    RowWiseAdagrad,
-    RowWiseAdam,
-    cosine_decay,
-    warmup,
-)
+from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
+from minitower.towers.schedules import cosine_decay, warmup
 from minitower.towers.two_tower import TwoTower
 from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.negatives import (

@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minitower.towers.gradients import RowGradient
-from minitower.towers.optimizers import (
-    SGD,
-    Adagrad,
-    Adam,
-    RowWiseAdagrad,
-    RowWiseAdam,
-    cosine_decay,
-    warmup,
-)
+from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdagrad, RowWiseAdam
+from minitower.towers.schedules import cosine_decay, warmup
 
 EVERY = [
     lambda: SGD(0.1),
@@ -216,7 +209,7 @@ def test_grown__goes_on_as_if_the_rows_had_always_been_there(make, before, after
     go_on(optimizer, table, early)
     larger = table | {"t": np.concatenate([table["t"], np.ones((2, 2))])}
     state = {key: kept.copy() for key, kept in optimizer.state.items()}
-    grown = optimizer.grown(larger)
+    grown = optimizer.extended(larger)
     go_on(grown, larger, after)
     for name in expected:
         np.testing.assert_array_equal(larger[name], expected[name])
@@ -239,7 +232,7 @@ def test_check_state__what_training_leaves_is_accepted(make):
     optimizer = make()
     parameters = trained(optimizer)
     optimizer.check_state(parameters)
-    optimizer.grown({**parameters, "t": np.ones((9, 2))}).check_state(
+    optimizer.extended({**parameters, "t": np.ones((9, 2))}).check_state(
         {**parameters, "t": np.ones((9, 2))}
     )
 
@@ -283,7 +276,7 @@ def test_check_state__negative_numbers_and_missing_slots(make):
     alone = make()
     for key in whole:
         alone.state = {k: v for k, v in whole.items() if k != key}
-        if len(alone.slots) == 1:
+        if len(alone.layout) == 1:
             alone.check_state(parameters)
         else:
             with pytest.raises(ValueError, match=f"'{key}' is missing from the state"):

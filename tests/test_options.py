@@ -29,7 +29,7 @@ BAD = [True, np.bool(True), 1.5, 2.0, np.nan, -1, 2**63, 10**60, 10**400]
     ("name", "call"),
     [
         ("seed", lambda bad: mt.TwoTower(SHOP.schema, seed=bad)),
-        ("seed", lambda bad: model().grown(SHOP.schema, seed=bad)),
+        ("seed", lambda bad: model().extended(SHOP.schema, seed=bad)),
         ("seed", lambda bad: mt.full_update(model(), SHOP, seed=bad)),
         ("seed", lambda bad: train(seed=bad)),
         ("seed", lambda bad: mt.RandomSplit(seed=bad)),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from minitower.cli.job import TRAINING, Job, read_job
 from minitower.data import Dataset, Id, MultiValued, RandomSplit, Schema
 from minitower.data.ragged import Ragged
-from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdam, warmup
+from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdam
+from minitower.towers.schedules import warmup
 from minitower.towers.two_tower import TwoTower
 from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.negatives import (

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minitower.data import Categorical, DataError, Dataset, Id, Schema, TimeSplit, next_day
-from minitower.towers.optimizers import Adagrad, Adam, cosine_decay
+from minitower.towers.optimizers import Adagrad, Adam
+from minitower.towers.schedules import cosine_decay
 from minitower.towers.two_tower import TwoTower
 from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.negatives import (

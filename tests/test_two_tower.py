@@ -388,7 +388,7 @@ def grown_example(default_rate=0.0, hidden=(3,), **more):
 def test_grown__reads_what_was_known_as_before_and_what_is_new_as_the_unknown(hidden):
     data, model, day = grown_example(0.1, hidden)
     model.parameters["item.i.embedding"][0] = 0.5
-    grown = model.grown(day.schema)
+    grown = model.extended(day.schema)
     for tower, old_table, table in (
         ("user", data.users, day.users),
         ("item", data.items, day.items),
@@ -406,7 +406,7 @@ def test_grown__reads_what_was_known_as_before_and_what_is_new_as_the_unknown(hi
 def test_grown__shares_nothing_and_changes_nothing():
     _, model, day = grown_example()
     before = {name: array.copy() for name, array in model.parameters.items()}
-    grown = model.grown(day.schema)
+    grown = model.extended(day.schema)
     for array in grown.parameters.values():
         array += 1
     assert all(np.array_equal(model.parameters[name], array) for name, array in before.items())
@@ -421,22 +421,23 @@ def test_grown__shares_nothing_and_changes_nothing():
 def test_grown__a_row_is_drawn_where_a_zero_would_have_no_direction(hidden, similarity, drawn):
     """Item ids alone: training never shows their row 0, which stays zero."""
     _, model, day = grown_example(hidden=hidden, similarity=similarity)
-    new = model.grown(day.schema).parameters["item.i.embedding"][-1]
+    new = model.extended(day.schema).parameters["item.i.embedding"][-1]
     assert new.any() == drawn
-    assert np.array_equal(new, model.grown(day.schema).parameters["item.i.embedding"][-1])
-    other = model.grown(day.schema, seed=1).parameters["item.i.embedding"][-1]
+    assert np.array_equal(new, model.extended(day.schema).parameters["item.i.embedding"][-1])
+    other = model.extended(day.schema, seed=1).parameters["item.i.embedding"][-1]
     assert np.array_equal(new, other) == (not drawn)
 
 
 def test_grown__refuses_a_schema_that_means_something_else():
     data, model, day = grown_example()
-    later = model.grown(day.schema)
+    later = model.extended(day.schema)
     with pytest.raises(ValueError, match="does not continue the model's"):
-        later.grown(data.schema)
+        later.extended(data.schema)
     schema = Schema(user=[Id("u"), Categorical("city")], item=[Id("i")])
     users = {"u": [1, 2], "city": ["nice", "oslo"]}
     other = Dataset.from_columns(schema, {"u": [1, 2], "i": [5, 6]}, users, split=RandomSplit(0, 0))
     with pytest.raises(ValueError, match="does not continue the model's"):
-        model.grown(other.schema)
+        model.extended(other.schema)
+    ids_alone = Dataset.from_columns(Schema([Id("u")], [Id("i")]), {"u": [1], "i": [5]})
     with pytest.raises(ValueError, match="does not continue the model's"):
-        model.grown(Dataset.from_columns(Schema([Id("u")], [Id("i")]), {"u": [1], "i": [5]}).schema)
+        model.extended(ids_alone.schema)

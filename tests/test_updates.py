@@ -70,9 +70,9 @@ def bits(model, optimizer=None):
 def test_full_update__is_one_epoch_on_a_grown_copy():
     """The very bits of a trainer on that copy: each positive once, shuffled by its seed."""
     update = full_update(MODEL, SECOND, trainer, optimizer=OPTIMIZER)
-    by_hand = MODEL.grown(SECOND.schema)
+    by_hand = MODEL.extended(SECOND.schema)
     run = trainer(by_hand, SECOND)
-    run.optimizer = OPTIMIZER.grown(by_hand.parameters)
+    run.optimizer = OPTIMIZER.extended(by_hand.parameters)
     run.fit(1, validate=False)
     assert bits(update.model, update.optimizer) == bits(by_hand, run.optimizer)
     assert update.optimizer.step == OPTIMIZER.step + len(run.batches)
@@ -187,7 +187,7 @@ def test_full_update__negatives_are_those_of_the_grown_model():
 
 def test_report__counts_rows_and_measures_drift_and_recall():
     update = full_update(MODEL, SECOND, trainer, optimizer=OPTIMIZER)
-    report, grown = update.report, MODEL.grown(SECOND.schema)
+    report, grown = update.report, MODEL.extended(SECOND.schema)
     for name in TABLES:
         before, after = MODEL.parameters[name], update.model.parameters[name]
         assert report.rows_added[name] == len(after) - len(before)

@@ -76,8 +76,8 @@ def _night(args: argparse.Namespace, start: Start, *, read: bool = True) -> None
             say(f"{since}: nothing to publish")
             return
         say(f"{since}: nothing is trained")
-        model = base.model.grown(day.schema, seed=start.job.seed)
-        optimizer = optimizer.grown(model.parameters)
+        model = base.model.extended(day.schema, seed=start.job.seed)
+        optimizer = optimizer.extended(model.parameters)
         counts = _counts_in(start, rest.items)
     say(_who_came(base, rest))
     with ItemsBar() as progress:

@@ -2,7 +2,7 @@
 
 A day adds users, items and values of features, and what was there keeps its number: a value
 its row of the embedding, an entity its row of the table. So a model of yesterday goes on
-where it was, once its tables have grown (:meth:`~minitower.towers.two_tower.TwoTower.grown`).
+where it was, once its tables have grown (:meth:`~minitower.towers.two_tower.TwoTower.extended`).
 """
 
 from dataclasses import replace

@@ -1,8 +1,7 @@
-"""Gradients by name: dense arrays, and a few rows of a large table.
+"""Gradients by parameter name: dense arrays, or rows of a table.
 
-A batch touches a few thousand rows of an embedding table that may have millions,
-so the gradient of a table is a pair (distinct rows, summed gradients) and never
-as large as the table.
+A batch uses a few thousand rows of an embedding table that may have millions. The gradient
+of a table is therefore a pair (distinct rows, summed gradients).
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from minitower.formulas.arrays import Array
 
 @dataclass(frozen=True)
 class RowGradient:
-    """The gradient of a table of which only some rows were used.
+    """The gradient of a table of which a step used some rows.
 
     Attributes:
-        rows: (r,) distinct row numbers, ascending.
-        values: (r,d) the summed gradient of each.
+        rows: (r) distinct row numbers, ascending.
+        values: (r,d) summed gradient of each row.
     """
 
     rows: Array
@@ -36,18 +35,18 @@ Gradients = dict[str, Gradient]
 def sum_by_row(
     rows: Array, values: Array, indptr: Array | None = None, share: Array | None = None
 ) -> RowGradient:
-    """Gather what belongs to the same row of a table. Duplicates add up.
+    """Sum the gradients of all uses of each row.
 
-    Shapes: (k,),(k,d)->RowGradient, or for bags (k,),(n,d),(n+1,),(k,)->RowGradient
+    ``table[rows] += values`` keeps only one of two uses of a row, and ``np.add.at`` is slow;
+    this is one sparse product.
+
+    Shapes: (u),(u,d)->RowGradient; in bags (u),(n,d),(n+1),(u)->RowGradient
 
     Args:
-        rows: the table row of each use.
-        values: the gradient of each use; with indptr, of each bag of uses.
-        indptr: bag i made the uses indptr[i] to indptr[i+1]; by default one each.
-        share: the factor with which each use entered its bag; by default 1.
-
-    ``table[rows] += values`` would keep only one of two uses of a row, and
-    ``np.add.at`` is correct but slow; this is one sparse product.
+        rows: table row of each of u uses.
+        values: gradient of each use; with ``indptr``, of each bag of uses.
+        indptr: bag i has the uses indptr[i] to indptr[i + 1]. Default: one use per bag.
+        share: factor of each use in its bag. Default: 1.
 
     >>> sum_by_row(np.array([5, 2, 5]), np.array([[1.0], [2.0], [3.0]]))
     RowGradient(rows=array([2, 5]), values=array([[2.],
@@ -63,7 +62,11 @@ def sum_by_row(
 
 
 def add_gradients(*parts: Gradients) -> Gradients:
-    """Sum gradients by name: a parameter used twice in a step gets both."""
+    """Sum gradients by name, for parameters that a step uses more than once.
+
+    Raises:
+        TypeError: a name has a RowGradient in one part and an array in another.
+    """
     total: Gradients = {}
     for part in parts:
         for name, gradient in part.items():
@@ -76,7 +79,7 @@ def _add(a: Gradient, b: Gradient) -> Gradient:
         rows = np.union1d(a.rows, b.rows)
         values = np.zeros((len(rows), *a.values.shape[1:]), np.result_type(a.values, b.values))
         values[np.searchsorted(rows, a.rows)] = a.values
-        values[np.searchsorted(rows, b.rows)] += b.values  # each row stands there once
+        values[np.searchsorted(rows, b.rows)] += b.values  # the rows of b are distinct
         return RowGradient(rows, values)
     if isinstance(a, RowGradient) or isinstance(b, RowGradient):
         raise TypeError("one gradient of a name is of rows, the other of the whole array")
@@ -84,11 +87,10 @@ def _add(a: Gradient, b: Gradient) -> Gradient:
 
 
 def first_not_finite(arrays: Iterable[tuple[str, Array]]) -> str | None:
-    """The name of the first array that holds NaN or infinity, or None.
+    """Return the name of the first array that holds NaN or infinity, or None.
 
-    A sum of squares is finite only if every entry is; it is one pass at memory
-    speed, and only when it is not finite is the array looked at entry by entry
-    (large finite entries may overflow it).
+    The sum of squares is finite only if every entry is, and takes one pass at memory speed.
+    Large finite entries may overflow the sum; only then the entries themselves are checked.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         for name, array in arrays:

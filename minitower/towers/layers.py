@@ -1,9 +1,8 @@
-"""Layers: a layer is a function that returns its output and the way back.
+"""Layers: functions that return their output and the function that sends gradients back.
 
-``output, backward = layer(input, parameters)``; ``backward(d_output)`` returns the
-gradients of the layer's array arguments, in order. The output's gradient is all
-it needs: what the forward pass computed is kept by the closure, nothing by the
-layer, so one set of parameters serves any number of threads.
+``output, backward = layer(input, parameters)``, and ``backward(d_output)`` returns the
+gradients of the layer's array arguments, in order. The closure holds what the forward pass
+computed. A layer stores nothing, so any number of threads can share one set of parameters.
 
 The pattern is that of Thinc (https://thinc.ai).
 """
@@ -21,7 +20,7 @@ from minitower.towers.gradients import RowGradient, sum_by_row
 
 
 def embedding(rows: Array, table: Array) -> tuple[Array, Callable[[Array], RowGradient]]:
-    """One row of the table for each value.
+    """Look up one row of the table for each value.
 
     Shapes: (n),(v,d)->(n,d)
 
@@ -42,14 +41,20 @@ def embedding(rows: Array, table: Array) -> tuple[Array, Callable[[Array], RowGr
 def embedding_bag(
     bags: Ragged, table: Array, *, pool: str = "mean"
 ) -> tuple[Array, Callable[[Array], RowGradient]]:
-    """The mean, or the sum, of the table's rows for a set of values.
+    """Average, or sum, the table's rows of a set of values.
 
         y_i = (1/|S_i|) sum_{v in S_i} table_v
 
-    A value that stands twice in a bag counts twice. An empty bag gives zero;
-    encoded tables have none, they hold the default row instead.
+    A repeated value counts twice. An empty bag gives zero; encoded tables hold the default
+    row in its place.
 
     Shapes: n bags,(v,d)->(n,d)
+
+    Args:
+        pool: "mean" or "sum".
+
+    Raises:
+        ValueError: pool is neither.
 
     Gradient: d_table[v] += dy_i / |S_i| for each occurrence of v.
 
@@ -71,7 +76,7 @@ def embedding_bag(
 def dense(
     x: Array, weight: Array, bias: Array
 ) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array]]]:
-    """y = x W + b.
+    """Apply an affine map: y = x W + b.
 
     Shapes: (n,i),(i,o),(o)->(n,o)
 
@@ -87,7 +92,7 @@ def dense(
 
 
 def relu(x: Array) -> tuple[Array, Callable[[Array], Array]]:
-    """max(x, 0); at the kink the gradient is 0.
+    """Apply max(x, 0). The gradient at the kink is 0.
 
     Shapes: (n,d)->(n,d)
     """
@@ -100,7 +105,7 @@ def relu(x: Array) -> tuple[Array, Callable[[Array], Array]]:
 
 
 def concatenate(parts: Sequence[Array]) -> tuple[Array, Callable[[Array], list[Array]]]:
-    """The parts side by side; the gradient is cut where they meet.
+    """Put the parts side by side. The backward pass cuts the gradient at the same places.
 
     Shapes: (n,d1),(n,d2),...->(n,d1+d2+...)
     """

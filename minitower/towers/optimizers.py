@@ -1,83 +1,47 @@
-"""Optimizers: one step of gradient descent, touching only what the step used.
+"""Optimizers: gradient descent that touches only the rows that a step used.
 
-Every optimizer is the same walk over the names (:meth:`Optimizer.update`) and a
-rule of its own (``_rule``) from a gradient and the state kept beside it to a
-displacement. For the gradient of a few rows, the rule sees those rows of the
-parameter and of the state, and nothing else moves: a table of ten million rows
-costs what the batch costs. Duplicates have been summed before (g1 + g2 squared is
-not g1 squared plus g2 squared).
-
-A learning rate is a number, or a function of the step (0, 1, 2, ...):
-:func:`warmup`, :func:`cosine_decay`.
+:meth:`Optimizer.update` walks over the gradients by name. Each optimizer adds one rule: from
+a gradient and the optimizer's slots to a displacement. For a :class:`RowGradient` the rule
+sees those rows of the slots only, so a table of ten million rows costs what the batch costs.
+The gradient of each row is already summed; (g1 + g2)^2 is not g1^2 + g2^2.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from copy import copy
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 
-from minitower.formulas.arguments import choice, number_within, positive_number, strict_integer
+from minitower.formulas.arguments import choice, number_within, positive_number
 from minitower.formulas.arrays import Array
 from minitower.towers.gradients import Gradients, RowGradient
-from minitower.towers.optimizer_state import Kept, Slots, check_state
+from minitower.towers.optimizer_state import (
+    Layout,
+    OptimizerSlot,
+    check_state,
+    extended_state,
+    new_slot,
+)
+from minitower.towers.schedules import Schedule
 
-Schedule = Callable[[int], float]
+Slots = dict[str, OptimizerSlot]
 
 LARGEST_RATE = 1e6
-"""A larger step leaves no digit of a parameter near one in float32."""
-
-
-def warmup(rate: float, steps: int) -> Schedule:
-    """Linearly from rate / steps to rate, then constant.
-
-    Raises:
-        ValueError: rate is not positive and finite, or steps is no integer >= 0.
-
-    >>> [warmup(1.0, 4)(step) for step in (0, 1, 3, 9)]
-    [0.25, 0.5, 1.0, 1.0]
-    """
-    rate, steps = positive_number("rate", rate), strict_integer("steps", steps, 0)
-    return lambda step: rate * min(1.0, (step + 1) / max(steps, 1))
-
-
-def cosine_decay(rate: float, steps: int, floor: float = 0.0) -> Schedule:
-    """Half a cosine from rate down to floor * rate over so many steps.
-
-    Raises:
-        ValueError: as :func:`warmup`, or floor is outside [0, 1].
-
-    Reference: I. Loshchilov, F. Hutter, SGDR, ICLR 2017, Eq. 5.
-
-    >>> [round(cosine_decay(1.0, 10)(step), 3) for step in (0, 5, 10, 99)]
-    [1.0, 0.5, 0.0, 0.0]
-    """
-
-    rate, steps = positive_number("rate", rate), strict_integer("steps", steps, 0)
-    floor = number_within("floor", floor, (0, 1))
-
-    def rate_at(step: int) -> float:
-        progress = min(1.0, step / max(steps, 1))
-        return rate * (floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2)
-
-    return rate_at
+"""A larger step leaves no digit of a parameter near 1 in float32."""
 
 
 class Optimizer(ABC):
-    """The walk over the gradients. Subclasses say what one displacement is.
+    """Base of all optimizers.
 
     Args:
-        rate: learning rate, > 0 and at most 1e6, or a schedule.
+        rate: learning rate in (0, 1e6], or a schedule (:mod:`minitower.towers.schedules`).
 
     Attributes:
-        state: flat dict of arrays, "<parameter>/<what is kept>", made when a
-            parameter is first seen. With ``step`` it is all there is to save.
-        step: updates made so far.
-        start: what the state begins with.
+        state: dict of arrays "<parameter>/<slot>", made at a parameter's first gradient.
+        step: number of updates so far. rate, settings, state and step are all there is to save.
+        start: initial value of the slots.
     """
 
     start = 0.0
@@ -91,32 +55,44 @@ class Optimizer(ABC):
         self.step = 0
 
     def update(self, parameters: dict[str, Array], gradients: Gradients) -> None:
-        """Move each parameter that has a gradient, in place; the others stay bit for bit."""
+        """Move each parameter that has a gradient, in place. The others keep their bits."""
         rate = self.rate(self.step) if callable(self.rate) else self.rate
         self.step += 1
         for name, gradient in gradients.items():
-            parameter = parameters[name]
+            parameter, rows = parameters[name], cast(Any, ...)
             if isinstance(gradient, RowGradient):
-                rows: Any = gradient.rows
-                values = gradient.values
-            else:
-                rows, values = ..., gradient
-            kept = Kept(self.state, self.slots, self.start, name, parameter, rows)
-            parameter[rows] -= self._rule(kept, values, rate)
+                rows, gradient = gradient.rows, gradient.values
+            slots = {
+                slot: OptimizerSlot(self._table(f"{name}/{slot}", parameter, per_row), rows)
+                for slot, per_row in self.layout.items()
+            }
+            parameter[rows] -= self._displacement(gradient, rate, slots)
 
-    def grown(self, parameters: dict[str, Array]) -> Self:
-        """A copy of this optimizer for parameters whose tables have more rows.
+    def _table(self, key: str, parameter: Array, per_row: bool) -> Array:
+        if key not in self.state:
+            self.state[key] = new_slot(parameter, per_row, self.start)
+        return self.state[key]
 
-        What has been kept of a row is kept; new rows have the state of rows never updated.
-        """
-        grown = copy(self)
-        grown.state = {}
-        for key, kept in self.state.items():
-            parameter = parameters[key.rpartition("/")[0]]
-            rows = len(parameter) if parameter.ndim > 1 else len(kept)
-            grown.state[key] = larger = np.empty((rows, *kept.shape[1:]), kept.dtype)
-            larger[: len(kept)], larger[len(kept) :] = kept, self.start
-        return grown
+    @property
+    def layout(self) -> Layout:
+        """The slots of each parameter."""
+        return {}
+
+    @abstractmethod
+    def _displacement(self, gradient: Array, rate: float, slots: dict[str, OptimizerSlot]) -> Array:
+        """Update the slots, and return what to subtract from the rows."""
+
+    def extended(self, parameters: dict[str, Array]) -> Self:
+        """Copy this optimizer for parameters with more rows; new rows start like fresh ones."""
+        extended = copy(self)
+        extended.state = extended_state(self.state, parameters, self.start)
+        return extended
+
+    def fresh(self) -> Self:
+        """Copy this optimizer as it is before its first step."""
+        fresh = copy(self)
+        fresh.state, fresh.step = {}, 0
+        return fresh
 
     def check_state(self, parameters: dict[str, Array]) -> None:
         """Refuse a state that this optimizer cannot have for these parameters.
@@ -124,63 +100,44 @@ class Optimizer(ABC):
         Raises:
             ValueError: as :func:`minitower.towers.optimizer_state.check_state`.
         """
-        check_state(self.state, self.slots, parameters)
-
-    def fresh(self) -> Self:
-        """A copy of this optimizer that has made no step."""
-        fresh = copy(self)
-        fresh.state, fresh.step = {}, 0
-        return fresh
+        check_state(self.state, self.layout, parameters)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments besides the rate, as JSON: with rate, state and step all there is."""
+        """The arguments besides the rate, as JSON."""
         return {}
 
     def configure(self, settings: dict[str, Any]) -> None:
-        """Take over :attr:`settings` of another optimizer of this kind.
+        """Take over the :attr:`settings` of another optimizer of this class.
 
         Raises:
-            TypeError, ValueError: they are not such settings.
+            TypeError, ValueError: a setting is unknown, or outside its domain.
         """
         checked = type(self)(1.0, **settings)
         for name in settings:
             setattr(self, name, getattr(checked, name))
 
-    @property
-    def slots(self) -> Slots:
-        """What is kept of a parameter."""
-        return {}
-
-    @abstractmethod
-    def _rule(self, kept: Kept, gradient: Array, rate: float) -> Array:
-        """The displacement, from the gradient and the rows' own state."""
-
-
-def _mean_square(gradient: Array) -> Array:
-    """Mean over the last axis of the squared gradient, that axis kept with length one."""
-    square = np.einsum("...d,...d->...", gradient, gradient) / gradient.shape[-1]
-    return np.asarray(square)[..., None]
-
 
 class SGD(Optimizer):
-    """w -= rate * g."""
+    """Stochastic gradient descent: w <- w - rate g."""
 
-    def _rule(self, kept: Kept, gradient: Array, rate: float) -> Array:
+    def _displacement(self, gradient: Array, rate: float, slots: dict[str, OptimizerSlot]) -> Array:
         return gradient * rate
 
 
 class Adagrad(Optimizer):
-    """G += g^2;  w -= rate * g / (sqrt(G) + epsilon), entry by entry.
+    """Adagrad: divide each entry's rate by the root of its summed squares.
 
-    The step of an entry shrinks with what it has seen, so a rare item keeps a
-    large one: made for sparse features.
+        G <- G + g^2
+        w <- w - rate g / (sqrt(G) + epsilon)
+
+    The rate of an entry falls with its gradients, so a rare item keeps a large one.
 
     Args:
         rate: > 0, or a schedule.
-        start: G before the first gradient, >= 0. 0.1 (Keras) calms the first
-            steps; 0 (PyTorch) makes the first step rate * sign(g).
-        epsilon: > 0.
+        start: G before the first gradient, in [0, 1e38). 0 (PyTorch) makes the first step
+            rate * sign(g); 0.1 (Keras) makes the first steps smaller.
+        epsilon: in (0, 1e38).
 
     Reference: J. Duchi et al., Adaptive Subgradient Methods, JMLR 2011.
     """
@@ -202,42 +159,40 @@ class Adagrad(Optimizer):
         return {"start": self.start, "epsilon": self.epsilon}
 
     @property
-    def slots(self) -> Slots:
+    def layout(self) -> Layout:
         return {"square": self.per_row}
 
-    def _rule(self, kept: Kept, gradient: Array, rate: float) -> Array:
-        square = _mean_square(gradient) if self.per_row else gradient * gradient
-        total = kept.accumulate("square", square)
+    def _displacement(self, gradient: Array, rate: float, slots: dict[str, OptimizerSlot]) -> Array:
+        total = slots["square"].update(_square(gradient, self.per_row))
         return gradient * (rate / (np.sqrt(total) + self.epsilon))
 
 
 class RowWiseAdagrad(Adagrad):
-    """Adagrad with one number a row: G_r += mean over d of g_r^2.
+    """Adagrad with one number per row: G_r <- G_r + mean_d(g_r^2).
 
     The state is 1/d of Adagrad's, and a row moves along its gradient.
 
-    Reference: the ``ROWWISE_ADAGRAD`` of FBGEMM; A. Lerer et al., PyTorch-BigGraph,
-        SysML 2019.
+    Reference: ``ROWWISE_ADAGRAD`` of FBGEMM; A. Lerer et al., PyTorch-BigGraph, SysML 2019.
     """
 
     per_row = True
 
 
 class Adam(Optimizer):
-    """m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2;  w -= rate * m^ / (sqrt(v^) + epsilon).
+    """Lazy Adam: moments of the rows that a step uses.
 
-    m^ and v^ are m and v without the bias of their start at zero. On the rows of
-    a table it is lazy: rows that a step does not use keep their moments and do
-    not move (dense Adam would go on moving them).
+        m <- b1 m + (1 - b1) g                   v <- b2 v + (1 - b2) g^2
+        w <- w - rate m^ / (sqrt(v^) + epsilon)  m^ = m / (1 - b1^t), v^ = v / (1 - b2^t)
+
+    A row without a gradient keeps its moments and does not move; dense Adam would move it.
 
     Args:
         rate: > 0, or a schedule.
         betas: (b1, b2), each in [0, 1).
-        epsilon: > 0.
-        count: what the bias is reckoned by. "row" counts the updates of each row,
-            so its first step is rate * sign(g) whenever it comes. "global" counts
-            all steps, as torch's SparseAdam does: a row first touched at step
-            10^6 then leaps by 3.2 * rate.
+        epsilon: in (0, 1e38).
+        count: meaning of t. "row" is the number of updates of the row, so its first step is
+            rate * sign(g). "global" is the number of all steps, as in torch's SparseAdam:
+            the first step of a row at t = 10^6 is then 3.2 times as long.
 
     Reference: D. Kingma, J. Ba, Adam, ICLR 2015, Algorithm 1.
     """
@@ -265,28 +220,36 @@ class Adam(Optimizer):
         return {"betas": list(self.betas), "epsilon": self.epsilon, "count": self.count}
 
     @property
-    def slots(self) -> Slots:
-        slots = {"first": False, "second": self.per_row}
-        return slots | ({"count": True} if self.count == "row" else {})
+    def layout(self) -> Layout:
+        layout = {"first": False, "second": self.per_row}
+        return layout | ({"count": True} if self.count == "row" else {})
 
-    def _rule(self, kept: Kept, gradient: Array, rate: float) -> Array:
-        first_beta, second_beta = self.betas
-        square = _mean_square(gradient) if self.per_row else gradient * gradient
-        first = kept.accumulate("first", gradient * (1 - first_beta), decay=first_beta)
-        second = kept.accumulate("second", square * (1 - second_beta), decay=second_beta)
-        times: Any = self.step
+    def _displacement(self, gradient: Array, rate: float, slots: dict[str, OptimizerSlot]) -> Array:
+        b1, b2 = self.betas
+        square = _square(gradient, self.per_row)
+        first = slots["first"].update(gradient * (1 - b1), decay=b1)
+        second = slots["second"].update(square * (1 - b2), decay=b2)
+        t: Any = self.step
         if self.count == "row":
-            times = kept.accumulate("count", 1).astype(np.float64)
-        scale = rate / (1 - first_beta**times)
-        root = np.sqrt(second / (1 - second_beta**times)) + self.epsilon
+            t = slots["count"].update(1).astype(np.float64)
+        scale = rate / (1 - b1**t)
+        root = np.sqrt(second / (1 - b2**t)) + self.epsilon
         step: Array = first * (scale / root).astype(gradient.dtype, copy=False)
         return step
 
 
 class RowWiseAdam(Adam):
-    """Lazy Adam with one second moment a row, from the mean over d of g_r^2.
+    """Lazy Adam with one second moment per row: v_r <- b2 v_r + (1 - b2) mean_d(g_r^2).
 
-    The state is half of Adam's, and a step does not turn the first moment.
+    The state is half of Adam's, and a step keeps the direction of the first moment.
     """
 
     per_row = True
+
+
+def _square(gradient: Array, per_row: bool) -> Array:
+    """g^2, or its mean over the last axis with that axis kept."""
+    if not per_row:
+        return gradient * gradient
+    square = np.einsum("...d,...d->...", gradient, gradient) / gradient.shape[-1]
+    return np.asarray(square)[..., None]

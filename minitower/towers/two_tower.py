@@ -6,52 +6,53 @@ from copy import copy
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from minitower.data.encoding import Features, FittedSchema
 from minitower.formulas.arguments import choice, shown, strict_integer
+from minitower.formulas.arrays import Array
 from minitower.towers.tower import Backward, Parameters, Tower
 
 Similarity = Literal["cosine", "inner_product"]
 
 MAX_WIDTH = 4096
-"""The largest dim, and the widest embedding."""
+"""Bound on dim and on the width of an embedding."""
 
 MAX_HIDDEN = 2 * MAX_WIDTH
-"""The widths of a tower's hidden layers together."""
+"""Bound on the sum of a tower's hidden widths."""
 
 MAX_DENSE_WEIGHTS = 2**23
-"""Weights of a tower's dense layers together: 32 MB in float32, and some five times that with
-gradients, optimizer slots and the copy of the best epoch."""
+"""Bound on the weights of a tower's dense layers: 32 MB in float32, and about five times that
+with gradients, optimizer slots and the copy of the best epoch."""
 
 
 class TwoTower:
     """A user tower and an item tower whose vectors meet in an inner product.
 
     Args:
-        schema: the fitted schema of a data set (``data.schema``).
+        schema: fitted schema of a data set (``data.schema``).
         dim: d, length of both vectors, 1 to 4,096. An embedding is at most as wide.
-        hidden: widths of each tower's hidden layers, together at most 8,192; () sums the
-            features, and with ids alone is matrix factorisation. The dense layers of a tower
-            hold at most 2^23 (8,388,608) weights.
-        similarity: "cosine" (vectors have length one) or "inner_product".
+        hidden: widths of each tower's hidden layers, at most 8,192 in sum; () sums the
+            features, which for ids alone is matrix factorization. The dense layers of a
+            tower hold at most 2^23 (8,388,608) weights.
+        similarity: "cosine" (vectors of length one) or "inner_product".
         residual: add the id's embedding to each tower's output.
-        seed: of the initial parameters.
+        seed: seed of the initial parameters.
         dtype: float32 to train, float64 to check gradients.
-        parameters: of a model made before, to use instead of random ones.
+        parameters: parameters of another model, in place of random ones.
 
     Attributes:
-        parameters: flat dict of arrays: "user.user_id.embedding",
-            "item.mlp.0.weight". Freezing, saving and comparing are operations
-            on its names; training changes the arrays in place.
-        seed: of the random parameters it began with; None: it began with others.
+        parameters: flat dict of arrays such as "user.user_id.embedding" and
+            "item.mlp.0.weight". Freezing, saving and comparing are operations on the names.
+            Training changes the arrays in place.
+        seed: seed of the initial parameters; None if they were not random.
 
     Raises:
         ValueError: sizes, similarity or schema do not make a model. A size above its bound is
             refused before any memory is taken.
 
-    Reference: P. Huang et al., Learning Deep Structured Semantic Models, CIKM
-        2013; X. Yi et al., RecSys 2019; the lecture, section 1.
+    Reference: P. Huang et al., Learning Deep Structured Semantic Models, CIKM 2013; X. Yi
+        et al., RecSys 2019; lecture, section 1; docs/02.
     """
 
     def __init__(
@@ -83,33 +84,35 @@ class TwoTower:
         self.user_tower, self.item_tower = towers = _towers(schema, self.config)
         for tower in towers:
             _check_size(tower, tuple(hidden))
-        self.parameters: Parameters
         self.seed = seed if parameters is None else None
         if parameters is None:
             rng = np.random.default_rng(strict_integer("seed", seed, 0))
-            self.parameters = {
-                **self.user_tower.initial_parameters(rng, scalar),
-                **self.item_tower.initial_parameters(rng, scalar),
-            }
-            return
-        made = {name: (p.shape, p.dtype) for name, p in parameters.items()}
-        shapes = self.user_tower.shapes() | self.item_tower.shapes()
-        if made != {name: (shape, np.dtype(scalar)) for name, shape in shapes.items()}:
-            raise ValueError("the names, shapes and types of the parameters are not the model's")
-        self.parameters = parameters
+            users, items = (tower.initial_parameters(rng, scalar) for tower in towers)
+            parameters = {**users, **items}
+        else:
+            _check_parameters(parameters, towers, scalar)
+        self.parameters: Parameters = parameters
 
-    def grown(self, schema: FittedSchema, *, seed: int = 0) -> TwoTower:
-        """A copy of this model for a schema whose vocabularies have grown.
+    def user(self, features: Features) -> tuple[Array, Backward]:
+        """Compute user vectors (n,d), and the function from their gradient to the parameters'."""
+        return self.user_tower(self.parameters, features)
 
-        What has a row keeps it; a new row is a copy of row 0, which has stood for the value
-        until now: see :meth:`Tower.grown_parameters`.
+    def item(self, features: Features) -> tuple[Array, Backward]:
+        """Compute item vectors (n,d), and the function from their gradient to the parameters'."""
+        return self.item_tower(self.parameters, features)
+
+    def extended(self, schema: FittedSchema, *, seed: int = 0) -> TwoTower:
+        """Copy this model for a schema with larger vocabularies.
+
+        Known values keep their rows. A new row is a copy of row 0, the default embedding; see
+        :meth:`Tower.extended_parameters`.
 
         Args:
-            schema: a later one, as :func:`~minitower.data.days.next_day` makes it.
-            seed: of what is drawn where row 0 is no beginning.
+            schema: a later schema, made by :func:`~minitower.data.days.next_day`.
+            seed: seed of new rows where row 0 cannot be copied.
 
         Raises:
-            ValueError: the schema does not continue this model's, or the seed is no integer.
+            ValueError: the schema does not continue this model's, or the seed is not an integer.
         """
         if not schema.continues(self.schema):
             raise ValueError(
@@ -120,12 +123,12 @@ class TwoTower:
         model = copy(self)
         model.schema, model.seed = schema, None
         model.user_tower, model.item_tower = towers = _towers(schema, self.config)
-        users, items = (tower.grown_parameters(self.parameters, rng) for tower in towers)
+        users, items = (tower.extended_parameters(self.parameters, rng) for tower in towers)
         model.parameters = {**users, **items}
         return model
 
     def fresh(self, schema: FittedSchema) -> TwoTower:
-        """A model of the same configuration and seed for another schema, as before training.
+        """Make an untrained model of the same configuration and seed for another schema.
 
         Raises:
             ValueError: this model did not begin with random parameters.
@@ -136,14 +139,6 @@ class TwoTower:
                 "make a TwoTower for the new data"
             )
         return TwoTower(schema, **self.config, seed=self.seed)
-
-    def user(self, features: Features) -> tuple[NDArray[Any], Backward]:
-        """User vectors (n,d), and the function from their gradient to the parameters'."""
-        return self.user_tower(self.parameters, features)
-
-    def item(self, features: Features) -> tuple[NDArray[Any], Backward]:
-        """Item vectors (n,d), and the function from their gradient to the parameters'."""
-        return self.item_tower(self.parameters, features)
 
 
 def _scalar(dtype: DTypeLike) -> type[np.floating[Any]]:
@@ -165,6 +160,17 @@ def _towers(schema: FittedSchema, config: dict[str, Any]) -> tuple[Tower, Tower]
         "normalize": config["similarity"] == "cosine",
     }
     return Tower("user", schema.user, **options), Tower("item", schema.item, **options)
+
+
+def _check_parameters(
+    parameters: Parameters, towers: tuple[Tower, Tower], scalar: type[np.floating[Any]]
+) -> None:
+    expected = {name: shape for tower in towers for name, shape in tower.shapes().items()}
+    dtype = np.dtype(scalar)
+    if {name: (array.shape, array.dtype) for name, array in parameters.items()} != {
+        name: (shape, dtype) for name, shape in expected.items()
+    }:
+        raise ValueError("the names, shapes and types of the parameters are not the model's")
 
 
 def _check_size(tower: Tower, hidden: tuple[int, ...]) -> None:

@@ -105,7 +105,7 @@ def full_update(
         ValueError: the day does not continue the model's data, or there is a bound and
             nothing to validate on.
     """
-    grown = model.grown(day.schema, seed=seed)
+    grown = model.extended(day.schema, seed=seed)
     judge = Judge(day, metric, at_least)
     before = judge(grown)
     user_rows = _known(model, "user", day.users)
@@ -114,7 +114,7 @@ def full_update(
     items = encode(grown.item, day.items, item_rows)
     run = trainer(grown, day)
     if optimizer is not None:
-        run.optimizer = optimizer.grown(grown.parameters)
+        run.optimizer = optimizer.extended(grown.parameters)
     loss = run.fit(1, validate=False).epochs[0].loss
     after = judge(grown)
     judge.demand(before, after)
