@@ -43,16 +43,11 @@ from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAd
 from minitower.towers.schedules import cosine_decay, warmup
 from minitower.towers.two_tower import TwoTower
 from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.negatives import (
-    HardNegatives,
-    MinedNegatives,
-    MixedNegatives,
-    SharedNegatives,
-    popular_negatives,
-    uniform_negatives,
-)
+from minitower.training.hard_negatives import HardNegatives, MinedNegatives
+from minitower.training.negatives import MixedNegatives, SharedNegatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import History, Progress, Trainer, TrainingError
 from minitower.training.views import relatedness

@@ -6,7 +6,8 @@ import pytest
 from minitower.cli.job import OBJECTIVES, read_job
 from minitower.cli.options import parse_negatives
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
-from minitower.training.negatives import EasyNegatives, MixedNegatives, SharedNegatives
+from minitower.training.negatives import MixedNegatives, SharedNegatives
+from minitower.training.sampled_negatives import SampledNegatives
 from minitower.training.self_supervised import SelfSupervised
 
 LOG = {"u": [0, 1, 2, 3, 0, 1], "i": [0, 1, 2, 3, 1, 2], "part": ["train"] * 6}
@@ -41,7 +42,7 @@ def test_negatives_by_default(objective, k):
     if k is None:
         assert source is None
     else:
-        assert isinstance(source, EasyNegatives)
+        assert isinstance(source, SampledNegatives)
         assert source.k == k
 
 

@@ -14,17 +14,12 @@ from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdam
 from minitower.towers.schedules import warmup
 from minitower.towers.two_tower import TwoTower
 from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.negatives import (
-    HardNegatives,
-    MinedNegatives,
-    MixedNegatives,
-    SharedNegatives,
-    popular_negatives,
-    uniform_negatives,
-)
+from minitower.training.hard_negatives import HardNegatives, MinedNegatives
+from minitower.training.negatives import MixedNegatives, SharedNegatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Listwise, Pointwise
 from minitower.training.recipe import missing, recipe
+from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
 

@@ -8,17 +8,15 @@ from minitower.towers.optimizers import Adagrad, Adam
 from minitower.towers.schedules import cosine_decay
 from minitower.towers.two_tower import TwoTower
 from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.negatives import (
-    EasyNegatives,
-    HardNegatives,
-    MinedNegatives,
-    MixedNegatives,
-    SharedNegatives,
+from minitower.training.hard_negatives import HardNegatives, MinedNegatives
+from minitower.training.negatives import MixedNegatives, SharedNegatives
+from minitower.training.objectives import InBatchSoftmax
+from minitower.training.pair_objectives import Pairwise
+from minitower.training.sampled_negatives import (
+    SampledNegatives,
     popular_negatives,
     uniform_negatives,
 )
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Pairwise
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
 
@@ -130,7 +128,7 @@ def test_refit__refuses_what_it_cannot_make_again():
     with pytest.raises(ValueError, match="did not begin with random parameters"):
         warm.refit()
     hard = HardNegatives(DATA.seen("valid").take(DATA.train.users), 1, of="pair")
-    own = EasyNegatives(popular_negatives(DATA, 1).sampler, 1)
+    own = SampledNegatives(popular_negatives(DATA, 1).sampler, 1)
     shared = SharedNegatives(popular_negatives(DATA, 1).sampler, 2)
     for negatives in (hard, own, shared):
         trainer = trained(1, negatives=lambda model, data, given=negatives: given)

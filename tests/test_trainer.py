@@ -12,8 +12,8 @@ from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches, TooFewClicks
 from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.negatives import uniform_negatives
 from minitower.training.objectives import InBatchSoftmax
+from minitower.training.sampled_negatives import uniform_negatives
 from minitower.training.trainer import Trainer, TrainingError
 
 

@@ -24,9 +24,9 @@ from minitower.formulas.sampling import Uniform
 from minitower.towers.gradients import RowGradient, add_gradients
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
-from minitower.training.negatives import EasyNegatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.sampled_negatives import SampledNegatives
 
 OBJECTIVES = [
     InBatchSoftmax(0.3, "yi"),
@@ -72,7 +72,7 @@ def problems(draw, negatives=0):
     for name, parameter in model.parameters.items():
         model.parameters[name] = parameter + rng.standard_normal(parameter.shape)
     pairs = draw(batches(data))
-    source = EasyNegatives(Uniform(len(data.items)), negatives) if negatives else None
+    source = SampledNegatives(Uniform(len(data.items)), negatives) if negatives else None
     assume(source is not None or len(data.train) > 1)
     maker = Batches(data, 8, source)
     maker.log_q = np.log(np.linspace(0.05, 0.3, len(data.items)))

@@ -10,9 +10,10 @@ from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, load_optimizer, publish_model
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
-from minitower.training.negatives import MinedNegatives, uniform_negatives
+from minitower.training.hard_negatives import MinedNegatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Pairwise
+from minitower.training.sampled_negatives import uniform_negatives
 from minitower.training.trainer import Trainer, TrainingError
 from minitower.updating.updates import (
     TooFewClicks,

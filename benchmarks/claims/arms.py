@@ -8,7 +8,8 @@ from claim import SCALES, TEMPERATURES, Arm, Setting, every
 from tasks import Task
 
 import minitower as mt
-from minitower.training.negatives import Negatives, popular_negatives, uniform_negatives
+from minitower.training.negatives import Negatives
+from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 
 
 def in_batch(correction: str, strength: float = 1.0, batch_size: int | None = None) -> Arm:

@@ -14,7 +14,7 @@ import minitower as mt
 from minitower.data import Interactions
 from minitower.formulas.sampling import Uniform
 from minitower.training.batches import Batch
-from minitower.training.negatives import Drawn, SharedNegatives
+from minitower.training.negatives import NegativeSample, SharedNegatives
 
 _BLOCK = 128  # users whose scores of the whole catalogue are kept at a time
 
@@ -25,9 +25,9 @@ class WholeCatalogue:
     def __init__(self, data: mt.Dataset) -> None:
         self.rows = np.arange(len(data.items))
 
-    def draw(self, pairs: Interactions, positions: Any, rng: np.random.Generator) -> Drawn:
+    def draw(self, pairs: Interactions, positions: Any, rng: np.random.Generator) -> NegativeSample:
         """All items, in order."""
-        return Drawn(self.rows, np.zeros(len(self.rows)), None)
+        return NegativeSample(self.rows, np.zeros(len(self.rows)), None)
 
 
 class FullSoftmax:

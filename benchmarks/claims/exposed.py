@@ -11,12 +11,9 @@ from claim import Claim, beats
 from tasks import Task
 
 import minitower as mt
-from minitower.training.negatives import (
-    MixedNegatives,
-    Negatives,
-    exposed_negatives,
-    uniform_negatives,
-)
+from minitower.training.hard_negatives import exposed_negatives
+from minitower.training.negatives import MixedNegatives, Negatives
+from minitower.training.sampled_negatives import uniform_negatives
 
 K = 5
 

@@ -14,12 +14,9 @@ from claim import Arm, Claim, beats
 from tasks import Task
 
 import minitower as mt
-from minitower.training.negatives import (
-    HardNegatives,
-    MixedNegatives,
-    Negatives,
-    uniform_negatives,
-)
+from minitower.training.hard_negatives import HardNegatives
+from minitower.training.negatives import MixedNegatives, Negatives
+from minitower.training.sampled_negatives import uniform_negatives
 
 K = 5
 SHARES = (0.01, 0.1, 0.5, 0.9, 1)

@@ -9,15 +9,11 @@ from minitower.data import Dataset
 from minitower.formulas.sampling import Uniform
 from minitower.towers.two_tower import TwoTower
 from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.negatives import (
-    MinedNegatives,
-    Negatives,
-    SharedNegatives,
-    popular_negatives,
-    uniform_negatives,
-)
+from minitower.training.hard_negatives import MinedNegatives
+from minitower.training.negatives import Negatives, SharedNegatives
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 
 if TYPE_CHECKING:
     from minitower.cli.job import Job

@@ -123,7 +123,7 @@ class Batches:
         negative_log_q: Array = np.empty(0)
         if self.negatives is not None:
             drawn = self.negatives.draw(pairs, positions, rng)
-            owners, negative_log_q = drawn.owners, drawn.log_q
+            owners, negative_log_q = drawn.pair_index, drawn.log_q
             rows = np.concatenate([rows, drawn.items])
             sizes = [size for _, size in drawn.samplers]
             hard = len(drawn.items) > round(sum(sizes))

@@ -1,0 +1,160 @@
+"""Easy negatives: draws from the whole catalogue for each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minitower.data import Dataset, Interactions
+from minitower.data.ragged import Ragged
+from minitower.formulas.arguments import number_within
+from minitower.formulas.arrays import Array, Mask
+from minitower.formulas.sampling import AliasTable, Sampler, Uniform, power_law
+from minitower.towers.two_tower import TwoTower
+from minitower.training.negatives import NegativeSample, checked_draws, checked_rows
+
+ROUNDS = 10
+"""How often a rejected draw is repeated before the items that are left are listed."""
+
+
+class SampledNegatives:
+    """k draws from the catalogue for each pair, with replacement.
+
+    Args:
+        sampler: draws rows of the item table.
+        k: draws per pair, 0 to 2^24.
+        known: items that each user has clicked. A draw of a known item is rejected, so
+            negatives follow Q' = Q / (1 - Q(known)). A user who knows all items that can be
+            drawn gets no negatives. None rejects nothing.
+
+    Raises:
+        ValueError: k is outside its domain, or a known item is not in the catalogue.
+
+    Reference: lecture, section 2.1; T. Mikolov et al., NIPS 2013, section 2.2; docs/07.
+    """
+
+    option: str | None = None
+    """See :class:`~minitower.training.negatives.Portable`."""
+
+    def __init__(self, sampler: Sampler, k: int, known: Ragged | None = None) -> None:
+        self.sampler, self.k = sampler, checked_draws("k", k)
+        self._known = None if known is None else _KnownItems(known, sampler)
+
+    def draw(
+        self, pairs: Interactions, positions: Array | None, rng: np.random.Generator
+    ) -> NegativeSample:
+        """See :class:`~minitower.training.negatives.Negatives`."""
+        n, known = len(pairs.users), self._known
+        items, log_q = self.sampler.draw(rng, n * self.k)
+        pair_index = np.repeat(np.arange(n), self.k)
+        if known is not None:
+            users = checked_rows(pairs.users, len(known.log_left), "known items of", "user")
+            users = users[pair_index]
+            rejected = np.flatnonzero(known.contain(users, items))
+            for _ in range(ROUNDS):
+                items[rejected], log_q[rejected] = self.sampler.draw(rng, len(rejected))
+                rejected = rejected[known.contain(users[rejected], items[rejected])]
+            keep = np.ones(len(items), bool)
+            for user in np.unique(users[rejected]):  # users who know nearly everything
+                at = rejected[users[rejected] == user]
+                left, p = known.left_for(user)
+                if len(p):
+                    items[at] = left[rng.choice(len(left), len(at), p=p)]
+                    log_q[at] = self.sampler.log_q(items[at])
+                keep[at] = len(p) > 0
+            log_q = log_q - known.log_left[users]
+            items, log_q, pair_index = items[keep], log_q[keep], pair_index[keep]
+        return NegativeSample(items, log_q, pair_index, ((self.sampler, len(items)),))
+
+    def on(self, model: TwoTower, data: Dataset) -> SampledNegatives:
+        """See :class:`~minitower.training.negatives.Portable`."""
+        raise ValueError("negatives of a sampler of their own belong to their data")
+
+
+class _KnownItems:
+    """The items that each user has clicked, under a sampler of the catalogue.
+
+    Attributes:
+        log_left: (users) log(1 - Q(known items of the user)).
+    """
+
+    def __init__(self, known: Ragged, sampler: Sampler) -> None:
+        K = len(sampler)
+        checked_rows(known.values, K, "a catalogue of", "known item")
+        users = np.repeat(np.arange(len(known)), known.counts)
+        self._keys = np.unique(users * K + known.values)  # one integer per (user, item)
+        self._sampler = sampler
+        users, items = np.divmod(self._keys, K)
+        mass = np.bincount(users, np.exp(sampler.log_q(items)), minlength=len(known))
+        with np.errstate(divide="ignore"):  # -inf where nothing is left to draw
+            self.log_left: Array = np.log1p(-np.minimum(mass, 1))
+
+    def contain(self, users: Array | int, items: Array) -> Mask:
+        """Whether each user knows each item. Shapes: (e),(e)->(e)"""
+        if not len(self._keys):
+            return np.zeros(len(items), bool)
+        keys = users * len(self._sampler) + items
+        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        found: Mask = self._keys[place] == keys
+        return found
+
+    def left_for(self, user: int) -> tuple[Array, Array]:
+        """The items that a user does not know, and their probabilities; () if all are 0."""
+        catalogue = np.arange(len(self._sampler))
+        left = catalogue[~self.contain(user, catalogue)]
+        log_q = self._sampler.log_q(left)
+        if not np.isfinite(log_q).any():
+            return left, np.empty(0)
+        p = np.exp(log_q - log_q.max())
+        return left, p / p.sum()
+
+
+class _CatalogueNegatives(SampledNegatives):
+    """Sampled negatives that any data set can have: its sampler is made from the data."""
+
+    def __init__(
+        self,
+        data: Dataset,
+        k: int,
+        make_sampler: Callable[[Dataset], Sampler],
+        reject_known: bool,
+        option: str | None,
+    ) -> None:
+        super().__init__(make_sampler(data), k, data.seen("valid") if reject_known else None)
+        self._make_sampler, self._reject_known, self.option = make_sampler, reject_known, option
+
+    def on(self, model: TwoTower, data: Dataset) -> SampledNegatives:
+        return _CatalogueNegatives(
+            data, self.k, self._make_sampler, self._reject_known, self.option
+        )
+
+
+def uniform_negatives(data: Dataset, k: int, *, reject_known: bool = True) -> SampledNegatives:
+    """Draw every item of the catalogue with equal probability.
+
+    Args:
+        data: the data set to train on.
+        k: draws per pair, 0 to 2^24.
+        reject_known: whether to reject items that the user has clicked.
+    """
+    option = f"uniform:{k}" if reject_known else None
+    return _CatalogueNegatives(data, k, lambda d: Uniform(len(d.items)), reject_known, option)
+
+
+def popular_negatives(
+    data: Dataset, k: int, *, power: float = 0.75, reject_known: bool = True
+) -> SampledNegatives:
+    """Draw items in proportion to (training clicks)^power.
+
+    Args:
+        data, k, reject_known: as in :func:`uniform_negatives`.
+        power: exponent beta >= 0 of :func:`~minitower.formulas.sampling.power_law`.
+    """
+    power = number_within("power", power, (0, np.inf))
+    option = f"popular:{k}" if reject_known and power == 0.75 else None
+
+    def sampler(data: Dataset) -> Sampler:
+        return AliasTable(power_law(data.item_counts, power))
+
+    return _CatalogueNegatives(data, k, sampler, reject_known, option)
