@@ -530,7 +530,7 @@ def test_as_array__says_in_one_line_what_is_none():
             raise ValueError("cannot be an array\nat all")
 
     for kind in (floats, integers, ids, mask, as_array):
-        with pytest.raises(ValueError, match=r"^hits is no array: cannot be an array at all$"):
+        with pytest.raises(ValueError, match=r"^hits is not an array: cannot be an array at all$"):
             kind("hits", Raises())
 
 

@@ -1,13 +1,10 @@
-"""What every formula asks of its arguments: one function for each kind.
+"""Checks of arguments: one function for each kind.
 
-floats      numbers to compute with
-integers    counts, and numbers of rows and columns
-ids         names of items or users, which are only compared
-mask        true and false
+floats, integers, ids, rows, mask   arrays
+number, integer, choice             scalars; strict_integer refuses a float such as 3.0
+pair_weights, equally_long, ...     arguments that several formulas share
 
-number      one number
-integer     one integer; strict_integer is for options, such as a seed
-choice      one of a few words
+Each returns the checked value, and raises a ValueError that names the argument.
 """
 
 from __future__ import annotations
@@ -17,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from minitower.formulas.arrays import Floats, Integers
+from minitower.formulas.arrays import Array, Floats, Ids, Integers, Mask
 
 TEMPERATURES = 1e-6, 1e12
 """Float32 rounds a cosine by up to 6e-8. Below 1e-6 that rounding moves a logit by more than 0.06,
@@ -29,26 +26,31 @@ SCALES = 1e-12, 1e6
 """A scale is one over a temperature."""
 
 MARGINS = 0.0, 1e6
-"""In float32 the sum of a cosine and a larger margin keeps hardly a digit of the cosine."""
+"""The float32 sum of a cosine and a larger margin keeps hardly a digit of the cosine."""
 
 BIASES = -1e6, 1e6
-"""Beyond, the sum of a score and the bias keeps hardly a digit of the score in float32."""
+"""The float32 sum of a score and a larger bias keeps hardly a digit of the score."""
 
 LARGEST = 2**63 - 1
 """The largest integer of 64 bits."""
 
 LONGEST_ARRAY = 2**31 - 1
-"""The most rows or columns that a count may ask for. More would take gigabytes."""
+"""Bound on the rows or columns that a count asks for. More would take gigabytes."""
+
+
+def as_array(name: str, x: ArrayLike) -> Array:
+    """Convert to an array of any type."""
+    try:
+        return np.asarray(x)
+    except Exception as error:  # the library of x may raise its own kinds of errors
+        raise ValueError(f"{name} is not an array: {_one_line(str(error))}") from error
 
 
 def floats(name: str, x: ArrayLike) -> Floats:
-    """An array to compute with, in float32 at least.
+    """Convert to real numbers, in float32 at least.
 
-    float32, float64 and longdouble stay as they are. float16 becomes float32, because sums and
-    exponentials of float16 lose most digits or overflow. Integers and booleans become float64.
-
-    Raises:
-        ValueError: x holds anything else: complex numbers, strings, objects, times.
+    float16 becomes float32, because its sums and exponentials lose most digits or overflow.
+    Integers and booleans become float64. Other floats stay as they are.
 
     >>> floats("labels", [1, 0])
     array([1., 0.])
@@ -64,13 +66,10 @@ def floats(name: str, x: ArrayLike) -> Floats:
 
 
 def integers(name: str, x: ArrayLike) -> Integers:
-    """An array of integers, as int64; floats are accepted where they hold integers exactly.
+    """Convert to int64. Floats that hold integers exactly are accepted.
 
     A float64 holds every integer below 2^53 exactly, a float32 below 2^24, a float16 below 2^11.
-    Beyond, two ids or two counts may have become one.
-
-    Raises:
-        ValueError: x holds fractions, NaN, integers beyond these bounds, or anything else.
+    Beyond, two ids may have become one.
 
     >>> integers("rows", np.array([3.0, 7.0]))
     array([3, 7])
@@ -91,12 +90,8 @@ def integers(name: str, x: ArrayLike) -> Integers:
     return array.astype(np.int64, copy=False)
 
 
-def ids(name: str, x: ArrayLike) -> NDArray[Any]:
-    """An array of ids: integers, as :func:`integers` takes them, unsigned 64-bit ones, or strings.
-
-    Raises:
-        ValueError: x holds anything else.
-    """
+def ids(name: str, x: ArrayLike) -> Ids:
+    """Convert to ids: integers as in :func:`integers`, 64-bit unsigned integers, or strings."""
     array = as_array(name, x)
     if array.dtype.kind in "US":
         return array
@@ -106,23 +101,15 @@ def ids(name: str, x: ArrayLike) -> NDArray[Any]:
 
 
 def rows(name: str, x: ArrayLike, end: int) -> Integers:
-    """Numbers of rows, each within 0..end - 1.
-
-    Raises:
-        ValueError: x is not made of integers, or one of them is outside.
-    """
+    """Convert to row numbers, each within 0..end - 1."""
     array = integers(name, x)
     if array.size and not 0 <= array.min() <= array.max() < end:
         raise ValueError(f"{name} must be within 0..{end - 1}, got {array.min()} to {array.max()}")
     return array
 
 
-def mask(name: str, x: ArrayLike) -> NDArray[np.bool_]:
-    """An array of booleans; 0 and 1 are accepted.
-
-    Raises:
-        ValueError: x holds anything else.
-    """
+def mask(name: str, x: ArrayLike) -> Mask:
+    """Convert to booleans; 0 and 1 are accepted."""
     array = as_array(name, x)
     kind = array.dtype.kind
     if kind not in "biuf" or (kind != "b" and not ((array == 0) | (array == 1)).all()):
@@ -131,20 +118,16 @@ def mask(name: str, x: ArrayLike) -> NDArray[np.bool_]:
 
 
 def number(name: str, value: float) -> float:
-    """A finite number as Python's own float: NumPy's float64 would turn float32 into float64.
-
-    Raises:
-        ValueError: value is not one finite number.
-    """
+    """Convert to a finite Python float. (A NumPy float64 would turn float32 arrays to float64.)"""
     array = floats(name, value)
-    if array.ndim or not np.isfinite(float(array)):  # of a longdouble, too
+    if array.ndim or not np.isfinite(float(array)):  # float() also rounds a longdouble
         got = f"shape {array.shape}" if array.ndim else array
         raise ValueError(f"{name} must be one finite number, got {got}")
     return float(array)
 
 
 def positive_number(name: str, value: float) -> float:
-    """A finite number > 0, as :func:`number` gives it."""
+    """As :func:`number`, > 0."""
     result = float(floats(name, value)) if np.ndim(value) == 0 else np.nan
     if not 0 < result < np.inf:
         raise ValueError(f"{name} must be positive and finite, got {shown(value)}")
@@ -152,7 +135,7 @@ def positive_number(name: str, value: float) -> float:
 
 
 def number_within(name: str, value: float, bounds: tuple[float, float]) -> float:
-    """A number within bounds, both included, as :func:`number` gives it."""
+    """As :func:`number`, within bounds, both included."""
     result, (low, high) = number(name, value), bounds
     if not low <= result <= high:
         raise ValueError(f"{name} must be from {low:g} to {high:g}, got {shown(value)}")
@@ -160,49 +143,41 @@ def number_within(name: str, value: float, bounds: tuple[float, float]) -> float
 
 
 def positive_temperature(value: float) -> float:
-    """A temperature within :data:`TEMPERATURES`, as :func:`number` gives it."""
+    """As :func:`positive_number`, within :data:`TEMPERATURES`."""
     return number_within("temperature", positive_number("temperature", value), TEMPERATURES)
 
 
 def positive_scale(value: float) -> float:
-    """A scale within :data:`SCALES`, as :func:`number` gives it."""
+    """As :func:`positive_number`, within :data:`SCALES`."""
     return number_within("scale", positive_number("scale", value), SCALES)
 
 
 def positive_margin(value: float) -> float:
-    """A margin within :data:`MARGINS`, as :func:`number` gives it."""
+    """As :func:`positive_number`, within :data:`MARGINS`."""
     return number_within("margin", positive_number("margin", value), MARGINS)
 
 
 def integer(name: str, value: int, least: int, most: int = LARGEST) -> int:
-    """An integer within bounds, both included, as Python's own int, which cannot overflow.
-
-    Raises:
-        ValueError: value is outside, or none of the integers that :func:`integers` takes.
-    """
+    """Convert to a Python int within bounds, both included. 3.0 is accepted, True is not."""
     array = np.asarray(value, object) if isinstance(value, int) else integers(name, value)
     if array.ndim or isinstance(value, bool) or not least <= array <= most:
-        raise _no_integer(name, value, least, most)
+        raise _not_an_integer(name, value, least, most)
     return int(array)
 
 
 def strict_integer(name: str, value: int, least: int, most: int = LARGEST) -> int:
-    """An option that counts, or a seed: as :func:`integer`, but no float stands for it.
-
-    Raises:
-        ValueError: value is outside, or of another type than int and NumPy's integers. Python
-            would count with a boolean, too.
+    """As :func:`integer`, but only int and NumPy's integers. For options and seeds.
 
     >>> strict_integer("k", np.int32(7), 1)
     7
     """
     other = isinstance(value, bool | np.timedelta64)  # NumPy counts durations as integers
     if not isinstance(value, int | np.integer) or other or not least <= value <= most:
-        raise _no_integer(name, value, least, most)
+        raise _not_an_integer(name, value, least, most)
     return int(value)
 
 
-def _no_integer(name: str, value: Any, least: int, most: int) -> ValueError:
+def _not_an_integer(name: str, value: Any, least: int, most: int) -> ValueError:
     bound = f"of at least {least}" if most == LARGEST else f"within {least}..{most}"
     if most == LARGEST and isinstance(value, int | np.integer) and value > most:
         bound += ", and of at most 64 bits"
@@ -210,10 +185,7 @@ def _no_integer(name: str, value: Any, least: int, most: int) -> ValueError:
 
 
 def choice(name: str, value: str, choices: Sequence[str]) -> str:
-    """One of a few words.
-
-    Raises:
-        ValueError: value is another word, or no word.
+    """Check that a string is one of a few.
 
     >>> choice("rounding", "floor", ("floor", "ceil"))
     'floor'
@@ -223,30 +195,12 @@ def choice(name: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
-def shown(value: Any) -> str:
-    """A value in a message: on one line, at most 80 characters.
-
-    >>> shown("long" * 99)[-7:], shown(10**99)[-7:]
-    ('long...', '0000...')
-    """
-    return _one_line(_REPR.repr(value))
-
-
-def _one_line(text: str) -> str:
-    text = " ".join(text.split())
-    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def row_count(n: int | None, name: str, candidates: NDArray[Any]) -> int:
-    """The number of rows of m candidates, as Python's own int; None is all candidates.
+def row_count(n: int | None, name: str, candidates: Array) -> int:
+    """Check the number n of rows whose positives are the first n of m candidates.
 
     Args:
-        n: the number, or None.
-        name, candidates: one value for each candidate.
-
-    Raises:
-        ValueError: candidates are no vector, or n is no integer, negative, or more than m.
+        n: None for all m.
+        name, candidates: an array with one entry per candidate.
     """
     if candidates.ndim != 1:
         raise ValueError(f"{name} must be of shape (m,), got {candidates.shape}")
@@ -260,7 +214,7 @@ def row_count(n: int | None, name: str, candidates: NDArray[Any]) -> int:
 
 
 def equally_long(**vectors: ArrayLike) -> list[Floats]:
-    """The named vectors as floats, refused unless equally long and not empty."""
+    """Convert the named vectors to floats, equally long and not empty."""
     arrays = [floats(name, vector) for name, vector in vectors.items()]
     if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1 or not len(arrays[0]):
         raise ValueError(
@@ -271,7 +225,7 @@ def equally_long(**vectors: ArrayLike) -> list[Floats]:
 
 
 def pair_weights(weights: ArrayLike | None, n: int, dtype: np.dtype[Any]) -> Floats:
-    """Each pair's share of the loss: its weight, 1 by default, divided by n."""
+    """Compute each pair's share of a mean: its weight >= 0, 1 by default, divided by n."""
     if weights is None:
         return np.full(n, 1 / n, dtype)
     weights = floats("weights", weights).astype(dtype, copy=False)
@@ -285,9 +239,16 @@ _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
 _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 40
 
 
-def as_array(name: str, x: ArrayLike) -> NDArray[Any]:
-    """Any array; a ValueError names what is none."""
-    try:
-        return np.asarray(x)
-    except Exception as error:  # of the library that x is of, which may have its own kinds
-        raise ValueError(f"{name} is no array: {_one_line(str(error))}") from error
+def shown(value: Any) -> str:
+    """Format a value for a message: on one line, at most 80 characters.
+
+    >>> shown("long" * 99)[-7:], shown(10**99)[-7:]
+    ('long...', '0000...')
+    """
+    return _one_line(_REPR.repr(value))
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return text if len(text) <= 80 else f"{text[:77]}..."

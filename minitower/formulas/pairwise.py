@@ -1,7 +1,7 @@
 """Pairwise training: the clicked item should score above the one that was not clicked.
 
-One example is a triple: a user, an item they clicked, an item drawn for them. Both items
-go through the same item tower, so a loss here sees two scores and returns two gradients.
+One example is a triple: a user, a clicked item, a sampled item. Both items go through the same
+item tower. A loss here takes two scores and returns two gradients.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import equally_long, pair_weights, positive_margin, positive_scale
-from minitower.formulas.arrays import Floats
+from minitower.formulas.arrays import Scores
 
 
 def triplet_hinge(
     positive: ArrayLike, negative: ArrayLike, *, margin: float, weights: ArrayLike | None = None
-) -> tuple[float, tuple[Floats, Floats]]:
-    """Penalise every positive that does not lead its negative by a margin.
+) -> tuple[float, tuple[Scores, Scores]]:
+    """Triplet hinge loss: the positive should exceed the negative by a margin.
 
         loss = mean_i weights_i max(0, negative_i - positive_i + margin)
 
@@ -24,22 +24,22 @@ def triplet_hinge(
 
     Args:
         positive: scores of the clicked items. With cosines, in [-1, 1].
-        negative: scores of the drawn items, same scale.
-        margin: the lead asked for, in units of score, > 0, at most 1e6. With cosines a margin
-            above 2 can never be reached: every triple stays active.
-        weights: of each triple, >= 0; 1 by default. The mean is over n, not over
-            the sum of the weights.
+        negative: scores of the sampled items, same scale.
+        margin: required lead of the positive, in units of score, in (0, 1e6]. Cosines differ
+            by at most 2, so a larger margin is never met.
+        weights: weight of each triple, >= 0; 1 by default. The mean divides by n, not by the
+            sum of the weights.
 
     Returns:
         The loss, and its gradients with respect to (positive, negative).
 
     Raises:
-        ValueError: shapes do not fit, there is no triple, margin is outside its domain, or a
-            weight is negative.
+        ValueError: the shapes differ, there is no triple, or margin or weights are outside
+            their domain.
 
     Gradient:
-        An active triple (negative - positive + margin > 0) pulls its two scores
-        apart with force weights_i / n. At the kink itself the force is 0.
+        d_negative_i = weights_i / n for an active triple (negative - positive + margin > 0),
+        else 0; d_positive = -d_negative. At the kink the subgradient 0 is chosen.
 
     Properties: equals_naive, gradient_is_right, at_the_kink_nothing_pulls,
         zero_when_separated, linear_when_the_margin_is_out_of_reach,
@@ -53,19 +53,19 @@ def triplet_hinge(
     array([0. , 0.5])
 
     Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020,
-        Eq. 2, on distances 1 - cos, whose constants cancel; lecture, section 2.3.
+        Eq. 2 (with cosines its constants cancel); lecture, section 2.3; docs/06.
     """
     positive, negative = equally_long(positive=positive, negative=negative)
-    shortfall = negative - positive + positive_margin(margin)
-    share = pair_weights(weights, len(shortfall), shortfall.dtype)
-    pull = np.where(shortfall > 0, share, 0)
-    return float(share @ np.maximum(shortfall, 0)), (-pull, pull)
+    violation = negative - positive + positive_margin(margin)
+    share = pair_weights(weights, len(violation), violation.dtype)
+    d_negative = np.where(violation > 0, share, 0)
+    return float(share @ np.maximum(violation, 0)), (-d_negative, d_negative)
 
 
 def triplet_logistic(
     positive: ArrayLike, negative: ArrayLike, *, scale: float, weights: ArrayLike | None = None
-) -> tuple[float, tuple[Floats, Floats]]:
-    """The hinge's smooth sibling: every triple pulls, the wrong ones hardest.
+) -> tuple[float, tuple[Scores, Scores]]:
+    """Triplet logistic loss: a smooth version of the triplet hinge (BPR).
 
         loss = mean_i weights_i log(1 + exp(scale (negative_i - positive_i)))
 
@@ -73,17 +73,14 @@ def triplet_logistic(
 
     Args:
         positive, negative, weights: as in :func:`triplet_hinge`.
-        scale: how sharply the loss bends, 1e-12 to 1e6 (the lecture's sigma). As it grows,
+        scale: slope of the logistic, 1e-12 to 1e6 (the lecture's sigma). As it grows,
             loss / scale approaches the hinge without margin.
 
-    Returns:
-        The loss, and its gradients with respect to (positive, negative).
+    Returns, Raises: as in :func:`triplet_hinge`, with scale for margin.
 
-    Raises:
-        ValueError: as :func:`triplet_hinge`, with scale for margin.
-
-    Gradient: d_negative_i = weights_i scale sigmoid(scale (negative_i - positive_i)) / n,
-        d_positive its opposite.
+    Gradient:
+        d_negative_i = weights_i scale sigmoid(scale (negative_i - positive_i)) / n,
+        d_positive = -d_negative.
 
     Properties: equals_naive, gradient_is_right, log2_when_equal,
         odd_part_is_linear, approaches_hinge, is_softmax_over_two,
@@ -94,11 +91,12 @@ def triplet_logistic(
     >>> round(loss, 6), d_negative
     (0.693147, array([5.]))
 
-    Reference: lecture, section 2.3 (pairwise training).
+    Reference: lecture, section 2.3; docs/06.
     """
     positive, negative = equally_long(positive=positive, negative=negative)
     scale = positive_scale(scale)
-    bend = scale * (negative - positive)
-    share = pair_weights(weights, len(bend), bend.dtype)
-    pull = scale * share * np.exp(-np.logaddexp(0, -bend))  # exp(-log(1 + e^-x)) is sigmoid(x)
-    return float(share @ np.logaddexp(0, bend)), (-pull, pull)
+    logits = scale * (negative - positive)
+    share = pair_weights(weights, len(logits), logits.dtype)
+    sigmoid = np.exp(-np.logaddexp(0, -logits))
+    d_negative = scale * share * sigmoid
+    return float(share @ np.logaddexp(0, logits)), (-d_negative, d_negative)

@@ -1,7 +1,7 @@
-"""Pointwise training: is this pair a click or not? Binary classification, a pair at a time.
+"""Pointwise training: binary classification of pairs into clicked and sampled ones.
 
-The lecture gives the aim, cosines near +1 for clicked pairs and near -1 for drawn ones,
-two or three of these for each click, and leaves the loss open. Both usual ones stand here.
+The lecture wants cosines near +1 for clicked pairs and near -1 for sampled pairs, with two or
+three sampled pairs for each click. It names no loss; the two usual losses are here.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from minitower.formulas.arguments import (
     pair_weights,
     positive_scale,
 )
-from minitower.formulas.arrays import Floats
+from minitower.formulas.arrays import Floats, Scores
 
 
 def pointwise_squared(
     scores: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None
-) -> tuple[float, Floats]:
-    """The lecture's aim taken literally: the cosine itself should be the label.
+) -> tuple[float, Scores]:
+    """Squared loss: the score should equal the label.
 
         loss = mean_i weights_i (scores_i - labels_i)^2
 
     Shapes: (n),(n)->(),(n)
 
     Args:
-        scores: of n pairs of user and item. With cosines, in [-1, 1].
-        labels: +1 for clicked pairs, -1 for drawn ones.
-        weights: of each pair, >= 0; 1 by default. The mean is over n, not over the
+        scores: scores of n pairs of a user and an item. With cosines, in [-1, 1].
+        labels: +1 for clicked pairs, -1 for sampled ones.
+        weights: weight of each pair, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights.
 
     Returns:
         The loss, and its gradient with respect to the scores.
 
     Raises:
-        ValueError: shapes do not fit, there is no pair, a label is neither +1 nor
-            -1, or a weight is negative.
+        ValueError: the shapes differ, there is no pair, or labels or weights are outside
+            their domain.
 
     Gradient: d_scores_i = 2 weights_i (scores_i - labels_i) / n.
 
@@ -51,12 +51,12 @@ def pointwise_squared(
     >>> loss, d_scores
     (0.625, array([-0.5,  1. ]))
 
-    Reference: lecture, section 2.2 (pointwise training), the loss our choice.
+    Reference: lecture, section 2.2 (the aim; the loss is our choice); docs/06.
     """
     scores, labels = _examples(scores, labels)
     share = pair_weights(weights, len(scores), scores.dtype)
-    gap = scores - labels
-    return float(share @ gap**2), 2 * share * gap
+    error = scores - labels
+    return float(share @ error**2), 2 * share * error
 
 
 def pointwise_logistic(
@@ -66,30 +66,29 @@ def pointwise_logistic(
     scale: float = 1.0,
     bias: float = 0.0,
     weights: ArrayLike | None = None,
-) -> tuple[float, tuple[Floats, float, float]]:
-    """Minus the log of the probability that logistic regression gives the label.
+) -> tuple[float, tuple[Scores, float, float]]:
+    """Logistic loss: minus the log-probability of the label under logistic regression.
 
-        loss = mean_i weights_i log(1 + exp(-labels_i (scale scores_i + bias)))
+        loss = mean_i weights_i log(1 + exp(-labels_i z_i)),   z_i = scale scores_i + bias
 
     Shapes: (n),(n)->(),((n),(),())
 
     Args:
         scores, labels, weights: as in :func:`pointwise_squared`.
-        scale: 1e-12 to 1e6, may be learned. Cosines want much more than 1: within [-1, 1]
-            no loss falls below log(1 + exp(-scale)), 0.313 at scale 1.
-        bias: within -1e6 to 1e6, the log-odds of a click at score 0, may be learned. With k drawn
-            pairs for each click it settles log k lower; the ranking ignores it.
+        scale: 1e-12 to 1e6. With cosines take it well above 1: at scale 1 no loss falls
+            below log(1 + exp(-1)) = 0.313.
+        bias: -1e6 to 1e6, the log-odds of a click at score 0. With k sampled pairs per click
+            its optimum is log k lower; the ranking does not depend on it.
 
     Returns:
         The loss, and its gradients with respect to (scores, scale, bias).
 
     Raises:
-        ValueError: as :func:`pointwise_squared`, or scale is outside its domain.
+        ValueError: as :func:`pointwise_squared`, or scale or bias is outside its domain.
 
     Gradient:
-        With z = scale scores + bias, dz_i = -weights_i labels_i sigmoid(-labels_i z_i) / n:
-        what the label lacks to probability one. d_scores = scale dz,
-        d_scale = sum(dz scores), d_bias = sum(dz).
+        dz_i = -weights_i labels_i sigmoid(-labels_i z_i) / n, one minus the probability of
+        the true label. d_scores = scale dz, d_scale = sum(dz scores), d_bias = sum(dz).
 
     Properties: equals_naive, gradient_is_right, log2_at_zero,
         label_and_score_may_both_flip, falls_as_the_label_is_met,
@@ -101,19 +100,19 @@ def pointwise_logistic(
     >>> round(loss, 6), d_scores, d_scale, d_bias
     (0.693147, array([-1.,  1.]), 0.0, 0.0)
 
-    Reference: lecture, section 2.2 (pointwise training), the loss our choice.
+    Reference: lecture, section 2.2 (the aim; the loss is our choice); docs/06.
     """
     scores, labels = _examples(scores, labels)
     scale, bias = positive_scale(scale), number_within("bias", bias, BIASES)
     share = pair_weights(weights, len(scores), scores.dtype)
-    lead = labels * (scale * scores + bias)
-    d_logits = -share * labels * np.exp(-np.logaddexp(0, lead))  # sigmoid(-lead)
-    loss = float(share @ np.logaddexp(0, -lead))
+    margins = labels * (scale * scores + bias)
+    d_logits = -share * labels * np.exp(-np.logaddexp(0, margins))  # sigmoid(-margins)
+    loss = float(share @ np.logaddexp(0, -margins))
     return loss, (scale * d_logits, float(d_logits @ scores), float(d_logits.sum()))
 
 
 def _examples(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
     scores, labels = equally_long(scores=scores, labels=labels)
     if not (np.abs(labels) == 1).all():
-        raise ValueError("labels must be +1 for clicked pairs and -1 for drawn ones")
+        raise ValueError("labels must be +1 for clicked pairs and -1 for sampled ones")
     return scores, labels.astype(scores.dtype)

@@ -1,8 +1,7 @@
-"""Similarity: how two vectors are compared.
+"""Similarity: one score for a user vector and an item vector.
 
-The towers meet only here ("late fusion"). With unit vectors the inner product
-*is* the cosine, so a tower normalises its output once and everything after it,
-training and index alike, takes plain inner products.
+The two towers meet only here ("late fusion"). The inner product of unit vectors is the cosine,
+so a tower normalizes its output once; training and search then take plain inner products.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ Backward = Callable[[Scores], tuple[Vectors, Vectors]]
 def l2_normalize(
     x: Vectors, *, epsilon: float = 1e-6
 ) -> tuple[Vectors, Callable[[Vectors], Vectors]]:
-    """Scale every row to length one; a row too short to have a direction stays zero.
+    """Scale every row to length one. A row too short to have a direction becomes zero.
 
         y_i = x_i / |x_i|   where |x_i| > epsilon, else 0
 
     Shapes: (n,d)->(n,d)
 
     Args:
-        x: vectors, one a row.
-        epsilon: the length at or below which a vector has no direction, >= 0.
+        x: vectors.
+        epsilon: length at or below which a row has no direction, >= 0.
 
     Returns:
         The unit vectors, and the function that sends their gradient back to x.
@@ -37,10 +36,9 @@ def l2_normalize(
         ValueError: x is not a matrix, or epsilon < 0.
 
     Gradient:
-        dx_i = (dy_i - y_i (y_i . dy_i)) / |x_i|: only the part across y_i turns
-        it. A row at or below epsilon gets no gradient. (The usual clamp
-        x / max(|x|, epsilon) has the gradient dy / epsilon there, a kick of
-        10^6 that throws a dead row across the space.)
+        d_x_i = (d_y_i - y_i (y_i . d_y_i)) / |x_i|, orthogonal to x_i; 0 for a row at or
+        below epsilon. (The usual clamp x / max(|x|, epsilon) has d_y / epsilon there, which
+        throws a short row across the space.)
 
     Properties: unit_length, unmoved_by_rescaling, gradient_is_across,
         gradient_shrinks_with_length, zero_stays_zero, equals_naive,
@@ -54,41 +52,41 @@ def l2_normalize(
     array([[ 0.128, -0.096],
            [ 0.   ,  0.   ]])
 
-    Reference: X. Yi et al., Sampling-Bias-Corrected Neural Modeling for Large
-        Corpus Item Recommendations, RecSys 2019, section 3, "Normalization".
+    Reference: X. Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
+        Recommendations, RecSys 2019, section 3; docs/02.
     """
     x, epsilon = floats("x", x), number("epsilon", epsilon)
     if x.ndim != 2:
         raise ValueError(f"x must be of shape (n,d), got {x.shape}")
     if epsilon < 0:
         raise ValueError(f"epsilon must not be negative, got {epsilon}")
-    # A row is divided by its largest entry first: squares neither overflow nor vanish.
-    size = np.abs(x).max(axis=1, initial=0)
-    scaled = x / np.where(size > 0, size, 1)[:, None]
-    shape = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))
-    length = size * shape
-    has_direction = length > epsilon
-    one = np.divide(1, shape, out=np.zeros_like(shape), where=has_direction)[:, None]
-    y = scaled * one
+    # Divide a row by its largest entry first: then squares neither overflow nor vanish.
+    largest = np.abs(x).max(axis=1, initial=0)
+    scaled = x / np.where(largest > 0, largest, 1)[:, None]
+    scaled_length = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))
+    has_direction = largest * scaled_length > epsilon
+    inverse = np.divide(1, scaled_length, out=np.zeros_like(scaled_length), where=has_direction)
+    inverse = inverse[:, None]
+    y = scaled * inverse
 
-    def backward(dy: Vectors) -> Vectors:
-        dy = floats("dy", dy)
-        along = np.einsum("nd,nd->n", y, dy)[:, None]
-        dx: Vectors = (dy - y * along) * one / np.where(has_direction, size, 1)[:, None]
-        return dx
+    def backward(d_y: Vectors) -> Vectors:
+        d_y = floats("d_y", d_y)
+        along = np.einsum("nd,nd->n", y, d_y)[:, None]
+        d_x: Vectors = (d_y - y * along) * inverse / np.where(has_direction, largest, 1)[:, None]
+        return d_x
 
     return y, backward
 
 
 def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
-    """One score for each pair of a user and an item.
+    """Compute one score for each pair of a user and an item.
 
         s_i = u_i . v_i
 
     Shapes: (n,d),(n,d)->(n)
 
     Args:
-        users, items: vectors, pair i in row i of both.
+        users, items: vectors; pair i is row i of both.
 
     Returns:
         The scores, and the function that sends their gradient back to (users, items).
@@ -96,7 +94,7 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
     Raises:
         ValueError: users and items are not matrices of one shape.
 
-    Gradient: du_i = ds_i v_i, dv_i = ds_i u_i.
+    Gradient: d_u_i = d_s_i v_i, d_v_i = d_s_i u_i.
 
     Properties: equals_naive, gradient_is_right, symmetric, linear_in_each,
         float32_is_close
@@ -105,7 +103,7 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
     >>> scores, backward(np.array([1.0]))
     (array([11.]), (array([[3., 4.]]), array([[1., 2.]])))
 
-    Reference: lecture, section 1.
+    Reference: lecture, section 1; docs/02.
     """
     users, items = floats("users", users), floats("items", items)
     if users.ndim != 2 or users.shape != items.shape:
@@ -114,14 +112,14 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
         )
 
     def backward(d_scores: Scores) -> tuple[Vectors, Vectors]:
-        pull = floats("d_scores", d_scores)[:, None]
-        return pull * items, pull * users
+        column = floats("d_scores", d_scores)[:, None]
+        return column * items, column * users
 
     return np.einsum("nd,nd->n", users, items), backward
 
 
 def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Scores, Backward]:
-    """The inner product of the directions, whatever the lengths.
+    """Compute the inner product of the directions of each pair.
 
         s_i = (u_i / |u_i|) . (v_i / |v_i|), 0 where a vector has no direction
 
@@ -129,19 +127,19 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
 
     Args:
         users, items: as in :func:`inner_product`.
-        epsilon: as in :func:`l2_normalize`. Each side is normalised by itself: the
-            product of two short lengths would vanish before either does.
+        epsilon: as in :func:`l2_normalize`. Each side is normalized by itself: the product of
+            two short lengths would vanish before either does.
 
     Returns:
-        The scores, within [-1, 1] up to rounding (clip them before an arccos), and
-        the function that sends their gradient back to (users, items).
+        The scores, within [-1, 1] up to rounding (clip them before an arccos), and the
+        function that sends their gradient back to (users, items).
 
     Raises:
         ValueError: as :func:`inner_product` and :func:`l2_normalize`.
 
     Gradient:
-        With unit vectors U, V: du_i = ds_i (V_i - s_i U_i) / |u_i|, across u_i; dv_i
-        alike. A vector without a direction gets none, and neither does its partner.
+        With unit vectors U, V: d_u_i = d_s_i (V_i - s_i U_i) / |u_i|, orthogonal to u_i;
+        d_v_i alike. Where a vector has no direction, both gradients are 0.
 
     Properties: equals_naive, gradient_is_right, within_one, unmoved_by_rescaling,
         gradient_is_across, zero_stays_zero, lengths_may_differ_wildly,
@@ -151,8 +149,8 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
     >>> scores, backward(np.array([1.0]))[1]
     (array([0.8]), array([[0.3, 0. ]]))
 
-    Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020,
-        Eq. 3; lecture, section 1.
+    Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 3;
+        lecture, section 1; docs/02.
     """
     users, items = floats("users", users), floats("items", items)
     if users.ndim != 2 or users.shape != items.shape:

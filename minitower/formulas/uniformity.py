@@ -1,7 +1,8 @@
-"""What contrastive learning does to vectors: alike ones come together, all of them spread out.
+"""Alignment and uniformity: two measures of contrastive learning, lower is better.
 
-Two numbers about a whole set of vectors, to watch beside recall. Lower is better for both,
-and either alone is won by something useless: by one vector for all, or by random ones.
+Alignment is small when related vectors are close; one vector for all items minimizes it.
+Uniformity is small when vectors spread over the sphere; random vectors minimize it. Watch both
+beside recall.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ _BLOCK = 1 << 21  # pairs at a time
 
 
 def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
-    """How far apart the vectors are that belong together.
+    """Compute the mean distance of related vectors.
 
         mean_i |x_i - y_i|^power
 
     Shapes: (n,d),(n,d)->()
 
     Args:
-        x, y: row i of both belongs together: two views of an item, or the two ends of a
-            click. Of length one; then with power 2 it is 2 - 2 mean cosine, in [0, 4].
-        power: > 0.
+        x, y: unit vectors; row i of both is related: two views of an item, or the user and
+            the item of a click.
+        power: > 0. With power 2 the result is 2 - 2 mean cosine, in [0, 4].
 
     Raises:
         ValueError: the shapes differ, there is no pair, or power <= 0.
@@ -36,9 +37,9 @@ def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
     2.0
 
     Reference: T. Wang, P. Isola, Understanding Contrastive Representation Learning through
-        Alignment and Uniformity on the Hypersphere, ICML 2020, Eq. 1.
+        Alignment and Uniformity on the Hypersphere, ICML 2020, Eq. 1; docs/12.
     """
-    x, y = _precise("x", x), _precise("y", y)
+    x, y = _float64("x", x), _float64("y", y)
     if x.ndim != 2 or x.shape != y.shape or not len(x):
         raise ValueError(
             f"x and y must be of one shape (n,d) with n >= 1, got {x.shape} and {y.shape}"
@@ -48,22 +49,22 @@ def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
 
 
 def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
-    """How evenly vectors are spread over the sphere.
+    """Compute how evenly vectors spread over the sphere.
 
         log mean_{i != j} exp(-scale |x_i - x_j|^2)
 
-    Shapes: (n,d)->(). Time grows with n^2; a few megabytes of memory do not.
+    Shapes: (n,d)->(). Time grows with n^2, memory does not.
 
     Args:
-        x: vectors of length one.
+        x: unit vectors.
         scale: 1e-12 to 1e6, the paper's t.
 
     Returns:
-        In [-4 scale, 0]; 0 where all vectors are one. Vectors that are spread evenly over a
-        sphere of many dimensions come near -2 scale.
+        A number in [-4 scale, 0]: 0 where all vectors are equal, near -2 scale where they
+        spread evenly over a sphere of many dimensions.
 
     Raises:
-        ValueError: there are no two vectors, or scale is outside its domain.
+        ValueError: there are fewer than two vectors, or scale is outside its domain.
 
     Properties: equals_naive, zero_when_all_are_one, two_poles, blocks_change_nothing
 
@@ -72,7 +73,7 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
 
     Reference: as :func:`alignment`, Eq. 2.
     """
-    x, scale = _precise("x", x), positive_scale(scale)
+    x, scale = _float64("x", x), positive_scale(scale)
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"x must be of shape (n,d) with n >= 2, got {x.shape}")
     n = len(x)
@@ -88,7 +89,7 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
     return float(log_sum - np.log(n * (n - 1)))
 
 
-def _precise(name: str, x: ArrayLike) -> Floats:
-    """In float64: squared distances of float32 vanish below 1e-22 and, of neighbours, cancel."""
+def _float64(name: str, x: ArrayLike) -> Floats:
+    """Squared distances in float32 vanish below 1e-22, and those of close vectors cancel."""
     x = floats(name, x)
     return x.astype(np.result_type(x, np.float64), copy=False)
