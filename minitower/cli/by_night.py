@@ -14,8 +14,8 @@ from minitower.cli.update_start import READ_AT_ONCE, Start, tell
 from minitower.data import Continuous, DataError, Dataset, SideEncoder, TimeSplit, next_day, retire
 from minitower.data.columns import Columns
 from minitower.data.errors import show
-from minitower.data.ragged import Array
 from minitower.data.table import Table
+from minitower.formulas.arrays import Array
 from minitower.store.catalogue import Superseded
 from minitower.store.snapshot import Store, publish_model
 from minitower.updating.streams import Batch

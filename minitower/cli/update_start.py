@@ -13,7 +13,7 @@ from minitower.cli.click_logs import Positives, fields_of, numeric_rule
 from minitower.cli.job import OPTIONS, Job, checked, flag, read_job
 from minitower.cli.progress import row, say
 from minitower.data import DataError
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.store.catalogue import Catalogue, Version, served
 from minitower.store.provenance import Learned
 from minitower.store.snapshot import Store, load_optimizer, read_full

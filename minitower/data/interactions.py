@@ -16,7 +16,7 @@ from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place, show
 from minitower.data.named_items import NamedItems
 from minitower.data.positives import positive_rule, warn_of_default
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
 from minitower.data.schema import Schema
 from minitower.data.splits import (
     PARTS,
@@ -28,6 +28,7 @@ from minitower.data.splits import (
 )
 from minitower.data.times import seconds, times_column
 from minitower.data.values import LONGEST
+from minitower.formulas.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

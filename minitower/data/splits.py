@@ -11,8 +11,8 @@ import numpy as np
 from minitower.data.columns import Columns, numbers, scalars
 from minitower.data.errors import DataError, show
 from minitower.data.options import option
-from minitower.data.ragged import Array
 from minitower.formulas.arguments import LONGEST_ARRAY
+from minitower.formulas.arrays import Array
 
 PARTS = ("train", "valid", "test")  # a label is an index into this
 

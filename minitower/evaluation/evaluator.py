@@ -14,10 +14,10 @@ import numpy as np
 from minitower.data.encoding import Features, FittedSchema
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
-from minitower.data.ragged import Array
 from minitower.evaluation.encode import check_same_schema, encode
 from minitower.formulas import arguments, popularity, ranking
-from minitower.search.index import ExactIndex, Index, Vectors, checked_k
+from minitower.formulas.arrays import Array, Vectors
+from minitower.search.index import ExactIndex, Index, checked_k
 
 ACCURACY = {
     "recall": ranking.recall,

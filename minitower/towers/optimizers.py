@@ -20,13 +20,12 @@ from copy import copy
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.formulas.arguments import choice, number_within, positive_number, strict_integer
+from minitower.formulas.arrays import Array
 from minitower.towers.gradients import Gradients, RowGradient
 from minitower.towers.optimizer_state import Kept, Slots, check_state
 
-Array = NDArray[Any]
 Schedule = Callable[[int], float]
 
 LARGEST_RATE = 1e6

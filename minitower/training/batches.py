@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.data import DataError, Dataset, Features, Interactions
 from minitower.formulas.arguments import shown, strict_integer
+from minitower.formulas.arrays import Array
 from minitower.formulas.sampling import AliasTable, log_mixture, power_law
 from minitower.training.negatives import Negatives
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

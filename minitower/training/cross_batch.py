@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from minitower.formulas.arguments import positive_temperature, strict_integer
+from minitower.formulas.arrays import Vectors
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import cross_batch
 from minitower.training.batches import Batch
-from minitower.training.objectives import Vectors
 
 
 class CrossBatchSoftmax:

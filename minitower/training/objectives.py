@@ -8,17 +8,13 @@ batches is :mod:`minitower.training.cross_batch`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal, Protocol
 
 from minitower.formulas.arguments import choice, positive_temperature
+from minitower.formulas.arrays import Vectors
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import Correction, calibrated, mixed, uncorrected, yi
 from minitower.training.batches import Batch
-
-Vectors = NDArray[np.floating[Any]]
 
 
 class Objective(Protocol):

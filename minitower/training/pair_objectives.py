@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.formulas.arguments import (
     BIASES,
@@ -22,15 +21,14 @@ from minitower.formulas.arguments import (
     positive_scale,
     positive_temperature,
 )
+from minitower.formulas.arrays import Integers, Vectors
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
 from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
 from minitower.formulas.similarity import inner_product
 from minitower.formulas.softmax import listwise_softmax
 from minitower.towers.gradients import sum_by_row
 from minitower.training.batches import Batch
-from minitower.training.objectives import Vectors
 
-Integers = NDArray[np.integer[Any]]
 Backward = Callable[[Vectors, Vectors], tuple[Vectors, Vectors]]
 
 

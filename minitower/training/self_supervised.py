@@ -14,18 +14,13 @@ from numpy.typing import NDArray
 
 from minitower.data import Dataset, Features, Ragged
 from minitower.formulas.arguments import choice, number_within, positive_temperature, strict_integer
-from minitower.formulas.augmentation import (
-    Mask,
-    complementary_masks,
-    correlated_masks,
-    random_mask,
-)
+from minitower.formulas.arrays import Mask, Vectors
+from minitower.formulas.augmentation import complementary_masks, correlated_masks, random_mask
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import uncorrected
 from minitower.formulas.similarity import l2_normalize
 from minitower.towers.gradients import Gradients
 from minitower.towers.two_tower import TwoTower
-from minitower.training.objectives import Vectors
 from minitower.training.views import drop, hide, relatedness
 
 Augment = Literal[

@@ -11,9 +11,8 @@ from minitower.data import Dataset
 from minitower.data.table import Table
 from minitower.evaluation.encode import BLOCK
 from minitower.formulas.arguments import number
-from minitower.search.index import Vectors
+from minitower.formulas.arrays import Array, Vectors
 from minitower.store.incremental import Rows
-from minitower.towers.tower import Array
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import TrainingError, validator
 
