@@ -17,7 +17,6 @@ from minitower.data.field_encoders import (
     FieldEncoder,
     NumberEncoder,
     RowEncoder,
-    SetEncoder,
     State,
     fit_field,
     how_to_impute,
@@ -60,16 +59,13 @@ class SideEncoder:
             ids: the ids of all entities.
             training: (n,) bool, whether an entity has a positive in training.
         """
-        listed = training[: len(columns)]
-        return SideEncoder(
-            side,
-            [
-                fit_field(field, ids, training, columns.at(field.name))
-                if isinstance(field, Id)
-                else fit_field(field, columns[field.name], listed, columns.at(field.name))
-                for field in fields
-            ],
-        )
+        encoders = []
+        for field in fields:
+            column, rows = ids, training
+            if not isinstance(field, Id):
+                column, rows = columns[field.name], training[: len(columns)]
+            encoders.append(fit_field(field, column, rows, columns.at(field.name)))
+        return SideEncoder(side, encoders)
 
     def grown(self, columns: Columns, ids: Array) -> "SideEncoder":
         """With rows for the ids and for the values of the columns that have none.
@@ -82,13 +78,10 @@ class SideEncoder:
             columns: of new or changed entities.
             ids: of entities.
         """
-        encoders = list(self._encoders.values())
-        for i, encoder in enumerate(encoders):
-            if isinstance(encoder.field, Id) and isinstance(encoder, RowEncoder):
-                encoders[i] = encoder.grown(ids, columns.at(encoder.field.name))
-            elif isinstance(encoder, RowEncoder | SetEncoder):
-                name = encoder.field.name
-                encoders[i] = encoder.grown(columns[name], columns.at(name))
+        encoders = []
+        for name, encoder in self._encoders.items():
+            column = ids if isinstance(encoder.field, Id) else columns[name]
+            encoders.append(encoder.grown(column, columns.at(name)))
         return SideEncoder(self.side, encoders)
 
     @property
@@ -109,7 +102,7 @@ class SideEncoder:
     def vocabulary(self, name: str) -> Vocabulary:
         """The values an Id or Categorical or MultiValued field knows."""
         encoder = self._encoders[name]
-        if isinstance(encoder, RowEncoder | SetEncoder):
+        if isinstance(encoder, RowEncoder):
             return encoder.vocabulary
         raise DataError(f"field '{name}' is a number and has no vocabulary")
 
