@@ -407,7 +407,7 @@ def test_full__retires_items(places, run, tmp_path):
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 2
     (tmp_path / "gone").write_text("\n".join(map(str, range(12))))
     status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
-    assert (status, "gone: every item would be retired" in err) == (2, True)
+    assert (status, "gone: all items would be retired" in err) == (2, True)
     assert "epoch" not in err, "it is told before the training"
     assert Catalogue.read(store).current == 3
 
@@ -618,7 +618,7 @@ USER = '{"user": "u1", "city": "rome"}\n'
         ("users.jsonl", USER + USER[:9], "users.jsonl, line 2: "),
         ("users.jsonl", USER + "\n[3]\n", "users.jsonl, line 3: expected an object"),
         ("users.jsonl", '\n{"user": "u1", "city": 7.5}', "users.jsonl, line 2, column 'city': "),
-        ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' is there twice"),
+        ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' occurs twice"),
         ("users.jsonl", '{"user": "u1", "City": 7.5}', "users.jsonl, line 1: no 'city'; null is"),
         ("users.jsonl", USER + '{"user": "u2"}', "users.jsonl, line 2: no 'city'; null is a"),
         ("users.parquet", "PAR1 half", "users.parquet: not complete: it has no footer"),

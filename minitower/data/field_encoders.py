@@ -106,7 +106,7 @@ class NumberEncoder:
         if field.transform == "none":
             return NumberEncoder(field, 0.0, 1.0, mean)
         spread = float(x.std()) if len(x) else 0.0
-        # What rounding leaves of a constant column is not a spread.
+        # A constant column has a tiny spread by rounding alone.
         scale = spread if spread > 1e-12 * abs(mean) else 1.0
         return NumberEncoder(field, mean, scale, 0.0)
 
@@ -138,7 +138,7 @@ class NumberEncoder:
         return NumberEncoder(field, **state)
 
     def grown(self, column: Array, place: Place) -> "NumberEncoder":
-        """Itself: under other statistics, all that the tower has learned would change."""
+        """Itself: the tower has learned with these statistics."""
         return self
 
 

@@ -229,7 +229,7 @@ def _all_different(place: Path, names: list[str], client: Any) -> int:
                 (columns["id"] == twice).any() for columns in blocks((0, name, str(path)), ["id"])
             )
         ]
-        raise DataError(f"{' and '.join(where)}: the id {show(twice)} is there twice")
+        raise DataError(f"{' and '.join(where)}: the id {show(twice)} occurs twice")
     return len(counts.values)
 
 
