@@ -657,7 +657,7 @@ def test_full__users_from_parquet(places, run, tmp_path):
         write_parquet(path, {"user": np.array(ids, object), "city": np.array(["rome"] * len(ids))})
         got, _, err = run(store, logs, "--full", "--users", path, *FLAGS)
         assert got == status, err
-        assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' is" in err
+        assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' occurs" in err
         write(logs, 5 + len(list(logs.iterdir())), 10, 12)
     assert Recommender.open(store).users.ids.tolist()[10:] == ["n1", "n2"]
     odd = arrow.array([1], arrow.time64("ns"))  # which Python cannot hold
