@@ -30,7 +30,8 @@ from minitower.data import (
 )
 from minitower.evaluation.diagnostics import neighbours
 from minitower.evaluation.encode import encode
-from minitower.evaluation.evaluator import Evaluator, PopularityScorer, Report, evaluate
+from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
+from minitower.evaluation.report import Report
 from minitower.scale.milvus import MilvusIndex
 from minitower.search.hnsw import HnswIndex
 from minitower.search.index import ExactIndex
