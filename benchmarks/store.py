@@ -24,7 +24,7 @@ from bounds import Bounds
 from timing import interleave, milliseconds, ratio, table
 
 import minitower as mt
-from minitower.store.catalogue import Catalogue
+from minitower.store.pointer import Catalogue
 
 DIM, CATEGORY_DIM, HIDDEN, CATEGORIES, K, EF = 64, 16, 128, 1000, 100, 200
 

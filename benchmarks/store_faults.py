@@ -37,8 +37,9 @@ from typing import Any
 import numpy as np
 
 import minitower as mt
-from minitower.store.catalogue import Catalogue, prune, rollback
+from minitower.store.catalogue import prune, rollback
 from minitower.store.incremental import publish_incremental
+from minitower.store.pointer import Catalogue
 
 USERS, ITEMS = 20, 40
 USER_ROWS = "user.user_id.embedding"

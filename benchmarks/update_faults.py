@@ -31,7 +31,7 @@ import numpy as np
 
 import minitower as mt
 from minitower.cli import main as command
-from minitower.store.catalogue import Catalogue
+from minitower.store.pointer import Catalogue
 from minitower.updating.streams import write_events
 
 USERS, ITEMS, CLICKS = 40, 60, 400

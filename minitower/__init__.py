@@ -30,7 +30,8 @@ from minitower.data import (
 )
 from minitower.evaluation.diagnostics import neighbours
 from minitower.evaluation.encode import encode
-from minitower.evaluation.evaluator import Evaluator, PopularityScorer, Report, evaluate
+from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
+from minitower.evaluation.report import Report
 from minitower.scale.milvus import MilvusIndex
 from minitower.search.hnsw import HnswIndex
 from minitower.search.index import ExactIndex
@@ -51,13 +52,10 @@ from minitower.training.sampled_negatives import popular_negatives, uniform_nega
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import History, Progress, Trainer, TrainingError
 from minitower.training.views import relatedness
+from minitower.updating.incremental_update import IncrementalUpdate, incremental_update
 from minitower.updating.publishing import publish
-from minitower.updating.updates import (
-    IncrementalUpdate,
-    UpdateRefused,
-    full_update,
-    incremental_update,
-)
+from minitower.updating.update_report import UpdateRefused
+from minitower.updating.updates import full_update
 
 __version__ = "0.1.0"
 

@@ -131,19 +131,19 @@ def test_atomic__ids_may_have_other_names(folder):
         ("inter", INTER + "\tc\t1\t2\n", r"tiny.inter, line 4, column 'user_id': missing id$"),
         ("inter", "", r"tiny.inter: the file is empty$"),
         ("inter", "\n\n", r"tiny.inter: the file is empty$"),
-        ("inter", INTER.split("\n")[0], r"tiny.inter: there is nothing below the header$"),
+        ("inter", INTER.split("\n")[0], r"tiny.inter: the file has no line below its header$"),
         ("inter", INTER.replace(":float", ""), r"inter, line 1: expected a header.*got 'rating'$"),
         ("inter", INTER.replace("float", "int"), r"inter, line 1: expected a .*got 'rating:int'$"),
         (
             "inter",
             INTER.replace("rating", "item_id"),
-            r"inter, line 1, column 'item_id': the column is th",
+            r"inter, line 1, column 'item_id': the column occ",
         ),
-        ("inter", INTER.replace("item_id", "item"), r"tiny.inter: there is no column 'item_id'"),
+        ("inter", INTER.replace("item_id", "item"), r"tiny.inter: column 'item_id' is missing"),
         (
             "user",
             USER + "u1\t1\tx\n",
-            r"user, line 4, column 'user_id': the id 'u1' is there twice",
+            r"user, line 4, column 'user_id': the id 'u1' occurs twice",
         ),
         ("user", USER + "u3\t\tx\n", r"user, line 4, column 'age': missing value; .*impute=True"),
         ("user", USER.replace("u2\t53\t\n", ""), r"tiny.user, column 'age': user 'u2' has interac"),
@@ -159,7 +159,7 @@ def test_atomic__refuses(folder, suffix, text, message):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"overrides": {"colour": None}}, r"no column 'colour' to override; columns: age, "),
+        ({"overrides": {"colour": None}}, r"unknown column 'colour'; columns: age, "),
         ({"overrides": {"age": "int"}}, r"user, column 'age': the type int is not a feature"),
         ({"overrides": {"age": Id("age")}}, r"column 'age': the id, and no other column, must be"),
         ({"overrides": {"user_id": None}}, r"column 'user_id': the id, and no other column, must"),
@@ -174,7 +174,7 @@ def test_atomic__refuses_options(folder, options, message):
 
 
 def test_atomic__names_what_is_wrong_with_the_folder(folder):
-    with pytest.raises(DataError, match=r"nowhere: there is no such folder$"):
+    with pytest.raises(DataError, match=r"nowhere: the folder does not exist$"):
         read(folder / "nowhere")
     (folder / "other.inter").write_text(INTER)
     with pytest.raises(DataError, match=r"expected one .inter file, got other.inter, tiny.inter$"):
@@ -187,7 +187,7 @@ def test_atomic__names_what_is_wrong_with_the_folder(folder):
 
 def test_atomic__names_the_line_that_is_not_text(folder):
     (folder / "tiny.user").write_bytes(USER.encode() + b"u3\t7\tcaf\xe9\n")
-    with pytest.raises(DataError, match=r"tiny.user, line 4: not utf-8 text"):
+    with pytest.raises(DataError, match=r"tiny.user, line 4: cannot be decoded as utf-8"):
         read(folder)
 
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.store import disk
-from minitower.store.catalogue import Catalogue, Superseded, Version, changing, prune, rollback
+from minitower.store.catalogue import changing, prune, rollback
 from minitower.store.folder import LOCK
 from minitower.store.incremental import publish_incremental
+from minitower.store.pointer import Catalogue, Superseded
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import publish_model
+from minitower.store.version import Version
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 

@@ -28,7 +28,7 @@ from minitower.data import (
 from minitower.evaluation.evaluator import PopularityScorer, evaluate
 from minitower.lab import plots
 from minitower.lab.funnel import simulate
-from minitower.store.catalogue import Catalogue
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, publish_model
 from minitower.towers.optimizers import RowWiseAdam
@@ -245,7 +245,7 @@ def test_evaluate__names_the_folder_that_lacks_a_column(run, world, model, tmp_p
     shutil.copytree(world, tmp_path / "bare")
     for path in (tmp_path / "bare").glob("*.user"):
         path.unlink()
-    assert "bare: users: there is no column" in error_of(run("evaluate", model, tmp_path / "bare"))
+    assert "bare: users: column" in error_of(run("evaluate", model, tmp_path / "bare"))
 
 
 @pytest.mark.parametrize("flags, message", [
@@ -383,7 +383,7 @@ def test_a_reader_that_has_gone_is_no_error():
 
 
 @pytest.mark.parametrize("arguments, told", [
-    (["user-7", "--profile", "shoe=44"], "no field 'shoe'; fields: user_id, gender, age"),
+    (["user-7", "--profile", "shoe=44"], "unknown field 'shoe'; fields: user_id, gender, age"),
     (["user-7", "--profile", "age"], "expected KEY=VALUE, got 'age'"),
     (["user-7", "--profile", "age=old"], "'age': expected a number, got 'old'"),
     (["user-7", "-k", "0"], "-k: expected an integer of at least 1, got '0'"),
@@ -647,11 +647,11 @@ def test_read_job__how_to_read_comes_back():
     (["--epochs", "0"], "--epochs: expected an integer of at least 1"),
     (["--batch-size", "0"], "--batch-size: expected an integer of at least 1"),
     (["--optimizer", "lion"], "--optimizer: expected one of adagrad"),
-    (["--override", "genre=token"], "there is no column 'genre' to override"),
+    (["--override", "genre=token"], "--override names an unknown column 'genre'"),
     (["--positive", "rating"], "cannot read the rule 'rating'"),
-    (["--positive", "stars > 3"], "there is no column 'stars'"),
+    (["--positive", "stars > 3"], "column 'stars' is missing"),
     (["--positive", "rating > 5"], "no interaction passes the rule 'rating > 5'"),
-    (["--split", "given:part"], "there is no column 'part'"),
+    (["--split", "given:part"], "column 'part' is missing"),
     (["--seed", "-1"], "--seed: expected an integer of at least 0"),
     (["--valid", "0.3"], "--valid is for split files"),
     (["--metric", "coverage@10"], "--metric: expected NAME@K"),
@@ -683,7 +683,7 @@ def cell(column: int, value: str):
 BAD = {
     "missing column": (
         "tiny.inter", lambda p: replace_line(p, 1, cell(0, "who:token")),
-        "tiny.inter: there is no column 'user_id'",
+        "tiny.inter: column 'user_id' is missing",
     ),
     "ragged row": (
         "tiny.user", lambda p: replace_line(p, 4, lambda line: line + "\tmore"),
@@ -711,12 +711,12 @@ BAD = {
     ),
     "id twice": (
         "tiny.item", lambda p: replace_line(p, 9, cell(0, "item-0")),
-        "tiny.item, line 9, column 'item_id': the id 'item-0' is there twice",
+        "tiny.item, line 9, column 'item_id': the id 'item-0' occurs twice",
     ),
     "empty file": ("tiny.inter", lambda p: p.write_text(""), "tiny.inter: the file is empty"),
     "no rows": (
         "tiny.item", lambda p: p.write_text(p.read_text().split("\n")[0] + "\n"),
-        "tiny.item: there is nothing below the header",
+        "tiny.item: the file has no line below its header",
     ),
     "no type": (
         "tiny.user", lambda p: replace_line(p, 1, cell(1, "gender")),

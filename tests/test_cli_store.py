@@ -7,8 +7,9 @@ import pytest
 
 from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
-from minitower.store.catalogue import Catalogue, prune
+from minitower.store.catalogue import prune
 from minitower.store.incremental import publish_incremental
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import publish_model
 from minitower.towers.two_tower import TwoTower

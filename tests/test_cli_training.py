@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minitower.cli.job import OBJECTIVES, read_job
+from minitower.cli.choices import OBJECTIVES
+from minitower.cli.job import read_job
 from minitower.cli.options import parse_negatives
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
 from minitower.training.negatives import MixedNegatives, SharedNegatives

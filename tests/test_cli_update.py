@@ -27,18 +27,20 @@ from minitower.data import (
     next_day,
 )
 from minitower.store import folder
-from minitower.store.catalogue import Catalogue, rollback
+from minitower.store.catalogue import rollback
 from minitower.store.folder import fingerprint
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, load_notes, load_optimizer, publish_model
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
+from minitower.updating.incremental_update import IncrementalUpdate
 from minitower.updating.publishing import record
 from minitower.updating.streams import EventFields, Follow, write_events
 from minitower.updating.streams.parquet import write_parquet
-from minitower.updating.updates import IncrementalUpdate, full_update
+from minitower.updating.updates import full_update
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), MultiValued("tags")])
 FLAGS = ("--batch-size", "16", "--seed", "3")
@@ -407,7 +409,7 @@ def test_full__retires_items(places, run, tmp_path):
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 2
     (tmp_path / "gone").write_text("\n".join(map(str, range(12))))
     status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
-    assert (status, "gone: every item would be retired" in err) == (2, True)
+    assert (status, "gone: all items would be retired" in err) == (2, True)
     assert "epoch" not in err, "it is told before the training"
     assert Catalogue.read(store).current == 3
 
@@ -618,7 +620,7 @@ USER = '{"user": "u1", "city": "rome"}\n'
         ("users.jsonl", USER + USER[:9], "users.jsonl, line 2: "),
         ("users.jsonl", USER + "\n[3]\n", "users.jsonl, line 3: expected an object"),
         ("users.jsonl", '\n{"user": "u1", "city": 7.5}', "users.jsonl, line 2, column 'city': "),
-        ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' is there twice"),
+        ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' occurs twice"),
         ("users.jsonl", '{"user": "u1", "City": 7.5}', "users.jsonl, line 1: no 'city'; null is"),
         ("users.jsonl", USER + '{"user": "u2"}', "users.jsonl, line 2: no 'city'; null is a"),
         ("users.parquet", "PAR1 half", "users.parquet: not complete: it has no footer"),
@@ -657,7 +659,7 @@ def test_full__users_from_parquet(places, run, tmp_path):
         write_parquet(path, {"user": np.array(ids, object), "city": np.array(["rome"] * len(ids))})
         got, _, err = run(store, logs, "--full", "--users", path, *FLAGS)
         assert got == status, err
-        assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' is" in err
+        assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' occurs" in err
         write(logs, 5 + len(list(logs.iterdir())), 10, 12)
     assert Recommender.open(store).users.ids.tolist()[10:] == ["n1", "n2"]
     odd = arrow.array([1], arrow.time64("ns"))  # which Python cannot hold

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.cli import commands, main
-from minitower.cli.job import OPTIONS, Job, read_job, read_toml
+from minitower.cli.job import OPTIONS, Job, read_job
+from minitower.cli.job_file import read_toml
 from minitower.cli.options import integer, number, path, share, temperature
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
 from minitower.formulas.arguments import TEMPERATURES

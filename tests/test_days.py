@@ -204,11 +204,15 @@ def test_next_day__names_of_items():
 @pytest.mark.parametrize(
     "log, users, message",
     [
-        ({"u": [], "i": []}, None, "interactions: there are no interactions"),
-        ({"u": ["x"], "i": [10]}, None, "ids: the vocabulary holds integers, the values are text"),
-        ({"u": [1], "i": [10]}, {"u": [4]}, "users: there is no column 'city'"),
-        ({"u": [1], "i": [10]}, {"u": [4], "city": [3]}, "column 'city': the vocabulary holds te"),
-        ({"u": [1], "i": [10]}, {"u": [4, 4], "city": ["a", "b"]}, "the id 4 is there twice"),
+        ({"u": [], "i": []}, None, "interactions: the table has no interactions"),
+        (
+            {"u": ["x"], "i": [10]},
+            None,
+            "ids: the vocabulary holds integers, the values are str",
+        ),
+        ({"u": [1], "i": [10]}, {"u": [4]}, "users: column 'city' is missing"),
+        ({"u": [1], "i": [10]}, {"u": [4], "city": [3]}, "column 'city': the vocabulary holds st"),
+        ({"u": [1], "i": [10]}, {"u": [4, 4], "city": ["a", "b"]}, "the id 4 occurs twice"),
     ],
 )
 def test_next_day__refuses(log, users, message):
@@ -271,7 +275,7 @@ def test_retire__an_item_that_is_clicked_again_is_what_it_was(item_name):
 
 
 def test_retire__somebody_must_stay():
-    with pytest.raises(DataError, match="every item would be retired"):
+    with pytest.raises(DataError, match="all items would be retired"):
         retire(small(), [10, 11, 12])
 
 

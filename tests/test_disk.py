@@ -14,9 +14,10 @@ import pytest
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.search.hnsw import HnswIndex
 from minitower.store import disk
-from minitower.store.catalogue import Catalogue, changing, prune, rollback
+from minitower.store.catalogue import changing, prune, rollback
 from minitower.store.folder import SavedFolder
 from minitower.store.incremental import publish_incremental
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import publish_model
 from minitower.towers.optimizers import Adagrad

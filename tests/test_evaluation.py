@@ -176,7 +176,7 @@ def test_evaluate__some_users(data, seed):
 def test_evaluate__users_without_history():
     report = evaluate(PopularityScorer(), SMALL, k=(1,), users=np.array([1]))
     assert (report.users, report.users_without_positives, report["recall@1"]) == (1, 0, 1)
-    with pytest.raises(DataError, match="the valid split has no positives"):
+    with pytest.raises(DataError, match="the valid split has no new positives"):
         evaluate(PopularityScorer(), SMALL, split="valid", users=np.array([0, 1]))
 
 
@@ -215,9 +215,9 @@ def test_evaluate__another_index_ranks():
 
 
 def test_evaluate__refuses():
-    with pytest.raises(DataError, match="the valid split has no positives"):
+    with pytest.raises(DataError, match="the valid split has no new positives"):
         evaluate(PopularityScorer(), dataset((0, 0, "train"), (0, 1, "test")), split="valid")
-    with pytest.raises(DataError, match="the valid split has no positives"):
+    with pytest.raises(DataError, match="the valid split has no new positives"):
         Evaluator(dataset((0, 0, "train"), (0, 0, "valid")), "valid")
     with pytest.raises(DataError, match="k must be an integer of at least 1"):
         Evaluator(SMALL, k=(0, 10))

@@ -12,8 +12,9 @@ from minitower.evaluation.encode import encode
 from minitower.search.index import ExactIndex
 from minitower.search.patched import PatchedIndex
 from minitower.store import folder, pointer
-from minitower.store.catalogue import Catalogue, rollback
+from minitower.store.catalogue import rollback
 from minitower.store.incremental import publish_incremental
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, publish_model
 from minitower.towers.two_tower import TwoTower

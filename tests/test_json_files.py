@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import Categorical, Continuous, DataError, Dataset, Id, RandomSplit, Schema
-from minitower.store.catalogue import Catalogue, prune, rollback
+from minitower.store.catalogue import prune, rollback
 from minitower.store.incremental import publish_incremental
 from minitower.store.json_files import from_json, to_json
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, load_notes, load_optimizer, publish_model
 from minitower.towers.optimizers import Adagrad

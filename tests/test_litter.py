@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.store.catalogue import Catalogue, NotRemoved, prune, rollback
+from minitower.store.catalogue import NotRemoved, prune, rollback
 from minitower.store.incremental import publish_incremental
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import publish_model
 from minitower.towers.two_tower import TwoTower

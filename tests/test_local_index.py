@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.search.engines import Engine
 from minitower.search.vector_index import Measured
-from minitower.store.catalogue import Catalogue, prune, rollback
+from minitower.store.catalogue import prune, rollback
 from minitower.store.local_index import ENGINES, LocalIndex
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, publish_model
 from minitower.towers.two_tower import TwoTower

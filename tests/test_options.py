@@ -9,7 +9,7 @@ from minitower.data.errors import Place
 from minitower.formulas import augmentation, draw_probability, mutual_information
 from minitower.formulas.arguments import number
 from minitower.formulas.sampling import Uniform
-from minitower.store.catalogue import Catalogue
+from minitower.store.pointer import Catalogue
 from minitower.store.snapshot import publish_model
 from minitower.updating.streams import ClickStream
 

@@ -12,7 +12,7 @@ from minitower.cli.job import Job
 from minitower.cli.sources import open_folder
 from minitower.data import DataError, Dataset, Id, MultiValued, Schema, TimeSplit
 from minitower.evaluation.evaluator import evaluate
-from minitower.store.catalogue import Catalogue
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, load_notes, publish_model
 from minitower.towers.optimizers import Adam

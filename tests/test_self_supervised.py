@@ -10,7 +10,8 @@ from test_two_tower import as_dense, generic, whole_loss
 
 import minitower as mt
 from minitower.data import Categorical, Continuous, Dataset, GivenSplit, Id, MultiValued, Schema
-from minitower.data.encoding import Ragged, Table
+from minitower.data.ragged import Ragged
+from minitower.data.table import Table
 from minitower.formulas.similarity import cosine
 from minitower.formulas.softmax import info_nce
 from minitower.towers.gradients import add_gradients

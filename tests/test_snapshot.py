@@ -13,9 +13,9 @@ from minitower.data import Categorical, DataError, Dataset, GivenSplit, Id, Sche
 from minitower.evaluation.encode import encode
 from minitower.search.hnsw import HnswIndex
 from minitower.search.index import ExactIndex
-from minitower.store.catalogue import Catalogue
 from minitower.store.folder import fingerprint
 from minitower.store.incremental import publish_incremental
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import (
     load_model,

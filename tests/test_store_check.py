@@ -18,8 +18,9 @@ from minitower.data import (
     Schema,
     retire,
 )
-from minitower.store.catalogue import Catalogue, rollback
+from minitower.store.catalogue import rollback
 from minitower.store.incremental import publish_incremental, read_rows
+from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_notes, publish_model
 from minitower.towers.two_tower import TwoTower

@@ -10,18 +10,15 @@ from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, load_optimizer, publish_model
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
+from minitower.training.batches import TooFewClicks
 from minitower.training.hard_negatives import MinedNegatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Pairwise
 from minitower.training.sampled_negatives import uniform_negatives
 from minitower.training.trainer import Trainer, TrainingError
-from minitower.updating.updates import (
-    TooFewClicks,
-    UpdateRefused,
-    full_update,
-    incremental_update,
-    yesterday,
-)
+from minitower.updating.incremental_update import incremental_update
+from minitower.updating.update_report import UpdateRefused
+from minitower.updating.updates import full_update, yesterday
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item")])
 TABLES = ("user.user.embedding", "user.city.embedding", "item.item.embedding")

@@ -17,8 +17,8 @@ from minitower.cli.job import checked
 from minitower.cli.progress import say
 from minitower.cli.update_start import READ_AT_ONCE, Start, tell
 from minitower.data import DataError
-from minitower.store.catalogue import Catalogue, Superseded
 from minitower.store.incremental import Rows, publish_incremental, read_rows
+from minitower.store.pointer import Catalogue, Superseded
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
 from minitower.updating.streams import Follow
 from minitower.updating.update_report import Increment

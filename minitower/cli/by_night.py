@@ -16,10 +16,11 @@ from minitower.data.columns import Columns
 from minitower.data.errors import show
 from minitower.data.table import Table
 from minitower.formulas.arrays import Array
-from minitower.store.catalogue import Superseded
+from minitower.store.pointer import Superseded
 from minitower.store.snapshot import Store, publish_model
+from minitower.training.batches import TooFewClicks
 from minitower.updating.streams import Batch
-from minitower.updating.updates import FullUpdate, TooFewClicks, full_update, yesterday
+from minitower.updating.updates import FullUpdate, full_update, yesterday
 
 Log = dict[str, Array]
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minitower.cli.job import READING, Job, checked, read_job, read_toml
-from minitower.cli.job_file import PLACES
+from minitower.cli.job import READING, Job, checked, read_job
+from minitower.cli.job_file import PLACES, read_toml
 from minitower.cli.progress import ItemsBar, TrainingBar, row, say
 from minitower.cli.sources import Source, open_folder
 from minitower.cli.terminal import write
 from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
-from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer, Report
+from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
+from minitower.evaluation.report import Report
 from minitower.search.hnsw import HnswIndex
 from minitower.store.catalogue import served
 from minitower.store.folder import MANIFEST, POINTER, refuse_foreign

@@ -10,7 +10,8 @@ import numpy as np
 
 from minitower.cli import telling
 from minitower.cli.commands import fit, tell
-from minitower.cli.job import Job, read_job, read_toml
+from minitower.cli.job import Job, read_job
+from minitower.cli.job_file import read_toml
 from minitower.cli.progress import row, say
 from minitower.cli.sources import Source, open_folder, simulated
 from minitower.cli.terminal import write

@@ -9,7 +9,8 @@ from minitower.cli.options import argument, integer, path
 from minitower.cli.progress import row, say
 from minitower.cli.terminal import write
 from minitower.data import DataError
-from minitower.store.catalogue import Catalogue, NotRemoved, prune, rollback
+from minitower.store.catalogue import NotRemoved, prune, rollback
+from minitower.store.pointer import Catalogue
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:

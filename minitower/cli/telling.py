@@ -9,7 +9,7 @@ from minitower import __version__
 from minitower.cli.job import Job
 from minitower.cli.sources import Source
 from minitower.data import Dataset
-from minitower.evaluation.evaluator import Report
+from minitower.evaluation.report import Report
 from minitower.formulas.arrays import Array
 from minitower.lab.story import Example, ItemMap, Recalled, System
 from minitower.search.hnsw import HnswIndex

@@ -14,9 +14,11 @@ from minitower.cli.job import OPTIONS, Job, checked, flag, read_job
 from minitower.cli.progress import row, say
 from minitower.data import DataError
 from minitower.formulas.arrays import Array
-from minitower.store.catalogue import Catalogue, Version, served
+from minitower.store.catalogue import served
+from minitower.store.pointer import Catalogue
 from minitower.store.provenance import Learned
 from minitower.store.snapshot import Store, load_optimizer, read_full
+from minitower.store.version import Version
 from minitower.towers.optimizers import Optimizer
 from minitower.training.recipe import OPTIMIZERS, missing
 from minitower.updating.streams import ClickStream, Cursor

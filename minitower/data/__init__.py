@@ -1,10 +1,11 @@
 """What a user brings: schema, vocabularies, encoded tables, interaction logs, readers."""
 
 from minitower.data.days import next_day, retire
-from minitower.data.encoding import Features, FittedSchema, Ragged, SideEncoder, Table
+from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset, Interactions
 from minitower.data.positives import positive_rule
+from minitower.data.ragged import Ragged
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.data.splits import (
     GivenSplit,
@@ -15,6 +16,7 @@ from minitower.data.splits import (
     TimeSplit,
     parse_rule,
 )
+from minitower.data.table import Features, Table
 from minitower.data.vocabulary import Vocabulary
 
 __all__ = [

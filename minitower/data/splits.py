@@ -1,4 +1,4 @@
-"""Which interactions are positives, and which part of them each one belongs to."""
+"""Split the positives into train, valid and test."""
 
 import operator
 import re
@@ -30,7 +30,7 @@ _RULE = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|==|!=|=|>|<)\s*(.*?)\s*")
 
 @dataclass(frozen=True)
 class Rule:
-    """What makes an interaction a positive, such as rating >= 4. Made by parse_rule."""
+    """The rule of positives, such as rating >= 4. :func:`parse_rule` makes it."""
 
     column: str
     operator: str
@@ -38,7 +38,7 @@ class Rule:
 
     @property
     def number(self) -> float | None:
-        """The value as a number, truth values as 1 and 0; None where it is a text."""
+        """The value as a number, booleans as 1 and 0; None for another string."""
         if self.value.lower() in ("true", "false"):
             return float(self.value.lower() == "true")
         try:
@@ -47,10 +47,10 @@ class Rule:
             return None
 
     def apply(self, columns: Columns) -> Array:
-        """(n,) bool: the rows that pass. A missing value never does.
+        """(n,) bool: the rows that pass. A missing value never passes.
 
         Raises:
-            DataError: there is no such column, or text is compared by order.
+            DataError: the column is missing, or the rule orders strings.
         """
         values, place = columns[self.column], columns.at(self.column)
         compare = _OPERATORS[self.operator]
@@ -67,10 +67,10 @@ class Rule:
 
 
 def parse_rule(text: str) -> Rule:
-    """Read a rule: a column, one of >= > <= < = == !=, and a number or a text.
+    """Read a rule: a column, one of >= > <= < = == !=, and a number or a string.
 
     Raises:
-        DataError: it does not read like one.
+        DataError: the string is no rule.
 
     >>> parse_rule("rating >= 4")
     Rule(column='rating', operator='>=', value='4')
@@ -86,10 +86,10 @@ def parse_rule(text: str) -> Rule:
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """By time, at one moment for everybody: nothing in training happened after it.
+    """Split by time, at the same moment for all users.
 
-    The last `test` share of all interactions is the test, the `valid` share before it the
-    validation. Interactions of the same moment stay together, in the earlier part.
+    The last `test` share of all interactions is the test, and the `valid` share before it the
+    validation. Interactions of one moment stay together, in the earlier part.
 
     Args:
         valid, test: shares in [0, 1), together below 1.
@@ -116,10 +116,10 @@ class TimeSplit:
 
 @dataclass(frozen=True)
 class LastSplit:
-    """The last interactions of every user: `test` of them, and the `valid` before those.
+    """Hold out the last `test` interactions of each user, and the `valid` before them.
 
-    Order is by time, or by row where there is no time. Every user keeps at least one
-    interaction in training; what is short is taken first from validation.
+    Order is by time, or by row without times. Every user keeps at least one interaction in
+    training; a user with few interactions has none in validation first.
 
     Args:
         valid, test: interactions per user, >= 0.
@@ -149,11 +149,11 @@ class LastSplit:
 
 @dataclass(frozen=True)
 class RandomSplit:
-    """By lot over all interactions.
+    """Split at random over all interactions.
 
     Args:
         valid, test: shares in [0, 1), together below 1.
-        seed: of the lot.
+        seed: of the random split.
     """
 
     valid: float = 0.1
@@ -175,7 +175,7 @@ class RandomSplit:
 
 @dataclass(frozen=True)
 class GivenSplit:
-    """As a column says, which holds "train", "valid" or "test"."""
+    """Split by a column that holds "train", "valid" or "test"."""
 
     column: str
 
@@ -183,7 +183,7 @@ class GivenSplit:
         """(n,) int8: 0 train, 1 valid, 2 test.
 
         Raises:
-            DataError: another value.
+            DataError: the column holds another value.
         """
         values = columns[self.column]
         labels = np.full(len(values), -1, np.int8)
@@ -203,19 +203,19 @@ Split = TimeSplit | LastSplit | RandomSplit | GivenSplit
 def part_labels(
     log: Columns, users: Array, times: Array | None, positive: str, split: Split | None
 ) -> Array:
-    """Which part each interaction of a log is for; (n,) int8.
+    """The part of each interaction of a log.
 
     Args:
         log: the columns of the interactions.
-        users, times: of every interaction, the row of its user and its time.
+        users, times: (n,) the row of the user, and the time, of each interaction.
         positive: the rule of positives, or "all".
-        split: None is training for all of them.
+        split: None puts all of them into training.
 
     Returns:
-        0 train, 1 valid, 2 test, -1 where it is no positive.
+        (n,) int8: 0 train, 1 valid, 2 test, -1 no positive.
 
     Raises:
-        DataError: nothing is left to train on, or as the rule and the split.
+        DataError: training would be empty; or as the rule and the split.
     """
     keep = np.ones(len(log), bool) if positive == "all" else parse_rule(positive).apply(log)
     if not keep.any():
@@ -233,10 +233,10 @@ def part_labels(
 
 
 def _check_shares(valid: float, test: float) -> None:
-    # Each first: the sum of huge ones overflows. NaN is refused as well.
+    # Each share first: the sum of huge ones overflows. This refuses NaN, too.
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise DataError(
-            f"the shares of valid and test must not be negative and leave some for training, "
+            f"the shares of valid and test must be in [0, 1) and leave some for training; "
             f"got {show(valid)} and {show(test)}"
         )
 

@@ -1,4 +1,4 @@
-"""Encoded entities: a batch is nothing but row indices of such a table."""
+"""Encoded users or items. A batch is an array of row numbers."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def take(features: Features, rows: Any) -> Features:
 
 
 def order_with(n: int, rows: Array) -> Array:
-    """Where to find every row of a table once others, for these rows, stand behind its n.
+    """The order that moves appended rows to their place in a table of n rows.
 
     >>> order_with(3, np.array([1, 3]))
     array([0, 3, 2, 4])
@@ -42,7 +42,7 @@ class Table:
     """All users, or all items, encoded.
 
     Args:
-        ids: (n,) the raw ids, int64 or text, distinct.
+        ids: (n,) the raw ids, int64 or strings, distinct.
         columns: features of n rows.
     """
 
@@ -53,15 +53,15 @@ class Table:
         return len(self.ids)
 
     def take(self, rows: Any) -> Features:
-        """Features of the given rows: what a tower reads."""
+        """Features of the given rows, the input of a tower."""
         return take(self.columns, rows)
 
     def updated(self, rows: Array, other: "Table") -> "Table":
-        """This table with other entities in place of some rows, or behind the last.
+        """Replace some rows by those of another table, and append new rows.
 
         Args:
-            rows: (m,) the row of each of the others; from len(self) on, ascending, they
-                are new.
+            rows: (m,) the row of each entity of `other`. Rows from len(self) on are new,
+                and ascending.
             other: m entities of the same fields.
         """
         appended = other.ids[rows >= len(self)]
@@ -81,22 +81,22 @@ class Table:
         """(n,) int64: the table row of every id, -1 where it is unknown.
 
         Raises:
-            DataError: texts are looked up among integers, or the reverse.
+            DataError: the ids are strings and the table holds integers, or the reverse.
         """
         return self._index.encode(ids, Place("ids")).astype(np.int64) - 1
 
     def parse_id(self, text: str) -> int | str:
-        """An id typed by a person, as this table stores ids.
+        """Read an id that a person typed.
 
         Raises:
-            DataError: ids are integers and the text is not one of 64 bits, or the text is longer
-                than an id can be.
+            DataError: the table holds integers and the string is no integer of 64 bits, or
+                the string is too long for an id.
         """
         if self.ids.dtype.kind == "U":
             if len(text) > LONGEST:
-                raise DataError(f"an id has at most {LONGEST} characters, got {show(text)}")
+                raise DataError(f"an id has at most {LONGEST} characters; got {show(text)}")
             return text
-        # int() would also read "1_0" and " 1"; beyond 64 bits there is no id.
+        # int() would also read "1_0" and " 1".
         if re.fullmatch("-?[0-9]{1,19}", text) and -(2**63) <= (number := int(text)) < 2**63:
             return number
         raise DataError(f"ids are integers of 64 bits here, got {show(text)}")

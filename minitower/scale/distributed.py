@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns
-from minitower.data.encoding import FittedSchema, Table
+from minitower.data.encoding import FittedSchema
 from minitower.data.entities import read_ids
 from minitower.data.errors import DataError, Place, show
 from minitower.data.positives import must_be_stated
 from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
 from minitower.data.schema import Field, MultiValued
 from minitower.data.splits import parse_rule
+from minitower.data.table import Table
 from minitower.data.tally import Tally
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array, Floats
@@ -229,7 +230,7 @@ def _all_different(place: Path, names: list[str], client: Any) -> int:
                 (columns["id"] == twice).any() for columns in blocks((0, name, str(path)), ["id"])
             )
         ]
-        raise DataError(f"{' and '.join(where)}: the id {show(twice)} is there twice")
+        raise DataError(f"{' and '.join(where)}: the id {show(twice)} occurs twice")
     return len(counts.values)
 
 

@@ -131,7 +131,7 @@ def _read(table: Any, names: list[str], place: Place) -> Iterator[Columns]:
     for name in names:
         if name not in table.columns:
             known = ", ".join(map(str, table.columns))
-            raise place.error(f"there is no column '{name}'; columns: {known}")
+            raise place.error(f"column '{name}' is missing; columns: {known}")
     for start in range(0, len(table), _ROWS):
         yield read_columns(table[names].iloc[start : start + _ROWS], place)
 

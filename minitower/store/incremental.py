@@ -18,10 +18,12 @@ from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array
 from minitower.search.patched import PatchedIndex
 from minitower.store.array_files import write_array, write_arrays
-from minitower.store.catalogue import Catalogue, Version, changing
+from minitower.store.catalogue import changing
 from minitower.store.folder import SavedFolder
+from minitower.store.pointer import Catalogue
 from minitower.store.snapshot import Store, fitting, read_full
 from minitower.store.store_check import checked_notes
+from minitower.store.version import Version
 from minitower.towers.two_tower import TwoTower
 
 Rows = Mapping[str, tuple[Array, Array]]

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.encoding import Table
 from minitower.data.errors import DataError
 from minitower.data.ragged import Ragged
+from minitower.data.table import Table
 from minitower.formulas.arrays import Array, Rows
 from minitower.search.engines import Engine, Exact, Hnsw, Nearest
 from minitower.search.exclusion import first_kept, together
@@ -41,9 +41,11 @@ from minitower.search.vector_index import (
     tuned,
 )
 from minitower.store.array_files import write_array
-from minitower.store.catalogue import Catalogue, Version, changing, served
+from minitower.store.catalogue import changing, served
 from minitower.store.folder import MANIFEST, POINTER, refuse_foreign
+from minitower.store.pointer import Catalogue
 from minitower.store.snapshot import fitting
+from minitower.store.version import Version
 
 ENGINES: dict[str, type[Engine]] = {
     "exact": Exact,

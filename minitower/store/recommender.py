@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import as_array
-from minitower.data.encoding import Features, Table
 from minitower.data.errors import DataError, Place
 from minitower.data.ragged import Ragged
+from minitower.data.table import Features, Table
 from minitower.formulas.arrays import Array
 from minitower.search.index import Index, checked_k
-from minitower.store.catalogue import Catalogue, Version, served
+from minitower.store.catalogue import served
 from minitower.store.incremental import read_version
+from minitower.store.pointer import Catalogue
 from minitower.store.snapshot import Store
 from minitower.store.store_check import check_shapes
+from minitower.store.version import Version
 from minitower.towers.two_tower import TwoTower
 
 Answer = tuple[Array, Array]

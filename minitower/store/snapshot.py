@@ -14,21 +14,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minitower.data.encoding import Features, FittedSchema, Table
+from minitower.data.encoding import FittedSchema
 from minitower.data.errors import DataError, show
 from minitower.data.interactions import Dataset
 from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Ragged
+from minitower.data.table import Features, Table
 from minitower.evaluation.encode import check_same_schema, encode, encode_sample
 from minitower.formulas.arguments import shown
 from minitower.formulas.arrays import Array, Vectors
 from minitower.search.hnsw import HnswIndex
 from minitower.search.index import ExactIndex, Index
 from minitower.store.array_files import write_array, write_arrays
-from minitower.store.catalogue import Catalogue, Version, changing
+from minitower.store.catalogue import changing
 from minitower.store.folder import MANIFEST, POINTER, SavedFolder, new_folder, refuse_foreign
 from minitower.store.json_files import is_integer
+from minitower.store.pointer import Catalogue
 from minitower.store.store_check import check_shapes, check_values, checked_notes
+from minitower.store.version import Version
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 

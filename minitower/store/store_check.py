@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minitower.data.encoding import SideEncoder, Table
+from minitower.data.encoding import SideEncoder
 from minitower.data.errors import show
 from minitower.data.ragged import Ragged
+from minitower.data.table import Table
 from minitower.formulas.arrays import Array
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minitower.data.encoding import Features, FittedSchema
+from minitower.data.encoding import FittedSchema
+from minitower.data.table import Features
 from minitower.formulas.arguments import choice, shown, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.towers.tower import Backward, Parameters, Tower

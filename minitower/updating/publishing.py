@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minitower.data.errors import DataError
-from minitower.evaluation.evaluator import Report
+from minitower.evaluation.report import Report
 from minitower.search.index import Index
 from minitower.store.provenance import provenance
 from minitower.store.snapshot import Store, publish_model
