@@ -29,7 +29,7 @@ from timing import table  # noqa: E402
 
 import minitower as mt  # noqa: E402
 from minitower.data import next_day  # noqa: E402
-from minitower.updating.incremental_update import IncrementalUpdate
+from minitower.updating.incremental_update import IncrementalUpdate  # noqa: E402
 from minitower.updating.streams import Events  # noqa: E402
 from minitower.updating.updates import full_update  # noqa: E402
 
