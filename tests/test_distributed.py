@@ -236,7 +236,7 @@ def test_encode_items__a_dataframe_is_blamed_by_its_partition(world, client, tmp
 def test_encode_items__lists_that_dask_made_texts_of(world, client, tmp_path):
     """Every tag would be unknown, and nothing would say so."""
     frame = pd.DataFrame(world.items)
-    with pytest.raises(DataError, match=r"^partition \d, row 0, column 'tags': a list that"):
+    with pytest.raises(DataError, match=r"^partition \d, row 0, column 'tags': a list became"):
         encode_items(dd.from_pandas(frame, npartitions=2), world.saved, tmp_path / "vectors")
     with dask.config.set({"dataframe.convert-string": False}):
         files = encode_items(
@@ -265,19 +265,19 @@ def test_encode_items__refuses_files_that_are_not_whole(world, client, tmp_path)
     (tmp_path / "items").mkdir()
     whole = (world.item_files / "0.parquet").read_bytes()
     (tmp_path / "items" / "0.parquet").write_bytes(whole[:-9])
-    with pytest.raises(DataError, match="not a whole Parquet file"):
+    with pytest.raises(DataError, match="not a complete Parquet file"):
         encode_items(tmp_path / "items", world.saved, tmp_path / "vectors")
 
 
 def test_encode_items__refuses_what_is_no_catalogue(world, client, tmp_path):
-    with pytest.raises(DataError, match=r"there is no \.parquet file"):
+    with pytest.raises(DataError, match=r"the folder has no .parquet file"):
         encode_items(tmp_path, world.saved, tmp_path / "vectors")
     with pytest.raises(DataError, match="a Dask dataframe or a folder of Parquet files, got dict"):
         encode_items({}, world.saved, tmp_path / "vectors")
     nothing = pd.DataFrame(world.items).iloc[:0]
-    with pytest.raises(DataError, match="items: there is no row"):
+    with pytest.raises(DataError, match="items: the table has no rows"):
         encode_items(dd.from_pandas(nothing, npartitions=1), world.saved, tmp_path / "vectors")
-    with pytest.raises(DataError, match="items: there is no row"):
+    with pytest.raises(DataError, match="items: the table has no rows"):
         relatedness(dd.from_pandas(nothing, npartitions=1), world.saved)
 
 

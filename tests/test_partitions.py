@@ -81,5 +81,5 @@ def test_without_dask_the_extra_is_named(monkeypatch, tmp_path):
 def test_without_a_client_one_is_asked_for(tmp_path):
     pytest.importorskip("dask.distributed", reason="not installed: pip install '.[dask]'")
     (tmp_path / "1.parquet").touch()
-    with pytest.raises(ValueError, match="there is no Dask client: make one"):
+    with pytest.raises(ValueError, match="no Dask client is active: make one"):
         partitions.folded(partitions.partitions(tmp_path), None, len)

@@ -1,8 +1,8 @@
-"""Item vectors in Parquet files: how they travel from many workers to one index.
+"""Item vectors in Parquet files, from many workers to one index.
 
 folder/
   manifest.json          as in minitower.store.folder; which model made the vectors
-  part-00000.parquet     id (int64 or text), vector (d float32), model_version (int64)
+  part-00000.parquet     id (int64 or string), vector (d float32), model_version (int64)
   ...
 """
 
@@ -20,32 +20,32 @@ from minitower.store.folder import SavedFolder
 from minitower.updating.streams.parquet import pyarrow_parquet
 
 UNVERSIONED = -1
-"""The model_version of vectors whose model comes from no store."""
+"""The model_version of vectors of a model outside a store."""
 
 _ROWS = 1 << 14  # read at a time
 
 
 class Upserting(Protocol):
-    """An index that takes items in batches; the same item twice is as once."""
+    """An index that takes items in batches; inserting an item twice equals once."""
 
     def upsert(self, ids: Array, vectors: Array) -> object:
-        """Insert items, or replace those whose ids are there. Shapes: (n),(n,d)."""
+        """Insert items, or replace items of the same ids. Shapes: (n),(n,d)."""
         ...
 
 
 class VectorFiles:
-    """A folder of item vectors, opened.
+    """An open folder of item vectors.
 
     Attributes:
-        files: in the order of the partitions that they come from.
-        items: how many vectors there are.
+        files: their names, in the order of the partitions.
+        items: the number of vectors.
         dim: d, their length.
-        text: whether ids are texts; else they are integers.
-        version: of the store's model that made them; None of a model from no store.
-        model: the SHA-256 of that model's manifest.
+        text: whether ids are strings; else they are integers.
+        version: of the store that holds the model; None for a model outside a store.
+        model: the SHA-256 of the manifest of the model.
 
     Raises:
-        DataError: the folder holds something else, or was cut or changed.
+        DataError: the folder holds something else, or is damaged.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -68,9 +68,9 @@ class VectorFiles:
             yield from read_vectors(self._saved.path(name), self.dim)
 
     def upsert_to(self, index: Upserting) -> int:
-        """Hand all of them to an index, batch by batch; returns how many there were.
+        """Insert all vectors into an index, batch by batch; returns their number.
 
-        It may be killed and called again: what an index has got twice it has once.
+        After a crash, call it again: an item that is inserted twice counts once.
         """
         done = 0
         for ids, vectors in self.batches():
@@ -82,11 +82,11 @@ class VectorFiles:
 def publish_files(
     files: VectorFiles, uri: str, *, name: str = "items", token: str = "", **options: int
 ) -> MilvusIndex:
-    """A new collection of all vectors, batch by batch, which is served when it is complete.
+    """Make a new collection of all vectors, batch by batch, and serve it when complete.
 
-    If anything goes wrong it is dropped, and what was served still is. The recall is not
-    measured: that takes all vectors in memory, as
-    :func:`~minitower.scale.milvus_versions.publish_to_milvus` has them.
+    After an error the new collection is dropped and the old one still serves. Recall is not
+    measured, because that needs all vectors in memory:
+    :func:`~minitower.scale.milvus_versions.publish_to_milvus` does it.
 
     Args:
         uri, name, token: as in :func:`~minitower.scale.milvus_versions.draft`.
@@ -106,9 +106,9 @@ def publish_files(
 def write_vectors(
     path: Path, blocks: Iterable[tuple[Array, Array]], *, dim: int, text: bool, version: int
 ) -> int:
-    """Write ids and vectors; returns how many. The file is there whole, or not at all.
+    """Write ids and vectors; returns their number. The file appears complete or not at all.
 
-    Two that write the same file at once do not meet: each writes under a name of its own.
+    Two writers of one file do not collide: each writes under its own temporary name.
     """
     arrow, parquet = pyarrow_parquet()
     schema = arrow.schema(
@@ -119,10 +119,10 @@ def write_vectors(
         }.items()
     )
     rows = 0
-    aside = path.with_name(f".{path.name}.{uuid4().hex}")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with parquet.ParquetWriter(
-            aside, schema, use_dictionary=["model_version"], write_page_checksum=True
+            temporary, schema, use_dictionary=["model_version"], write_page_checksum=True
         ) as file:
             for ids, vectors in blocks:
                 flat = arrow.array(np.asarray(vectors, np.float32).ravel())
@@ -131,9 +131,9 @@ def write_vectors(
                 columns = [arrow.array(ids, schema.field("id").type), vector, arrow.array(stated)]
                 file.write_table(arrow.table(columns, schema=schema))
                 rows += len(ids)
-        aside.replace(path)
+        temporary.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return rows
 
 
