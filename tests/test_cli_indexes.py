@@ -12,9 +12,9 @@ from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.lab.index_bench import BACKENDS
 from minitower.scale.milvus import MilvusIndex
+from minitower.store.full_version import publish_model as publish_models
 from minitower.store.local_index import LocalIndex
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import publish_model as publish_models
 from minitower.towers.two_tower import TwoTower
 
 SCHEMES = {"exact": "numpy", "hnsw": "hnswlib", "faiss": "faiss", "scann": "scann"}

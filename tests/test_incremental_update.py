@@ -11,9 +11,9 @@ from minitower.data import Categorical, DataError, Dataset, GivenSplit, Id, Rand
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import evaluate
 from minitower.formulas.frequency import StreamingFrequency
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import publish_model
 from minitower.towers.gradients import add_gradients
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower

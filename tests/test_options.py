@@ -9,8 +9,8 @@ from minitower.data.errors import Place
 from minitower.formulas import augmentation, mutual_information, sampling
 from minitower.formulas.arguments import number
 from minitower.formulas.sampling import Uniform
-from minitower.store.catalogue import Catalogue
-from minitower.store.snapshot import publish_model
+from minitower.store.full_version import publish_model
+from minitower.store.version_log import VersionLog
 from minitower.updating.streams import ClickStream
 
 LOG = {"u": [0, 0, 1, 1, 2], "i": [0, 1, 2, 0, 1]}
@@ -113,7 +113,7 @@ def test_publish__of_a_parent_in_a_folder_without_a_store_leaves_nothing(tmp_pat
         with pytest.raises(mt.DataError, match="parent must be an integer of at least 1") as error:
             publish_model(model(), SHOP, tmp_path / "store", index="exact", parent=bad)
         assert len(str(error.value)) < 500
-    assert Catalogue.read(tmp_path / "store").current == store.version.number
+    assert VersionLog.read(tmp_path / "store").current == store.version.number
 
 
 def test_encode__takes_rows_of_one_dimension():

@@ -20,10 +20,10 @@ from minitower.data import (
 from minitower.evaluation.encode import encode
 from minitower.search.index import ExactIndex
 from minitower.store import recommender as module
-from minitower.store.catalogue import prune, rollback
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import publish_model
+from minitower.store.transaction import prune, rollback
 from minitower.towers.two_tower import TwoTower
 
 
@@ -241,11 +241,11 @@ def test_open__finds_the_version_that_came_while_it_looked(tmp_path, world, monk
     publish_model(model, data, tmp_path / "s")
     read, done = module.read_version, []
 
-    def late(catalogue, version, full=None):
+    def late(log, version, full=None):
         if not done:
             done.append(publish_model(model, data, tmp_path / "s"))
             assert prune(tmp_path / "s", 1) == [1]
-        return read(catalogue, version, full)
+        return read(log, version, full)
 
     monkeypatch.setattr(module, "read_version", late)
     assert Recommender.open(tmp_path / "s").version.number == 2

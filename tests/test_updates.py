@@ -6,8 +6,9 @@ import pytest
 from minitower.data import Categorical, Dataset, Id, RandomSplit, Schema, TimeSplit, next_day
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import evaluate
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model, load_optimizer
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, load_optimizer, publish_model
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.negatives import MinedNegatives, uniform_negatives

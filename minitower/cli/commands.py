@@ -15,12 +15,13 @@ from minitower.cli.terminal import write
 from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer, Report
 from minitower.search.hnsw import HnswIndex
-from minitower.store.catalogue import served
-from minitower.store.folder import MANIFEST, POINTER, refuse_foreign
-from minitower.store.incremental import read_version
+from minitower.store.current import read_current, read_version
+from minitower.store.folder import MANIFEST, POINTER, check_target
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import Store, load_model, load_notes, publish_model
+from minitower.store.snapshot import Store
 from minitower.training.trainer import History, Trainer
 from minitower.updating.publishing import record
 
@@ -38,7 +39,7 @@ def train(args: argparse.Namespace) -> None:
         raise DataError("train: name a folder of data, or a job file with the key 'data'")
     out = args.out or places.get("out") or Path("model")
     job = read_job(vars(args), *tables)
-    refuse_foreign(out)  # before an hour of training rather than after it
+    check_target(out)  # before an hour of training rather than after it
     source = tell(open_folder(folder, job))
     trainer, history = fit(job, source.data, "training")
     report = _report(trainer)
@@ -83,7 +84,7 @@ def _report(trainer: Trainer) -> Report | None:
 def evaluate(args: argparse.Namespace) -> None:
     """Measure the version of a store that is served on data; prints a table, or JSON."""
     if (args.model / POINTER).exists():
-        store = served(args.model, read_version)
+        store = read_current(args.model, read_version)
         model, notes = store.model, (store.full or store).notes
         assert store.version is not None
         say(f"measuring version {store.version.number}, which is served ({store.version.kind})")

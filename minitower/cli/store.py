@@ -9,7 +9,8 @@ from minitower.cli.options import argument, integer, path
 from minitower.cli.progress import row, say
 from minitower.cli.terminal import write
 from minitower.data import DataError
-from minitower.store.catalogue import Catalogue, NotRemoved, prune, rollback
+from minitower.store.transaction import NotRemoved, prune, rollback
+from minitower.store.version_log import VersionLog
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -51,33 +52,33 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    catalogue, rows = Catalogue.read(args.store), []
-    for version in catalogue.versions:
-        size = sum(f.stat().st_size for f in catalogue.path(version.number).glob("*"))
+    log, rows = VersionLog.read(args.store), []
+    for version in log.versions:
+        size = sum(f.stat().st_size for f in log.path(version.number).glob("*"))
         parent = "" if version.parent is None else version.parent
-        served = "*" if version.number == catalogue.current else ""
+        served = "*" if version.number == log.current else ""
         rows.append((version.number, version.kind, parent, version.published, size, served))
     for cells in rows:  # once nothing can fail any more
         row(*cells)
 
 
 def _show(args: argparse.Namespace) -> None:
-    catalogue = Catalogue.read(args.store)
-    version = catalogue.version(args.version)
-    saved = catalogue.open(version)
+    log = VersionLog.read(args.store)
+    version = log.version(args.version)
+    saved = log.open(version)
     told = {name: saved.content.get(name, {}) for name in ("metrics", "notes")}
     stated = {**asdict(version), **told, "files": saved.files}
     write(f"{json.dumps(stated, indent=1)}\n")
 
 
 def _verify(args: argparse.Namespace) -> None:
-    catalogue = Catalogue.read(args.store)
+    log = VersionLog.read(args.store)
     damaged = []
-    for version in catalogue.versions:
+    for version in log.versions:
         try:
-            catalogue.verify(version)
+            log.verify(version)
         except DataError as error:
-            if version not in Catalogue.read(args.store).versions:
+            if version not in VersionLog.read(args.store).versions:
                 continue  # pruned meanwhile
             say(str(error))
             damaged.append(version.number)

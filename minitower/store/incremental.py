@@ -17,11 +17,12 @@ from minitower.data.errors import DataError, show
 from minitower.data.ragged import Array
 from minitower.evaluation.encode import encode
 from minitower.search.patched import PatchedIndex
-from minitower.store.array_files import write_array, write_arrays
-from minitower.store.catalogue import Catalogue, Version, changing
-from minitower.store.folder import SavedFolder
-from minitower.store.snapshot import Store, fitting, read_full
-from minitower.store.store_check import checked_notes
+from minitower.store.folder import SavedFolder, mismatch_is_data_error
+from minitower.store.formats import write_array, write_arrays
+from minitower.store.full_version import read_full
+from minitower.store.snapshot import Store, checked_notes
+from minitower.store.transaction import new_version, transaction, with_version
+from minitower.store.version_log import Version, VersionLog
 from minitower.towers.two_tower import TwoTower
 
 Rows = Mapping[str, tuple[Array, Array]]
@@ -54,13 +55,13 @@ def publish_incremental(
             their checksums computed. Used if it is the one that the store names.
 
     Raises:
-        Superseded: the parent is not the full version that is served, or that what is
+        VersionConflict: the parent is not the full version that is served, or that what is
             served stands on.
         DataError: rows or values do not fit it, or it cannot be written.
     """
-    with changing(folder) as catalogue:
-        base = catalogue.check_full(parent)
-        full = _opened(catalogue, base, full)
+    with transaction(folder) as log:
+        base = log.check_full(parent)
+        full = read_full(log, base, full)
         model = _moved(full.model, rows)
         items, vectors = _changed_items(full, model, rows)
         content: dict[str, Any] = {
@@ -69,42 +70,29 @@ def publish_incremental(
             "parent": parent,
             "parent_manifest": base.manifest,
         }
-        with catalogue.new_version("incremental", content) as place:
-            write_arrays(place / "rows.npz", {name: moved for name, (moved, _) in rows.items()})
-            write_arrays(place / "values.npz", {name: values for name, (_, values) in rows.items()})
+        with new_version(log, "incremental", content) as place:
+            moved = {name: at for name, (at, _) in rows.items()}
+            values = {name: values for name, (_, values) in rows.items()}
+            content["arrays"] = {
+                "rows": write_arrays(place, "rows", moved),
+                "values": write_arrays(place, "values", values),
+            }
             write_array(place / "items.npy", items)
             write_array(place / "item_vectors.npy", vectors)
-        catalogue = catalogue.with_version("incremental", parent)
-        store = read_incremental(catalogue, catalogue.version(), full)
-        catalogue.write()
+        log = with_version(log, "incremental", parent)
+        store = read_incremental(log, log.version(), full)
+        log.write()
     return store
 
 
-def read_version(catalogue: Catalogue, version: Version, full: Store | None = None) -> Store:
-    """A version of any kind.
-
-    Args:
-        catalogue: of the store.
-        version: which one.
-        full: a full version that is open; used if it is the one that is needed.
-
-    Raises:
-        DataError: a file is damaged, or parts do not belong together.
-    """
-    catalogue.check_family("full")
-    base = catalogue.full(version.number)
-    full = _opened(catalogue, base, full)
-    return full if version == base else read_incremental(catalogue, version, full)
-
-
-def read_incremental(catalogue: Catalogue, version: Version, full: Store) -> Store:
+def read_incremental(log: VersionLog, version: Version, full: Store) -> Store:
     """An incremental version on top of the full one it branched from.
 
     Raises:
         DataError: it is damaged, or branched from another version.
     """
-    saved = catalogue.open(version)
-    base = catalogue.full(version.number)
+    saved = log.open(version)
+    base = log.full(version.number)
     if full.version != base or saved.content.get("parent_manifest") != base.manifest:
         raise DataError(
             f"{saved.folder}: branched from another version than {base.number}, and would pair "
@@ -112,7 +100,7 @@ def read_incremental(catalogue: Catalogue, version: Version, full: Store) -> Sto
         )
     rows = read_rows(saved)
     items, vectors = saved.array("items.npy"), saved.array("item_vectors.npy")
-    with fitting(saved):
+    with mismatch_is_data_error(saved):
         model = _moved(full.model, rows)
         index = PatchedIndex(full.index, items, vectors) if len(items) else full.index
         notes = checked_notes(saved.content["notes"])
@@ -125,15 +113,11 @@ def read_rows(saved: SavedFolder) -> Rows:
     Raises:
         DataError: a parameter has rows without values, or values without rows.
     """
-    at, values = saved.arrays("rows.npz"), saved.arrays("values.npz")
-    with fitting(saved, "values.npz"):
+    at, values = saved.arrays("rows"), saved.arrays("values")
+    with mismatch_is_data_error(saved, "values"):
         if unpaired := at.keys() ^ values.keys():
             raise ValueError(f"{show(min(unpaired))} has rows or values, not both")
         return {name: (rows, values[name]) for name, rows in at.items()}
-
-
-def _opened(catalogue: Catalogue, base: Version, full: Store | None) -> Store:
-    return full if full is not None and full.version == base else read_full(catalogue, base)
 
 
 def _moved(model: TwoTower, rows: Rows) -> TwoTower:

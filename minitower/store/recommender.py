@@ -12,10 +12,9 @@ from minitower.data.encoding import Features, Table
 from minitower.data.errors import DataError, Place
 from minitower.data.ragged import Array, Ragged
 from minitower.search.index import Index, checked_k
-from minitower.store.catalogue import Catalogue, Version, served
-from minitower.store.incremental import read_version
-from minitower.store.snapshot import Store
-from minitower.store.store_check import check_shapes
+from minitower.store.current import read_current, read_version
+from minitower.store.snapshot import Store, check_shapes
+from minitower.store.version_log import Version, VersionLog
 from minitower.towers.two_tower import TwoTower
 
 Answer = tuple[Array, Array]
@@ -61,7 +60,7 @@ class Recommender:
             DataError: the folder is not a store, of another format, or damaged; the
                 message names the file.
         """
-        s = served(folder, read_version)
+        s = read_current(folder, read_version)
         recommender = cls(s.model, s.items, s.users, s.seen, s.index, s.item_names)
         recommender._store, recommender._folder = s, Path(folder)
         return recommender
@@ -82,11 +81,11 @@ class Recommender:
         if self._folder is None:
             raise DataError("this recommender was made from parts, there is no store to reload")
         with self._reloading:
-            if Catalogue.read(self._folder).version() == self._store.version:
+            if VersionLog.read(self._folder).version() == self._store.version:
                 return False
             full = self._store.full or self._store
-            read = lambda catalogue, version: read_version(catalogue, version, full)
-            self._store = served(self._folder, read)
+            read = lambda log, version: read_version(log, version, full)
+            self._store = read_current(self._folder, read)
             return True
 
     @property
