@@ -97,14 +97,14 @@ def opening(folder: Path, items: int, rounds: int, bounds: Bounds) -> str:
 def recalling(folder: Path, data: mt.Dataset, calls: int, bounds: Bounds) -> str:
     """Single recalls of users in turn, each beside the bare work for the same user."""
     recommender = mt.Recommender.open(folder)
-    index = recommender.index
+    index = recommender.store.index
     assert isinstance(index, mt.HnswIndex)
     graph = hnswlib.Index(space="ip", dim=DIM)
     log = VersionLog.read(folder)
     path = log.path(log.version().number) / "index.hnsw"
     graph.load_index(str(path), max_elements=len(data.items))
     graph.set_ef(index.ef)
-    parameters = {name: np.array(p) for name, p in recommender.model.parameters.items()}
+    parameters = {name: np.array(p) for name, p in recommender.store.model.parameters.items()}
     groups = data.users.columns["user_group"]
 
     def tower(user: int) -> np.ndarray:

@@ -299,7 +299,7 @@ def test_recall__is_the_recommender(run, model):
 
 
 def test_recall__seen_items_only_when_asked(run, model):
-    store = Recommender.open(model)
+    store = Recommender.open(model).store
     seen = set(store.items.ids[store.seen.row(int(store.users.rows_of(["user-7"])[0]))])
     fresh = run("recall", model, "user-7", "-k", 80)[1]
     everything = run("recall", model, "user-7", "-k", 80, "--include-seen")[1]

@@ -147,16 +147,16 @@ def test_full__is_the_chain_of_full_updates(places, run, tmp_path, monkeypatch):
         )
         by_hand = full_update(model, data, make, optimizer=optimizer, seed=3)
         model, optimizer = by_hand.model, by_hand.optimizer
-        log = VersionLog.read(store)
-        kept = log.open(log.version()).content
+        version_log = VersionLog.read(store)
+        kept = version_log.open(version_log.version()).content
         assert kept["metrics"] == kept["notes"]["update"]["after"] == by_hand.report.after
         assert kept["metrics"].keys() == {"recall@20"}
         published = load_model(store)
         for name, parameter in model.parameters.items():
             assert np.array_equal(published.parameters[name], parameter), name
     serving = Recommender.open(store)
-    assert np.array_equal(serving.seen.values, data.seen("all").values)
-    assert serving.users.ids.tolist() == data.users.ids.tolist()
+    assert np.array_equal(serving.store.seen.values, data.seen("all").values)
+    assert serving.store.users.ids.tolist() == data.users.ids.tolist()
     reading = {"positive": "all", "timestamp": "timestamp", "seed": 1}
     assert load_notes(store)["reading"] == reading
     assert load_notes(store)["update"]["pairs"] == len(data.train)
@@ -210,7 +210,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     store, logs = places
     write(logs, 1, 10, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
-    before, optimizer = Recommender.open(store), Adagrad(0.05)
+    before, optimizer = Recommender.open(store).store, Adagrad(0.05)
     load_optimizer(store, optimizer)
     (tmp_path / "users.jsonl").write_text('{"user": "new", "city": "bern"}')
     (tmp_path / "items.jsonl").write_text('{"item": 50, "tags": ["a", "new"]}')
@@ -221,7 +221,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     assert (status, out) == (0, "3\n"), err
     assert "no clicks since version 2: nothing is trained" in err
     assert "gone: 1 ids are of no item, such as 77" in err
-    after = Recommender.open(store)
+    after = Recommender.open(store).store
     assert after.users.ids.tolist()[-1] == "new"
     assert after.items.ids.tolist() == [i for i in range(12) if i not in (3, 7)] + [50]
     for name, parameter in before.model.parameters.items():
@@ -239,7 +239,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     assert "update" not in load_notes(store)
     (tmp_path / "gone").write_text("50\n")
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[:2] == (0, "4\n")
-    assert 50 not in Recommender.open(store).items.ids
+    assert 50 not in Recommender.open(store).store.items.ids
     assert run(store, logs, "--full", *lists[:2], *FLAGS)[:2] == (0, "5\n"), "a list of users alone"
     write(logs, 2, 10, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
@@ -344,14 +344,14 @@ def test_incremental__publishes_what_moved_on_top_of_the_full_version(places, ru
     log = write(logs, 1, 12, 12)
     status, out, err = run(store, logs, "--incremental", *flags, *FLAGS)
     assert (status, out) == (0, "2\n"), err
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     assert served.version.kind == "incremental"
     for name, parameter in branch(store, log, **options).parameters.items():
         assert np.array_equal(served.model.parameters[name], parameter), name
     for name, values in write(logs, 2, 12, 12).items():
         log[name] = [*log[name], *values]
     assert run(store, logs, "--incremental", *flags, *FLAGS)[:2] == (0, "3\n")
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     for name, parameter in branch(store, log, **options).parameters.items():
         assert np.array_equal(served.model.parameters[name], parameter), name
     assert run(store, logs, "--full", *FLAGS)[:2] == (0, "4\n")
@@ -397,7 +397,7 @@ def test_full__retires_items(places, run, tmp_path):
     write(logs, 1, 12, 12)
     (tmp_path / "gone").write_text("3\n11\n99\n")
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 0
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     assert sorted(served.items.ids) == [i for i in range(12) if i not in (3, 11)]
     assert len(load_model(store).parameters["item.item.embedding"]) == 13
     write(logs, 2, 12, 12)
@@ -503,9 +503,9 @@ def test_incremental__goes_on_after_the_clicks_of_the_night(places, run):
     assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "")  # nothing is new
     log = write(logs, 2, 12, 12)
     assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "3\n")
-    log = VersionLog.read(store)
-    update = log.open(log.version(3)).content["notes"]["update"]
-    known = np.isin(log["item"], Recommender.open(store).items.ids)
+    version_log = VersionLog.read(store)
+    update = version_log.open(version_log.version(3)).content["notes"]["update"]
+    known = np.isin(log["item"], Recommender.open(store).store.items.ids)
     assert update["pairs"] == known.sum()
     assert update["unknown_items"] == (~known).sum()
 
@@ -648,7 +648,7 @@ def test_full__a_file_of_users_is_whole(places, run, tmp_path, content):
     lines = content + '{"user": "n2", "city": "oslo"}' if content.endswith("\n") else content
     (tmp_path / "users.jsonl").write_text(lines, encoding="utf-8")
     assert run(store, logs, "--full", "--users", tmp_path / "users.jsonl", *FLAGS)[0] == 0
-    users = Recommender.open(store).users.ids.tolist()
+    users = Recommender.open(store).store.users.ids.tolist()
     assert users[10:] == [n for n in ("n1", "n2") if n in lines]
 
 
@@ -664,7 +664,7 @@ def test_full__users_from_parquet(places, run, tmp_path):
         assert got == status, err
         assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' is" in err
         write(logs, 5 + len(list(logs.iterdir())), 10, 12)
-    assert Recommender.open(store).users.ids.tolist()[10:] == ["n1", "n2"]
+    assert Recommender.open(store).store.users.ids.tolist()[10:] == ["n1", "n2"]
     odd = arrow.array([1], arrow.time64("ns"))  # which Python cannot hold
     parquet.write_table(arrow.table({"user": ["n3"], "city": odd}), path)
     status, _, err = run(store, logs, "--full", "--users", path, *FLAGS)
@@ -699,7 +699,7 @@ def test_full__a_retired_item_that_is_clicked_again_is_what_it_was(priced, run, 
         write_events(logs / f"{night:03d}.jsonl", log, LOG)
         status, _, err = run(store, logs, "--full", *FLAGS)
         assert status == 0, err
-    items = Recommender.open(store).items
+    items = Recommender.open(store).store.items
     assert items.ids.tolist() == [0, 2, 3, *range(5, 12), 4, 1]
     for row, item in ((10, 4), (11, 1)):
         assert items.columns["price"][row] == data.items.columns["price"][item]
@@ -719,7 +719,10 @@ def test_full__clicks_whose_numbers_nobody_knows_are_left_out_and_told(priced, r
     assert "left out: 1 clicks of users whose age no table says, such as 'stranger'" in err
     assert "left out: 1 clicks of items whose price no table says, such as 99" in err
     assert load_notes(store)["update"]["pairs"] == 62
-    assert Recommender.open(store).users.ids.tolist() == [*(f"u{i}" for i in range(10)), "new"]
+    assert Recommender.open(store).store.users.ids.tolist() == [
+        *(f"u{i}" for i in range(10)),
+        "new",
+    ]
 
 
 def rated(logs):
@@ -738,7 +741,7 @@ def test_update__the_rule_of_positives_holds_for_the_stream(places, run, tmp_pat
     status, _, err = run(store, logs, kind)
     assert status == 0, err
     assert "20 of 60 clicks are positives: rating >= 4" in err
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     if kind == "--incremental":
         by_hand = branch(store, log, rate=0.01, objective=InBatchSoftmax(0.3))
         name = "user.user.embedding"
@@ -806,7 +809,7 @@ def test_incremental__trains_as_the_store_was_trained(places, run, tmp_path):
     log = write(logs, 1, 12, 12)
     assert run(store, logs, "--incremental")[:2] == (0, "2\n")
     by_hand = branch(store, log, rate=0.01, objective=InBatchSoftmax(0.3, "none"))
-    served = Recommender.open(store).model.parameters
+    served = Recommender.open(store).store.model.parameters
     for name, parameter in by_hand.parameters.items():
         assert np.array_equal(served[name], parameter), name
     store = published_with(tmp_path / "other", training={"objective": "pairwise"})
@@ -825,8 +828,8 @@ def test_incremental__clicks_of_whom_nothing_is_known_are_told_and_noted(places,
     assert "3 clicks; users moved by" in err
     assert "; 1 of users who are new, who do not move" in err
     assert "; left out: 4 on items that are not there, new or gone" in err
-    log = VersionLog.read(store)
-    noted = log.open(log.version()).content["notes"]["update"]
+    version_log = VersionLog.read(store)
+    noted = version_log.open(version_log.version()).content["notes"]["update"]
     assert (noted["pairs"], noted["unknown_users"], noted["unknown_items"]) == (3, 1, 4)
     log["item"] = [99] * 7
     (logs / "002.jsonl").unlink()
@@ -883,7 +886,7 @@ def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeyp
     def meanwhile():
         for day in (2, 3):
             waiting_for(store, day)
-            moved.append(Recommender.open(store).model.parameters["user.user.embedding"])
+            moved.append(Recommender.open(store).store.model.parameters["user.user.embedding"])
             if day == 2:
                 write(logs, 2, 12, 12)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -916,7 +919,7 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
     status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
     assert (status, out) == (0, "2\n"), err
-    served = Recommender.open(store).model.parameters
+    served = Recommender.open(store).store.model.parameters
     for name, parameter in by_hand.parameters.items():
         assert np.array_equal(served[name], parameter), name
     assert signal.getsignal(sent) == before
@@ -976,8 +979,8 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
     status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
     assert (status, out) == (0, "3\n"), err
-    log = VersionLog.read(store)
-    assert log.open(log.version()).content["notes"]["update"]["pairs"] == 180
+    version_log = VersionLog.read(store)
+    assert version_log.open(version_log.version()).content["notes"]["update"]["pairs"] == 180
 
 
 def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
@@ -1083,7 +1086,7 @@ def test_full__what_comes_while_it_trains_is_gone_on_from(
     if change == "publish":
         assert out == "3\n", "of the other; this one then had no clicks to learn from"
         assert "no clicks since version 3: nothing to publish" in err
-        assert 50 in Recommender.open(store).items.ids
+        assert 50 in Recommender.open(store).store.items.ids
     else:
         assert (out, served.parent) == ("3\n", 1)
         assert load_notes(store)["update"]["pairs"] == 120, "the clicks of both days"
@@ -1102,7 +1105,7 @@ def test_full__ids_are_of_the_type_of_the_store(tmp_path, run):
     (logs / "1.jsonl").write_text('{"user": 3, "item": 4, "timestamp": 9000}\n' * 2)
     listed.write_text('{"user": 77, "city": "rome"}\n')
     assert run(store, logs, "--full", "--users", listed)[:2] == (0, "2\n")
-    assert Recommender.open(store).users.ids.tolist() == [*map(str, range(10)), "77"]
+    assert Recommender.open(store).store.users.ids.tolist() == [*map(str, range(10)), "77"]
     listed.write_text('{"user": 7.5, "city": "rome"}\n')
     status, _, err = run(store, logs, "--full", "--users", listed)
     assert (status, "users.jsonl, line 1, column 'user': expected a string" in err) == (2, True)

@@ -87,7 +87,7 @@ def test_store__recalls_as_before(tmp_path_factory, data, index):
         ExactIndex(encode(model.item, data.items)), data.item_names,
     )  # fmt: skip
     after = Recommender.open(folder)
-    assert type(after.index) is {"hnsw": HnswIndex, "exact": ExactIndex}[index]
+    assert type(after.store.index) is {"hnsw": HnswIndex, "exact": ExactIndex}[index]
     np.testing.assert_array_equal(after.store.item_counts, data.item_counts)
     for user in data.users.ids.tolist():
         for one, other in zip(before.recall(user, k=4), after.recall(user, k=4)):
@@ -112,8 +112,8 @@ def test_store__is_also_a_model(tmp_path, data, model):
 def test_store__serves_what_the_exact_index_would(tmp_path, data, model):
     publish_model(model, data, tmp_path / "s")
     serving = Recommender.open(tmp_path / "s")
-    assert isinstance(serving.index, HnswIndex)
-    assert serving.index.measured.recall >= 0.95
+    assert isinstance(serving.store.index, HnswIndex)
+    assert serving.store.index.measured.recall >= 0.95
     users = encode(model.user, data.users)
     exact = ExactIndex(encode(model.item, data.items)).search(users, 10, data.seen("all"))
     for row, user in enumerate(data.users.ids.tolist()):
@@ -127,15 +127,15 @@ def test_store__without_names(tmp_path, model):
     data = shop(names=False)
     publish_model(model, data, tmp_path / "s", index="exact")
     serving = Recommender.open(tmp_path / "s")
-    assert isinstance(serving.index, ExactIndex)
-    assert serving.item_names is None
+    assert isinstance(serving.store.index, ExactIndex)
+    assert serving.store.item_names is None
 
 
 def test_store__an_index_of_ones_own(tmp_path, data, model):
     vectors = encode(model.item, data.items)
     index = HnswIndex.build(vectors, similarity="cosine", k=5, neighbours=8)
     publish_model(model, data, tmp_path / "s", index=index)
-    assert Recommender.open(tmp_path / "s").index.measured == index.measured
+    assert Recommender.open(tmp_path / "s").store.index.measured == index.measured
     with pytest.raises(ValueError, match="other item vectors than the model makes"):
         publish_model(model, data, tmp_path / "t", index=ExactIndex(vectors[::-1]))
     with pytest.raises(ValueError, match="index must be hnsw, exact or an index, got 'faiss'"):
@@ -155,7 +155,8 @@ def test_publish__refuses_other_data(tmp_path, data):
     "name",
     [
         "parameters-0.npy", "schema-1.npy", "items-0.npy", "users-2.npy", "seen-1.npy",
-        "item_vectors.npy", "item_names.npy", "item_counts.npy", "index.hnsw", "manifest.json", "CURRENT",
+        "item_vectors.npy", "item_names.npy", "item_counts.npy", "index.hnsw",
+        "manifest.json", "CURRENT",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])

@@ -64,9 +64,9 @@ def test_incremental__is_the_model_with_these_rows(tmp_path_factory, data, model
     publish_incremental(store, rows, parent=1)
     serving = Recommender.open(store)
     for name, parameter in changed.parameters.items():
-        assert np.array_equal(serving.model.parameters[name], parameter)
+        assert np.array_equal(serving.store.model.parameters[name], parameter)
     vectors = encode(changed.item, data.items)
-    assert np.array_equal(serving.index.vectors, vectors)
+    assert np.array_equal(serving.store.index.vectors, vectors)
     by_hand = Recommender(changed, data.items, data.users, data.seen("all"), ExactIndex(vectors))
     for user in range(8):
         for one, other in zip(serving.recall(user, k=5), by_hand.recall(user, k=5)):
@@ -82,12 +82,15 @@ def test_incremental__holds_what_moved_and_no_more(tmp_path, data, model):
     names = {path.name for path in (tmp_path / "s/versions/000002").iterdir()}
     assert names == {"rows-0.npy", "values-0.npy", "items.npy", "item_vectors.npy", "manifest.json"}
     serving = Recommender.open(tmp_path / "s")
-    assert serving.index is serving.store.full.index
+    assert serving.store.index is serving.store.full.index
     rows = moved(model, ITEMS, [3])
     publish_incremental(tmp_path / "s", rows, parent=1)
     serving = Recommender.open(tmp_path / "s")
-    assert isinstance(serving.index, PatchedIndex)
-    assert serving.index.rows.tolist() == np.flatnonzero(data.items.columns["item"] == 3).tolist()
+    assert isinstance(serving.store.index, PatchedIndex)
+    assert (
+        serving.store.index.rows.tolist()
+        == np.flatnonzero(data.items.columns["item"] == 3).tolist()
+    )
 
 
 def test_incremental__each_stands_on_the_full_version_alone(tmp_path, data, model):
@@ -96,7 +99,7 @@ def test_incremental__each_stands_on_the_full_version_alone(tmp_path, data, mode
     publish_incremental(tmp_path / "s", moved(model, USERS, [2]), parent=1)
     rows = moved(model, USERS, [5])
     publish_incremental(tmp_path / "s", rows, parent=1)
-    table = Recommender.open(tmp_path / "s").model.parameters[USERS]
+    table = Recommender.open(tmp_path / "s").store.model.parameters[USERS]
     assert np.array_equal(table[2], model.parameters[USERS][2])
     assert np.array_equal(table[5], rows[USERS][1][0])
 

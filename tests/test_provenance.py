@@ -142,7 +142,8 @@ def test_update__of_a_store_from_python_is_that_of_the_command(run, tmp_path, da
         status, out, err = run("update", tmp_path / store, logs, kind)
         assert (status, out) == (0, "2\n"), err
         assert "of 500 clicks are positives: rating >= 4" in err
-    ours, theirs = (Recommender.open(tmp_path / store).model.parameters for store in ("cli", "py"))
+    stores = [Recommender.open(tmp_path / name).store for name in ("cli", "py")]
+    ours, theirs = (store.model.parameters for store in stores)
     for name, parameter in ours.items():
         assert np.array_equal(parameter, theirs[name]), name
 
@@ -311,7 +312,7 @@ def test_evaluate__measures_the_version_that_is_served(run, tmp_path, data, logs
     assert status == 0, err
     assert "measuring version 2, which is served (incremental)" in err
     figures = json.loads(out)["model"]["metrics"]
-    served, full = Recommender.open(tmp_path / "s").model, load_model(tmp_path / "s")
+    served, full = Recommender.open(tmp_path / "s").store.model, load_model(tmp_path / "s")
     encoded = open_folder(data, Job(positive="all")).encoded_by(full.schema).data
     assert figures == evaluate(served, encoded, k=(5,)).metrics
     assert figures != evaluate(full, encoded, k=(5,)).metrics

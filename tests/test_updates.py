@@ -312,7 +312,7 @@ def test_yesterday__a_store_is_what_the_next_day_goes_on_from(tmp_path):
         in_memory = full_update(by_hand, day, trainer, optimizer=optimizer)
         by_hand, optimizer = in_memory.model, in_memory.optimizer
         assert bits(update.model, update.optimizer) == bits(by_hand, optimizer)
-    assert len(Recommender.open(tmp_path / "s").users) == len(THIRD.users)
+    assert len(Recommender.open(tmp_path / "s").store.users) == len(THIRD.users)
 
 
 def test_full_update__a_validation_part_of_repeats_is_none():

@@ -133,7 +133,8 @@ def _learned(store: Store, source: Source, part: str, same_reading: bool) -> int
 
 def recall(args: argparse.Namespace) -> None:
     """Recall for one user; prints id, score and name, best first."""
-    store = Recommender.open(args.model)
+    recommender = Recommender.open(args.model)
+    store = recommender.store
     try:
         user = store.users.parse_id(args.user)
     except DataError as error:
@@ -142,8 +143,10 @@ def recall(args: argparse.Namespace) -> None:
     if store.users.rows_of([user])[0] < 0:
         told = "from the profile alone" if profile else "for somebody of whom nothing is known"
         say(f"there is no user {args.user!r}: recalling {told}")
-    ids, scores = store.recall(user, profile, args.k, exclude_seen=not args.include_seen)
-    for item, score, name in zip(ids.tolist(), scores.tolist(), store.names(ids), strict=True):
+    ids, scores = recommender.recall(user, profile, args.k, exclude_seen=not args.include_seen)
+    for item, score, name in zip(
+        ids.tolist(), scores.tolist(), recommender.names(ids), strict=True
+    ):
         row(item, f"{score:.6f}", name)
 
 
