@@ -86,8 +86,8 @@ def damaged(store, number, name, key, change):
 
 
 DAMAGES = [
-    ("items", "ids", lambda x: x.astype(float), "items: expected ids (n,) of int64 or text"),
-    ("items", "ids", lambda x: x[:, None], "items: expected ids (n,) of int64 or text"),
+    ("items", "ids", lambda x: x.astype(float), "items: expected ids (n,) of int64 or strings"),
+    ("items", "ids", lambda x: x[:, None], "items: expected ids (n,) of int64 or strings"),
     ("items", "column.kind", lambda x: None, "items: column 'kind': missing"),
     ("items", "column.kind", lambda x: x[:-1], "'kind': expected int32 (8,), got int32 (7,)"),
     ("items", "column.kind", lambda x: x[:, None], "expected int32 (8,), got int32 (8, 1)"),
@@ -133,8 +133,8 @@ def test_read_rows__rows_and_values_are_pairs(store, name):
     ([], "notes: expected an object, got []"),
     ({"reading": "x"}, "notes: reading: expected an object, got 'x'"),
     ({"training": None}, "notes: training: expected an object, got None"),
-    ({"reading": {"timestamp": 3}}, "notes: timestamp: expected text, got 3"),
-    ({"item_name": ["x"]}, "notes: item_name: expected text, got ['x']"),
+    ({"reading": {"timestamp": 3}}, "notes: timestamp: expected a string, got 3"),
+    ({"item_name": ["x"]}, "notes: item_name: expected a string, got ['x']"),
 ])  # fmt: skip
 def test_notes__what_minitower_reads_has_its_form(store, notes, message):
     rollback(store, 1)

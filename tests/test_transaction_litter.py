@@ -215,7 +215,7 @@ def test_prune__does_not_follow_a_link_and_tells_what_is_gone(store, tmp_path):
         NotRemoved, match=r"1 versions cannot be removed: .*000001: it is a link"
     ) as e:
         prune(store, 1)
-    assert e.value.gone == [2]
+    assert e.value.removed == [2]
     assert content(outside) == before
     with pytest.warns(UserWarning, match=r"000001: cannot be removed \(it is a link"):
         rollback(store, 3)
@@ -238,7 +238,7 @@ def test_prune__what_could_not_be_removed_is_tried_again(store, monkeypatch, cal
         m.setattr(owner, call, busy)
         with pytest.raises(NotRemoved, match="000001: Device or resource busy") as error:
             prune(store, 1)
-        assert error.value.gone == [2]
+        assert error.value.removed == [2]
     assert [version.number for version in VersionLog.read(store).versions] == [3]
     assert len([*versions.iterdir()]) == 2
     with pytest.warns(UserWarning, match="removed; a change that was cut off left it"):

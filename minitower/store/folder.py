@@ -108,7 +108,7 @@ class SavedFolder:
 
     def __init__(self, folder: str | Path, *kinds: str, sha256: str | None = None) -> None:
         self.folder = Path(folder)
-        manifest = self._manifest(kinds, sha256)
+        manifest = _read_manifest(self.folder, kinds, sha256)
         self.kind: str = manifest["kind"]
         self.content: dict[str, Any] = manifest["content"]
         self.files: dict[str, Any] = manifest["files"]
@@ -162,43 +162,40 @@ class SavedFolder:
             raise DataError(f"{path}: {size} bytes instead of {expected}; it was cut or changed")
         return path
 
-    def _manifest(self, kinds: tuple[str, ...], sha256: str | None) -> dict[str, Any]:
-        path = self.folder / MANIFEST
-        if not path.is_file():
-            what = "there is no such folder" if not self.folder.is_dir() else "missing"
-            raise DataError(f"{path}: {what}; expected a folder that minitower wrote")
-        text = read_regular(path, LARGEST)
-        if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
-            raise DataError(f"{path}: damaged: its SHA-256 is not the one in {POINTER}")
-        manifest = from_json(text, path)
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise DataError(f"{path}: not written by minitower")
-        version = manifest.get("version")
-        if not is_integer(version, 1) or version != VERSION:
-            raise DataError(
-                f"{path}: format version {show(version)}, but this minitower reads "
-                f"version {VERSION}; write it again with this release"
-            )
-        if not all(isinstance(manifest.get(part), dict) for part in ("content", "files")):
-            raise DataError(f"{path}: content or files are missing")
-        kind = manifest.get("kind")
-        if not isinstance(kind, str) or kind not in kinds:
-            held = kind if isinstance(kind, str) else show(kind)
-            raise DataError(f"{path}: holds a {held}, not a {' or a '.join(kinds)}")
-        for name, stated in manifest["files"].items():
-            _check_entry(path, name, stated)
-        return manifest
 
-
-def _check_entry(manifest: Path, name: str, stated: Any) -> None:
-    if not _NAME.fullmatch(name):
-        raise DataError(f"{manifest}: {show(name)} cannot be the name of a file in its folder")
-    if (
-        not isinstance(stated, dict)
-        or stated.keys() != {"bytes", "sha256"}
-        or not (is_integer(stated["bytes"], 0) and is_sha256(stated["sha256"]))
-    ):
-        raise DataError(f"{manifest.parent / name}: {MANIFEST} does not state its size and SHA-256")
+def _read_manifest(folder: Path, kinds: tuple[str, ...], sha256: str | None) -> dict[str, Any]:
+    """The manifest of a folder, its form checked; errors as of :class:`SavedFolder`."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        what = "there is no such folder" if not folder.is_dir() else "missing"
+        raise DataError(f"{path}: {what}; expected a folder that minitower wrote")
+    text = read_regular(path, LARGEST)
+    if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
+        raise DataError(f"{path}: damaged: its SHA-256 is not the one in {POINTER}")
+    manifest = from_json(text, path)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DataError(f"{path}: not written by minitower")
+    version, kind = manifest.get("version"), manifest.get("kind")
+    if not is_integer(version, 1) or version != VERSION:
+        raise DataError(
+            f"{path}: format version {show(version)}, but this minitower reads "
+            f"version {VERSION}; write it again with this release"
+        )
+    if not all(isinstance(manifest.get(part), dict) for part in ("content", "files")):
+        raise DataError(f"{path}: content or files are missing")
+    if not isinstance(kind, str) or kind not in kinds:
+        held = kind if isinstance(kind, str) else show(kind)
+        raise DataError(f"{path}: holds a {held}, not a {' or a '.join(kinds)}")
+    for name, stated in manifest["files"].items():
+        if not _NAME.fullmatch(name):
+            raise DataError(f"{path}: {show(name)} cannot be the name of a file in its folder")
+        if (
+            not isinstance(stated, dict)
+            or stated.keys() != {"bytes", "sha256"}
+            or not (is_integer(stated["bytes"], 0) and is_sha256(stated["sha256"]))
+        ):
+            raise DataError(f"{folder / name}: {MANIFEST} does not state its size and SHA-256")
+    return manifest
 
 
 @contextmanager
@@ -239,7 +236,7 @@ def check_target(target: Path, kind: str = "store") -> None:
         names = {name for name in names if not _BEGUN.fullmatch(name)}
     if not names:
         return
-    manifest = _manifest_in(target)
+    manifest = manifest_if_ours(target)
     there = "store" if os.path.lexists(target / POINTER) else manifest.get("kind")
     if not isinstance(there, str):
         raise DataError(f"{target}: already there, and not written by minitower; choose another")
@@ -252,12 +249,8 @@ def check_target(target: Path, kind: str = "store") -> None:
             raise DataError(f"{target}: holds {name}, which minitower did not write; move it away")
 
 
-def is_written(folder: Path) -> bool:
-    """Whether minitower wrote a folder, as its manifest says."""
-    return bool(_manifest_in(folder))
-
-
-def _manifest_in(folder: Path) -> dict[str, Any]:
+def manifest_if_ours(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder that any release of minitower wrote; {} for another folder."""
     try:
         manifest = from_json(read_regular(folder / MANIFEST, LARGEST), folder)
     except DataError:

@@ -6,6 +6,7 @@ one line. Any NumPy reads the arrays; a large one is mapped into memory, not cop
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -126,25 +127,23 @@ def _parsed(text: bytes) -> Any:
         parse_constant=_finite,
         parse_float=_finite,
     )
-    level = [value]
-    for _ in range(DEEPEST):
-        lists = [x.values() if isinstance(x, dict) else x for x in level if _is_nested(x)]
-        level = [x for values in lists for x in values]
-    if level:
+    if _depth(value) > DEEPEST:
         raise ValueError(f"nested deeper than {DEEPEST} levels")
     return value
 
 
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, (dict, list))
+def _depth(value: Any) -> int:
+    """How many levels of lists and objects a value of JSON has."""
+    if not isinstance(value, (dict, list)):
+        return 0
+    return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"the name {show(name)} occurs twice")
-        found[name] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the name {show(name)} occurs twice")
     return found
 
 

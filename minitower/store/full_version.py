@@ -43,34 +43,35 @@ def publish_model(
     item_counts: Array | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> Store:
-    """Write a full version for :meth:`Recommender.open` to serve; returns it, as opened.
+    """Write a full version and make it current; returns it, as opened from the disk.
 
-    It is served when this returns, and not before all of it is on the disk and has been
-    opened from there. Until then, and if anything goes wrong, the version before it is.
+    The version becomes current after all of it is on the disk and has been opened from
+    there. Until then, and if anything goes wrong, the version before it stays current.
 
     Args:
         model: trained on this data.
         data: its users, items, and all its positives, which count as seen.
-        folder: of the store; made where there is none.
-        index: "hnsw" builds one with defaults, its recall measured with users of the
-            data; "exact"; or one built from this model's item vectors by hand.
+        folder: of the store; made if it is missing.
+        index: "hnsw" builds one with defaults and measures its recall with users of the
+            data; "exact"; or an index of this model's item vectors.
         notes: as in :func:`save_model`.
-        metrics: what is known of the model's quality, by name.
+        metrics: measures of the model's quality, by name.
         optimizer: that trained the model; its state is saved for :func:`load_optimizer`.
-        parent: the number of the full version that training went on from; None: of none.
+        parent: the number of the full version that training started from; None: from no
+            version.
         item_counts: (m,) clicks of each item, its popularity; None: its training positives
             in the data.
-        on_progress: called with the numbers of items encoded, and of all.
+        on_progress: called with the number of encoded items and the number of all items.
 
     Raises:
-        VersionConflict: the parent is not the full version that is served, or that what is served
-            stands on: to publish now would undo, silently, what came since.
+        VersionConflict: the parent is not the current full version. To publish now would
+            silently undo what was published since.
         DataError: the model was fitted to other data, the folder holds something else, or
             it cannot be written.
         ValueError: the given index holds other vectors than the model makes, or the state of
             the optimizer is of other parameters.
     """
-    check_target(Path(folder).absolute())  # before minutes of building rather than after
+    check_target(Path(folder).absolute())  # before minutes of building, not after
     if parent is not None:
         VersionLog.read(folder).check_full(parent)
     check_same_schema(model.schema, data.schema)
@@ -138,7 +139,7 @@ def read_full(log: VersionLog, version: Version, opened: Store | None = None) ->
     items, users, seen = (saved.arrays(part, mapped=True) for part in parts)
     names = saved.array("item_names.npy", mapped=True) if "item_names.npy" in saved else None
     counts = saved.array("item_counts.npy", mapped=True)
-    gone = saved.arrays("retired", mapped=True) if "retired" in saved else None
+    named = saved.arrays("retired", mapped=True) if "retired" in saved else None
     graph = saved.path("index.hnsw") if "index.hnsw" in saved else None
     with mismatch_is_data_error(saved):
         index: Index
@@ -147,7 +148,7 @@ def read_full(log: VersionLog, version: Version, opened: Store | None = None) ->
         else:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
-        retired = None if gone is None else NamedItems.from_arrays(gone)
+        retired = None if named is None else NamedItems.from_arrays(named)
         store = Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
         check_shapes(store)
         check_values(store)

@@ -1,8 +1,8 @@
-"""Small versions between two full ones: rows of embeddings that moved, on top of the rest.
+"""Incremental versions of a store: the embedding rows that moved since a full version.
 
-After the lecture (section 4): during the day only id embeddings move; what is published every
-few tens of minutes is the rows that moved since the full version, and the next full version
-starts from the full one before it, not from here.
+After the lecture (section 4): during the day only id embeddings move. Every few tens of
+minutes the rows that moved since the full version are published. The next full version starts
+from the full version before it, not from an incremental one.
 """
 
 from collections.abc import Mapping
@@ -39,25 +39,24 @@ def publish_incremental(
 ) -> Store:
     """Write a version that differs from a full one in some rows; returns it, as opened.
 
-    It holds all that moved since the parent, not since the last incremental version:
-    every version stands on one full version and on nothing else. Where rows of the item
-    tower are among them, the items are encoded anew and the vectors that changed become
-    part of the version, so that tower and vectors cannot differ.
+    The version holds all rows that moved since the parent, not since the last incremental
+    version: it stands on one full version and on nothing else. If rows of the item tower
+    moved, the items are encoded again and the changed vectors become part of the version, so
+    tower and vectors always agree.
 
     Args:
         folder: of the store.
         rows: by parameter name, such as "user.user_id.embedding", the (r,) distinct rows
             that moved, ascending, and their (r,d) values.
-        parent: the number of the full version that they moved away from.
+        parent: the number of the full version that the rows moved away from.
         notes: JSON of the caller's own.
         metrics: as in :func:`publish`.
-        full: the full version, where it is open already; otherwise its files are read and
-            their checksums computed. Used if it is the one that the store names.
+        full: the open full version; its files were verified when it was opened and are not
+            read again. Without it, or if the store names another one, they are read.
 
     Raises:
-        VersionConflict: the parent is not the full version that is served, or that what is
-            served stands on.
-        DataError: rows or values do not fit it, or it cannot be written.
+        VersionConflict: the parent is not the current full version.
+        DataError: rows or values do not fit the model, or the store cannot be written.
     """
     with transaction(folder) as log:
         base = log.check_full(parent)
@@ -86,10 +85,10 @@ def publish_incremental(
 
 
 def read_incremental(log: VersionLog, version: Version, full: Store) -> Store:
-    """An incremental version on top of the full one it branched from.
+    """Open an incremental version on top of the full version that it branched from.
 
     Raises:
-        DataError: it is damaged, or branched from another version.
+        DataError: the version is damaged, or branched from another full version.
     """
     saved = log.open(version)
     base = log.full(version.number)
@@ -145,10 +144,10 @@ def _moved(model: TwoTower, rows: Rows) -> TwoTower:
 
 
 def _changed_items(full: Store, model: TwoTower, rows: Rows) -> tuple[Array, Array]:
-    """Rows (c,) and vectors (c,d) of the items whose vectors differ from the full version's."""
+    """Rows (c,) and vectors (c,d) of the items whose vectors the moved rows change."""
     if not any(name.startswith("item.") for name in rows):
         return np.empty(0, np.int64), full.index.vectors[:0]
-    # Both on this machine: another one's BLAS may have rounded the stored vectors otherwise.
+    # Encode both on this machine: the BLAS of another one may have rounded the stored vectors.
     before, vectors = encode(full.model.item, full.items), encode(model.item, full.items)
     changed = np.flatnonzero((vectors != before).any(axis=1))
     return changed, vectors[changed]

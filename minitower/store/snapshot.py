@@ -22,15 +22,15 @@ from minitower.towers.two_tower import TwoTower
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """The parts of one version of a store: what a Recommender is made of.
+    """The parts of one version of a store, which a Recommender serves.
 
     Attributes:
         model, items, users, seen, index, item_names: as in :class:`Recommender`.
         item_counts: (m,) int64 positives of each item in training: its popularity.
-        retired: items that are gone and may come back; None: none.
-        version: which one; None for parts that come from no store.
-        full: of an incremental version, the full one it stands on.
-        notes: those of the version; see :mod:`minitower.store.provenance`.
+        retired: items that are no longer served and may be reactivated; or None.
+        version: its entry in the version log; None for parts that come from no store.
+        full: of an incremental version, the full version that it stands on.
+        notes: of the version; see :mod:`minitower.store.provenance`.
     """
 
     model: TwoTower
@@ -50,7 +50,7 @@ def check_shapes(store: Store) -> None:
     """Compare the lengths of the parts.
 
     Raises:
-        ValueError: two parts are of other numbers of items or users.
+        ValueError: two parts disagree about the number of items or users.
     """
     shape = (len(store.items), store.model.dim)
     if store.index.vectors.shape != shape:
@@ -66,8 +66,8 @@ def check_values(store: Store) -> None:
     """Read every number of the tables and of `seen` once.
 
     Raises:
-        ValueError: a column has another form than its field, or points to a row that is not
-            there; names the table and the column.
+        ValueError: a column has another form than its field, or points to a row outside
+            its table; names the table and the column.
     """
     schema = store.model.schema
     _check_table("items", store.items, schema.item)
@@ -80,10 +80,10 @@ def check_values(store: Store) -> None:
 
 
 def checked_notes(notes: Any) -> dict[str, Any]:
-    """The notes of a version or a model, if the entries that minitower reads have its form.
+    """The notes of a version or a model; checks the entries that minitower reads.
 
     Raises:
-        ValueError: they do not; names the entry.
+        ValueError: an entry has another form than minitower writes; names the entry.
     """
     if not isinstance(notes, dict):
         raise ValueError(f"notes: expected an object, got {show(notes)}")
@@ -93,14 +93,14 @@ def checked_notes(notes: Any) -> dict[str, Any]:
     timestamp, item_name = notes.get("reading", {}).get("timestamp"), notes.get("item_name")
     for name, value in (("timestamp", timestamp), ("item_name", item_name)):
         if not isinstance(value, str | None):
-            raise ValueError(f"notes: {name}: expected text, got {show(value)}")
+            raise ValueError(f"notes: {name}: expected a string, got {show(value)}")
     return notes
 
 
 def _check_table(what: str, table: Table, side: SideEncoder) -> None:
     ids = table.ids
     if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
-        raise ValueError(f"{what}: expected ids (n,) of int64 or text, got {_form(ids)}")
+        raise ValueError(f"{what}: expected ids (n,) of int64 or strings, got {_form(ids)}")
     for name, usual in side.default_features(1).items():
         place, column = f"{what}: column {show(name)}", table.columns.get(name)
         if isinstance(usual, Ragged) and isinstance(column, Ragged):

@@ -27,7 +27,7 @@ from minitower.store.folder import (
     POINTER,
     check_target,
     fingerprint,
-    is_written,
+    manifest_if_ours,
     new_folder,
     temporary,
 )
@@ -45,12 +45,12 @@ class NotRemoved(DataError):
     """Versions were pruned, and folders of some are still there.
 
     Attributes:
-        gone: the numbers of the versions whose folders were removed.
+        removed: the numbers of the versions whose folders were removed.
     """
 
-    def __init__(self, message: str, gone: list[int]) -> None:
+    def __init__(self, message: str, removed: list[int]) -> None:
         super().__init__(message)
-        self.gone = gone
+        self.removed = removed
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def prune(folder: str | Path, keep: int) -> list[int]:
         keep: how many full versions, >= 1.
 
     Returns:
-        The numbers of the versions that are gone.
+        The numbers of the removed versions.
 
     Raises:
         NotRemoved: a folder could not be removed. The store no longer names it, and the next
@@ -165,20 +165,19 @@ def prune(folder: str | Path, keep: int) -> list[int]:
         bases = {*full[-1:]} | ({log.full().number} if log.current else set())
         kept = {*full[-keep:], *bases}
         kept |= {v.number for v in log.versions if v.kind == "incremental" and v.parent in bases}
-        versions = tuple(v for v in log.versions if v.number in kept)
-        gone = [v.number for v in log.versions if v.number not in kept]
-        if not gone:
+        after = replace(log, versions=tuple(v for v in log.versions if v.number in kept))
+        dropped = [v.number for v in log.versions if v.number not in kept]
+        if not dropped:
             return []
-        after = replace(log, versions=versions)
-        replace(after, unfinished=(*after.unfinished, *gone)).write()
-        why = {number: _remove(after.path(number)) for number in gone}
+        replace(after, unfinished=(*after.unfinished, *dropped)).write()
+        why = {number: _remove(after.path(number)) for number in dropped}
         left = {number: reason for number, reason in why.items() if reason is not None}
         replace(after, unfinished=(*after.unfinished, *left)).write()
+        removed = [number for number in dropped if number not in left]
         if left:
-            gone = [number for number in gone if number not in left]
             reasons = "; ".join(f"{after.path(n)}: {reason}" for n, reason in [*left.items()][:3])
-            raise NotRemoved(f"{len(left)} versions cannot be removed: {reasons}", gone)
-        return gone
+            raise NotRemoved(f"{len(left)} versions cannot be removed: {reasons}", removed)
+        return removed
 
 
 def _swept(log: VersionLog) -> VersionLog:
@@ -196,7 +195,7 @@ def _swept(log: VersionLog) -> VersionLog:
     left = []
     for number in log.unfinished:
         path = log.path(number)
-        if path.is_symlink() or (path.exists() and is_written(path)):
+        if path.is_symlink() or (path.exists() and manifest_if_ours(path)):
             left += [] if _removed(path) else [number]
     for path in sorted(versions.iterdir()) if versions.is_dir() else ():
         if _TEMPORARY_FOLDER.fullmatch(path.name) and _is_temporary(path):
