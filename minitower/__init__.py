@@ -36,10 +36,11 @@ from minitower.scale.milvus import MilvusIndex
 from minitower.search.hnsw import HnswIndex
 from minitower.search.index import ExactIndex
 from minitower.search.vector_index import VectorIndex
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.local_index import LocalIndex
+from minitower.store.model_files import load_model, load_optimizer, save_model
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, load_optimizer, publish_model, save_model
 from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
 from minitower.towers.schedules import cosine_decay, warmup
 from minitower.towers.two_tower import TwoTower

@@ -28,9 +28,10 @@ from minitower.data import (
 from minitower.evaluation.evaluator import PopularityScorer, evaluate
 from minitower.lab import plots
 from minitower.lab.funnel import simulate
-from minitower.store.pointer import Catalogue
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, publish_model
+from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
@@ -135,8 +136,8 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
     assert "epoch 2/2" in err
     assert "mrr@5" in err
     told = re.findall(r"mrr@5 ([\d.]+)", err)
-    version = Catalogue.read(tmp_path / "m").version()
-    kept = Catalogue.read(tmp_path / "m").open(version).content["metrics"]
+    version = VersionLog.read(tmp_path / "m").version()
+    kept = VersionLog.read(tmp_path / "m").open(version).content["metrics"]
     assert f"{kept['mrr@5']:.4f}" == max(told)
     data = Dataset.from_atomic(world, positive="all", split=LastSplit(1, 2))
     assert f"train {len(data.train)} " in err
@@ -298,7 +299,7 @@ def test_recall__is_the_recommender(run, model):
 
 
 def test_recall__seen_items_only_when_asked(run, model):
-    store = Recommender.open(model)
+    store = Recommender.open(model).store
     seen = set(store.items.ids[store.seen.row(int(store.users.rows_of(["user-7"])[0]))])
     fresh = run("recall", model, "user-7", "-k", 80)[1]
     everything = run("recall", model, "user-7", "-k", 80, "--include-seen")[1]
@@ -748,8 +749,8 @@ def test_bad_files__negative_id(run, tmp_path):
 
 
 @pytest.mark.parametrize("spoil, told", [
-    (lambda f: (f / "versions/000001/parameters.npz").write_bytes(b"PK"), "parameters.npz"),
-    (lambda f: (f / "versions/000001/users.npz").unlink(), "users.npz: missing"),
+    (lambda f: (f / "versions/000001/parameters-0.npy").write_bytes(b"PK"), "parameters-0.npy"),
+    (lambda f: (f / "versions/000001/users-0.npy").unlink(), "users-0.npy: missing"),
     (lambda f: (f / "versions/000001/manifest.json").write_text("{}"), "manifest.json: damaged"),
     (lambda f: (f / "CURRENT").write_text("{}"), "CURRENT: damaged"),
     (lambda f: shutil.rmtree(f), "there is no such folder"),

@@ -19,7 +19,7 @@ from minitower.cli import main
 from minitower.cli.progress import say
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.data.printable import printable
-from minitower.store.snapshot import publish_model
+from minitower.store.full_version import publish_model
 from minitower.towers.two_tower import TwoTower
 
 NASTY = (

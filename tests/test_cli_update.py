@@ -27,11 +27,12 @@ from minitower.data import (
     next_day,
 )
 from minitower.store import folder
-from minitower.store.catalogue import rollback
 from minitower.store.folder import fingerprint
-from minitower.store.pointer import Catalogue
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model, load_notes, load_optimizer
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, load_notes, load_optimizer, publish_model
+from minitower.store.transaction import rollback
+from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
@@ -147,16 +148,16 @@ def test_full__is_the_chain_of_full_updates(places, run, tmp_path, monkeypatch):
         )
         by_hand = full_update(model, data, make, optimizer=optimizer, seed=3)
         model, optimizer = by_hand.model, by_hand.optimizer
-        catalogue = Catalogue.read(store)
-        kept = catalogue.open(catalogue.version()).content
+        version_log = VersionLog.read(store)
+        kept = version_log.open(version_log.version()).content
         assert kept["metrics"] == kept["notes"]["update"]["after"] == by_hand.report.after
         assert kept["metrics"].keys() == {"recall@20"}
         published = load_model(store)
         for name, parameter in model.parameters.items():
             assert np.array_equal(published.parameters[name], parameter), name
     serving = Recommender.open(store)
-    assert np.array_equal(serving.seen.values, data.seen("all").values)
-    assert serving.users.ids.tolist() == data.users.ids.tolist()
+    assert np.array_equal(serving.store.seen.values, data.seen("all").values)
+    assert serving.store.users.ids.tolist() == data.users.ids.tolist()
     reading = {"positive": "all", "timestamp": "timestamp", "seed": 1}
     assert load_notes(store)["reading"] == reading
     assert load_notes(store)["update"]["pairs"] == len(data.train)
@@ -202,7 +203,7 @@ def test_full__without_news_publishes_nothing_and_lets_a_script_go_on(places, ru
         status, out, err = run(store, logs, "--full", *more, *FLAGS)
         assert (status, out) == (0, ""), err
         assert "no clicks since version 2: nothing to publish" in err
-    assert Catalogue.read(store).current == 2
+    assert VersionLog.read(store).current == 2
 
 
 def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp_path):
@@ -210,7 +211,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     store, logs = places
     write(logs, 1, 10, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
-    before, optimizer = Recommender.open(store), Adagrad(0.05)
+    before, optimizer = Recommender.open(store).store, Adagrad(0.05)
     load_optimizer(store, optimizer)
     (tmp_path / "users.jsonl").write_text('{"user": "new", "city": "bern"}')
     (tmp_path / "items.jsonl").write_text('{"item": 50, "tags": ["a", "new"]}')
@@ -221,7 +222,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     assert (status, out) == (0, "3\n"), err
     assert "no clicks since version 2: nothing is trained" in err
     assert "gone: 1 ids are of no item, such as 77" in err
-    after = Recommender.open(store)
+    after = Recommender.open(store).store
     assert after.users.ids.tolist()[-1] == "new"
     assert after.items.ids.tolist() == [i for i in range(12) if i not in (3, 7)] + [50]
     for name, parameter in before.model.parameters.items():
@@ -239,7 +240,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     assert "update" not in load_notes(store)
     (tmp_path / "gone").write_text("50\n")
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[:2] == (0, "4\n")
-    assert 50 not in Recommender.open(store).items.ids
+    assert 50 not in Recommender.open(store).store.items.ids
     assert run(store, logs, "--full", *lists[:2], *FLAGS)[:2] == (0, "5\n"), "a list of users alone"
     write(logs, 2, 10, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
@@ -306,7 +307,7 @@ def test_full__refused_leaves_the_store_as_it_was(places, run):
     status, out, err = run(store, logs, "--full", "--validate", "0.2", "--at-least", "1.1", *FLAGS)
     assert (status, out) == (1, "")
     assert "refused: recall@20 on validation would be" in err
-    assert Catalogue.read(store).current == 1
+    assert VersionLog.read(store).current == 1
     assert run(store, logs, "--full", "--validate", "0.2", *FLAGS)[:2] == (0, "2\n")
 
 
@@ -344,18 +345,18 @@ def test_incremental__publishes_what_moved_on_top_of_the_full_version(places, ru
     log = write(logs, 1, 12, 12)
     status, out, err = run(store, logs, "--incremental", *flags, *FLAGS)
     assert (status, out) == (0, "2\n"), err
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     assert served.version.kind == "incremental"
     for name, parameter in branch(store, log, **options).parameters.items():
         assert np.array_equal(served.model.parameters[name], parameter), name
     for name, values in write(logs, 2, 12, 12).items():
         log[name] = [*log[name], *values]
     assert run(store, logs, "--incremental", *flags, *FLAGS)[:2] == (0, "3\n")
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     for name, parameter in branch(store, log, **options).parameters.items():
         assert np.array_equal(served.model.parameters[name], parameter), name
     assert run(store, logs, "--full", *FLAGS)[:2] == (0, "4\n")
-    assert Catalogue.read(store).version(4).parent == 1
+    assert VersionLog.read(store).version(4).parent == 1
 
 
 def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run, monkeypatch):
@@ -367,11 +368,11 @@ def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run
 
     def meanwhile():
         waiting_for(store, 2)
-        seen.append(Catalogue.read(store).version())
+        seen.append(VersionLog.read(store).version())
         store_of(load_model(store), FIRST, store, parent=1)
         write(logs, 2, 12, 12)
         waiting_for(store, 4)
-        seen.append(Catalogue.read(store).version())
+        seen.append(VersionLog.read(store).version())
         os.kill(os.getpid(), signal.SIGINT)
 
     other = threading.Thread(target=meanwhile)
@@ -385,7 +386,7 @@ def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run
 
 def waiting_for(store, number):
     for _ in range(1000):
-        if Catalogue.read(store).current == number:
+        if VersionLog.read(store).current == number:
             return
         time.sleep(0.01)
     raise AssertionError(f"version {number} never came")
@@ -397,7 +398,7 @@ def test_full__retires_items(places, run, tmp_path):
     write(logs, 1, 12, 12)
     (tmp_path / "gone").write_text("3\n11\n99\n")
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 0
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     assert sorted(served.items.ids) == [i for i in range(12) if i not in (3, 11)]
     assert len(load_model(store).parameters["item.item.embedding"]) == 13
     write(logs, 2, 12, 12)
@@ -411,7 +412,7 @@ def test_full__retires_items(places, run, tmp_path):
     status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
     assert (status, "gone: all items would be retired" in err) == (2, True)
     assert "epoch" not in err, "it is told before the training"
-    assert Catalogue.read(store).current == 3
+    assert VersionLog.read(store).current == 3
 
 
 def test_full__trains_as_the_store_was_trained_unless_told(places, run):
@@ -448,8 +449,8 @@ def test_update__says_what_it_has_not_read_yet(places, run):
     path.write_bytes(whole)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
     pairs = [
-        Catalogue.read(store).open(version).content["notes"].get("update", {}).get("pairs", 0)
-        for version in Catalogue.read(store).versions
+        VersionLog.read(store).open(version).content["notes"].get("update", {}).get("pairs", 0)
+        for version in VersionLog.read(store).versions
     ]
     assert sum(pairs) == len(log["user"])
 
@@ -491,7 +492,7 @@ def test_incremental__a_night_that_comes_between_is_branched_off(places, run, mo
     status, out, err = run(store, logs, "--incremental", *FLAGS)
     assert (status, out) == (0, "3\n"), err
     assert "there is a new full version" in err
-    served = Catalogue.read(store).version()
+    served = VersionLog.read(store).version()
     assert (served.kind, served.parent) == ("incremental", 2)
 
 
@@ -503,9 +504,9 @@ def test_incremental__goes_on_after_the_clicks_of_the_night(places, run):
     assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "")  # nothing is new
     log = write(logs, 2, 12, 12)
     assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "3\n")
-    catalogue = Catalogue.read(store)
-    update = catalogue.open(catalogue.version(3)).content["notes"]["update"]
-    known = np.isin(log["item"], Recommender.open(store).items.ids)
+    version_log = VersionLog.read(store)
+    update = version_log.open(version_log.version(3)).content["notes"]["update"]
+    known = np.isin(log["item"], Recommender.open(store).store.items.ids)
     assert update["pairs"] == known.sum()
     assert update["unknown_items"] == (~known).sum()
 
@@ -574,9 +575,12 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
     process.wait()
     if Recommender.open(store).version.number == 1:
         subprocess.run([*arguments, str(store), *flags], check=True, capture_output=True)
-    for name in ("parameters.npz", "optimizer.npz", "item_vectors.npy", "seen.npz"):
-        ours, theirs = (one / "versions/000002" / name for one in (store, other))
-        assert ours.read_bytes() == theirs.read_bytes(), name
+    ours, theirs = (
+        {path.name: path.read_bytes() for path in (one / "versions/000002").glob("*.npy")}
+        for one in (store, other)
+    )
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
 @pytest.mark.parametrize(
@@ -607,7 +611,7 @@ def test_update__refuses(places, run, arguments, message):
     *_, last = err.splitlines()
     assert message in last
     assert err.count("error") == 1
-    assert Catalogue.read(store).current == 1
+    assert VersionLog.read(store).current == 1
 
 
 USER = '{"user": "u1", "city": "rome"}\n'
@@ -645,7 +649,7 @@ def test_full__a_file_of_users_is_whole(places, run, tmp_path, content):
     lines = content + '{"user": "n2", "city": "oslo"}' if content.endswith("\n") else content
     (tmp_path / "users.jsonl").write_text(lines, encoding="utf-8")
     assert run(store, logs, "--full", "--users", tmp_path / "users.jsonl", *FLAGS)[0] == 0
-    users = Recommender.open(store).users.ids.tolist()
+    users = Recommender.open(store).store.users.ids.tolist()
     assert users[10:] == [n for n in ("n1", "n2") if n in lines]
 
 
@@ -661,7 +665,7 @@ def test_full__users_from_parquet(places, run, tmp_path):
         assert got == status, err
         assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' occurs" in err
         write(logs, 5 + len(list(logs.iterdir())), 10, 12)
-    assert Recommender.open(store).users.ids.tolist()[10:] == ["n1", "n2"]
+    assert Recommender.open(store).store.users.ids.tolist()[10:] == ["n1", "n2"]
     odd = arrow.array([1], arrow.time64("ns"))  # which Python cannot hold
     parquet.write_table(arrow.table({"user": ["n3"], "city": odd}), path)
     status, _, err = run(store, logs, "--full", "--users", path, *FLAGS)
@@ -696,7 +700,7 @@ def test_full__a_retired_item_that_is_clicked_again_is_what_it_was(priced, run, 
         write_events(logs / f"{night:03d}.jsonl", log, LOG)
         status, _, err = run(store, logs, "--full", *FLAGS)
         assert status == 0, err
-    items = Recommender.open(store).items
+    items = Recommender.open(store).store.items
     assert items.ids.tolist() == [0, 2, 3, *range(5, 12), 4, 1]
     for row, item in ((10, 4), (11, 1)):
         assert items.columns["price"][row] == data.items.columns["price"][item]
@@ -716,7 +720,10 @@ def test_full__clicks_whose_numbers_nobody_knows_are_left_out_and_told(priced, r
     assert "left out: 1 clicks of users whose age no table says, such as 'stranger'" in err
     assert "left out: 1 clicks of items whose price no table says, such as 99" in err
     assert load_notes(store)["update"]["pairs"] == 62
-    assert Recommender.open(store).users.ids.tolist() == [*(f"u{i}" for i in range(10)), "new"]
+    assert Recommender.open(store).store.users.ids.tolist() == [
+        *(f"u{i}" for i in range(10)),
+        "new",
+    ]
 
 
 def rated(logs):
@@ -735,7 +742,7 @@ def test_update__the_rule_of_positives_holds_for_the_stream(places, run, tmp_pat
     status, _, err = run(store, logs, kind)
     assert status == 0, err
     assert "20 of 60 clicks are positives: rating >= 4" in err
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     if kind == "--incremental":
         by_hand = branch(store, log, rate=0.01, objective=InBatchSoftmax(0.3))
         name = "user.user.embedding"
@@ -803,7 +810,7 @@ def test_incremental__trains_as_the_store_was_trained(places, run, tmp_path):
     log = write(logs, 1, 12, 12)
     assert run(store, logs, "--incremental")[:2] == (0, "2\n")
     by_hand = branch(store, log, rate=0.01, objective=InBatchSoftmax(0.3, "none"))
-    served = Recommender.open(store).model.parameters
+    served = Recommender.open(store).store.model.parameters
     for name, parameter in by_hand.parameters.items():
         assert np.array_equal(served[name], parameter), name
     store = published_with(tmp_path / "other", training={"objective": "pairwise"})
@@ -822,8 +829,8 @@ def test_incremental__clicks_of_whom_nothing_is_known_are_told_and_noted(places,
     assert "3 clicks; users moved by" in err
     assert "; 1 of users who are new, who do not move" in err
     assert "; left out: 4 on items that are not there, new or gone" in err
-    catalogue = Catalogue.read(store)
-    noted = catalogue.open(catalogue.version()).content["notes"]["update"]
+    version_log = VersionLog.read(store)
+    noted = version_log.open(version_log.version()).content["notes"]["update"]
     assert (noted["pairs"], noted["unknown_users"], noted["unknown_items"]) == (3, 1, 4)
     log["item"] = [99] * 7
     (logs / "002.jsonl").unlink()
@@ -880,7 +887,7 @@ def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeyp
     def meanwhile():
         for day in (2, 3):
             waiting_for(store, day)
-            moved.append(Recommender.open(store).model.parameters["user.user.embedding"])
+            moved.append(Recommender.open(store).store.model.parameters["user.user.embedding"])
             if day == 2:
                 write(logs, 2, 12, 12)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -913,7 +920,7 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
     status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
     assert (status, out) == (0, "2\n"), err
-    served = Recommender.open(store).model.parameters
+    served = Recommender.open(store).store.model.parameters
     for name, parameter in by_hand.parameters.items():
         assert np.array_equal(served[name], parameter), name
     assert signal.getsignal(sent) == before
@@ -952,7 +959,7 @@ def test_incremental__the_second_interrupt_is_as_always(places, run, monkeypatch
         IncrementalUpdate, "feed", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in "ab"]
     )
     assert run(store, logs, "--incremental", "--follow", *FLAGS)[:2] == (130, "")
-    assert Catalogue.read(store).current == 1
+    assert VersionLog.read(store).current == 1
 
 
 def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_there(
@@ -966,15 +973,15 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
 
     def fed(update, events):
         feed(update, events)
-        if Catalogue.read(store).current == 1:
+        if VersionLog.read(store).current == 1:
             store_of(load_model(store), FIRST, store, parent=1)
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
     status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
     assert (status, out) == (0, "3\n"), err
-    catalogue = Catalogue.read(store)
-    assert catalogue.open(catalogue.version()).content["notes"]["update"]["pairs"] == 180
+    version_log = VersionLog.read(store)
+    assert version_log.open(version_log.version()).content["notes"]["update"]["pairs"] == 180
 
 
 def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
@@ -992,7 +999,7 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
     def fed(update, events):
         """A look a minute; after each of the first eight, one more click."""
         feed(update, events)
-        seen.append((len(events), Catalogue.read(store).current))
+        seen.append((len(events), VersionLog.read(store).current))
         if len(events) < 16:
             clock[0] += 60
             day = 2 + len(seen)
@@ -1023,7 +1030,7 @@ def test_incremental__a_new_full_version_is_noticed_without_clicks(places, run, 
     opened = Start.open
 
     def opens(args, **options):
-        if Catalogue.read(store).current == 2:
+        if VersionLog.read(store).current == 2:
             os.kill(os.getpid(), signal.SIGINT)
         else:
             night = (load_model(store), FIRST, store)
@@ -1076,11 +1083,11 @@ def test_full__what_comes_while_it_trains_is_gone_on_from(
     status, out, err = run(store, logs, "--full", *FLAGS)
     assert status == 0
     assert "there is a new full version: beginning again from that one" in err
-    served = Catalogue.read(store).version()
+    served = VersionLog.read(store).version()
     if change == "publish":
         assert out == "3\n", "of the other; this one then had no clicks to learn from"
         assert "no clicks since version 3: nothing to publish" in err
-        assert 50 in Recommender.open(store).items.ids
+        assert 50 in Recommender.open(store).store.items.ids
     else:
         assert (out, served.parent) == ("3\n", 1)
         assert load_notes(store)["update"]["pairs"] == 120, "the clicks of both days"
@@ -1099,7 +1106,7 @@ def test_full__ids_are_of_the_type_of_the_store(tmp_path, run):
     (logs / "1.jsonl").write_text('{"user": 3, "item": 4, "timestamp": 9000}\n' * 2)
     listed.write_text('{"user": 77, "city": "rome"}\n')
     assert run(store, logs, "--full", "--users", listed)[:2] == (0, "2\n")
-    assert Recommender.open(store).users.ids.tolist() == [*map(str, range(10)), "77"]
+    assert Recommender.open(store).store.users.ids.tolist() == [*map(str, range(10)), "77"]
     listed.write_text('{"user": 7.5, "city": "rome"}\n')
     status, _, err = run(store, logs, "--full", "--users", listed)
     assert (status, "users.jsonl, line 1, column 'user': expected a string" in err) == (2, True)

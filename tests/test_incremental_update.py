@@ -11,9 +11,9 @@ from minitower.data import Categorical, DataError, Dataset, GivenSplit, Id, Rand
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import evaluate
 from minitower.formulas.frequency import StreamingFrequency
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import publish_model
 from minitower.towers.gradients import add_gradients
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
@@ -310,8 +310,8 @@ def test_increments_are_what_a_store_publishes(tmp_path, item_ids):
     serving = Recommender.open(tmp_path / "s")
     assert serving.version.number == 3
     for name, parameter in update.model.parameters.items():
-        assert np.array_equal(serving.model.parameters[name], parameter)
-    assert np.array_equal(serving.index.vectors, encode(update.model.item, DATA.items))
+        assert np.array_equal(serving.store.model.parameters[name], parameter)
+    assert np.array_equal(serving.store.index.vectors, encode(update.model.item, DATA.items))
 
 
 def test_incremental_update__has_one_more_increment_where_clicks_wait():

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.search.engines import Engine
 from minitower.search.vector_index import Measured
-from minitower.store.catalogue import prune, rollback
+from minitower.store.full_version import publish_model
 from minitower.store.local_index import ENGINES, LocalIndex
-from minitower.store.pointer import Catalogue
+from minitower.store.model_files import load_model
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, publish_model
+from minitower.store.transaction import prune, rollback
+from minitower.store.version_log import VersionLog
 from minitower.towers.two_tower import TwoTower
 
 OTHERS = sorted({engine.module for engine in ENGINES.values()} - {"numpy", "hnswlib"})
@@ -267,7 +268,7 @@ def test_save__a_full_disk_leaves_the_previous_index_served(folder, backend, roo
     why = "File too large" if room == 20_000 else "the graph: is it full|Faiss: .*write error"
     assert re.search(why, run.stdout)
     assert answers(folder) == before
-    assert [v.number for v in Catalogue.read(folder).versions] == [1]
+    assert [v.number for v in VersionLog.read(folder).versions] == [1]
 
 
 def test_build__says_so_when_the_target_is_out_of_reach():

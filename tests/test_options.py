@@ -6,11 +6,11 @@ import pytest
 import minitower as mt
 from minitower.data.columns import as_array
 from minitower.data.errors import Place
-from minitower.formulas import augmentation, draw_probability, mutual_information
+from minitower.formulas import augmentation, mutual_information, sampling
 from minitower.formulas.arguments import number
 from minitower.formulas.sampling import Uniform
-from minitower.store.pointer import Catalogue
-from minitower.store.snapshot import publish_model
+from minitower.store.full_version import publish_model
+from minitower.store.version_log import VersionLog
 from minitower.updating.streams import ClickStream
 
 LOG = {"u": [0, 0, 1, 1, 2], "i": [0, 1, 2, 0, 1]}
@@ -29,7 +29,7 @@ BAD = [True, np.bool(True), 1.5, 2.0, np.nan, -1, 2**63, 10**60, 10**400]
     ("name", "call"),
     [
         ("seed", lambda bad: mt.TwoTower(SHOP.schema, seed=bad)),
-        ("seed", lambda bad: model().extended(SHOP.schema, seed=bad)),
+        ("seed", lambda bad: model().grown(SHOP.schema, seed=bad)),
         ("seed", lambda bad: mt.full_update(model(), SHOP, seed=bad)),
         ("seed", lambda bad: train(seed=bad)),
         ("seed", lambda bad: mt.RandomSplit(seed=bad)),
@@ -113,7 +113,7 @@ def test_publish__of_a_parent_in_a_folder_without_a_store_leaves_nothing(tmp_pat
         with pytest.raises(mt.DataError, match="parent must be an integer of at least 1") as error:
             publish_model(model(), SHOP, tmp_path / "store", index="exact", parent=bad)
         assert len(str(error.value)) < 500
-    assert Catalogue.read(tmp_path / "store").current == store.version.number
+    assert VersionLog.read(tmp_path / "store").current == store.version.number
 
 
 def test_encode__takes_rows_of_one_dimension():
@@ -174,9 +174,9 @@ def test_columns__of_foreign_kinds_are_refused_with_their_place():
 def test_formulas__refuse_what_cannot_be_paired():
     log_q = np.log([0.5, 0.5])
     with pytest.raises(ValueError, match="log_q and log_q_positive must broadcast"):
-        draw_probability.excluding(np.log([0.1, 0.2, 0.7]), log_q)
+        sampling.excluding(np.log([0.1, 0.2, 0.7]), log_q)
     with pytest.raises(ValueError, match="log_inclusion must be at most 0"):
-        draw_probability.from_inclusion_probability([0.1], 3)
+        sampling.from_inclusion_probability([0.1], 3)
     with pytest.raises(ValueError, match="fields must be a list of columns"):
         mutual_information.mutual_information(np.array(1))
     with pytest.raises(ValueError, match="indptr and values must be vectors"):

@@ -12,9 +12,10 @@ from minitower.cli.job import Job
 from minitower.cli.sources import open_folder
 from minitower.data import DataError, Dataset, Id, MultiValued, Schema, TimeSplit
 from minitower.evaluation.evaluator import evaluate
-from minitower.store.pointer import Catalogue
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model, load_notes
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, load_notes, publish_model
+from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import Adam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
@@ -109,8 +110,8 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     assert notes["learned"]["everything"] is True
     assert notes["report"]["metrics"] == report.metrics
     assert (notes["best_epoch"], notes["ticket"]) == (1, 9)
-    catalogue = Catalogue.read(tmp_path / "s")
-    content = catalogue.open(catalogue.version()).content
+    log = VersionLog.read(tmp_path / "s")
+    content = log.open(log.version()).content
     assert content["optimizer"]["settings"] == {"betas": [0.5, 0.9], "epsilon": 1e-8,
                                                 "count": "row"}  # fmt: skip
 
@@ -141,7 +142,8 @@ def test_update__of_a_store_from_python_is_that_of_the_command(run, tmp_path, da
         status, out, err = run("update", tmp_path / store, logs, kind)
         assert (status, out) == (0, "2\n"), err
         assert "of 500 clicks are positives: rating >= 4" in err
-    ours, theirs = (Recommender.open(tmp_path / store).model.parameters for store in ("cli", "py"))
+    stores = [Recommender.open(tmp_path / name).store for name in ("cli", "py")]
+    ours, theirs = (store.model.parameters for store in stores)
     for name, parameter in ours.items():
         assert np.array_equal(parameter, theirs[name]), name
 
@@ -164,7 +166,7 @@ def test_update__refuses_to_guess_what_the_version_does_not_say(run, tmp_path, l
     for flag in flags:
         assert flag in err.splitlines()[-1]
     assert "version 1 does not say" in err
-    assert Catalogue.read(tmp_path / "t").current == 1
+    assert VersionLog.read(tmp_path / "t").current == 1
 
 
 def test_update__refuses_to_begin_with_an_optimizer_that_nobody_asked_for(run, tmp_path, logs):
@@ -185,9 +187,9 @@ def test_update__goes_on_with_the_settings_of_the_optimizer(run, tmp_path, logs)
     for betas in ((0.9, 0.999), (0.1, 0.2)):
         store = tmp_path / f"{betas[0]}"
         publish(trainer_of(optimizer=Adam(0.01, betas=betas)), store)
-        settings = Catalogue.read(store)
+        settings = VersionLog.read(store)
         assert run("update", store, logs, "--full")[0] == 0
-        content = Catalogue.read(store).open(Catalogue.read(store).version()).content
+        content = VersionLog.read(store).open(VersionLog.read(store).version()).content
         moved.append(content["optimizer"]["settings"]["betas"])
         assert settings.current == 1
     assert moved == [[0.9, 0.999], [0.1, 0.2]]
@@ -310,7 +312,7 @@ def test_evaluate__measures_the_version_that_is_served(run, tmp_path, data, logs
     assert status == 0, err
     assert "measuring version 2, which is served (incremental)" in err
     figures = json.loads(out)["model"]["metrics"]
-    served, full = Recommender.open(tmp_path / "s").model, load_model(tmp_path / "s")
+    served, full = Recommender.open(tmp_path / "s").store.model, load_model(tmp_path / "s")
     encoded = open_folder(data, Job(positive="all")).encoded_by(full.schema).data
     assert figures == evaluate(served, encoded, k=(5,)).metrics
     assert figures != evaluate(full, encoded, k=(5,)).metrics

@@ -6,8 +6,9 @@ import pytest
 from minitower.data import Categorical, Dataset, Id, RandomSplit, Schema, TimeSplit, next_day
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import evaluate
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model, load_optimizer
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, load_optimizer, publish_model
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import TooFewClicks
@@ -309,7 +310,7 @@ def test_yesterday__a_store_is_what_the_next_day_goes_on_from(tmp_path):
         in_memory = full_update(by_hand, day, trainer, optimizer=optimizer)
         by_hand, optimizer = in_memory.model, in_memory.optimizer
         assert bits(update.model, update.optimizer) == bits(by_hand, optimizer)
-    assert len(Recommender.open(tmp_path / "s").users) == len(THIRD.users)
+    assert len(Recommender.open(tmp_path / "s").store.users) == len(THIRD.users)
 
 
 def test_full_update__a_validation_part_of_repeats_is_none():

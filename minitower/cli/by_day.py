@@ -18,7 +18,7 @@ from minitower.cli.progress import say
 from minitower.cli.update_start import READ_AT_ONCE, Start, tell
 from minitower.data import DataError
 from minitower.store.incremental import Rows, publish_incremental, read_rows
-from minitower.store.pointer import Catalogue, Superseded
+from minitower.store.version_log import VersionConflict, VersionLog
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
 from minitower.updating.streams import Follow
 from minitower.updating.update_report import Increment
@@ -37,7 +37,7 @@ def by_day(args: argparse.Namespace) -> None:
         while True:
             try:
                 return _branch(args, Start.open(args, by_day=True), stop)
-            except Superseded:
+            except VersionConflict:
                 say("there is a new full version: branching off that one")
 
 
@@ -45,7 +45,7 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
     """Follow the stream from the full version that is served.
 
     Raises:
-        Superseded: another full version is served now.
+        VersionConflict: another full version is served now.
     """
     told, job, version = vars(args), start.job, start.version
     if NEGATIVES_OF[job.objective] is not None:
@@ -92,7 +92,7 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
             )
 
     for batch in start.stream.batches(READ_AT_ONCE, cursor=cursor, follow=follow):
-        Catalogue.read(args.store).check_full(version.number)
+        VersionLog.read(args.store).check_full(version.number)
         cursor = batch.cursor
         caught_up |= len(batch) < READ_AT_ONCE and not stop.is_set()
         update.feed(start.positives(batch.events))
@@ -112,11 +112,11 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
 
 def _is_served(store: Path, rows: Rows) -> bool:
     """Whether the version that is served is moved by just these rows."""
-    catalogue = Catalogue.read(store)
-    version = catalogue.version()
+    log = VersionLog.read(store)
+    version = log.version()
     if version.kind != "incremental":
         return False
-    served = read_rows(catalogue.open(version))
+    served = read_rows(log.open(version))
     return rows.keys() == served.keys() and all(
         np.array_equal(ours, theirs)
         for name, pair in rows.items()

@@ -16,8 +16,9 @@ from minitower.data.columns import Columns
 from minitower.data.errors import show
 from minitower.data.table import Table
 from minitower.formulas.arrays import Array
-from minitower.store.pointer import Superseded
-from minitower.store.snapshot import Store, publish_model
+from minitower.store.full_version import publish_model
+from minitower.store.snapshot import Store
+from minitower.store.version_log import VersionConflict
 from minitower.training.batches import TooFewClicks
 from minitower.updating.streams import Batch
 from minitower.updating.updates import FullUpdate, full_update, yesterday
@@ -33,7 +34,7 @@ def by_night(args: argparse.Namespace) -> None:
     while True:
         try:
             return _night(args, Start.open(args, by_day=False))
-        except Superseded:
+        except VersionConflict:
             say("there is a new full version: beginning again from that one")
 
 

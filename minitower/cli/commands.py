@@ -16,12 +16,13 @@ from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEnc
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
 from minitower.evaluation.report import Report
 from minitower.search.hnsw import HnswIndex
-from minitower.store.catalogue import served
-from minitower.store.folder import MANIFEST, POINTER, refuse_foreign
-from minitower.store.incremental import read_version
+from minitower.store.current import read_current, read_version
+from minitower.store.folder import MANIFEST, POINTER, check_target
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import Store, load_model, load_notes, publish_model
+from minitower.store.snapshot import Store
 from minitower.training.trainer import History, Trainer
 from minitower.updating.publishing import record
 
@@ -39,7 +40,7 @@ def train(args: argparse.Namespace) -> None:
         raise DataError("train: name a folder of data, or a job file with the key 'data'")
     out = args.out or places.get("out") or Path("model")
     job = read_job(vars(args), *tables)
-    refuse_foreign(out)  # before an hour of training rather than after it
+    check_target(out)  # before an hour of training rather than after it
     source = tell(open_folder(folder, job))
     trainer, history = fit(job, source.data, "training")
     report = _report(trainer)
@@ -84,7 +85,7 @@ def _report(trainer: Trainer) -> Report | None:
 def evaluate(args: argparse.Namespace) -> None:
     """Measure the version of a store that is served on data; prints a table, or JSON."""
     if (args.model / POINTER).exists():
-        store = served(args.model, read_version)
+        store = read_current(args.model, read_version)
         model, notes = store.model, (store.full or store).notes
         assert store.version is not None
         say(f"measuring version {store.version.number}, which is served ({store.version.kind})")
@@ -133,7 +134,8 @@ def _learned(store: Store, source: Source, part: str, same_reading: bool) -> int
 
 def recall(args: argparse.Namespace) -> None:
     """Recall for one user; prints id, score and name, best first."""
-    store = Recommender.open(args.model)
+    recommender = Recommender.open(args.model)
+    store = recommender.store
     try:
         user = store.users.parse_id(args.user)
     except DataError as error:
@@ -142,8 +144,10 @@ def recall(args: argparse.Namespace) -> None:
     if store.users.rows_of([user])[0] < 0:
         told = "from the profile alone" if profile else "for somebody of whom nothing is known"
         say(f"there is no user {args.user!r}: recalling {told}")
-    ids, scores = store.recall(user, profile, args.k, exclude_seen=not args.include_seen)
-    for item, score, name in zip(ids.tolist(), scores.tolist(), store.names(ids), strict=True):
+    ids, scores = recommender.recall(user, profile, args.k, exclude_seen=not args.include_seen)
+    for item, score, name in zip(
+        ids.tolist(), scores.tolist(), recommender.names(ids), strict=True
+    ):
         row(item, f"{score:.6f}", name)
 
 

@@ -14,8 +14,8 @@ from minitower.lab.plots import can_draw
 from minitower.scale.milvus_connection import silenced
 from minitower.scale.milvus_versions import prune as prune_milvus
 from minitower.scale.targets import KINDS, Target, vectors_of
-from minitower.store.catalogue import prune
 from minitower.store.recommender import Recommender
+from minitower.store.transaction import prune
 
 _TOKEN = "MILVUS_TOKEN"
 

@@ -14,11 +14,12 @@ from minitower.cli.job import OPTIONS, Job, checked, flag, read_job
 from minitower.cli.progress import row, say
 from minitower.data import DataError
 from minitower.formulas.arrays import Array
-from minitower.store.catalogue import served
-from minitower.store.pointer import Catalogue
+from minitower.store.current import read_current
+from minitower.store.full_version import read_full
+from minitower.store.model_files import load_optimizer
 from minitower.store.provenance import Learned
-from minitower.store.snapshot import Store, load_optimizer, read_full
-from minitower.store.version import Version
+from minitower.store.snapshot import Store
+from minitower.store.version_log import Version, VersionLog
 from minitower.towers.optimizers import Optimizer
 from minitower.training.recipe import OPTIMIZERS, missing
 from minitower.updating.streams import ClickStream, Cursor
@@ -56,7 +57,7 @@ class Start:
     @staticmethod
     def open(args: argparse.Namespace, *, by_day: bool) -> "Start":
         """Open all of it, and say on stderr what was taken from the version's notes."""
-        return served(args.store, lambda catalogue, _: _opened(args, catalogue, by_day))
+        return read_current(args.store, lambda version_log, _: _opened(args, version_log, by_day))
 
     @property
     def item_counts(self) -> Array:
@@ -107,11 +108,11 @@ def tell(store: Store) -> None:
     row(store.version.number)
 
 
-def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Start:
+def _opened(args: argparse.Namespace, version_log: VersionLog, by_day: bool) -> Start:
     if args.aside is not None and _is_within(args.aside, args.store):
         raise DataError(f"--aside: {args.aside} is within the store; name a file outside of it")
-    version = catalogue.full()
-    base, content = read_full(catalogue, version), catalogue.open(version).content
+    version = version_log.full()
+    base, content = read_full(version_log, version), version_log.open(version).content
     notes = dict(base.notes)
     learned = Learned.in_notes(notes)
     job = _job(args, version, notes, by_day)

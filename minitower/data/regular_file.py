@@ -38,14 +38,15 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     try:
         handle = os.open(path, _FLAGS)
         try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
                 raise DataError(f"{path}: expected a regular file")
+            if most is not None and found.st_size > most:
+                raise DataError(f"{path}: expected at most {most:,} bytes")
             with open(handle, "rb", closefd=False) as file:
-                content = file.read() if most is None else file.read(most + 1)
+                content = file.read()
         finally:
             os.close(handle)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
-    if most is not None and len(content) > most:
-        raise DataError(f"{path}: expected at most {most:,} bytes")
     return content

@@ -39,7 +39,7 @@ from minitower.scale.partitions import (
 )
 from minitower.scale.vector_files import UNVERSIONED, VectorFiles, write_vectors
 from minitower.store.folder import MANIFEST, SavedFolder, fingerprint, new_folder
-from minitower.store.snapshot import read_model, read_schema, saved_model
+from minitower.store.model_files import read_model, read_schema, saved_model
 from minitower.towers.two_tower import TwoTower
 
 

@@ -1,18 +1,18 @@
-"""Item vectors in Parquet files, from many workers to one index.
+"""Item vectors in Parquet files: how they travel from many workers to one index.
 
 folder/
   manifest.json          as in minitower.store.folder; which model made the vectors
-  part-00000.parquet     id (int64 or string), vector (d float32), model_version (int64)
+  part-00000.parquet     id (int64 or text), vector (d float32), model_version (int64)
   ...
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import uuid4
 
 import numpy as np
 
+from minitower.data.atomic_write import new_path
 from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_versions import drafted, finish, serve
@@ -20,32 +20,32 @@ from minitower.store.folder import SavedFolder
 from minitower.updating.streams.parquet import pyarrow_parquet
 
 UNVERSIONED = -1
-"""The model_version of vectors of a model outside a store."""
+"""The model_version of vectors whose model comes from no store."""
 
 _ROWS = 1 << 14  # read at a time
 
 
 class Upserting(Protocol):
-    """An index that takes items in batches; inserting an item twice equals once."""
+    """An index that takes items in batches; the same item twice is as once."""
 
     def upsert(self, ids: Array, vectors: Array) -> object:
-        """Insert items, or replace items of the same ids. Shapes: (n),(n,d)."""
+        """Insert items, or replace those whose ids are there. Shapes: (n),(n,d)."""
         ...
 
 
 class VectorFiles:
-    """An open folder of item vectors.
+    """A folder of item vectors, opened.
 
     Attributes:
-        files: their names, in the order of the partitions.
-        items: the number of vectors.
+        files: in the order of the partitions that they come from.
+        items: how many vectors there are.
         dim: d, their length.
-        text: whether ids are strings; else they are integers.
-        version: of the store that holds the model; None for a model outside a store.
-        model: the SHA-256 of the manifest of the model.
+        text: whether ids are texts; else they are integers.
+        version: of the store's model that made them; None of a model from no store.
+        model: the SHA-256 of that model's manifest.
 
     Raises:
-        DataError: the folder holds something else, or is damaged.
+        DataError: the folder holds something else, or was cut or changed.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -68,9 +68,9 @@ class VectorFiles:
             yield from read_vectors(self._saved.path(name), self.dim)
 
     def upsert_to(self, index: Upserting) -> int:
-        """Insert all vectors into an index, batch by batch; returns their number.
+        """Hand all of them to an index, batch by batch; returns how many there were.
 
-        After a crash, call it again: an item that is inserted twice counts once.
+        It may be killed and called again: what an index has got twice it has once.
         """
         done = 0
         for ids, vectors in self.batches():
@@ -82,11 +82,11 @@ class VectorFiles:
 def publish_files(
     files: VectorFiles, uri: str, *, name: str = "items", token: str = "", **options: int
 ) -> MilvusIndex:
-    """Make a new collection of all vectors, batch by batch, and serve it when complete.
+    """A new collection of all vectors, batch by batch, which is served when it is complete.
 
-    After an error the new collection is dropped and the old one still serves. Recall is not
-    measured, because that needs all vectors in memory:
-    :func:`~minitower.scale.milvus_versions.publish_to_milvus` does it.
+    If anything goes wrong it is dropped, and what was served still is. The recall is not
+    measured: that takes all vectors in memory, as
+    :func:`~minitower.scale.milvus_versions.publish_to_milvus` has them.
 
     Args:
         uri, name, token: as in :func:`~minitower.scale.milvus_versions.draft`.
@@ -106,9 +106,9 @@ def publish_files(
 def write_vectors(
     path: Path, blocks: Iterable[tuple[Array, Array]], *, dim: int, text: bool, version: int
 ) -> int:
-    """Write ids and vectors; returns their number. The file appears complete or not at all.
+    """Write ids and vectors; returns how many. The file is there whole, or not at all.
 
-    Two writers of one file do not collide: each writes under its own temporary name.
+    Two that write the same file at once do not meet: each writes under a name of its own.
     """
     arrow, parquet = pyarrow_parquet()
     schema = arrow.schema(
@@ -119,21 +119,15 @@ def write_vectors(
         }.items()
     )
     rows = 0
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with parquet.ParquetWriter(
-            temporary, schema, use_dictionary=["model_version"], write_page_checksum=True
-        ) as file:
-            for ids, vectors in blocks:
-                flat = arrow.array(np.asarray(vectors, np.float32).ravel())
-                vector = arrow.FixedSizeListArray.from_arrays(flat, dim)
-                stated = np.full(len(ids), version)
-                columns = [arrow.array(ids, schema.field("id").type), vector, arrow.array(stated)]
-                file.write_table(arrow.table(columns, schema=schema))
-                rows += len(ids)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    options = {"use_dictionary": ["model_version"], "write_page_checksum": True}
+    with new_path(path) as temporary, parquet.ParquetWriter(temporary, schema, **options) as file:
+        for ids, vectors in blocks:
+            flat = arrow.array(np.asarray(vectors, np.float32).ravel())
+            vector = arrow.FixedSizeListArray.from_arrays(flat, dim)
+            stated = np.full(len(ids), version)
+            columns = [arrow.array(ids, schema.field("id").type), vector, arrow.array(stated)]
+            file.write_table(arrow.table(columns, schema=schema))
+            rows += len(ids)
     return rows
 
 

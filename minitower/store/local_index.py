@@ -2,7 +2,7 @@
 
 Everything that all engines share stands here once: ids, refusals, exclusion, deletion,
 the measured recall, and files. The files are a store (see
-:mod:`minitower.store.catalogue`), each version of it one index:
+:mod:`minitower.store.version_log`), each version of it one index:
 
     versions/000001/
       manifest.json      backend, dimension, version of the model, recall; SHA-256 of each file
@@ -40,12 +40,11 @@ from minitower.search.vector_index import (
     nothing,
     tuned,
 )
-from minitower.store.array_files import write_array
-from minitower.store.catalogue import changing, served
-from minitower.store.folder import MANIFEST, POINTER, refuse_foreign
-from minitower.store.pointer import Catalogue
-from minitower.store.snapshot import fitting
-from minitower.store.version import Version
+from minitower.store.current import read_current
+from minitower.store.folder import MANIFEST, POINTER, check_target, mismatch_is_data_error
+from minitower.store.formats import write_array
+from minitower.store.transaction import new_version, transaction, with_version
+from minitower.store.version_log import Version, VersionLog
 
 ENGINES: dict[str, type[Engine]] = {
     "exact": Exact,
@@ -253,20 +252,20 @@ class LocalIndex:
             "version": self.version,
             "measured": asdict(self.measured),
         }
-        with changing(folder) as catalogue:
-            catalogue.check_family("index")
-            with catalogue.new_version("index", content) as place:
+        with transaction(folder) as log:
+            log.check_family("index")
+            with new_version(log, "index", content) as place:
                 write_array(place / "ids.npy", self._table.ids)
                 write_array(place / "vectors.npy", self._vectors)
                 write_array(place / "deleted.npy", np.flatnonzero(self._deleted))
                 self.engine.save(place)
-            catalogue = catalogue.with_version("index", None)
-            again = _read(catalogue, catalogue.version())
+            log = with_version(log, "index", None)
+            again = _read(log, log.version())
             probes = self._vectors[:8]
             if not np.array_equal(self.search(probes, 8)[0], again.search(probes, 8)[0]):
                 raise DataError(f"{folder}: what was written does not find what it found before")
-            catalogue.write()
-        return catalogue.version()
+            log.write()
+        return log.version()
 
     @classmethod
     def open(
@@ -288,7 +287,7 @@ class LocalIndex:
                 folder holds something else, or a file is damaged; the message names it.
             ModuleNotFoundError: its library is not installed; says how to.
         """
-        index = served(folder, _read)
+        index = read_current(folder, _read)
         for what, wanted, held in (
             ("backend", backend, index.backend),
             ("dimension", dim, index.dim),
@@ -305,19 +304,19 @@ def check_folder(folder: str | Path) -> None:
     Raises:
         DataError: it does.
     """
-    refuse_foreign(Path(folder).absolute())
+    check_target(Path(folder).absolute())
     if (Path(folder) / POINTER).is_file():
-        Catalogue.read(folder).check_family("index")
+        VersionLog.read(folder).check_family("index")
 
 
-def _read(catalogue: Catalogue, version: Version) -> LocalIndex:
-    catalogue.check_family("index")
-    saved = catalogue.open(version)
+def _read(log: VersionLog, version: Version) -> LocalIndex:
+    log.check_family("index")
+    saved = log.open(version)
     unlisted = {path.name for path in saved.folder.iterdir()} - {*saved.files, MANIFEST}
     if unlisted:  # a library may open, or unpickle, whatever bears the name it looks for
         raise DataError(f"{saved.folder}: holds what {MANIFEST} does not list: {min(unlisted)}")
     ids, vectors = saved.array("ids.npy", mapped=True), saved.array("vectors.npy", mapped=True)
-    with fitting(saved):
+    with mismatch_is_data_error(saved):
         stated = saved.content
         backend = stated["backend"]
         if backend not in ENGINES:

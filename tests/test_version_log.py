@@ -1,4 +1,4 @@
-"""Versions: what is served, what went before, what may go."""
+"""The version log: the current version, earlier versions, and what may go."""
 
 import hashlib
 import json
@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.store import disk
-from minitower.store.catalogue import changing, prune, rollback
+from minitower.store import transaction as transaction_module
 from minitower.store.folder import LOCK
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
-from minitower.store.pointer import Catalogue, Superseded
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import publish_model
-from minitower.store.version import Version
+from minitower.store.transaction import prune, rollback, transaction
+from minitower.store.version_log import Version, VersionConflict, VersionLog
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 
@@ -39,11 +38,11 @@ def full(shop, store, **options):
 
 
 def incremental(store):
-    return publish_incremental(store, ROWS, parent=Catalogue.read(store).full().number).version
+    return publish_incremental(store, ROWS, parent=VersionLog.read(store).full().number).version
 
 
 def numbers(store):
-    return [version.number for version in Catalogue.read(store).versions]
+    return [version.number for version in VersionLog.read(store).versions]
 
 
 def test_publish__adds_a_version_and_serves_it(shop, tmp_path):
@@ -53,14 +52,14 @@ def test_publish__adds_a_version_and_serves_it(shop, tmp_path):
     three = incremental(store)
     kinds = [(v.number, v.kind, v.parent) for v in (one, two, three)]
     assert kinds == [(1, "full", None), (2, "full", 1), (3, "incremental", 2)]
-    catalogue = Catalogue.read(store)
-    assert catalogue.versions == (one, two, three)
-    assert catalogue.version() == three
-    assert catalogue.full() == two
+    log = VersionLog.read(store)
+    assert log.versions == (one, two, three)
+    assert log.version() == three
+    assert log.full() == two
     assert Recommender.open(store).version == three
-    first = {path.name: path.read_bytes() for path in catalogue.path(1).iterdir()}
+    first = {path.name: path.read_bytes() for path in log.path(1).iterdir()}
     full(shop, store)
-    assert {path.name: path.read_bytes() for path in catalogue.path(1).iterdir()} == first
+    assert {path.name: path.read_bytes() for path in log.path(1).iterdir()} == first
 
 
 def test_publish__the_parent_is_the_full_version_that_is_served(shop, tmp_path):
@@ -69,13 +68,13 @@ def test_publish__the_parent_is_the_full_version_that_is_served(shop, tmp_path):
     full(shop, store)
     incremental(store)
     for parent in (2, 7):
-        with pytest.raises(Superseded, match=f"version {parent} is not the full version that is"):
+        with pytest.raises(VersionConflict, match=f"version {parent} is not the current full"):
             full(shop, store, parent=parent)
     full(shop, store, parent=1)
-    with pytest.raises(Superseded, match="which is 3: begin again from that one"):
+    with pytest.raises(VersionConflict, match="which is 3: begin again from that one"):
         full(shop, store, parent=1)
     rollback(store, 1)
-    with pytest.raises(Superseded, match="which is 1"):
+    with pytest.raises(VersionConflict, match="which is 1"):
         full(shop, store, parent=3)
     assert numbers(store) == [1, 2, 3]
 
@@ -104,11 +103,11 @@ def test_rollback__refuses_what_is_damaged(shop, tmp_path):
     full(shop, store)
     incremental(store)
     full(shop, store)
-    (store / "versions/000001/items.npz").write_bytes(b"")
+    (store / "versions/000001/items-0.npy").write_bytes(b"")
     for number in (1, 2):
-        with pytest.raises(DataError, match=r"000001.items.npz: 0 bytes"):
+        with pytest.raises(DataError, match=r"000001.items-0.npy: 0 bytes"):
             rollback(store, number)
-    assert Catalogue.read(store).current == 3
+    assert VersionLog.read(store).current == 3
 
 
 @given(
@@ -127,12 +126,12 @@ def test_prune__keeps_nights_and_the_days_of_the_newest_and_of_what_is_served(
         versions.append(Version(number, kind, on, "2026-11-24T02:30:00+00:00", "0" * 64))
         parent = number if kind == "full" else parent
     current = 1 + current % len(kinds)
-    with changing(store) as catalogue:
-        replace(catalogue, versions=tuple(versions), current=current, next=99).write()
+    with transaction(store) as log:
+        replace(log, versions=tuple(versions), current=current, next=99).write()
     for version in versions:
-        catalogue.path(version.number).mkdir(parents=True)
+        log.path(version.number).mkdir(parents=True)
     gone = prune(store, keep)
-    after = Catalogue.read(store)
+    after = VersionLog.read(store)
     kept = {version.number for version in after.versions}
     nights = [number for number, kind in enumerate(kinds, start=1) if kind == "full"]
     bases = {nights[-1], versions[current - 1].parent or current}
@@ -165,12 +164,15 @@ def test_prune__what_is_open_stays_open(shop, tmp_path):
 
 
 def test_verify__reads_what_serving_does_not(shop, tmp_path):
-    version = full(shop, tmp_path / "s", optimizer=Adagrad())
-    path = tmp_path / "s/versions/000001/optimizer.npz"
+    optimizer = Adagrad()
+    table = shop[0].parameters["user.user.embedding"]
+    optimizer.state["user.user.embedding/square"] = np.ones_like(table)
+    version = full(shop, tmp_path / "s", optimizer=optimizer)
+    path = tmp_path / "s/versions/000001/optimizer-0.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     Recommender.open(tmp_path / "s")
-    with pytest.raises(DataError, match=r"optimizer.npz: damaged"):
-        Catalogue.read(tmp_path / "s").verify(version)
+    with pytest.raises(DataError, match=r"optimizer-0.npy: damaged"):
+        VersionLog.read(tmp_path / "s").verify(version)
 
 
 def test_pointer__a_flipped_bit_or_a_cut_is_refused(shop, tmp_path):
@@ -182,7 +184,7 @@ def test_pointer__a_flipped_bit_or_a_cut_is_refused(shop, tmp_path):
     for bad in (*flipped, *(good[:i] for i in each[::7]), good + b"x"):
         pointer.write_bytes(bad)
         with pytest.raises(DataError, match="CURRENT: damaged"):
-            Catalogue.read(tmp_path / "s")
+            VersionLog.read(tmp_path / "s")
 
 
 ONE = {
@@ -213,11 +215,11 @@ def point(folder, text):
 def test_pointer__is_read_with_and_without_what_is_unfinished(tmp_path):
     """The first release did not write that."""
     point(tmp_path, json.dumps(GOOD))
-    assert Catalogue.read(tmp_path).unfinished == ()
+    assert VersionLog.read(tmp_path).unfinished == ()
     point(tmp_path, json.dumps(GOOD | {"unfinished": [2]}))
-    assert Catalogue.read(tmp_path).unfinished == (2,)
+    assert VersionLog.read(tmp_path).unfinished == (2,)
     point(tmp_path, json.dumps(two()))
-    assert Catalogue.read(tmp_path).full(2).number == 1
+    assert VersionLog.read(tmp_path).full(2).number == 1
 
 
 @pytest.mark.parametrize(
@@ -242,7 +244,7 @@ def test_pointer__is_read_with_and_without_what_is_unfinished(tmp_path):
 def test_pointer__written_otherwise_is_refused(tmp_path, stated):
     point(tmp_path, json.dumps(stated))
     with pytest.raises(DataError, match="CURRENT: written by another release of minitower: ") as e:
-        Catalogue.read(tmp_path)
+        VersionLog.read(tmp_path)
     assert len(str(e.value)) < 500
 
 
@@ -260,7 +262,7 @@ def test_pointer__written_otherwise_is_refused(tmp_path, stated):
 def test_pointer__of_bad_json_is_refused(tmp_path, text):
     point(tmp_path, text)
     with pytest.raises(DataError, match=r"CURRENT: written by another release .* not JSON") as e:
-        Catalogue.read(tmp_path)
+        VersionLog.read(tmp_path)
     assert len(str(e.value)) < 500
 
 
@@ -287,7 +289,7 @@ def test_open__refuses_another_versions_files(shop, tmp_path):
 
 
 def test_open__a_store_without_versions(tmp_path):
-    with changing(tmp_path / "s"):
+    with transaction(tmp_path / "s"):
         pass
     with pytest.raises(DataError, match="nothing has been published yet"):
         Recommender.open(tmp_path / "s")
@@ -307,7 +309,7 @@ def test_manifest__says_what_the_version_is(shop, tmp_path):
 
 def test_changing__what_comes_while_it_waits_for_the_lock_is_not_written_to(tmp_path, monkeypatch):
     """The folder was free when it looked; another program has filled it since."""
-    target, locked = tmp_path / "store", disk.locked
+    target, locked = tmp_path / "store", transaction_module.locked
 
     @contextmanager
     def late(path, wait):
@@ -315,7 +317,7 @@ def test_changing__what_comes_while_it_waits_for_the_lock_is_not_written_to(tmp_
             (target / "mine").write_text("mine")
             yield
 
-    monkeypatch.setattr(disk, "locked", late)
-    with pytest.raises(DataError, match="not written by minitower"), changing(target):
+    monkeypatch.setattr(transaction_module, "locked", late)
+    with pytest.raises(DataError, match="not written by minitower"), transaction(target):
         raise AssertionError("it was let in")
     assert sorted(path.name for path in target.iterdir()) == sorted([LOCK, "mine"])

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.store.catalogue import NotRemoved, prune, rollback
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
-from minitower.store.pointer import Catalogue
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import publish_model
+from minitower.store.transaction import NotRemoved, prune, rollback
+from minitower.store.version_log import VersionLog
 from minitower.towers.two_tower import TwoTower
 
 ROWS = {"user.user.embedding": (np.array([1]), np.array([[3.0, 4.0]], np.float32))}
@@ -108,7 +108,7 @@ def test_store__what_is_foreign_survives_every_operation(
     before = {place: content(place) for place in (*placed, top / "outside")}
     changes = [
         lambda: add(shop, store),
-        lambda: publish_incremental(store, ROWS, parent=Catalogue.read(store).full().number),
+        lambda: publish_incremental(store, ROWS, parent=VersionLog.read(store).full().number),
         lambda: rollback(store),
         lambda: prune(store, 1),
     ]
@@ -119,7 +119,7 @@ def test_store__what_is_foreign_survives_every_operation(
             with suppress(*[DataError] * bool(numbered or number == 2)):
                 changes[number]()
     assert {place: content(place) for place in before} == before
-    assert Recommender.open(store).version == Catalogue.read(store).version()
+    assert Recommender.open(store).version == VersionLog.read(store).version()
 
 
 def test_publish__versions_newer_than_an_older_current_are_kept(shop, store):
@@ -151,7 +151,7 @@ def test_changing__removes_what_writers_leave_and_says_so(shop, store):
     litter = [".minitower-000004.abc_e0gh", ".000004.abcdefgh", ".minitower-1000000.abcdefgh"]
     for name in litter:
         (versions / name / "new").mkdir(parents=True)
-        (versions / name / "new" / "seen.npz").write_bytes(b"half")
+        (versions / name / "new" / "seen-0.npy").write_bytes(b"half")
     with pytest.warns(UserWarning, match="removed; a change that was cut off left it") as said:
         assert rollback(store).number == 2
     assert sorted(str(w.message).partition(":")[0] for w in said) == sorted(
@@ -181,14 +181,14 @@ def test_changing__only_whole_versions_count_as_unfinished(shop, store, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as m:
-        m.setattr("minitower.store.snapshot.write_array", full)
+        m.setattr("minitower.store.full_version.write_array", full)
         with pytest.raises(DataError, match="No space left"):
             add(shop, store)
-    assert Catalogue.read(store).unfinished == (4,)
+    assert VersionLog.read(store).unfinished == (4,)
     (store / "versions" / "000004").mkdir()
     (store / "versions" / "000004" / "mine").write_text("dear")
     assert rollback(store).number == 2
-    assert Catalogue.read(store).unfinished == ()
+    assert VersionLog.read(store).unfinished == ()
     assert (store / "versions" / "000004" / "mine").read_text() == "dear"
 
 
@@ -215,13 +215,13 @@ def test_prune__does_not_follow_a_link_and_tells_what_is_gone(store, tmp_path):
         NotRemoved, match=r"1 versions cannot be removed: .*000001: it is a link"
     ) as e:
         prune(store, 1)
-    assert e.value.gone == [2]
+    assert e.value.removed == [2]
     assert content(outside) == before
     with pytest.warns(UserWarning, match=r"000001: cannot be removed \(it is a link"):
         rollback(store, 3)
     one.unlink()
     rollback(store, 3)
-    assert Catalogue.read(store).unfinished == ()
+    assert VersionLog.read(store).unfinished == ()
 
 
 @pytest.mark.parametrize("call", ["rename", "rmtree"])
@@ -238,8 +238,8 @@ def test_prune__what_could_not_be_removed_is_tried_again(store, monkeypatch, cal
         m.setattr(owner, call, busy)
         with pytest.raises(NotRemoved, match="000001: Device or resource busy") as error:
             prune(store, 1)
-        assert error.value.gone == [2]
-    assert [version.number for version in Catalogue.read(store).versions] == [3]
+        assert error.value.removed == [2]
+    assert [version.number for version in VersionLog.read(store).versions] == [3]
     assert len([*versions.iterdir()]) == 2
     with pytest.warns(UserWarning, match="removed; a change that was cut off left it"):
         assert prune(store, 1) == []

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import math
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -14,65 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitower.data import Categorical, Continuous, DataError, Dataset, Id, RandomSplit, Schema
-from minitower.store.catalogue import prune, rollback
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
-from minitower.store.json_files import from_json, to_json
-from minitower.store.pointer import Catalogue
+from minitower.store.model_files import load_model, load_notes, load_optimizer
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, load_notes, load_optimizer, publish_model
+from minitower.store.transaction import prune, rollback
+from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
-
-PLACE = Path("here.json")
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=9,
-)  # fmt: skip
-
-
-@given(values)
-def test_json__comes_back(value):
-    assert from_json(to_json(value, PLACE), PLACE) == value
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        (b"[" * 200_000 + b"]" * 200_000, "recursion"),
-        (b'{"a":' * 200_000 + b"1" + b"}" * 200_000, "recursion"),
-        (b"[" * 101 + b"]" * 101, "nested deeper than 100 levels"),
-        (b"9" * 5000, ""),
-        (b'{"a": 1, "a": 1}', "the name 'a' occurs twice"),
-        (b"[NaN]", "'NaN' is not a finite number"),
-        (b"-Infinity", "'-Infinity' is not a finite number"),
-        (b"1e999", "'1e999' is not a finite number"),
-        (b"\xff", ""),
-        (b"", ""),
-        (b"{} {}", ""),
-    ],
-    ids=lambda x: str(x[:20]),
-)
-def test_json__refuses(text, message):
-    with pytest.raises(
-        DataError, match=rf"here.json: not JSON, perhaps cut: .*{message}|{message}"
-    ) as e:
-        from_json(text, PLACE)
-    assert len(str(e.value)) < 500
-
-
-@pytest.mark.parametrize(
-    "content",
-    [math.nan, {1: 0, "1": 0}, {(1, 2): 3}, [object()], json.loads("[" * 101 + "]" * 101)],
-    ids=repr,
-)
-def test_json__what_would_not_come_back_is_not_written(content):
-    with pytest.raises(DataError, match=r"here.json: the manifest is not JSON"):
-        to_json(content, PLACE)
-
-
-# ------------------------------------------------------------------- CURRENT and manifests
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +105,7 @@ def use(store):
         lambda: load_model(store, 1),
         lambda: load_notes(store),
         lambda: load_optimizer(store, Adagrad(), 1),
-        lambda: Catalogue.read(store).verify(Catalogue.read(store).version(1)),
+        lambda: VersionLog.read(store).verify(VersionLog.read(store).version(1)),
         lambda: rollback(store),
         lambda: prune(store, 1),
     ]
