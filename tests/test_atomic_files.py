@@ -48,7 +48,7 @@ def test_atomic__whole_data_set(folder):
     data = Dataset.from_atomic(folder, positive="rating >= 3", split=KEEP)
     assert data.users.ids.tolist() == ["u1", "u2"]
     assert data.items.ids.tolist() == ["a", "b", "c"]
-    assert data.item_names.tolist() == ["Silence of 'X'", "Été", "Unseen"]
+    assert data.items.names.tolist() == ["Silence of 'X'", "Été", "Unseen"]
     assert data.train.timestamps.tolist() == [10, 20]
     assert data.users.columns["job"].tolist() == [1, 0]
     assert data.users.columns["age"].tolist() == [-1, 1]
@@ -64,7 +64,7 @@ def test_atomic__windows_lines_and_byte_order_mark(folder):
         made = "\ufeff" + text.replace("\n", "\r\n")
         (folder / f"tiny.{suffix}").write_bytes(made.encode("utf-8"))
     windows = Dataset.from_atomic(folder, positive="all", split=KEEP)
-    assert windows.item_names.tolist() == plain.item_names.tolist()
+    assert windows.items.names.tolist() == plain.items.names.tolist()
     assert windows.users.columns["job"].tolist() == plain.users.columns["job"].tolist()
     assert windows.schema.schema == plain.schema.schema
 
@@ -102,7 +102,7 @@ def test_atomic__interactions_alone(folder):
     (folder / "tiny.item").unlink()
     data = Dataset.from_atomic(folder, positive="all", split=KEEP)
     assert data.schema.schema == Schema([Id("user_id")], [Id("item_id")])
-    assert data.item_names is None
+    assert data.items.names is None
 
 
 def test_atomic__ids_may_have_other_names(folder):
@@ -207,7 +207,7 @@ def test_ml_100k__is_read_whole(real_data):
     parts = (data.train, data.valid, data.test)
     assert (len(data.users), len(data.items)) == (943, 1682)
     assert sum(map(len, parts)) == 55_375
-    assert data.item_names[0] == "Toy Story"
+    assert data.items.names[0] == "Toy Story"
     assert data.train.timestamps.max() < data.valid.timestamps.min()
     assert data.valid.timestamps.max() < data.test.timestamps.min()
 

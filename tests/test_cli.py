@@ -847,8 +847,8 @@ def test_demo__example_is_of_what_came_after(run, small_world):
     data = sources.simulated(Job()).data
     user = re.search(r"^(user-\d+)", out, re.M)[1]
     row = int(data.users.rows_of([user])[0])
-    later = {str(data.item_names[i]) for i in data.test.by_user(len(data.users)).row(row)}
-    before = {str(data.item_names[i]) for i in data.seen("test").row(row)}
+    later = {str(data.items.names[i]) for i in data.test.by_user(len(data.users)).row(row)}
+    before = {str(data.items.names[i]) for i in data.seen("test").row(row)}
     recalled = re.findall(r"^ +\d+ (.) [+-]\d\.\d{3}  (.+?)  ", out, re.M)
     assert len(recalled) == 10
     assert {name for mark, name in recalled if mark == "✓"} == later & {n for _, n in recalled}

@@ -35,7 +35,8 @@ def store(tmp_path_factory) -> Path:
     schema = Schema(user=[Id("user")], item=[Id("item")])
     log = {"user": ["u", "u", "v", "v"], "item": ["a\tb", "c", "\x1b[2Jd", "茶"]}
     data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
-    data = dataclasses.replace(data, item_names=np.array([NASTY] * len(data.items)))
+    names = np.array([NASTY] * len(data.items))
+    data = dataclasses.replace(data, items=dataclasses.replace(data.items, names=names))
     folder = tmp_path_factory.mktemp("store") / "s"
     publish_model(TwoTower(data.schema, dim=2, hidden=()), data, folder)
     return folder

@@ -84,7 +84,7 @@ def test_store__recalls_as_before(tmp_path_factory, data, index):
     publish_model(model, data, folder, index=index)
     before = Recommender(
         model, data.items, data.users, data.seen("all"),
-        ExactIndex(encode(model.item, data.items)), data.item_names,
+        ExactIndex(encode(model.item, data.items)),
     )  # fmt: skip
     after = Recommender.open(folder)
     assert type(after.store.index) is {"hnsw": HnswIndex, "exact": ExactIndex}[index]
@@ -128,7 +128,7 @@ def test_store__without_names(tmp_path, model):
     publish_model(model, data, tmp_path / "s", index="exact")
     serving = Recommender.open(tmp_path / "s")
     assert isinstance(serving.store.index, ExactIndex)
-    assert serving.store.item_names is None
+    assert serving.store.items.names is None
 
 
 def test_store__an_index_of_ones_own(tmp_path, data, model):
@@ -155,7 +155,7 @@ def test_publish__refuses_other_data(tmp_path, data):
     "name",
     [
         "parameters-0.npy", "schema-1.npy", "items-0.npy", "users-2.npy", "seen-1.npy",
-        "item_vectors.npy", "item_names.npy", "item_counts.npy", "index.hnsw",
+        "item_vectors.npy", "item_counts.npy", "index.hnsw",
         "manifest.json", "CURRENT",
     ],
 )  # fmt: skip

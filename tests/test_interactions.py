@@ -96,7 +96,7 @@ def test_dataset__tables_come_first_and_the_rest_has_missing_values():
         item_name="name",
     )
     assert data.items.ids.tolist() == [7, 8, 5, 9]
-    assert data.item_names.tolist() == ["seven", "8", "5", "9"]
+    assert data.items.names.tolist() == ["seven", "8", "5", "9"]
     assert data.train.items.tolist() == [3, 2, 0]
     assert data.items.columns["item_id"].tolist() == [2, 0, 1, 3]
     assert data.items.columns["city"].tolist() == [1, 0, 0, 0]  # oslo has no interaction
@@ -292,7 +292,7 @@ def test_dataset__a_long_name_is_shown_as_far_as_an_id_may_go():
         IDS, {"user_id": [1, 1], "item_id": [1, 2]},
         items={"item_id": [1, 2], "title": ["short", "long" * 99]}, item_name="title",
     )  # fmt: skip
-    assert data.item_names.tolist() == ["short", ("long" * 99)[:256]]
+    assert data.items.names.tolist() == ["short", ("long" * 99)[:256]]
 
 
 @given(datasets())
@@ -320,7 +320,7 @@ def test_everything__keeps_the_rule_and_the_times_and_shares_the_columns():
     assert (data.positive, data.timestamp) == ("rating >= 4", "at")
     assert pairs(whole, "train") == [(1, 5), (2, 5)]
     assert whole.train.timestamps.tolist() == [7, 9]
-    assert whole.item_names.tolist() == ["six", "five"]
+    assert whole.items.names.tolist() == ["six", "five"]
     assert whole.remake.log is data.remake.log
 
 

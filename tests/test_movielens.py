@@ -55,7 +55,7 @@ def test_movielens__films_are_the_same_in_both_layouts(layout, request):
     data = Dataset.from_movielens(request.getfixturevalue(layout), positive="all", split=KEEP)
     assert data.users.ids.tolist() == [1, 2]
     assert data.items.ids.tolist() == [1, 2, 3]
-    assert data.item_names[1].startswith("Misérables")
+    assert data.items.names[1].startswith("Misérables")
     assert genres(data) == [["Animation", "Children's", "Comedy"], ["Drama"], []]
     years = data.schema.item.vocabulary("year").values
     assert years.tolist() == ["1995", "1996"]

@@ -1,5 +1,7 @@
 """Recommender: who gets what."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,9 +32,7 @@ from minitower.towers.two_tower import TwoTower
 def recommender(data, model=None):
     model = model or TwoTower(data.schema, dim=3, hidden=(4,), seed=1)
     index = ExactIndex(encode(model.item, data.items))
-    return Recommender(
-        model, data.items, data.users, data.seen("all"), index, item_names=data.item_names
-    )
+    return Recommender(model, data.items, data.users, data.seen("all"), index)
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +263,8 @@ def world():
 def test_names(shop):
     assert shop.names([3, 0]) == ["x", "u"]
     store = shop.store
-    shop_without = Recommender(store.model, store.items, store.users, store.seen, store.index)
+    unnamed = dataclasses.replace(store.items, names=None)
+    shop_without = Recommender(store.model, unnamed, store.users, store.seen, store.index)
     assert shop_without.names([3, 0]) == ["3", "0"]
     with pytest.raises(DataError, match="there is no item 9"):
         shop.names([0, 9])
@@ -294,7 +295,8 @@ def test_recommender__refuses_parts_that_do_not_belong_together(shop):
     with pytest.raises(ValueError, match="seen has 2 rows for 3 users"):
         Recommender(*parts[:3], shop.store.seen.take([0, 1]), shop.store.index)
     with pytest.raises(ValueError, match=r"names \(1,\) for 6 items"):
-        Recommender(*parts, shop.store.index, np.array(["u"]))
+        one_name = dataclasses.replace(shop.store.items, names=np.array(["u"]))
+        Recommender(parts[0], one_name, *parts[2:], shop.store.index)
 
 
 def test_recall__more_than_the_catalogue_holds_is_all_that_is_left(shop):

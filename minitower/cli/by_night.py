@@ -109,7 +109,7 @@ def _log(start: Start, batches: list[Batch], users: Columns | None, items: Colum
         fields.item_id: np.concatenate([events.items for events in parts]),
         fields.timestamp: np.concatenate([events.timestamps for events in parts]),
     }
-    gone = [] if base.retired is None else [base.retired.table]
+    gone = [] if base.retired is None else [base.retired]
     log = _of_known_numbers(log, base.model.schema.user, fields.user_id, users, [base.users])
     known = [base.items, *gone]
     return _of_known_numbers(log, base.model.schema.item, fields.item_id, items, known)
@@ -136,7 +136,7 @@ def _of_known_numbers(
 
 def _without(day: Dataset, gone: list[int | str], path: Path | None) -> Dataset:
     """The day after which the items of --retire are gone; they are trained on a last time."""
-    before = [] if day.retired is None else day.retired.table.ids.tolist()
+    before = [] if day.retired is None else day.retired.ids.tolist()
     known = {*day.items.ids.tolist(), *before}
     unknown = [id_ for id_ in gone if id_ not in known]
     if unknown:
@@ -150,7 +150,7 @@ def _without(day: Dataset, gone: list[int | str], path: Path | None) -> Dataset:
 def _who_came(base: Store, rest: Dataset) -> str:
     """How many users and items are new, gone, or back."""
     before, now = set(base.items.ids.tolist()), set(rest.items.ids.tolist())
-    away = set() if base.retired is None else set(base.retired.table.ids.tolist())
+    away = set() if base.retired is None else set(base.retired.ids.tolist())
     back = (now - before) & away
     told = f"{len(rest.users) - len(base.users):,} users and {len(now - before - back):,} items"
     return f"{told} are new, {len(before - now):,} items retired, {len(back):,} back"

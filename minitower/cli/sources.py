@@ -106,7 +106,7 @@ class Source:
 
     def item_name(self, row: int) -> str:
         """What an item is called, or its id."""
-        names = self.data.items.ids if self.data.item_names is None else self.data.item_names
+        names = self.data.items.shown
         return str(names[row])
 
 

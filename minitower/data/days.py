@@ -14,12 +14,11 @@ from minitower.data.columns import Columns, read_columns
 from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
-from minitower.data.interactions import Dataset, Interactions, item_texts
-from minitower.data.named_items import NamedItems
+from minitower.data.interactions import Dataset, Interactions, item_names
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
-from minitower.data.table import Table, order_with
+from minitower.data.table import Table
 from minitower.data.times import seconds, times_column
 from minitower.formulas.arrays import Array
 
@@ -78,16 +77,10 @@ def next_day(
     user_side, users_table = _extended(
         data.schema.user, data.users, user_columns, user_ids, user_at, parts[0].users
     )
+    names = item_names(item_columns, item_name, item_ids)
     item_side, items_table = _extended(
-        data.schema.item, data.items, item_columns, item_ids, item_at, parts[0].items
+        data.schema.item, data.items, item_columns, item_ids, item_at, parts[0].items, names
     )
-    names = data.item_names
-    if names is not None or item_name is not None:
-        before = data.items.ids.astype(str) if names is None else names
-        own = item_texts(item_columns, item_name, item_ids)
-        written = _written(0 if own is None else len(item_columns), item_at, len(data.items))
-        own = item_ids.astype(str) if own is None else own
-        names = np.concatenate([before, own[written]])[order_with(len(before), item_at[written])]
     history = data.seen("all")
     added = len(users_table) - len(history)
     return Dataset(
@@ -95,7 +88,6 @@ def next_day(
         users_table,
         items_table,
         *parts,
-        names,
         Ragged(np.pad(history.indptr, (0, added), mode="edge"), history.values),
         data.retired,
         rule,
@@ -125,8 +117,7 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
     kept = np.delete(np.arange(len(data.items)), rows)
     if not len(kept):
         raise DataError("all items would be retired; keep at least one to recall")
-    listed = NamedItems(data.items, data.item_names)
-    stay, retired = listed.take(kept), listed.take(rows)
+    retired = data.items.rows(rows)
     now = np.full(len(data.items), -1)
     now[kept] = np.arange(len(kept))
 
@@ -140,13 +131,12 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
         history = without(Interactions(owner, history.values)).by_user(len(data.users))
     return replace(
         data,
-        items=stay.table,
+        items=data.items.rows(kept),
         train=without(data.train),
         valid=without(data.valid),
         test=without(data.test),
-        item_names=stay.names,
         history=history,
-        retired=retired if data.retired is None else data.retired.with_more(retired),
+        retired=retired if data.retired is None else data.retired.extended(retired),
         remake=None,
     )
 
@@ -155,11 +145,11 @@ def _with_returned(data: Dataset, ids: Array) -> Dataset:
     """Reactivate the retired items among these ids; they become the last rows."""
     if data.retired is None:
         return data
-    back = data.retired.table.rows_of(ids)
+    back = data.retired.rows_of(ids)
     back = back[back >= 0]
-    items = NamedItems(data.items, data.item_names).with_more(data.retired.take(back))
-    rest = data.retired.take(np.delete(np.arange(len(data.retired.table)), back))
-    return replace(data, items=items.table, item_names=items.names, retired=rest)
+    items = data.items.extended(data.retired.rows(back))
+    rest = data.retired.rows(np.delete(np.arange(len(data.retired)), back))
+    return replace(data, items=items, retired=rest)
 
 
 def _rows_in(table: Table, ids: Array) -> Array:
@@ -171,14 +161,20 @@ def _rows_in(table: Table, ids: Array) -> Array:
 
 
 def _extended(
-    side: SideEncoder, table: Table, columns: Columns, ids: Array, at: Array, trained: Array
+    side: SideEncoder,
+    table: Table,
+    columns: Columns,
+    ids: Array,
+    at: Array,
+    trained: Array,
+    names: Array | None = None,
 ) -> tuple[SideEncoder, Table]:
     """Extend the encoder and the table of a side by the entities of the day.
 
     Args:
         side, table: of the day before.
         columns: of the first len(columns) entities of the day.
-        ids, at: the ids of all entities of the day, and their rows in the table.
+        ids, at, names: of all entities of the day: ids, rows in the table, and names or None.
         trained: rows with a positive in training.
     """
     has_positive = np.zeros(len(table) + len(ids), bool)
@@ -188,7 +184,8 @@ def _extended(
         columns = Columns(nothing, columns.place)
     side = side.grown(columns, ids[has_positive[at]])
     written = _written(len(columns), at, len(table))
-    table = table.updated(at[written], side.encode(columns, ids[written]))
+    names = None if names is None else names[written]
+    table = table.updated(at[written], side.encode(columns, ids[written], names))
     key = next(field.name for field in side.fields if isinstance(field, Id))
     rows = table.columns[key]
     assert isinstance(rows, np.ndarray)  # a new array, not shared with the old table

@@ -105,12 +105,13 @@ class SideEncoder:
             return encoder.vocabulary
         raise DataError(f"field '{name}' is a number and has no vocabulary")
 
-    def encode(self, columns: Columns, ids: Array) -> Table:
+    def encode(self, columns: Columns, ids: Array, names: Array | None = None) -> Table:
         """Encode all entities of a side.
 
         Args:
             columns: of the first len(columns) entities. The others have missing values.
             ids: of all entities.
+            names: of all entities, or None.
 
         Raises:
             DataError: a column is missing, or a value cannot be read.
@@ -131,7 +132,7 @@ class SideEncoder:
                     )
                 feature = _append_default(feature, encoder, unlisted)
             features[name] = feature
-        return Table(ids, features)
+        return Table(ids, features, names)
 
     def encode_profile(self, profile: Mapping[str, Any]) -> Features:
         """Encode one entity from a dict of values: features of one row.

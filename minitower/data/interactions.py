@@ -14,7 +14,6 @@ from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place, show
-from minitower.data.named_items import NamedItems
 from minitower.data.positives import positive_rule, warn_of_default
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Schema
@@ -80,8 +79,6 @@ class Dataset:
         schema: the fitted encoders of both sides.
         users, items: all entities that a table lists or an interaction mentions.
         train, valid, test: the positives.
-        item_names: (n_items,) strings to show to people, the id for an item without a name;
-            None: no names.
         history: the items that each user saw before these positives; None: unknown.
         retired: items that may come back; None: no items.
         positive: the rule of positives, such as "rating >= 4"; "all": every interaction;
@@ -98,9 +95,8 @@ class Dataset:
     train: Interactions
     valid: Interactions
     test: Interactions
-    item_names: Array | None = None
     history: Ragged | None = None
-    retired: NamedItems | None = None
+    retired: Table | None = None
     positive: str | None = None
     timestamp: str | None = None
     item_name: str | None = None
@@ -277,9 +273,10 @@ class _Recipe:
         return Dataset(
             fitted,
             fitted.user.encode(user_columns, user_ids),
-            fitted.item.encode(item_columns, item_ids),
+            fitted.item.encode(
+                item_columns, item_ids, item_names(item_columns, self.item_name, item_ids)
+            ),
             *parts,
-            item_names=item_texts(item_columns, self.item_name, item_ids),
             positive=self.positive,
             timestamp=self.timestamp,
             item_name=self.item_name,
@@ -287,7 +284,7 @@ class _Recipe:
         )
 
 
-def item_texts(columns: Columns, name: str | None, ids: Array) -> Array | None:
+def item_names(columns: Columns, name: str | None, ids: Array) -> Array | None:
     """The names of items: the values of a column, or else the ids.
 
     A name is cut to the longest length of an id.

@@ -44,10 +44,12 @@ class Table:
     Args:
         ids: (n,) the raw ids, int64 or strings, distinct.
         columns: features of n rows.
+        names: (n,) strings to show to people; None: the ids are shown.
     """
 
     ids: Array
     columns: Features
+    names: Array | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,12 +61,16 @@ class Table:
     def updated(self, rows: Array, other: "Table") -> "Table":
         """Replace some rows by those of another table, and append new rows.
 
+        Without names, the other table changes no name of an old row; a new row is called by
+        its id.
+
         Args:
             rows: (m,) the row of each entity of `other`. Rows from len(self) on are new,
                 and ascending.
             other: m entities of the same fields.
         """
-        appended = other.ids[rows >= len(self)]
+        new = rows >= len(self)
+        appended = other.ids[new]
         order = order_with(len(self), rows)
         columns: Features = {}
         for name, feature in self.columns.items():
@@ -75,7 +81,29 @@ class Table:
                 columns[name] = both.take(order)
             elif isinstance(feature, np.ndarray) and isinstance(theirs, np.ndarray):
                 columns[name] = np.concatenate([feature, theirs])[order]
-        return Table(np.concatenate([self.ids, appended]) if len(appended) else self.ids, columns)
+        ids = np.concatenate([self.ids, appended]) if len(appended) else self.ids
+        names = None
+        if other.names is not None:
+            names = np.concatenate([self.shown, other.names])[order]
+        elif self.names is not None:
+            names = np.concatenate([self.names, appended.astype(str)])
+        return Table(ids, columns, names)
+
+    def rows(self, rows: Array) -> "Table":
+        """The table of the given rows."""
+        names = None if self.names is None else self.names[rows]
+        return Table(self.ids[rows], self.take(rows), names)
+
+    def extended(self, other: "Table") -> "Table":
+        """This table with the rows of another one, of other ids, after its own."""
+        if self.names is not None and other.names is None:
+            other = Table(other.ids, other.columns, other.shown)
+        return self.updated(len(self) + np.arange(len(other)), other)
+
+    @property
+    def shown(self) -> Array:
+        """(n,) the names, or else the ids as strings."""
+        return self.ids.astype(str) if self.names is None else self.names
 
     def rows_of(self, ids: Any) -> Array:
         """(n,) int64: the table row of every id, -1 where it is unknown.
@@ -107,7 +135,7 @@ class Table:
 
     def to_arrays(self) -> dict[str, Array]:
         """Flat arrays that :meth:`from_arrays` reads back."""
-        arrays = {"ids": self.ids}
+        arrays = {"ids": self.ids} | ({} if self.names is None else {"names": self.names})
         for name, feature in self.columns.items():
             if isinstance(feature, Ragged):
                 arrays[f"indptr.{name}"] = feature.indptr
@@ -126,4 +154,4 @@ class Table:
                 columns[name] = array
             elif kind == "indptr":
                 columns[name] = Ragged(array, arrays[f"values.{name}"])
-        return Table(arrays["ids"], columns)
+        return Table(arrays["ids"], columns, arrays.get("names"))

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 
 from minitower.data.interactions import Dataset
-from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Ragged
 from minitower.data.table import Features, Table
 from minitower.evaluation.encode import check_same_schema, encode, encode_sample
@@ -109,8 +108,6 @@ def publish_model(
                 content["arrays"][group] = write_arrays(place, group, arrays)
             counts = data.item_counts if item_counts is None else item_counts
             write_array(place / "item_counts.npy", counts)
-            if data.item_names is not None:
-                write_array(place / "item_names.npy", data.item_names)
             write_array(place / "item_vectors.npy", vectors)
             if isinstance(index, HnswIndex):
                 content["hnsw"] = index.save(place / "index.hnsw")
@@ -138,9 +135,10 @@ def read_full(log: VersionLog, version: Version, opened: Store | None = None) ->
     vectors = saved.array("item_vectors.npy", mapped=True)
     parts = ("items", "users", "seen")
     items, users, seen = (saved.arrays(part, mapped=True) for part in parts)
-    names = saved.array("item_names.npy", mapped=True) if "item_names.npy" in saved else None
     counts = saved.array("item_counts.npy", mapped=True)
-    named = saved.arrays("retired", mapped=True) if "retired" in saved else None
+    gone = saved.arrays("retired", mapped=True) if "retired" in saved else None
+    if "item_names.npy" in saved:  # release 0.1 kept names outside the table
+        items["names"] = saved.array("item_names.npy", mapped=True)
     graph = saved.path("index.hnsw") if "index.hnsw" in saved else None
     with mismatch_is_data_error(saved):
         index: Index
@@ -149,8 +147,8 @@ def read_full(log: VersionLog, version: Version, opened: Store | None = None) ->
         else:
             index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
         tables = Table.from_arrays(items), Table.from_arrays(users)
-        retired = None if named is None else NamedItems.from_arrays(named)
-        store = Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
+        retired = None if gone is None else Table.from_arrays(gone)
+        store = Store(model, *tables, Ragged(**seen), index, counts, retired, version)
         check_shapes(store)
         check_values(store)
         return replace(store, notes=checked_notes(saved.content["notes"]))

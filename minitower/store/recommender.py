@@ -33,7 +33,6 @@ class Recommender:
         items, users: the encoded tables.
         seen: for each row of `users`, the item rows that the user has seen.
         index: of the item vectors of this very model.
-        item_names: (m,) strings to show to people, or None.
 
     Attributes:
         store: the parts of the open version.
@@ -49,9 +48,8 @@ class Recommender:
         users: Table,
         seen: Ragged,
         index: Index,
-        item_names: Array | None = None,
     ) -> None:
-        self.store = Store(model, items, users, seen, index, item_names)
+        self.store = Store(model, items, users, seen, index)
         check_shapes(self.store)
         self._folder: Path | None = None
         self._reloading = threading.Lock()
@@ -65,7 +63,7 @@ class Recommender:
                 message names the file.
         """
         s = read_current(folder, read_version)
-        recommender = cls(s.model, s.items, s.users, s.seen, s.index, s.item_names)
+        recommender = cls(s.model, s.items, s.users, s.seen, s.index)
         recommender.store, recommender._folder = s, Path(folder)
         return recommender
 
@@ -168,8 +166,9 @@ class Recommender:
         rows = store.items.rows_of(item_ids)
         if (rows < 0).any():
             raise DataError(f"there is no item {list(item_ids)[int((rows < 0).argmax())]!r}")
-        names = store.items.ids if store.item_names is None else store.item_names
-        return [str(name) for name in names[rows].tolist()]
+        items = store.items
+        names = items.ids[rows] if items.names is None else items.names[rows]
+        return [str(name) for name in names.tolist()]
 
 
 def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Features:

@@ -13,7 +13,6 @@ import numpy as np
 
 from minitower.data.encoding import SideEncoder
 from minitower.data.errors import show
-from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Ragged
 from minitower.data.table import Table
 from minitower.formulas.arrays import Array
@@ -27,7 +26,7 @@ class Store:
     """The parts of one version of a store, which a Recommender serves.
 
     Attributes:
-        model, items, users, seen, index, item_names: as in :class:`Recommender`.
+        model, items, users, seen, index: as in :class:`Recommender`.
         item_counts: (m,) int64 positives of each item in training: its popularity.
         retired: items that are no longer served and may be reactivated; or None.
         version: its entry in the version log; None for parts that come from no store.
@@ -40,9 +39,8 @@ class Store:
     users: Table
     seen: Ragged
     index: Index
-    item_names: Array | None = None
     item_counts: Array | None = None
-    retired: NamedItems | None = None
+    retired: Table | None = None
     version: Version | None = None
     full: "Store | None" = None
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -59,7 +57,7 @@ def check_shapes(store: Store) -> None:
         raise ValueError(f"the index holds vectors {store.index.vectors.shape}, the model {shape}")
     if len(store.seen) != len(store.users):
         raise ValueError(f"seen has {len(store.seen)} rows for {len(store.users)} users")
-    for what, part in (("names", store.item_names), ("counts", store.item_counts)):
+    for what, part in (("names", store.items.names), ("counts", store.item_counts)):
         if part is not None and part.shape != (len(store.items),):
             raise ValueError(f"there are {what} {part.shape} for {len(store.items)} items")
 
@@ -75,7 +73,7 @@ def check_values(store: Store) -> None:
     _check_table("items", store.items, schema.item)
     _check_table("users", store.users, schema.user)
     if store.retired is not None:
-        _check_table("retired items", store.retired.table, schema.item)
+        _check_table("retired items", store.retired, schema.item)
     _check_ragged("seen", store.seen, len(store.users), len(store.items))
     if store.item_counts is not None:
         _check_rows("counts", store.item_counts, None)

@@ -62,7 +62,6 @@ def yesterday(store: Store) -> Dataset:
     return Dataset(
         *tables,
         *(none, none, none),
-        store.item_names,
         store.seen,
         store.retired,
         reading.get("positive"),
