@@ -294,8 +294,8 @@ def test_recommender__refuses_parts_that_do_not_belong_together(shop):
         Recommender(*parts, ExactIndex(shop.store.index.vectors[:5]))
     with pytest.raises(ValueError, match="seen has 2 rows for 3 users"):
         Recommender(*parts[:3], shop.store.seen.take([0, 1]), shop.store.index)
+    one_name = dataclasses.replace(shop.store.items, names=np.array(["u"]))
     with pytest.raises(ValueError, match=r"names \(1,\) for 6 items"):
-        one_name = dataclasses.replace(shop.store.items, names=np.array(["u"]))
         Recommender(parts[0], one_name, *parts[2:], shop.store.index)
 
 
