@@ -30,7 +30,7 @@ from timing import table  # noqa: E402
 import minitower as mt  # noqa: E402
 from minitower.data import next_day  # noqa: E402
 from minitower.updating.streams import Events  # noqa: E402
-from minitower.updating.updates import IncrementalUpdate, full_update  # noqa: E402
+from minitower.updating.train_full_update import IncrementalUpdate, full_update  # noqa: E402
 
 DIM = 64
 

@@ -65,7 +65,7 @@ from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import History, Progress, Trainer, TrainingError
 from minitower.training.views import relatedness
 from minitower.updating.publishing import publish
-from minitower.updating.updates import (
+from minitower.updating.train_full_update import (
     IncrementalUpdate,
     UpdateRefused,
     full_update,

@@ -13,8 +13,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from minitower.cli import by_day, by_night, main
-from minitower.cli.update_start import Start
+from minitower.cli import main
 from minitower.data import (
     Categorical,
     Continuous,
@@ -35,10 +34,13 @@ from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
+from minitower.updating import full_update as full_update_job
+from minitower.updating import incremental_session
 from minitower.updating.publishing import record
 from minitower.updating.streams import EventFields, Follow, write_events
 from minitower.updating.streams.parquet import write_parquet
-from minitower.updating.updates import IncrementalUpdate, full_update
+from minitower.updating.train_full_update import IncrementalUpdate, full_update
+from minitower.updating.update_base import Start
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), MultiValued("tags")])
 FLAGS = ("--batch-size", "16", "--seed", "3")
@@ -123,7 +125,7 @@ def write(logs, day, users, items, n=60):
 def test_full__is_the_chain_of_full_updates(places, run, tmp_path, monkeypatch):
     """The files of each night, only new clicks read, carry on model, optimizer and what was met."""
     store, logs = places
-    monkeypatch.setattr(by_night, "READ_AT_ONCE", 16)  # several batches a night
+    monkeypatch.setattr(full_update_job, "READ_AT_ONCE", 16)  # several batches a night
     model, optimizer, data = load_model(store), Adagrad(0.05), FIRST
     load_optimizer(store, optimizer)
     new = tmp_path / "new.jsonl"
@@ -359,7 +361,7 @@ def test_incremental__publishes_what_moved_on_top_of_the_full_version(places, ru
 def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run, monkeypatch):
     """While it waits, a night passes; it then publishes on top of the new full version."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(incremental_session, "Follow", partial(Follow, poll=0.02))
     write(logs, 1, 12, 12)
     seen = []
 
@@ -852,7 +854,7 @@ def test_incremental__the_full_version_is_read_once(places, run, monkeypatch):
     """When the job begins; a publication reads its own files."""
     store, logs = places
     write(logs, 1, 10, 12)
-    read, publish_rows = [], by_day.publish_incremental
+    read, publish_rows = [], incremental_session.publish_incremental
 
     def noted(path):
         read.append(path.parent.name)
@@ -865,14 +867,14 @@ def test_incremental__the_full_version_is_read_once(places, run, monkeypatch):
         return version
 
     monkeypatch.setattr(folder, "fingerprint", noted)
-    monkeypatch.setattr(by_day, "publish_incremental", published)
+    monkeypatch.setattr(incremental_session, "publish_incremental", published)
     assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "2\n")
 
 
 def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeypatch):
     """They are fewer than a step has; the branch goes on in steps of one size all the same."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(incremental_session, "Follow", partial(Follow, poll=0.02))
     first, moved = write(logs, 1, 12, 12), []
 
     def meanwhile():
@@ -899,7 +901,7 @@ def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeyp
 def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch, sent):
     """It is no failure; without --follow it is as always."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(incremental_session, "Follow", partial(Follow, poll=0.02))
     log = write(logs, 1, 12, 12)
     by_hand, before, feed = branch(store, log), signal.getsignal(sent), IncrementalUpdate.feed
 
@@ -923,8 +925,8 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
 def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, run, monkeypatch):
     """What is served may have learned from clicks that this one has not read yet."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
-    monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
+    monkeypatch.setattr(incremental_session, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(incremental_session, "READ_AT_ONCE", 16)
     for day in (1, 2, 3):
         write(logs, day, 12, 12)
     feed = IncrementalUpdate.feed
@@ -944,7 +946,7 @@ def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, r
 def test_incremental__the_second_interrupt_is_as_always(places, run, monkeypatch):
     """It does not wait for what the first one began."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(incremental_session, "Follow", partial(Follow, poll=0.02))
     write(logs, 1, 12, 12)
     monkeypatch.setattr(
         IncrementalUpdate, "feed", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in "ab"]
@@ -957,7 +959,7 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
     places, run, monkeypatch
 ):
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(incremental_session, "Follow", partial(Follow, poll=0.02))
     for day in (1, 2, 3):  # files, and so blocks, after each of which it could stop
         write(logs, day, 12, 12)
     feed = IncrementalUpdate.feed
@@ -981,10 +983,10 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
     """Before, what is served may know more; and not more often than told."""
     store, logs = places
     feed, clock, seen = IncrementalUpdate.feed, [0.0], []
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.01))
-    monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
-    monkeypatch.setattr(by_day, "_LOOK", 0.01)
-    monkeypatch.setattr(by_day, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(incremental_session, "Follow", partial(Follow, poll=0.01))
+    monkeypatch.setattr(incremental_session, "READ_AT_ONCE", 16)
+    monkeypatch.setattr(incremental_session, "_LOOK", 0.01)
+    monkeypatch.setattr(incremental_session, "monotonic", lambda: clock[0])
     write(logs, 1, 12, 12)
 
     def fed(update, events):
@@ -1016,8 +1018,8 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
 
 def test_incremental__a_new_full_version_is_noticed_without_clicks(places, run, monkeypatch):
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.01))
-    monkeypatch.setattr(by_day, "_LOOK", 0.01)
+    monkeypatch.setattr(incremental_session, "Follow", partial(Follow, poll=0.01))
+    monkeypatch.setattr(incremental_session, "_LOOK", 0.01)
     opened = Start.open
 
     def opens(args, **options):
@@ -1058,7 +1060,7 @@ def test_full__what_comes_while_it_trains_is_gone_on_from(
     write(logs, 1, 12, 12)
     assert run(store, logs, "--full", *FLAGS)[:2] == (0, "2\n")
     write(logs, 2, 12, 12)
-    items, real, nights = tmp_path / "items.jsonl", by_night.full_update, []
+    items, real, nights = tmp_path / "items.jsonl", full_update_job.full_update, []
     items.write_text('{"item": 50, "tags": ["a"]}')
 
     def trained(*arguments, **options):
@@ -1070,7 +1072,7 @@ def test_full__what_comes_while_it_trains_is_gone_on_from(
                 rollback(store, 1)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(by_night, "full_update", trained)
+    monkeypatch.setattr(full_update_job, "full_update", trained)
     status, out, err = run(store, logs, "--full", *FLAGS)
     assert status == 0
     assert "there is a new full version: beginning again from that one" in err

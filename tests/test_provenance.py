@@ -21,7 +21,7 @@ from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
 from minitower.updating.publishing import publish
 from minitower.updating.streams import EventFields, write_events
-from minitower.updating.updates import yesterday
+from minitower.updating.train_full_update import yesterday
 
 SCHEMA = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("tags")])
 QUICK = ("--dim", "4", "--hidden", "", "--epochs", "2", "--batch-size", "64")

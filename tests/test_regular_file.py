@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import minitower
-from minitower.cli.click_logs import read_ids, read_rows
 from minitower.cli.job_file import read_toml
 from minitower.data import DataError, Id, atomic_files, movielens, split_files
 from minitower.data.regular_file import read_regular
+from minitower.updating.entity_lists import read_ids, read_rows
 
 PACKAGE = Path(minitower.__file__).parent
 

@@ -14,7 +14,7 @@ from minitower.training.negatives import MinedNegatives, uniform_negatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Pairwise
 from minitower.training.trainer import Trainer, TrainingError
-from minitower.updating.updates import (
+from minitower.updating.train_full_update import (
     TooFewClicks,
     UpdateRefused,
     full_update,

@@ -31,7 +31,7 @@ from minitower.search.index import ExactIndex, Vectors
 from minitower.towers.optimizers import Optimizer
 from minitower.training.batches import Batches
 from minitower.updating.streams import Events
-from minitower.updating.updates import full_update
+from minitower.updating.train_full_update import full_update
 
 if TYPE_CHECKING:
     from claim import Arm, Figures, Setting

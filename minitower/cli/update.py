@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Callable, Iterable
 
 from minitower.cli import options
-from minitower.cli.by_day import by_day
-from minitower.cli.by_night import by_night
 from minitower.cli.flags import add_flags
 from minitower.cli.job import TRAINING
 from minitower.data import DataError
+from minitower.updating.full_update import by_night
+from minitower.updating.incremental_session import by_day
 
 _PATH, _NUMBER = options.argument(options.path), options.argument(options.number)
 _COUNT = options.argument(options.integer(0))

@@ -62,7 +62,7 @@ class IncrementalUpdate:
         frequency: of the items, by row of the table, from which log q comes, as it stood
             before each batch; by default one that starts with the clicks of `data.train`.
         batch_size: clicks a step, >= 2: the negatives of a click are the others of its step.
-        metric, at_least: as in :func:`~minitower.updating.updates.full_update`.
+        metric, at_least: as in :func:`~minitower.updating.train_full_update.full_update`.
 
     Raises:
         ValueError: there is no id embedding to move, the model was fitted to other data, or

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minitower.cli.click_logs import read_ids, read_rows
 from minitower.cli.job import checked
 from minitower.cli.progress import ItemsBar, TrainingBar, say
-from minitower.cli.update_start import READ_AT_ONCE, Start, tell
 from minitower.data import Continuous, DataError, Dataset, SideEncoder, TimeSplit, next_day, retire
 from minitower.data.columns import Columns
 from minitower.data.errors import show
@@ -18,8 +16,10 @@ from minitower.data.ragged import Array
 from minitower.data.table import Table
 from minitower.store.catalogue import Superseded
 from minitower.store.snapshot import Store, publish_model
+from minitower.updating.entity_lists import read_ids, read_rows
 from minitower.updating.streams import Batch
-from minitower.updating.updates import FullUpdate, TooFewClicks, full_update, yesterday
+from minitower.updating.train_full_update import FullUpdate, TooFewClicks, full_update, yesterday
+from minitower.updating.update_base import READ_AT_ONCE, Start, tell
 
 Log = dict[str, Array]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from minitower.cli.choices import NEGATIVES_OF
-from minitower.cli.click_logs import Positives, fields_of, numeric_rule
 from minitower.cli.job import OPTIONS, Job, checked, flag, read_job
 from minitower.cli.progress import row, say
 from minitower.data import DataError
@@ -19,6 +18,7 @@ from minitower.store.provenance import Learned
 from minitower.store.snapshot import Store, load_optimizer, read_full
 from minitower.towers.optimizers import Optimizer
 from minitower.training.recipe import OPTIMIZERS, missing
+from minitower.updating.entity_lists import Positives, fields_of, numeric_rule
 from minitower.updating.streams import ClickStream, Cursor
 
 READ_AT_ONCE = 1 << 16  # clicks

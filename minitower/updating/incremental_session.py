@@ -15,14 +15,14 @@ import numpy as np
 from minitower.cli.choices import NEGATIVES_OF, OBJECTIVES
 from minitower.cli.job import checked
 from minitower.cli.progress import say
-from minitower.cli.update_start import READ_AT_ONCE, Start, tell
 from minitower.data import DataError
 from minitower.store.catalogue import Catalogue, Superseded
 from minitower.store.incremental import Rows, publish_incremental, read_rows
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
 from minitower.updating.streams import Follow
+from minitower.updating.train_full_update import yesterday
+from minitower.updating.update_base import READ_AT_ONCE, Start, tell
 from minitower.updating.update_report import Increment
-from minitower.updating.updates import yesterday
 
 _LOOK = 30.0  # seconds in which clicks are learned, and a new full version is noticed
 
