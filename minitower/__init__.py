@@ -51,6 +51,7 @@ from minitower.towers.optimizers import (
 )
 from minitower.towers.two_tower import TwoTower
 from minitower.training.cross_batch import CrossBatchSoftmax
+from minitower.training.gradient_step import TrainingError
 from minitower.training.negatives import (
     HardNegatives,
     MinedNegatives,
@@ -62,15 +63,16 @@ from minitower.training.negatives import (
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
 from minitower.training.self_supervised import SelfSupervised
-from minitower.training.trainer import History, Progress, Trainer, TrainingError
+from minitower.training.trainer import History, Progress, Trainer
+from minitower.training.validation import UpdateRefused
 from minitower.training.views import relatedness
+from minitower.updating.full_update import full_update
+from minitower.updating.incremental_job import incremental_update
+from minitower.updating.incremental_session import IncrementalSession
+from minitower.updating.incremental_update import IncrementalUpdate, train_incremental_update
+from minitower.updating.options import FullUpdateOptions, IncrementalOptions
 from minitower.updating.publishing import publish
-from minitower.updating.train_full_update import (
-    IncrementalUpdate,
-    UpdateRefused,
-    full_update,
-    incremental_update,
-)
+from minitower.updating.train_full_update import train_full_update
 
 __version__ = "0.1.0"
 
@@ -85,12 +87,15 @@ __all__ = [
     "Dataset",
     "Evaluator",
     "ExactIndex",
+    "FullUpdateOptions",
     "GivenSplit",
     "HardNegatives",
     "History",
     "HnswIndex",
     "Id",
     "InBatchSoftmax",
+    "IncrementalOptions",
+    "IncrementalSession",
     "IncrementalUpdate",
     "Interactions",
     "LastSplit",
@@ -136,6 +141,8 @@ __all__ = [
     "relatedness",
     "retire",
     "save_model",
+    "train_full_update",
+    "train_incremental_update",
     "uniform_negatives",
     "warmup",
 ]

@@ -33,8 +33,8 @@ from minitower.store.recommender import Recommender
 from minitower.store.snapshot import load_model, publish_model
 from minitower.towers.optimizers import RowWiseAdam
 from minitower.towers.two_tower import TwoTower
+from minitower.training.gradient_step import TrainingError
 from minitower.training.objectives import InBatchSoftmax
-from minitower.training.trainer import TrainingError
 
 QUICK = ["--dim", "8", "--hidden", "16", "--epochs", "1", "--batch-size", "128"]
 

@@ -30,7 +30,7 @@ BAD = [True, np.bool(True), 1.5, 2.0, np.nan, -1, 2**63, 10**60, 10**400]
     [
         ("seed", lambda bad: mt.TwoTower(SHOP.schema, seed=bad)),
         ("seed", lambda bad: model().grown(SHOP.schema, seed=bad)),
-        ("seed", lambda bad: mt.full_update(model(), SHOP, seed=bad)),
+        ("seed", lambda bad: mt.train_full_update(model(), SHOP, seed=bad)),
         ("seed", lambda bad: train(seed=bad)),
         ("seed", lambda bad: mt.RandomSplit(seed=bad)),
         ("seed", lambda bad: hnsw(seed=bad)),
@@ -92,9 +92,9 @@ def test_hnsw__counts_with_the_small_integers_of_numpy():
 
 
 @pytest.mark.parametrize("bad", [np.nan, 10**400, "x"])
-def test_full_update__refuses_a_bound_that_is_no_number(bad):
+def test_train_full_update__refuses_a_bound_that_is_no_number(bad):
     with pytest.raises(ValueError, match=r"^at_least must be"):
-        mt.full_update(model(), SHOP, at_least=bad)
+        mt.train_full_update(model(), SHOP, at_least=bad)
 
 
 @pytest.mark.parametrize("rate", [10**400, -1.0, np.nan])

@@ -21,7 +21,7 @@ from minitower.cli.options import argument, integer, path
 from minitower.cli.progress import say
 from minitower.cli.terminal import drop, escaping_stdout, write
 from minitower.data import DataError
-from minitower.training.trainer import TrainingError
+from minitower.training.gradient_step import TrainingError
 
 _PATH = argument(path)
 _COUNT = argument(integer(1))

@@ -51,8 +51,12 @@ class _Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None  # what comes next gets a new bar
 
     def _to(self, done: int, total: int) -> None:
         from tqdm import tqdm
@@ -75,6 +79,8 @@ class ItemsBar(_Bar):
         """Items that are encoded, and all."""
         if self._wanted:
             self._to(done, total)
+            if done == total:
+                self._close()
         elif done == total:
             say(f"{self.what}: {total:,} items")
 
@@ -108,3 +114,5 @@ class TrainingBar(_Bar):
         self._to(done, progress.epochs * progress.steps)
         shown = {"epoch": progress.epoch, "loss": f"{progress.loss:.3f}", **metrics}
         self._bar.set_postfix(shown, refresh=bool(metrics))
+        if done == progress.epochs * progress.steps:
+            self._close()

@@ -1,126 +1,121 @@
-"""What ``minitower update`` reads: clicks after a cursor, and rows of users and items."""
+"""Lists that come with a full update: new or changed users and items, and items to retire."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from minitower.cli.progress import say
 from minitower.data import DataError
-from minitower.data.columns import Columns
+from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import Place
 from minitower.data.regular_file import read_regular
 from minitower.data.schema import Field, Id
-from minitower.data.splits import Rule, parse_rule
 from minitower.data.table import Table
 from minitower.store.snapshot import Store
-from minitower.updating.streams import EventFields, Events
-from minitower.updating.streams.events import IdType, object_columns, typed_ids
+from minitower.updating.click_source import id_type
+from minitower.updating.options import FullUpdateOptions
+from minitower.updating.streams.events import object_columns, typed_ids
 from minitower.updating.streams.parquet import is_complete, read_parquet
 
 
-def fields_of(base: Store, rule: Rule | None, timestamp: str) -> EventFields:
-    """What the columns of clicks are called, and of which types ids are."""
-    schema = base.model.schema.schema
-    user_type, item_type = map(_id_type, (base.users, base.items))
-    names = schema.user_id.name, schema.item_id.name, timestamp
-    value = None if rule is None else rule.column
-    return EventFields(*names, value=value, user_type=user_type, item_type=item_type)
+@dataclass(frozen=True)
+class EntityLists:
+    """The lists of one full update.
 
-
-def _id_type(table: Table) -> IdType:
-    return "text" if table.ids.dtype.kind == "U" else "integer"
-
-
-def numeric_rule(text: str | None) -> Rule | None:
-    """The rule by which clicks are told that are positives; None where all are.
-
-    Raises:
-        DataError: it is none, or compares with a text; beside ids, clicks have numbers only.
-    """
-    if text is None or text == "all":
-        return None
-    rule = parse_rule(text)
-    if rule.number is None:
-        raise DataError(
-            f"positives are where {text}, but beside ids a click has numbers only; where every "
-            "click of the logs is a positive, say --positive all"
-        )
-    return rule
-
-
-class Positives:
-    """Picks the clicks of a stream that pass a rule, and counts; a missing value never passes.
-
-    Args:
-        rule: by which positives are told; None: all clicks are.
-        text: the rule as it was typed.
+    Attributes:
+        users, items: the columns of new or changed ones; None: no list, or an empty one.
+        retired: ids of items to retire.
+        retired_from: where the ids come from, for messages.
+        item_name: the column of the items' names, where the list has it.
     """
 
-    def __init__(self, rule: Rule | None, text: str | None) -> None:
-        self.rule, self.text = rule, text
-        self.read = self.kept = self._rated = 0
+    users: Columns | None
+    items: Columns | None
+    retired: list[int | str]
+    retired_from: str
+    item_name: str | None
 
-    def __call__(self, clicks: Events) -> Events:
-        """Those that pass."""
-        self.read += len(clicks)
-        if self.rule is not None:
-            values = np.asarray(clicks.values)
-            self._rated += int(np.count_nonzero(~np.isnan(values)))
-            passed = self.rule.apply(Columns({self.rule.column: values}, Place("clicks")))
-            clicks = clicks.take(passed)
-        self.kept += len(clicks)
-        return clicks
-
-    def tell(self) -> None:
-        """Say how many there were, where there is a rule."""
-        if self.rule is not None:
-            say(f"{self.kept:,} of {self.read:,} clicks are positives: {self.text}")
-
-    def demand(self) -> None:
-        """Refuse logs that do not say at all what is a positive.
+    @staticmethod
+    def read(options: FullUpdateOptions, full: Store) -> EntityLists:
+        """Read the files or columns that the options name.
 
         Raises:
-            DataError: no click has the number.
+            DataError: a file or a value in it cannot be read; names the line or the row.
         """
-        if self.rule is not None and self.read and not self._rated:
-            raise DataError(
-                f"none of {self.read:,} clicks has a '{self.rule.column}', by which positives are "
-                f"told ({self.text}); if every click is one, say --positive all"
-            )
+        name = full.notes.get("item_name") if options.items is not None else None
+        schema, retire = full.model.schema, options.retire
+        users = read_list("users", options.users, schema.user.fields, full.users)
+        items = read_list("items", options.items, schema.item.fields, full.items, name)
+        retired = [] if retire is None else read_ids(retire, full.items)
+        where = str(retire) if isinstance(retire, str | Path) else "retire"
+        return EntityLists(users, items, retired, where, name)
+
+    @property
+    def adds(self) -> bool:
+        """Whether there are users or items to add or to change."""
+        return self.users is not None or self.items is not None
 
 
-def read_rows(
-    path: Path | None, fields: Sequence[Field], known: Table, name: str | None = None
+def read_list(
+    what: str, source: Any, fields: Sequence[Field], known: Table, name: str | None = None
 ) -> Columns | None:
-    """The columns of a whole file of users or items; None of none, and of one without rows.
+    """The columns of a list of users or items; None without a list or without rows.
 
     Args:
-        path: the file; None: none.
-        fields: of the side.
-        known: its table, whose type ids get.
-        name: of one more column.
+        what: "users" or "items", for messages.
+        source: a path, or anything table-like; None: no list.
+        fields: of the side; all of them must be there.
+        known: the side's table; the ids get the type of its ids.
+        name: one more column to read.
 
     Raises:
-        DataError: there is no such file, it is of another kind or not complete, or a record
-            or a column cannot be read; names the line or the row.
+        DataError: the file is missing, of another kind or incomplete, or a record or a column
+            cannot be read; names the line or the row.
     """
-    if path is None:
+    if source is None:
         return None
-    if path.suffix not in (".jsonl", ".json", ".parquet") or not path.is_file():
-        raise DataError(f"{path}: expected a file whose name ends with .jsonl or .parquet")
     names = list(dict.fromkeys([*(field.name for field in fields), *([name] if name else [])]))
-    columns = (_parquet if path.suffix == ".parquet" else _json_lines)(path, names)
+    if isinstance(source, str | Path):
+        columns = _read_file(Path(source), names)
+    else:
+        columns = read_columns(source, Place(what))
     if not len(columns):
         return None
     key = next(field.name for field in fields if isinstance(field, Id))
-    ids = typed_ids(columns[key], _id_type(known), columns.at(key))
+    ids = typed_ids(columns[key], id_type(known), columns.at(key))
     return Columns({**columns.arrays, key: ids}, columns.place)
 
 
+def read_ids(source: str | Path | Sequence[int | str], table: Table) -> list[int | str]:
+    """The ids of a list, or those in a file, one a line.
+
+    Raises:
+        DataError: the file is missing, or an id is of another type than the table's.
+    """
+    if not isinstance(source, str | Path):
+        return list(source)
+    ids = []
+    for number, line in enumerate(_text(Path(source)).splitlines(), start=1):
+        try:
+            ids += [table.parse_id(line)] if line else []
+        except DataError as error:
+            raise DataError(f"{source}, line {number}: {error}") from None
+    return ids
+
+
+def _read_file(path: Path, names: list[str]) -> Columns:
+    if path.suffix not in (".jsonl", ".json", ".parquet") or not path.is_file():
+        raise DataError(f"{path}: expected a file whose name ends with .jsonl or .parquet")
+    return (_parquet if path.suffix == ".parquet" else _json_lines)(path, names)
+
+
 def _json_lines(path: Path, names: list[str]) -> Columns:
-    """Unlike a log, the file is whole: its last line needs no end."""
+    """Unlike a log, the file is complete: its last line needs no line end."""
     rows, lines = [], []
     for line, text in enumerate(_text(path).split("\n")):
         if not text.strip():
@@ -142,28 +137,13 @@ def _json_lines(path: Path, names: list[str]) -> Columns:
 
 def _parquet(path: Path, names: list[str]) -> Columns:
     if not is_complete(path):
-        raise DataError(f"{path}: not complete: it has no footer")
+        raise DataError(f"{path}: incomplete: it has no footer")
     blocks = list(read_parquet(path, 0, names))
     arrays = {
         name: np.concatenate([block.columns[name] for block in blocks])
         for name in (names if blocks else ())
     }
     return Columns(arrays, Place(str(path)))
-
-
-def read_ids(path: Path, table: Table) -> list[int | str]:
-    """The ids in a file, one a line.
-
-    Raises:
-        DataError: there is no such file, or one of them is of another type than the table's.
-    """
-    ids = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        try:
-            ids += [table.parse_id(line)] if line else []
-        except DataError as error:
-            raise DataError(f"{path}, line {number}: {error}") from None
-    return ids
 
 
 def _text(path: Path) -> str:

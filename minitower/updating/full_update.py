@@ -1,122 +1,222 @@
-"""``minitower update --full``: the nightly job, one epoch over the clicks since the last one."""
+"""The full update of a store: one epoch over the clicks since the full version, then publish."""
 
-import argparse
-from functools import partial
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minitower.cli.job import checked
-from minitower.cli.progress import ItemsBar, TrainingBar, say
 from minitower.data import Continuous, DataError, Dataset, SideEncoder, TimeSplit, next_day, retire
 from minitower.data.columns import Columns
 from minitower.data.errors import show
 from minitower.data.ragged import Array
 from minitower.data.table import Table
-from minitower.store.catalogue import Superseded
 from minitower.store.snapshot import Store, publish_model
-from minitower.updating.entity_lists import read_ids, read_rows
+from minitower.training.batches import TooFewClicks
+from minitower.training.trainer import Progress
+from minitower.updating.entity_lists import EntityLists
+from minitower.updating.events import Event, OnEvent, ReadReport, ignore
+from minitower.updating.options import FullUpdateOptions, input_errors
 from minitower.updating.streams import Batch
-from minitower.updating.train_full_update import FullUpdate, TooFewClicks, full_update, yesterday
-from minitower.updating.update_base import READ_AT_ONCE, Start, tell
+from minitower.updating.train_full_update import FullUpdate, train_full_update
+from minitower.updating.update_base import UpdateBase, base_dataset, retrying
+from minitower.updating.update_report import UpdateReport
 
 Log = dict[str, Array]
 
 
-def by_night(args: argparse.Namespace) -> None:
-    """Train on the clicks since the full version and publish the next; prints its number.
+@dataclass(frozen=True, eq=False)
+class FullUpdateResult:
+    """What a full update did.
 
-    Without clicks, users and items still come and go, and nothing is trained.
+    Attributes:
+        published: the new version, as opened; None: there was nothing to publish.
+        read: what was read from the logs.
+        report: what training changed; None: nothing was trained, for lack of clicks.
+        new_users, new_items: ids that the version before did not have.
+        retired_items, reactivated_items: items that were removed, and that came back.
     """
-    while True:
-        try:
-            return _night(args, Start.open(args, by_day=False))
-        except Superseded:
-            say("there is a new full version: beginning again from that one")
+
+    published: Store | None
+    read: ReadReport
+    report: UpdateReport | None = None
+    new_users: int = 0
+    new_items: int = 0
+    retired_items: int = 0
+    reactivated_items: int = 0
 
 
-def _night(args: argparse.Namespace, start: Start, *, read: bool = True) -> None:
-    """One night; without reading the logs, only the lists of users and items count."""
-    told, base = vars(args), start.base
-    split = checked(TimeSplit, told["validate"], 0) if "validate" in told else None
-    if "at_least" in told and split is None:
-        raise DataError("--at-least needs clicks to measure on: say --validate")
-    name = start.notes.get("item_name") if "items" in told else None
-    schema = base.model.schema
-    users = read_rows(told.get("users"), schema.user.fields, base.users)
-    items = read_rows(told.get("items"), schema.item.fields, base.items, name)
-    gone = read_ids(told["retire"], base.items) if "retire" in told else []
-    batches = list(start.stream.batches(READ_AT_ONCE, cursor=start.cursor)) if read else []
-    cursor = batches[-1].cursor if batches else start.cursor
-    start.tell_read(cursor)
-    log = _log(start, batches, users, items)
-    clicks = len(log[start.stream.fields.user_id])
-    listed = users is not None or items is not None
-    day = yesterday(base)
-    if clicks or listed:
-        named = {"timestamp": start.stream.fields.timestamp, "item_name": name}
-        day = next_day(day, log, users, items, positive="all", split=split, **named)
-    rest = _without(day, gone, told.get("retire"))
-    notes = start.new_notes(cursor, log[start.stream.fields.timestamp])
-    optimizer, metrics, counts = start.optimizer, None, None
-    if clicks:
+def full_update(
+    store: str | Path,
+    logs: str | Path,
+    options: FullUpdateOptions | None = None,
+    *,
+    on_event: OnEvent = ignore,
+    on_progress: Callable[[Progress], object] | None = None,
+    on_encoded: Callable[[int, int], object] | None = None,
+) -> FullUpdateResult:
+    """Train the store's full version on the clicks since then, and publish the next version.
+
+    Users and items of the lists are added, and items retired, even without clicks; then
+    nothing is trained. What another process publishes meanwhile is not undone: the update
+    starts again from the version that is served then.
+
+    Args:
+        store: folder of the store.
+        logs: folder of click logs.
+        options: by default all defaults.
+        on_event: called with each :class:`~minitower.updating.events.Event`.
+        on_progress: called with the trainer's progress.
+        on_encoded: called with the numbers of items encoded so far, and of all items.
+
+    Raises:
+        DataError: the store, the logs, a list or an option cannot be used.
+        UpdateRefused: the model is below `at_least`; the store is as before.
+        TrainingError: a loss, gradient or parameter is not finite.
+    """
+    options = options or FullUpdateOptions()
+    job = _Job(Path(store), Path(logs), options, on_event, on_progress, on_encoded)
+    return retrying(job.run, on_event)
+
+
+@dataclass(frozen=True)
+class _Job:
+    store: Path
+    logs: Path
+    options: FullUpdateOptions
+    emit: OnEvent
+    on_progress: Callable[[Progress], object] | None
+    on_encoded: Callable[[int, int], object] | None
+
+    def run(self) -> FullUpdateResult:
+        """One attempt.
+
+        Raises:
+            VersionConflict: another full version is served now.
+        """
+        base = UpdateBase.open(self.store, self.logs, self.options, self.emit)
+        lists = EntityLists.read(self.options, base.full)
+        assert base.source is not None
+        batches = list(base.source.batches())
+        base.report_logs(
+            batches[-1].cursor if batches else base.source.start, self.emit, self.options
+        )
         try:
-            update = _trained(args, start, day)
+            return self._update(base, lists, batches)
         except TooFewClicks as error:
-            say(f"{args.stream}: {error}; the next update reads it again")
-            return _night(args, start, read=False)
-        model, optimizer, metrics = update.model, update.optimizer, update.report.after
-        notes["update"] = update.report.to_dict()
-    else:
-        records = cursor.counts.since(start.cursor.counts).read
-        what = f"nothing to learn from in {records:,} records" if records else "no clicks"
-        since = f"{args.stream}: {what} since version {start.version.number}"
-        if not listed and rest is day:
-            say(f"{since}: nothing to publish")
-            return
-        say(f"{since}: nothing is trained")
-        model = base.model.grown(day.schema, seed=start.job.seed)
-        optimizer = optimizer.grown(model.parameters)
-        counts = _counts_in(start, rest.items)
-    say(_who_came(base, rest))
-    with ItemsBar() as progress:
+            self.emit(Event("result", f"{self.logs}: {error}; the next update reads it again"))
+            return self._update(base, lists, [])
+
+    def _update(
+        self, base: UpdateBase, lists: EntityLists, batches: list[Batch]
+    ) -> FullUpdateResult:
+        assert base.source is not None
+        cursor = batches[-1].cursor if batches else base.source.start
+        read = base.source.report(cursor)
+        log = _positives(base, batches, self.emit)
+        log = _with_required_numbers(base, log, lists, self.emit)
+        times, day = log[base.fields.timestamp], base_dataset(base.full)
+        if len(times) or lists.adds:
+            with input_errors():
+                split = (
+                    None if self.options.validate is None else TimeSplit(self.options.validate, 0)
+                )
+            day = next_day(
+                day,
+                log,
+                lists.users,
+                lists.items,
+                positive="all",
+                timestamp=base.fields.timestamp,
+                split=split,
+                item_name=lists.item_name,
+            )
+        after = _retired(day, lists, self.emit)
+        notes = base.next_notes(cursor, times)
+        metrics, counts, report = None, None, None
+        if len(times):
+            update = self._trained(base, day)
+            model, optimizer, report = update.model, update.optimizer, update.report
+            metrics, notes["update"] = report.after, report.to_dict()
+        else:
+            what = "no clicks"
+            if read.records:
+                what = f"nothing to learn from in {read.records:,} records"
+            since = f"{self.logs}: {what} since version {base.version.number}"
+            if not lists.adds and after is day:
+                self.emit(Event("result", f"{since}: nothing to publish"))
+                return FullUpdateResult(None, read)
+            self.emit(Event("result", f"{since}: nothing is trained"))
+            model = base.full.model.grown(day.schema, seed=base.plan.job.seed)
+            optimizer = base.optimizer.grown(model.parameters)
+            counts = _counts_before(base, after.items)
+        changes = _changes(base.full, after)
+        self.emit(Event("result", "{:,} new users, {:,} new items, {:,} items retired, "
+                        "{:,} reactivated".format(*changes)))  # fmt: skip
         published = publish_model(
             model,
-            rest,
-            args.store,
-            parent=start.version.number,
+            after,
+            self.store,
+            parent=base.version.number,
             optimizer=optimizer,
             notes=notes,
             metrics=metrics,
             item_counts=counts,
-            on_progress=progress,
+            on_progress=self.on_encoded,
         )
-    tell(published)
+        return FullUpdateResult(published, read, report, *changes)
+
+    def _trained(self, base: UpdateBase, day: Dataset) -> FullUpdate:
+        on_progress = self.on_progress or (lambda progress: None)
+        with input_errors():
+            update = train_full_update(
+                base.full.model,
+                day,
+                lambda model, data: base.plan.trainer(model, data, on_progress),
+                optimizer=base.optimizer,
+                metric=base.plan.job.metric,
+                at_least=self.options.at_least,
+                seed=base.plan.job.seed,
+            )
+        report = update.report
+        metrics = (f"; {n} {report.before[n]:.4f} -> {v:.4f}" for n, v in report.after.items())
+        self.emit(Event("trained",
+            f"{report.pairs:,} clicks learned, {sum(report.rows_added.values()):,} new rows; "
+            f"users moved by {report.users.mean:.3f}, items by {report.items.mean:.3f}"
+            + "".join(metrics)))  # fmt: skip
+        return update
 
 
-def _log(start: Start, batches: list[Batch], users: Columns | None, items: Columns | None) -> Log:
+def _positives(base: UpdateBase, batches: list[Batch], emit: OnEvent) -> Log:
     """The columns of the positives among the clicks."""
-    fields, base = start.stream.fields, start.base
-    parts = [fields.from_rows([])]  # of the right types, if there are no others
-    parts += [start.positives(batch.events) for batch in batches]
-    start.positives.demand()
-    start.positives.tell()
-    log = {
+    fields, positives = base.fields, base.positives
+    parts = [fields.from_rows([])]  # columns of the right types, even without clicks
+    parts += [positives(batch.events) for batch in batches]
+    positives.require_values()
+    if positives.rule is not None and batches:
+        emit(Event("positives", str(positives)))
+    return {
         fields.user_id: np.concatenate([events.users for events in parts]),
         fields.item_id: np.concatenate([events.items for events in parts]),
         fields.timestamp: np.concatenate([events.timestamps for events in parts]),
     }
-    gone = [] if base.retired is None else [base.retired.table]
-    log = _of_known_numbers(log, base.model.schema.user, fields.user_id, users, [base.users])
-    known = [base.items, *gone]
-    return _of_known_numbers(log, base.model.schema.item, fields.item_id, items, known)
 
 
-def _of_known_numbers(
-    log: Log, side: SideEncoder, key: str, listed: Columns | None, known: list[Table]
+def _with_required_numbers(base: UpdateBase, log: Log, lists: EntityLists, emit: OnEvent) -> Log:
+    """The clicks of users and items whose required numbers some table or list gives."""
+    full, fields = base.full, base.fields
+    retired = [] if full.retired is None else [full.retired.table]
+    user, item = full.model.schema.user, full.model.schema.item
+    log = _with_numbers_of(user, log, fields.user_id, lists.users, [full.users], emit)
+    return _with_numbers_of(item, log, fields.item_id, lists.items, [full.items, *retired], emit)
+
+
+def _with_numbers_of(
+    side: SideEncoder, log: Log, key: str, listed: Columns | None, known: list[Table], emit: OnEvent
 ) -> Log:
-    """Without the clicks of whom no table says the numbers that the model cannot do without."""
     needs = [f.name for f in side.fields if isinstance(f, Continuous) and not f.impute]
     if not needs:
         return log
@@ -125,58 +225,38 @@ def _of_known_numbers(
     for table in known:
         kept |= table.rows_of(log[key]) >= 0
     if not kept.all():
-        say(
-            f"left out: {np.count_nonzero(~kept):,} clicks of {side.side}s whose "
-            f"{' and '.join(needs)} no table says, such as {show(log[key][~kept][0])}"
-        )
+        emit(Event("ignored",
+            f"{np.count_nonzero(~kept):,} clicks of {side.side}s ignored: their "
+            f"{' and '.join(needs)} is unknown; list them, such as {show(log[key][~kept][0])}"
+        ))  # fmt: skip
     return {name: column[kept] for name, column in log.items()}
 
 
-def _without(day: Dataset, gone: list[int | str], path: Path | None) -> Dataset:
-    """The day after which the items of --retire are gone; they are trained on a last time."""
+def _retired(day: Dataset, lists: EntityLists, emit: OnEvent) -> Dataset:
+    """The data set to publish: the day without the retired items, which it is trained on."""
     before = [] if day.retired is None else day.retired.table.ids.tolist()
     known = {*day.items.ids.tolist(), *before}
-    unknown = [id_ for id_ in gone if id_ not in known]
+    unknown = [id_ for id_ in lists.retired if id_ not in known]
     if unknown:
-        say(f"{path}: {len(unknown)} ids are of no item, such as {unknown[0]!r}")
+        emit(Event("ignored",
+            f"{lists.retired_from}: {len(unknown)} ids belong to no item, such as {unknown[0]!r}"
+        ))  # fmt: skip
     try:
-        return retire(day, gone)
+        return retire(day, lists.retired)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{lists.retired_from}: {error}") from None
 
 
-def _who_came(base: Store, rest: Dataset) -> str:
-    """How many users and items are new, gone, or back."""
-    before, now = set(base.items.ids.tolist()), set(rest.items.ids.tolist())
-    away = set() if base.retired is None else set(base.retired.table.ids.tolist())
-    back = (now - before) & away
-    told = f"{len(rest.users) - len(base.users):,} users and {len(now - before - back):,} items"
-    return f"{told} are new, {len(before - now):,} items retired, {len(back):,} back"
+def _changes(full: Store, after: Dataset) -> tuple[int, int, int, int]:
+    """Numbers of new users, new items, retired items and reactivated items."""
+    before, now = set(full.items.ids.tolist()), set(after.items.ids.tolist())
+    retired = set() if full.retired is None else set(full.retired.table.ids.tolist())
+    reactivated = (now - before) & retired
+    new_items = len(now - before - reactivated)
+    return len(after.users) - len(full.users), new_items, len(before - now), len(reactivated)
 
 
-def _trained(args: argparse.Namespace, start: Start, day: Dataset) -> FullUpdate:
-    job = start.job
-    with TrainingBar("full update", job.metric) as bar:
-        update = checked(
-            full_update,
-            start.base.model,
-            day,
-            partial(job.trainer, on_progress=bar),
-            optimizer=start.optimizer,
-            metric=job.metric,
-            at_least=vars(args).get("at_least"),
-            seed=job.seed,
-        )
-    report = update.report
-    say(
-        f"{report.pairs:,} clicks, {sum(report.rows_added.values()):,} new rows; "
-        f"users moved by {report.users.mean:.3f}, items by {report.items.mean:.3f}"
-        + "".join(f"; {n} {report.before[n]:.4f} -> {v:.4f}" for n, v in report.after.items())
-    )
-    return update
-
-
-def _counts_in(start: Start, items: Table) -> Array:
-    """The popularity that items had; 0 of those that are new."""
-    rows = start.base.items.rows_of(items.ids)
-    return np.where(rows >= 0, start.item_counts[rows], 0)
+def _counts_before(base: UpdateBase, items: Table) -> Array:
+    """The popularity that items had before; 0 of new items."""
+    rows = base.full.items.rows_of(items.ids)
+    return np.where(rows >= 0, base.item_counts[rows], 0)

@@ -1,117 +1,153 @@
-"""``minitower update --incremental``: follow the clicks by day, from the full version served."""
+"""A day of incremental updates on a store: learn clicks as they come, publish the moved rows."""
 
-import argparse
-import signal
+from __future__ import annotations
+
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread, current_thread, main_thread
-from time import monotonic
 from typing import Any
 
 import numpy as np
 
-from minitower.cli.choices import NEGATIVES_OF, OBJECTIVES
-from minitower.cli.job import checked
-from minitower.cli.progress import say
 from minitower.data import DataError
-from minitower.store.catalogue import Catalogue, Superseded
+from minitower.store.catalogue import Catalogue
 from minitower.store.incremental import Rows, publish_incremental, read_rows
+from minitower.store.snapshot import Store
+from minitower.updating.click_source import as_events
+from minitower.updating.events import Event, OnEvent, ignore
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
-from minitower.updating.streams import Follow
-from minitower.updating.train_full_update import yesterday
-from minitower.updating.update_base import READ_AT_ONCE, Start, tell
+from minitower.updating.options import IncrementalOptions, input_errors
+from minitower.updating.streams import Batch, Follow
+from minitower.updating.update_base import UpdateBase, base_dataset
 from minitower.updating.update_report import Increment
 
-_LOOK = 30.0  # seconds in which clicks are learned, and a new full version is noticed
 
+class IncrementalSession:
+    """A branch of a store's full version that learns clicks and publishes what moved.
 
-def by_day(args: argparse.Namespace) -> None:
-    """Publish what moves, until the stream ends; prints the numbers of the versions.
+    Nothing of the session has to be kept: a session that is opened again learns the same
+    clicks from the full version on, and ends with the same bits.
 
-    Following, Ctrl-C and SIGTERM end it: what has been read is published first.
+    Attributes:
+        base: the full version, and how to train it further.
+        update: the branch in memory.
+        published: the increment of the last :meth:`publish`.
     """
-    stop = Event()
-    with _set_by_signals(stop) if "follow" in args else nullcontext():
-        while True:
-            try:
-                return _branch(args, Start.open(args, by_day=True), stop)
-            except Superseded:
-                say("there is a new full version: branching off that one")
 
-
-def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
-    """Follow the stream from the full version that is served.
-
-    Raises:
-        Superseded: another full version is served now.
-    """
-    told, job, version = vars(args), start.job, start.version
-    if NEGATIVES_OF[job.objective] is not None:
-        raise DataError(f"--incremental has no negatives, which --objective {job.objective} needs")
-    update = checked(
-        IncrementalUpdate,
-        start.base.model,
-        yesterday(start.base),
-        optimizer=start.optimizer,
-        objective=checked(OBJECTIVES[job.objective], job),
-        item_ids=told.get("item_ids", False),
-        frequency=checked(frequency_of, start.item_counts, job.batch_size),
-        batch_size=job.batch_size,
-    )
-    every = told.get("every", 1200.0)
-    follow = None
-    if "follow" in told and not stop.is_set():  # or read what is there, and no more
-        follow = Follow(every=min(every, _LOOK), stop=stop)
-    cursor, due, told_last = start.cursor, monotonic(), ""
-    caught_up = follow is None  # until then, what is served may know more
-    learned: tuple[float, float] | None = None  # times of the first and the last click
-
-    def publish_rows() -> None:
-        nonlocal due, told_last
-        increment = update.finished().increment()
-        due, now = monotonic() + every, _told(increment)
-        if now != told_last:
-            start.positives.tell()
-            say(now)
-            told_last = now
-        if increment.rows and not _is_served(args.store, increment.rows):
-            unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
-            notes: dict[str, Any] = {"update": increment.report.to_dict() | unknown}
-            if start.learned is not None:
-                notes["learned"] = replace(start.learned, by_day=learned).to_json()
-            tell(
-                publish_incremental(
-                    args.store,
-                    increment.rows,
-                    parent=version.number,
-                    notes=notes,
-                    full=start.base,
-                )
+    def __init__(
+        self, store: str | Path, base: UpdateBase, options: IncrementalOptions, on_event: OnEvent
+    ) -> None:
+        self.store, self.base, self.options, self._emit = Path(store), base, options, on_event
+        plan = base.plan
+        with input_errors():
+            self.update = IncrementalUpdate(
+                base.full.model,
+                base_dataset(base.full),
+                optimizer=base.optimizer,
+                objective=plan.objective(),
+                item_ids=options.item_ids,
+                frequency=frequency_of(base.item_counts, plan.job.batch_size),
+                batch_size=plan.job.batch_size,
             )
+        self.published: Increment | None = None
+        self._times: tuple[float, float] | None = None  # of the first and the last click
+        self._reported = ""
 
-    for batch in start.stream.batches(READ_AT_ONCE, cursor=cursor, follow=follow):
-        Catalogue.read(args.store).check_full(version.number)
-        cursor = batch.cursor
-        caught_up |= len(batch) < READ_AT_ONCE and not stop.is_set()
-        update.feed(start.positives(batch.events))
-        if len(batch):
-            times = batch.events.timestamps
-            learned = (learned or (float(times[0]),))[0], float(times[-1])
-        if follow is not None and caught_up and monotonic() >= due:
-            publish_rows()
-    start.tell_read(cursor)
-    if follow is None:
-        start.positives.demand()
-    if caught_up:
-        publish_rows()
-    else:
-        say("stopped before all that is there was read: nothing is published")
+    @classmethod
+    def open(
+        cls,
+        store: str | Path,
+        logs: str | Path | None = None,
+        options: IncrementalOptions | None = None,
+        *,
+        on_event: OnEvent = ignore,
+    ) -> IncrementalSession:
+        """Branch off the full version that is served, or that the served version stands on.
+
+        Args:
+            store: folder of the store.
+            logs: folder of click logs; None: the caller brings the clicks.
+            options: by default all defaults.
+            on_event: called with each :class:`~minitower.updating.events.Event`.
+
+        Raises:
+            DataError: the store or an option cannot be used.
+        """
+        options = options or IncrementalOptions()
+        return cls(store, UpdateBase.open(store, logs, options, on_event), options, on_event)
+
+    def batches(self, poll: Follow | None = None) -> Iterator[Batch]:
+        """The clicks of the logs that the full version has not learned, in time order."""
+        if self.base.source is None:
+            raise DataError("the session was opened without logs; pass clicks to learn()")
+        return self.base.source.batches(poll)
+
+    def learn(self, clicks: Batch | Any) -> int:
+        """Learn clicks that come after all clicks so far.
+
+        Args:
+            clicks: a batch of :meth:`batches`; or columns with the ids, the time, and the
+                number that the rule of positives needs, if any.
+
+        Returns:
+            The number of positives among them.
+
+        Raises:
+            VersionConflict: another full version is served now; open a new session.
+            DataError: the clicks are not in time order, or a value is malformed.
+            TrainingError: a loss, gradient or parameter is not finite.
+        """
+        Catalogue.read(self.store).check_full(self.base.version.number)
+        events = clicks.events if isinstance(clicks, Batch) else as_events(clicks, self.base.fields)
+        positives = self.base.positives(events)
+        self.update.feed(positives)
+        if len(events):
+            first = float(events.timestamps[0]) if self._times is None else self._times[0]
+            self._times = first, float(events.timestamps[-1])
+        return len(positives)
+
+    def publish(self) -> Store | None:
+        """Publish all rows that moved since the full version, on top of it.
+
+        Buffered clicks are learned by a copy of the branch, so that steps keep their size.
+
+        Returns:
+            The new version, as opened; None if no row moved, or the served version has the
+            same rows.
+
+        Raises:
+            VersionConflict: another full version is served now; open a new session.
+            UpdateRefused: the metric is below the required value.
+        """
+        increment = self.update.finished().increment()
+        self.published = increment
+        self._report(increment)
+        if not increment.rows or _is_served(self.store, increment.rows):
+            return None
+        unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
+        notes: dict[str, Any] = {"update": increment.report.to_dict() | unknown}
+        if self.base.learned is not None:
+            notes["learned"] = replace(self.base.learned, by_day=self._times).to_json()
+        return publish_incremental(
+            self.store,
+            increment.rows,
+            parent=self.base.version.number,
+            notes=notes,
+            full=self.base.full,
+        )
+
+    def _report(self, increment: Increment) -> None:
+        text = _summary(increment)
+        if text == self._reported:
+            return
+        if self.base.positives.rule is not None:
+            self._emit(Event("positives", str(self.base.positives)))
+        self._emit(Event("trained", text))
+        self._reported = text
 
 
 def _is_served(store: Path, rows: Rows) -> bool:
-    """Whether the version that is served is moved by just these rows."""
+    """Whether the served version is an incremental one with exactly these rows."""
     catalogue = Catalogue.read(store)
     version = catalogue.version()
     if version.kind != "incremental":
@@ -124,37 +160,12 @@ def _is_served(store: Path, rows: Rows) -> bool:
     )
 
 
-def _told(increment: Increment) -> str:
-    """What a person should know of it."""
-    report, told = increment.report, f"{increment.report.pairs:,} clicks"
+def _summary(increment: Increment) -> str:
+    report, parts = increment.report, [f"{increment.report.pairs:,} clicks learned"]
     if report.pairs:
-        told += f"; users moved by {report.users.mean:.3f}, items by {report.items.mean:.3f}"
+        parts.append(f"users moved by {report.users.mean:.3f}, items by {report.items.mean:.3f}")
     if increment.unknown_users:
-        told += f"; {increment.unknown_users:,} of users who are new, who do not move"
+        parts.append(f"{increment.unknown_users:,} clicks of unknown users ignored")
     if increment.unknown_items:
-        told += f"; left out: {increment.unknown_items:,} on items that are not there, new or gone"
-    return told
-
-
-@contextmanager
-def _set_by_signals(stop: Event) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM within the block sets an event; the second is as always."""
-    if current_thread() is not main_thread():  # nobody else may handle them
-        yield
-        return
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def back_to_usual() -> None:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
-
-    def handle(*_: object) -> None:
-        back_to_usual()
-        Thread(target=stop.set).start()  # set here, it could wait for the thread it interrupts
-
-    for number in usual:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        back_to_usual()
+        parts.append(f"{increment.unknown_items:,} clicks on unknown or retired items ignored")
+    return "; ".join(parts)

@@ -1,218 +1,183 @@
-"""What both jobs of ``minitower update`` start from: a version, how it was trained, the logs."""
+"""What an update starts from: a full version, how to train it further, and the new clicks."""
 
-import argparse
+from __future__ import annotations
+
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from minitower.cli.choices import NEGATIVES_OF
-from minitower.cli.job import OPTIONS, Job, checked, flag, read_job
-from minitower.cli.progress import row, say
-from minitower.data import DataError
+import numpy as np
+
+from minitower.data import DataError, Dataset, Interactions
 from minitower.data.ragged import Array
-from minitower.store.catalogue import Catalogue, Version, served
+from minitower.store.catalogue import Catalogue, Superseded, Version, served
 from minitower.store.provenance import Learned
 from minitower.store.snapshot import Store, load_optimizer, read_full
 from minitower.towers.optimizers import Optimizer
-from minitower.training.recipe import OPTIMIZERS, missing
-from minitower.updating.entity_lists import Positives, fields_of, numeric_rule
-from minitower.updating.streams import ClickStream, Cursor
+from minitower.updating.click_source import ClickSource, event_fields, start_cursor
+from minitower.updating.events import Event, OnEvent
+from minitower.updating.options import IncrementalOptions, UpdateOptions
+from minitower.updating.positives import PositiveFilter
+from minitower.updating.streams import Cursor, EventFields
+from minitower.updating.training_plan import TrainingPlan
 
-READ_AT_ONCE = 1 << 16  # clicks
+T = TypeVar("T")
 _OF_ONE_VERSION = ("update", "report", "best_epoch")  # notes that the next version does not keep
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """Where an update begins.
+class UpdateBase:
+    """Where an update starts.
 
     Attributes:
-        base: the full version that is served, or that the one served stands on.
-        version: which one it is.
-        notes: its own.
-        job: what was typed, and below that how the version was trained.
-        optimizer: that of the version with its state, or one that begins anew.
-        positives: picks them among clicks.
-        stream: the logs.
-        cursor: behind the clicks that the version has learned from.
-        learned: what it has learned from; None: it does not say.
+        full: the full version that is served, or that the served version stands on.
+        version: its entry in the store.
+        plan: how to train.
+        optimizer: the version's, with its state; or a new one.
+        positives: keeps the positives among clicks.
+        fields: the columns of clicks.
+        source: the click logs; None where the caller brings the clicks.
+        learned: what the version has learned; None: it does not record that.
     """
 
-    base: Store
+    full: Store
     version: Version
-    notes: dict[str, Any]
-    job: Job
+    plan: TrainingPlan
     optimizer: Optimizer
-    positives: Positives
-    stream: ClickStream
-    cursor: Cursor
+    positives: PositiveFilter
+    fields: EventFields
+    source: ClickSource | None
     learned: Learned | None
 
     @staticmethod
-    def open(args: argparse.Namespace, *, by_day: bool) -> "Start":
-        """Open all of it, and say on stderr what was taken from the version's notes."""
-        return served(args.store, lambda catalogue, _: _opened(args, catalogue, by_day))
+    def open(
+        store: str | Path, logs: str | Path | None, options: UpdateOptions, emit: OnEvent
+    ) -> UpdateBase:
+        """Open the store and the logs.
+
+        Raises:
+            DataError: the store or the version's notes are damaged; an option is missing or
+                outside its domain; the dead-letter file is within the store.
+        """
+        letters = options.dead_letter_file
+        if letters is not None and _is_within(letters, store):
+            raise DataError(f"dead_letter_file: {letters} is within the store; name another file")
+        read = lambda catalogue, _: _opened(catalogue, Path(store), logs, options)
+        base: UpdateBase = served(store, read)
+        if base.plan.from_version:
+            taken = ", ".join(base.plan.from_version)
+            emit(
+                Event("training_options", f"as version {base.version.number} was trained: {taken}")
+            )
+        return base
 
     @property
     def item_counts(self) -> Array:
         """The popularity of the version's items."""
-        assert self.base.item_counts is not None  # a full version has them
-        return self.base.item_counts
+        assert self.full.item_counts is not None  # a full version has them
+        return self.full.item_counts
 
-    def new_notes(self, cursor: Cursor, times: Array) -> dict[str, Any]:
-        """The notes of the version that comes of it: the next update goes on as this one.
+    def next_notes(self, cursor: Cursor, times: Array) -> dict[str, Any]:
+        """The notes of the next full version, from which the next update goes on.
 
         Args:
-            cursor: behind all that was read.
+            cursor: behind all clicks that were read.
             times: of the clicks that were learned.
         """
-        kept = {name: value for name, value in self.notes.items() if name not in _OF_ONE_VERSION}
-        reading = {**self.notes.get("reading", {}), "positive": self.job.positive}
-        new = {"reading": reading, "training": self.job.how_to_train()}
+        notes = self.full.notes
+        kept = {name: value for name, value in notes.items() if name not in _OF_ONE_VERSION}
+        reading = {**notes.get("reading", {}), "positive": self.positives.text}
+        new = {"reading": reading, "training": self.plan.to_notes()}
         if self.learned is not None:
             new["learned"] = self.learned.after_night(times).to_json()
         return kept | new | {"cursor": cursor.to_state()}
 
-    def tell_read(self, cursor: Cursor) -> None:
-        """Say what was read and not learned from, and what was not read."""
-        counts, aside = cursor.counts.since(self.cursor.counts), self.stream.aside
-        if counts.learned:
-            say(
-                f"{counts.learned:,} clicks no later than {cursor.after:.15g}, up to which "
-                f"version {self.version.number} was trained: not learned again"
-            )
-        for name, before in cursor.recognized.items():
-            say(f"{name}: the same log as {before}: not learned again")
-        if counts.malformed or (counts.late and aside is not None):
-            say(
-                f"of {counts.read:,} records {counts.malformed:,} are malformed and "
-                f"{counts.late:,} late: see {aside}"
-            )
-        elif counts.late:
-            say(f"{counts.late:,} clicks came too late: the next full update learns from them")
-        if len(cursor.pending):
-            say(f"{len(cursor.pending):,} clicks wait in the window")
-        for name, size in self.stream.unfinished(cursor).items():
-            say(f"{name}: the {size} bytes at its end wait: no complete record, or being written")
+    def report_logs(self, cursor: Cursor, emit: OnEvent, options: UpdateOptions) -> None:
+        """Report which records up to a cursor were not learned."""
+        if self.source is not None:
+            report = self.source.report(cursor)
+            for text in report.texts(self.version.number, options.dead_letter_file):
+                emit(Event("logs", text))
 
 
-def tell(store: Store) -> None:
-    """Print the number of a version that was published."""
-    assert store.version is not None
-    row(store.version.number)
-
-
-def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Start:
-    if args.aside is not None and _is_within(args.aside, args.store):
-        raise DataError(f"--aside: {args.aside} is within the store; name a file outside of it")
-    version = catalogue.full()
-    base, content = read_full(catalogue, version), catalogue.open(version).content
-    notes = dict(base.notes)
-    learned = Learned.in_notes(notes)
-    job = _job(args, version, notes, by_day)
-    rule = numeric_rule(job.positive)
-    timestamp = notes.get("reading", {}).get("timestamp", "timestamp")
-    stream = checked(
-        ClickStream,
-        folder=args.stream,
-        fields=fields_of(base, rule, timestamp),
-        # A night shuffles what it reads: no click is late.
-        window=vars(args).get("window", 0.0) if by_day else math.inf,
-        late="count" if args.aside is None else "refuse",
-        aside=args.aside,
-        tolerance=args.tolerance,
-        grace=args.grace,
-        ahead=args.ahead,
+def base_dataset(store: Store) -> Dataset:
+    """The tables of a store as a data set without positives, for `next_day` to go on from."""
+    none = Interactions(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    notes = (store.full or store).notes
+    reading = notes.get("reading", {})
+    return Dataset(
+        *(store.model.schema, store.users, store.items),
+        *(none, none, none),
+        store.item_names,
+        store.seen,
+        store.retired,
+        reading.get("positive"),
+        reading.get("timestamp"),
+        notes.get("item_name"),
     )
-    cursor = _cursor(args, stream, version, notes, learned)
-    optimizer = _optimizer(args, job, version, content)
-    positives = Positives(rule, job.positive)
-    return Start(base, version, notes, job, optimizer, positives, stream, cursor, learned)
 
 
-def _is_within(path: Path, folder: Path) -> bool:
+def retrying(attempt: Callable[[], T], emit: OnEvent) -> T:
+    """The result of an attempt; after a version conflict, that of the next attempt."""
+    while True:
+        try:
+            return attempt()
+        except Superseded:
+            emit(Event("conflict", "there is a new full version: starting again from it"))
+
+
+def _is_within(path: str | Path, folder: str | Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _job(args: argparse.Namespace, version: Version, notes: Mapping[str, Any], by_day: bool) -> Job:
-    """What was typed and, below that, how the version was trained.
-
-    Raises:
-        DataError: neither says it; names the flags to give.
-    """
-    read_job(vars(args))  # a value that was typed wrongly, before one that is missing
-    before = dict(notes.get("training", {}))
-    if "objective" in before and "learned" not in notes:  # release 0.1 left defaults out
-        before.setdefault("negatives", NEGATIVES_OF.get(str(before["objective"])) or "none")
-    if "positive" in notes.get("reading", {}):
-        before["positive"] = notes["reading"]["positive"]
-    given = before | {name: value for name, value in vars(args).items() if name in OPTIONS}
-    lacking = [] if "positive" in given else ["positive"]
-    lacking += missing(given, by_day=by_day)
-    if lacking:
-        flags = ", ".join(flag(name) for name in lacking)
-        raise DataError(
-            f"{args.store}: version {version.number} does not say how it was trained; give {flags}"
-        )
-    usual = {name: option.default for name, option in OPTIONS.items()}
-    usual |= {"negatives": "none", "positive": "all"}
-    taken = [n for n in OPTIONS if n in before and n not in vars(args) and before[n] != usual[n]]
-    if taken:
-        said = ", ".join(f"{name} {before[name]}" for name in taken)
-        say(f"as version {version.number} was trained: {said}")
-    return read_job(vars(args), (f"{args.store}: notes", before))
-
-
-def _cursor(
-    args: argparse.Namespace,
-    stream: ClickStream,
-    version: Version,
-    notes: Mapping[str, Any],
-    learned: Learned | None,
-) -> Cursor:
-    """Where the clicks begin that the version has not learned from.
-
-    Raises:
-        DataError: the version does not say it, or it does and --after says it, too.
-    """
-    after = vars(args).get("after")
-    if after is not None and ("cursor" in notes or (learned and learned.says_where)):
-        raise DataError(
-            f"--after: version {version.number} says itself up to where it has learned from clicks"
-        )
-    if "cursor" in notes:
-        return Cursor.from_state(notes["cursor"], stream.fields)
-    if learned is not None and learned.logs:
-        return Cursor.begin(stream.fields, known=learned.logs)
-    if learned is not None and learned.until is not None:
-        return Cursor.begin(stream.fields, after=learned.until)
-    if after is None:
-        raise DataError(
-            f"{args.store}: version {version.number} does not say up to where it has learned from "
-            f"clicks; give --after TIME, or --after start to learn from all of {args.stream}"
-        )
-    return Cursor.begin(stream.fields, after=after)
+def _opened(
+    catalogue: Catalogue, store: Path, logs: str | Path | None, options: UpdateOptions
+) -> UpdateBase:
+    version = catalogue.full()
+    full, content = read_full(catalogue, version), catalogue.open(version).content
+    notes, learned = full.notes, Learned.in_notes(full.notes)
+    where = f"{store}: version {version.number}"
+    given = dict(options.training)
+    given |= {} if options.positive is None else {"positive": options.positive}
+    incremental = isinstance(options, IncrementalOptions)
+    plan = TrainingPlan.read(where, notes, given, incremental=incremental)
+    positives = PositiveFilter(plan.job.positive)
+    timestamp = notes.get("reading", {}).get("timestamp", "timestamp")
+    fields = event_fields(full, positives.rule, timestamp)
+    source = None
+    if logs is not None:
+        lateness = options.allowed_lateness if isinstance(options, IncrementalOptions) else math.inf
+        start = start_cursor(logs, where, fields, notes, learned, options.after)
+        source = ClickSource.open(logs, fields, start, options, lateness)
+    optimizer = _optimizer(store, where, plan, version, content, reset=options.reset_optimizer)
+    return UpdateBase(full, version, plan, optimizer, positives, fields, source, learned)
 
 
 def _optimizer(
-    args: argparse.Namespace, job: Job, version: Version, content: Mapping[str, Any]
+    store: Path,
+    where: str,
+    plan: TrainingPlan,
+    version: Version,
+    content: Mapping[str, Any],
+    *,
+    reset: bool,
 ) -> Optimizer:
-    optimizer: Optimizer = checked(OPTIMIZERS[job.optimizer], job.learning_rate)
-    stated = content.get("optimizer")
-    if args.reset_optimizer:
+    optimizer, stated = plan.optimizer(), content.get("optimizer")
+    if reset:
         if stated is not None and stated["kind"] == type(optimizer).__name__:
             optimizer.configure(stated.get("settings", {}))
         return optimizer
     if stated is None:
         raise DataError(
-            f"{args.store}: version {version.number} has no state of its optimizer; "
-            "--reset-optimizer begins with an empty one"
+            f"{where} has no optimizer state; reset_optimizer (--reset-optimizer) starts without"
         )
     try:
-        load_optimizer(args.store, optimizer, version.number)
+        load_optimizer(store, optimizer, version.number)
     except DataError as error:
-        raise DataError(f"{error}; --reset-optimizer begins anew") from None
+        raise DataError(
+            f"{error}; reset_optimizer (--reset-optimizer) starts with empty state"
+        ) from None
     return optimizer
