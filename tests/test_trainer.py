@@ -13,7 +13,6 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training import trainer
 from minitower.training.batches import Batches, TooFewClicks
 from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.gradient_step import TrainingError
 from minitower.training.negatives import uniform_negatives
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
@@ -256,56 +255,6 @@ def test_the_step_moves_only_the_rows_of_its_batch():
         now, then = model.parameters[f"{side}.embedding"], before[f"{side}.embedding"]
         moved = np.flatnonzero((now != then).any(axis=1))
         assert set(moved) == set(used.tolist())
-
-
-def poisoned(at, loss=1.0, gradient=0.0):
-    """An objective that goes wrong at one step."""
-    calls = iter(range(1, 100))
-
-    def objective(users, items, batch):
-        bad = next(calls) == at
-        pull = np.full_like(users, gradient if bad else 0.0)
-        return (loss if bad else 1.0), (pull, np.zeros_like(items))
-
-    return objective
-
-
-def test_a_loss_that_is_not_finite_stops_training_before_it_does_harm():
-    model = small_model()
-    before = {name: array.copy() for name, array in model.parameters.items()}
-    with pytest.raises(TrainingError, match=r"step 3: the loss is nan"):
-        Trainer(model, DATA, objective=poisoned(3, loss=np.nan), batch_size=16).fit(1)
-    for name, array in model.parameters.items():
-        assert np.array_equal(array, before[name])
-
-
-@pytest.mark.parametrize("what", [{"loss": np.inf}, {"gradient": np.nan}])
-def test_what_is_not_finite_names_its_likely_cause(what):
-    """At the first step no learning rate has acted; afterwards it is the first suspect."""
-    with pytest.raises(TrainingError, match=r"nothing has been learned.*temperature.*features$"):
-        Trainer(small_model(), DATA, objective=poisoned(1, **what), batch_size=16).fit(1)
-    used = Adagrad()
-    Trainer(small_model(), DATA, optimizer=used, batch_size=16).fit(1)
-    with pytest.raises(TrainingError, match=r"nothing has been learned.*temperature.*features$"):
-        Trainer(
-            small_model(), DATA, optimizer=used, objective=poisoned(1, **what), batch_size=16
-        ).fit(1)
-    with pytest.raises(TrainingError, match=r"lower the learning rate; or look .* temperature"):
-        Trainer(small_model(), DATA, objective=poisoned(2, **what), batch_size=16).fit(1)
-
-
-def test_a_gradient_that_is_not_finite_is_named():
-    trainer = Trainer(small_model(), DATA, objective=poisoned(2, gradient=np.inf), batch_size=16)
-    with pytest.raises(TrainingError, match=r"step 2: the gradient of 'user\.u\.embedding'"):
-        trainer.fit(1)
-
-
-def test_a_parameter_that_is_not_finite_is_named():
-    objective = poisoned(2, gradient=1e35)
-    model = TwoTower(DATA.schema, dim=8, hidden=(), similarity="inner_product")
-    trainer = Trainer(model, DATA, objective=objective, optimizer=SGD(1e6), batch_size=16)
-    with pytest.raises(TrainingError, match=r"step 2: the parameter 'user\.u\.embedding'"):
-        trainer.fit(1)
 
 
 @pytest.mark.parametrize("correction", ["yi", "calibrated", "none"])
