@@ -45,6 +45,9 @@ class TrainingPlan:
         from minitower.cli.choices import NEGATIVES_OF
         from minitower.cli.job import OPTIONS, read_job
 
+        for name in given:
+            if name not in OPTIONS:
+                raise DataError(f"unknown training option '{name}'; known: {', '.join(OPTIONS)}")
         read_job(given)  # a wrong value is reported before a missing one
         before = dict(notes.get("training", {}))
         if "objective" in before and "learned" not in notes:  # release 0.1 left defaults out
