@@ -11,8 +11,7 @@ from minitower.store.snapshot import load_model, load_optimizer, publish_model
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.negatives import MinedNegatives, uniform_negatives
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Pairwise
+from minitower.training.objectives import InBatchSoftmax, Pairwise
 from minitower.training.trainer import Trainer, TrainingError
 from minitower.updating.updates import (
     TooFewClicks,
@@ -325,5 +324,5 @@ def test_full_update__a_validation_part_of_repeats_is_none():
 
 
 def test_full_update__refuses_an_unknown_metric():
-    with pytest.raises(ValueError, match="metric must be one of recall"):
+    with pytest.raises(ValueError, match="metric: expected NAME@K"):
         full_update(MODEL, SECOND, trainer, metric="foo@3")

@@ -6,20 +6,27 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from minitower.data import Dataset
-from minitower.evaluation.evaluator import ACCURACY, Evaluator, NothingToFind
-from minitower.formulas.arguments import LARGEST, shown, strict_integer
+from minitower.data.options import Option, Seed
+from minitower.evaluation.evaluator import Evaluator, NothingToFind
+from minitower.evaluation.metrics import read_metric
+from minitower.formulas.arguments import shown, strict_integer
 from minitower.towers.gradients import Gradients, RowGradient, add_gradients, first_not_finite
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
-from minitower.training.batches import Batch, Batches
+from minitower.training.batches import Batch, Batches, BatchSize, PositivePower
 from minitower.training.negatives import Negatives, on
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.self_supervised import Contrast, SelfSupervised
+
+Metric = Annotated[
+    str,
+    Option("metric of the best epoch, on validation", parse=read_metric, metavar="NAME@K"),
+]
 
 
 @dataclass(frozen=True)
@@ -105,11 +112,11 @@ class Trainer:
         *,
         objective: Objective | None = None,
         optimizer: Optimizer | None = None,
-        batch_size: int = 1024,
+        batch_size: BatchSize = 1024,
         negatives: Negatives | None = None,
-        positive_power: float = 1.0,
+        positive_power: PositivePower = 1.0,
         self_supervised: SelfSupervised | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> None:
         self.model, self.data = model, data
@@ -130,11 +137,16 @@ class Trainer:
 
     def fit(
         self,
-        epochs: int,
+        epochs: Annotated[
+            int, Option("passes over the training positives", 1, default=10, metavar="N")
+        ],
         *,
         validate: bool | None = None,
-        metric: str = "recall@20",
-        patience: int | None = None,
+        metric: Metric = "recall@20",
+        patience: Annotated[
+            int | None,
+            Option("stop after this many epochs without a better one", 1, metavar="N"),
+        ] = None,
     ) -> History:
         """Train, and leave model and optimizer as they were after the best epoch.
 
@@ -302,13 +314,10 @@ def validator(data: Dataset, metric: str) -> Evaluator | None:
     Raises:
         ValueError: there is no such metric.
     """
-    name, _, k = metric.partition("@") if isinstance(metric, str) else ("", "", "")
-    cutoff = int(k) if k.isdecimal() and len(k) < 20 else 0
-    if name not in ACCURACY or not 1 <= cutoff <= LARGEST:
-        known = ", ".join(ACCURACY)
-        raise ValueError(
-            f"metric must be one of {known}, then @k of 1 or more; got {shown(metric)}"
-        )
+    try:
+        cutoff = int(read_metric(metric).partition("@")[2])
+    except ValueError as error:
+        raise ValueError(f"metric: {error}, got {shown(metric)}") from None
     try:
         return Evaluator(data, "valid", (cutoff,))
     except NothingToFind:
