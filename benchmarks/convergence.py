@@ -27,12 +27,12 @@ import numpy as np
 from bounds import Bounds
 from numpy.typing import NDArray
 
+from minitower.formulas.arrays import Floats
 from minitower.formulas.hits import AccidentalHits
 from minitower.formulas.logq import Correction, calibrated, cross_batch, mixed, uncorrected, yi
 from minitower.formulas.sampling import power_law
 from minitower.formulas.softmax import in_batch_softmax
 
-Floats = NDArray[np.float64]
 FIGURE = Path(__file__).parent.parent / "docs" / "figures" / "convergence.svg"
 K = 20
 

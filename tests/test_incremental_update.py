@@ -18,9 +18,8 @@ from minitower.towers.gradients import add_gradients
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch
-from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.gradient_step import TrainingError
-from minitower.training.objectives import InBatchSoftmax
+from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
 from minitower.training.trainer import Trainer
 from minitower.training.validation import UpdateRefused
 from minitower.updating.incremental_update import (

@@ -73,7 +73,9 @@ def test_negatives__beyond_memory_are_refused_before_any_is_taken(most):
 
 @pytest.mark.parametrize("metric", ["x" * 10_000, np.array(3), "recall@0", "recall@" + "9" * 20])
 def test_metric__is_refused_by_name(metric):
-    with pytest.raises(ValueError, match=r"^metric must be one of recall") as refusal:
+    with pytest.raises(
+        ValueError, match=r"^metric: expected NAME@K, the name one of recall"
+    ) as refusal:
         train().fit(1, validate=True, metric=metric)
     assert len(str(refusal.value)) < 500
 

@@ -12,7 +12,6 @@ from minitower.data import Dataset, Id, MultiValued, RandomSplit, Schema
 from minitower.data.ragged import Ragged
 from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdam, warmup
 from minitower.towers.two_tower import TwoTower
-from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.negatives import (
     HardNegatives,
     MinedNegatives,
@@ -21,8 +20,7 @@ from minitower.training.negatives import (
     popular_negatives,
     uniform_negatives,
 )
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Listwise, Pointwise
+from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax, Listwise, Pointwise
 from minitower.training.recipe import missing, recipe
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer

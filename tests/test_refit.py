@@ -6,7 +6,6 @@ import pytest
 from minitower.data import Categorical, DataError, Dataset, Id, Schema, TimeSplit, next_day
 from minitower.towers.optimizers import Adagrad, Adam, cosine_decay
 from minitower.towers.two_tower import TwoTower
-from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.negatives import (
     EasyNegatives,
     HardNegatives,
@@ -16,8 +15,7 @@ from minitower.training.negatives import (
     popular_negatives,
     uniform_negatives,
 )
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Pairwise
+from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax, Pairwise
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
 

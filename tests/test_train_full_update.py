@@ -13,8 +13,7 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import TooFewClicks
 from minitower.training.gradient_step import TrainingError
 from minitower.training.negatives import MinedNegatives, uniform_negatives
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Pairwise
+from minitower.training.objectives import InBatchSoftmax, Pairwise
 from minitower.training.trainer import Trainer
 from minitower.training.validation import UpdateRefused
 from minitower.updating.incremental_update import train_incremental_update
@@ -324,5 +323,5 @@ def test_train_full_update__a_validation_part_of_repeats_is_none():
 
 
 def test_train_full_update__refuses_an_unknown_metric():
-    with pytest.raises(ValueError, match="metric must be one of recall"):
+    with pytest.raises(ValueError, match="metric: expected NAME@K"):
         train_full_update(MODEL, SECOND, trainer, metric="foo@3")

@@ -25,8 +25,7 @@ from minitower.towers.gradients import RowGradient, add_gradients
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
 from minitower.training.negatives import EasyNegatives
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.objectives import InBatchSoftmax, Listwise, Pairwise, Pointwise
 
 OBJECTIVES = [
     InBatchSoftmax(0.3, "yi"),

@@ -185,9 +185,12 @@ def test_updates__a_version_conflict_starts_again_from_the_new_version(places, m
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: mt.FullUpdateOptions(validate=1.0), r"validate must be a share in \[0, 1\)"),
+        (
+            lambda: mt.FullUpdateOptions(validate=1.0),
+            "validate must be a number from 0 and below 1",
+        ),
         (lambda: mt.FullUpdateOptions(at_least=0.1), "set validate, too"),
-        (lambda: mt.IncrementalOptions(every=0.0), "every must be more than 0 seconds"),
+        (lambda: mt.IncrementalOptions(every=0.0), "every must be a number above 0"),
         (lambda: mt.IncrementalOptions(training={"negatives": "uniform:2"}), "the full update"),
     ],
 )
@@ -206,8 +209,8 @@ def test_full_update__refuses_a_training_option_that_does_not_exist(places):
     [
         ({"training": {"temperature": -1}}, "temperature: expected a number"),
         ({"training": {"no_such": 1}}, "no_such"),
-        ({"allowed_lateness": -1.0}, "at least 0 seconds"),
-        ({"max_error_rate": 2.0}, "share"),
+        ({"allowed_lateness": -1.0}, "allowed_lateness must be a number of at least 0"),
+        ({"max_error_rate": 2.0}, "max_error_rate must be a number from 0 to 1"),
         ({"after": 5.0}, "records itself which clicks it has learned"),
         ({"positive": "event = buy"}, "besides ids a click has numbers only"),
     ],

@@ -25,9 +25,10 @@ import minitower as mt
 from minitower.data import next_day
 from minitower.data.ragged import Ragged
 from minitower.evaluation.encode import encode
+from minitower.formulas.arrays import Vectors
 from minitower.lab.funnel import START, Log, simulate
 from minitower.lab.funnel_world import WISH, Truth
-from minitower.search.index import ExactIndex, Vectors
+from minitower.search.index import ExactIndex
 from minitower.towers.optimizers import Optimizer
 from minitower.training.batches import Batches
 from minitower.updating.streams import Events

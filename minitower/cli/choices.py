@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from minitower.data import Dataset
 from minitower.formulas.sampling import Uniform
 from minitower.towers.two_tower import TwoTower
-from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.negatives import (
     MinedNegatives,
     Negatives,
@@ -16,8 +15,14 @@ from minitower.training.negatives import (
     popular_negatives,
     uniform_negatives,
 )
-from minitower.training.objectives import InBatchSoftmax, Objective
-from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.objectives import (
+    CrossBatchSoftmax,
+    InBatchSoftmax,
+    Listwise,
+    Objective,
+    Pairwise,
+    Pointwise,
+)
 
 if TYPE_CHECKING:
     from minitower.cli.job import Job

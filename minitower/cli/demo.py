@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.cli import telling
 from minitower.cli.commands import fit, tell
@@ -18,6 +17,7 @@ from minitower.cli.terminal import write
 from minitower.data import DataError, Dataset
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Evaluator, PopularityScorer
+from minitower.formulas.arrays import Array
 from minitower.lab.page import write_page
 from minitower.lab.plots import can_draw
 from minitower.lab.story import IndexPoint, Story
@@ -26,8 +26,6 @@ from minitower.search.hnsw import HnswIndex
 from minitower.search.index import ExactIndex, Index
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import History
-
-Array = NDArray[Any]
 
 SIMULATED: dict[str, Any] = {
     "temperature": 0.1,

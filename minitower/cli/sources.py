@@ -6,10 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.cli.job import Job
 from minitower.cli.options import parse_split
@@ -33,10 +31,9 @@ from minitower.data.atomic_files import RawData
 from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import Place
 from minitower.data.regular_file import read_regular
+from minitower.formulas.arrays import Array
 from minitower.lab.funnel import simulate
 from minitower.lab.funnel_words import THEMES
-
-Array = NDArray[Any]
 
 _INTERACTIONS = ("*.inter", "u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt")
 

@@ -2,24 +2,21 @@
 
 import math
 import platform
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower import __version__
 from minitower.cli.job import Job
 from minitower.cli.sources import Source
 from minitower.data import Dataset
 from minitower.evaluation.evaluator import Report
+from minitower.formulas.arrays import Array
 from minitower.lab.story import Example, ItemMap, Recalled, System
 from minitower.search.hnsw import HnswIndex
 from minitower.search.index import Index
 from minitower.store.recommender import Recommender
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import History
-
-Array = NDArray[Any]
 
 MAPPED = 2000  # items on the map
 

@@ -1,7 +1,6 @@
 """``minitower update``: parse the options, call the full or the incremental update, print."""
 
 import argparse
-import dataclasses
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,9 +9,10 @@ from typing import Any, TypeVar
 
 from minitower.cli import options
 from minitower.cli.flags import add_flags
-from minitower.cli.job import TRAINING, flag
+from minitower.cli.job import TRAINING
 from minitower.cli.progress import ItemsBar, TrainingBar, row, say
 from minitower.data import DataError
+from minitower.data.options import Option, declared, flag
 from minitower.store.snapshot import Store
 from minitower.updating.full_update import full_update
 from minitower.updating.incremental_job import incremental_update
@@ -42,10 +42,11 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
                       help="update all parameters, such as each night")  # fmt: skip
     kind.add_argument("--incremental", dest="run", action="store_const", const=_incremental,
                       help="update id embeddings, all day")  # fmt: skip
-    common = _names(UpdateOptions)
-    _add_flags(a, UpdateOptions, common - {"training", "positive"})
+    common = declared(UpdateOptions)
+    _add_flags(a, common)
     for title, kind_of in (("--full", FullUpdateOptions), ("--incremental", IncrementalOptions)):
-        _add_flags(a.add_argument_group(f"with {title}"), kind_of, _names(kind_of) - common)
+        own = {n: option for n, option in declared(kind_of).items() if n not in common}
+        _add_flags(a.add_argument_group(f"with {title}"), own)
     add_flags(a, ["positive", *TRAINING], "By default as the version was trained.")
 
 
@@ -76,22 +77,16 @@ def _print_version(store: Store) -> None:
     row(store.version.number)
 
 
-def _names(kind: type[UpdateOptions]) -> set[str]:
-    return {field.name for field in dataclasses.fields(kind)}
-
-
-def _add_flags(parser: Any, kind: type[UpdateOptions], names: set[str]) -> None:
-    """A flag for each of these options, which is absent from the arguments unless typed."""
-    for field in dataclasses.fields(kind):
-        if field.name in names:
-            more: dict[str, Any] = {"action": "store_true"}
-            if field.type != "bool":
-                read = options.argument(_READERS.get(field.name, options.path))
-                more = {"type": read, "metavar": field.metadata["metavar"]}
-            help, default = field.metadata["help"], field.default
-            if field.type != "bool" and default is not None and "default" not in help:
-                help += f" (default: {default})"
-            parser.add_argument(flag(field.name), default=argparse.SUPPRESS, help=help, **more)
+def _add_flags(parser: Any, known: dict[str, Option]) -> None:
+    """A flag for each option; it leaves no trace among the arguments unless typed."""
+    for name, option in known.items():
+        more: dict[str, Any] = {"action": "store_true"}
+        if option.type is not bool:
+            more = {"type": options.argument(option.read), "metavar": option.metavar or "VALUE"}
+        help, default = option.help, option.default
+        if option.type is not bool and default is not None and "default" not in help:
+            help += f" (default: {default})"
+        parser.add_argument(flag(name), default=argparse.SUPPRESS, help=help, **more)
 
 
 def _read(
@@ -100,51 +95,15 @@ def _read(
     """The options that were typed.
 
     Raises:
-        DataError: one of them belongs to the other update, or is outside its domain.
+        DataError: an option belongs to the other update, or is outside its domain.
     """
-    typed = vars(args)
-    for name in sorted(_names(other) - _names(kind)):
-        if name in typed:
+    typed, own = vars(args), declared(kind)
+    for name in declared(other):
+        if name in typed and name not in own:
             raise DataError(f"{flag(name)} belongs to {other_flag}")
     training = {name: typed[name] for name in TRAINING if name in typed}
-    return kind(training=training, **{n: typed[n] for n in _names(kind) if n in typed})
-
-
-def _duration(value: Any) -> float:
-    """Seconds of a time such as 90s, 20m or 2h.
-
-    >>> _duration("20m")
-    1200.0
-    """
-    unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:])
-    try:
-        seconds = options.number(value[:-1]) * (unit or 0)
-    except ValueError:
-        seconds = 0.0
-    if seconds <= 0:
-        raise ValueError("expected a time such as 90s, 20m or 2h")
-    return seconds
-
-
-def _lateness(value: Any) -> float:
-    """A duration as above, or a number of seconds, which may be 0."""
-    try:
-        return options.number(value)
-    except ValueError:
-        return _duration(value)
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "after": options.moment,
-    "max_error_rate": options.number,
-    "min_errors": options.integer(0),
-    "max_clock_skew": _duration,
-    "validate": options.share(one=False),
-    "at_least": options.number,
-    "allowed_lateness": _lateness,
-    "every": _duration,
-}
-"""How the text of a flag is read, where it is not a path."""
+    said = {name: typed[name] for name in ("positive", *own) if name in typed}
+    return kind(training=training, **said)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.conformance.formula import Array, Case
+from minitower.conformance.formula import Case
+from minitower.formulas.arrays import Array
 
 Table = dict[str, tuple[str, dict[str, Any]]]
 """Name of a case -> what it is there for, and its inputs."""

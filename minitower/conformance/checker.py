@@ -9,21 +9,13 @@ from typing import Any
 import numpy as np
 
 from minitower.conformance.catalogue import FORMULAS
-from minitower.conformance.formula import (
-    TOLERANCE,
-    Array,
-    Case,
-    Formula,
-    Outputs,
-    error,
-    errors,
-    exploded,
-)
+from minitower.conformance.formula import TOLERANCE, Case, Formula, Outputs, error, errors, exploded
 from minitower.conformance.frameworks import Unusable, runner
 from minitower.conformance.mistake import Mistake
 from minitower.conformance.mistakes import MISTAKES
 from minitower.conformance.report import NO_KNOWN, Report, Result
 from minitower.conformance.samplers import SAMPLER, check_sampler
+from minitower.formulas.arrays import Array
 
 _IN_FLOAT32 = (
     "computed in float32",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from minitower.formulas.arrays import Array
+
 Outputs = dict[str, Array]
 Compute = Callable[..., Any]
 """The arguments in order -> the result, and a gradient for each argument that has one."""

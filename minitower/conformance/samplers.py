@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.special import bdtr, bdtrc
 
-from minitower.conformance.formula import TOLERANCE, Array, Case, error
+from minitower.conformance.formula import TOLERANCE, Case, error
 from minitower.conformance.frameworks import Unusable
 from minitower.conformance.mistake import Mistake, table
 from minitower.conformance.report import NO_KNOWN, Report, Result
+from minitower.formulas.arrays import Array
 
 SAMPLER = "sampler"
 """What a check of a sampler is called where formulas have their names."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, Place, listed, show
-from minitower.data.ragged import Array
 from minitower.data.values import LONGEST, check_texts, int64, integers, is_missing, plain
+from minitower.formulas.arrays import Array
 
 _PLAIN_NUMBERS = {int, float}
 _FLOATS = re.compile("float|double|halffloat", re.IGNORECASE)

@@ -16,11 +16,12 @@ from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
 from minitower.data.interactions import Dataset, Interactions, item_texts
 from minitower.data.named_items import NamedItems
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
 from minitower.data.table import Table, order_with
 from minitower.data.times import seconds, times_column
+from minitower.formulas.arrays import Array
 
 
 def next_day(

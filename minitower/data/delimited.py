@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from minitower.data.errors import DataError, Place
-from minitower.data.ragged import Array
 from minitower.data.regular_file import read_regular
+from minitower.formulas.arrays import Array
 
 _REFUSED = {
     "\r": "a carriage return without a line feed; end lines with LF or CRLF",

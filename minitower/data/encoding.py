@@ -23,10 +23,11 @@ from minitower.data.field_encoders import (
     how_to_impute,
     restore_field,
 )
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
 from minitower.data.schema import Continuous, Field, Id, Schema, field_from_json, field_to_json
 from minitower.data.table import Feature, Features, Table, take
 from minitower.data.vocabulary import Vocabulary
+from minitower.formulas.arrays import Array
 
 __all__ = ["Features", "FittedSchema", "Ragged", "SideEncoder", "Table", "take"]
 

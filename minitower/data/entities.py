@@ -6,10 +6,10 @@ import numpy as np
 
 from minitower.data.columns import Columns, distinct, read_columns, scalars
 from minitower.data.errors import Place, show
-from minitower.data.ragged import Array
 from minitower.data.schema import Id
 from minitower.data.values import BOOLEANS, refuse
 from minitower.data.vocabulary import Vocabulary, text_array
+from minitower.formulas.arrays import Array
 
 
 def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Array, Columns]:

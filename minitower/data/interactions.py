@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from minitower.data import atomic_files, movielens, split_files
+from minitower.data import atomic_files, layouts, movielens, split_files
 from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.encoding import FittedSchema, SideEncoder, Table
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place, show
 from minitower.data.named_items import NamedItems
 from minitower.data.positives import positive_rule, warn_of_default
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
 from minitower.data.schema import Schema
 from minitower.data.splits import (
     PARTS,
@@ -28,6 +28,7 @@ from minitower.data.splits import (
 )
 from minitower.data.times import seconds, times_column
 from minitower.data.values import LONGEST
+from minitower.formulas.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,15 +200,16 @@ class Dataset:
         raw: atomic_files.RawData, *, positive: str | None = None, split: Split | None = None
     ) -> "Dataset":
         """What a reader of files returned; the rest as in :meth:`from_columns`."""
-        return Dataset.from_columns(
-            raw.schema,
-            raw.interactions,
-            raw.users,
-            raw.items,
-            positive=positive,
-            split=split,
-            item_name=raw.item_name,
-        )
+        tables = raw.schema, raw.interactions, raw.users, raw.items
+        options: dict[str, Any] = {"positive": positive, "split": split}
+        return Dataset.from_columns(*tables, **options, item_name=raw.item_name)
+
+    @staticmethod
+    def from_files(folder: str | Path, how: layouts.Reading | None = None) -> "Dataset":
+        """Read a folder in whichever layout it has: see :mod:`minitower.data.layouts`."""
+        how = how or layouts.Reading()
+        raw, split, _ = layouts.read_folder(Path(folder), how)
+        return Dataset.from_raw(raw, positive=how.positive, split=split)
 
     @staticmethod
     def from_atomic(

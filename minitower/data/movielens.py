@@ -18,8 +18,8 @@ from minitower.data.atomic_files import RawData
 from minitower.data.columns import Columns, numbers
 from minitower.data.delimited import read_text, split_fields
 from minitower.data.errors import DataError, Place
-from minitower.data.ragged import Array
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
+from minitower.formulas.arrays import Array
 
 _GENRES = (  # in the order of the flags of u.item
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),

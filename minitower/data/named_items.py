@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minitower.data.ragged import Array
 from minitower.data.table import Table
+from minitower.formulas.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
 from minitower.data.schema import Continuous, Field, Id
 from minitower.data.table import Features
 from minitower.data.tally import Tally
+from minitower.formulas.arrays import Array
 
 Values = Array | tuple[Array, Array]
 

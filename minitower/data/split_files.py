@@ -16,8 +16,8 @@ from minitower.data.atomic_files import RawData
 from minitower.data.columns import Columns
 from minitower.data.delimited import read_text
 from minitower.data.errors import DataError, Place, show
-from minitower.data.ragged import Array
 from minitower.data.schema import Id, Schema
+from minitower.formulas.arrays import Array
 
 Paths = str | Path | Sequence[str | Path]
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, Place, show
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
 from minitower.data.values import LONGEST
 from minitower.data.vocabulary import Vocabulary
+from minitower.formulas.arrays import Array
 
 Feature = Array | Ragged
 Features = dict[str, Feature]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.data.ragged import Array
 from minitower.data.vocabulary import Vocabulary, text_array
+from minitower.formulas.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

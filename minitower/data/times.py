@@ -7,8 +7,8 @@ import numpy as np
 
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import Place, show
-from minitower.data.ragged import Array
 from minitower.data.values import BOOLEANS, refuse
+from minitower.formulas.arrays import Array
 
 LATEST = 1e11
 """Seconds, the year 5138; milliseconds of any day since 1973 are more."""

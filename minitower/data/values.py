@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import Place, show
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 
 BOOLEANS = (bool, np.bool)
 FLOATS = (float, np.floating)

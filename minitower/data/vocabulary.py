@@ -9,7 +9,7 @@ import numpy as np
 
 from minitower.data.columns import as_array, distinct, scalars
 from minitower.data.errors import Place
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 
 _VALUES = Place("values")
 

@@ -7,9 +7,8 @@ import numpy as np
 
 from minitower.data.encoding import Features, FittedSchema, Table
 from minitower.data.errors import DataError
-from minitower.data.ragged import Array
 from minitower.formulas import arguments
-from minitower.search.index import Vectors
+from minitower.formulas.arrays import Array, Vectors
 
 Tower = Callable[[Features], tuple[Array, Any]]
 

@@ -14,20 +14,11 @@ import numpy as np
 from minitower.data.encoding import Features, FittedSchema
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
-from minitower.data.ragged import Array
 from minitower.evaluation.encode import check_same_schema, encode
+from minitower.evaluation.metrics import ACCURACY
 from minitower.formulas import arguments, popularity, ranking
-from minitower.search.index import ExactIndex, Index, Vectors, checked_k
-
-ACCURACY = {
-    "recall": ranking.recall,
-    "ndcg": ranking.ndcg,
-    "hit_rate": ranking.hit_rate,
-    "mrr": ranking.mrr,
-    "map": ranking.mean_average_precision,
-    "precision": ranking.precision,
-    "recall_capped": ranking.recall_capped,
-}
+from minitower.formulas.arrays import Array, Vectors
+from minitower.search.index import ExactIndex, Index, checked_k
 
 _USERS = 1 << 15  # users ranked at a time: bounds memory, changes nothing else
 

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.floating[Any]]
-Integers = NDArray[np.int64]
+from minitower.formulas.arrays import Floats, Integers
 
 TEMPERATURES = 1e-6, 1e12
 """Float32 rounds a cosine by up to 6e-8. Below 1e-6 that rounding moves a logit by more than 0.06,

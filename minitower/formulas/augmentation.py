@@ -21,9 +21,7 @@ from minitower.formulas.arguments import (
     integers,
     number,
 )
-
-Mask = NDArray[np.bool_]
-Integers = NDArray[np.integer[Any]]
+from minitower.formulas.arrays import Integers, Mask
 
 
 def random_mask(

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minitower.formulas.arguments import floats, integer, pair_weights
+from minitower.formulas.arrays import Vectors
 from minitower.formulas.logq import Correction
 from minitower.formulas.softmax import check_batch
-
-Vectors = NDArray[np.floating[Any]]
 
 BLOCK = 256
 """Users at a time: enough for BLAS to be fast, few enough for the scores to stay in cache."""

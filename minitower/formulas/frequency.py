@@ -12,13 +12,11 @@ import math
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from minitower.formulas import arguments
 from minitower.formulas.arguments import LONGEST_ARRAY, choice, integer, number
-
-Floats = NDArray[np.float64]
-Slots = NDArray[np.int64]
+from minitower.formulas.arrays import Floats, Integers
 
 _SMALLEST = float(np.finfo(np.float64).tiny)  # of a gap: that of many copies underflows
 
@@ -132,7 +130,7 @@ class StreamingFrequency:
         longest: Floats = gap.max(axis=0)
         return -np.log(longest)
 
-    def _slots(self, ids: ArrayLike) -> Slots:
+    def _slots(self, ids: ArrayLike) -> Integers:
         """The slot of each id under each hash, (m,n)."""
         ids, slots = arguments.ids("ids", ids), self.state["gap"].shape[1]
         if ids.dtype.kind not in "iu" or ids.ndim != 1:
@@ -144,7 +142,7 @@ class StreamingFrequency:
         x = ids.astype(np.uint64) + steps * np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        hashed: Slots = ((x ^ (x >> np.uint64(31))) % np.uint64(slots)).astype(np.int64)
+        hashed: Integers = ((x ^ (x >> np.uint64(31))) % np.uint64(slots)).astype(np.int64)
         return hashed
 
 

@@ -5,15 +5,14 @@ They are left out of the sum, not pushed down by a large number, which would sti
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minitower.formulas.arguments import ids as checked_ids
 from minitower.formulas.arguments import integer, integers, row_count, rows
-
-Integers = NDArray[np.integer[Any]]
+from minitower.formulas.arrays import Integers
 
 
 class Hits(Protocol):

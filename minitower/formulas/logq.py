@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import Floats, floats, ids, number, row_count
-from minitower.formulas.hits import AccidentalHits, Hits, Integers, KnownPositives
+from minitower.formulas.arguments import floats, ids, number, row_count
+from minitower.formulas.arrays import Floats, Integers
+from minitower.formulas.hits import AccidentalHits, Hits, KnownPositives
 
 __all__ = [
     "AccidentalHits",

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from minitower.formulas.arguments import as_array, floats, integers, positive_number, shown
+from minitower.formulas.arrays import Floats, Integers
 
-Floats = NDArray[np.float64]
-Field = NDArray[Any] | tuple[NDArray[np.integer[Any]], NDArray[Any]]
+Field = NDArray[Any] | tuple[Integers, NDArray[Any]]
 
 
 def mutual_information(
@@ -88,7 +88,7 @@ class Cooccurrences:
     """
 
     values: tuple[NDArray[Any], ...]
-    rows: tuple[NDArray[np.int64], ...]
+    rows: tuple[Integers, ...]
     weight: tuple[Floats, ...]
     joint: tuple[sparse.csr_array, ...]
     total: float
@@ -238,7 +238,7 @@ def _union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
     return np.union1d(one, other)
 
 
-def _held_by_floats(values: NDArray[Any]) -> NDArray[np.int64]:
+def _held_by_floats(values: NDArray[Any]) -> Integers:
     exact = integers("values", values)
     if exact.min() <= -(2**53) or exact.max() >= 2**53:
         raise ValueError("a field has integers beyond 2^53 here and floats there")

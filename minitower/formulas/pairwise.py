@@ -9,13 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import (
-    Floats,
-    equally_long,
-    pair_weights,
-    positive_margin,
-    positive_scale,
-)
+from minitower.formulas.arguments import equally_long, pair_weights, positive_margin, positive_scale
+from minitower.formulas.arrays import Floats
 
 
 def triplet_hinge(

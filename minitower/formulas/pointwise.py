@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import (
     BIASES,
-    Floats,
     equally_long,
     number_within,
     pair_weights,
     positive_scale,
 )
+from minitower.formulas.arrays import Floats
 
 
 def pointwise_squared(

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minitower.formulas import arguments
 from minitower.formulas.arguments import floats, integer, integers
-
-Counts = NDArray[np.int64]
+from minitower.formulas.arrays import Counts
 
 
 def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:

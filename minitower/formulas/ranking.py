@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minitower.formulas.arguments import LONGEST_ARRAY, as_array, floats, integer, integers, mask
+from minitower.formulas.arrays import Counts, Floats
 
 Hits = NDArray[np.bool_]
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Counts:

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minitower.formulas.arguments import floats, integer, number, positive_number, rows
+from minitower.formulas.arrays import Floats, Ids
 
-Floats = NDArray[np.float64]
-Ids = NDArray[np.integer[Any]]
 Size = int | tuple[int, ...]
 
 

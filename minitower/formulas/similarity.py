@@ -8,15 +8,12 @@ training and index alike, takes plain inner products.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.formulas.arguments import floats, number
+from minitower.formulas.arrays import Scores, Vectors
 
-Vectors = NDArray[np.floating[Any]]
-Scores = NDArray[np.floating[Any]]
 Backward = Callable[[Scores], tuple[Vectors, Vectors]]
 
 

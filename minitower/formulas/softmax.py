@@ -14,14 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minitower.formulas.arguments import (
-    Floats,
-    floats,
-    integers,
-    mask,
-    pair_weights,
-    positive_temperature,
-)
+from minitower.formulas.arguments import floats, integers, mask, pair_weights, positive_temperature
+from minitower.formulas.arrays import Floats
 from minitower.formulas.logq import Correction, calibrated, uncorrected
 
 

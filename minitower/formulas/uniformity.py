@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import Floats, floats, positive_number, positive_scale
+from minitower.formulas.arguments import floats, positive_number, positive_scale
+from minitower.formulas.arrays import Floats
 
 _BLOCK = 1 << 21  # pairs at a time
 

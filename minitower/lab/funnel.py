@@ -37,7 +37,8 @@ import numpy as np
 from minitower.data.interactions import Interactions
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Schema
-from minitower.lab.funnel_features import SCHEMA, Array, ids
+from minitower.formulas.arrays import Array
+from minitower.lab.funnel_features import SCHEMA, ids
 from minitower.lab.funnel_world import TRAFFIC, WISH, Truth, World, draw_world
 
 START = 1_736_121_600  # Monday 6 January 2025, 00:00 UTC

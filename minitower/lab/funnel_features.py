@@ -7,15 +7,11 @@
 Nothing here is fitted to real data; the numbers are only plausible.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.data.schema import Categorical, Continuous, Id, MultiValued, Schema
+from minitower.formulas.arrays import Array
 from minitower.lab.funnel_words import ADJECTIVES, CATEGORIES, CITIES, KEYWORDS, NAMESAKES, THEMES
-
-Array = NDArray[Any]
 
 TASTE_DIM = 8
 SCHEMA = Schema(

@@ -30,7 +30,8 @@ from scipy.special import expit
 
 from minitower.data.interactions import Dataset
 from minitower.data.ragged import Ragged
-from minitower.lab.funnel_features import Array, draw_features
+from minitower.formulas.arrays import Array
+from minitower.lab.funnel_features import draw_features
 from minitower.lab.funnel_words import THEMES
 
 _SHARPNESS = 5.0  # of the cosine between taste and trait: e^5 between indifference and love

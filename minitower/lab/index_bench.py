@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.atomic_write import new_file
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_connection import silenced
 from minitower.scale.milvus_versions import efforts, publish_to_milvus

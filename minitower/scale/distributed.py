@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.data.columns import Columns
 from minitower.data.encoding import FittedSchema, Table
 from minitower.data.entities import read_ids
 from minitower.data.errors import DataError, Place, show
 from minitower.data.positives import must_be_stated
-from minitower.data.ragged import Array
 from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
 from minitower.data.schema import Field, MultiValued
 from minitower.data.splits import parse_rule
 from minitower.data.tally import Tally
 from minitower.evaluation.encode import encode
+from minitower.formulas.arrays import Array, Floats
 from minitower.formulas.mutual_information import Cooccurrences, count_together
 from minitower.scale.partitions import (
     Part,
@@ -121,7 +120,7 @@ def relatedness(
     clicks: Tally | None = None,
     version: int | None = None,
     client: Any = None,
-) -> tuple[list[str], NDArray[np.float64]]:
+) -> tuple[list[str], Floats]:
     """The mutual information of every pair of an item's fields.
 
     It is that of :func:`minitower.training.views.relatedness`, on one machine, for a catalogue

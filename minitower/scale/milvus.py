@@ -12,7 +12,7 @@ import numpy as np
 
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.scale.milvus_connection import collections, connected, released, stated, told
 from minitower.search.exclusion import Answer, nearest_but
 from minitower.search.vector_index import Found, Unit, checked_items, checked_queries

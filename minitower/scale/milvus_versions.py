@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MOST, MilvusIndex
 from minitower.scale.milvus_connection import collections, connected, statement, told
 from minitower.search.engines import doubling

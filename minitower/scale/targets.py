@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minitower.data.errors import DataError, show
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_versions import publish_to_milvus
 from minitower.search.vector_index import VectorIndex

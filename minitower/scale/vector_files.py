@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_versions import drafted, finish, serve
 from minitower.store.folder import SavedFolder

@@ -14,9 +14,10 @@ import hnswlib
 import numpy as np
 
 from minitower.data.errors import DataError
+from minitower.formulas.arrays import Rows
 from minitower.search.files import Files
 from minitower.search.hnsw import write_graph
-from minitower.search.index import ExactIndex, Rows
+from minitower.search.index import ExactIndex
 from minitower.search.vector_index import Cosines, Unit
 
 Nearest = tuple[Rows, Cosines]

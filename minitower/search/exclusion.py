@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.ragged import Array
-from minitower.search.index import Rows
+from minitower.formulas.arrays import Array, Rows
 from minitower.search.vector_index import Cosines, Unit
 
 Answer = dict[Any, float]

@@ -26,16 +26,10 @@ from numpy.typing import NDArray
 
 from minitower.data.ragged import Ragged
 from minitower.formulas.arguments import LARGEST, choice, strict_integer
+from minitower.formulas.arrays import Vectors
 from minitower.formulas.similarity import l2_normalize
 from minitower.search.exclusion import together
-from minitower.search.index import (
-    ExactIndex,
-    Recalled,
-    Vectors,
-    best_pairs,
-    checked_queries,
-    empty_recall,
-)
+from minitower.search.index import ExactIndex, Recalled, best_pairs, checked_queries, empty_recall
 
 Similarity = Literal["cosine", "inner_product"]
 

@@ -9,17 +9,14 @@ from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.data.errors import DataError
 from minitower.data.options import option
 from minitower.data.ragged import Ragged
 from minitower.formulas.arguments import floats
+from minitower.formulas.arrays import Rows, Scores, Vectors
 from minitower.towers.gradients import first_not_finite
 
-Vectors = NDArray[np.floating[Any]]
-Rows = NDArray[np.int64]
-Scores = NDArray[np.float64]
 Recalled = tuple[Rows, Scores]
 
 LONGEST = 1 << 14  # places of a list, of a catalogue that has fewer items

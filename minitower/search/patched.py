@@ -10,16 +10,9 @@ items are exact, and those about the others are as good as the graph was measure
 
 import numpy as np
 
-from minitower.data.ragged import Array, Ragged
-from minitower.search.index import (
-    ExactIndex,
-    Index,
-    Recalled,
-    Rows,
-    Scores,
-    Vectors,
-    checked_queries,
-)
+from minitower.data.ragged import Ragged
+from minitower.formulas.arrays import Array, Rows, Scores, Vectors
+from minitower.search.index import ExactIndex, Index, Recalled, checked_queries
 
 
 class PatchedIndex:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place, show
-from minitower.data.ragged import Array
 from minitower.data.vocabulary import text_array
 from minitower.formulas.arguments import floats, strict_integer
-from minitower.search.index import ExactIndex, Vectors, checked_k
+from minitower.formulas.arrays import Array, Vectors
+from minitower.search.index import ExactIndex, checked_k
 
 Ids = Array
 Cosines = NDArray[np.float32]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 
 _ALIGNED = 64
 _LOCAL_HEADER = 30  # bytes before the name of a member

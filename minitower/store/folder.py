@@ -23,7 +23,7 @@ from typing import Any
 
 from minitower.data.errors import DataError, show
 from minitower.data.options import checked_path
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.store import disk
 from minitower.store.array_files import read_array, read_arrays
 from minitower.store.json_files import from_json, is_integer, is_sha256, to_json

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, show
-from minitower.data.ragged import Array
 from minitower.evaluation.encode import encode
+from minitower.formulas.arrays import Array
 from minitower.search.patched import PatchedIndex
 from minitower.store.array_files import write_array, write_arrays
 from minitower.store.catalogue import Catalogue, Version, changing

@@ -23,11 +23,12 @@ import numpy as np
 
 from minitower.data.encoding import Table
 from minitower.data.errors import DataError
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
+from minitower.formulas.arrays import Array, Rows
 from minitower.search.engines import Engine, Exact, Hnsw, Nearest
 from minitower.search.exclusion import first_kept, together
 from minitower.search.faiss import FaissFlat, FaissHnsw, FaissIvfPq
-from minitower.search.index import LONGEST, ExactIndex, Rows, empty_recall
+from minitower.search.index import LONGEST, ExactIndex, empty_recall
 from minitower.search.scann import Scann
 from minitower.search.vector_index import (
     Found,

@@ -18,8 +18,9 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
 from minitower.data.table import Table
+from minitower.formulas.arrays import Array
 
 
 @dataclass(frozen=True)

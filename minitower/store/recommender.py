@@ -10,7 +10,8 @@ import numpy as np
 from minitower.data.columns import as_array
 from minitower.data.encoding import Features, Table
 from minitower.data.errors import DataError, Place
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
+from minitower.formulas.arrays import Array
 from minitower.search.index import Index, checked_k
 from minitower.store.catalogue import Catalogue, Version, served
 from minitower.store.incremental import read_version

@@ -18,11 +18,12 @@ from minitower.data.encoding import Features, FittedSchema, Table
 from minitower.data.errors import DataError, show
 from minitower.data.interactions import Dataset
 from minitower.data.named_items import NamedItems
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
 from minitower.evaluation.encode import check_same_schema, encode, encode_sample
 from minitower.formulas.arguments import shown
+from minitower.formulas.arrays import Array, Vectors
 from minitower.search.hnsw import HnswIndex
-from minitower.search.index import ExactIndex, Index, Vectors
+from minitower.search.index import ExactIndex, Index
 from minitower.store.array_files import write_array, write_arrays
 from minitower.store.catalogue import Catalogue, Version, changing
 from minitower.store.folder import MANIFEST, POINTER, SavedFolder, new_folder, refuse_foreign

@@ -12,7 +12,8 @@ import numpy as np
 
 from minitower.data.encoding import SideEncoder, Table
 from minitower.data.errors import show
-from minitower.data.ragged import Array, Ragged
+from minitower.data.ragged import Ragged
+from minitower.formulas.arrays import Array
 
 if TYPE_CHECKING:
     from minitower.store.snapshot import Store

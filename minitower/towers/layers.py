@@ -11,16 +11,13 @@ The pattern is that of Thinc (https://thinc.ai).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from minitower.data.ragged import Ragged
+from minitower.formulas.arrays import Array
 from minitower.towers.gradients import RowGradient, sum_by_row
-
-Array = NDArray[Any]
 
 
 def embedding(rows: Array, table: Array) -> tuple[Array, Callable[[Array], RowGradient]]:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.data.errors import show
+from minitower.formulas.arrays import Array
 
-Array = NDArray[Any]
 Slots = dict[str, bool]
 """The slots of an optimizer: name -> whether it holds one number a row, else one an entry."""
 

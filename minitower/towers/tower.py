@@ -18,16 +18,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.data.encoding import Features, SideEncoder
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Field, Id, MultiValued
+from minitower.formulas.arrays import Array
 from minitower.formulas.similarity import l2_normalize
 from minitower.towers.gradients import Gradients, add_gradients
 from minitower.towers.layers import concatenate, dense, embedding, embedding_bag, relu
 
-Array = NDArray[Any]
 Parameters = dict[str, Array]
 Backward = Callable[[Array], Gradients]
 InputsBackward = Callable[[Array], tuple[list[Array], Gradients]]

@@ -10,8 +10,8 @@ from collections.abc import Collection
 
 import numpy as np
 
+from minitower.formulas.arrays import Array
 from minitower.towers.gradients import (
-    Array,
     Gradient,
     Gradients,
     RowGradient,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,10 @@ from minitower.data import Dataset, Interactions
 from minitower.data.ragged import Ragged
 from minitower.evaluation.encode import encode
 from minitower.formulas.arguments import number_within, shown, strict_integer
+from minitower.formulas.arrays import Array
 from minitower.formulas.sampling import AliasTable, Sampler, Uniform, power_law
 from minitower.search.index import ExactIndex
 from minitower.towers.two_tower import TwoTower
-
-Array = NDArray[Any]
 
 MAX_DRAWS = 2**24
 """The most negatives that one pair, or one batch, may ask for."""

@@ -6,19 +6,27 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 
 from minitower.data import Dataset
+from minitower.data.options import Option, Seed
+from minitower.evaluation.metrics import read_metric
 from minitower.formulas.arguments import strict_integer
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
-from minitower.training.batches import Batch, Batches
+from minitower.training.batches import Batch, Batches, BatchSize, PositivePower
 from minitower.training.gradient_step import gradient_step
 from minitower.training.negatives import Negatives, on
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.self_supervised import Contrast, SelfSupervised
 from minitower.training.validation import BestEpoch, ValidationGate
+
+Metric = Annotated[
+    str,
+    Option("metric of the best epoch, on validation", parse=read_metric, metavar="NAME@K"),
+]
 
 
 @dataclass(frozen=True)
@@ -100,11 +108,11 @@ class Trainer:
         *,
         objective: Objective | None = None,
         optimizer: Optimizer | None = None,
-        batch_size: int = 1024,
+        batch_size: BatchSize = 1024,
         negatives: Negatives | None = None,
-        positive_power: float = 1.0,
+        positive_power: PositivePower = 1.0,
         self_supervised: SelfSupervised | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> None:
         self.model, self.data = model, data
@@ -125,11 +133,16 @@ class Trainer:
 
     def fit(
         self,
-        epochs: int,
+        epochs: Annotated[
+            int, Option("passes over the training positives", 1, default=10, metavar="N")
+        ],
         *,
         validate: bool | None = None,
-        metric: str = "recall@20",
-        patience: int | None = None,
+        metric: Metric = "recall@20",
+        patience: Annotated[
+            int | None,
+            Option("stop after this many epochs without a better one", 1, metavar="N"),
+        ] = None,
     ) -> History:
         """Train, and leave model and optimizer as they were after the best epoch.
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from minitower.data import Dataset
-from minitower.evaluation.evaluator import ACCURACY, Evaluator, NothingToFind
-from minitower.formulas.arguments import LARGEST, number, shown
+from minitower.evaluation.evaluator import Evaluator, NothingToFind
+from minitower.evaluation.metrics import read_metric
+from minitower.formulas.arguments import number, shown
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.gradient_step import TrainingError
@@ -100,13 +101,10 @@ def _copies(arrays: dict[str, Any]) -> dict[str, Any]:
 
 def _evaluator(data: Dataset, metric: str) -> Evaluator | None:
     """The evaluator of the validation part, or None where that has nothing to find."""
-    name, _, k = metric.partition("@") if isinstance(metric, str) else ("", "", "")
-    cutoff = int(k) if k.isdecimal() and len(k) < 20 else 0
-    if name not in ACCURACY or not 1 <= cutoff <= LARGEST or k != str(cutoff):
-        known = ", ".join(ACCURACY)
-        raise ValueError(
-            f"metric must be one of {known}, then @k of 1 or more; got {shown(metric)}"
-        )
+    try:
+        cutoff = int(read_metric(metric).partition("@")[2])
+    except ValueError as error:
+        raise ValueError(f"metric: {error}, got {shown(metric)}") from None
     try:
         return Evaluator(data, "valid", (cutoff,))
     except NothingToFind:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.data import Dataset, Features, Ragged, SideEncoder
 from minitower.data.relations import (
@@ -19,13 +18,14 @@ from minitower.data.relations import (
     quantile_edges,
 )
 from minitower.data.tally import Tally
-from minitower.formulas.augmentation import Mask, drop_values
+from minitower.formulas.arrays import Floats, Mask
+from minitower.formulas.augmentation import drop_values
 from minitower.formulas.mutual_information import mutual_information
 
 
 def relatedness(
     data: Dataset, by: Literal["items", "clicks"] = "items"
-) -> tuple[list[str], NDArray[np.float64]]:
+) -> tuple[list[str], Floats]:
     """The mutual information of every pair of an item's fields, over the whole catalogue.
 
     The id is left out: it tells everything. Values are those that the tower reads, so what

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minitower.formulas.arrays import Array
 from minitower.store.incremental import Rows
 from minitower.towers.gradients import RowGradient
 from minitower.towers.optimizers import Optimizer
-from minitower.towers.tower import Array
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch
 from minitower.training.gradient_step import gradient_step

@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike
 from minitower.data import Dataset
 from minitower.evaluation.encode import check_same_schema, encode
 from minitower.formulas.arguments import strict_integer
+from minitower.formulas.arrays import Array
 from minitower.formulas.frequency import StreamingFrequency
 from minitower.formulas.sampling import from_expected_count
 from minitower.store.incremental import Rows
 from minitower.towers.optimizers import Adagrad, Optimizer
-from minitower.towers.tower import Array
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, check_batch_size
 from minitower.training.objectives import InBatchSoftmax, Objective

@@ -11,7 +11,7 @@ from minitower.evaluation.evaluator import Report
 from minitower.search.index import Index
 from minitower.store.provenance import provenance
 from minitower.store.snapshot import Store, publish_model
-from minitower.training.recipe import recipe
+from minitower.training.recipe import Recipe
 from minitower.training.trainer import Trainer
 from minitower.updating.streams import Cursor, content_hashes
 
@@ -84,6 +84,6 @@ def record(
         files: SHA-256 -> name of the files that the data was read from.
     """
     of_logs = {} if logs is None else content_hashes(logs)
-    made = provenance(trainer.data, recipe(trainer), files or {}, of_logs)
+    made = provenance(trainer.data, Recipe.of(trainer).to_json(), files or {}, of_logs)
     made["best_epoch"] = trainer.best_epoch
     return made | ({} if report is None else {"report": report.to_dict()})

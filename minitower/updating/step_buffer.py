@@ -6,7 +6,7 @@ import numpy as np
 
 from minitower.data import DataError, Dataset
 from minitower.formulas.arguments import floats
-from minitower.towers.tower import Array
+from minitower.formulas.arrays import Array
 from minitower.towers.two_tower import TwoTower
 from minitower.updating.streams import Events
 from minitower.updating.update_report import id_rows

@@ -14,8 +14,9 @@ import numpy as np
 from minitower.data import Dataset
 from minitower.data.table import Table
 from minitower.evaluation.encode import encode
+from minitower.formulas.arrays import Array
 from minitower.towers.optimizers import Optimizer
-from minitower.towers.tower import Array, Parameters
+from minitower.towers.tower import Parameters
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import Trainer
 from minitower.training.validation import ValidationGate

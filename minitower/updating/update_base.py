@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minitower.data import DataError, Dataset, Interactions
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.store.catalogue import Catalogue, Superseded, Version, served
 from minitower.store.provenance import Learned
 from minitower.store.snapshot import Store, load_optimizer, read_full
@@ -140,11 +140,11 @@ def _opened(
     full, content = read_full(catalogue, version), catalogue.open(version).content
     notes, learned = full.notes, Learned.in_notes(full.notes)
     where = f"{store}: version {version.number}"
-    given = dict(options.training)
-    given |= {} if options.positive is None else {"positive": options.positive}
     incremental = isinstance(options, IncrementalOptions)
-    plan = TrainingPlan.read(where, notes, given, incremental=incremental)
-    positives = PositiveFilter(plan.job.positive)
+    plan = TrainingPlan.read(
+        where, notes, options.training, options.positive, incremental=incremental
+    )
+    positives = PositiveFilter(plan.positive)
     timestamp = notes.get("reading", {}).get("timestamp", "timestamp")
     fields = event_fields(full, positives.rule, timestamp)
     source = None
@@ -165,7 +165,7 @@ def _optimizer(
     *,
     reset: bool,
 ) -> Optimizer:
-    optimizer, stated = plan.optimizer(), content.get("optimizer")
+    optimizer, stated = plan.recipe.optimizer, content.get("optimizer")
     if reset:
         if stated is not None and stated["kind"] == type(optimizer).__name__:
             optimizer.configure(stated.get("settings", {}))

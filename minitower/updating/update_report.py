@@ -9,9 +9,8 @@ import numpy as np
 
 from minitower.data.table import Table
 from minitower.evaluation.encode import BLOCK
-from minitower.search.index import Vectors
+from minitower.formulas.arrays import Array, Vectors
 from minitower.store.incremental import Rows
-from minitower.towers.tower import Array
 from minitower.towers.two_tower import TwoTower
 
 Side = Literal["user", "item"]

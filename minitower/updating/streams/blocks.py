@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from minitower.data.columns import Columns
 from minitower.data.errors import Place
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 
 BLOCK = 1 << 18  # bytes read at once
 LONGEST = 1 << 22  # bytes of one record

@@ -7,7 +7,6 @@ import numpy as np
 
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import Place, show
-from minitower.data.ragged import Array
 from minitower.data.times import seconds
 from minitower.data.values import (
     BOOLEANS,
@@ -19,6 +18,7 @@ from minitower.data.values import (
     plain,
     refuse,
 )
+from minitower.formulas.arrays import Array
 
 IdType = Literal["integer", "text"]
 

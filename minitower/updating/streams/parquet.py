@@ -8,7 +8,7 @@ import numpy as np
 
 from minitower.data.columns import Columns, as_array
 from minitower.data.errors import DataError, show
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.updating.streams.blocks import RECORD, Block, listed
 from minitower.updating.streams.parquet_footer import uncompressed_sizes
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from minitower.data.columns import as_array
 from minitower.data.errors import DataError
-from minitower.data.ragged import Array
 from minitower.data.values import LONGEST
+from minitower.formulas.arrays import Array
 from minitower.updating.streams.blocks import RECORD, Block
 from minitower.updating.streams.parquet import pyarrow_parquet, read_parquet
 

@@ -15,8 +15,8 @@ import numpy as np
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
 from minitower.data.options import checked_path
-from minitower.data.ragged import Array
 from minitower.formulas.arguments import floats, strict_integer
+from minitower.formulas.arrays import Array
 from minitower.updating.streams.aside import Aside
 from minitower.updating.streams.blocks import Block, Wrong
 from minitower.updating.streams.buffer import Buffer

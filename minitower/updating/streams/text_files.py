@@ -13,7 +13,7 @@ import numpy as np
 from minitower.data.columns import Columns
 from minitower.data.delimited import split_fields
 from minitower.data.errors import DataError
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.updating.streams.blocks import BLOCK, LONGEST, RECORD, Block, Wrong, listed
 from minitower.updating.streams.events import object_columns
 

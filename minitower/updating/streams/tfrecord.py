@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.updating.streams.blocks import BLOCK, LONGEST, RECORD, Block, Wrong
 from minitower.updating.streams.events import object_columns
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from minitower.data.columns import read_columns
 from minitower.data.errors import DataError, Place
-from minitower.data.ragged import Array
+from minitower.formulas.arrays import Array
 from minitower.updating.streams.events import EventFields
 from minitower.updating.streams.parquet import write_parquet
 from minitower.updating.streams.tfrecord import write_tfrecord

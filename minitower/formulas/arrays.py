@@ -1,0 +1,38 @@
+"""The names of the array types, for the whole package.
+
+Axis letters in shapes are fixed: n pairs, m candidates, d dimensions, k top-k.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+"""An array of any type."""
+
+Floats = NDArray[np.floating[Any]]
+"""Real numbers; float32, float64 or longdouble."""
+
+Vectors = Floats
+"""(n,d), one vector a row."""
+
+Scores = Floats
+"""(n) or (n,m), one score for each pair of a user and an item."""
+
+Integers = NDArray[np.integer[Any]]
+"""Integers of any width."""
+
+Rows = NDArray[np.int64]
+"""Row numbers of a table, or column numbers of a matrix."""
+
+Counts = Integers
+"""How often, >= 0."""
+
+Ids = NDArray[Any]
+"""Integers or strings that are only compared."""
+
+Mask = NDArray[np.bool_]
+"""Booleans."""
