@@ -12,6 +12,7 @@ update_base         what both updates start from
 training_plan       how they train
 click_source        where the click logs are read from
 positives           which clicks are positives
+clicks_to_learn     the clicks that a full update trains on
 entity_lists        lists of users, items and ids to retire
 events              what an update reports while it runs
 update_report       what an update did to a model

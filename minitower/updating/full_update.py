@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from minitower.data import Continuous, DataError, Dataset, SideEncoder, TimeSplit, next_day, retire
-from minitower.data.columns import Columns
-from minitower.data.errors import show
+from minitower.data import DataError, Dataset, TimeSplit, next_day, retire
 from minitower.data.options import checked
 from minitower.data.table import Table
 from minitower.formulas.arrays import Array
 from minitower.store.snapshot import Store, publish_model
 from minitower.training.batches import TooFewClicks
 from minitower.training.trainer import Progress
+from minitower.updating.clicks_to_learn import clicks_to_learn
 from minitower.updating.entity_lists import EntityLists
 from minitower.updating.events import Event, OnEvent, ReadReport, ignore
 from minitower.updating.options import FullUpdateOptions
-from minitower.updating.streams import Batch
+from minitower.updating.streams import Batch, Cursor
 from minitower.updating.train_full_update import FullUpdate, train_full_update
 from minitower.updating.update_base import UpdateBase, base_dataset, retrying
 from minitower.updating.update_report import UpdateReport
-
-Log = dict[str, Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +81,8 @@ def full_update(
 
 @dataclass(frozen=True)
 class _Job:
+    """The arguments of :func:`full_update`, shared by its steps."""
+
     store: Path
     logs: Path
     options: FullUpdateOptions
@@ -102,23 +100,20 @@ class _Job:
         lists = EntityLists.read(self.options, base.full)
         assert base.source is not None
         batches = list(base.source.batches())
-        base.report_logs(
-            batches[-1].cursor if batches else base.source.start, self.emit, self.options
-        )
+        cursor = batches[-1].cursor if batches else base.source.start
+        base.emit_read(base.source.report(cursor), self.options, self.emit)
         try:
-            return self._update(base, lists, batches)
+            return self._update(base, lists, batches, cursor)
         except TooFewClicks as error:
             self.emit(Event("result", f"{self.logs}: {error}; the next update reads it again"))
-            return self._update(base, lists, [])
+            return self._update(base, lists, [], base.source.start)
 
     def _update(
-        self, base: UpdateBase, lists: EntityLists, batches: list[Batch]
+        self, base: UpdateBase, lists: EntityLists, batches: list[Batch], cursor: Cursor
     ) -> FullUpdateResult:
         assert base.source is not None
-        cursor = batches[-1].cursor if batches else base.source.start
         read = base.source.report(cursor)
-        log = _positives(base, batches, self.emit)
-        log = _with_required_numbers(base, log, lists, self.emit)
+        log = clicks_to_learn(base, batches, lists, self.emit)
         times, day = log[base.fields.timestamp], base_dataset(base.full)
         if len(times) or lists.adds:
             share = self.options.validate
@@ -153,8 +148,8 @@ class _Job:
             optimizer = base.optimizer.grown(model.parameters)
             counts = _counts_before(base, after.items)
         changes = _changes(base.full, after)
-        self.emit(Event("result", "{:,} new users, {:,} new items, {:,} items retired, "
-                        "{:,} reactivated".format(*changes)))  # fmt: skip
+        text = "{:,} new users, {:,} new items, {:,} items retired, {:,} reactivated"
+        self.emit(Event("result", text.format(*changes)))
         published = publish_model(
             model,
             after,
@@ -181,54 +176,12 @@ class _Job:
             seed=plan.recipe.seed,
         )
         report = update.report
-        metrics = (f"; {n} {report.before[n]:.4f} -> {v:.4f}" for n, v in report.after.items())
-        self.emit(Event("trained",
-            f"{report.pairs:,} clicks learned, {sum(report.rows_added.values()):,} new rows; "
-            f"users moved by {report.users.mean:.3f}, items by {report.items.mean:.3f}"
-            + "".join(metrics)))  # fmt: skip
+        text = f"{report.pairs:,} clicks learned, {sum(report.rows_added.values()):,} new rows"
+        text += f"; users moved by {report.users.mean:.3f}, items by {report.items.mean:.3f}"
+        for name, value in report.after.items():
+            text += f"; {name} {report.before[name]:.4f} -> {value:.4f}"
+        self.emit(Event("trained", text))
         return update
-
-
-def _positives(base: UpdateBase, batches: list[Batch], emit: OnEvent) -> Log:
-    """The columns of the positives among the clicks."""
-    fields, positives = base.fields, base.positives
-    parts = [fields.from_rows([])]  # columns of the right types, even without clicks
-    parts += [positives(batch.events) for batch in batches]
-    positives.require_values()
-    if positives.rule is not None and batches:
-        emit(Event("positives", str(positives)))
-    return {
-        fields.user_id: np.concatenate([events.users for events in parts]),
-        fields.item_id: np.concatenate([events.items for events in parts]),
-        fields.timestamp: np.concatenate([events.timestamps for events in parts]),
-    }
-
-
-def _with_required_numbers(base: UpdateBase, log: Log, lists: EntityLists, emit: OnEvent) -> Log:
-    """The clicks of users and items whose required numbers some table or list gives."""
-    full, fields = base.full, base.fields
-    retired = [] if full.retired is None else [full.retired.table]
-    user, item = full.model.schema.user, full.model.schema.item
-    log = _with_numbers_of(user, log, fields.user_id, lists.users, [full.users], emit)
-    return _with_numbers_of(item, log, fields.item_id, lists.items, [full.items, *retired], emit)
-
-
-def _with_numbers_of(
-    side: SideEncoder, log: Log, key: str, listed: Columns | None, known: list[Table], emit: OnEvent
-) -> Log:
-    needs = [f.name for f in side.fields if isinstance(f, Continuous) and not f.impute]
-    if not needs:
-        return log
-    ids = set[Any]() if listed is None else set(listed[key].tolist())
-    kept = np.fromiter(map(ids.__contains__, log[key].tolist()), bool, len(log[key]))
-    for table in known:
-        kept |= table.rows_of(log[key]) >= 0
-    if not kept.all():
-        emit(Event("ignored",
-            f"{np.count_nonzero(~kept):,} clicks of {side.side}s ignored: their "
-            f"{' and '.join(needs)} is unknown; list them, such as {show(log[key][~kept][0])}"
-        ))  # fmt: skip
-    return {name: column[kept] for name, column in log.items()}
 
 
 def _retired(day: Dataset, lists: EntityLists, emit: OnEvent) -> Dataset:
@@ -237,9 +190,8 @@ def _retired(day: Dataset, lists: EntityLists, emit: OnEvent) -> Dataset:
     known = {*day.items.ids.tolist(), *before}
     unknown = [id_ for id_ in lists.retired if id_ not in known]
     if unknown:
-        emit(Event("ignored",
-            f"{lists.retired_from}: {len(unknown)} ids belong to no item, such as {unknown[0]!r}"
-        ))  # fmt: skip
+        what = f"{len(unknown)} ids belong to no item, such as {unknown[0]!r}"
+        emit(Event("ignored", f"{lists.retired_from}: {what}"))
     try:
         return retire(day, lists.retired)
     except DataError as error:

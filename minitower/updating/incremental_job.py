@@ -111,11 +111,12 @@ def _run(
         if poll is not None and caught_up and monotonic() >= due:
             publish()
             due = monotonic() + options.every
-    session.base.report_logs(cursor, emit, options)
+    read = source.report(cursor)
+    session.base.emit_read(read, options, emit)
     if poll is None:
         session.base.positives.require_values()
     if caught_up:
         publish()
     else:
         emit(Event("result", "stopped before all logs were read: nothing is published"))
-    return source.report(cursor), session.published
+    return read, session.published

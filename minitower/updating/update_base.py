@@ -18,7 +18,7 @@ from minitower.store.provenance import Learned
 from minitower.store.snapshot import Store, load_optimizer, read_full
 from minitower.towers.optimizers import Optimizer
 from minitower.updating.click_source import ClickSource, event_fields, start_cursor
-from minitower.updating.events import Event, OnEvent
+from minitower.updating.events import Event, OnEvent, ReadReport
 from minitower.updating.options import IncrementalOptions, UpdateOptions
 from minitower.updating.positives import PositiveFilter
 from minitower.updating.streams import Cursor, EventFields
@@ -95,12 +95,10 @@ class UpdateBase:
             new["learned"] = self.learned.after_night(times).to_json()
         return kept | new | {"cursor": cursor.to_state()}
 
-    def report_logs(self, cursor: Cursor, emit: OnEvent, options: UpdateOptions) -> None:
-        """Report which records up to a cursor were not learned."""
-        if self.source is not None:
-            report = self.source.report(cursor)
-            for text in report.texts(self.version.number, options.dead_letter_file):
-                emit(Event("logs", text))
+    def emit_read(self, read: ReadReport, options: UpdateOptions, emit: OnEvent) -> None:
+        """Report which records of the logs were not learned."""
+        for text in read.texts(self.version.number, options.dead_letter_file):
+            emit(Event("logs", text))
 
 
 def base_dataset(store: Store) -> Dataset:
