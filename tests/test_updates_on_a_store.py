@@ -7,7 +7,9 @@ import pytest
 
 import minitower as mt
 from minitower.data import DataError
+from minitower.store import folder
 from minitower.store.catalogue import Catalogue, Superseded
+from minitower.store.folder import fingerprint
 from minitower.store.snapshot import load_model
 from minitower.updating.streams import write_events
 
@@ -118,6 +120,24 @@ def test_incremental_session__learns_batches_of_its_logs(places):
     assert session.publish().notes["learned"]["by_day"] == [1000.0, 1059.0]
     with pytest.raises(DataError, match="opened without logs"):
         next(mt.IncrementalSession.open(store).batches())
+
+
+def test_incremental_session__hashes_no_file_of_an_earlier_version_again(places, monkeypatch):
+    """Neither those of the full version, nor those that the session has published itself."""
+    store, _ = places
+    session, hashed = mt.IncrementalSession.open(store), []
+
+    def noted(path):
+        hashed.append(path.parent.name)
+        return fingerprint(path)
+
+    monkeypatch.setattr(folder, "fingerprint", noted)
+    for number in (2, 3):
+        hashed.clear()
+        session.learn(clicks(number))
+        assert session.publish().version.number == number
+        assert {*hashed} == {"new", f"00000{number}"}
+    assert session.publish() is None
 
 
 def test_incremental_session__a_new_full_version_ends_it(places):

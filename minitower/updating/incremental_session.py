@@ -11,7 +11,7 @@ import numpy as np
 
 from minitower.data import DataError
 from minitower.data.options import checked
-from minitower.store.catalogue import Catalogue
+from minitower.store.catalogue import Catalogue, Version
 from minitower.store.incremental import Rows, publish_incremental, read_rows
 from minitower.store.snapshot import Store
 from minitower.updating.click_source import as_events
@@ -52,6 +52,7 @@ class IncrementalSession:
         )
         self.published: Increment | None = None
         self._times: tuple[float, float] | None = None  # of the first and the last click
+        self._latest: tuple[Version | None, Rows] = None, {}  # what this session published last
         self._reported = ""
 
     @classmethod
@@ -123,19 +124,29 @@ class IncrementalSession:
         increment = self.update.finished().increment()
         self.published = increment
         self._report(increment)
-        if not increment.rows or _is_served(self.store, increment.rows):
+        if not increment.rows or _same(increment.rows, self._served_rows()):
             return None
         unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
         notes: dict[str, Any] = {"update": increment.report.to_dict() | unknown}
         if self.base.learned is not None:
             notes["learned"] = replace(self.base.learned, by_day=self._times).to_json()
-        return publish_incremental(
+        store = publish_incremental(
             self.store,
             increment.rows,
             parent=self.base.version.number,
             notes=notes,
             full=self.base.full,
         )
+        self._latest = store.version, increment.rows
+        return store
+
+    def _served_rows(self) -> Rows:
+        """The rows that the served version moves; files of this session are not read again."""
+        catalogue = Catalogue.read(self.store)
+        version = catalogue.version()
+        if version == self._latest[0]:
+            return self._latest[1]
+        return read_rows(catalogue.open(version)) if version.kind == "incremental" else {}
 
     def _report(self, increment: Increment) -> None:
         text = _summary(increment)
@@ -147,17 +158,11 @@ class IncrementalSession:
         self._reported = text
 
 
-def _is_served(store: Path, rows: Rows) -> bool:
-    """Whether the served version is an incremental one with exactly these rows."""
-    catalogue = Catalogue.read(store)
-    version = catalogue.version()
-    if version.kind != "incremental":
-        return False
-    served = read_rows(catalogue.open(version))
-    return rows.keys() == served.keys() and all(
+def _same(rows: Rows, others: Rows) -> bool:
+    return rows.keys() == others.keys() and all(
         np.array_equal(ours, theirs)
         for name, pair in rows.items()
-        for ours, theirs in zip(pair, served[name])
+        for ours, theirs in zip(pair, others[name])
     )
 
 
