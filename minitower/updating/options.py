@@ -21,11 +21,8 @@ def read_moment(value: Any) -> float:
     """
     if value == "start":
         return -math.inf
-    try:
-        if math.isfinite(float(value)):
-            return float(value)
-    except (TypeError, ValueError, OverflowError):
-        pass
+    if (number := _finite(value)) is not None:
+        return number
     try:
         date = datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -39,33 +36,31 @@ def read_duration(value: Any) -> float:
     >>> read_duration("20m")
     1200.0
     """
-    unit = {"s": 1, "m": 60, "h": 3600}.get(str(value)[-1:], 0)
-    try:
-        seconds = float(str(value)[:-1]) * unit
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < math.inf:
+    number, unit = _finite(str(value)[:-1]), {"s": 1, "m": 60, "h": 3600}.get(str(value)[-1:])
+    if number is None or unit is None or not 0 < number * unit < math.inf:
         raise ValueError("expected a time such as 90s, 20m or 2h")
-    return seconds
+    return number * unit
 
 
 def read_lateness(value: Any) -> float:
     """A duration as above, or a number of seconds, which may be 0."""
-    try:
-        if math.isfinite(float(value)):
-            return float(value)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    return read_duration(value)
+    number = _finite(value)
+    return read_duration(value) if number is None else number
 
 
 def _share_below_1(value: Any) -> float:
+    number = _finite(value)
+    if number is None or not 0 <= number < 1:
+        raise ValueError("expected a number from 0 and below 1")
+    return number
+
+
+def _finite(value: Any) -> float | None:
+    """The finite number that a value stands for, or None."""
     try:
-        if 0 <= float(value) < 1:
-            return float(value)
+        return float(value) if math.isfinite(float(value)) else None
     except (TypeError, ValueError, OverflowError):
-        pass
-    raise ValueError("expected a number from 0 and below 1")
+        return None
 
 
 def _path(value: Any) -> Path:
