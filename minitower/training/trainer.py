@@ -1,4 +1,4 @@
-"""The loop: epochs of shuffled batches, validated, the best one kept."""
+"""The training loop: epochs of shuffled batches, validation, and the best epoch kept."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Metric = Annotated[
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training is, told to ``on_progress`` after every step and every epoch.
+    """The state of training, passed to ``on_progress`` after every step.
 
     Attributes:
-        epoch, epochs: the running epoch, counted from 1, and how many there will be.
-        step, steps: the step within the epoch, counted from 1, and their number.
+        epoch, epochs: the running epoch, counted from 1, and the number of epochs.
+        step, steps: the step within the epoch, counted from 1, and the number of steps.
         loss: mean over the epoch so far.
-        metrics: of the validation, after the epoch's last step; else empty.
+        metrics: those of the validation, after the last step of an epoch; else empty.
     """
 
     epoch: int
@@ -54,10 +54,10 @@ class Epoch:
 
     Attributes:
         epoch: counted from 1.
-        loss: mean per pair, of the objective alone.
-        metrics: of the validation.
-        seconds: of training.
-        self_supervised: mean per step of the self-supervised loss, times alpha; 0 without.
+        loss: mean per pair of the objective alone.
+        metrics: those of the validation; empty without one.
+        seconds: duration of the training, without the validation.
+        self_supervised: mean per step of the self-supervised loss times alpha, or 0.
     """
 
     epoch: int
@@ -69,7 +69,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class History:
-    """All finished epochs, and the number of the one whose parameters the model has."""
+    """All finished epochs, and the number of the epoch whose parameters the model has."""
 
     epochs: list[Epoch]
     best_epoch: int
@@ -79,26 +79,26 @@ class Trainer:
     """Trains a model on the training positives of a data set, in place.
 
     Args:
-        model: its parameters are changed.
+        model: its parameters change.
         data: positives to train on and to validate with.
-        objective: what to minimise; :class:`InBatchSoftmax` by default.
+        objective: the loss to minimize; :class:`InBatchSoftmax` by default.
         optimizer: :class:`Adagrad` by default.
         batch_size: pairs a step; see :class:`~minitower.training.batches.Batches`. In-batch,
             it is also the number of candidates.
-        negatives: what to draw beside the positives (:mod:`minitower.training.negatives`).
+        negatives: sampled beside the positives (:mod:`minitower.training.negatives`).
         positive_power: see :class:`~minitower.training.batches.Batches`.
-        self_supervised: what to add to each step's loss, on items of the whole catalogue;
+        self_supervised: the loss to add to each step, on items of the whole catalogue;
             see :class:`~minitower.training.self_supervised.SelfSupervised`. None: nothing.
-        seed: of the shuffling and of the default-row replacement. On one thread of
-            the same kind of CPU the same seed gives the same parameters, bit for bit; on
-            others BLAS adds in another order.
+        seed: of the shuffling and of the default-row replacement. The same seed gives the
+            same parameters, bit for bit, on one thread of the same kind of CPU. On other CPUs
+            BLAS adds in another order.
         on_progress: called with a :class:`Progress`.
 
     Attributes:
-        best_epoch: epochs behind the parameters that the model has now; 0 before :meth:`fit`.
+        best_epoch: number of epochs that made the parameters; 0 before :meth:`fit`.
 
     Raises:
-        ValueError: there is nothing to train on, or a parameter is out of its domain.
+        ValueError: there is nothing to train on, or an argument is outside its domain.
     """
 
     def __init__(
@@ -144,24 +144,24 @@ class Trainer:
             Option("stop after this many epochs without a better one", 1, metavar="N"),
         ] = None,
     ) -> History:
-        """Train, and leave model and optimizer as they were after the best epoch.
+        """Train, and set the model and the optimizer back to the best epoch.
 
-        To go back to it, validation keeps a second copy of parameters and optimizer state.
+        To go back, validation keeps a second copy of parameters and optimizer state.
 
         Args:
             epochs: passes over the training positives, >= 1.
-            validate: evaluate on ``data.valid`` after every epoch. None does so
-                where it holds anything that its users had not met before. Without it
-                the last epoch is kept.
-            metric: what "best" means, such as "recall@20" or "ndcg@10".
-            patience: stop after so many epochs without a better one.
+            validate: evaluate on ``data.valid`` after every epoch. None: do so if the part
+                holds an item that is new to its user. Without validation the last epoch is
+                kept.
+            metric: decides which epoch is best, such as "recall@20" or "ndcg@10".
+            patience: stop after this many epochs without a better one.
 
         Returns:
-            What each epoch gave.
+            One entry per epoch.
 
         Raises:
             TrainingError: a loss, gradient or parameter is not finite.
-            ValueError: epochs < 1, or validation is asked for without data.
+            ValueError: epochs < 1, or validation is required without data.
         """
         strict_integer("epochs", epochs, 1)
         if patience is not None:
@@ -197,21 +197,21 @@ class Trainer:
     def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
         """Train once more, on all interactions, for as many epochs as :meth:`fit` kept.
 
-        Validation has chosen the epoch, and the test has been read: what is published may
-        learn from them, too. A new model of the same configuration and seed is trained on
-        ``data.everything()``, with vocabularies of all of it. This trainer, its model and its
-        data stay as they are. A learning rate that is a schedule is stretched, so that an
-        epoch has the rates that it had.
+        Validation has chosen the epoch, and the test part has been measured, so the published
+        model may learn from both. A new model of the same configuration and seed is trained on
+        ``data.everything()``, with vocabularies of all data. This trainer, its model and its
+        data stay as they are. A learning rate schedule is stretched, so that each epoch keeps
+        its rates.
 
         Args:
             on_progress: of the new trainer; None: this trainer's.
 
         Returns:
-            The trainer of the new model, which has been fitted: what to publish.
+            The trainer of the new model, fitted: publish this one.
 
         Raises:
-            ValueError: nothing has been fitted; the model did not begin with random
-                parameters; or the data, or a source of negatives, cannot be made again.
+            ValueError: nothing has been fitted; the model did not start with random
+                parameters; or the data or a source of negatives cannot be made again.
             TrainingError: as :meth:`fit`.
         """
         if not self.best_epoch:
@@ -251,12 +251,12 @@ class Trainer:
         return loss
 
     def _epoch(self, epoch: int, epochs: int) -> tuple[float, float]:
-        """The objective's mean over the pairs, and what self-supervision added a step."""
+        """The objective's mean over pairs, and the self-supervised loss's mean over steps."""
         total, added, seen, steps = 0.0, 0.0, 0, len(self.batches)
         for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
             total += self.step(batch) * len(batch)
             added += 0.0 if self.contrast is None else self.contrast.loss
             seen += len(batch)
-            if step < steps:  # the last step is told together with its validation
+            if step < steps:  # the last step is reported together with its validation
                 self.on_progress(Progress(epoch, epochs, step, steps, total / seen))
         return total / seen, added / steps
