@@ -39,6 +39,7 @@ from minitower.towers.optimizers import (
     warmup,
 )
 from minitower.towers.two_tower import TwoTower
+from minitower.training.gradient_step import TrainingError
 from minitower.training.negatives import (
     HardNegatives,
     MinedNegatives,
@@ -55,15 +56,16 @@ from minitower.training.objectives import (
     Pointwise,
 )
 from minitower.training.self_supervised import SelfSupervised
-from minitower.training.trainer import History, Progress, Trainer, TrainingError
+from minitower.training.trainer import History, Progress, Trainer
+from minitower.training.validation import UpdateRefused
 from minitower.training.views import relatedness
+from minitower.updating.full_update import full_update
+from minitower.updating.incremental_job import incremental_update
+from minitower.updating.incremental_session import IncrementalSession
+from minitower.updating.incremental_update import IncrementalUpdate, train_incremental_update
+from minitower.updating.options import FullUpdateOptions, IncrementalOptions
 from minitower.updating.publishing import publish
-from minitower.updating.updates import (
-    IncrementalUpdate,
-    UpdateRefused,
-    full_update,
-    incremental_update,
-)
+from minitower.updating.train_full_update import train_full_update
 
 __all__ = [
     "SGD",
@@ -76,12 +78,15 @@ __all__ = [
     "Dataset",
     "Evaluator",
     "ExactIndex",
+    "FullUpdateOptions",
     "GivenSplit",
     "HardNegatives",
     "History",
     "HnswIndex",
     "Id",
     "InBatchSoftmax",
+    "IncrementalOptions",
+    "IncrementalSession",
     "IncrementalUpdate",
     "Interactions",
     "LastSplit",
@@ -127,6 +132,8 @@ __all__ = [
     "relatedness",
     "retire",
     "save_model",
+    "train_full_update",
+    "train_incremental_update",
     "uniform_negatives",
     "warmup",
 ]

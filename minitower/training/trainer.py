@@ -6,22 +6,22 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
 from minitower.data import Dataset
 from minitower.data.options import Option, Seed
-from minitower.evaluation.evaluator import Evaluator, NothingToFind
 from minitower.evaluation.metrics import read_metric
-from minitower.formulas.arguments import shown, strict_integer
-from minitower.towers.gradients import Gradients, RowGradient, add_gradients, first_not_finite
+from minitower.formulas.arguments import strict_integer
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, Batches, BatchSize, PositivePower
+from minitower.training.gradient_step import gradient_step
 from minitower.training.negatives import Negatives, on
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.self_supervised import Contrast, SelfSupervised
+from minitower.training.validation import BestEpoch, ValidationGate
 
 Metric = Annotated[
     str,
@@ -75,10 +75,6 @@ class History:
     best_epoch: int
 
 
-class TrainingError(ArithmeticError):
-    """Training left the finite numbers; the message names the tensor and the step."""
-
-
 class Trainer:
     """Trains a model on the training positives of a data set, in place.
 
@@ -128,7 +124,7 @@ class Trainer:
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)
         self.self_supervised, self.best_epoch = self_supervised, 0
-        self._moved = False  # whether this trainer has made a step
+        self._stepped = False  # whether this trainer has made a step
         self.contrast: Contrast | None = None
         if self_supervised is not None:
             contrast = Contrast(self_supervised, data, seed)  # refuses what cannot be, at any alpha
@@ -170,40 +166,33 @@ class Trainer:
         strict_integer("epochs", epochs, 1)
         if patience is not None:
             strict_integer("patience", patience, 1)
-        judge = None if validate is False else self._judge(metric)
-        if validate and judge is None:
+        gate = None if validate is False else ValidationGate(self.data, metric)
+        measures = gate is not None and gate.measures
+        if validate and not measures:
             raise ValueError(
                 "there is nothing to validate on: the valid split is empty, or all repeats"
             )
-        if patience is not None and judge is None:
+        if patience is not None and not measures:
             raise ValueError("patience needs a validation split")
         done: list[Epoch] = []
-        best, best_epoch, kept = -np.inf, epochs, None
+        best = BestEpoch()
         for epoch in range(1, epochs + 1):
             started = time.perf_counter()
             loss, added = self._epoch(epoch, epochs)
             seconds = time.perf_counter() - started
-            metrics: dict[str, float] = {}
-            if judge is not None:
-                metrics = judge(self.model).metrics
-                if metrics[metric] > best:
-                    best, best_epoch = metrics[metric], epoch
-                    kept = (
-                        _copies(self.model.parameters),
-                        _copies(self.optimizer.state),
-                        self.optimizer.step,
-                    )
+            metrics = {} if gate is None else gate.metrics(self.model)
+            if metrics:
+                best.offer(epoch, metrics[metric], self.model, self.optimizer)
             done.append(Epoch(epoch, loss, metrics, seconds, added))
             steps = len(self.batches)
             self.on_progress(Progress(epoch, epochs, steps, steps, loss, metrics))
-            if patience is not None and epoch - best_epoch >= patience:
+            if patience is not None and epoch - best.epoch >= patience:
                 break
-        if kept is not None:
-            parameters, self.optimizer.state, self.optimizer.step = kept
-            for name, parameter in parameters.items():
-                self.model.parameters[name][...] = parameter
-        self.best_epoch += best_epoch if kept is not None else len(done)
-        return History(done, best_epoch)
+        if best.epoch:
+            best.restore(self.model, self.optimizer)
+        kept = best.epoch or len(done)
+        self.best_epoch += kept
+        return History(done, kept)
 
     def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
         """Train once more, on all interactions, for as many epochs as :meth:`fit` kept.
@@ -247,25 +236,19 @@ class Trainer:
         again.fit(self.best_epoch, validate=False)
         return again
 
-    @np.errstate(over="ignore", invalid="ignore")  # found below, and named
     def step(self, batch: Batch) -> float:
-        """One step of training on one batch; the objective's loss before the step."""
-        users, back_users = self.model.user(batch.users)
-        items, back_items = self.model.item(batch.items)
-        loss, (d_users, d_items) = self.objective(users, items, batch)
-        gradients = add_gradients(back_users(d_users), back_items(d_items))
-        added = 0.0
-        if self.contrast is not None:
-            added, of_views = self.contrast(self.model)
-            gradients = add_gradients(gradients, of_views)
-        self._check_finite(loss + added, gradients)
-        self.optimizer.update(self.model.parameters, gradients)
-        self._moved = True
-        self._check_parameters(gradients)
+        """Train on one batch; returns the objective's loss before the step."""
+        loss, _ = gradient_step(
+            self.model,
+            self.optimizer,
+            self.objective,
+            batch,
+            contrast=self.contrast,
+            when=f"step {self.optimizer.step + 1}",
+            first=not self._stepped,
+        )
+        self._stepped = True
         return loss
-
-    def _judge(self, metric: str) -> Evaluator | None:
-        return validator(self.data, metric)
 
     def _epoch(self, epoch: int, epochs: int) -> tuple[float, float]:
         """The objective's mean over the pairs, and what self-supervision added a step."""
@@ -277,56 +260,3 @@ class Trainer:
             if step < steps:  # the last step is told together with its validation
                 self.on_progress(Progress(epoch, epochs, step, steps, total / seen))
         return total / seen, added / steps
-
-    def _check_finite(self, loss: float, gradients: Gradients) -> None:
-        step = self.optimizer.step + 1
-        if not np.isfinite(loss):
-            raise TrainingError(f"step {step}: the loss is {loss}; {self._likely_cause}")
-        bad = first_not_finite((name, _values(g)) for name, g in gradients.items())
-        if bad is not None:
-            raise TrainingError(
-                f"step {step}: the gradient of '{bad}' is not finite; {self._likely_cause}"
-            )
-
-    @property
-    def _likely_cause(self) -> str:
-        data = "the temperature or scale, log q (the counts of items) and the features"
-        if self._moved:
-            return f"lower the learning rate; or look for extreme numbers in {data}"
-        return f"nothing has been learned yet: look for extreme numbers in {data}"
-
-    def _check_parameters(self, gradients: Gradients) -> None:
-        parameters = self.model.parameters
-        bad = first_not_finite(
-            (name, parameters[name][g.rows] if isinstance(g, RowGradient) else parameters[name])
-            for name, g in gradients.items()
-        )
-        if bad is not None:
-            raise TrainingError(
-                f"step {self.optimizer.step}: the parameter '{bad}' is not finite after the "
-                "update; lower the learning rate"
-            )
-
-
-def validator(data: Dataset, metric: str) -> Evaluator | None:
-    """What measures a metric on the validation part; None where that has nothing to find.
-
-    Raises:
-        ValueError: there is no such metric.
-    """
-    try:
-        cutoff = int(read_metric(metric).partition("@")[2])
-    except ValueError as error:
-        raise ValueError(f"metric: {error}, got {shown(metric)}") from None
-    try:
-        return Evaluator(data, "valid", (cutoff,))
-    except NothingToFind:
-        return None
-
-
-def _copies(arrays: dict[str, Any]) -> dict[str, Any]:
-    return {name: array.copy() for name, array in arrays.items()}
-
-
-def _values(gradient: Any) -> Any:
-    return gradient.values if isinstance(gradient, RowGradient) else gradient
