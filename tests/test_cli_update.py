@@ -588,7 +588,10 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
         (("--incremental", "--every", "5x"), "expected a time such as 90s, 20m or 2h"),
         (("--incremental", "--every", "0m"), "expected a time such as 90s, 20m or 2h"),
         (("--full", "--users", "gone.jsonl"), "gone.jsonl: expected a file whose name ends with"),
-        (("--incremental", "--allowed-lateness", "-1"), "window must be at least 0"),
+        (
+            ("--incremental", "--allowed-lateness", "-1"),
+            "allowed_lateness must be a number of at least 0",
+        ),
         (
             ("--incremental", "--objective", "pairwise"),
             "draws no negatives, which the objective pair",

@@ -130,8 +130,8 @@ _WORDS = {
         "recall@1_0",
         "ndcg@5",
     ),
-    "--window": ("1x", "s", "-1s", "nan", "inf", "1e300h", "1h1h", "1e309", "0s"),
-    "--ahead": ("0s", "1x", "-1h", "1e300h", "nanh", "infs"),
+    "--allowed-lateness": ("1x", "s", "-1s", "nan", "inf", "1e300h", "1h1h", "1e309", "0s"),
+    "--max-clock-skew": ("0s", "1x", "-1h", "1e300h", "nanh", "infs"),
     "--every": ("0s", "1x", "-1h", "1e300h", "nanh", "infs", "1e-300s"),
     "--to": (
         "exact",
@@ -285,7 +285,7 @@ def _flag(rng: Random, case: Case) -> Case:
     if _takes_path(action) or flag in NAMED:
         places += named_in(*value)
     what = f"{case.what}; {brief(' '.join(words))}"
-    writes = (*case.may_write, words[-1]) if flag == "--aside" else case.may_write
+    writes = (*case.may_write, words[-1]) if flag == "--dead-letter-file" else case.may_write
     return replace(
         case, what=what, steps=(tuple(found),), places=places, changes=changes, may_write=writes
     )

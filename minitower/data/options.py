@@ -18,8 +18,7 @@ import math
 import os
 import re
 import types
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -260,21 +259,14 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-@contextmanager
-def input_errors() -> Iterator[None]:
-    """Raise a ValueError of the block as a DataError: options are the user's input."""
+def checked(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """Call with a user's options; a ValueError becomes a DataError."""
     try:
-        yield
+        return make(*args, **options)
     except DataError:
         raise
     except ValueError as error:
         raise DataError(str(error)) from None
-
-
-def checked(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """Call with a user's options; a ValueError becomes a DataError."""
-    with input_errors():
-        return make(*args, **options)
 
 
 def option(name: str, value: Any, least: int, most: int = LARGEST) -> int:

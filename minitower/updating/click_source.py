@@ -15,12 +15,13 @@ from typing import Any
 from minitower.data import DataError
 from minitower.data.columns import read_columns
 from minitower.data.errors import Place
+from minitower.data.options import checked
 from minitower.data.splits import Rule
 from minitower.data.table import Table
 from minitower.store.provenance import Learned
 from minitower.store.snapshot import Store
 from minitower.updating.events import ReadReport
-from minitower.updating.options import UpdateOptions, input_errors
+from minitower.updating.options import UpdateOptions
 from minitower.updating.streams import Batch, ClickStream, Cursor, EventFields, Events, Follow
 from minitower.updating.streams.events import IdType
 
@@ -57,17 +58,17 @@ class ClickSource:
             options: what may go to the dead-letter file.
             allowed_lateness: seconds; infinite: all clicks are read, then sorted, none is late.
         """
-        with input_errors():
-            stream = ClickStream(
-                folder=folder,
-                fields=fields,
-                window=allowed_lateness,
-                late="count" if options.dead_letter_file is None else "refuse",
-                aside=options.dead_letter_file,
-                tolerance=options.max_error_rate,
-                grace=options.min_errors,
-                ahead=options.max_clock_skew,
-            )
+        stream = checked(
+            ClickStream,
+            folder=folder,
+            fields=fields,
+            window=allowed_lateness,
+            late="count" if options.dead_letter_file is None else "refuse",
+            aside=options.dead_letter_file,
+            tolerance=options.max_error_rate,
+            grace=options.min_errors,
+            ahead=options.max_clock_skew,
+        )
         return ClickSource(stream, start)
 
     def batches(self, poll: Follow | None = None) -> Iterator[Batch]:

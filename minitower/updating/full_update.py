@@ -12,6 +12,7 @@ import numpy as np
 from minitower.data import Continuous, DataError, Dataset, SideEncoder, TimeSplit, next_day, retire
 from minitower.data.columns import Columns
 from minitower.data.errors import show
+from minitower.data.options import checked
 from minitower.data.table import Table
 from minitower.formulas.arrays import Array
 from minitower.store.snapshot import Store, publish_model
@@ -19,7 +20,7 @@ from minitower.training.batches import TooFewClicks
 from minitower.training.trainer import Progress
 from minitower.updating.entity_lists import EntityLists
 from minitower.updating.events import Event, OnEvent, ReadReport, ignore
-from minitower.updating.options import FullUpdateOptions, input_errors
+from minitower.updating.options import FullUpdateOptions
 from minitower.updating.streams import Batch
 from minitower.updating.train_full_update import FullUpdate, train_full_update
 from minitower.updating.update_base import UpdateBase, base_dataset, retrying
@@ -120,10 +121,8 @@ class _Job:
         log = _with_required_numbers(base, log, lists, self.emit)
         times, day = log[base.fields.timestamp], base_dataset(base.full)
         if len(times) or lists.adds:
-            with input_errors():
-                split = (
-                    None if self.options.validate is None else TimeSplit(self.options.validate, 0)
-                )
+            share = self.options.validate
+            split = None if share is None else checked(TimeSplit, share, 0)
             day = next_day(
                 day,
                 log,
@@ -170,17 +169,17 @@ class _Job:
         return FullUpdateResult(published, read, report, *changes)
 
     def _trained(self, base: UpdateBase, day: Dataset) -> FullUpdate:
-        on_progress = self.on_progress or (lambda progress: None)
-        with input_errors():
-            update = train_full_update(
-                base.full.model,
-                day,
-                lambda model, data: base.plan.recipe.trainer(model, data, on_progress),
-                optimizer=base.optimizer,
-                metric=base.plan.metric,
-                at_least=self.options.at_least,
-                seed=base.plan.recipe.seed,
-            )
+        plan = base.plan
+        update = checked(
+            train_full_update,
+            base.full.model,
+            day,
+            lambda model, data: plan.recipe.trainer(model, data, self.on_progress),
+            optimizer=base.optimizer,
+            metric=plan.options["metric"],
+            at_least=self.options.at_least,
+            seed=plan.recipe.seed,
+        )
         report = update.report
         metrics = (f"; {n} {report.before[n]:.4f} -> {v:.4f}" for n, v in report.after.items())
         self.emit(Event("trained",

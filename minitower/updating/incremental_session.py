@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from minitower.data import DataError
+from minitower.data.options import checked
 from minitower.store.catalogue import Catalogue
 from minitower.store.incremental import Rows, publish_incremental, read_rows
 from minitower.store.snapshot import Store
 from minitower.updating.click_source import as_events
 from minitower.updating.events import Event, OnEvent, ignore
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
-from minitower.updating.options import IncrementalOptions, input_errors
+from minitower.updating.options import IncrementalOptions
 from minitower.updating.streams import Batch, Follow
 from minitower.updating.update_base import UpdateBase, base_dataset
 from minitower.updating.update_report import Increment
@@ -38,17 +39,17 @@ class IncrementalSession:
         self, store: str | Path, base: UpdateBase, options: IncrementalOptions, on_event: OnEvent
     ) -> None:
         self.store, self.base, self.options, self._emit = Path(store), base, options, on_event
-        plan = base.plan
-        with input_errors():
-            self.update = IncrementalUpdate(
-                base.full.model,
-                base_dataset(base.full),
-                optimizer=base.optimizer,
-                objective=plan.recipe.objective,
-                item_ids=options.item_ids,
-                frequency=frequency_of(base.item_counts, plan.recipe.batch_size),
-                batch_size=plan.recipe.batch_size,
-            )
+        recipe = base.plan.recipe
+        self.update = checked(
+            IncrementalUpdate,
+            base.full.model,
+            base_dataset(base.full),
+            optimizer=base.optimizer,
+            objective=recipe.objective,
+            item_ids=options.item_ids,
+            frequency=checked(frequency_of, base.item_counts, recipe.batch_size),
+            batch_size=recipe.batch_size,
+        )
         self.published: Increment | None = None
         self._times: tuple[float, float] | None = None  # of the first and the last click
         self._reported = ""

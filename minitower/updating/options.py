@@ -1,4 +1,4 @@
-"""The options of a full and of an incremental update: defaults, domains and help in one place."""
+"""The options of a full and of an incremental update."""
 
 from __future__ import annotations
 
@@ -10,19 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from minitower.data import DataError
-from minitower.data.options import Option, declared
-from minitower.data.options import input_errors as input_errors
-from minitower.towers.optimizers import Optimizer
-from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
-
-_NUMBER = Option("number", type=float)
+from minitower.data.options import Option, checked, checked_path, declared
 
 
 def read_moment(value: Any) -> float:
-    """Seconds since 1970: a number, or a date in ISO 8601, UTC without a zone; -inf for "start".
-
-    Raises:
-        ValueError: the value is neither.
+    """Seconds since 1970 of a number, a date in ISO 8601 (UTC without a zone), or "start".
 
     >>> read_moment("2022-05-01"), read_moment("1e9"), read_moment("start")
     (1651363200.0, 1000000000.0, -inf)
@@ -30,8 +22,9 @@ def read_moment(value: Any) -> float:
     if value == "start":
         return -math.inf
     try:
-        return float(_NUMBER.read(value))
-    except ValueError:
+        if math.isfinite(float(value)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
         pass
     try:
         date = datetime.fromisoformat(value)
@@ -43,45 +36,59 @@ def read_moment(value: Any) -> float:
 def read_duration(value: Any) -> float:
     """Seconds of a time such as 90s, 20m or 2h.
 
-    Raises:
-        ValueError: the value is no such time, or not above 0.
-
     >>> read_duration("20m")
     1200.0
     """
-    unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:])
+    unit = {"s": 1, "m": 60, "h": 3600}.get(str(value)[-1:], 0)
     try:
-        seconds = float(_NUMBER.read(value[:-1]) * (unit or 0))
+        seconds = float(str(value)[:-1]) * unit
     except ValueError:
         seconds = 0.0
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise ValueError("expected a time such as 90s, 20m or 2h")
     return seconds
 
 
 def read_lateness(value: Any) -> float:
-    """Seconds: a duration as above, or a number, which may be 0."""
+    """A duration as above, or a number of seconds, which may be 0."""
     try:
-        return float(_NUMBER.read(value))
-    except ValueError:
-        return read_duration(value)
+        if math.isfinite(float(value)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return read_duration(value)
 
 
-def _file(help: str) -> Option:
-    return Option(help, metavar="FILE")
+def _share_below_1(value: Any) -> float:
+    try:
+        if 0 <= float(value) < 1:
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError("expected a number from 0 and below 1")
 
 
-_LIST = "{} that are new or have changed, with all columns: .jsonl or .parquet"
+def _path(value: Any) -> Path:
+    if not value:
+        raise ValueError("expected a path")
+    return checked_path("path", value)
+
+
+def _list_of(side: str) -> Option:
+    return Option(
+        f"{side} that are new or have changed, with all columns: .jsonl or .parquet",
+        parse=_path,
+        metavar="FILE",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateOptions:
     """Options of both updates.
 
-    Attributes:
-        positive: the rule of positives, such as 'rating >= 4', or 'all'; None: the version's.
-        training: options of the training step by name, such as ``{"learning_rate": 0.1}``; the
-            others are those that the version was trained with.
+    `training` holds options of the training step by name, such as ``{"learning_rate": 0.1}``;
+    all others are those that the version was trained with. `positive` is the rule of
+    positives, such as "rating >= 4", or "all"; None takes the version's.
 
     Raises:
         DataError: an option is outside its domain.
@@ -100,16 +107,15 @@ class UpdateOptions:
     ] = None
     dead_letter_file: Annotated[
         Path | str | None,
-        _file(
+        Option(
             "file to append malformed and late records to, another file for each kind of update; "
-            "without it such records are an error"
+            "without it such records are an error",
+            metavar="FILE",
         ),
     ] = None
     max_error_rate: Annotated[
         float,
-        Option(
-            "fail if a larger share of the records goes to the dead-letter file", metavar="SHARE"
-        ),
+        Option("fail if a larger share of the records goes to that file", 0, 1, metavar="SHARE"),
     ] = 0.01
     min_errors: Annotated[
         int, Option("records that may go there before the share counts", 0, metavar="N")
@@ -118,42 +124,50 @@ class UpdateOptions:
         float,
         Option(
             "a click dated further ahead of now is malformed (default: 24h)",
+            0,
             parse=read_duration,
             metavar="TIME",
         ),
     ] = 86400.0
     reset_optimizer: Annotated[bool, Option("start with an optimizer without state")] = False
 
+    def __post_init__(self) -> None:
+        for option in declared(type(self)).values():
+            value = getattr(self, option.parameter)
+            if option.type in (int, float) and value is not None and option.name != "after":
+                checked(option.check, value)
+
 
 @dataclass(frozen=True, kw_only=True)
 class FullUpdateOptions(UpdateOptions):
     """Options of :func:`~minitower.updating.full_update.full_update`.
 
-    `users` and `items` also take columns, `retire` also a list of ids.
+    `users` and `items` also take columns, and `retire` a list of ids.
     """
 
-    users: Annotated[Path | Any, _file(_LIST.format("users"))] = None
-    items: Annotated[Path | Any, _file(_LIST.format("items"))] = None
-    retire: Annotated[Path | Any, _file("items to retire after this update, one id a line")] = None
+    users: Annotated[Any, _list_of("users")] = None
+    items: Annotated[Any, _list_of("items")] = None
+    retire: Annotated[
+        Any,
+        Option("items to retire after this update, one id a line", parse=_path, metavar="FILE"),
+    ] = None
     validate: Annotated[
         float | None,
         Option(
-            "share of the clicks, the newest, to validate on instead of training (default: 0)",
-            low=0,
-            below=1,
+            "share of the clicks, the newest, to validate on and not to train on (default: 0)",
+            parse=_share_below_1,
             metavar="SHARE",
         ),
     ] = None
     at_least: Annotated[
         float | None,
-        Option(
-            "refuse a model whose --metric on these clicks is below this value", metavar="VALUE"
-        ),
+        Option("refuse a model whose --metric on these clicks is below this value"),
     ] = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.validate is not None and not 0 <= self.validate < 1:
-            raise DataError(f"validate must be a share in [0, 1), got {self.validate}")
+            raise DataError(f"validate must be a number from 0 and below 1, got {self.validate}")
         if self.at_least is not None and self.validate is None:
             raise DataError("at_least needs clicks to measure on: set validate, too")
 
@@ -167,6 +181,7 @@ class IncrementalOptions(UpdateOptions):
         Option(
             "how far out of time order clicks may arrive, such as 90s or 2h; later clicks are "
             "left to the next full update (default: 0)",
+            0,
             parse=read_lateness,
             metavar="TIME",
         ),
@@ -175,6 +190,7 @@ class IncrementalOptions(UpdateOptions):
         float,
         Option(
             "time between publications while following, such as 90s or 2h (default: 20m)",
+            above=0,
             parse=read_duration,
             metavar="TIME",
         ),
@@ -183,15 +199,14 @@ class IncrementalOptions(UpdateOptions):
     item_ids: Annotated[bool, Option("also move the embeddings of item ids")] = False
 
     def __post_init__(self) -> None:
-        if not self.every > 0 or math.isinf(self.every):
-            raise DataError(f"every must be more than 0 seconds, got {self.every}")
+        super().__post_init__()
         for name in self.training:
             if name not in INCREMENTAL_TRAINING:
                 raise DataError(f"training option '{name}' belongs to the full update")
 
 
 INCREMENTAL_TRAINING = (
-    *("objective", "optimizer", "batch_size", "seed"),
-    *declared(InBatchSoftmax, CrossBatchSoftmax, Optimizer),
+    *("objective", "temperature", "correction", "strength", "bank"),
+    *("optimizer", "learning_rate", "batch_size", "seed"),
 )
 """Training options that an incremental update has: it draws no negatives."""

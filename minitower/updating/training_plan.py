@@ -7,74 +7,83 @@ from dataclasses import dataclass
 from typing import Any
 
 from minitower.data import DataError
-from minitower.data.layouts import Reading
-from minitower.data.option_values import read_options
-from minitower.data.options import declared, flag
+from minitower.data.option_values import Options, read_options
+from minitower.data.options import flag
 from minitower.training.named import NEGATIVES_OF
 from minitower.training.recipe import TRAINING, Recipe, missing, read_recipe
 
-_KNOWN = {"positive": declared(Reading)["positive"], **TRAINING}
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingPlan:
-    """The options of the training step, put together.
+    """The training step of an update.
 
     Attributes:
-        recipe: what a training step is made of.
-        positive: the rule of positives.
-        metric: what validation measures.
-        from_version: "name value" of options that the version set and that are not defaults.
+        recipe: what the step is made of.
+        options: the options that the recipe was made from.
+        positive: the rule of positives, or "all".
+        from_version: "name value" of all options that the version sets to other values than
+            the defaults.
     """
 
     recipe: Recipe
+    options: Options
     positive: str
-    metric: str
-    from_version: list[str]
+    from_version: tuple[str, ...]
 
     @staticmethod
     def read(
-        where: str, notes: Mapping[str, Any], given: Mapping[str, Any], *, incremental: bool
+        where: str,
+        notes: Mapping[str, Any],
+        given: Mapping[str, Any],
+        positive: str | None,
+        *,
+        incremental: bool,
     ) -> TrainingPlan:
         """Combine given options with those that the notes of a version record.
 
         Args:
             where: the store and the version, for error messages.
             notes: of the version.
-            given: options by name; they win.
+            given: training options by name; they win.
+            positive: the given rule of positives; None: the version's.
             incremental: whether for an incremental update, which has fewer options.
 
         Raises:
-            DataError: a value is outside its domain, or an option is missing in both.
+            DataError: a name is unknown, a value is outside its domain, or an option is
+                missing both in the notes and among the given ones.
         """
-        read_options(_KNOWN, given)  # a wrong value is reported before a missing one
-        before = dict(notes.get("training", {}))
-        if "objective" in before and "learned" not in notes:  # release 0.1 left defaults out
-            before.setdefault("negatives", NEGATIVES_OF.get(str(before["objective"]), "none"))
-        if "positive" in notes.get("reading", {}):
-            before["positive"] = notes["reading"]["positive"]
-        combined = before | dict(given)
-        lacking = [] if "positive" in combined else ["positive"]
-        lacking += missing(combined, by_day=incremental)
+        for name in given:
+            if name not in TRAINING:
+                raise DataError(f"unknown training option '{name}'; known: {', '.join(TRAINING)}")
+        read_options(TRAINING, given)  # a wrong value is reported before a missing one
+        before, rule = _recorded(notes), notes.get("reading", {}).get("positive")
+        lacking = [] if positive or rule else ["positive"]
+        lacking += missing(before | dict(given), by_day=incremental)
         if lacking:
             flags = ", ".join(map(flag, lacking))
             raise DataError(f"{where} does not record how it was trained; give {flags}")
-        options = read_options(_KNOWN, given, (f"{where}: notes", before))
+        options = read_options(TRAINING, given, (f"{where}: notes", before))
+        recipe = options.make(read_recipe, options)
         if incremental and NEGATIVES_OF[options["objective"]] != "none":
             raise DataError(
                 "an incremental update draws no negatives, which the objective "
                 f"{options['objective']} needs"
             )
-        usual = {name: option.default for name, option in _KNOWN.items()}
-        usual |= {"negatives": "none", "positive": "all"}
-        taken = [n for n in _KNOWN if n in before and n not in given and before[n] != usual[n]]
-        return TrainingPlan(
-            options.make(read_recipe, options),
-            options["positive"],
-            options["metric"],
-            [f"{name} {before[name]}" for name in taken],
-        )
+        usual = {name: option.default for name, option in TRAINING.items()} | {"negatives": "none"}
+        taken = [n for n in TRAINING if n in before and n not in given and before[n] != usual[n]]
+        texts = [f"{name} {before[name]}" for name in taken]
+        if not positive and rule != "all":
+            texts.insert(0, f"positive {rule}")
+        return TrainingPlan(recipe, options, positive or rule, tuple(texts))
 
     def to_notes(self) -> dict[str, Any]:
         """What the next version records, as JSON that :meth:`read` takes."""
-        return self.recipe.to_json() | {"metric": self.metric}
+        return {name: value for name, value in self.options.items() if value is not None}
+
+
+def _recorded(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """The training options that a version records."""
+    recorded = dict(notes.get("training", {}))
+    if "objective" in recorded and "learned" not in notes:  # release 0.1 left defaults out
+        recorded.setdefault("negatives", NEGATIVES_OF.get(str(recorded["objective"]), "none"))
+    return recorded

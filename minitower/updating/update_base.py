@@ -140,10 +140,10 @@ def _opened(
     full, content = read_full(catalogue, version), catalogue.open(version).content
     notes, learned = full.notes, Learned.in_notes(full.notes)
     where = f"{store}: version {version.number}"
-    given = dict(options.training)
-    given |= {} if options.positive is None else {"positive": options.positive}
     incremental = isinstance(options, IncrementalOptions)
-    plan = TrainingPlan.read(where, notes, given, incremental=incremental)
+    plan = TrainingPlan.read(
+        where, notes, options.training, options.positive, incremental=incremental
+    )
     positives = PositiveFilter(plan.positive)
     timestamp = notes.get("reading", {}).get("timestamp", "timestamp")
     fields = event_fields(full, positives.rule, timestamp)
