@@ -12,6 +12,7 @@
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Find a public name; the first one imports the rooms, as ``minitower --help`` does not."""
+        """Find a room, or a public name; the first name imports the rooms, `--help` does not."""
         unknown = f"module 'minitower' has no attribute '{name}'"
         if name.startswith("__") and name != "__all__":
             raise AttributeError(unknown)
+        if find_spec(f"minitower.{name}") is not None:
+            return import_module(f"minitower.{name}")
         api = import_module("minitower.api")
-        if name not in globals():  # else the import has bound a room
-            if not hasattr(api, name):
-                raise AttributeError(unknown)
-            globals()[name] = getattr(api, name)
+        if not hasattr(api, name):
+            raise AttributeError(unknown)
+        globals()[name] = getattr(api, name)
         return globals()[name]
 
     def __dir__() -> list[str]:

@@ -199,4 +199,4 @@ def test_cli__writes_to_stdout_in_one_place():
     for path in sorted(Path(minitower.cli.__file__).parent.glob("*.py")):
         calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
         prints = [call for call in calls if getattr(call.func, "id", "") == "print"]
-        assert len(prints) == (path.name == "progress.py"), f"{path}: say, row or write"
+        assert len(prints) == (path.name == "terminal.py"), f"{path}: say, row or write"

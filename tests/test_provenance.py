@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from minitower.cli import main
-from minitower.cli.job import Job
-from minitower.cli.sources import open_folder
 from minitower.data import DataError, Dataset, Id, MultiValued, Schema, TimeSplit
+from minitower.data.layouts import Reading
+from minitower.data.source import open_folder
 from minitower.evaluation.evaluator import evaluate
 from minitower.store.catalogue import Catalogue
 from minitower.store.recommender import Recommender
@@ -130,7 +130,7 @@ def test_update__of_a_store_from_python_is_that_of_the_command(run, tmp_path, da
     how = ("--positive", "rating >= 4", "--optimizer", "adam", "--learning-rate", "0.01")
     flags = (*QUICK, *how, "--temperature", "0.3", "--seed", "7")
     assert run("train", data, "--out", tmp_path / "cli", *flags)[0] == 0
-    of_cli = open_folder(data, Job(positive="rating >= 4")).data
+    of_cli = open_folder(data, Reading(positive="rating >= 4")).data
     model = TwoTower(of_cli.schema, dim=4, hidden=(), seed=7)
     trainer = Trainer(model, of_cli, objective=InBatchSoftmax(0.3), optimizer=Adam(0.01),
                       batch_size=64, seed=7)  # fmt: skip
@@ -267,7 +267,7 @@ def test_train__publishes_what_was_trained_on_everything(run, tmp_path, data, mo
     status, _, err = run("train", data, "--out", tmp_path / "s", "--positive", "all", *QUICK)
     assert status == 0, err
     assert "training on everything: epoch" in err
-    of_cli = open_folder(data, Job(positive="all")).data
+    of_cli = open_folder(data, Reading(positive="all")).data
     model = TwoTower(of_cli.schema, dim=4, hidden=())
     trainer = Trainer(model, of_cli, objective=InBatchSoftmax(0.07), batch_size=64)
     history = trainer.fit(2)
@@ -310,7 +310,7 @@ def test_evaluate__measures_the_version_that_is_served(run, tmp_path, data, logs
     assert "measuring version 2, which is served (incremental)" in err
     figures = json.loads(out)["model"]["metrics"]
     served, full = Recommender.open(tmp_path / "s").model, load_model(tmp_path / "s")
-    encoded = open_folder(data, Job(positive="all")).encoded_by(full.schema).data
+    encoded = open_folder(data, Reading(positive="all")).encoded_by(full.schema).data
     assert figures == evaluate(served, encoded, k=(5,)).metrics
     assert figures != evaluate(full, encoded, k=(5,)).metrics
 
@@ -368,11 +368,11 @@ def test_evaluate__a_version_that_does_not_say_what_it_learned(run, tmp_path, da
     assert run("train", data, "--out", tmp_path / "s", *flags)[0] == 0
     store = Recommender.open(tmp_path / "s").store
     notes = {k: v for k, v in store.notes.items() if k != "learned"}
-    source = open_folder(data, Job(positive="all"))
+    source = open_folder(data, Reading(positive="all"))
     publish_model(store.model, source.data, tmp_path / "t", notes=notes)
     status, _, err = run("evaluate", tmp_path / "t", data, "-k", 5)
     assert status == 0
-    assert "does not say what it has learned from" in err
+    assert "does not record what it has learned from" in err
 
 
 # ------------------------------------------------------------------ stores of release 0.1.0

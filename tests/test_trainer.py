@@ -279,7 +279,7 @@ def test_an_item_that_everybody_clicked_is_harmless(correction):
             "metric: expected NAME@K",
         ),
         (lambda: Trainer(small_model(), DATA).fit(1, metric="recall"), "expected NAME@K"),
-        (lambda: Trainer(small_model(), DATA).fit(1, metric="recall@020"), "NAME@K"),
+        (lambda: Trainer(small_model(), DATA).fit(1, metric="recall@020"), "expected NAME@K"),
         (lambda: Trainer(small_model(), DATA).fit(1, validate=False, patience=1), "patience"),
         (lambda: InBatchSoftmax(0), "temperature"),
         (lambda: InBatchSoftmax(1, "tfrs"), "correction"),

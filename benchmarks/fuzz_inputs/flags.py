@@ -15,7 +15,7 @@ from case import Case, Command, brief
 from values import TEXTS, number, text
 from world import commands
 
-from minitower.cli import _parser
+from minitower.cli import build_parser
 
 SUB = ("store",)  # commands that have commands
 SLOW = {"index-bench": 0.1, "publish": 0.5, "demo": 0.5, "check": 0.5, "vectors": 0.3}
@@ -187,7 +187,7 @@ _ODD = {  # what is asked for and may get
 def parsers() -> dict[tuple[str, ...], argparse.ArgumentParser]:
     """The parser of each command."""
     found: dict[tuple[str, ...], argparse.ArgumentParser] = {}
-    waiting: list[tuple[tuple[str, ...], argparse.ArgumentParser]] = [((), _parser())]
+    waiting: list[tuple[tuple[str, ...], argparse.ArgumentParser]] = [((), build_parser())]
     while waiting:
         name, parser = waiting.pop()
         below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]

@@ -1,32 +1,32 @@
-"""``minitower update``: parse the options, call the full or the incremental update, print."""
+"""``update``: parse the options, call the full or the incremental update, print."""
 
 import argparse
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
-from minitower.cli import options
-from minitower.cli.flags import add_flags
-from minitower.cli.job import TRAINING
-from minitower.cli.progress import ItemsBar, TrainingBar, row, say
-from minitower.data import DataError
-from minitower.data.options import Option, declared, flag
+from minitower.cli.arguments import add_flags, add_own_flags, reads, without
+from minitower.cli.progress import ItemsBar, TrainingBar
+from minitower.cli.terminal import row, say
+from minitower.data.errors import DataError
+from minitower.data.layouts import Reading
+from minitower.data.options import declared, flag
 from minitower.store.snapshot import Store
+from minitower.training.recipe import TRAINING
 from minitower.updating.full_update import full_update
 from minitower.updating.incremental_job import incremental_update
 from minitower.updating.options import FullUpdateOptions, IncrementalOptions, UpdateOptions
 
 K = TypeVar("K", bound=UpdateOptions)
-_PATH = options.argument(options.path)
 
 
-def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
+def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add ``update`` to the program."""
     a = add(
         "update",
-        help="train a store's model further on new clicks, and publish it",
         description="Read the clicks of a folder of logs that the store's full version has not "
         "learned: .jsonl, .csv, .parquet or .tfrecord, with the id columns of the schema, "
         "'timestamp' (seconds), and the number that the rule of positives needs, if any. Train as "
@@ -35,19 +35,20 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
         "embeddings only, in time order, and publish the rows that moved on top of the full "
         "version; the next full version does not build on them. Prints the number of each version.",
     )
-    a.add_argument("store", type=_PATH, metavar="STORE", help="folder of the store")
-    a.add_argument("logs", type=_PATH, metavar="LOGS", help="folder of click logs")
+    a.add_argument("store", type=reads(Path), metavar="STORE", help="folder of the store")
+    a.add_argument("logs", type=reads(Path), metavar="LOGS", help="folder of click logs")
     kind = a.add_mutually_exclusive_group(required=True)
     kind.add_argument("--full", dest="run", action="store_const", const=_full,
                       help="update all parameters, such as each night")  # fmt: skip
     kind.add_argument("--incremental", dest="run", action="store_const", const=_incremental,
                       help="update id embeddings, all day")  # fmt: skip
     common = declared(UpdateOptions)
-    _add_flags(a, common)
-    for title, kind_of in (("--full", FullUpdateOptions), ("--incremental", IncrementalOptions)):
-        own = {n: option for n, option in declared(kind_of).items() if n not in common}
-        _add_flags(a.add_argument_group(f"with {title}"), own)
-    add_flags(a, ["positive", *TRAINING], "By default as the version was trained.")
+    add_own_flags(a, common)
+    full, incremental = declared(FullUpdateOptions), declared(IncrementalOptions)
+    add_own_flags(a.add_argument_group("with --full"), without(full, common))
+    add_own_flags(a.add_argument_group("with --incremental"), without(incremental, common))
+    training = a.add_argument_group("training", "By default as the version was trained.")
+    add_flags(training, {"positive": declared(Reading)["positive"], **TRAINING})
 
 
 def _full(args: argparse.Namespace) -> None:
@@ -77,33 +78,21 @@ def _print_version(store: Store) -> None:
     row(store.version.number)
 
 
-def _add_flags(parser: Any, known: dict[str, Option]) -> None:
-    """A flag for each option; it leaves no trace among the arguments unless typed."""
-    for name, option in known.items():
-        more: dict[str, Any] = {"action": "store_true"}
-        if option.type is not bool:
-            more = {"type": options.argument(option.read), "metavar": option.metavar or "VALUE"}
-        help, default = option.help, option.default
-        if option.type is not bool and default is not None and "default" not in help:
-            help += f" (default: {default})"
-        parser.add_argument(flag(name), default=argparse.SUPPRESS, help=help, **more)
-
-
 def _read(
     args: argparse.Namespace, kind: type[K], other_flag: str, other: type[UpdateOptions]
 ) -> K:
     """The options that were typed.
 
     Raises:
-        DataError: an option belongs to the other update, or is outside its domain.
+        DataError: one of them belongs to the other update, or is outside its domain.
     """
-    typed, own = vars(args), declared(kind)
-    for name in declared(other):
-        if name in typed and name not in own:
+    typed: dict[str, Any] = vars(args)
+    for name in sorted(without(declared(other), declared(kind))):
+        if name in typed:
             raise DataError(f"{flag(name)} belongs to {other_flag}")
     training = {name: typed[name] for name in TRAINING if name in typed}
-    said = {name: typed[name] for name in ("positive", *own) if name in typed}
-    return kind(training=training, **said)
+    own = ("positive", *declared(kind))
+    return kind(training=training, **{name: typed[name] for name in own if name in typed})
 
 
 @contextmanager

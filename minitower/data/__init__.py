@@ -14,6 +14,7 @@ from minitower.data.splits import (
     Split,
     TimeSplit,
     parse_rule,
+    parse_split,
 )
 from minitower.data.vocabulary import Vocabulary
 
@@ -41,6 +42,7 @@ __all__ = [
     "Vocabulary",
     "next_day",
     "parse_rule",
+    "parse_split",
     "positive_rule",
     "retire",
 ]

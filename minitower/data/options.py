@@ -59,6 +59,7 @@ class Option:
         above, below: bounds of a number, both excluded.
         choices: the words that the option takes. A Literal type gives them, too.
         metavar: what ``--help`` calls a value.
+        many: whether a list of such values is taken. A Sequence type says so, too.
         name: name in flags, job files and notes, where the parameter has another.
         default: value where nothing is said, for a parameter without a default.
         parse: reads a string of a flag, or a value of TOML. ValueError: what it expected.
@@ -76,6 +77,7 @@ class Option:
     choices: Sequence[str] = ()
     metavar: str = ""
     name: str = ""
+    many: bool = False
     default: Any = _REQUIRED
     parse: Callable[[Any], Any] | None = None
     parameter: str = ""
@@ -97,14 +99,15 @@ class Option:
         """
         if self.choices:
             return f"one of {', '.join(self.choices)}"
-        what = _WORDS[self.type]
+        what = _WORDS.get(self.type, "a value")
         number_in = "{:g}" if self.type is float else "{:,}"
         low, high, above, below = (
             None if bound is None else number_in.format(bound)
             for bound in (self.low, self.high, self.above, self.below)
         )
         if low is not None:
-            where = f" from {low} to {high}" if high is not None else f" of at least {low}"
+            end = f" to {high}" if high is not None else f" and below {below}"
+            where = f" of at least {low}" if high is below is None else f" from {low}{end}"
         else:
             words = {" above ": above, " and at most ": high, " and below ": below}
             where = "".join(word + bound for word, bound in words.items() if bound is not None)
@@ -133,12 +136,11 @@ class Option:
                 one = dataclasses.replace(self, type=int)
                 parts = value.split(",") if isinstance(value, str) and value else value or ()
                 return tuple(one.read(part) for part in parts)
-            found = self.check(_from_string(value, self.type))
+            value = _from_string(value, self.type)
+            return self.check(value)
         except (TypeError, ValueError):
-            digits = _from_string(value, int) if self.type is int else 0
-            wide = ", and of at most 64 bits" if type(digits) is int and digits > LARGEST else ""
+            wide = ", and of at most 64 bits" if _is_wide(value, self.type) else ""
             raise ValueError(f"expected {self.domain}{wide}") from None
-        return found
 
     def check(self, value: Any) -> Any:
         """The value of a Python call.
@@ -158,6 +160,11 @@ class Option:
         if self.type is float or not isinstance(value, self.type) or value == "":
             raise ValueError(f"{self.parameter} must be {self.domain}, got {show(value)}")
         return value
+
+
+def _is_wide(value: Any, kind: Any) -> bool:
+    """Whether a value is an integer of more than 64 bits."""
+    return kind is int and type(value) is int and value > LARGEST
 
 
 def _number(value: Any) -> float:
@@ -215,6 +222,8 @@ def _declared(maker: Maker) -> dict[str, Option]:
         option, kind = hint.__metadata__[0], _without_none(hint.__origin__)
         if get_origin(kind) is Literal:
             option, kind = dataclasses.replace(option, choices=get_args(kind)), str
+        if get_origin(kind) is Sequence:
+            option, kind = dataclasses.replace(option, many=True), get_args(kind)[0]
         default = parameter.default if option.default is _REQUIRED else option.default
         name = option.name or parameter.name
         found[name] = dataclasses.replace(

@@ -13,6 +13,7 @@ from minitower.data.errors import Place
 from minitower.data.interactions import Dataset
 from minitower.data.layouts import Reading, hashes, read_folder
 from minitower.data.positives import positive_rule
+from minitower.formulas.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Source:
         data: the data set.
         remarks: the decisions made in reading, one sentence each.
         files: SHA-256 -> name of the files of interactions; empty for a simulated world.
+        item_groups: what groups the items, if not one of their fields, and the group of each.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Source:
     data: Dataset
     remarks: tuple[str, ...] = ()
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    item_groups: tuple[str, Array] | None = None
 
     def encoded_by(self, fitted: FittedSchema) -> "Source":
         """The same interactions; users and items are encoded as an older model knows them.

@@ -31,7 +31,7 @@ from minitower.training.named import (
 from minitower.training.negatives import MixedNegatives, Negatives, Portable
 from minitower.training.objectives import CrossBatchSoftmax, Objective, Pairwise, Pointwise
 from minitower.training.self_supervised import AUGMENTS, SelfSupervised
-from minitower.training.trainer import Progress, Trainer
+from minitower.training.trainer import History, Progress, Trainer
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +165,20 @@ def read_recipe(
         negatives or NEGATIVES_OF[objective],
         options.make(SelfSupervised, augment=self_supervised) if views else None,
     )
+
+
+def fit(
+    options: Options, data: Dataset, on_progress: Callable[[Progress], object] | None = None
+) -> tuple[Trainer, History]:
+    """Train the model that options describe, on a data set.
+
+    Raises:
+        DataError: options do not go together.
+        TrainingError: as :meth:`Trainer.fit`.
+    """
+    model = options.make(TwoTower, data.schema)
+    trainer = options.make(read_recipe, options).trainer(model, data, on_progress)
+    return trainer, options.make(trainer.fit)
 
 
 TRAINING = {
