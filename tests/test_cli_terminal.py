@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import minitower.cli
 from minitower.cli import main
-from minitower.cli.progress import say
+from minitower.cli.terminal import say
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.data.printable import printable
 from minitower.store.full_version import publish_model
@@ -200,4 +200,4 @@ def test_cli__writes_to_stdout_in_one_place():
     for path in sorted(Path(minitower.cli.__file__).parent.glob("*.py")):
         calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
         prints = [call for call in calls if getattr(call.func, "id", "") == "print"]
-        assert len(prints) == (path.name == "progress.py"), f"{path}: say, row or write"
+        assert len(prints) == (path.name == "terminal.py"), f"{path}: say, row or write"

@@ -248,7 +248,7 @@ def test_open__finds_the_version_that_came_while_it_looked(tmp_path, world, monk
         return read(log, version, full)
 
     monkeypatch.setattr(module, "read_version", late)
-    assert Recommender.open(tmp_path / "s").version.number == 2
+    assert Recommender.open(tmp_path / "s").store.version.number == 2
 
 
 @pytest.fixture(scope="module")

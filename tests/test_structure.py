@@ -133,3 +133,27 @@ def test_importing_minitower_imports_no_optional_package():
         loaded("minitower") - loaded("hnswlib, numpy, scipy.sparse") - set(sys.stdlib_module_names)
     )
     assert foreign == {"minitower"}
+
+
+@pytest.mark.parametrize("command, rooms", [
+    (["--help"], {"cli", "data", "formulas"}),
+    (["check", "--list"], {"cli", "conformance", "data", "formulas"}),
+    (["store", "list", "nowhere"], None),
+])  # fmt: skip
+def test_a_command_imports_what_it_needs(command, rooms):
+    """`check` knows nothing of training, and help nothing of models."""
+    script = (
+        "import sys; from minitower.cli import main; main(sys.argv[1:]); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True
+    )
+    loaded = {name.split(".")[1] for name in run.stderr.split() if name.startswith("minitower.")}
+    assert "training" not in loaded if rooms is None else loaded == rooms
+
+
+def test_the_front_door_has_every_public_name_and_every_room():
+    assert set(minitower.__all__) <= set(dir(minitower))
+    assert minitower.TwoTower is minitower.towers.two_tower.TwoTower
+    assert not hasattr(minitower, "nonsense")

@@ -244,7 +244,7 @@ def test_publish__a_graph_cut_by_a_full_disk_is_noticed(tmp_path, data, model, m
     monkeypatch.setattr(HnswIndex, "save", cut)
     with pytest.raises(DataError, match=r"000002.*index.hnsw is not the graph"):
         publish_model(model, data, tmp_path / "s")
-    assert Recommender.open(tmp_path / "s").version.number == 1
+    assert Recommender.open(tmp_path / "s").store.version.number == 1
 
 
 def irregular(path, what, outside):
@@ -281,7 +281,7 @@ def test_store__waits_for_no_pipe_and_follows_no_link(
         with pytest.raises(DataError, match=named):
             Recommender.open("s")
     else:
-        assert Recommender.open("s").version.number == 1
+        assert Recommender.open("s").store.version.number == 1
     assert outside.read_bytes() == before
     assert sorted(path.name for path in Path().iterdir()) == ["outside", "s"]
 
@@ -300,7 +300,7 @@ def test_store__a_temporary_file_is_removed_and_nothing_else(tmp_path, data, mod
     publish_model(model, data, store, index="exact")
     assert os.path.lexists(store / name) == (what != "file")
     assert outside.read_bytes() == b"dear"
-    assert Recommender.open(store).version.number == 1
+    assert Recommender.open(store).store.version.number == 1
 
 
 def test_store__a_lock_of_somebody_else_is_not_written_to(tmp_path, data, model):

@@ -119,7 +119,7 @@ def test_store__what_is_foreign_survives_every_operation(
             with suppress(*[DataError] * bool(numbered or number == 2)):
                 changes[number]()
     assert {place: content(place) for place in before} == before
-    assert Recommender.open(store).version == VersionLog.read(store).version()
+    assert Recommender.open(store).store.version == VersionLog.read(store).version()
 
 
 def test_publish__versions_newer_than_an_older_current_are_kept(shop, store):
@@ -138,7 +138,7 @@ def test_publish__versions_newer_than_an_older_current_are_kept(shop, store):
     assert rollback(store).number == 2
     assert content(store / "versions") == before
     (store / "CURRENT").write_bytes(newer)
-    assert Recommender.open(store).version.number == 5
+    assert Recommender.open(store).store.version.number == 5
     (store / "CURRENT").write_bytes(older)
     for name in ("000004", "000005"):
         (store / "versions" / name).rename(store / name)
@@ -202,7 +202,7 @@ def test_changing__refuses_versions_that_are_elsewhere(shop, store, tmp_path):
         with pytest.raises(DataError, match="versions: a link, which a store does not follow"):
             change()
     assert content(outside) == before
-    assert Recommender.open(store).version.number == 3
+    assert Recommender.open(store).store.version.number == 3
 
 
 def test_prune__does_not_follow_a_link_and_tells_what_is_gone(store, tmp_path):

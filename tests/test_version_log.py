@@ -56,7 +56,7 @@ def test_publish__adds_a_version_and_serves_it(shop, tmp_path):
     assert log.versions == (one, two, three)
     assert log.version() == three
     assert log.full() == two
-    assert Recommender.open(store).version == three
+    assert Recommender.open(store).store.version == three
     first = {path.name: path.read_bytes() for path in log.path(1).iterdir()}
     full(shop, store)
     assert {path.name: path.read_bytes() for path in log.path(1).iterdir()} == first

@@ -4,10 +4,10 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
-from minitower.cli.options import argument, integer, path
-from minitower.cli.progress import row, say
-from minitower.cli.terminal import write
+from minitower.cli.arguments import reads
+from minitower.cli.terminal import row, say, write
 from minitower.data import DataError
 from minitower.store.transaction import NotRemoved, prune, rollback
 from minitower.store.version_log import VersionLog
@@ -29,20 +29,20 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         a: argparse.ArgumentParser = commands.add_parser(
             name, help=says, description=f"{says[0].upper()}{says[1:]}.{more}"
         )
-        a.add_argument("store", type=argument(path), metavar="STORE", help="folder of the store")
+        a.add_argument("store", type=reads(Path), metavar="STORE", help="folder of the store")
         a.set_defaults(run=run)
         return a
 
     command("list", _list, "print the versions",
             " Columns: number, kind, parent, time of publishing, bytes, * if current.")  # fmt: skip
     a = command("show", _show, "print the record of a version, as JSON")
-    a.add_argument("version", type=argument(integer(1)), nargs="?", metavar="VERSION",
+    a.add_argument("version", type=reads(int, low=1), nargs="?", metavar="VERSION",
                    help="its number (default: the current one)")  # fmt: skip
     command("verify", _verify, "read every file of every version",
             " Exits with an error if a file is missing or damaged.")  # fmt: skip
     a = command("rollback", _rollback, "make an earlier version current again",
                 " The version is verified first. Prints its number.")  # fmt: skip
-    a.add_argument("version", type=argument(integer(1)), nargs="?", metavar="VERSION",
+    a.add_argument("version", type=reads(int, low=1), nargs="?", metavar="VERSION",
                    help="its number (default: the one before)")  # fmt: skip
     a = command(
         "prune",
@@ -51,7 +51,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         " The current version stays, with its full version. Incremental versions of "
         "other full versions than the newest are removed, too. Prints their numbers.",
     )
-    a.add_argument("--keep", type=argument(integer(1)), required=True, metavar="N",
+    a.add_argument("--keep", type=reads(int, low=1), required=True, metavar="N",
                    help="keep the newest N full versions")  # fmt: skip
 
 

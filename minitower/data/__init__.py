@@ -15,6 +15,7 @@ from minitower.data.splits import (
     Split,
     TimeSplit,
     parse_rule,
+    parse_split,
 )
 from minitower.data.table import Features, Table
 from minitower.data.vocabulary import Vocabulary
@@ -43,6 +44,7 @@ __all__ = [
     "Vocabulary",
     "next_day",
     "parse_rule",
+    "parse_split",
     "positive_rule",
     "retire",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from minitower.data import atomic_files, movielens, split_files
+from minitower.data import atomic_files, layouts, movielens, split_files
 from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
@@ -198,15 +198,16 @@ class Dataset:
         raw: atomic_files.RawData, *, positive: str | None = None, split: Split | None = None
     ) -> "Dataset":
         """The data set of files that were read; the rest as in :meth:`from_columns`."""
-        return Dataset.from_columns(
-            raw.schema,
-            raw.interactions,
-            raw.users,
-            raw.items,
-            positive=positive,
-            split=split,
-            item_name=raw.item_name,
-        )
+        tables = raw.schema, raw.interactions, raw.users, raw.items
+        options: dict[str, Any] = {"positive": positive, "split": split}
+        return Dataset.from_columns(*tables, **options, item_name=raw.item_name)
+
+    @staticmethod
+    def from_files(folder: str | Path, how: layouts.Reading | None = None) -> "Dataset":
+        """Read a folder in whichever layout it has: see :mod:`minitower.data.layouts`."""
+        how = how or layouts.Reading()
+        raw, split, _ = layouts.read_folder(Path(folder), how)
+        return Dataset.from_raw(raw, positive=how.positive, split=split)
 
     @staticmethod
     def from_atomic(

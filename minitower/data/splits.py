@@ -10,7 +10,7 @@ import numpy as np
 
 from minitower.data.columns import Columns, numbers, scalars
 from minitower.data.errors import DataError, show
-from minitower.data.options import option
+from minitower.data.options import Option, option
 from minitower.formulas.arguments import LONGEST_ARRAY
 from minitower.formulas.arrays import Array
 
@@ -25,6 +25,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "!=": operator.ne,
 }
+_COUNT = Option("interactions of a user", high=LONGEST_ARRAY, type=int)
+_SHARE = Option("share of the interactions", type=float)
 _RULE = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|==|!=|=|>|<)\s*(.*?)\s*")
 
 
@@ -198,6 +200,41 @@ class GivenSplit:
 
 
 Split = TimeSplit | LastSplit | RandomSplit | GivenSplit
+
+
+def parse_split(value: Any, seed: int = 0) -> Split:
+    """Read a split as options write it: a kind, kind:valid,test, or given:column.
+
+    Args:
+        value: the option.
+        seed: of a random split.
+
+    Raises:
+        ValueError: the value does not read like a split; says what was expected.
+
+    >>> parse_split("last:1,2")
+    LastSplit(valid=1, test=2)
+    >>> parse_split("time")
+    TimeSplit(valid=0.1, test=0.1)
+    """
+    kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind == "given" and rest:
+        return GivenSplit(rest)
+    sizes = rest.split(",") if rest else []
+    if len(sizes) in (0, 2):
+        try:
+            if kind == "last":
+                return LastSplit(*map(_COUNT.read, sizes))
+            if kind in ("time", "random"):
+                valid, test = map(_SHARE.read, sizes or ("0.1", "0.1"))
+                return TimeSplit(valid, test) if kind == "time" else RandomSplit(valid, test, seed)
+        except DataError:
+            raise
+        except ValueError:
+            pass
+    raise ValueError(
+        "expected time, random, last or given:COLUMN, with sizes such as time:0.1,0.1 or last:1,1"
+    )
 
 
 def part_labels(

@@ -15,20 +15,11 @@ from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
 from minitower.data.table import Features
 from minitower.evaluation.encode import check_same_schema, encode
+from minitower.evaluation.metrics import ACCURACY
 from minitower.evaluation.report import Report, SliceReport
 from minitower.formulas import arguments, popularity, ranking
 from minitower.formulas.arrays import Array, Vectors
 from minitower.search.index import ExactIndex, Index, checked_k
-
-ACCURACY = {
-    "recall": ranking.recall,
-    "ndcg": ranking.ndcg,
-    "hit_rate": ranking.hit_rate,
-    "mrr": ranking.mrr,
-    "map": ranking.mean_average_precision,
-    "precision": ranking.precision,
-    "recall_capped": ranking.recall_capped,
-}
 
 _USERS = 1 << 15  # users ranked at a time: bounds memory, does not change any answer
 

@@ -1,14 +1,16 @@
-"""What the demo tells of what it measured: a line for each system, an example, a map, notes."""
+"""The run report of the demo: a line for each system, an example, a map, notes."""
 
 import math
 import platform
+from collections.abc import Sequence
 
 import numpy as np
 
 from minitower import __version__
-from minitower.cli.job import Job
-from minitower.cli.sources import Source
-from minitower.data import Dataset
+from minitower.data import Categorical, Dataset, Field, Id, MultiValued
+from minitower.data.columns import Columns
+from minitower.data.option_values import Options
+from minitower.data.source import Source
 from minitower.evaluation.report import Report
 from minitower.formulas.arrays import Array
 from minitower.lab.story import Example, ItemMap, Recalled, System
@@ -22,16 +24,16 @@ MAPPED = 2000  # items on the map
 
 
 def system(
-    name: str, report: Report, k: int, history: History | None = None, job: Job | None = None
+    name: str, report: Report, k: int, history: History | None = None, metric: str = ""
 ) -> System:
-    """One line of the comparison; a trained one has a history and the job it was trained by."""
+    """One line of the comparison; a trained system has a history with a validation metric."""
     epochs = [] if history is None else history.epochs
     return System(
         name,
         report.metrics,
         {part.name: _or_nan(part.recall[k]) for part in report.slices},
         losses=[epoch.loss for epoch in epochs],
-        validation=[epoch.metrics[job.metric] for epoch in epochs if job and epoch.metrics],
+        validation=[epoch.metrics[metric] for epoch in epochs if epoch.metrics],
     )
 
 
@@ -39,17 +41,17 @@ def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def views_note(pair: list[tuple[Job, System]], k: int) -> str:
+def views_note(pair: list[tuple[Options, System]], k: int) -> str:
     """What self-supervision did, above all to the tail; one of the two jobs has it."""
-    (_, without), (job, views) = sorted(pair, key=lambda one: one[0].views() is not None)
+    (_, without), (job, views) = sorted(pair, key=lambda one: one[0]["self_supervised"] != "none")
     tail = next((n for n, r in without.slices.items() if n != "new" and not math.isnan(r)), None)
-    told = f"from {without.metrics[f'recall@{k}']:.3f} to {views.metrics[f'recall@{k}']:.3f}"
+    change = f"from {without.metrics[f'recall@{k}']:.3f} to {views.metrics[f'recall@{k}']:.3f}"
     if tail is not None:
         rare = f"{without.slices[tail]:.3f} to {views.slices[tail]:.3f}"
-        told += f", and of the rarest items that were clicked ({tail}) from {rare}"
+        change += f", and of the rarest items that were clicked ({tail}) from {rare}"
     return (
-        f"Self-supervision ({job.self_supervised} views, alpha {job.alpha:g}, temperature "
-        f"{job.self_temperature:g}) moved recall@{k} {told}."
+        f"Self-supervision ({job['self_supervised']} views, alpha {job['alpha']:g}, temperature "
+        f"{job['self_temperature']:g}) moved recall@{k} {change}."
     )
 
 
@@ -71,16 +73,53 @@ def example(source: Source, model: TwoTower, index: Index) -> Example:
         hits = np.isin(rows, wanted.row(user))
         if hits.any():
             break
-    names, abouts = store.names(ids), map(source.about_item, rows.tolist())
+    names = store.names(ids)
+    features = [f for f in source.raw.schema.item if f.name != source.raw.item_name]
+    abouts = [about(features, source.raw.items, row) for row in rows.tolist()]
     return Example(
         user=str(data.users.ids[user]),
-        about=source.about_user(user),
-        history=[source.item_name(row) for row in _latest(data, user, 6)],
+        about=about(source.raw.schema.user, source.raw.users, user),
+        history=[item_name(data, row) for row in _latest(data, user, 6)],
         recalled=[
             Recalled(*item)
             for item in zip(names, abouts, scores.tolist(), hits.tolist(), strict=True)
         ],
     )
+
+
+def about(fields: Sequence[Field], columns: Columns | None, row: int) -> str:
+    """The features of a user or an item, for people."""
+    if columns is None or row >= len(columns):
+        return ""
+    cells = (columns[field.name][row] for field in fields if not isinstance(field, Id))
+    return " · ".join(str(cell) for cell in cells if str(cell))
+
+
+def item_name(data: Dataset, row: int) -> str:
+    """The name of an item, or its id."""
+    return str(data.items.shown[row])
+
+
+def grouped(source: Source) -> tuple[str, Array]:
+    """The field that items are grouped by, and the group of every item; "" without one."""
+    raw = source.raw
+    for kind in (MultiValued, Categorical):
+        for field in raw.schema.item:
+            if isinstance(field, kind) and raw.items is not None:
+                cells = raw.items[field.name].tolist()
+                cut = field.separator if isinstance(field, MultiValued) else None
+                listed = [_first(str(cell), cut) for cell in cells]
+                unlisted = [""] * (len(source.data.items) - len(listed))
+                return field.name, np.array(listed + unlisted)
+    return "", np.full(len(source.data.items), "")
+
+
+def _first(cell: str, separator: str | None) -> str:
+    """The first value of a cell; without a separator the cell is one value."""
+    if separator is None:
+        return cell
+    values = cell.split() if separator == " " else cell.split(separator)
+    return values[0] if values else ""
 
 
 def _latest(data: Dataset, user: int, n: int) -> list[int]:
@@ -94,7 +133,7 @@ def _latest(data: Dataset, user: int, n: int) -> list[int]:
 
 def item_map(source: Source, vectors: Array, seed: int) -> ItemMap:
     """Item vectors in the plane in which the means of the groups lie furthest apart."""
-    what, group_of = source.groups()
+    what, group_of = source.item_groups or grouped(source)
     names, counts = np.unique(group_of[group_of != ""], return_counts=True)
     names = names[np.argsort(-counts, kind="stable")][:6]
     groups = np.full(len(vectors), -1)
@@ -121,7 +160,7 @@ def item_map(source: Source, vectors: Array, seed: int) -> ItemMap:
 
 
 def notes(
-    source: Source, job: Job, report: Report, index: HnswIndex, exactly: int, history: History
+    source: Source, seed: int, report: Report, index: HnswIndex, exactly: int, history: History
 ) -> list[str]:
     measured = index.measured
     kept = (
@@ -144,5 +183,5 @@ def notes(
         "met comes on top of what is asked for, and beyond an eighth of the items the graph has "
         "no advantage.",
         f"minitower {__version__}, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}, seed {job.seed}.",
+        f"NumPy {np.__version__}, seed {seed}.",
     ]
