@@ -28,9 +28,9 @@ from minitower.formulas.softmax import (
     info_nce,
     listwise_softmax,
     softmax_cross_entropy,
-    stop_gradient_logq,
     temperature_gradient,
 )
+from minitower.formulas.stop_gradient_logq import stop_gradient_logq
 
 
 class Torch:

@@ -22,6 +22,7 @@ from minitower.formulas import (
     sampling,
     similarity,
     softmax,
+    stop_gradient_logq,
     uniformity,
 )
 
@@ -88,7 +89,7 @@ def _losses() -> Calls:
             {"scores": scores[:, :2], "temperature": 0.5, "weights": weights},
         ),
         "stop_gradient_logq": (
-            softmax.stop_gradient_logq,
+            stop_gradient_logq.stop_gradient_logq,
             {"scores": scores, "log_q": log_q, "candidate_ids": ids, "temperature": 0.5},
         ),
         "temperature_gradient": (

@@ -31,9 +31,9 @@ from minitower.formulas.softmax import (
     in_batch_softmax,
     info_nce,
     listwise_softmax,
-    stop_gradient_logq,
     temperature_gradient,
 )
+from minitower.formulas.stop_gradient_logq import stop_gradient_logq
 
 
 def of_vectors(loss: Any) -> Compute:
