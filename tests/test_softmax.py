@@ -70,7 +70,7 @@ FORMS = {
     "uncorrected": (lambda ids, log_q, n: uncorrected(ids, n=n), never),
     "masked": (lambda ids, log_q, n: uncorrected(ids, mask_hits=True, n=n), same),
     "yi": (lambda ids, log_q, n: yi(log_q, n=n), never),
-    "yi, 0.25": (lambda ids, log_q, n: yi(log_q, strength=0.25, n=n), never),
+    "yi, 0.25": (lambda ids, log_q, n: yi(log_q, logq_weight=0.25, n=n), never),
     "cross-batch": (
         lambda ids, log_q, n: cross_batch(log_q, ids, n),
         lambda i, j, ids, n: j >= n and ids[i] == ids[j],

@@ -96,7 +96,7 @@ def _losses() -> Calls:
             softmax.temperature_gradient,
             {"scores": scores, "d_scores": scores, "temperature": 0.5},
         ),
-        "yi": (corrected(logq.yi), {"log_q": log_q, "strength": 1.0, "n": 2}),
+        "yi": (corrected(logq.yi), {"log_q": log_q, "logq_weight": 1.0, "n": 2}),
         "calibrated": (corrected(logq.calibrated), {"log_q": log_q, "candidate_ids": ids, "n": 2}),
         "mixed": (corrected(logq.mixed), {"log_q": log_q, "n": 2}),
         "cross_batch": (

@@ -76,7 +76,7 @@ class InBatchSoftmax:
     def _correction(self, batch: Batch) -> Correction:
         n = len(batch)
         if self.correction == "yi":
-            return yi(batch.log_q, strength=self.strength, n=n)
+            return yi(batch.log_q, logq_weight=self.strength, n=n)
         if self.correction == "calibrated":
             return calibrated(batch.log_q, batch.item_rows, n=n)
         if self.correction == "mixed":
