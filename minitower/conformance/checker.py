@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from minitower.conformance.catalogue import FORMULAS
 from minitower.conformance.formula import TOLERANCE, Case, Formula, Outputs, error, errors, exploded
 from minitower.conformance.frameworks import Unusable, runner
 from minitower.conformance.mistake import Mistake
 from minitower.conformance.mistakes import MISTAKES
+from minitower.conformance.registry import FORMULAS
 from minitower.conformance.report import NO_KNOWN, Report, Result
 from minitower.conformance.samplers import SAMPLER, check_sampler
 from minitower.formulas.arrays import Array

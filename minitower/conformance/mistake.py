@@ -11,7 +11,7 @@ import numpy as np
 from minitower.conformance.formula import Compute
 
 Words = tuple[str, str]
-"""The name of a mistake, and its cure."""
+"""The name of a mistake, and its fix."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Mistake:
 
     Attributes:
         name: what was done, in the words of the field.
-        cure: what to do about it, one line.
+        fix: what to do about it, one line.
         compute: the formula with the mistake in it.
     """
 
     name: str
-    cure: str
+    fix: str
     compute: Compute
 
 
@@ -47,6 +47,11 @@ def then(right: Compute, change: Callable[[Any], Any]) -> Compute:
 def half(loss: Compute, gradient: Compute) -> Compute:
     """The loss of one variant beside the gradients of another."""
     return lambda *arguments: (loss(*arguments)[0], gradient(*arguments)[1])
+
+
+def value_alone(compute: Callable[..., Any]) -> Compute:
+    """A formula without gradients."""
+    return lambda *arguments: (compute(*arguments), ())
 
 
 LN2 = float(np.log(2))

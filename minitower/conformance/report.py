@@ -76,6 +76,6 @@ class Report:
         for name, r in rows:
             known = f'   matches the known mistake "{r.mistake.name}"' if r.mistake else ""
             lines.append(f"  ✗ {name:{width}}   {r.verdict}{known}")
-        cures = dict.fromkeys(r.mistake.cure for r in failed if r.mistake)
-        lines += [f"  cure: {cure}" for cure in cures]
+        fixes = dict.fromkeys(r.mistake.fix for r in failed if r.mistake)
+        lines += [f"  fix: {fix}" for fix in fixes]
         return "\n".join(lines + ([self.details] if failed and self.details else []))

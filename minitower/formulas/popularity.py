@@ -128,7 +128,7 @@ class Slices:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Distinct names such as "new", "1-12 clicks", "12-300 clicks"; repeated ones add " (2)"."""
+        """Distinct names, such as "new" and "1-12 clicks"; a repeated name adds " (2)"."""
         names = ["new"]
         for fewest, most in self.clicks[1:].tolist():
             clicks = "1 click" if most == 1 else f"{most} clicks"
