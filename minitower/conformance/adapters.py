@@ -27,7 +27,7 @@ from minitower.formulas.softmax import (
 
 
 def of_vectors(loss: Any) -> Compute:
-    """A loss of scores, as one of the vectors whose inner products they are."""
+    """Make a loss of vectors from a loss of their inner products."""
 
     def compute(users: Any, items: Any, *rest: Any) -> Any:
         value, d_scores = loss(users @ items.T, *rest)
@@ -37,7 +37,7 @@ def of_vectors(loss: Any) -> Compute:
 
 
 def of_unit_vectors(compute: Compute, normalize: Any = l2_normalize) -> Compute:
-    """A loss of two sets of vectors that scales each of them to length one first."""
+    """Make a loss that scales its two sets of vectors to length one first."""
 
     def unit(users: Any, items: Any, *rest: Any) -> Any:
         (users, back_users), (items, back_items) = normalize(users), normalize(items)
@@ -48,9 +48,9 @@ def of_unit_vectors(compute: Compute, normalize: Any = l2_normalize) -> Compute:
 
 
 def corrected(correction: Any) -> Compute:
-    """The in-batch softmax of vectors under a correction made from what stands between.
+    """Make the in-batch softmax of vectors under a correction.
 
-    Arguments: users, items, whatever the correction needs, temperature.
+    Arguments: users, items, the arguments of the correction, temperature.
     """
 
     def loss(scores: Any, *rest: Any) -> Any:
@@ -96,7 +96,7 @@ def lookup(table: Any, rows: Any, pull: Any) -> Any:
 
 
 def one_gradient(loss: Any) -> Compute:
-    """A loss with a single gradient, which stands alone, in the form of those with more."""
+    """Put a single gradient into a tuple, as formulas with several gradients have it."""
 
     def compute(*arguments: Any) -> Any:
         value, gradient = loss(*arguments)

@@ -84,7 +84,7 @@ def corrections(right: Any) -> list[Mistake]:
         ("(score - log q) / temperature", "divide first, then subtract: log q is not a score"):
             partial(right, taken=lambda offset, t: offset / t),
         ("log q left out, or taken off whole rows, where it cancels",
-         "take log_q[j] off column j: logits - log_q[None, :]"):
+         "subtract log_q[j] from column j: logits - log_q[None, :]"):
             partial(right, taken=lambda offset, t: 0 * offset),
         ("log q to base two", "use the natural logarithm, which exp undoes"):
             partial(right, taken=lambda offset, t: offset / LN2),
@@ -107,7 +107,7 @@ def masks(right: Any, drop: Callable[..., Any]) -> list[Mistake]:
     leave_out = "leave what is masked out of the sum: -inf before log sum exp"
     both = "mask before the loss, so that loss and gradient both see it"
     return table({
-        ("mask that does nothing", f"{leave_out}; a tiny number added is none"): nothing,
+        ("mask that does nothing", f"{leave_out}; adding a tiny number masks nothing"): nothing,
         ("masked logits set to zero", leave_out): partial(right, fill=0.0),
         ("mask inverted", leave_out): lambda *a: right(*a, drop=off_diagonal(~drop(*a))),
         ("mask only in the gradient", both): half(nothing, right),

@@ -38,8 +38,8 @@ _COSINE = unit(_inner, [Mistake(*FLIPPED, then(_inner, lambda g: (-g[0], -g[1]))
 _SERVING = [
     Mistake(name, fix, value_alone(compute))
     for name, fix, compute in (
-        ("log q taken off at serving", "the correction belongs to training: it makes the score "
-         "right, taken off again it ranks by lift", lambda u, v, q: u @ v.T - q),
+        ("log q taken off at serving", "correct in training only; at serving the "
+         "plain score is right, and subtracting log q ranks by lift", lambda u, v, q: u @ v.T - q),
         ("log q added at serving", "the score is right as it is", lambda u, v, q: u @ v.T + q),
         ("items' scores for users, transposed", "one row a user", lambda u, v, q: v @ u.T),
         ("each user with the item of their row only", "every user with every item",

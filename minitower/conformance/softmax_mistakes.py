@@ -124,7 +124,7 @@ def _calibrated(
 
 _CALIBRATED = [
     *table({
-        ("log n left out", "n_i draws stand for the catalogue: take log n_i off as well"):
+        ("log n left out", "n_i draws stand for the catalogue: subtract log n_i as well"):
             partial(_calibrated, offset=lambda q, log_n, hits: _rest(q)[:, None] - q),
         ("n counts the accidental hits", "n_i is how many negatives row i keeps"):
             partial(_calibrated, offset=lambda q, log_n, hits: (

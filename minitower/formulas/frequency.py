@@ -112,9 +112,8 @@ class StreamingFrequency:
             aged: whether the time since an item's last appearance counts as its gap, where it is
                 longer. Otherwise an item that disappears keeps its frequency.
 
-        :func:`~minitower.formulas.draw_probability.from_expected_count` or
-        :func:`~minitower.formulas.draw_probability.from_inclusion_probability` with draws = b
-        turns the result into log q of one draw of a batch of b.
+        :mod:`minitower.formulas.draw_probability` turns the result into log q of one draw of
+        a batch of b: ``from_expected_count`` or ``from_inclusion_probability`` with draws = b.
         """
         at = np.arange(len(self.state["gap"]))[:, None], self._slots(ids)
         gap: Floats = self.state["gap"][at]

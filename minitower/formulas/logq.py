@@ -83,8 +83,8 @@ def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> C
     ``masking_hits_is_wrong_when_the_positive_is_corrected``).
 
     With k independent draws beside the positive, the gradient tends to that of the full
-    softmax times k q / (P + k q), with q and P of the positive. A rare positive that is
-    already likely thus learns more slowly, in the right direction.
+    softmax times k q / (P + k q). Here q and P are the positive's draw probability and
+    softmax probability. A rare positive that is already likely thus learns more slowly.
 
     Raises:
         ValueError: a log_q is not finite, logq_weight is outside [0, 1], or n > m.

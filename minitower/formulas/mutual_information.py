@@ -93,8 +93,8 @@ class Cooccurrences:
         """Add the counts of another part of the table.
 
         Raises:
-            ValueError: the parts differ in their number of fields, or a field has strings in one
-                part and numbers in the other, or integers and floats that no float can hold.
+            ValueError: the parts differ in their number of fields, or a field has values in
+                one part that cannot be compared with those of the other.
         """
         if len(self.values) != len(other.values):
             raise ValueError(f"{len(self.values)} and {len(other.values)} fields do not add up")

@@ -1,7 +1,7 @@
 """Ranking metrics: how good is a list of k items per user, best first?
 
-The metrics read `hits` (n,k), true where the item at a rank is one of the user's positives,
-and `positives` (n), the number of positives of each user. Every metric is a mean over the
+`hits` (n,k) is true where the item at a rank is one of the user's positives. `positives` (n)
+is the number of positives of each user. Every metric is a mean over the
 users with at least one positive; users without one are left out.
 """
 
