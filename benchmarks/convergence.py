@@ -63,7 +63,7 @@ FORMS = {
         lambda log_q, p, n: (0 * log_q, 0.0),
     ),
     "yi, strength 0.25": Form(
-        lambda log_q, ids: yi(log_q, strength=0.25, n=1),
+        lambda log_q, ids: yi(log_q, logq_weight=0.25, n=1),
         lambda log_q, p, n: (log_q / 4, log_q[p] / 4),
     ),
     "yi": Form(

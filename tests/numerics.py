@@ -83,3 +83,17 @@ def _parts(nested: Any) -> list[Array]:
 
 EPS32 = float(np.finfo(np.float32).eps)
 """Twice the relative error of one float32 operation."""
+
+
+def float32_bound(size, share, exact, positive):
+    """What float32 may lose on logits whose terms have a size of (n,), where exact is the gradient.
+
+    Each logit, and its distance to the largest, is known to 2 eps size; so is the logarithm of
+    their sum, and the sum itself adds m eps. n losses are summed. A probability is the
+    exponential of two such logarithms, and the positive's is taken from 1.
+    """
+    n, m = exact.shape
+    loss = EPS32 * ((8 * size + m + 8) * share).sum() * (n + 1)
+    probabilities = np.abs(exact)
+    probabilities[np.arange(n), positive] += share
+    return loss, EPS32 * (16 * size + 2 * m + 16)[:, None] * probabilities

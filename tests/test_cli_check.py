@@ -170,7 +170,7 @@ def test_explain_tells_formula_shapes_reference_cases_and_mistakes(run, name):
     assert formula.reference in out
     assert all(f"{a.name} {a.shape}" in out or a.shape == "()" for a in formula.arguments)
     assert all(case.name in out for case in formula.cases)
-    assert all(mistake.cure in out for mistake in MISTAKES[name])
+    assert all(mistake.fix in out for mistake in MISTAKES[name])
 
 
 def test_explain_a_sampler_and_what_is_unknown(run):

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from numerics import along, assert_slope, directional
 
-from minitower.conformance import FORMULAS, MISTAKES, links, mistakes, softmax_mistakes
-from minitower.conformance.catalogue import of_unit_vectors
+from minitower.conformance import (
+    FORMULAS,
+    MISTAKES,
+    links,
+    mistakes,
+    pair_mistakes,
+    softmax_mistakes,
+    view_mistakes,
+)
+from minitower.conformance.adapters import of_unit_vectors
 from minitower.conformance.checker import agree
 from minitower.conformance.formula import TOLERANCE, error, errors
 
@@ -267,7 +275,7 @@ def test_mistakes_return_the_shapes_of_the_formula(formula):
 def test_there_are_many_and_each_says_what_to_do():
     every = {mistake.name: mistake for known in MISTAKES.values() for mistake in known}
     assert len(every) >= 100
-    assert all(m.name and m.cure and "\n" not in m.name + m.cure for m in every.values())
+    assert all(m.name and m.fix and "\n" not in m.name + m.fix for m in every.values())
 
 
 def test_error_is_relative_above_one_and_infinite_beyond_numbers():
@@ -343,12 +351,12 @@ BASES = {
     "stop_gradient_logq": softmax_mistakes._khrylchenko(),
     "mixed_negatives": softmax_mistakes._mixed,
     "cross_batch_softmax": softmax_mistakes._bank,
-    "listwise_softmax": softmax_mistakes._listwise,
-    "info_nce": of_unit_vectors(softmax_mistakes._info_nce),
-    "info_nce_symmetric": of_unit_vectors(softmax_mistakes._symmetric),
-    "learned_temperature": softmax_mistakes._learned,
-    "pointwise_squared": mistakes._squared,
-    "pointwise_logistic": mistakes._logistic,
+    "listwise_softmax": view_mistakes._listwise,
+    "info_nce": of_unit_vectors(view_mistakes._info_nce),
+    "info_nce_symmetric": of_unit_vectors(view_mistakes._symmetric),
+    "learned_temperature": view_mistakes._learned,
+    "pointwise_squared": pair_mistakes._squared,
+    "pointwise_logistic": pair_mistakes._logistic,
     "cosine": of_unit_vectors(mistakes._inner),
 }
 

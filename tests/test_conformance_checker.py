@@ -68,7 +68,7 @@ def test_a_known_mistake_is_named(name, mistake):
     assert report.mistake.name == mistake.name
     assert report.unusable is None
     assert f'matches the known mistake "{mistake.name}"' in str(report)
-    assert f"cure: {mistake.cure}" in str(report)
+    assert f"fix: {mistake.fix}" in str(report)
 
 
 def test_gradients_may_be_named_or_in_order():

@@ -93,9 +93,9 @@ def test_yi__uniform_q_is_no_correction(scores, log_q):
 
 
 @given(arrays(float, 4, elements=st.floats(-9, -0.1)), st.floats(0, 1))
-def test_yi__strength_leaves_a_power_law(log_q, strength):
+def test_yi__logq_weight_leaves_a_power_law(log_q, strength):
     """Draws from q, weighted by exp(-correction), are spread as q^(1 - strength)."""
-    left = np.exp(log_q - yi(log_q, strength=strength).candidates)
+    left = np.exp(log_q - yi(log_q, logq_weight=strength).candidates)
     assert left == pytest.approx(np.exp(log_q) ** (1 - strength), rel=1e-12)
 
 
@@ -153,7 +153,7 @@ def test_calibrated__a_batch_of_one_item_costs_nothing():
         (lambda: yi([0.0, -np.inf]), r"log_q\[1\] is -inf"),
         (lambda: yi([np.nan]), r"log_q\[0\] is nan"),
         (lambda: yi([[0.0]]), "one log_q per candidate"),
-        (lambda: yi([0.0], strength=1.5), "strength"),
+        (lambda: yi([0.0], logq_weight=1.5), "logq_weight"),
         (lambda: calibrated(np.array([-1.0, 0.0]), np.array([1, 2])), "leaves no other"),
         (lambda: calibrated(np.array([-1.0]), np.array([1, 2])), "candidate_ids"),
         (lambda: calibrated(np.array([-1.0, -2.0]), np.arange(2), n=3), "3 rows"),
@@ -306,7 +306,7 @@ def optimum(counts, strength):
 def test_yi__optimum_is_the_log_probability(counts, constant, strength):
     """Of the click, at strength 1: so the plain score is served. At 0, over the popularity."""
     gradient = table_gradient(
-        lambda log_q, ids: yi(log_q, strength=strength),
+        lambda log_q, ids: yi(log_q, logq_weight=strength),
         counts,
         optimum(counts, strength) + constant,
     )
@@ -395,7 +395,7 @@ def test_cross_batch__only_keeping_or_calibrating_is_exact(batch):
     [
         lambda log_q, ids, n: uncorrected(ids, n=n),
         lambda log_q, ids, n: uncorrected(ids, mask_hits=True, n=n),
-        lambda log_q, ids, n: yi(log_q, strength=0.5, n=n),
+        lambda log_q, ids, n: yi(log_q, logq_weight=0.5, n=n),
         lambda log_q, ids, n: mixed(log_q, len(ids) if n is None else n),
         lambda log_q, ids, n: calibrated(log_q, ids, n),
     ],

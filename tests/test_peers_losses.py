@@ -28,9 +28,9 @@ from minitower.formulas.softmax import (
     info_nce,
     listwise_softmax,
     softmax_cross_entropy,
-    stop_gradient_logq,
     temperature_gradient,
 )
+from minitower.formulas.stop_gradient_logq import stop_gradient_logq
 
 
 class Torch:
@@ -219,7 +219,7 @@ FORMS = {
     "masked": lambda p: uncorrected(p.ids, mask_hits=True, n=p.n),
     "known positives": lambda p: Correction(np.zeros(p.m), np.zeros(p.n), p.known),
     "yi": lambda p: yi(p.log_q, n=p.n),
-    "yi, 0.25": lambda p: yi(p.log_q, strength=0.25, n=p.n),
+    "yi, 0.25": lambda p: yi(p.log_q, logq_weight=0.25, n=p.n),
     "cross-batch": lambda p: cross_batch(p.log_q, p.ids, p.n),
     "mixed": lambda p: mixed(p.log_q, p.n),
     "calibrated": lambda p: calibrated(p.log_q, p.ids, p.n),

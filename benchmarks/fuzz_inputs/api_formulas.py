@@ -22,6 +22,7 @@ from minitower.formulas import (
     sampling,
     similarity,
     softmax,
+    stop_gradient_logq,
     uniformity,
 )
 
@@ -88,14 +89,14 @@ def _losses() -> Calls:
             {"scores": scores[:, :2], "temperature": 0.5, "weights": weights},
         ),
         "stop_gradient_logq": (
-            softmax.stop_gradient_logq,
+            stop_gradient_logq.stop_gradient_logq,
             {"scores": scores, "log_q": log_q, "candidate_ids": ids, "temperature": 0.5},
         ),
         "temperature_gradient": (
             softmax.temperature_gradient,
             {"scores": scores, "d_scores": scores, "temperature": 0.5},
         ),
-        "yi": (corrected(logq.yi), {"log_q": log_q, "strength": 1.0, "n": 2}),
+        "yi": (corrected(logq.yi), {"log_q": log_q, "logq_weight": 1.0, "n": 2}),
         "calibrated": (corrected(logq.calibrated), {"log_q": log_q, "candidate_ids": ids, "n": 2}),
         "mixed": (corrected(logq.mixed), {"log_q": log_q, "n": 2}),
         "cross_batch": (

@@ -131,5 +131,5 @@ def _explained(name: str) -> str:
     lines = [describe(formula), "", "cases"]
     lines += [f"  {case.name}: {case.why}" for case in formula.cases]
     lines += ["", "known mistakes"]
-    lines += [f"  {mistake.name}: {mistake.cure}" for mistake in MISTAKES[formula.name]]
+    lines += [f"  {mistake.name}: {mistake.fix}" for mistake in MISTAKES[formula.name]]
     return "\n".join(lines)

@@ -9,9 +9,9 @@
 triplet_hinge   6 cases   all passed   (numpy, float64)
 """
 
-from minitower.conformance.catalogue import FORMULAS
 from minitower.conformance.checker import assert_conforms, check
 from minitower.conformance.mistakes import MISTAKES
+from minitower.conformance.registry import FORMULAS
 from minitower.conformance.report import Report
 from minitower.conformance.samplers import SAMPLER, check_sampler
 from minitower.conformance.vectors import VERSION, describe, write_vectors

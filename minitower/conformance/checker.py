@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from minitower.conformance.catalogue import FORMULAS
 from minitower.conformance.formula import TOLERANCE, Case, Formula, Outputs, error, errors, exploded
 from minitower.conformance.frameworks import Unusable, runner
 from minitower.conformance.mistake import Mistake
 from minitower.conformance.mistakes import MISTAKES
+from minitower.conformance.registry import FORMULAS
 from minitower.conformance.report import NO_KNOWN, Report, Result
 from minitower.conformance.samplers import SAMPLER, check_sampler
 from minitower.formulas.arrays import Array
@@ -86,7 +86,7 @@ def check(
         )  # fmt: skip
 
     results = [judge(case, right) for case, right in zip(spec.cases, expected, strict=True)]
-    named = _recognise(spec, results, expected, TOLERANCE[dtype])
+    named = _recognize(spec, results, expected, TOLERANCE[dtype])
     mistake = next((r.mistake for r in named if r.mistake), None)
     return Report(
         spec.name,
@@ -110,7 +110,7 @@ def find(formula: str) -> Formula:
     """A formula by name.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: no formula has this name.
     """
     if formula not in FORMULAS:
         raise ValueError(f"no formula {formula!r}; there are {', '.join(FORMULAS)}, {SAMPLER}")
@@ -123,7 +123,7 @@ def agree(a: Outputs, b: Outputs, right: Outputs, tolerance: float) -> bool:
     return all(bounds) or (not any(bounds) and max(errors(a, b).values()) <= tolerance)
 
 
-def _recognise(
+def _recognize(
     spec: Formula, results: list[Result], expected: list[Outputs], tolerance: float
 ) -> list[Result]:
     """The results, the failed ones with the known mistake that returns the same.

@@ -1,4 +1,4 @@
-"""What the checker knows of a formula, and when two results agree."""
+"""A formula as the checker sees it, and the comparison of two results."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from minitower.formulas.arrays import Array
 
 Outputs = dict[str, Array]
 Compute = Callable[..., Any]
-"""The arguments in order -> the result, and a gradient for each argument that has one."""
+"""The arguments in order -> (result, gradients in order)."""
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-"""How far a number may be off: times max(1, |expected|)."""
+"""Largest error |got - expected| / max(1, |expected|) that passes."""
 
 EXPLODED = 1e3
-"""A number this far off, on the same scale, is a division by almost nothing, or not a number."""
+"""An error beyond this bound comes from NaN or a division by almost zero."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Argument:
     """One argument of a formula.
 
     Attributes:
-        shape: in axis letters, "(n,d)"; "()" is a plain number.
+        shape: axis letters such as "(n,d)"; "()" is a plain number.
         gradient: whether the formula has a gradient with respect to it.
-        kind: what it holds: "float", "int" or "bool".
+        kind: type of its entries: "float", "int" or "bool".
     """
 
     name: str
@@ -40,7 +40,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Case:
-    """One input of a formula; the numbers are binary fractions, exact in float32 too."""
+    """One input of a formula. All numbers are binary fractions, exact in float32, too."""
 
     name: str
     why: str
@@ -48,7 +48,7 @@ class Case:
 
     @property
     def size(self) -> int:
-        """How many numbers go in."""
+        """Number of input numbers."""
         return sum(np.size(value) for value in self.inputs.values())
 
 
@@ -57,8 +57,8 @@ class Formula:
     """A formula that implementations are checked against.
 
     Attributes:
-        compute: the formula itself, as minitower has it.
-        result: what it returns beside the gradients: "loss", "scores", ...
+        compute: minitower's own function.
+        result: name of what it returns beside the gradients: "loss", "scores", ...
     """
 
     name: str
@@ -76,14 +76,14 @@ class Formula:
         return tuple(f"d_{argument.name}" for argument in self.arguments if argument.gradient)
 
     def inputs(self, case: Case, dtype: str = "float64") -> list[Any]:
-        """Fresh arguments in order: arrays in this dtype, plain numbers plain."""
+        """Copy the arguments of a case, in order: arrays in this dtype, plain numbers plain."""
         return [
             np.array(value, dtype if a.kind == "float" else None) if a.shape != "()" else value
             for a, value in ((a, case.inputs[a.name]) for a in self.arguments)
         ]
 
     def outputs(self, case: Case, compute: Compute | None = None) -> Outputs:
-        """What the formula, or a variant of it, makes of a case."""
+        """Compute the outputs of the formula, or of a variant of it, for a case."""
         with np.errstate(all="ignore"):
             value, gradients = (compute or self.compute)(*self.inputs(case))
         named = {self.result: value, **dict(zip(self.gradients, gradients, strict=True))}
@@ -91,7 +91,7 @@ class Formula:
 
 
 def error(got: Array, expected: Array) -> float:
-    """The largest |got - expected| / max(1, |expected|); infinite where not a number.
+    """Return the largest |got - expected| / max(1, |expected|); infinity for NaN.
 
     >>> error(np.array([1.5, 110.0]), np.array([1.0, 100.0]))
     0.5
@@ -102,10 +102,10 @@ def error(got: Array, expected: Array) -> float:
 
 
 def errors(got: Outputs, expected: Outputs) -> dict[str, float]:
-    """The error of every output."""
+    """Compute the error of each output."""
     return {name: error(got[name], value) for name, value in expected.items()}
 
 
 def exploded(outputs: Outputs, right: Outputs) -> bool:
-    """Whether a number of a case has left all bounds."""
+    """Whether an output is off by more than :data:`EXPLODED`."""
     return any(off > EXPLODED for off in errors(outputs, right).values())

@@ -87,7 +87,9 @@ def _torch(
         return _arrays(formula, inputs, result, {})
     _refuse_many(formula, result)
     if not value.requires_grad:
-        raise Unusable("the loss does not depend on its inputs: it was detached, or made anew")
+        raise Unusable(
+            "the loss does not depend on its inputs: it was detached, or built from constants"
+        )
     gradients = torch.autograd.grad(value, learned, allow_unused=True, materialize_grads=True)
     return _arrays(formula, inputs, result, _named(formula, [g.numpy() for g in gradients]))
 

@@ -1,8 +1,8 @@
-"""Softmax losses as a chain, vectors -> logits -> loss -> gradients, whose links may be wrong.
+"""Softmax losses as a chain vectors -> logits -> loss -> gradients. A mistake replaces a link.
 
-A loss of logits takes (logits, the column of each row's positive, the share of each
-row) and returns its value and its gradient. :func:`cross_entropy` is the right one;
-the others each make a mistake that people make.
+A link takes (logits, column of each row's positive, share of each row in the mean) and
+returns a loss and its gradient. :func:`cross_entropy` is right; each other link makes a
+mistake that people make.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def cross_entropy(logits: Any, positive: Any, share: Any) -> Any:
 
 
 def times(loss: Callable[[Any], float], gradient: Callable[[Any], float]) -> Link:
-    """A loss and a gradient multiplied by what depends on the shape of the logits."""
+    """Multiply the loss and the gradient by functions of the logits' shape."""
 
     def link(logits: Any, positive: Any, share: Any) -> Any:
         value, d_logits = cross_entropy(logits, positive, share)
@@ -38,7 +38,7 @@ def times(loss: Callable[[Any], float], gradient: Callable[[Any], float]) -> Lin
 
 
 def unshifted(logits: Any, positive: Any, share: Any) -> Any:
-    """exp(logits) as it is: infinity over infinity where logits are large."""
+    """exp(logits) without a shift: infinity over infinity for large logits."""
     rows = np.arange(len(logits))
     probability = np.exp(logits)
     probability /= probability.sum(axis=1, keepdims=True)
@@ -48,7 +48,7 @@ def unshifted(logits: Any, positive: Any, share: Any) -> Any:
 
 
 def clipped(logits: Any, positive: Any, share: Any) -> Any:
-    """-log max(P, 1e-7), whose gradient is zero below."""
+    """-log max(P, 1e-7), with gradient zero where P < 1e-7."""
     rows = np.arange(len(logits))
     losses = logsumexp(logits, axis=1) - logits[rows, positive]
     learns = losses < -np.log(1e-7)
@@ -57,7 +57,7 @@ def clipped(logits: Any, positive: Any, share: Any) -> Any:
 
 
 def softmax_twice(logits: Any, positive: Any, share: Any) -> Any:
-    """The cross-entropy of probabilities, taken for logits."""
+    """Cross-entropy of probabilities in place of logits."""
     probability = softmax(logits, axis=1)
     value, gradient = cross_entropy(probability, positive, share)
     along = (gradient * probability).sum(axis=1, keepdims=True)
@@ -65,7 +65,7 @@ def softmax_twice(logits: Any, positive: Any, share: Any) -> Any:
 
 
 def without_positive(logits: Any, positive: Any, share: Any) -> Any:
-    """The sum runs over the negatives alone."""
+    """Sum over the negatives alone."""
     rows = np.arange(len(logits))
     others = logits.copy()
     others[rows, positive] = -np.inf
@@ -76,7 +76,7 @@ def without_positive(logits: Any, positive: Any, share: Any) -> Any:
 
 
 def other_axis(logits: Any, positive: Any, share: Any) -> Any:
-    """The softmax runs down each positive's column."""
+    """Softmax down the column of each positive."""
     rows, columns = np.arange(len(logits)), logits[:, positive]
     losses = logsumexp(columns, axis=0) - logits[rows, positive]
     gradient = np.zeros_like(logits)
@@ -86,14 +86,14 @@ def other_axis(logits: Any, positive: Any, share: Any) -> Any:
 
 
 def both_directions(logits: Any, positive: Any, share: Any) -> Any:
-    """The mean of the softmax over candidates and of that over users."""
+    """Mean of the softmax over candidates and the softmax over users."""
     there, d_there = cross_entropy(logits, positive, share)
     back, d_back = other_axis(logits, positive, share)
     return (there + back) / 2, (d_there + d_back) / 2
 
 
 def binary(logits: Any, positive: Any, share: Any) -> Any:
-    """Each candidate judged by itself: clicked, or not."""
+    """Binary cross-entropy of each candidate by itself."""
     sign = np.ones_like(logits)
     sign[np.arange(len(logits)), positive] = -1
     losses = np.logaddexp(0, sign * logits).sum(axis=1)
@@ -107,7 +107,7 @@ def positive_forgotten(logits: Any, positive: Any, share: Any) -> Any:
 
 
 def first_column(logits: Any, positive: Any, share: Any) -> Any:
-    """Labels of zero where they should count the rows."""
+    """Column 0 as the positive of every row."""
     return cross_entropy(logits, np.zeros_like(positive), share)
 
 
@@ -124,10 +124,10 @@ def chain(
     taken: Callable[[Any, Any], Any] = lambda offset, t: offset,
     fill: float = -np.inf,
 ) -> Any:
-    """A loss of the logits scores / temperature + offset, and the gradients of the vectors.
+    """Loss of the logits scores / temperature + offset, and its gradients by the vectors.
 
-    The links that a mistake replaces: the loss, the slope of the logits, what becomes of
-    the offset, and what stands for a dropped logit.
+    A mistake replaces one of: the loss, the slope of the logits, the offset that is ``taken``,
+    and the ``fill`` of a dropped logit.
     """
     n = len(users)
     slopes = np.where(drop, 0, slope(temperature))
@@ -138,20 +138,20 @@ def chain(
 
 
 def on_diagonal(diagonal: Any, elsewhere: Any) -> Any:
-    """(n,m): elsewhere_ij, and diagonal_i at (i,i)."""
+    """(n,m) matrix: diagonal_i at (i,i), elsewhere_ij at (i,j)."""
     matrix = np.array(np.broadcast_to(elsewhere, (len(diagonal), np.shape(elsewhere)[-1])))
     np.fill_diagonal(matrix, diagonal)
     return matrix
 
 
 def lengths(x: Any) -> Any:
-    """The length of each row, one where it is zero."""
+    """Length of each row, 1 for a zero row."""
     norm = np.linalg.norm(x, axis=1, keepdims=True)
     return np.where(norm > 0, norm, 1)
 
 
 def over_the_batch(x: Any) -> Any:
-    """Columns scaled to length one."""
+    """Scale columns to length one."""
     y, backward = l2_normalize(x.T)
     return y.T, lambda dy: backward(dy.T).T
 
@@ -163,16 +163,16 @@ def by_squared_length(x: Any) -> Any:
 
 
 def passed_on(x: Any) -> Any:
-    """Unit vectors whose gradient goes back as it came."""
+    """Unit vectors; the gradient passes through unchanged."""
     return x / lengths(x), lambda dy: dy * x.any(axis=1, keepdims=True)
 
 
 def only_divided(x: Any) -> Any:
-    """Unit vectors whose gradient is divided by the length, as if that were constant."""
+    """Unit vectors; the gradient is divided by the length, as if the length were constant."""
     return x / lengths(x), lambda dy: dy * x.any(axis=1, keepdims=True) / lengths(x)
 
 
 def kicked(x: Any) -> Any:
-    """x / max(|x|, 1e-12): the gradient of a zero vector is multiplied by 1e12."""
+    """x / max(|x|, 1e-12): multiplies the gradient of a zero vector by 1e12."""
     y, backward = l2_normalize(x)
     return y, lambda dy: np.where(x.any(axis=1, keepdims=True), backward(dy), dy * 1e12)

@@ -1,4 +1,4 @@
-"""What a known mistake is, and the names of those that several formulas share."""
+"""Known mistakes, and the names of those that several formulas share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from minitower.conformance.formula import Compute
 
 Words = tuple[str, str]
-"""The name of a mistake, and its cure."""
+"""(name, fix) of a mistake."""
 
 
 @dataclass(frozen=True)
@@ -19,23 +19,23 @@ class Mistake:
     """A known way to get a formula wrong.
 
     Attributes:
-        name: what was done, in the words of the field.
-        cure: what to do about it, one line.
+        name: the mistake, in the words of the field.
+        fix: what to do about it, in one line.
         compute: the formula with the mistake in it.
     """
 
     name: str
-    cure: str
+    fix: str
     compute: Compute
 
 
 def table(mistakes: Mapping[Words, Compute]) -> list[Mistake]:
-    """Mistakes from their words and what they compute."""
+    """Make mistakes from {(name, fix): compute}."""
     return [Mistake(*words, compute) for words, compute in mistakes.items()]
 
 
 def then(right: Compute, change: Callable[[Any], Any]) -> Compute:
-    """The right formula, and then its gradients changed."""
+    """Change the gradients of the right formula."""
 
     def compute(*arguments: Any) -> Any:
         value, gradients = right(*arguments)
@@ -45,8 +45,13 @@ def then(right: Compute, change: Callable[[Any], Any]) -> Compute:
 
 
 def half(loss: Compute, gradient: Compute) -> Compute:
-    """The loss of one variant beside the gradients of another."""
+    """Combine the loss of one variant with the gradients of another."""
     return lambda *arguments: (loss(*arguments)[0], gradient(*arguments)[1])
+
+
+def value_alone(compute: Callable[..., Any]) -> Compute:
+    """Make a formula without gradients."""
+    return lambda *arguments: (compute(*arguments), ())
 
 
 LN2 = float(np.log(2))

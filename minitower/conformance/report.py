@@ -1,4 +1,4 @@
-"""What a check found, case by case, and how it is told."""
+"""The result of a check, case by case, and its printed form."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NO_KNOWN = "  matches no known mistake"
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one case.
+    """The result of one case.
 
     Attributes:
-        verdict: what is wrong, None where nothing is.
-        unusable: the case could not be compared: an exception, a wrong shape, NaN.
-        got: what the implementation returned, where it did.
-        mistake: the known mistake that returns the same.
+        verdict: what is wrong, or None.
+        unusable: whether the outputs could not be compared: an exception, a wrong shape, NaN.
+        got: the outputs of the implementation, if it returned any.
+        mistake: the known mistake with the same outputs.
     """
 
     case: Case
@@ -30,13 +30,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found; ``str(report)`` is what the command prints.
+    """The result of a check; ``str(report)`` is what the command prints.
 
     Attributes:
-        formula: the name of the formula.
-        cases: a result for each golden case.
-        mistake: the known mistake that explains the failures, if one does. What
-            overflows besides may be a second one, in the results of those cases.
+        formula: name of the formula.
+        cases: result of each golden case.
+        mistake: the known mistake that explains the failures, if there is one. A second one that
+            explains overflows may stand in the results of those cases.
         details: the smallest failing case, where no mistake explains it.
     """
 
@@ -48,17 +48,17 @@ class Report:
 
     @property
     def failed(self) -> tuple[Result, ...]:
-        """The results that are not right."""
+        """The results of the cases that failed."""
         return tuple(result for result in self.cases if result.verdict is not None)
 
     @property
     def passed(self) -> bool:
-        """Whether every case is right."""
+        """Whether every case passed."""
         return not self.failed
 
     @property
     def unusable(self) -> str | None:
-        """One line on what could not be compared, and is no known mistake; None if nothing."""
+        """One line about the first case without comparable outputs and without a known mistake."""
         for result in self.failed:
             if result.unusable and result.mistake is None:
                 return f"{self.formula}, case {result.case.name}: {result.verdict}"
@@ -66,8 +66,8 @@ class Report:
 
     def __str__(self) -> str:
         failed = self.failed
-        told = f"{len(failed)} failed" if failed else "all passed"
-        lines = [f"{self.formula}   {len(self.cases)} cases   {told}   ({self.how})"]
+        outcome = f"{len(failed)} failed" if failed else "all passed"
+        lines = [f"{self.formula}   {len(self.cases)} cases   {outcome}   ({self.how})"]
         if len({r.verdict for r in failed}) == 1 and len(failed) == len(self.cases) > 1:
             rows = [("every case", failed[0])]
         else:
@@ -76,6 +76,6 @@ class Report:
         for name, r in rows:
             known = f'   matches the known mistake "{r.mistake.name}"' if r.mistake else ""
             lines.append(f"  ✗ {name:{width}}   {r.verdict}{known}")
-        cures = dict.fromkeys(r.mistake.cure for r in failed if r.mistake)
-        lines += [f"  cure: {cure}" for cure in cures]
+        fixes = dict.fromkeys(r.mistake.fix for r in failed if r.mistake)
+        lines += [f"  fix: {fix}" for fix in fixes]
         return "\n".join(lines + ([self.details] if failed and self.details else []))

@@ -1,9 +1,8 @@
-"""Does your sampler draw what it says? Against the exact distribution, with a known risk.
+"""Does a sampler draw the distribution that it states? An exact test with a known risk.
 
-The count of an item in n independent draws is Binomial(n, p), exactly, and so is the
-count of any set of items. Each case tests every item and every prefix of them at a
-level that, added up over all tests, leaves a right sampler a chance of at most
-:data:`FALSE_ALARM` to fail (Bonferroni); nothing is approximated.
+The count of an item in n independent draws is exactly Binomial(n, p), and so is the count of
+a set of items. Each case tests every item and every prefix of the items. The level of the
+tests (Bonferroni) lets a right sampler fail with probability :data:`FALSE_ALARM` at most.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ _WRONG_LOG_Q = table({
     ("q returned instead of log q", "take the logarithm"): lambda p: p,
     ("sign of log q", "log q is at most 0"): lambda p: -np.log(p),
     ("log q to base two", "use the natural logarithm"): np.log2,
-    ("log of the expected count", "log q is of one draw: take log(draws) off"): (
+    ("log of the expected count", "log q is of one draw: subtract log(draws)"): (
         lambda p: np.log(DRAWS * p)
     ),
     ("log q of a uniform draw", "log q is of the law that was drawn from"): (
@@ -72,7 +71,7 @@ _WRONG_LOG_Q = table({
 
 
 def surprise(counts: Array, p: Array) -> float:
-    """The smallest of all tail probabilities, times the number of tests (at most that many).
+    """Smallest tail probability of all counts, times the number of tests (at most that many).
 
     >>> surprise(np.array([60_000, 40_000]), np.array([0.5, 0.5])) < 1e-100
     True
@@ -90,11 +89,11 @@ def check_sampler(
     """Check a function that draws items with given probabilities.
 
     Args:
-        draw: called as draw(p, size, rng), p (K,) the probabilities, rng a NumPy
-            Generator; returns ids (size,), independent draws, or (ids, log_q), with
-            log_q the log of the probability of each draw, which is compared exactly.
-        false_alarm: the chance that a right sampler fails, over all cases together.
-        seed: of the generator.
+        draw: called as draw(p, size, rng) with p (K) the probabilities and rng a NumPy
+            Generator. Returns (size) independent ids, or (ids, log_q) with the log-probability
+            of each draw, which is compared exactly.
+        false_alarm: probability that a right sampler fails, over all cases together.
+        seed: seed of the generator.
 
     >>> def right(p, size, rng):
     ...     ids = rng.choice(len(p), size, p=p)
@@ -106,36 +105,36 @@ def check_sampler(
     """
     level, rng = false_alarm / len(CASES), np.random.default_rng(seed)
     results: list[Result] = []
-    drawn: list[_Drawn] = []
+    samples: list[_Sample] = []
     for case in CASES:
         try:
-            drawn.append(_Drawn(case.inputs["p"], *_counted(draw, case.inputs["p"], rng)))
-            results.append(Result(case, drawn[-1].verdict(level)))
+            samples.append(_Sample(case.inputs["p"], *_counted(draw, case.inputs["p"], rng)))
+            results.append(Result(case, samples[-1].verdict(level)))
         except (Exception, SystemExit) as problem:
-            told = " ".join(str(problem).split())
+            what = " ".join(str(problem).split())
             if not isinstance(problem, Unusable):
-                told = f"raised {type(problem).__name__}: {told}"
-            results.append(Result(case, told, unusable=True))
+                what = f"raised {type(problem).__name__}: {what}"
+            results.append(Result(case, what, unusable=True))
     how = f"{DRAWS} draws a case; a right sampler fails once in {1 / false_alarm:,.0f} checks"
-    known = _known(drawn, level)
+    known = _known(samples, level)
     results = [replace(r, mistake=known) if r.verdict and not r.unusable else r for r in results]
     return Report(SAMPLER, how, tuple(results), known, "" if known else NO_KNOWN)
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """What a case drew: the counts of items 0 to K, and the log q told for each, if it was."""
+class _Sample:
+    """One case's draws: counts of the items 0 to K, and the returned log q of each, or None."""
 
     p: Array
     counts: Array
     log_q: Array | None
 
     def follows(self, law: Array, level: float) -> bool:
-        """Whether the counts may come from another law."""
+        """Whether the counts may come from another distribution."""
         return surprise(self.counts, np.append(law, np.zeros(len(self.counts) - len(law)))) >= level
 
-    def tells(self, log_law: Callable[[Array], Array]) -> bool:
-        """Whether log q is that of the law, where it was told."""
+    def states(self, log_law: Callable[[Array], Array]) -> bool:
+        """Whether log q is that of the distribution, where it was returned."""
         if self.log_q is None:
             return True
         with np.errstate(divide="ignore"):
@@ -149,7 +148,7 @@ class _Drawn:
             off = np.abs(self.counts - expected) / np.sqrt(np.maximum(expected, 1))
             worst = int(off.argmax())
             return f"item {worst} drawn {self.counts[worst]} times, expected {expected[worst]:.0f}"
-        return None if self.tells(np.log) else "log_q is not the log of the probability"
+        return None if self.states(np.log) else "log_q is not the log of the probability"
 
 
 def _counted(draw: Callable[..., Any], p: Array, rng: np.random.Generator) -> tuple[Array, Any]:
@@ -167,19 +166,19 @@ def _counted(draw: Callable[..., Any], p: Array, rng: np.random.Generator) -> tu
     log_q = np.asarray(log_q)
     if log_q.shape != ids.shape or str(log_q.dtype) not in TOLERANCE:
         raise Unusable(f"returned log_q as {log_q.dtype} of shape {log_q.shape}, not one a draw")
-    told = np.full(len(p) + 1, np.nan, log_q.dtype)
-    told[ids] = log_q
-    if not np.array_equal(told[ids], log_q):
+    by_item = np.full(len(p) + 1, np.nan, log_q.dtype)
+    by_item[ids] = log_q
+    if not np.array_equal(by_item[ids], log_q):
         raise Unusable("returned two different log_q for one item, or NaN")
-    return counts, told
+    return counts, by_item
 
 
-def _known(drawn: list[_Drawn], level: float) -> Mistake | None:
-    """The wrong law that all cases may follow, or the wrong log q that all tell."""
-    if all(case.verdict(level) is None for case in drawn):
+def _known(samples: list[_Sample], level: float) -> Mistake | None:
+    """Find the wrong distribution, or the wrong log q, that fits all cases."""
+    if all(case.verdict(level) is None for case in samples):
         return None
-    if not all(case.follows(case.p, level) for case in drawn):
-        laws = (m for m in _WRONG if all(d.follows(m.compute(d.p), level) for d in drawn))
+    if not all(case.follows(case.p, level) for case in samples):
+        laws = (m for m in _WRONG if all(d.follows(m.compute(d.p), level) for d in samples))
     else:
-        laws = (m for m in _WRONG_LOG_Q if all(d.tells(m.compute) for d in drawn))
+        laws = (m for m in _WRONG_LOG_Q if all(d.states(m.compute) for d in samples))
     return next(laws, None)

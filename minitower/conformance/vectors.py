@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from minitower.conformance.catalogue import FORMULAS
 from minitower.conformance.formula import TOLERANCE, Formula
+from minitower.conformance.registry import FORMULAS
 from minitower.data.atomic_write import new_file
 
 VERSION = 1

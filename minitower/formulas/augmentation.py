@@ -1,16 +1,16 @@
-"""Two views of one item: what self-supervision compares.
+"""Two views of one item, for self-supervision.
 
-A view hides some of an item's k fields, or some of the values of a field. Hidden fields
-read as the default value. A mask is (n,k), true where the field is hidden; every view keeps
-at least one field, and what is random comes anew for every item, or once for the batch.
+A view hides some of an item's k fields, or drops some values of a field. A hidden field reads
+as the default value. A mask is (n,k), true where a field is hidden. Every view keeps at least
+one field.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import (
     LONGEST_ARRAY,
@@ -21,30 +21,31 @@ from minitower.formulas.arguments import (
     integers,
     number,
 )
-from minitower.formulas.arrays import Integers, Mask
+from minitower.formulas.arrays import Array, Integers, Mask
 
 
 def random_mask(
     rng: np.random.Generator, n: int, k: int, hidden: int, *, per_item: bool = True
 ) -> Mask:
-    """Hide so many fields, whichever.
+    """Hide a random set of fields.
 
     Shapes: ->(n,k)
 
     Args:
-        hidden: how many of the k fields, 0..k-1; every choice of them is as likely.
-        per_item: whether each item has a choice of its own, or the batch one for all.
+        n, k: items and fields.
+        hidden: number of hidden fields, 0 to k - 1; every set of that size is equally likely.
+        per_item: whether each item has its own set, or all items of the batch share one.
 
     Raises:
-        ValueError: the view would keep nothing, or hidden < 0.
+        ValueError: hidden < 0 or hidden >= k, which would keep no field.
 
     Properties: hides_so_many, every_choice_is_as_likely, one_for_the_batch
 
-    >>> random_mask(np.random.default_rng(0), 2, 4, hidden=1)
-    array([[False,  True, False, False],
-           [False, False, False,  True]])
+    >>> random_mask(np.random.default_rng(0), 2, 4, hidden=1).astype(int)
+    array([[0, 1, 0, 0],
+           [0, 0, 0, 1]])
 
-    Reference: the lecture, section 5.1, "random mask".
+    Reference: lecture, section 5.1, "random mask"; docs/11.
     """
     n, k = integer("n", n, 0, LONGEST_ARRAY), integer("k", k, 0, LONGEST_ARRAY)
     hidden = integer("hidden", hidden, 0)
@@ -52,27 +53,27 @@ def random_mask(
         raise ValueError(
             f"hiding {hidden} of {k} fields leaves no view: hidden must be below k, 0 to {k - 1}"
         )
-    choices = np.tile(np.arange(k) < hidden, (n if per_item else 1, 1))
-    return _for_all(rng.permuted(choices, axis=1), n)
+    sets = np.tile(np.arange(k) < hidden, (n if per_item else 1, 1))
+    return _repeated(rng.permuted(sets, axis=1), n)
 
 
 def complementary_masks(
     rng: np.random.Generator, n: int, k: int, *, per_item: bool = True
 ) -> tuple[Mask, Mask]:
-    """Part the fields into two random halves: each view hides what the other shows.
+    """Split the fields into two random halves: each view hides what the other shows.
 
-    Shapes: ->(n,k),(n,k). Of an odd number the first view hides the smaller half.
+    Shapes: ->(n,k),(n,k). For odd k the first view hides the smaller half.
 
     Args:
-        per_item: as in :func:`random_mask`.
+        n, k, per_item: as in :func:`random_mask`.
 
     Raises:
-        ValueError: k < 2: one of the views would keep nothing.
+        ValueError: k < 2, which would keep no field of one view.
 
     Properties: part_the_fields_in_halves, every_choice_is_as_likely
 
-    Reference: the lecture, section 5.1, "complementary"; T. Yao et al., Self-supervised
-        Learning for Large-scale Item Recommendations, CIKM 2021, random feature masking.
+    Reference: lecture, section 5.1, "complementary"; T. Yao et al., Self-supervised Learning
+        for Large-scale Item Recommendations, CIKM 2021, random feature masking; docs/11.
     """
     k = integer("k", k, 2, LONGEST_ARRAY)
     first = random_mask(rng, n, k, k // 2, per_item=per_item)
@@ -82,48 +83,48 @@ def complementary_masks(
 def correlated_masks(
     rng: np.random.Generator,
     n: int,
-    relatedness: ArrayLike,
+    pairwise_mi: ArrayLike,
     *,
     rounding: Literal["floor", "ceil"] = "floor",
     per_item: bool = False,
 ) -> tuple[Mask, Mask]:
-    """Hide a random field together with its closest relatives; the other view hides the rest.
+    """Hide a random seed field and its most related fields; the second view hides the rest.
 
-    Where a relative of a hidden field is seen, the field is as good as seen. Hidden
-    together, an item must be recognised by what is really another side of it.
+    A related field that stays visible would give a hidden field away. Hidden together, the
+    item must be recognized by its other fields.
 
     Shapes: (k,k)->(n,k),(n,k)
 
     Args:
-        relatedness: how much field i tells about field j, such as
-            :func:`~minitower.formulas.mutual_information.mutual_information`. The
-            diagonal is not read. Of equals the first fields are the closer.
-        rounding: with its seed the first view hides k / 2 relatives, rounded so, and the
-            second view hides the k - 1 - k / 2 others. The paper's text reads as floor,
-            which leaves more to see; a translation prints the ceiling.
-        per_item: by default one seed for the batch, as in the paper. With one for each
-            item, which fields are hidden tells items apart, and a tower can learn to
-            look at that instead.
+        n: items.
+        pairwise_mi: :func:`~minitower.formulas.mutual_information.mutual_information` of each
+            two fields, or another measure of relatedness. The diagonal is not read. Among
+            equally related fields the first ones are closer.
+        rounding: the first view hides the seed and k / 2 related fields, rounded so. The
+            paper's text reads as floor; a translation prints the ceiling.
+        per_item: whether each item has its own seed. By default the batch has one, as in the
+            paper; seeds per item let a tower tell items apart by their hidden fields.
 
     Raises:
-        ValueError: relatedness is not a finite square matrix, rounding is neither, or
-            a view would keep nothing: k < 3 with floor, k < 4 with ceil.
+        ValueError: pairwise_mi is not a finite square matrix, rounding is neither, or a view
+            would keep no field: k < 3 with floor, k < 4 with ceil.
 
     Properties: seed_and_its_relatives, every_seed_is_as_likely,
         floor_and_ceil_differ_for_odd_numbers
 
-    >>> relatedness = [[9, 3, 0, 1], [3, 9, 0, 0], [0, 0, 9, 2], [1, 0, 2, 9]]
-    >>> first, second = correlated_masks(np.random.default_rng(0), 1, relatedness)
-    >>> first, second           # the seed is the last field
-    (array([[ True, False,  True,  True]]), array([[False,  True, False, False]]))
+    >>> mi = [[9, 3, 0, 1], [3, 9, 0, 0], [0, 0, 9, 2], [1, 0, 2, 9]]
+    >>> first, second = correlated_masks(np.random.default_rng(0), 1, mi)
+    >>> first.astype(int), second.astype(int)           # the seed is the last field
+    (array([[1, 0, 1, 1]]), array([[0, 1, 0, 0]]))
 
-    Reference: T. Yao et al., CIKM 2021, correlated feature masking; the lecture, section 5.1.
+    Reference: T. Yao et al., CIKM 2021, correlated feature masking; lecture, section 5.1;
+        docs/11.
     """
-    related = np.array(floats("relatedness", relatedness), dtype=float)
+    related = np.array(floats("pairwise_mi", pairwise_mi), dtype=float)
     n = integer("n", n, 0, LONGEST_ARRAY)
     if related.ndim != 2 or len(set(related.shape)) != 1 or not np.isfinite(related).all():
         raise ValueError(
-            f"relatedness must be a finite (k,k) matrix, got shape {related.shape}; "
+            f"pairwise_mi must be a finite (k,k) matrix, got shape {related.shape}; "
             "leave out the fields that were not measured"
         )
     choice("rounding", rounding, ("floor", "ceil"))
@@ -131,30 +132,30 @@ def correlated_masks(
     hidden = 1 + (k + (rounding == "ceil")) // 2
     if hidden >= k:
         raise ValueError(
-            f"a seed and its {hidden - 1} relatives ({rounding}) are all of {k} fields: "
+            f"a seed and its {hidden - 1} related fields ({rounding}) are all of {k} fields: "
             "the first view would keep nothing"
         )
-    np.fill_diagonal(related, np.inf)  # nothing is closer to the seed than itself
-    groups = np.zeros((k, k), bool)
+    np.fill_diagonal(related, np.inf)  # the seed is its own closest relative
     closest = np.argsort(-related, kind="stable")[:, :hidden]
+    groups = np.zeros((k, k), bool)  # row i: the hidden fields of seed i
     np.put_along_axis(groups, closest, True, axis=1)
-    first = _for_all(groups[rng.integers(k, size=n if per_item else 1)], n)
+    first = _repeated(groups[rng.integers(k, size=n if per_item else 1)], n)
     return first, ~first
 
 
 def drop_values(
-    rng: np.random.Generator, indptr: Integers, values: NDArray[Any], rate: float = 0.5
-) -> tuple[Integers, NDArray[Any]]:
-    """Drop a share of the values of a field that has several.
+    rng: np.random.Generator, indptr: Integers, values: Array, rate: float = 0.5
+) -> tuple[Integers, Array]:
+    """Drop a share of the values of a multi-valued field.
 
-    Of a row with s values floor(rate s) are dropped, any of them as likely, and the others
-    keep their order. At least one stays; rows with one value, or none, stay as they are.
+    Of a row with s values floor(rate s) random ones are dropped. The others keep their order,
+    and at least one stays. A row with one value, or none, does not change.
 
-    Shapes: CSR (n+1),(v)->(n+1),(<=v). New arrays; the given ones are left alone.
+    Shapes: CSR (n+1),(v)->(n+1),(<=v); the arguments are not modified.
 
     Args:
         indptr: row i has values[indptr[i]:indptr[i + 1]]; indptr[0] = 0.
-        rate: the share to drop, in [0, 1).
+        rate: share of values to drop, in [0, 1).
 
     Raises:
         ValueError: rate is outside [0, 1), or indptr does not fit the values.
@@ -165,13 +166,10 @@ def drop_values(
     >>> drop_values(np.random.default_rng(0), np.array([0, 2, 3]), np.array([7, 8, 9]))
     (array([0, 1, 2]), array([7, 9]))
 
-    Reference: the lecture, section 5.1, "dropout"; T. Yao et al., CIKM 2021.
+    Reference: lecture, section 5.1, "dropout"; T. Yao et al., CIKM 2021; docs/11.
     """
-    indptr, values, rate = (
-        integers("indptr", indptr),
-        as_array("values", values),
-        number("rate", rate),
-    )
+    indptr, values = integers("indptr", indptr), as_array("values", values)
+    rate = number("rate", rate)
     if indptr.ndim != 1 or not len(indptr) or values.ndim != 1:
         raise ValueError(
             f"indptr and values must be vectors, got shapes {indptr.shape} and {values.shape}"
@@ -190,6 +188,6 @@ def drop_values(
     return np.concatenate([[0], np.cumsum(counts - dropped)]), values[keep]
 
 
-def _for_all(mask: Mask, n: int) -> Mask:
-    """A mask of n items, or of the whole batch, as one of n items."""
+def _repeated(mask: Mask, n: int) -> Mask:
+    """A mask of n items from a mask of n items or of the whole batch."""
     return mask if len(mask) == n else np.repeat(mask, n, axis=0)

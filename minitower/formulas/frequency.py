@@ -1,9 +1,8 @@
-"""How often does an item come? Estimated from the stream itself, in fixed memory.
+"""Streaming frequency: estimate how often each item appears, in fixed memory.
 
-Training on a stream has no click counts: yesterday's are stale, and new items have none.
-But an item that comes in one batch of ten leaves gaps of ten steps on average. Two arrays
-hold, for every slot, when it last came and a moving average of its gaps; the frequency is
-one over the gap.
+Training on a stream has no click counts: yesterday's are stale, and new items have none. But
+an item that appears in one batch of ten leaves gaps of ten steps on average. Two arrays hold
+the last step of each slot and a moving average of its gaps; the frequency is 1 / gap.
 """
 
 from __future__ import annotations
@@ -30,37 +29,30 @@ class StreamingFrequency:
         last[h(y)] <- t
 
     Args:
-        slots: H >= 1, the length of the arrays.
-        alpha: the weight of the newest gap, in (0, 1). Small is precise, large is quick:
-            about 1/alpha appearances are remembered.
-        initial_gap: the gap of what never came, > 0: an unseen item has frequency
-            1 / initial_gap. The items' true mean gap makes the start unbiased.
-        hashes: m >= 1 hash functions into arrays of their own, for ids of any kind of
-            integer; 0 for ids that are slots themselves (rows of a table), which share
-            no slot. Whom an item shares a slot with makes its gap shorter, never longer
-            on average, so of several hashes the longest gap counts.
-        repeats: what an item that stands in a batch c > 1 times does.
-            "expected_count": each time is an appearance, the later ones at gap 0, as
-            the paper's loop does it; the frequency is the mean number of copies in a
-            batch, which is what logQ corrections ask for, and may exceed 1.
-            "inclusion_probability": they are one appearance; the frequency is the
-            probability that the batch has it, at most 1. So it is in the paper's
-            simulation, whose batches have no repetitions.
+        slots: H >= 1, length of the arrays.
+        alpha: weight of the newest gap, in (0, 1). About 1/alpha appearances are remembered.
+        initial_gap: gap of an unseen item, > 0. The mean gap makes the start unbiased.
+        hashes: m >= 1 hash functions, each into arrays of its own, for integer ids of any
+            range; 0 for ids that are slots, such as rows of a table. A collision shortens a gap,
+            so of several hashes the longest gap counts.
+        repeats: effect of an item that stands c > 1 times in a batch. "expected_count": c
+            appearances, the later ones at gap 0, as in the paper's loop. The frequency is the
+            mean number of copies per batch, which a logQ correction needs; it may exceed 1.
+            "inclusion_probability": one appearance, as in the paper's simulation. The
+            frequency is the probability that the batch has the item.
 
     Attributes:
-        state: "last" (m,H) int64 and "gap" (m,H) float64, plain arrays that updates
-            write to. With ``step`` they are all there is to save. To make room for new
-            items where hashes = 0, append 0 and initial_gap.
-        step: batches seen so far.
+        state: "last" (m,H) int64 and "gap" (m,H) float64; updates write to them. With ``step``
+            they are all there is to save. For new items (hashes = 0) append 0 and initial_gap.
+        step: number of batches so far.
 
     Raises:
-        ValueError: an argument is outside its domain; in use, an id is not an
-            integer or, without hashes, outside 0..H-1.
+        ValueError: an argument is outside its domain; in use, an id is not an integer or,
+            without hashes, outside 0..H-1.
 
-    With "expected_count" an item that comes exactly c times in every batch is estimated at
-    ((1 - alpha)^-c - 1) (1 - alpha) / alpha: c for small alpha c, above it by a factor of
-    about (e^(alpha c) - 1) / (alpha c) otherwise. Choose alpha well below one over the
-    copies of the most popular item in a batch.
+    With "expected_count", c copies in every batch give ((1 - alpha)^-c - 1) (1 - alpha) / alpha:
+    c for small alpha c, and too much otherwise. Choose alpha well below one over the copies of
+    the most popular item in a batch.
 
     Properties: equals_the_loop, copies_are_counted_or_not, several_hashes_take_the_longest_gap,
         collisions_shorten_gaps, unseen_is_one_over_initial_gap, order_within_a_batch_is_no_matter,
@@ -74,8 +66,7 @@ class StreamingFrequency:
     array([0.94, 0.57, 0.5 ])
 
     Reference: X. Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
-        Recommendations, RecSys 2019, Algorithms 2 and 3. (Algorithm 3 prints h where h_i
-        is meant.)
+        Recommendations, RecSys 2019, Algorithms 2 and 3; docs/10. (Algorithm 3 prints h for h_i.)
     """
 
     def __init__(
@@ -102,7 +93,7 @@ class StreamingFrequency:
         self.step = 0
 
     def update(self, ids: ArrayLike) -> None:
-        """One step: a batch of item ids, repetitions included. Shapes: (n), n >= 0."""
+        """Count one batch of item ids, repetitions included. Shapes: (n), n >= 0."""
         slots_by_hash = self._slots(ids)
         self.step += 1
         keep = 1 - self.alpha
@@ -114,14 +105,15 @@ class StreamingFrequency:
             last[at] = self.step
 
     def log_frequency(self, ids: ArrayLike, *, aged: bool = False) -> Floats:
-        """log of appearances per batch, of the kind that ``repeats`` names. Shapes: (n)->(n).
+        """Log of the appearances per batch, of the kind that ``repeats`` names. Shapes: (n)->(n)
 
-        An item that comes no more keeps its frequency for ever, unless ``aged``: then the
-        silence since it last came counts as its gap once it is the longer.
+        Args:
+            ids: item ids.
+            aged: whether the time since an item's last appearance counts as its gap, where it is
+                longer. Otherwise an item that disappears keeps its frequency.
 
-        Of one draw out of a batch of b, log q is this through
-        :func:`~minitower.formulas.draw_probability.from_expected_count` or
-        :func:`~minitower.formulas.draw_probability.from_inclusion_probability` with draws = b.
+        :mod:`minitower.formulas.draw_probability` turns the result into log q of one draw of
+        a batch of b: ``from_expected_count`` or ``from_inclusion_probability`` with draws = b.
         """
         at = np.arange(len(self.state["gap"]))[:, None], self._slots(ids)
         gap: Floats = self.state["gap"][at]
@@ -137,7 +129,7 @@ class StreamingFrequency:
             raise ValueError(f"ids must be a vector of integers, got {ids.dtype} {ids.shape}")
         if not self.hashes:
             return arguments.rows("ids without hashes, which are slots,", ids, slots)[None]
-        # splitmix64's finaliser (G. Steele et al., OOPSLA 2014), started at h golden ratios.
+        # splitmix64's finalizer (G. Steele et al., OOPSLA 2014), started at h golden ratios.
         steps = np.arange(1, self.hashes + 1, dtype=np.uint64)[:, None]
         x = ids.astype(np.uint64) + steps * np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -147,13 +139,17 @@ class StreamingFrequency:
 
 
 def gap_bias(appearances: int, *, alpha: float, initial: float, mean: float) -> float:
-    """How far the moving average still is, on average, from the mean gap.
+    """Expected error of the moving average after t independent gaps.
 
         E gap_t - mean = (1 - alpha)^t (initial - mean)
 
-    after t appearances at gaps drawn independently. It starts unbiased from initial = mean.
-    (Yi et al., Eq. 7, print (1 - alpha)^t initial - (1 - alpha)^(t-1) mean and an ideal
-    start of mean / (1 - alpha), one factor off.)
+    Yi et al., Eq. 7, is one factor off: it prints (1 - alpha)^t initial - (1 - alpha)^(t-1) mean,
+    and mean / (1 - alpha) as the unbiased start, which is initial = mean.
+
+    Args:
+        appearances: t >= 0.
+        alpha: in (0, 1].
+        initial, mean: gap at the start, and mean of the gaps.
 
     Properties: equals_enumeration, the_mean_is_the_unbiased_start
 
@@ -165,14 +161,20 @@ def gap_bias(appearances: int, *, alpha: float, initial: float, mean: float) -> 
 
 
 def gap_variance(appearances: int, *, alpha: float, variance: float) -> float:
-    """How far the moving average strays, from the variance of one gap.
+    """Variance of the moving average after t independent gaps.
 
         Var gap_t = alpha / (2 - alpha) (1 - (1 - alpha)^(2t)) variance
 
-    after t appearances at gaps drawn independently. (Yi et al., Eq. 8, print the variance of
-    one gap as E (gap_1 - alpha)^2, where (gap_1 - mean)^2 is meant.)
+    Yi et al., Eq. 8, prints the variance of one gap as E (gap_1 - alpha)^2 for E (gap_1 - mean)^2.
+
+    Args:
+        appearances, alpha: as in :func:`gap_bias`.
+        variance: variance of one gap.
 
     Properties: equals_enumeration
+
+    >>> round(gap_variance(1000, alpha=0.01, variance=100.0), 4)
+    0.5025
     """
     alpha = _weight(alpha)
     settled = -math.expm1(_log_kept(alpha, 2 * integer("appearances", appearances, 0)))

@@ -1,7 +1,7 @@
-"""How much one field of an item tells about another.
+"""Mutual information of the fields of a table, in nats.
 
-A city says little about the language where everyone speaks the same one, and nearly all
-where each has its own. Mutual information measures it, in nats, from a table of items.
+A city says little about the language where everyone speaks the same one, and nearly all where
+each city has its own.
 """
 
 from __future__ import annotations
@@ -24,34 +24,30 @@ Field = NDArray[Any] | tuple[Integers, NDArray[Any]]
 def mutual_information(
     fields: Sequence[Field], *, weights: ArrayLike | None = None, identifiers: bool = False
 ) -> Floats:
-    """The mutual information of every pair of fields.
+    """Compute the mutual information of every pair of fields.
 
         MI(U, V) = sum_uv p(u, v) log(p(u, v) / (p(u) p(v)))
+        p(u, v)  = sum_i w_i [u in U_i] [v in V_i] / (|U_i| |V_i|)
 
-    Of a row with several values, each weighs 1 over their number, as if one were drawn:
-
-        p(u, v) = sum_i w_i [u in U_i] [v in V_i] / (|U_i| |V_i|)
-
-    A row without a value has the value "none", the same for all such rows.
+    Of several values in a row each weighs 1 over their number. All rows without a value share the
+    value "none".
 
     Shapes: k fields of n rows->(k,k)
 
     Args:
-        fields: of each field the (n,) values, or (indptr, values), where row i has
-            values[indptr[i]:indptr[i + 1]]. Values are compared, nothing else.
-        weights: (n,) >= 0, any scale. By default every item counts alike, which is right
-            where items are drawn uniformly; clicks count them as training sees them.
-        identifiers: whether to measure fields of which no two rows share a value, ids
-            above all. Such a field tells of every V as much as anything can, where each
-            row has one value H(V), and would be the closest relative of all fields. By
-            default its row and column are NaN: not measured.
+        fields: for each field the (n) values, or (indptr, values) where row i has
+            values[indptr[i]:indptr[i + 1]]. Values are only compared.
+        weights: (n) weight of each row, >= 0, of any scale; equal by default, which fits items
+            that are drawn uniformly.
+        identifiers: whether to measure fields whose values are all distinct, such as ids. Such a
+            field has MI(U, V) = H(V) with every field V. By default its row and column are NaN.
 
     Returns:
-        Symmetric and >= 0; on the diagonal the fields' entropies.
+        A symmetric matrix >= 0, with the entropies of the fields on the diagonal.
 
     Raises:
-        ValueError: there is no row, fields differ in length, an indptr is not one, or
-            weights are negative, not finite, all zero or not one per row.
+        ValueError: there is no row, fields differ in length, an indptr does not fit, or weights
+            are negative, not finite, all zero or not one per row.
 
     Properties: equals_naive, symmetric_and_at_most_either_entropy, zero_on_products,
         diagonal_is_the_entropy, unchanged_by_relabelling, weights_are_repetitions,
@@ -65,24 +61,24 @@ def mutual_information(
            [0.   , 0.   , 0.562]])
 
     Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,
-        CIKM 2021, Eq. 4; the lecture, section 5.1.
+        CIKM 2021, Eq. 4; lecture, section 5.1; docs/11.
     """
     return count_together(fields, weights=weights).information(identifiers=identifiers)
 
 
 @dataclass(frozen=True)
 class Cooccurrences:
-    """How often the values of fields occur, and meet: of parts of a table, these add up.
+    """Counts of the values of fields and of their pairs. Counts of parts of a table add up.
 
-    Of every field its distinct values stand in order, the value "none" behind them.
+    The values of a field stand in ascending order; "none" is one more value behind them.
 
     Attributes:
-        values: of each of k fields the (v,) distinct values, ascending.
-        rows: of each field (v+1,) int64, how many rows have the value, whatever their weight.
-        weight: of each field (v+1,) the weight of its shares in rows.
-        joint: of each two fields (v_i+1,v_j+1), i < j in lexicographic order, the weight with
-            which two values meet.
-        total: the weight of all rows.
+        values: for each of k fields its (v) distinct values.
+        rows: for each field (v+1) int64, number of rows with the value.
+        weight: for each field (v+1) summed weight of the value.
+        joint: for each pair of fields i < j, in lexicographic order, (v_i+1,v_j+1) summed weight
+            of two values together.
+        total: summed weight of all rows.
 
     Properties: parts_add_up, order_of_parts_is_no_matter
     """
@@ -94,11 +90,11 @@ class Cooccurrences:
     total: float
 
     def __add__(self, other: Cooccurrences) -> Cooccurrences:
-        """What both parts of a table hold.
+        """Add the counts of another part of the table.
 
         Raises:
-            ValueError: they have other numbers of fields, texts in a field of numbers, or
-                floats in a field of integers that no float holds.
+            ValueError: the parts differ in their number of fields, or a field has values in
+                one part that cannot be compared with those of the other.
         """
         if len(self.values) != len(other.values):
             raise ValueError(f"{len(self.values)} and {len(other.values)} fields do not add up")
@@ -127,7 +123,7 @@ class Cooccurrences:
         return Cooccurrences(values, tuple(rows), tuple(weight), tuple(joint), total)
 
     def information(self, *, identifiers: bool = False) -> Floats:
-        """The mutual information of every pair of fields, as :func:`mutual_information`.
+        """Compute the mutual information, as :func:`mutual_information`.
 
         Raises:
             ValueError: all weights are zero.
@@ -154,18 +150,12 @@ class Cooccurrences:
 def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None) -> Cooccurrences:
     """Count the values of every field, and of every pair of fields.
 
-    A field of which hardly two rows share a value makes the counts as large as the table.
+    Shapes: k fields of n rows->Cooccurrences. For a field of mostly distinct values the counts
+    are as large as the table.
 
-    Shapes: k fields of n rows->Cooccurrences
-
-    Args:
-        fields, weights: as in :func:`mutual_information`; here weights may all be zero.
-
-    Raises:
-        ValueError: as :func:`mutual_information`.
+    Args, Raises: as in :func:`mutual_information`; here weights may all be zero.
 
     >>> first, second = np.array([0, 0, 1, 1]), np.array([5, 5, 7, 7])
-    >>> whole = count_together([first, second])
     >>> parts = count_together([first[:1], second[:1]]) + count_together([first[1:], second[1:]])
     >>> parts.information().round(3)
     array([[0.693, 0.693],
@@ -197,22 +187,28 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
 
 
 def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
-    """By how much :func:`mutual_information` of n independent rows comes out too large.
+    """Bias of :func:`mutual_information` on n independent rows, to first order in 1/n.
 
         (r - 1) (c - 1) / (2 n)
 
-    to first order in 1/n, of fields with r and c values, related or not. Rare values are
-    what looks like a relation: subtract it to compare fields of different sizes.
+    Rare values look related. Subtract the bias to compare fields of different sizes.
 
     Shapes: broadcast.
+
+    Args:
+        r, c: numbers of values of the two fields.
+        n: number of rows, > 0.
 
     Raises:
         ValueError: n is not positive.
 
     Properties: bias_of_independent_rows
 
-    Reference: M. Roulston, Estimating the errors on measured entropy and mutual
-        information, Physica D 1999.
+    >>> float(plug_in_bias(3, 11, n=100))
+    0.1
+
+    Reference: M. Roulston, Estimating the errors on measured entropy and mutual information,
+        Physica D 1999.
     """
     r, c, n = floats("r", r), floats("c", c), positive_number("n", n)
     bias: Floats = (r - 1) / 2 * ((c - 1) / n)
@@ -224,7 +220,7 @@ def _pairs(k: int) -> Iterator[tuple[int, int]]:
 
 
 def _union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-    """All values, ascending."""
+    """Merge two sets of values, ascending."""
     if not len(one) or not len(other):
         return one if len(one) else other
     if len({values.dtype.kind in "OUT" for values in (one, other)}) > 1:
@@ -246,7 +242,7 @@ def _held_by_floats(values: NDArray[Any]) -> Integers:
 
 
 def _value_shares(field: Field) -> tuple[NDArray[Any], sparse.csr_array]:
-    """The v distinct values; (n,v+1) the share of each in a row; last, whether it has none."""
+    """The v distinct values, and (n,v+1) the share of each in a row; the last column is "none"."""
     indptr, values = field if isinstance(field, tuple) else (None, field)
     values = as_array("fields", values)
     indptr = np.arange(values.size + 1) if indptr is None else integers("indptr", indptr)

@@ -1,7 +1,7 @@
-"""Which items are recalled, and how popular they are.
+"""Popularity of the recalled items, beside accuracy.
 
-Accuracy alone is easily had from a few popular items. How much of the catalogue is
-recalled at all, how evenly, and how well the rare items do stands here.
+A few popular items give a good accuracy. The functions here measure how much of the catalogue
+is recalled, how evenly, and cut it into slices of popularity.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,11 @@ from minitower.formulas.arrays import Counts
 
 
 def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
-    """How often each of m items is recalled. Shapes: (n,k)->(m).
+    """Count how often each of m items is recalled. Shapes: (n,k)->(m)
 
-    Entries below 0, the padding of short lists, are no item.
+    Args:
+        recalled: rows of items; negative entries are the padding of short lists.
+        m: number of items.
 
     Raises:
         ValueError: an entry is m or more.
@@ -32,7 +34,7 @@ def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
 
 
 def coverage(times: Counts) -> float:
-    """The share of the catalogue that is recalled to anybody. Shapes: (m)->().
+    """Share of the catalogue that is recalled to any user. Shapes: (m)->()
 
     Args:
         times: how often each item is recalled, from :func:`times_recalled`.
@@ -40,21 +42,24 @@ def coverage(times: Counts) -> float:
     >>> coverage(np.array([1, 0, 2, 0]))
     0.5
 
-    Reference: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy, RecSys 2010.
+    Reference: M. Ge, C. Delgado-Battenfeld, D. Jannach, Beyond accuracy, RecSys 2010; docs/16.
     """
     times = _catalogue("times", times)
     return float(np.count_nonzero(times) / len(times))
 
 
 def gini(times: Counts) -> float:
-    """How unevenly the recalls are spread: 0 all items alike, 1 - 1/m one item only.
+    """Gini coefficient of the recalls: 0 if all items are equal, 1 - 1/m if one item has all.
 
         gini = sum_i (2i - m - 1) t_(i) / (m sum_i t_i),   t_(1) <= ... <= t_(m)
 
-    Shapes: (m)->(). Items that nobody is recalled count, with t = 0.
+    Shapes: (m)->()
+
+    Args:
+        times: as in :func:`coverage`.
 
     Raises:
-        ValueError: there is no item, a negative count, or no recall at all.
+        ValueError: there is no item, a negative count, or no recall.
 
     Properties: zero_when_even, one_item_takes_all, equals_mean_difference,
         scale_invariant
@@ -62,8 +67,8 @@ def gini(times: Counts) -> float:
     >>> gini(np.array([0, 0, 0, 8]))
     0.75
 
-    Reference: Fleder and Hosanagar, Blockbuster Culture's Next Rise or Fall,
-        Management Science 2009.
+    Reference: D. Fleder, K. Hosanagar, Blockbuster Culture's Next Rise or Fall, Management
+        Science 2009; docs/16.
     """
     ascending = np.sort(_catalogue("times", times))
     m, total = len(ascending), ascending.sum(dtype=float)
@@ -74,20 +79,27 @@ def gini(times: Counts) -> float:
 
 
 def novelty(times: Counts, clicks: Counts) -> float:
-    """How surprising the recalled items are: their mean self-information, in bits.
+    """Mean self-information of the recalled items, in bits: high for unpopular items.
 
         novelty = sum_j times_j log2(sum(clicks) / max(clicks_j, 1)) / sum_j times_j
 
-    Shapes: (m),(m)->(). A never-clicked item counts as clicked once.
+    Shapes: (m),(m)->()
 
     Args:
-        times: how often each item is recalled.
-        clicks: training clicks of each item, at least one in all.
+        times: as in :func:`coverage`, at least one recall.
+        clicks: training clicks of each item, at least one click. An unclicked item counts as
+            clicked once.
+
+    Raises:
+        ValueError: shapes differ, or there is no recall or no click.
 
     Properties: equals_naive, uniform_clicks_give_log2_m
 
-    Reference: Zhou et al., Solving the apparent diversity-accuracy dilemma of
-        recommender systems, PNAS 2010 ("surprisal").
+    >>> novelty(np.array([1, 1]), np.array([3, 1]))        # (log2(4/3) + 2) / 2
+    1.207518749639422
+
+    Reference: T. Zhou et al., Solving the apparent diversity-accuracy dilemma of recommender
+        systems, PNAS 2010; docs/16.
     """
     times, clicks = _catalogue("times", times), _catalogue("clicks", clicks)
     if times.shape != clicks.shape or not times.any() or not clicks.any():
@@ -104,11 +116,10 @@ class Slices:
     """A partition of the catalogue by training clicks.
 
     Attributes:
-        of_item: (m) the slice of each item. Slice 0 is the items without a click
-            ("new"; it may be empty), then 1, 2, ... from the rarest to the most
-            clicked.
-        clicks: (s,2) the fewest and the most clicks of an item in each slice.
-        items: (s) how many items each slice holds.
+        of_item: (m) slice of each item. Slice 0 holds the items without a click ("new", possibly
+            none); then 1, 2, ... from the rarest to the most clicked.
+        clicks: (s,2) fewest and most clicks of an item in each slice.
+        items: (s) number of items in each slice.
     """
 
     of_item: Counts
@@ -117,7 +128,7 @@ class Slices:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Distinct names such as "new", "1-12 clicks", "12-300 clicks"; ties add " (2)"."""
+        """Distinct names, such as "new" and "1-12 clicks"; a repeated name adds " (2)"."""
         names = ["new"]
         for fewest, most in self.clicks[1:].tolist():
             clicks = "1 click" if most == 1 else f"{most} clicks"
@@ -127,7 +138,7 @@ class Slices:
         return tuple(names)
 
     def count(self, items: NDArray[np.integer], rows: NDArray[np.integer], n: int) -> Counts:
-        """How many (row, item) pairs fall on each of n rows and each slice. (p),(p)->(n,s)."""
+        """Count the (row, item) pairs on each of n rows and each slice. Shapes: (p),(p)->(n,s)"""
         s, n = len(self.items), integer("n", n, 0)
         of_item = self.of_item[arguments.rows("items", items, len(self.of_item))]
         cell = arguments.rows("rows", rows, n) * s + of_item
@@ -135,14 +146,12 @@ class Slices:
 
 
 def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slices:
-    """Cut the catalogue by popularity so that every slice has as much to find.
+    """Cut the catalogue by popularity into slices with equal shares of the test positives.
 
-    Items stand in order of training clicks (ties by row) and are cut where the
-    running sum of test positives passes 1/s, 2/s, ... of the total; an item astride
-    a cut goes to the side that holds the larger part of it.
+    Items in order of training clicks (ties by row) are cut where the running sum of positives
+    passes 1/s, 2/s, ... of the total. An item at a cut goes to the side with its larger part.
 
-    Shapes: (m),(m)->(m). New items are a slice of their own, outside the count.
-    Slices left without an item (one item may hold several shares) are dropped.
+    Shapes: (m),(m)->Slices. New items are a slice of their own. Empty slices are dropped.
 
     Args:
         clicks: training clicks of each item, >= 0.
@@ -153,6 +162,9 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
         ValueError: shapes differ, a count is negative, or slices < 1.
 
     Properties: popularity_never_decreases, shares_are_equal, new_items_stand_apart
+
+    >>> slices_by_positives(np.array([0, 1, 2, 9]), np.array([0, 2, 2, 4]), 2).of_item
+    array([0, 1, 1, 2])
     """
     clicks, positives = _catalogue("clicks", clicks), _catalogue("positives", positives)
     slices = integer("slices", slices, 1)
@@ -172,15 +184,21 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
 
 
 def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
-    """Cut the clicked items, in order of clicks, at stated quantiles of their number.
+    """Cut the clicked items, in order of training clicks, at quantiles of their number.
 
-    Shapes: (m),(q)->(m). New items are a slice of their own. `quantiles=(0.8,)`
-    parts the tail, four items in five, from the head.
+    Shapes: (m),(q)->Slices. New items are a slice of their own.
+
+    Args:
+        clicks: training clicks of each item, >= 0.
+        quantiles: increasing, in (0, 1). (0.8,) separates the tail of four items in five.
 
     Raises:
         ValueError: a count is negative, or the quantiles do not increase within (0, 1).
 
     Properties: popularity_never_decreases, sizes_follow_the_quantiles
+
+    >>> slices_by_items(np.array([0, 1, 2, 3, 4, 9]), (0.8,)).of_item
+    array([0, 1, 1, 1, 1, 2])
     """
     clicks, cuts = _catalogue("clicks", clicks), floats("quantiles", quantiles)
     inside = cuts.ndim == 1 and bool(((cuts > 0) & (cuts < 1)).all())
@@ -202,13 +220,13 @@ def _catalogue(name: str, counts: Counts) -> Counts:
 
 
 def _clicked_in_order(clicks: Counts) -> Counts:
-    """Rows of the items with a click, rarest first, ties by row."""
+    """Rows of the clicked items, rarest first, ties by row."""
     order = np.argsort(clicks, kind="stable")
     return order[clicks[order] > 0]
 
 
 def _slices(clicks: Counts, order: Counts, part: Counts) -> Slices:
-    """Slice 0 for the new items, then the parts of the ordered items that hold any."""
+    """Make slice 0 of the new items, then a slice of each part that has items."""
     of_item = np.zeros(len(clicks), dtype=np.int64)
     of_item[order] = 1 + np.unique(part, return_inverse=True)[1]
     items = np.bincount(of_item)

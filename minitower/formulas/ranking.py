@@ -1,10 +1,8 @@
-"""How good is a ranked list?
+"""Ranking metrics: how good is a list of k items per user, best first?
 
-A recall is a list of k items per user, best first. What the metrics need of it is
-little: `hits` (n,k), true where the item at that rank is one of the user's
-positives, and `positives` (n), how many there are to find. Every metric is a mean
-over the users who have at least one positive; the others have nothing to find and
-are left out, not counted as failures.
+`hits` (n,k) is true where the item at a rank is one of the user's positives. `positives` (n)
+is the number of positives of each user. Every metric is a mean over the
+users with at least one positive; users without one are left out.
 """
 
 import numpy as np
@@ -17,18 +15,18 @@ Hits = NDArray[np.bool_]
 
 
 def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Counts:
-    """The items of the first k ranks: by score, the highest first; of equals the lower row.
+    """Rank items by score, the highest first; ties by row.
 
     Shapes: (n,m)->(n,k)
 
     Args:
-        scores: of each user for each item, not NaN.
-        k: how many ranks, >= 1.
-        excluded: (n,m) bool, items that are never ranked, such as those seen before. Where
-            fewer than k are left, the last ranks hold -1.
+        scores: score of each user for each item, not NaN.
+        k: number of ranks, >= 1.
+        excluded: (n,m) mask of items that are never ranked, such as seen ones. If fewer than k
+            items are left, the last ranks hold -1.
 
     Raises:
-        ValueError: a score is NaN, the shapes disagree, or k < 1.
+        ValueError: a score is NaN, the shapes differ, or k < 1.
 
     Properties: equals_naive, ties_go_by_row, excluded_are_never_ranked
 
@@ -49,7 +47,7 @@ def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Coun
 
 
 def recall(hits: Hits, positives: Counts, k: int) -> float:
-    """The share of a user's positives that the first k ranks hold.
+    """Share of a user's positives among the first k ranks.
 
         recall@k = mean_i (hits of i in ranks 1..k) / positives_i
 
@@ -57,12 +55,12 @@ def recall(hits: Hits, positives: Counts, k: int) -> float:
 
     Args:
         hits: true where the item at that rank is a positive of the user.
-        positives: how many positives each user has, found or not, >= 0.
-        k: how many ranks to look at, 1..K.
+        positives: number of positives of each user, found or not, >= 0.
+        k: number of ranks, 1..K.
 
     Raises:
-        ValueError: the shapes disagree, k is outside 1..K, a user has more hits
-            than positives, or no user has a positive.
+        ValueError: the shapes differ, k is outside 1..K, a user has more hits than positives,
+            or no user has a positive.
 
     Properties: equals_naive, users_without_positives_do_not_count, grows_with_k
 
@@ -70,49 +68,59 @@ def recall(hits: Hits, positives: Counts, k: int) -> float:
     >>> recall(hits, np.array([4, 1]), k=3)             # (2/4 + 1/1) / 2
     0.75
 
-    Reference: Manning, Raghavan and Schütze, Introduction to Information
-        Retrieval, 2008, section 8.3.
+    Reference: C. Manning, P. Raghavan, H. Schütze, Introduction to Information Retrieval, 2008,
+        section 8.3; docs/16.
     """
     hits, positives, k = _judged(hits, positives, k)
     return float((hits.sum(axis=1) / positives).mean())
 
 
 def recall_capped(hits: Hits, positives: Counts, k: int) -> float:
-    """Recall over what k ranks could hold at best: hits / min(k, positives).
+    """Recall relative to the most that k ranks can hold: hits / min(k, positives).
 
-    Shapes: (n,K),(n)->(). Some papers report it under the name of :func:`recall`,
-    which it equals where no user has more than k positives.
+    Some papers call this recall. It equals :func:`recall` where no user has more than k positives.
+
+    Shapes: (n,K),(n)->()
 
     Properties: equals_naive, perfect_is_one, is_recall_when_k_is_enough
+
+    >>> recall_capped(np.array([[True, False]]), np.array([4]), k=2)
+    0.5
     """
     hits, positives, k = _judged(hits, positives, k)
     return float((hits.sum(axis=1) / np.minimum(positives, k)).mean())
 
 
 def precision(hits: Hits, positives: Counts, k: int) -> float:
-    """The share of the first k ranks that hold a positive: hits / k.
+    """Share of the first k ranks that hold a positive: hits / k. Empty ranks count as misses.
 
-    Shapes: (n,K),(n)->(). Ranks that a short list leaves empty count as misses.
+    Shapes: (n,K),(n)->()
 
     Properties: equals_naive, users_without_positives_do_not_count
+
+    >>> precision(np.array([[True, False]]), np.array([4]), k=2)
+    0.5
     """
     hits, _, k = _judged(hits, positives, k)
     return float((hits.sum(axis=1) / k).mean())
 
 
 def hit_rate(hits: Hits, positives: Counts, k: int) -> float:
-    """The share of users with at least one positive in the first k ranks.
+    """Share of users with at least one positive in the first k ranks.
 
     Shapes: (n,K),(n)->()
 
     Properties: equals_naive, grows_with_k, is_recall_of_a_single_positive
+
+    >>> hit_rate(np.array([[True, True], [False, False]]), np.array([4, 1]), k=2)
+    0.5
     """
     hits, _, k = _judged(hits, positives, k)
     return float(hits.any(axis=1).mean())
 
 
 def mrr(hits: Hits, positives: Counts, k: int) -> float:
-    """Mean reciprocal rank: 1 / (rank of the first hit), 0 without one in k ranks.
+    """Mean reciprocal rank: 1 / (rank of the first hit), 0 without a hit in k ranks.
 
     Shapes: (n,K),(n)->()
 
@@ -121,14 +129,14 @@ def mrr(hits: Hits, positives: Counts, k: int) -> float:
     >>> mrr(np.array([[False, True], [False, False]]), np.array([1, 3]), k=2)
     0.25
 
-    Reference: E. Voorhees, The TREC-8 Question Answering Track Report, 1999.
+    Reference: E. Voorhees, The TREC-8 Question Answering Track Report, 1999; docs/16.
     """
     hits, _, k = _judged(hits, positives, k)
     return float((hits.any(axis=1) / (1 + hits.argmax(axis=1))).mean())
 
 
 def mean_average_precision(hits: Hits, positives: Counts, k: int) -> float:
-    """Precision at every rank that hits, summed, over the most there could be.
+    """Mean average precision: precision at every hit, summed, relative to the largest possible sum.
 
         MAP@k = mean_i sum_{r <= k, hit} precision_i@r / min(k, positives_i)
 
@@ -139,7 +147,7 @@ def mean_average_precision(hits: Hits, positives: Counts, k: int) -> float:
     >>> mean_average_precision(np.array([[True, False, True]]), np.array([2]), k=3)
     0.8333333333333333
 
-    Reference: Manning, Raghavan and Schütze, 2008, section 8.4, cut at k.
+    Reference: C. Manning, P. Raghavan, H. Schütze, 2008, section 8.4, cut at k; docs/16.
     """
     hits, positives, k = _judged(hits, positives, k)
     at_rank = hits.cumsum(axis=1) / np.arange(1, k + 1)
@@ -147,7 +155,7 @@ def mean_average_precision(hits: Hits, positives: Counts, k: int) -> float:
 
 
 def ndcg(hits: Hits, positives: Counts, k: int) -> float:
-    """Hits discounted by rank, over the same sum for an ideal list.
+    """Normalized discounted cumulative gain: hits discounted by rank, relative to an ideal list.
 
         NDCG@k = mean_i sum_{r <= k, hit} 1/log2(r+1)  /  sum_{r <= min(k, positives_i)} 1/log2(r+1)
 
@@ -158,8 +166,8 @@ def ndcg(hits: Hits, positives: Counts, k: int) -> float:
     >>> round(ndcg(np.array([[False, True]]), np.array([1]), k=2), 6)    # 1/log2(3)
     0.63093
 
-    Reference: Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR
-        techniques, TOIS 2002, with binary gains.
+    Reference: K. Järvelin, J. Kekäläinen, Cumulated gain-based evaluation of IR techniques, TOIS
+        2002, with binary gains; docs/16.
     """
     hits, positives, k = _judged(hits, positives, k)
     discount = 1 / np.log2(np.arange(2, k + 2))
@@ -170,17 +178,20 @@ def ndcg(hits: Hits, positives: Counts, k: int) -> float:
 def recall_by_slice(
     hits: Hits, slice_of_rank: Counts, positives_by_slice: Counts, k: int
 ) -> Floats:
-    """Recall@k counted on one popularity slice at a time.
+    """Recall@k of the positives in each popularity slice.
 
         recall@k of slice s = mean_i (hits of i on items of s) / positives_is
 
-    Shapes: (n,K),(n,K),(n,s)->(s). The mean is over the users with a positive in
-    the slice; NaN where there is none: what was not measured is not 0.
+    Shapes: (n,K),(n,K),(n,s)->(s). NaN for a slice without a positive.
 
     Args:
         hits: as in :func:`recall`.
-        slice_of_rank: the slice of the item at each rank; read where hits is true.
-        positives_by_slice: the user's positives that lie in each slice.
+        slice_of_rank: slice of the item at each rank; read where hits is true.
+        positives_by_slice: number of the user's positives in each slice.
+        k: as in :func:`recall`.
+
+    Raises:
+        ValueError: as :func:`recall`.
 
     Properties: one_slice_is_recall, equals_naive, hits_on_others_do_not_count
     """
@@ -199,7 +210,7 @@ def recall_by_slice(
 
 
 def _judged(hits: Hits, positives: Counts, k: int) -> tuple[Hits, Counts, int]:
-    """The first k ranks, and the positives, of the users who have any; and k."""
+    """(hits in the first k ranks, positives, k) of the users with a positive."""
     hits, positives = _booleans(hits), integers("positives", positives)
     if positives.shape != hits.shape[:1]:
         raise ValueError(

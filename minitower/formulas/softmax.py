@@ -1,32 +1,31 @@
 """The softmax family: the clicked item should win against all other candidates.
 
-Every loss of the family is one engine, :func:`softmax_cross_entropy`, on some
-matrix of logits; the forms differ only in who the candidates are and in what is
-taken off their scores (:mod:`minitower.formulas.logq`). Here stands the textbook
-form on a matrix of scores, to be read; :mod:`minitower.formulas.blocked` is the
-same loss on vectors, without that matrix, for training.
+Every loss here is :func:`softmax_cross_entropy` on a matrix of logits. The forms differ in the
+candidates, and in the correction that is subtracted from their logits
+(:mod:`minitower.formulas.logq`).
+
+Training runs :func:`~minitower.formulas.blocked.blocked_in_batch_softmax`; the test
+``test_blocked__equals_the_textbook`` holds it equal to :func:`in_batch_softmax`.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import floats, integers, mask, pair_weights, positive_temperature
-from minitower.formulas.arrays import Floats
-from minitower.formulas.logq import Correction, calibrated, uncorrected
+from minitower.formulas.arrays import Floats, Scores
+from minitower.formulas.logq import Correction, uncorrected
 
 
 def softmax_cross_entropy(
     logits: ArrayLike,
-    positive: NDArray[np.integer[Any]],
+    positive: ArrayLike,
     *,
-    drop: NDArray[np.bool_] | None = None,
+    drop: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> tuple[float, Floats]:
-    """Minus the log of the probability that the softmax gives the positive.
+    """Cross-entropy: minus the log-probability of the positive under a softmax.
 
         loss = mean_i weights_i (log sum_j exp(logits_ij) - logits_i,positive(i))
 
@@ -34,23 +33,20 @@ def softmax_cross_entropy(
 
     Args:
         logits: one row per pair, one column per candidate.
-        positive: the column of each row's clicked item.
-        drop: candidates left out of a row's sum, as if their column were not
-            there; never the positive.
-        weights: the reward of each pair, >= 0; 1 by default. The mean is over n,
-            not over the sum of the weights (Yi et al., Eq. 2).
+        positive: column of each row's clicked item.
+        drop: (n,m) mask of candidates that are left out of a row's sum; never the positive.
+        weights: reward of each pair, >= 0; 1 by default. The mean divides by n, not by the
+            sum of the weights (Yi et al., Eq. 2).
 
     Returns:
         The loss, and its gradient with respect to the logits.
 
     Raises:
-        ValueError: shapes do not fit, a positive is out of range or dropped, or
-            there is no row. NaN among the logits is not looked for: the loss is NaN.
+        ValueError: shapes do not fit, there is no row, or a positive is out of range or
+            dropped. NaN among the logits is not checked: the loss is NaN.
 
     Gradient:
-        With P the softmax of a row: d_logits_ij = weights_i / n (P_ij - [j is
-        the positive]). The positive is pulled up by what it lacks to
-        probability one, every candidate pushed down by the probability it has.
+        d_logits_ij = weights_i / n (P_ij - [j is the positive]), with P the softmax of the row.
 
     Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_zero,
         never_negative, unmoved_by_a_row_constant, dropping_is_removing,
@@ -61,7 +57,7 @@ def softmax_cross_entropy(
     >>> round(loss, 6), d_logits.round(6)
     (0.693147, array([[-0.5 ,  0.25,  0.25]]))
 
-    Reference: lecture, section 2.4 (listwise training).
+    Reference: lecture, section 2.4; docs/06.
     """
     logits, positive = floats("logits", logits), integers("positive", positive)
     if logits.ndim != 2 or positive.shape != logits.shape[:1] or not len(logits):
@@ -84,9 +80,9 @@ def softmax_cross_entropy(
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     total = exponentials.sum(axis=1, keepdims=True)
     losses = np.log(total[:, 0]) + logits.max(axis=1) - logits[rows, positive]
-    gradient = exponentials / total
-    gradient[rows, positive] -= 1
-    return float(weights @ losses), gradient * weights[:, None]
+    d_logits = exponentials / total
+    d_logits[rows, positive] -= 1
+    return float(weights @ losses), d_logits * weights[:, None]
 
 
 def in_batch_softmax(
@@ -95,24 +91,23 @@ def in_batch_softmax(
     *,
     temperature: float,
     weights: ArrayLike | None = None,
-) -> tuple[float, Floats]:
-    """Each user against all items of the batch, their own on the diagonal.
+) -> tuple[float, Scores]:
+    """In-batch softmax: each user against all items of the batch.
 
         logit_ij = scores_ij / temperature - correction_ij
         loss = softmax_cross_entropy(logit, positive of row i = column i)
 
-    The order matters: the correction comes off *after* the division. Dividing
-    log q by the temperature as well raises q to the power 1/temperature.
+    The correction is subtracted *after* the division: log q / temperature would raise q to
+    the power 1 / temperature.
 
     Shapes: (n,m)->(),(n,m) with m >= n; columns n to m are extra negatives.
 
     Args:
         scores: inner products or cosines of n users with m candidates.
-        correction: what is taken off the logits, and which candidates are left
-            out: one of the published forms in :mod:`minitower.formulas.logq`.
-        temperature: 1e-6 to 1e12. The lecture writes none, which is 1; with cosines and a
-            thousand candidates no positive can then exceed 0.72% (e^2 / (e^2 +
-            1023)), so training wants about 0.05 to 0.2.
+        correction: a published form of :mod:`minitower.formulas.logq`.
+        temperature: 1e-6 to 1e12. The lecture has none, which is 1. With cosines and 1,024
+            candidates no positive can then exceed 0.72% (e^2 / (e^2 + 1023)): take about
+            0.05 to 0.2.
         weights: as in :func:`softmax_cross_entropy`.
 
     Returns:
@@ -121,6 +116,8 @@ def in_batch_softmax(
     Raises:
         ValueError: shapes do not fit, or temperature is outside its domain.
 
+    Gradient: d_scores = d_logits / temperature.
+
     Properties: equals_naive, gradient_is_right, two_in_the_batch_by_hand,
         order_of_temperature_and_correction_matters,
         joint_permutation_changes_nothing, large_temperature_forgets_the_scores,
@@ -128,9 +125,14 @@ def in_batch_softmax(
         cosines_bound_the_loss, one_row_and_a_million_candidates,
         float32_is_close, extremes_stay_finite
 
-    Reference: X. Yi et al., RecSys 2019, Eqs. 3 and 4; the lecture, section 2.4.
+    >>> loss, d_scores = in_batch_softmax([[2.0, 0.0], [0.0, 2.0]], uncorrected([7, 5]),
+    ...                                   temperature=1.0)
+    >>> round(loss, 6)                                              # log(1 + e^-2)
+    0.126928
+
+    Reference: X. Yi et al., RecSys 2019, Eqs. 3 and 4; lecture, section 2.4; docs/04.
     """
-    logits, temperature = _logits(scores, correction, temperature)
+    logits, temperature = corrected_logits(scores, correction, temperature)
     drop = None if correction.hits is None else correction.hits.dense()
     loss, d_logits = softmax_cross_entropy(
         logits, np.arange(len(logits)), drop=drop, weights=weights
@@ -143,22 +145,21 @@ def listwise_softmax(
     negatives: ArrayLike,
     *,
     temperature: float,
-    drop: NDArray[np.bool_] | None = None,
+    drop: ArrayLike | None = None,
     weights: ArrayLike | None = None,
-) -> tuple[float, tuple[Floats, Floats]]:
-    """One clicked item against k negatives of its own: the lecture's listwise training.
+) -> tuple[float, tuple[Scores, Scores]]:
+    """Listwise softmax: one clicked item against k negatives of its own.
 
         loss = mean_i -weights_i log( exp(positive_i / t)
                / (exp(positive_i / t) + sum_j exp(negatives_ij / t)) )
 
-    Shapes: (n),(n,k)->(),((n),(n,k)); without negatives, k = 0, the loss is 0.
+    Shapes: (n),(n,k)->(),((n),(n,k)); with k = 0 the loss is 0.
 
     Args:
         positive: scores of the clicked items.
-        negatives: scores of the items drawn for each pair. Where they were drawn
-            from a known q, t log q may be taken off them first.
-        temperature: t, 1e-6 to 1e12; the lecture writes none, which is 1.
-        drop: (n,k), negatives to leave out, as of lists of unequal length.
+        negatives: scores of the sampled items. To correct for a known q, subtract t log q.
+        temperature: t, 1e-6 to 1e12. The lecture has none, which is 1.
+        drop: (n,k) mask of negatives to leave out, for lists of unequal length.
         weights: as in :func:`softmax_cross_entropy`.
 
     Returns:
@@ -176,7 +177,7 @@ def listwise_softmax(
     >>> round(loss, 6), d_positive.round(3), d_negatives.round(3)     # log 3
     (1.098612, array([-0.667]), array([[0.333, 0.333]]))
 
-    Reference: lecture, section 2.4 (listwise training).
+    Reference: lecture, section 2.4; docs/06.
     """
     positive, negatives = floats("positive", positive), floats("negatives", negatives)
     if positive.ndim != 1 or negatives.ndim != 2 or len(negatives) != len(positive):
@@ -201,23 +202,21 @@ def info_nce(
     temperature: float,
     symmetric: bool = False,
     weights: ArrayLike | None = None,
-) -> tuple[float, Floats]:
-    """Two views of an item should find each other among the views of the others.
+) -> tuple[float, Scores]:
+    """InfoNCE: each view should find the other view of its item among the views of all items.
 
         loss = mean_i -weights_i log( exp(scores_ii / t) / sum_j exp(scores_ij / t) )
+
+    Items are drawn uniformly, so there is no q to correct for.
 
     Shapes: (m,m)->(),(m,m)
 
     Args:
         scores: scores_ij of the first view of item i with the second view of item j.
         temperature: t, 1e-6 to 1e12.
-        symmetric: also let the second views look for the first, and take the mean
-            of both directions. Off by default, as in the lecture and in Yao et al.,
-            who print one direction only; contrastive pre-training (Radford et al.)
-            is symmetric. Views drawn alike make the two equal in expectation.
-        weights: of each item, as in :func:`softmax_cross_entropy`.
-
-    Items are drawn uniformly, so there is no q to correct for.
+        symmetric: whether to take the mean with the loss of the transposed scores. The lecture
+            and Yao et al. print one direction; Radford et al. take both.
+        weights: weight of each item, as in :func:`softmax_cross_entropy`.
 
     Returns:
         The loss, and its gradient with respect to the scores.
@@ -230,17 +229,13 @@ def info_nce(
         symmetric_scores_need_no_choice, equal_views_only_repel, float32_is_close,
         extremes_stay_finite
 
-    >>> scores = np.array([[1.0, 1.0], [0.0, 1.0]])
-    >>> for symmetric in (False, True):
-    ...     print(round(info_nce(scores, temperature=1.0, symmetric=symmetric)[0], 6))
-    0.503204
-    0.503204
-    >>> info_nce(scores, temperature=1.0)[1].round(3)
-    array([[-0.25 ,  0.25 ],
-           [ 0.134, -0.134]])
+    >>> loss, d_scores = info_nce([[1.0, 1.0], [0.0, 1.0]], temperature=1.0)
+    >>> round(loss, 6), d_scores.round(3)
+    (0.503204, array([[-0.25 ,  0.25 ],
+           [ 0.134, -0.134]]))
 
-    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item
-        Recommendations, CIKM 2021, Eq. 3; A. Radford et al., ICML 2021, Fig. 3.
+    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,
+        CIKM 2021, Eq. 3; A. Radford et al., ICML 2021, Fig. 3; docs/12.
     """
     scores = floats("scores", scores)
     plain = uncorrected(np.arange(len(scores)))
@@ -251,97 +246,25 @@ def info_nce(
     return (rows + columns) / 2, (d_rows + d_columns.T) / 2
 
 
-def stop_gradient_logq(
-    scores: ArrayLike,
-    log_q: ArrayLike,
-    candidate_ids: NDArray[np.integer[Any]],
-    *,
-    temperature: float,
-    weights: ArrayLike | None = None,
-) -> tuple[float, Floats]:
-    """Khrylchenko et al.: the positive against the negatives alone, times what it lacks.
-
-        l_ij = scores_ij / t - log Q'_i(j),  Q'_i = q / (1 - q_i)    j over the n_i negatives
-        p_i  = exp(f_i) / (exp(f_i) + mean_j exp(l_ij)),             f_i = scores_ii / t
-        loss = mean_i weights_i stop_gradient(1 - p_i) (log sum_j exp(l_ij) - f_i)
-
-    Shapes: (n,m),(m),(m)->(),(n,m) with m >= n; a row without negatives costs nothing.
-
-    Args:
-        scores, temperature, weights: as in :func:`in_batch_softmax`.
-        log_q, candidate_ids: as in :func:`~minitower.formulas.logq.calibrated`.
-
-    Returns:
-        The loss, and its gradient *with 1 - p held constant*. The value is not a
-        measure of progress: it can be negative, and its slope is not the gradient.
-        :func:`in_batch_softmax` with :func:`~minitower.formulas.logq.calibrated` has
-        the same gradient as its true one, and is what to report and to train with.
-
-    Raises:
-        ValueError: as :func:`in_batch_softmax` and ``calibrated``.
-
-    Gradient:
-        With w = 1 - p constant: d_scores_ii = -w_i / (n t), and on the negatives
-        d_scores_ij = w_i softmax(l_i)_j / (n t), times weights_i.
-
-    Properties: equals_naive, gradient_is_right_with_the_factor_frozen,
-        gradient_is_calibrated, is_not_the_slope_of_its_value, may_be_negative,
-        without_negatives_costs_nothing, linear_in_weights, float32_is_close,
-        extremes_stay_finite
-
-    Reference: K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
-    """
-    scores = floats("scores", scores)
-    n = len(scores)
-    correction = calibrated(log_q, candidate_ids, n=n)
-    logits, temperature = _logits(scores, correction, temperature)
-    diagonal = np.arange(n), np.arange(n)
-    own = logits[diagonal]
-    assert correction.hits is not None
-    logits[correction.hits.dense()] = -np.inf
-    negatives = logits.shape[1] - 1 - correction.hits.count
-    alone = negatives == 0
-    logits[diagonal] = np.where(alone, own, -np.inf)  # keeps numbers finite that do not count
-
-    top = logits.max(axis=1)
-    others = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    # The calibrated form keeps log n_i and log(1 - q_i) on the positive, so this is the log-odds
-    # that another item than the positive was clicked.
-    odds = others - own
-    missing = np.where(alone, 0, np.exp(-np.logaddexp(0, -odds))) * pair_weights(
-        weights, n, scores.dtype
-    )
-    d_logits = missing[:, None] * np.exp(logits - others[:, None])
-    d_logits[diagonal] = -missing
-    loss = float(missing @ (odds + np.log(np.maximum(negatives, 1))))
-    return loss, d_logits / temperature
-
-
 def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -> float:
-    """The slope of a loss along its own temperature, from the gradient it returned.
+    """Compute the derivative of a loss by its temperature, from the gradient of the loss.
 
-        d loss / d temperature = -sum(scores d_scores) / temperature
+        d_temperature = -sum(scores d_scores) / temperature
 
-    Shapes: any two arrays of one shape -> (). Both sides of a listwise loss add up. The
-    users and d_users of a loss on vectors do as well as the scores, and so do the items:
-    the scores are linear in each.
-
-    To learn a temperature, descend along its logarithm, whose slope is the temperature
-    times this, so that it stays positive; and keep it above a floor of about 0.01.
+    Shapes: any two arrays of one shape -> (). The two sides of a listwise loss add up. Vectors
+    and their gradient (users, or items) do as well as scores, which are linear in each.
+    To learn a temperature, descend along its logarithm, whose derivative is temperature times
+    this, and keep it above a floor of about 0.01.
 
     Raises:
         ValueError: the shapes differ, or temperature is outside its domain.
-
-    Gradient:
-        logits = scores / t - correction, so d loss / dt = -sum(d_logits scores) / t^2
-        and d_scores = d_logits / t.
 
     Properties: gradient_is_right, both_sides_of_a_list_add_up, vectors_do_as_well,
         uniform_scores_do_not_care, float32_is_close
 
     >>> scores = np.array([[1.0, 0.0], [0.0, 1.0]])
     >>> _, d_scores = info_nce(scores, temperature=0.5)
-    >>> round(temperature_gradient(scores, d_scores, 0.5), 6)       # colder is better here
+    >>> round(temperature_gradient(scores, d_scores, 0.5), 6)
     0.476812
     """
     scores, d_scores = floats("scores", scores), floats("d_scores", d_scores)
@@ -350,10 +273,12 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
     return -float(np.vdot(scores, d_scores)) / positive_temperature(temperature)
 
 
-def _logits(scores: ArrayLike, correction: Correction, temperature: float) -> tuple[Floats, float]:
-    """scores / temperature - correction, of the scores' type, and the temperature.
+def corrected_logits(
+    scores: ArrayLike, correction: Correction, temperature: float
+) -> tuple[Floats, float]:
+    """Compute (scores / temperature - correction, temperature). Shapes: (n,m)->(n,m)
 
-    The correction of each row's own is on the diagonal.
+    The diagonal has the correction of the positives.
     """
     scores = floats("scores", scores)
     temperature = check_batch(scores.shape, correction, temperature)
@@ -365,11 +290,7 @@ def _logits(scores: ArrayLike, correction: Correction, temperature: float) -> tu
 
 
 def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> float:
-    """Refuse scores of n users and m candidates that the correction was not made for.
-
-    Returns:
-        The temperature, as Python's own float.
-    """
+    """Refuse scores of a shape that the correction was not made for; return the temperature."""
     made_for = (len(correction.positive), len(correction.candidates))
     if shape != made_for or not 1 <= shape[0] <= shape[1]:
         raise ValueError(

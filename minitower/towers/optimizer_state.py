@@ -70,8 +70,8 @@ def check_state(
     A parameter without a gradient so far has no slots.
 
     Raises:
-        ValueError: an array belongs to no parameter or slot, a slot is missing, or a slot has
-            a wrong shape or type, or holds a number that no gradient leads to.
+        ValueError: an array belongs to no parameter or slot, or a slot is missing, has a wrong
+            shape or type, or holds an impossible number.
     """
     names = {key.rpartition("/")[0]: None for key in state if "/" in key}
     expected = {f"{name}/{slot}" for name in names for slot in layout}

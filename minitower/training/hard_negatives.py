@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from numpy.random import Generator
 
 from minitower.data import Dataset, Interactions
 from minitower.data.ragged import Ragged
@@ -43,9 +44,7 @@ class HardNegatives:
             raise ValueError(f"lists must hold rows of items, got row {lists.values.min()}")
         self.lists, self.k, self.of = lists, checked_draws("k", k), of
 
-    def draw(
-        self, pairs: Interactions, positions: Array | None, rng: np.random.Generator
-    ) -> NegativeSample:
+    def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
         """See :class:`~minitower.training.negatives.Negatives`."""
         rows = pairs.users if self.of == "user" else positions
         if rows is None:
@@ -119,9 +118,7 @@ class MinedNegatives:
         self._draws = 0
         self._hard: HardNegatives | None = None
 
-    def draw(
-        self, pairs: Interactions, positions: Array | None, rng: np.random.Generator
-    ) -> NegativeSample:
+    def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
         """See :class:`~minitower.training.negatives.Negatives`."""
         if self._hard is None or self._draws % self.every == 0:
             self._hard = HardNegatives(self._mine(), self.k)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.random import Generator
 
 from minitower.data import Dataset, Interactions
 from minitower.formulas.arguments import shown, strict_integer
@@ -53,9 +54,7 @@ class NegativeSample:
 class Negatives(Protocol):
     """A source of negatives. A pair may get fewer than asked for."""
 
-    def draw(
-        self, pairs: Interactions, positions: Array | None, rng: np.random.Generator
-    ) -> NegativeSample:
+    def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
         """Draw negatives of these pairs, the training positives at these positions."""
         ...
 
@@ -107,9 +106,7 @@ class SharedNegatives:
     def __init__(self, sampler: Sampler, size: int) -> None:
         self.sampler, self.size = sampler, checked_draws("size", size)
 
-    def draw(
-        self, pairs: Interactions, positions: Array | None, rng: np.random.Generator
-    ) -> NegativeSample:
+    def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
         """See :class:`Negatives`."""
         items, log_q = self.sampler.draw(rng, self.size)
         return NegativeSample(items, log_q, None, ((self.sampler, self.size),))
@@ -154,9 +151,7 @@ class MixedNegatives:
             raise ValueError(f"expected {len(parts)} shares in [0, 1], got {shown(self.shares)}")
         self.parts = list(parts)
 
-    def draw(
-        self, pairs: Interactions, positions: Array | None, rng: np.random.Generator
-    ) -> NegativeSample:
+    def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
         """See :class:`Negatives`."""
         samples = [part.draw(pairs, positions, rng) for part in self.parts]
         sizes = [len(sample.items) for sample in samples]

@@ -93,7 +93,7 @@ class InBatchSoftmax:
     def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
         n, log_q, rows = len(batch), batch.log_q, batch.item_rows
         if self.correction == "yi":
-            correction = yi(log_q, strength=self.strength, n=n)
+            correction = yi(log_q, logq_weight=self.strength, n=n)
         elif self.correction == "calibrated":
             correction = calibrated(log_q, rows, n=n)
         elif self.correction == "mixed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.random import Generator
 
 from minitower.data import Dataset, Interactions
 from minitower.data.ragged import Ragged
@@ -41,9 +42,7 @@ class SampledNegatives:
         self.sampler, self.k = sampler, checked_draws("k", k)
         self._known = None if known is None else _KnownItems(known, sampler)
 
-    def draw(
-        self, pairs: Interactions, positions: Array | None, rng: np.random.Generator
-    ) -> NegativeSample:
+    def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
         """See :class:`~minitower.training.negatives.Negatives`."""
         n, known = len(pairs.users), self._known
         items, log_q = self.sampler.draw(rng, n * self.k)

@@ -1,0 +1,109 @@
+"""Formulas in the form that is checked: plain arrays in, (result, gradients) out.
+
+Arguments are vectors rather than scores where a training step has vectors, so that a check
+reaches back to the towers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minitower.conformance.formula import Compute
+from minitower.formulas.draw_probability import log_mixture
+from minitower.formulas.logq import (
+    Correction,
+    cross_batch,
+    mixed,
+    uncorrected,
+    yi,
+)
+from minitower.formulas.similarity import cosine, l2_normalize
+from minitower.formulas.softmax import (
+    in_batch_softmax,
+    temperature_gradient,
+)
+
+
+def of_vectors(loss: Any) -> Compute:
+    """Make a loss of vectors from a loss of their inner products."""
+
+    def compute(users: Any, items: Any, *rest: Any) -> Any:
+        value, d_scores = loss(users @ items.T, *rest)
+        return value, (d_scores @ items, d_scores.T @ users)
+
+    return compute
+
+
+def of_unit_vectors(compute: Compute, normalize: Any = l2_normalize) -> Compute:
+    """Make a loss that scales its two sets of vectors to length one first."""
+
+    def unit(users: Any, items: Any, *rest: Any) -> Any:
+        (users, back_users), (items, back_items) = normalize(users), normalize(items)
+        value, (d_users, d_items) = compute(users, items, *rest)
+        return value, (back_users(d_users), back_items(d_items))
+
+    return unit
+
+
+def corrected(correction: Any) -> Compute:
+    """Make the in-batch softmax of vectors under a correction.
+
+    Arguments: users, items, the arguments of the correction, temperature.
+    """
+
+    def loss(scores: Any, *rest: Any) -> Any:
+        *given, temperature = rest
+        return in_batch_softmax(scores, correction(*given), temperature=temperature)
+
+    return of_vectors(loss)
+
+
+def weighted(scores: Any, log_q: Any, weights: Any, temperature: float) -> Any:
+    return in_batch_softmax(scores, yi(log_q), temperature=temperature, weights=weights)
+
+
+def mixed_batch(scores: Any, log_q: Any, catalogue: int, temperature: float) -> Any:
+    n, m = scores.shape
+    uniform = np.full(m, -np.log(catalogue))
+    log_q_mixture = log_mixture([log_q, uniform], [n / m, 1 - n / m])
+    return in_batch_softmax(scores, mixed(log_q_mixture, n), temperature=temperature)
+
+
+def banked(users: Any, items: Any, bank: Any, *rest: Any) -> Any:
+    value, (d_users, d_all) = corrected(lambda q, ids: cross_batch(q, ids, len(users)))(
+        users, np.concatenate([items, bank]), *rest
+    )
+    return value, (d_users, d_all[: len(items)])
+
+
+def learned_temperature(scores: Any, temperature: float) -> Any:
+    nothing: Correction = uncorrected(np.arange(len(scores)))
+    value, d_scores = in_batch_softmax(scores, nothing, temperature=temperature)
+    return value, (d_scores, temperature_gradient(scores, d_scores, temperature))
+
+
+def weighted_cosines(users: Any, items: Any, pull: Any) -> Any:
+    scores, backward = cosine(users, items)
+    return pull @ scores, backward(pull)
+
+
+def lookup(table: Any, rows: Any, pull: Any) -> Any:
+    d_table = np.zeros_like(table)
+    np.add.at(d_table, rows, pull)
+    return (table[rows] * pull).sum(), (d_table,)
+
+
+def one_gradient(loss: Any) -> Compute:
+    """Put a single gradient into a tuple, as formulas with several gradients have it."""
+
+    def compute(*arguments: Any) -> Any:
+        value, gradient = loss(*arguments)
+        return value, (gradient,)
+
+    return compute
+
+
+def metric(measure: Any) -> Compute:
+    return lambda hits, positives, k: (measure(hits, positives, k), ())

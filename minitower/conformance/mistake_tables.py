@@ -1,0 +1,150 @@
+"""Mistakes that many softmax formulas share: in the loss, the correction, the mask, the scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minitower.conformance import links
+from minitower.conformance.adapters import of_unit_vectors
+from minitower.conformance.formula import Compute
+from minitower.conformance.mistake import (
+    BITS,
+    CLIPPED,
+    FLIPPED,
+    LN2,
+    OVERFLOW,
+    SUM,
+    Mistake,
+    Words,
+    half,
+    table,
+)
+from minitower.formulas.similarity import l2_normalize
+
+_one: Callable[[Any], float] = lambda z: 1.0
+
+ROWS: dict[Words, links.Link] = {
+    SUM: links.times(len, len),
+    ("mean over all logits instead of rows", "divide by n, not by n m"):
+        links.times(lambda z: 1 / z.shape[1], lambda z: 1 / z.shape[1]),
+    BITS: links.times(lambda z: 1 / LN2, lambda z: 1 / LN2),
+    FLIPPED: links.times(_one, lambda z: -1),
+    ("gradient of the sum beside the mean", "divide the gradient by n as well"):
+        links.times(_one, len),
+    OVERFLOW: links.unshifted,
+    CLIPPED: links.clipped,
+    ("softmax applied twice", "the cross-entropy wants logits, and got probabilities"):
+        links.softmax_twice,
+    ("positive left out of the denominator", "the sum runs over the positive as well"):
+        links.without_positive,
+    ("binary cross-entropy instead of a softmax", "candidates compete: one softmax a row"):
+        links.binary,
+    ("gradient that forgets the positive", "the gradient is P, minus one at the positive"):
+        links.positive_forgotten,
+}  # fmt: skip
+"""Wrong losses of one row."""
+
+WRONG_AXIS: dict[Words, links.Link] = {
+    ("softmax over the wrong axis", "each row is one softmax over its candidates"):
+        links.other_axis,
+}  # fmt: skip
+_IN_A_SQUARE: dict[Words, links.Link] = {
+    ("both directions averaged", "one direction: each row over its candidates"):
+        links.both_directions,
+    ("first column taken as every row's positive", "row i's positive is column i"):
+        links.first_column,
+}  # fmt: skip
+
+TIMES_TAU = "multiplied by the temperature", "divide the scores by it"
+NO_TAU = "temperature left out", "divide the scores by it"
+
+
+def losses(right: Any, *wrong: dict[Words, links.Link]) -> list[Mistake]:
+    """Mistakes in the loss of logits: of rows alone, unless wrong names others."""
+    every = wrong or (ROWS, WRONG_AXIS, _IN_A_SQUARE)
+    return table({words: partial(right, loss=loss) for w in every for words, loss in w.items()})
+
+
+def temperatures(right: Any) -> list[Mistake]:
+    return table({
+        TIMES_TAU: partial(right, slope=lambda t: t),
+        NO_TAU: partial(right, slope=_one),
+    })  # fmt: skip
+
+
+def corrections(right: Any) -> list[Mistake]:
+    """Mistakes in taking log q off, whatever log q is."""
+    return table({
+        ("log q added instead of subtracted", "logits = scores / temperature - log_q"):
+            partial(right, taken=lambda offset, t: -offset),
+        ("(score - log q) / temperature", "divide first, then subtract: log q is not a score"):
+            partial(right, taken=lambda offset, t: offset / t),
+        ("log q left out, or taken off whole rows, where it cancels",
+         "subtract log_q[j] from column j: logits - log_q[None, :]"):
+            partial(right, taken=lambda offset, t: 0 * offset),
+        ("log q to base two", "use the natural logarithm, which exp undoes"):
+            partial(right, taken=lambda offset, t: offset / LN2),
+    })  # fmt: skip
+
+
+def smoothings(right: Any) -> list[Mistake]:
+    """Mistakes that take the rarest items for more popular than they are."""
+    return table({
+        ("q clipped at 1e-6", "clip below 1 / (all clicks), or rare items lose their correction"):
+            partial(right, taken=lambda offset, t: np.minimum(offset, -np.log(1e-6))),
+        ("1e-6 added to q", "smooth counts instead, or rare items lose their correction"):
+            partial(right, taken=lambda offset, t: -np.log(np.exp(-offset) + 1e-6)),
+    })  # fmt: skip
+
+
+def masks(right: Any, drop: Callable[..., Any]) -> list[Mistake]:
+    """Mistakes in a mask, given the right one."""
+    nothing = lambda *a: right(*a, drop=np.zeros_like(drop(*a)))
+    leave_out = "leave what is masked out of the sum: -inf before log sum exp"
+    both = "mask before the loss, so that loss and gradient both see it"
+    return table({
+        ("mask that does nothing", f"{leave_out}; adding a tiny number masks nothing"): nothing,
+        ("masked logits set to zero", leave_out): partial(right, fill=0.0),
+        ("mask inverted", leave_out): lambda *a: right(*a, drop=off_diagonal(~drop(*a))),
+        ("mask only in the gradient", both): half(nothing, right),
+        ("mask only in the loss", both): half(right, nothing),
+    })  # fmt: skip
+
+
+def off_diagonal(mask: Any) -> Any:
+    return mask & (np.eye(*mask.shape) == 0)
+
+
+def hit_mask(ids: Any, n: int, since: int = 0) -> Any:
+    """(n,m): whether candidate j >= since is row i's item, its own place left out."""
+    return off_diagonal((ids[:n, None] == ids) & (np.arange(len(ids)) >= since))
+
+
+def unit(right: Compute, mistakes: Iterable[Mistake]) -> list[Mistake]:
+    """Mistakes in scaling vectors to length one, and those of the formula behind it."""
+
+    def first_only(first: Any, *others: Any) -> Any:
+        normal, backward = l2_normalize(first)
+        value, (d_normal, *gradients) = right(normal, *others)
+        return value, (backward(d_normal), *gradients)
+
+    whole = "d_x = (d_y - y (y . d_y)) / |x|"
+    by = partial(of_unit_vectors, right)
+    return table({
+        ("vectors not normalised", "divide each vector by its length"): right,
+        ("only the first side normalised", "divide both sides by their lengths"): first_only,
+        ("normalised over the batch", "the length is a row's: sum over d"):
+            by(links.over_the_batch),
+        ("divided by the squared length", "take the root"): by(links.by_squared_length),
+        ("gradient that forgets the normalisation", f"{whole}, not d_y"): by(links.passed_on),
+        ("gradient that takes the length as constant", f"{whole}, not d_y / |x|"):
+            by(links.only_divided),
+        ("a zero vector divided by (almost) nothing",
+         "score 0 and gradient 0 where there is no direction: x / max(|x|, eps) multiplies its "
+         "gradient by 1 / eps, x / |x| gives NaN"): by(links.kicked),
+        **{(m.name, m.fix): of_unit_vectors(m.compute) for m in mistakes},
+    })  # fmt: skip

@@ -1,0 +1,202 @@
+"""The registry: every formula that implementations are checked against, by name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minitower.conformance import cases
+from minitower.conformance.adapters import (
+    lookup,
+    metric,
+    one_gradient,
+    weighted_cosines,
+)
+from minitower.conformance.cases import grid, of_batches, of_table
+from minitower.conformance.formula import Argument, Formula
+from minitower.conformance.softmax_registry import SOFTMAX_FORMULAS
+from minitower.formulas import ranking
+from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
+from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
+from minitower.formulas.sampling import power_law
+
+_USERS = Argument("users", "(n,d)", "user vectors, one a row", gradient=True)
+_ITEMS = Argument("items", "(n,d)", "vectors of the clicked items; row i is user i's", True)
+_LOG_Q = Argument("log_q", "(n)", "log of the probability that one draw is the item of the row")
+_IDS = Argument("item_ids", "(n)", "which item each row of items is", kind="int")
+_TAU = Argument("temperature", "()", "what scores are divided by, > 0")
+_SCORES = Argument("scores", "(n)", "scores of the pairs", gradient=True)
+_LABELS = Argument("labels", "(n)", "+1 for clicked pairs, -1 for drawn ones")
+_POSITIVE = Argument("positive", "(n)", "scores of the clicked items", gradient=True)
+_NEGATIVE = Argument("negative", "(n)", "scores of the drawn items", gradient=True)
+_PULL = Argument("pull", "(n)", "a constant factor of each pair; it makes one number of many")
+_HITS = (
+    Argument("hits", "(n,K)", "true where the item at that rank is a positive", kind="bool"),
+    Argument("positives", "(n)", "how many positives each user has", kind="int"),
+    Argument("k", "()", "how many ranks count", kind="int"),
+)
+
+_VIEWS = (
+    Argument("first", "(n,d)", "vectors of one view of n items", gradient=True),
+    Argument("second", "(n,d)", "vectors of another view of the same", gradient=True),
+    _TAU,
+)
+_TWO_VIEWS = {"first": "users", "second": "items", "temperature": "temperature"}
+_IN_BATCH = {"users": "users", "items": "items", "log_q": "log_q", "temperature": "temperature"}
+_BY_ID = {"users": "users", "items": "items", "item_ids": "item_ids", "temperature": "temperature"}
+_LOGQ_BY_ID = {**_IN_BATCH, "item_ids": "item_ids"}
+_YI = "X. Yi et al., Sampling-Bias-Corrected Neural Modeling, RecSys 2019"
+_MANNING = "Manning, Raghavan and Schuetze, Introduction to Information Retrieval, 2008"
+
+_OTHERS = (
+    Formula(
+        "pointwise_squared",
+        "the score itself should be the label",
+        "loss = mean_i (scores_i - labels_i)^2",
+        "lecture, section 2.2 (pointwise training)",
+        (_SCORES, _LABELS),
+        one_gradient(pointwise_squared),
+        cases.pointwise(),
+    ),
+    Formula(
+        "pointwise_logistic",
+        "binary classification of clicked and drawn pairs",
+        "loss = mean_i log(1 + exp(-labels_i (scale scores_i + bias)))",
+        "lecture, section 2.2 (pointwise training)",
+        (
+            _SCORES,
+            _LABELS,
+            Argument("scale", "()", "how much a unit of score says", gradient=True),
+            Argument("bias", "()", "log-odds at score 0", gradient=True),
+        ),
+        lambda s, y, scale, bias: pointwise_logistic(s, y, scale=scale, bias=bias),
+        cases.pointwise(scale=2.5, bias=-0.75),
+    ),
+    Formula(
+        "triplet_hinge",
+        "a positive should lead its negative by a margin",
+        "loss = mean_i max(0, negative_i - positive_i + margin)",
+        "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 2",
+        (_POSITIVE, _NEGATIVE, Argument("margin", "()", "the lead asked for, > 0")),
+        lambda p, g, margin: triplet_hinge(p, g, margin=margin),
+        cases.pairwise(margin=0.25),
+    ),
+    Formula(
+        "triplet_logistic",
+        "the hinge's smooth sibling",
+        "loss = mean_i log(1 + exp(scale (negative_i - positive_i)))",
+        "lecture, section 2.3 (pairwise training)",
+        (_POSITIVE, _NEGATIVE, Argument("scale", "()", "how sharply the loss bends, > 0")),
+        lambda p, g, scale: triplet_logistic(p, g, scale=scale),
+        cases.pairwise(scale=2.5),
+    ),
+    Formula(
+        "cosine",
+        "the cosine of each pair, made one number by constant factors",
+        "loss = sum_i pull_i (users_i / |users_i|) . (items_i / |items_i|); a zero vector stays"
+        " zero and gets no gradient",
+        "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 3",
+        (_USERS, _ITEMS, _PULL),
+        weighted_cosines,
+        of_batches({"users": "users", "items": "items", "pull": "log_q"}),
+    ),
+    Formula(
+        "serving_scores",
+        "what ranks items for a user: the plain inner product, whatever training took off",
+        "scores_ij = users_i . items_j",
+        f"{_YI}, section 4; lecture, section 2.4",
+        (
+            Argument("users", "(n,d)", "user vectors, one a row"),
+            Argument("items", "(n,d)", "item vectors, one a row"),
+            _LOG_Q,
+        ),
+        lambda users, items, log_q: (users @ items.T, ()),
+        of_batches({"users": "users", "items": "items", "log_q": "log_q"}),
+        result="scores",
+    ),
+    Formula(
+        "embedding_lookup",
+        "rows of a table, made one number by constant factors: repeated rows add up",
+        "loss = sum_ic pull_ic table[rows_i, c]",
+        "J. Duchi et al., JMLR 2011, is where a lost duplicate hurts: (g1 + g2)^2",
+        (
+            Argument("table", "(r,d)", "an embedding table", gradient=True),
+            Argument("rows", "(n)", "the row of each example, 0 to r - 1", kind="int"),
+            Argument("pull", "(n,d)", "a constant factor of each number looked up"),
+        ),
+        lookup,
+        of_table({
+            "plain": ("each row once", {
+                "table": grid(4, 2), "rows": np.array([2, 0, 3]), "pull": grid(3, 2, salt=2)}),
+            "duplicate_rows": ("rows twice and three times", {
+                "table": grid(4, 3), "rows": np.array([1, 3, 1, 2, 3, 1]),
+                "pull": grid(6, 3, salt=1)}),
+            "one_row": ("a table of one row", {
+                "table": grid(1, 2), "rows": np.array([0, 0]), "pull": grid(2, 2, salt=3)}),
+        }),
+    ),
+    Formula(
+        "power_law",
+        "the probability to draw an item as a negative",
+        "p_i = counts_i^beta / sum_j counts_j^beta",
+        "T. Mikolov et al., Distributed Representations of Words and Phrases, NIPS 2013,"
+        " section 2.2; lecture, section 2.4",
+        (
+            Argument("counts", "(K)", "clicks of each item"),
+            Argument("beta", "()", "0.75 as a rule"),
+        ),
+        lambda counts, beta: (power_law(counts, beta), ()),
+        of_table({
+            "sixteen_to_one": ("16 times the clicks, 8 times the draws", {
+                "counts": np.array([16.0, 1]), "beta": 0.75}),
+            "never_clicked": ("items without clicks are never drawn", {
+                "counts": np.array([5.0, 0, 100, 1, 0]), "beta": 0.75}),
+            "by_clicks": ("an exponent of one", {
+                "counts": np.array([3.0, 1, 4]), "beta": 1.0}),
+            "flat": ("a small exponent", {
+                "counts": np.array([1.0, 10, 100, 1000]), "beta": 0.25}),
+        }),
+        result="p",
+    ),
+    *(
+        Formula(
+            measure.__name__,
+            summary,
+            math,
+            f"{_MANNING}, chapter 8" if cited is None else cited,
+            _HITS,
+            metric(measure),
+            of_table(cases.RANKED),
+            result="value",
+        )
+        for measure, summary, math, cited in (
+            (
+                ranking.recall,
+                "the share of a user's positives that the first k ranks hold",
+                "value = mean over users with positives of (hits in ranks 1..k) / positives",
+                None,
+            ),
+            (
+                ranking.mrr,
+                "one over the rank of the first hit",
+                "value = mean over users with positives of 1 / (rank of the first hit), 0 without",
+                "E. Voorhees, The TREC-8 Question Answering Track Report, 1999",
+            ),
+            (
+                ranking.mean_average_precision,
+                "precision at every rank that hits",
+                "value = mean over users with positives of"
+                " sum_{r <= k, hit} precision@r / min(k, positives)",
+                None,
+            ),
+            (
+                ranking.ndcg,
+                "hits discounted by rank, over the same sum for an ideal list",
+                "value = mean over users with positives of sum_{r <= k, hit} 1/log2(r+1)"
+                " / sum_{r <= min(k, positives)} 1/log2(r+1)",
+                "Jaervelin and Kekaelaeinen, TOIS 2002, with binary gains",
+            ),
+        )
+    ),
+)  # fmt: skip
+
+FORMULAS = {formula.name: formula for formula in (*SOFTMAX_FORMULAS, *_OTHERS)}

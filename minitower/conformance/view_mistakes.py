@@ -1,0 +1,119 @@
+"""Mistakes in the softmax over a list, over two views, and with a learned temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minitower.conformance import links
+from minitower.conformance.links import chain, cross_entropy
+from minitower.conformance.mistake import (
+    table,
+    then,
+)
+from minitower.conformance.mistake_tables import (
+    ROWS,
+    TIMES_TAU,
+    WRONG_AXIS,
+    losses,
+    masks,
+    temperatures,
+    unit,
+)
+
+
+def _listwise(
+    p: Any,
+    g: Any,
+    given: Any,
+    t: Any,
+    drop: Any = None,
+    loss: links.Link = cross_entropy,
+    slope: Callable[[Any], Any] = lambda t: 1 / t,
+    fill: float = -np.inf,
+) -> Any:
+    n, drop = len(p), given if drop is None else drop
+    logits = np.column_stack([p * slope(t), np.where(drop, fill, g * slope(t))])
+    value, d_logits = loss(logits, np.zeros(n, int), np.full(n, 1 / n))
+    return value, (d_logits[:, 0] * slope(t), np.where(drop, 0, d_logits[:, 1:] * slope(t)))
+
+
+_LISTWISE = [
+    *masks(_listwise, lambda p, g, drop, t: drop),
+    *table(
+        {
+            (
+                "mask that is not low enough",
+                "logits may lie below any number: mask with -inf",
+            ): partial(_listwise, fill=-1e4),
+        }
+    ),
+    *temperatures(_listwise),
+    *losses(_listwise, ROWS, WRONG_AXIS),
+]
+
+
+def _info_nce(u: Any, v: Any, t: Any, **link: Any) -> Any:
+    return chain(u, v, t, **link)
+
+
+def _symmetric(u: Any, v: Any, t: Any, one_way: Any = _info_nce, **link: Any) -> Any:
+    there, (du, dv) = one_way(u, v, t, **link)
+    back, (dv_back, du_back) = one_way(v, u, t, **link)
+    return (there + back) / 2, ((du + du_back) / 2, (dv + dv_back) / 2)
+
+
+def _all_views(u: Any, v: Any, t: Any) -> Any:
+    """The first views against the others of both sides."""
+    n = len(u)
+    itself = np.concatenate([np.zeros((n, n), bool), np.eye(n) > 0], axis=1)
+    value, (d_users, d_all) = chain(u, np.concatenate([v, u]), t, drop=itself)
+    return value, (d_users + d_all[n:], d_all[:n])
+
+
+_SAME_SIDE = (
+    "views of the same side among the negatives",
+    "first views compete against second views only; NT-Xent (SimCLR) is another loss",
+)
+_VIEWS = table({
+    _SAME_SIDE: _all_views,
+    ("no gradient to the second views", "both views are outputs of towers that learn"):
+        then(_info_nce, lambda g: (g[0], 0 * g[1])),
+}) + temperatures(_info_nce) + losses(_info_nce)  # fmt: skip
+
+_VIEWS_BOTH_WAYS = table({
+    _SAME_SIDE: partial(_symmetric, one_way=_all_views),
+    ("one direction only", "average both directions"): _info_nce,
+    ("the other direction only", "average both directions"):
+        partial(_info_nce, loss=links.other_axis),
+    ("sum of both directions instead of their mean", "divide by two"):
+        partial(_symmetric, loss=links.times(lambda z: 2, lambda z: 2)),
+}) + temperatures(_symmetric) + losses(_symmetric, ROWS)  # fmt: skip
+
+
+def _learned(scores: Any, t: Any, loss: links.Link = cross_entropy) -> Any:
+    n = len(scores)
+    value, gradient = loss(scores / t, np.arange(n), np.full(n, 1 / n))
+    return value, (gradient / t, -(gradient * scores).sum() / t**2)
+
+
+_LEARNED = table({
+    ("gradient of the logarithm of the temperature", "that is temperature times as large"):
+        lambda s, t: then(_learned, lambda g: (g[0], g[1] * t))(s, t),
+    ("gradient of one over the temperature", "d / d t = -(d / d scale) / t^2"):
+        lambda s, t: then(_learned, lambda g: (g[0], -g[1] * t**2))(s, t),
+    ("sign of the temperature's gradient", "logits shrink as the temperature grows"):
+        then(_learned, lambda g: (g[0], -g[1])),
+    ("temperature held constant", "do not detach it"): then(_learned, lambda g: (g[0], 0 * g[1])),
+    TIMES_TAU: lambda s, t: then(_learned, lambda g: (g[0], -g[1] / t**2))(s, 1 / t),
+}) + losses(_learned)  # fmt: skip
+
+VIEW_MISTAKES = {
+    "listwise_softmax": _LISTWISE,
+    "info_nce": unit(_info_nce, _VIEWS),
+    "info_nce_symmetric": unit(_symmetric, _VIEWS_BOTH_WAYS),
+    "learned_temperature": _LEARNED,
+}
