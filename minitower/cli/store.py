@@ -46,7 +46,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
                    help="its number (default: the one before)")  # fmt: skip
     a = command("prune", _prune, "remove old versions",
                 " The current version stays, with its full version. Incremental versions of "
-                "other full versions than the newest are removed, too. Prints their numbers.")  # fmt: skip
+                "an older full version are removed. Prints the numbers.")  # fmt: skip
     a.add_argument("--keep", type=argument(integer(1)), required=True, metavar="N",
                    help="keep the newest N full versions")  # fmt: skip
 
