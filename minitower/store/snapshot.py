@@ -15,6 +15,7 @@ from minitower.data.encoding import SideEncoder, Table
 from minitower.data.errors import show
 from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
+from minitower.data.schema import Continuous, MultiValued
 from minitower.search.index import Index
 from minitower.store.version_log import Version
 from minitower.towers.two_tower import TwoTower
@@ -101,21 +102,21 @@ def _check_table(what: str, table: Table, side: SideEncoder) -> None:
     ids = table.ids
     if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
         raise ValueError(f"{what}: expected ids (n,) of int64 or strings, got {_form(ids)}")
-    for name, usual in side.default_features(1).items():
-        place, column = f"{what}: column {show(name)}", table.columns.get(name)
-        if isinstance(usual, Ragged) and isinstance(column, Ragged):
-            _check_ragged(place, column, len(ids), side.cardinality(name))
-        elif isinstance(usual, np.ndarray) and isinstance(column, np.ndarray):
-            if column.shape != ids.shape or column.dtype != usual.dtype:
-                wanted = f"{usual.dtype} {ids.shape}"
-                raise ValueError(f"{place}: expected {wanted}, got {_form(column)}")
-            if column.dtype.kind == "f":
-                if not np.isfinite(column).all():
-                    raise ValueError(f"{place}: not all numbers are finite")
-            else:
-                _check_rows(place, column, side.cardinality(name))
-        else:
+    for form in side.fields:
+        place, column = f"{what}: column '{form.name}'", table.columns.get(form.name)
+        if isinstance(column, Ragged) and isinstance(form, MultiValued):
+            _check_ragged(place, column, len(ids), side.cardinality(form.name))
+            continue
+        if not isinstance(column, np.ndarray) or isinstance(form, MultiValued):
             raise ValueError(f"{place}: missing, or of another kind of field")
+        is_number = isinstance(form, Continuous) and form.transform != "bucketise"
+        dtype = np.dtype(np.float32 if is_number else np.int32)
+        if column.shape != ids.shape or column.dtype != dtype:
+            raise ValueError(f"{place}: expected {dtype} {ids.shape}, got {_form(column)}")
+        if not is_number:
+            _check_rows(place, column, side.cardinality(form.name))
+        elif not np.isfinite(column).all():
+            raise ValueError(f"{place}: not all numbers are finite")
 
 
 def _check_ragged(place: str, ragged: Ragged, rows: int, below: int) -> None:
