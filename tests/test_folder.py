@@ -171,7 +171,7 @@ def file(**change):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"version": 2}, "format version 2, but this minitower reads version 1"),
+        ({"version": 3}, "format version 3, but this minitower reads versions up to 2; update"),
         ({"version": None}, "format version None"),
         ({"format": "other"}, "not written by minitower"),
         ({"kind": "store"}, "holds a store, not a test"),
@@ -195,8 +195,8 @@ def file(**change):
         ({"files": {"a\0b": file()}}, "cannot be the name"),
         ({"files": {"": file()}}, "'' cannot be the name"),
         ({"files": {"n" * 300: file()}}, "cannot be the name"),
-        ({"version": True}, "format version True, but this minitower reads version 1"),
-        ({"version": 1.0}, "format version 1.0, but this minitower reads version 1"),
+        ({"version": True}, "format version True, but this minitower reads versions up to 2"),
+        ({"version": 1.0}, "format version 1.0, but this minitower reads versions up to 2"),
         ({"kind": ["test"]}, r"holds a \['test'\], not a test"),
     ],
 )

@@ -44,13 +44,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
                 " The version is verified first. Prints its number.")  # fmt: skip
     a.add_argument("version", type=reads(int, low=1), nargs="?", metavar="VERSION",
                    help="its number (default: the one before)")  # fmt: skip
-    a = command(
-        "prune",
-        _prune,
-        "remove old versions",
-        " The current version stays, with its full version. Incremental versions of "
-        "other full versions than the newest are removed, too. Prints their numbers.",
-    )
+    a = command("prune", _prune, "remove old versions",
+                " The current version stays, with its full version. Incremental versions of "
+                "an older full version are removed. Prints the numbers.")  # fmt: skip
     a.add_argument("--keep", type=reads(int, low=1), required=True, metavar="N",
                    help="keep the newest N full versions")  # fmt: skip
 

@@ -35,7 +35,7 @@ from minitower.store.formats import (
 )
 
 FORMAT = "minitower"
-VERSION = 1
+VERSION = 2  # 1, of release 0.1, keeps groups of arrays in .npz files
 MANIFEST = "manifest.json"
 POINTER = "CURRENT"  # of a store, see minitower.store.version_log
 LOCK = "LOCK"
@@ -176,10 +176,10 @@ def _read_manifest(folder: Path, kinds: tuple[str, ...], sha256: str | None) -> 
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"{path}: not written by minitower")
     version, kind = manifest.get("version"), manifest.get("kind")
-    if not is_integer(version, 1) or version != VERSION:
+    if not is_integer(version, 1) or version > VERSION:
         raise DataError(
             f"{path}: format version {show(version)}, but this minitower reads "
-            f"version {VERSION}; write it again with this release"
+            f"versions up to {VERSION}; update minitower, or write it again with this release"
         )
     if not all(isinstance(manifest.get(part), dict) for part in ("content", "files")):
         raise DataError(f"{path}: content or files are missing")

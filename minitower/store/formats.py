@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def from_json(text: bytes, place: Path) -> Any:
         raise DataError(f"{place}: not JSON, perhaps cut: {error}") from None
 
 
-def is_integer(value: Any, least: int) -> bool:
+def is_integer(value: Any, least: int) -> TypeGuard[int]:
     """Whether a value of JSON is an integer (not 1.0, not true) from `least` to 2^53."""
     return type(value) is int and least <= value <= 1 << 53
 

@@ -14,6 +14,7 @@ import numpy as np
 from minitower.data.encoding import SideEncoder
 from minitower.data.errors import show
 from minitower.data.ragged import Ragged
+from minitower.data.schema import Continuous, MultiValued
 from minitower.data.table import Table
 from minitower.formulas.arrays import Array
 from minitower.search.index import Index
@@ -101,21 +102,21 @@ def _check_table(what: str, table: Table, side: SideEncoder) -> None:
     ids = table.ids
     if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
         raise ValueError(f"{what}: expected ids (n,) of int64 or strings, got {_form(ids)}")
-    for name, usual in side.default_features(1).items():
-        place, column = f"{what}: column {show(name)}", table.columns.get(name)
-        if isinstance(usual, Ragged) and isinstance(column, Ragged):
-            _check_ragged(place, column, len(ids), side.cardinality(name))
-        elif isinstance(usual, np.ndarray) and isinstance(column, np.ndarray):
-            if column.shape != ids.shape or column.dtype != usual.dtype:
-                wanted = f"{usual.dtype} {ids.shape}"
-                raise ValueError(f"{place}: expected {wanted}, got {_form(column)}")
-            if column.dtype.kind == "f":
-                if not np.isfinite(column).all():
-                    raise ValueError(f"{place}: not all numbers are finite")
-            else:
-                _check_rows(place, column, side.cardinality(name))
-        else:
+    for form in side.fields:
+        place, column = f"{what}: column '{form.name}'", table.columns.get(form.name)
+        if isinstance(column, Ragged) and isinstance(form, MultiValued):
+            _check_ragged(place, column, len(ids), side.cardinality(form.name))
+            continue
+        if not isinstance(column, np.ndarray) or isinstance(form, MultiValued):
             raise ValueError(f"{place}: missing, or of another kind of field")
+        is_number = isinstance(form, Continuous) and form.transform != "bucketise"
+        dtype = np.dtype(np.float32 if is_number else np.int32)
+        if column.shape != ids.shape or column.dtype != dtype:
+            raise ValueError(f"{place}: expected {dtype} {ids.shape}, got {_form(column)}")
+        if not is_number:
+            _check_rows(place, column, side.cardinality(form.name))
+        elif not np.isfinite(column).all():
+            raise ValueError(f"{place}: not all numbers are finite")
 
 
 def _check_ragged(place: str, ragged: Ragged, rows: int, below: int) -> None:
