@@ -32,9 +32,9 @@ from minitower.evaluation.diagnostics import neighbours
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Evaluator, PopularityScorer, Report, evaluate
 from minitower.scale.milvus import MilvusIndex
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex
+from minitower.search.by_id import VectorIndex
 from minitower.search.index import ExactIndex
-from minitower.search.vector_index import VectorIndex
 from minitower.store.incremental import publish_incremental
 from minitower.store.local_index import LocalIndex
 from minitower.store.recommender import Recommender
@@ -78,6 +78,7 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
+    "ApproximateIndex",
     "Categorical",
     "Continuous",
     "CrossBatchSoftmax",
@@ -88,7 +89,6 @@ __all__ = [
     "GivenSplit",
     "HardNegatives",
     "History",
-    "HnswIndex",
     "Id",
     "InBatchSoftmax",
     "IncrementalUpdate",

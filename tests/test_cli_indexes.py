@@ -104,8 +104,8 @@ def test_publish__to_milvus(run, store, tmp_path, monkeypatch):
 @pytest.mark.parametrize("arguments, status, told", [
     (["--to", "nmslib:x"], 2, "expected exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH, milvus:URI"),
     (["--to", "exact:"], 2, "expected exact:PATH"),
-    (["--to", "exact:a\0b"], 2, r"no system has a path or URI such as 'exact:a\x00b'"),
-    (["--to", "exact:\ud800"], 2, r"no system has a path or URI such as 'exact:\ud800'"),
+    (["--to", "exact:a\0b"], 2, r"'exact:a\x00b' cannot be a path or URI"),
+    (["--to", "exact:\ud800"], 2, r"'exact:\ud800' cannot be a path or URI"),
     (["--to", "scann:{}/x", "--kind", "flat"], 2, "scann has no kind 'flat'; kinds: scann"),
     (["--to", "exact:{}/store"], 2, "store: is a store of models; choose another folder"),
     (["--to", "exact:{}"], 2, "already there, and not written by minitower"),

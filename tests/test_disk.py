@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.search.hnsw import HnswIndex
+from minitower.search.engines import Hnsw
 from minitower.store import disk
 from minitower.store.catalogue import Catalogue, changing, prune, rollback
 from minitower.store.folder import SavedFolder
@@ -51,7 +51,7 @@ class Operations:
             monkeypatch, Path, "open",
             lambda path, mode="r", *a, **k: {*mode} & {*"wx"} and f"write {path.name}", half=True,
         )  # fmt: skip
-        self._wrap(monkeypatch, HnswIndex, "save", lambda _, path: f"write {path.name}", half=True)
+        self._wrap(monkeypatch, Hnsw, "save", lambda _, folder: "write index.hnsw", half=True)
         monkeypatch.setattr(disk, "flush", lambda path: None)  # told, not done: it takes its time
         self._wrap(monkeypatch, disk, "flush", lambda path: f"flush {path.name}")
         self._wrap(monkeypatch, Path, "replace", lambda a, b: f"rename {a.name} {Path(b).name}")
@@ -239,14 +239,14 @@ def test_first_publish__a_fault_at_any_step(tmp_path, data, model, monkeypatch, 
 def test_publish__a_graph_cut_by_a_full_disk_is_noticed(tmp_path, data, model, monkeypatch):
     """hnswlib writes without looking whether it can: the version is opened before it is served."""
     publish_model(model, data, tmp_path / "s")
-    save = HnswIndex.save
+    save = Hnsw.save
 
-    def cut(index, path):
-        stored = save(index, path)
+    def cut(graph, folder):
+        save(graph, folder)
+        path = folder / "index.hnsw"
         os.truncate(path, path.stat().st_size - 8)
-        return stored
 
-    monkeypatch.setattr(HnswIndex, "save", cut)
+    monkeypatch.setattr(Hnsw, "save", cut)
     with pytest.raises(DataError, match=r"000002.*index.hnsw is not the graph"):
         publish_model(model, data, tmp_path / "s")
     assert Recommender.open(tmp_path / "s").version.number == 1

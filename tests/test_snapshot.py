@@ -11,7 +11,7 @@ from strategies import datasets
 
 from minitower.data import Categorical, DataError, Dataset, GivenSplit, Id, Schema
 from minitower.evaluation.encode import encode
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import ExactIndex
 from minitower.store.catalogue import Catalogue
 from minitower.store.folder import fingerprint
@@ -92,7 +92,7 @@ def test_store__recalls_as_before(tmp_path_factory, data, index):
         ExactIndex(encode(model.item, data.items)), data.item_names,
     )  # fmt: skip
     after = Recommender.open(folder)
-    assert type(after.index) is {"hnsw": HnswIndex, "exact": ExactIndex}[index]
+    assert type(after.index) is {"hnsw": ApproximateIndex, "exact": ExactIndex}[index]
     np.testing.assert_array_equal(after.store.item_counts, data.item_counts)
     for user in data.users.ids.tolist():
         for one, other in zip(before.recall(user, k=4), after.recall(user, k=4)):
@@ -117,8 +117,8 @@ def test_store__is_also_a_model(tmp_path, data, model):
 def test_store__serves_what_the_exact_index_would(tmp_path, data, model):
     publish_model(model, data, tmp_path / "s")
     serving = Recommender.open(tmp_path / "s")
-    assert isinstance(serving.index, HnswIndex)
-    assert serving.index.measured.recall >= 0.95
+    assert isinstance(serving.index, ApproximateIndex)
+    assert serving.index.tuning.recall >= 0.95
     users = encode(model.user, data.users)
     exact = ExactIndex(encode(model.item, data.items)).search(users, 10, data.seen("all"))
     for row, user in enumerate(data.users.ids.tolist()):
@@ -138,12 +138,12 @@ def test_store__without_names(tmp_path, model):
 
 def test_store__an_index_of_ones_own(tmp_path, data, model):
     vectors = encode(model.item, data.items)
-    index = HnswIndex.build(vectors, similarity="cosine", k=5, neighbours=8)
+    index = ApproximateIndex.build("hnsw", vectors, similarity="cosine", k=5, neighbours=8)
     publish_model(model, data, tmp_path / "s", index=index)
-    assert Recommender.open(tmp_path / "s").index.measured == index.measured
+    assert Recommender.open(tmp_path / "s").index.tuning == index.tuning
     with pytest.raises(ValueError, match="other item vectors than the model makes"):
         publish_model(model, data, tmp_path / "t", index=ExactIndex(vectors[::-1]))
-    with pytest.raises(ValueError, match="index must be hnsw, exact or an index, got 'faiss'"):
+    with pytest.raises(ValueError, match=r"index must be one of exact, hnsw, .*, got 'faiss'"):
         publish_model(model, data, tmp_path / "t", index="faiss")
     assert not (tmp_path / "t").exists()
 
@@ -286,8 +286,11 @@ def rewrite(folder, change):
         lambda content: content["schema"]["user"]["fields"][0]["field"].update(kind="gone"),
         lambda content: content["config"].update(dim=8),
         lambda content: content["config"].update(dtype="float64"),
-        lambda content: content["hnsw"].pop("measured"),
-        lambda content: content["hnsw"].update(similarity="inner_product"),
+        lambda content: content["index"].pop("tuning"),
+        lambda content: content["index"].update(similarity="inner_product"),
+        lambda content: content["index"].update(engine=["hnsw"]),
+        lambda content: content["index"].update(engine="nmslib"),
+        lambda content: content["index"].update(effort="x"),
     ],
 )
 def test_open__refuses_a_manifest_that_does_not_fit(tmp_path, data, model, change):

@@ -143,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("data", type=_PATH, nargs="?", metavar="DATA", help="folder of data")
     a.add_argument("--job", type=_PATH, metavar="FILE", help="TOML job file; may name data and out")
     a.add_argument("--out", type=_PATH, metavar="FOLDER", help="where to (default: model)")
+    a.add_argument("--index", metavar="ENGINE",
+                   help="exact, hnsw (default), faiss-flat, faiss-hnsw, faiss-ivfpq or scann; "
+                   "updates keep it")  # fmt: skip
     add_flags(a)
     a.set_defaults(run=commands.train)
 

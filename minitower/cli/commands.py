@@ -14,7 +14,7 @@ from minitower.cli.sources import Source, open_folder
 from minitower.cli.terminal import write
 from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer, Report
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex, check_engine
 from minitower.store.catalogue import served
 from minitower.store.folder import MANIFEST, POINTER, refuse_foreign
 from minitower.store.incremental import read_version
@@ -29,8 +29,11 @@ def train(args: argparse.Namespace) -> None:
     """Read, train, index and publish; prints the folder."""
     tables: list[tuple[str, dict[str, Any]]] = []
     places: dict[str, Path] = {}
+    index = args.index
     if args.job is not None:
         table = read_toml(args.job)
+        in_job = table.pop("index", None)
+        index = in_job if index is None else index
         places = {name: args.job.parent / table.pop(name) for name in PLACES if name in table}
         tables.append((str(args.job), table))
     folder = args.data or places.get("data")
@@ -39,6 +42,7 @@ def train(args: argparse.Namespace) -> None:
     out = args.out or places.get("out") or Path("model")
     job = read_job(vars(args), *tables)
     refuse_foreign(out)  # before an hour of training rather than after it
+    check_engine("hnsw" if index is None else index)
     source = tell(open_folder(folder, job))
     trainer, history = fit(job, source.data, "training")
     report = _report(trainer)
@@ -53,16 +57,17 @@ def train(args: argparse.Namespace) -> None:
             trainer.model,
             trainer.data,
             out,
+            index=index,
             notes=notes,
             metrics=history.epochs[history.best_epoch - 1].metrics,
             optimizer=trainer.optimizer,
             on_progress=items_bar,
         )
-    if isinstance(store.index, HnswIndex):
-        measured = store.index.measured
+    if isinstance(store.index, ApproximateIndex):
+        tuning = store.index.tuning
         say(
-            f"index: HNSW finds {measured.recall:.1%} of the exact top {measured.k} "
-            f"with ef = {measured.ef}"
+            f"index: {store.index.name} finds {tuning.recall:.1%} of the exact top "
+            f"{tuning.k} at effort {tuning.effort}"
         )
     row(out)
 

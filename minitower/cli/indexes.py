@@ -11,7 +11,7 @@ from minitower.evaluation.encode import encode_sample
 from minitower.lab.frontier import check_plot, write_frontier
 from minitower.lab.index_bench import BACKENDS, installed, tried
 from minitower.lab.plots import can_draw
-from minitower.scale.milvus_connection import silenced
+from minitower.scale.milvus_connection import silence_loggers
 from minitower.scale.milvus_versions import prune as prune_milvus
 from minitower.scale.targets import KINDS, Target, vectors_of
 from minitower.store.catalogue import prune
@@ -68,7 +68,7 @@ def publish(args: argparse.Namespace) -> None:
     """Publish vectors; prints what their version is called."""
     target = Target.read(args.to, args.kind)
     if target.scheme == "milvus":
-        silenced()
+        silence_loggers()
     store = Recommender.open(args.store).store
     ids, vectors = vectors_of(store)
     token = os.environ.get(_TOKEN, "")
@@ -82,10 +82,10 @@ def publish(args: argparse.Namespace) -> None:
         target_recall=args.target_recall,
         version=store.version and store.version.number,
     )
-    if measured := index.measured:
+    if tuning := index.tuning:
         say(
-            f"{len(ids):,} items: finds {measured.recall:.1%} of the exact top {measured.k} "
-            f"at effort {measured.effort}"
+            f"{len(ids):,} items: finds {tuning.recall:.1%} of the exact top {tuning.k} "
+            f"at effort {tuning.effort}"
         )
     if args.keep is not None and target.scheme == "milvus":
         prune_milvus(target.place, args.name, keep=args.keep, token=token)

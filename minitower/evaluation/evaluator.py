@@ -84,7 +84,7 @@ class Report:
 
     Attributes:
         split: the part of the data set.
-        index: "exact", or the class of the index that ranked.
+        index: "exact", or the engine of the index that ranked, such as "hnsw".
         users: users with at least one positive, over whom the means are taken.
         users_without_positives: the other users, left out of every mean.
         positives: distinct (user, item) pairs to find.
@@ -215,7 +215,7 @@ class Evaluator:
         recalled, hits = self._rank(users, index)
         return Report(
             split=self.split,
-            index="exact" if isinstance(index, ExactIndex) else type(index).__name__,
+            index=getattr(index, "name", type(index).__name__),
             users=len(self.users),
             users_without_positives=self.asked - len(self.users),
             positives=len(self.pairs),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +20,12 @@ from minitower.data.interactions import Dataset
 from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
 from minitower.evaluation.encode import check_same_schema, encode, encode_sample
-from minitower.formulas.arguments import shown
-from minitower.search.hnsw import HnswIndex
-from minitower.search.index import ExactIndex, Index, Vectors
+from minitower.search.approximate import build_index, check_engine
+from minitower.search.index import Index, Vectors
 from minitower.store.array_files import write_array, write_arrays
 from minitower.store.catalogue import Catalogue, Version, changing
 from minitower.store.folder import MANIFEST, POINTER, SavedFolder, new_folder, refuse_foreign
+from minitower.store.index_files import read_index, wanted_engine, write_index
 from minitower.store.json_files import is_integer
 from minitower.store.store_check import check_shapes, check_values, checked_notes
 from minitower.towers.optimizers import Optimizer
@@ -141,7 +141,7 @@ def publish_model(
     data: Dataset,
     folder: str | Path,
     *,
-    index: Literal["hnsw", "exact"] | Index = "hnsw",
+    index: str | Index | None = None,
     notes: Mapping[str, Any] | None = None,
     metrics: Mapping[str, float] | None = None,
     optimizer: Optimizer | None = None,
@@ -158,8 +158,10 @@ def publish_model(
         model: trained on this data.
         data: its users, items, and all its positives, which count as seen.
         folder: of the store; made where there is none.
-        index: "hnsw" builds one with defaults, its recall measured with users of the
-            data; "exact"; or one built from this model's item vectors by hand.
+        index: "exact" or an engine ("hnsw", "faiss-flat", "faiss-hnsw", "faiss-ivfpq",
+            "scann"), built with its defaults, the recall measured with users of the data;
+            or an index that was built from this model's item vectors. None takes the engine
+            of the parent; without a parent, "hnsw".
         notes: as in :func:`save_model`.
         metrics: what is known of the model's quality, by name.
         optimizer: that trained the model; its state is saved for :func:`load_optimizer`.
@@ -175,21 +177,27 @@ def publish_model(
             it cannot be written.
         ValueError: the given index holds other vectors than the model makes, or the state of
             the optimizer is of other parameters.
+        ModuleNotFoundError: the library of the engine is not installed; names the extra.
     """
     refuse_foreign(Path(folder).absolute())  # before minutes of building rather than after
     if parent is not None:
-        Catalogue.read(folder).check_full(parent)
+        catalogue = Catalogue.read(folder)
+        base = catalogue.check_full(parent)
+        if index is None:
+            index = wanted_engine(catalogue.open(base).content)
+    wanted = "hnsw" if index is None else index
+    if isinstance(wanted, str):
+        check_engine(wanted)
     check_same_schema(model.schema, data.schema)
     if optimizer is not None:
         optimizer.check_state(model.parameters)
     vectors = _item_vectors(model, data.items, on_progress)
-    if index == "hnsw":
-        index = _hnsw(model, data, vectors)
-    elif index == "exact":
-        index = ExactIndex(vectors)
-    elif isinstance(index, str):
-        raise ValueError(f"index must be hnsw, exact or an index, got {shown(index)}")
-    elif not np.array_equal(index.vectors, vectors):
+    if isinstance(wanted, str):
+        users = None if wanted == "exact" else encode_sample(model.user, data.users)
+        index = build_index(wanted, vectors, similarity=model.similarity, queries=users)
+    elif np.array_equal(wanted.vectors, vectors):
+        index = wanted
+    else:
         raise ValueError("the index holds other item vectors than the model makes: rebuild it")
     content: dict[str, Any] = {
         "notes": dict(notes or {}),
@@ -212,8 +220,7 @@ def publish_model(
                 write_arrays(place / "retired.npz", data.retired.to_arrays())
             if data.item_names is not None:
                 write_array(place / "item_names.npy", data.item_names)
-            if isinstance(index, HnswIndex):
-                content["hnsw"] = index.save(place / "index.hnsw")
+            content["index"] = write_index(place, index, wanted)
             if optimizer is not None:
                 kind = type(optimizer).__name__
                 settings = optimizer.settings
@@ -239,13 +246,8 @@ def read_full(catalogue: Catalogue, version: Version) -> Store:
     names = saved.array("item_names.npy", mapped=True) if "item_names.npy" in saved else None
     counts = saved.array("item_counts.npy", mapped=True)
     gone = saved.arrays("retired.npz", mapped=True) if "retired.npz" in saved else None
-    graph = saved.path("index.hnsw") if "index.hnsw" in saved else None
     with fitting(saved):
-        index: Index
-        if graph is None:
-            index = ExactIndex(vectors)
-        else:
-            index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
+        index = read_index(saved, vectors)
         tables = Table.from_arrays(items), Table.from_arrays(users)
         retired = None if gone is None else NamedItems.from_arrays(gone)
         store = Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
@@ -284,11 +286,6 @@ def _item_vectors(
         return vectors, None
 
     return encode(tower, items)
-
-
-def _hnsw(model: TwoTower, data: Dataset, vectors: Any) -> HnswIndex:
-    users = encode_sample(model.user, data.users)
-    return HnswIndex.build(vectors, similarity=model.similarity, queries=users)
 
 
 def saved_model(folder: str | Path, version: int | None) -> SavedFolder:

@@ -1,17 +1,24 @@
-"""What HnswIndex promises beyond the contract of test_index.py."""
+"""What approximate search promises beyond the contract of test_index.py."""
 
-import struct
+import sys
 import threading
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from minitower.data.errors import DataError
 from minitower.data.ragged import Ragged
-from minitower.search import hnsw
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import (
+    ENGINES,
+    ApproximateIndex,
+    build_index,
+    check_engine,
+)
+from minitower.search.engines import Hnsw
 from minitower.search.index import ExactIndex
+
+INSTALLED = [name for name, engine in ENGINES.items() if find_spec(engine.module) is not None]
 
 
 def clustered(seed, n, d=16, centres=40):
@@ -37,32 +44,35 @@ def found(index, queries, k):
     return float((index.search(queries, k)[1] >= worst).mean())
 
 
+def build(items, engine="hnsw", **options):
+    return ApproximateIndex.build(engine, items, **options)
+
+
+class Folder:
+    """A folder of files that nothing has damaged."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.files = {path.name: None for path in folder.iterdir()}
+
+    def path(self, name):
+        return self.folder / name
+
+
 @pytest.fixture(scope="module")
 def cosine():
-    return HnswIndex.build(unit(clustered(0, 2000)), similarity="cosine", k=10)
+    return build(unit(clustered(0, 2000)), similarity="cosine", k=10)
 
 
-@given(st.integers(0, 999), st.integers(1, 30), st.integers(1, 5), st.booleans())
-def test_placed__unit_vectors_that_rank_like_inner_products(seed, m, d, zero):
-    rng = np.random.default_rng(seed)
-    items, query = rng.standard_normal((m, d)) * rng.lognormal(0, 2, (m, 1)), rng.random(d)
-    items[0] *= not zero
-    placed = hnsw._placed(items, "inner_product")
-    np.testing.assert_allclose(np.linalg.norm(placed, axis=1), 1, rtol=1e-12)
-    longest = np.linalg.norm(items, axis=1).max()
-    np.testing.assert_allclose(
-        placed @ np.append(query, 0) * (longest or 1), items @ query, atol=1e-12 * (longest or 1)
-    )
-
-
+@pytest.mark.parametrize("engine", INSTALLED)
 @pytest.mark.parametrize("similarity", ["cosine", "inner_product"])
-def test_build__measures_the_recall_it_reports(similarity):
+def test_build__measures_the_recall_it_reports(similarity, engine):
     items, users = long_tailed(1, 3000), clustered(2, 400)
     if similarity == "cosine":
         items = unit(items)
-    index = HnswIndex.build(items, similarity=similarity, queries=users, k=20, target_recall=0.97)
-    assert index.measured.recall == found(index, users, 20) >= 0.97
-    assert (index.measured.queries, index.measured.k) == (400, 20)
+    index = build(items, engine, similarity=similarity, queries=users, k=20, target_recall=0.97)
+    assert index.tuning.recall == found(index, users, 20) >= 0.97
+    assert (index.tuning.queries, index.tuning.k) == (400, 20)
     assert found(index, clustered(3, 400), 20) > 0.95  # users it was not tuned with
 
 
@@ -72,7 +82,7 @@ def test_search__the_length_of_a_query_is_no_matter(similarity, length):
     """hnswlib holds 1 - product in float32: of a short query it would lose all."""
     items, users = clustered(1, 2000), unit(clustered(2, 50))
     items = unit(items) if similarity == "cosine" else items
-    index = HnswIndex.build(items, similarity=similarity, k=10)
+    index = build(items, similarity=similarity, k=10)
     rows = index.search(users, 10)[0]
     scaled = index.search((users.astype(np.float64) * length).astype(np.float32), 10)[0]
     assert (rows == scaled).mean() > 0.99
@@ -81,32 +91,27 @@ def test_search__the_length_of_a_query_is_no_matter(similarity, length):
 def test_build__picks_the_smallest_rung_that_reaches_the_target():
     """On long-tailed inner products a short candidate list is not enough."""
     items, users = long_tailed(1, 4000), clustered(2, 300)
-    index = HnswIndex.build(
+    index = build(
         items, similarity="inner_product", queries=users, k=10, target_recall=0.98, neighbours=8
     )
-    assert index.ef == index.measured.ef > 10
-    assert index.ef / 10 == 2 ** round(np.log2(index.ef / 10))
-    index.ef //= 2
+    assert index.effort == index.tuning.effort > 10
+    assert index.effort / 10 == 2 ** round(np.log2(index.effort / 10))
+    index.effort //= 2
     assert found(index, users, 10) < 0.98
-
-
-def test_build__same_seed_same_graph(tmp_path):
-    items = unit(clustered(0, 500))
-    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        HnswIndex.build(items, similarity="cosine", seed=seed).save(tmp_path / name)
-    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
-    assert a == b != c
 
 
 def test_build__says_so_when_the_target_is_out_of_reach():
     """Clones link only to each other: a graph with two links an item falls to pieces."""
     items = unit(np.repeat(clustered(0, 60), 50, axis=0))
-    with pytest.warns(UserWarning, match=r"finds .*% of the top 100, below the target of 100"):
-        index = HnswIndex.build(
+    with pytest.warns(
+        UserWarning,
+        match=r"finds .*% of the exact top 100 at its largest",
+    ):
+        index = build(
             items, similarity="cosine", target_recall=1.0, neighbours=2, ef_construction=2
         )
-    assert index.measured.recall < 1
-    assert index.measured.ef == 3000
+    assert index.tuning.recall < 1
+    assert index.tuning.effort == 3000
 
 
 def test_search__excluded_items_do_not_crowd_out_the_rest(cosine):
@@ -142,15 +147,13 @@ def test_search__the_candidate_list_grows_with_what_is_asked_for(cosine):
             asked.append(ef)
             super().set_ef(ef)
 
-    index = HnswIndex(
-        Recording(cosine._graph), ExactIndex(cosine.vectors), "cosine", cosine.measured
-    )
-    index.ef = 40
+    index = over(Recording, cosine)
+    index.effort = 40
     users = np.abs(unit(clustered(6, 2)))
     index.search(users, 10)
     index.search(users, 3)
     index.search(users, 10, Ragged.from_counts([0, 50], np.arange(50)))
-    assert cosine.measured.k == 10
+    assert cosine.tuning.k == 10
     assert asked == [40, 40, 40, 4 * 64]
 
 
@@ -169,8 +172,14 @@ class Torn:
         return self.graph.knn_query(queries, k=k)
 
 
+def over(graph, index):
+    """The same index, whose graph is wrapped."""
+    engine = Hnsw(graph(index.engine._graph))
+    return ApproximateIndex(engine, ExactIndex(index.vectors), "cosine", index.tuning)
+
+
 def test_search__exact_for_those_the_graph_leaves_short(cosine):
-    torn = HnswIndex(Torn(cosine._graph), ExactIndex(cosine.vectors), "cosine", cosine.measured)
+    torn = over(Torn, cosine)
     users = unit(clustered(6, 40))
     left = users[:, 0] < 0
     assert 0 < left.sum() < 40
@@ -187,7 +196,7 @@ def test_search__other_errors_of_the_graph_come_through(cosine):
         def knn_query(self, queries, k):
             raise RuntimeError("out of memory")
 
-    broken = HnswIndex(Broken(cosine._graph), ExactIndex(cosine.vectors), "cosine", cosine.measured)
+    broken = over(Broken, cosine)
     with pytest.raises(RuntimeError, match="out of memory"):
         broken.search(unit(clustered(6, 1)), 10)
 
@@ -211,86 +220,103 @@ def test_search__from_several_threads(cosine):
     assert not wrong
 
 
+@pytest.mark.parametrize("engine", INSTALLED)
 @pytest.mark.parametrize("similarity", ["cosine", "inner_product"])
-def test_load__gives_back_what_was_saved(tmp_path, similarity):
-    items, users = unit(clustered(0, 1000)), clustered(1, 50)
-    index = HnswIndex.build(items, similarity=similarity, queries=users, k=10)
-    index.ef += 7  # chosen by hand
-    again = HnswIndex.load(tmp_path / "g", items, index.save(tmp_path / "g"))
-    assert (again.ef, again.measured, again.similarity) == (index.ef, index.measured, similarity)
+def test_open__gives_back_what_was_saved(tmp_path, similarity, engine):
+    items, users = unit(clustered(0, 1200)), clustered(1, 50)
+    index = build(items, engine, similarity=similarity, queries=users, k=10)
+    index.effort += 7  # chosen by hand
+    stated = index.save(tmp_path)
+    again = ApproximateIndex.open(Folder(tmp_path), items, stated)
+    for name in ("name", "effort", "tuning", "similarity", "rescore"):
+        assert getattr(again, name) == getattr(index, name)
     for one, other in zip(index.search(users, 10), again.search(users, 10)):
         assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda items: items[:-1],
-        lambda items: np.vstack([items, items[:1]]),
-        lambda items: items[::-1],
-        lambda items: unit(items[:, :-1]),
-        lambda items: unit(np.hstack([items, items])),
-    ],
-)
-def test_load__refuses_a_graph_of_other_vectors(tmp_path, change):
-    items = unit(clustered(0, 300))
-    stored = HnswIndex.build(items, similarity="cosine").save(tmp_path / "g")
-    with pytest.raises(ValueError, match="is not the graph of these"):
-        HnswIndex.load(tmp_path / "g", change(items), stored)
+@pytest.mark.parametrize("engine", [e for e in INSTALLED if e != "scann"])
+@pytest.mark.parametrize("change", [lambda items: items[:-1], lambda items: unit(items[:, :-1])])
+def test_open__refuses_an_index_of_other_vectors(tmp_path, change, engine):
+    """ScaNN does not say what it holds."""
+    items = unit(clustered(0, 1200))
+    stated = build(items, engine, similarity="cosine", k=5).save(tmp_path)
+    with pytest.raises(DataError, match=r"is not the graph of these|vectors of 16 numbers"):
+        ApproximateIndex.open(Folder(tmp_path), change(items), stated)
 
 
-@pytest.mark.parametrize("width", [15, 17])
-def test_load__looks_before_hnswlib_reads_past_the_end(tmp_path, monkeypatch, width):
-    """hnswlib takes the width it is told, whatever the file holds."""
-    stored = HnswIndex.build(unit(clustered(0, 300)), similarity="cosine").save(tmp_path / "g")
-
-    class Unread:
-        def __init__(self, space, dim):
-            pass
-
-        def load_index(self, path, max_elements):
-            pytest.fail("read with a wrong width")
-
-    monkeypatch.setattr(hnsw.hnswlib, "Index", Unread)
-    with pytest.raises(ValueError, match="is not the graph of these 300"):
-        HnswIndex.load(tmp_path / "g", unit(clustered(0, 300, d=width)), stored)
+def test_open__refuses_a_file_that_was_slipped_in(tmp_path):
+    """ScaNN unpickles a file of this name, if there is one."""
+    if "scann" not in INSTALLED:
+        pytest.skip("scann is not installed: pip install '.[scann]'")
+    items = unit(clustered(0, 1200))
+    stated = build(items, "scann", similarity="cosine").save(tmp_path)
+    saved = Folder(tmp_path)
+    saved.files = {path.name: None for path in tmp_path.iterdir()}
+    (tmp_path / "scann_docids.pkl").write_bytes(b"")
+    with pytest.raises(DataError, match=r"scann_docids\.pkl: is not listed"):
+        ApproximateIndex.open(saved, items, stated)
 
 
-@pytest.mark.parametrize("kept", [0, 40, 48, 100, 5000])
-def test_load__refuses_a_truncated_file(tmp_path, kept):
-    items = unit(clustered(0, 300))
-    stored = HnswIndex.build(items, similarity="cosine").save(tmp_path / "g")
-    (tmp_path / "g").write_bytes((tmp_path / "g").read_bytes()[:kept])
-    with pytest.raises(ValueError, match="is not the graph of these"):
-        HnswIndex.load(tmp_path / "g", items, stored)
+@pytest.mark.parametrize("engine", INSTALLED)
+@pytest.mark.parametrize("rescore", [True, False])
+def test_delete__deleted_items_never_come_and_the_rest_fills_up(engine, rescore):
+    items, users = unit(clustered(0, 2000)), unit(clustered(1, 60))
+    index = build(items, engine, similarity="cosine", k=10, queries=users, rescore=rescore)
+    best = np.unique(ExactIndex(items).search(users, 5)[0])
+    index.delete(best)
+    exclude = Ragged.from_counts(np.arange(60) % 7, np.arange(2000)[: (np.arange(60) % 7).sum()])
+    rows, scores = index.search(users, 10, exclude)
+    assert rows.min() >= 0
+    assert not np.isin(rows, best).any()
+    assert not any(set(row) & set(exclude.row(i).tolist()) for i, row in enumerate(rows.tolist()))
+    exact = ExactIndex(items)
+    exact.delete(best)
+    assert (scores >= exact.search(users, 10, exclude)[1][:, -1:] - 1e-6).mean() > 0.85
 
 
-@pytest.mark.parametrize("label", [5, 2**40])
-def test_load__refuses_a_graph_without_one_of_the_labels(tmp_path, label):
-    items = unit(clustered(0, 3))
-    stored = HnswIndex.build(items, similarity="cosine").save(tmp_path / "g")
-    content = bytearray((tmp_path / "g").read_bytes())
-    size, offset = struct.unpack("<2Q", content[24:40])  # of an element, and of its label in it
-    at = 96 + 2 * size + offset
-    assert content[at : at + 8] in [(i).to_bytes(8, "little") for i in range(3)]
-    content[at : at + 8] = label.to_bytes(8, "little")
-    (tmp_path / "g").write_bytes(content)
-    with pytest.raises(ValueError, match="is not the graph of these 3 item vectors"):
-        HnswIndex.load(tmp_path / "g", items, stored)
+def test_search__without_rescoring_the_scores_are_those_of_the_engine(cosine):
+    bare = ApproximateIndex(
+        cosine.engine, ExactIndex(cosine.vectors), "cosine", cosine.tuning, rescore=False
+    )
+    users = unit(clustered(5, 20))
+    rows, scores = bare.search(users, 10)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, cosine.search(users, 10)[1], atol=1e-6)
+    assert (rows == cosine.search(users, 10)[0]).mean() > 0.99
 
 
-def test_load__refuses_a_graph_of_no_vectors(tmp_path):
-    items = unit(clustered(0, 3))
-    stored = HnswIndex.build(items, similarity="cosine").save(tmp_path / "g")
-    with pytest.raises(ValueError, match="is not the graph of these 0 item vectors"):
-        HnswIndex.load(tmp_path / "g", items[:0], stored)
+def test_build_index__exact_search_stands_in_for_a_missing_hnswlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hnswlib", None)
+    check_engine("hnsw")
+    with pytest.warns(UserWarning, match="hnswlib is missing: pip install hnswlib; exact search"):
+        index = build_index("hnsw", np.eye(3), similarity="cosine")
+    assert isinstance(index, ExactIndex)
+    with pytest.raises(ModuleNotFoundError, match="hnswlib is missing: pip install hnswlib"):
+        build(np.eye(3), similarity="cosine")
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "hnsw"])
+def test_check_engine__names_the_extra(monkeypatch, engine):
+    module = ENGINES[engine].module
+    monkeypatch.setitem(sys.modules, module, None)
+    for use in (check_engine, lambda name: build_index(name, np.eye(3), similarity="cosine")):
+        with pytest.raises(ModuleNotFoundError, match=rf"minitower\[{module}\]"):
+            use(engine)
+
+
+def test_check_engine__refuses_what_is_unknown():
+    with pytest.raises(DataError, match=r"index must be one of exact, hnsw, .*, got 'nmslib'"):
+        check_engine("nmslib")
+    with pytest.raises(DataError, match=r"engine must be one of hnsw, .*, got 'exact'"):
+        build(np.eye(3), "exact", similarity="cosine")
+    check_engine("exact")
 
 
 @pytest.mark.parametrize("m", [1, 2, 3])
 def test_build__tiny(m):
     items = np.zeros((m, 2), np.float32)
-    index = HnswIndex.build(items, similarity="inner_product")
-    assert index.measured.recall == 1
+    index = build(items, similarity="inner_product")
+    assert index.tuning.recall == 1
     assert index.search(np.ones((1, 2)), 5)[0].tolist() == [[*range(m), *[-1] * (5 - m)]]
 
 
@@ -314,4 +340,4 @@ def test_build__tiny(m):
 )
 def test_build__refuses(options, message):
     with pytest.raises(ValueError, match=message):
-        HnswIndex.build(**{"vectors": np.eye(2), "similarity": "cosine"} | options)
+        ApproximateIndex.build("hnsw", **{"vectors": np.eye(2), "similarity": "cosine"} | options)
