@@ -46,7 +46,7 @@ def bare(index: LocalIndex, queries: np.ndarray) -> Callable[[], object]:
     if isinstance(index.index, ExactIndex):
         return lambda: index.index.search(queries, K)
     engine: Any = index.index.engine
-    effort = index.tuning.effort
+    effort = index.index.effort
     if index.backend == "hnsw":
         engine._graph.set_ef(max(effort, K))
         return lambda: engine._graph.knn_query(queries, K)
@@ -68,7 +68,7 @@ def local(
     index = LocalIndex.build(
         backend, np.arange(items), vectors, queries=queries, k=K, target_recall=0.9, **options
     )
-    named = LocalIndex(index.index, texts, index.tuning)
+    named = LocalIndex(index.index, texts)
     contenders = {
         "library": bare(index, queries),
         "index": lambda: index.search(queries, K),

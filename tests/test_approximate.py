@@ -1,19 +1,21 @@
 """What approximate search promises beyond the contract of test_index.py."""
 
-import sys
 import threading
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minitower.data.errors import DataError
 from minitower.data.ragged import Ragged
 from minitower.search.approximate import (
     ENGINES,
     ApproximateIndex,
-    build_index,
-    check_engine,
+    by_fetch_size,
+    first_kept,
+    scaled_effort,
 )
 from minitower.search.engines import Hnsw
 from minitower.search.index import ExactIndex
@@ -285,33 +287,6 @@ def test_search__without_rescoring_the_scores_are_those_of_the_engine(cosine):
     assert (rows == cosine.search(users, 10)[0]).mean() > 0.99
 
 
-def test_build_index__exact_search_stands_in_for_a_missing_hnswlib(monkeypatch):
-    monkeypatch.setitem(sys.modules, "hnswlib", None)
-    check_engine("hnsw")
-    with pytest.warns(UserWarning, match="hnswlib is missing: pip install hnswlib; exact search"):
-        index = build_index("hnsw", np.eye(3), similarity="cosine")
-    assert isinstance(index, ExactIndex)
-    with pytest.raises(ModuleNotFoundError, match="hnswlib is missing: pip install hnswlib"):
-        build(np.eye(3), similarity="cosine")
-
-
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "hnsw"])
-def test_check_engine__names_the_extra(monkeypatch, engine):
-    module = ENGINES[engine].module
-    monkeypatch.setitem(sys.modules, module, None)
-    for use in (check_engine, lambda name: build_index(name, np.eye(3), similarity="cosine")):
-        with pytest.raises(ModuleNotFoundError, match=rf"minitower\[{module}\]"):
-            use(engine)
-
-
-def test_check_engine__refuses_what_is_unknown():
-    with pytest.raises(DataError, match=r"index must be one of exact, hnsw, .*, got 'nmslib'"):
-        check_engine("nmslib")
-    with pytest.raises(DataError, match=r"engine must be one of hnsw, .*, got 'exact'"):
-        build(np.eye(3), "exact", similarity="cosine")
-    check_engine("exact")
-
-
 @pytest.mark.parametrize("m", [1, 2, 3])
 def test_build__tiny(m):
     items = np.zeros((m, 2), np.float32)
@@ -341,3 +316,34 @@ def test_build__tiny(m):
 def test_build__refuses(options, message):
     with pytest.raises(ValueError, match=message):
         ApproximateIndex.build("hnsw", **{"vectors": np.eye(2), "similarity": "cosine"} | options)
+
+
+@given(st.lists(st.integers(0, 100), max_size=20), st.integers(1, 20), st.integers(0, 100))
+def test_by_fetch_size__every_query_once_and_enough_for_each(extra, k, more):
+    wanted = k + np.array(extra, np.int64)
+    groups = [*by_fetch_size(wanted, k, k + more)]
+    assert sorted(np.concatenate([np.zeros(0), *(rows for _, rows in groups)])) == [
+        *range(len(extra))
+    ]
+    for size, rows in groups:
+        assert (np.minimum(wanted[rows], k + more) <= size).all()
+        assert size <= k + more
+        assert size == k or (size < 2 * wanted[rows]).all()
+        assert (size == k) == (wanted[rows] == k).all() or more == 0 or size == k + more
+    assert len(groups) <= 8
+
+
+def test_first_kept():
+    rows = np.array([[3, 1, 2, -1], [5, 4, 0, 6]])
+    cosines = np.array([[0.9, 0.8, 0.7, -np.inf], [0.9, 0.8, 0.7, 0.6]], np.float32)
+    kept = np.array([[False, True, False, False], [True, False, True, True]])
+    found, scores = first_kept(2, rows, cosines, kept)
+    assert found.tolist() == [[1, -1], [5, 0]]
+    np.testing.assert_array_equal(scores, np.array([[0.8, -np.inf], [0.9, 0.7]], np.float32))
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 100))
+def test_scaled_effort__in_proportion_and_never_below_the_tuned_one(effort, size, k):
+    assert scaled_effort(effort, size, k) >= effort
+    assert scaled_effort(effort, size, k) * k >= effort * size
+    assert scaled_effort(effort, k, k) == effort

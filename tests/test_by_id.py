@@ -173,6 +173,9 @@ def test_recall_is_measured_and_reaches_the_target(backend, target):
     best = np.argsort(-cosines(queries, items), axis=1)[:, :20]
     recall = np.mean([len(set(a) & set(b)) / 20 for a, b in zip(ids.tolist(), best.tolist())])
     # What an engine leaves short counts as missed, and is filled up all the same.
+    if getattr(index, "backend", None) == "exact":
+        assert (index.tuning, recall) == (None, 1)
+        return
     assert index.tuning.recall == pytest.approx(recall, abs=1e-3) or getattr(
         index.index, "exact_answers", 0
     )

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from test_snapshot import rewrite, shop
 
+from minitower.data import DataError
 from minitower.evaluation.encode import encode
 from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.search.index import ExactIndex
 from minitower.search.patched import PatchedIndex
 from minitower.store.catalogue import Catalogue
 from minitower.store.incremental import publish_incremental
+from minitower.store.index_files import build_index, check_engine
 from minitower.store.local_index import LocalIndex
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import publish_model
@@ -139,8 +141,8 @@ def old_model(content):
 
 def old_vectors(content):
     """The same, of a folder of vectors by id."""
-    stated, tuning = content.pop("index"), content.pop("tuning")
-    content |= {"backend": stated["engine"], "library": None, "measured": tuning}
+    stated = content.pop("index")
+    content |= {"backend": stated["engine"], "library": None, "measured": stated.get("tuning")}
 
 
 @pytest.mark.parametrize("engine", ["hnsw", "exact"])
@@ -177,3 +179,30 @@ def test_open__folders_of_vectors_of_earlier_releases(tmp_path, backend):
     for one, other in zip(index.search(vectors[:9], 5), again.search(vectors[:9], 5)):
         np.testing.assert_array_equal(one, other)
     assert (again.tuning, len(again)) == (index.tuning, 1199)
+
+
+def test_build_index__exact_search_stands_in_for_a_missing_hnswlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hnswlib", None)
+    check_engine("hnsw")
+    with pytest.warns(UserWarning, match="hnswlib is missing: pip install hnswlib; exact search"):
+        index = build_index("hnsw", np.eye(3), similarity="cosine")
+    assert isinstance(index, ExactIndex)
+    with pytest.raises(ModuleNotFoundError, match="hnswlib is missing: pip install hnswlib"):
+        ApproximateIndex.build("hnsw", np.eye(3), similarity="cosine")
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "hnsw"])
+def test_check_engine__names_the_extra(monkeypatch, engine):
+    module = ENGINES[engine].module
+    monkeypatch.setitem(sys.modules, module, None)
+    for use in (check_engine, lambda name: build_index(name, np.eye(3), similarity="cosine")):
+        with pytest.raises(ModuleNotFoundError, match=rf"minitower\[{module}\]"):
+            use(engine)
+
+
+def test_check_engine__refuses_what_is_unknown():
+    with pytest.raises(DataError, match=r"index must be one of exact, hnsw, .*, got 'nmslib'"):
+        check_engine("nmslib")
+    with pytest.raises(DataError, match=r"engine must be one of hnsw, .*, got 'exact'"):
+        ApproximateIndex.build("exact", np.eye(3), similarity="cosine")
+    check_engine("exact")

@@ -203,7 +203,7 @@ def test_search__never_what_is_left_out_and_full_as_long_as_items_remain(
     tuning = TuningResult(recall=0.5, target=0.5, effort=1, k=3, queries=1)
     engine = Forgetful(items, complete)
     approximate = ApproximateIndex(engine, ExactIndex(items), "cosine", tuning, rescore=False)
-    index = LocalIndex(approximate, ids, tuning)
+    index = LocalIndex(approximate, ids)
     assert index.delete(sorted(deleted)) == len(deleted & set(range(64)))
     queries = unit(vectors(seed + 1, 3))
     found, cosines = index.search(queries, k, left_out)

@@ -14,10 +14,11 @@ from minitower.cli.sources import Source, open_folder
 from minitower.cli.terminal import write
 from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer, Report
-from minitower.search.approximate import ApproximateIndex, check_engine
+from minitower.search.approximate import ApproximateIndex
 from minitower.store.catalogue import served
 from minitower.store.folder import MANIFEST, POINTER, refuse_foreign
 from minitower.store.incremental import read_version
+from minitower.store.index_files import check_engine
 from minitower.store.provenance import Learned
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import Store, load_model, load_notes, publish_model

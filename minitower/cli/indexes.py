@@ -82,11 +82,13 @@ def publish(args: argparse.Namespace) -> None:
         target_recall=args.target_recall,
         version=store.version and store.version.number,
     )
-    if tuning := index.tuning:
-        say(
-            f"{len(ids):,} items: finds {tuning.recall:.1%} of the exact top {tuning.k} "
-            f"at effort {tuning.effort}"
-        )
+    tuning = index.tuning
+    say(
+        f"{len(ids):,} items: exact search"
+        if tuning is None
+        else f"{len(ids):,} items: finds {tuning.recall:.1%} of the exact top {tuning.k} "
+        f"at effort {tuning.effort}"
+    )
     if args.keep is not None and target.scheme == "milvus":
         prune_milvus(target.place, args.name, keep=args.keep, token=token)
     elif args.keep is not None:

@@ -156,8 +156,7 @@ def _search(backend: str, place: str, k: int) -> tuple[int, tuple[Point, ...]]:
         ladder = (0,) if isinstance(engine, ExactIndex) else engine.engine.efforts(k)
     index.search(queries[:1], k)
     memory = _resident() - before
-    chosen = index.tuning
-    assert chosen is not None
+    chosen = 0 if index.tuning is None else index.tuning.effort
     points: list[Point] = []
     for effort in ladder:
         if not isinstance(engine, ExactIndex):
@@ -171,11 +170,11 @@ def _search(backend: str, place: str, k: int) -> tuple[int, tuple[Point, ...]]:
             start = time.perf_counter()
             index.search(query[None], k)
             times.append(time.perf_counter() - start)
-        if effort < chosen.effort and getattr(engine, "exact_answers", 0) > exactly:
+        if effort < chosen and getattr(engine, "exact_answers", 0) > exactly:
             continue
         one = 1e3 * statistics.median(times)
-        points.append(Point(effort, recall, one, len(queries) / together, effort == chosen.effort))
-        if recall >= _ENOUGH and effort >= chosen.effort:
+        points.append(Point(effort, recall, one, len(queries) / together, effort == chosen))
+        if recall >= _ENOUGH and effort >= chosen:
             break
     if isinstance(index, MilvusIndex):
         index.close()

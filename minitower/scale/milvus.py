@@ -20,8 +20,8 @@ from minitower.scale.milvus_connection import (
     read_properties,
     released,
 )
+from minitower.search.approximate import scaled_effort
 from minitower.search.by_id import Hits, checked_items, checked_search, search_database
-from minitower.search.exclusion import scaled_effort
 from minitower.search.index import MAX_K, SearchResult
 from minitower.search.points import Points
 

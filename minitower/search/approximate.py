@@ -5,8 +5,7 @@ and the recall that the build measures.
 """
 
 import threading
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,11 @@ from minitower.data.errors import DataError, show
 from minitower.data.ragged import Array, Ragged
 from minitower.formulas.arguments import strict_integer
 from minitower.search.engines import Engine, Files, Hnsw
-from minitower.search.exclusion import by_fetch_size, first_kept, scaled_effort
 from minitower.search.faiss import FaissFlat, FaissHnsw, FaissIvfPq
 from minitower.search.index import (
     ExactIndex,
-    Index,
     Rows,
+    Scores,
     SearchResult,
     Vectors,
     best_pairs,
@@ -253,48 +251,41 @@ class ApproximateIndex:
         return index
 
 
-def build_index(engine: str, vectors: Vectors, **options: Any) -> Index:
-    """The index of an engine, or of `exact`.
-
-    Without hnswlib, exact search stands in for `hnsw`, with a warning.
+def by_fetch_size(wanted: Array, k: int, most: int) -> Iterator[tuple[int, Rows]]:
+    """Group queries by fetch size, so that one call serves each group.
 
     Args:
-        engine: "exact", or a key of `ENGINES`.
-        vectors: items (m,d).
-        options: as in :meth:`ApproximateIndex.build`.
+        wanted: (n,) the number of items that each query must fetch, >= k.
+        k: the list length.
+        most: the largest fetch size.
+
+    Yields:
+        A fetch size (k, or a power of two above it), and the queries of that size.
+
+    >>> [(size, rows.tolist()) for size, rows in by_fetch_size(np.array([9, 5, 5, 11]), 5, 100)]
+    [(5, [1, 2]), (16, [0, 3])]
     """
-    if engine == "exact":
-        return ExactIndex(vectors)
-    try:
-        return ApproximateIndex.build(engine, vectors, **options)
-    except ModuleNotFoundError as error:
-        return exact_instead(vectors, error)
+    sizes = np.where(wanted > k, 1 << np.ceil(np.log2(wanted)).astype(np.int64), k)
+    sizes = np.minimum(sizes, most)
+    for size in np.unique(sizes).tolist():
+        yield size, np.flatnonzero(sizes == size)
 
 
-def check_engine(engine: str) -> None:
-    """Refuse an index that cannot be built here, before minutes of training or encoding.
+def scaled_effort(effort: int, size: int, k: int) -> int:
+    """The search effort for `size` items, of an index tuned at `effort` for a list of k.
 
-    Raises:
-        DataError: the engine is unknown.
-        ModuleNotFoundError: its library is not installed, and is not hnswlib, which exact
-            search replaces; names the extra.
+    The effort grows in proportion, and never falls below its tuned value.
     """
-    if engine == "exact":
-        return
-    if not isinstance(engine, str) or engine not in ENGINES:
-        known = ", ".join(("exact", *ENGINES))
-        raise DataError(f"index must be one of {known}, got {show(engine)}")
-    if engine != "hnsw":
-        ENGINES[engine].library()
+    return max(effort, -(-effort * size // k))
 
 
-def exact_instead(vectors: Vectors, error: ModuleNotFoundError) -> ExactIndex:
-    """Exact search where hnswlib is missing.
-
-    Raises:
-        ModuleNotFoundError: `error`, if another library is missing.
-    """
-    if error.name != "hnswlib":
-        raise error
-    warnings.warn(f"{error}; exact search serves until then", stacklevel=1)
-    return ExactIndex(vectors)
+def first_kept(k: int, rows: Rows, scores: Scores, kept: Array) -> SearchResult:
+    """The first k kept items of each query; -1 behind the last. (n,s)->(n,k)"""
+    if kept.all():
+        return rows[:, :k], scores[:, :k]
+    order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
+    there = np.take_along_axis(kept, order, axis=1)
+    rows = np.where(there, np.take_along_axis(rows, order, axis=1), -1)
+    scores = np.take_along_axis(scores, order, axis=1)
+    scores[~there] = -np.inf
+    return rows, scores

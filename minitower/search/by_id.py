@@ -14,7 +14,7 @@ from minitower.data.errors import DataError, Place, show
 from minitower.data.ragged import Array
 from minitower.data.vocabulary import text_array
 from minitower.formulas.arguments import floats
-from minitower.search.exclusion import by_fetch_size
+from minitower.search.approximate import by_fetch_size
 from minitower.search.index import SearchResult, Vectors, checked_k
 from minitower.search.points import Points
 from minitower.search.tuning import TuningResult
@@ -28,25 +28,18 @@ Database = Callable[[Points, int, Collection[Any]], Sequence[Hits]]
 
 @runtime_checkable
 class VectorIndex(Protocol):
-    """Finds the items of largest cosine by id, and deletes items."""
+    """Finds the items of largest cosine by id, and deletes items.
 
-    @property
-    def dim(self) -> int:
-        """The number of dimensions."""
-        ...
+    Attributes:
+        dim: the number of dimensions.
+        version: of the model that made the vectors, if known. A query must come from the
+            user tower of that same version.
+        tuning: the recall that the build measured; None if it measured nothing.
+    """
 
-    @property
-    def version(self) -> int | None:
-        """The version number of the model that made the vectors, if known.
-
-        A query must come from the user tower of that same version.
-        """
-        ...
-
-    @property
-    def tuning(self) -> TuningResult | None:
-        """The recall that the build measured; None if it measured nothing."""
-        ...
+    dim: int
+    version: int | None
+    tuning: TuningResult | None
 
     def __len__(self) -> int:
         """The number of items."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.data.ragged import Array, Ragged
-from minitower.search.exclusion import first_kept
+from minitower.search.approximate import first_kept
 from minitower.search.index import ExactIndex, Index, SearchResult, Vectors, checked_queries
 
 

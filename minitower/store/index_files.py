@@ -1,15 +1,17 @@
-"""The files of an index within a version, and what its manifest states of them.
+"""The index of a version: built by the name of an engine, written, and read back.
 
 The vectors are an array of their own. The engine writes its own files beside it: `index.hnsw`,
 `index.faiss`, or those of ScaNN.
 """
 
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from minitower.search.approximate import ApproximateIndex, exact_instead
+from minitower.data.errors import DataError, show
+from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.search.index import ExactIndex, Index, Vectors
 from minitower.store.folder import SavedFolder
 
@@ -76,6 +78,53 @@ def index_statement(content: Mapping[str, Any]) -> dict[str, Any]:
         "effort": effort,
         "tuning": measured,
     }
+
+
+def build_index(engine: str, vectors: Vectors, **options: Any) -> Index:
+    """The index of an engine, or of `exact`.
+
+    Without hnswlib, exact search stands in for `hnsw`, with a warning.
+
+    Args:
+        engine: "exact", or a key of `ENGINES`.
+        vectors: items (m,d).
+        options: as in :meth:`ApproximateIndex.build`.
+    """
+    if engine == "exact":
+        return ExactIndex(vectors)
+    try:
+        return ApproximateIndex.build(engine, vectors, **options)
+    except ModuleNotFoundError as error:
+        return exact_instead(vectors, error)
+
+
+def check_engine(engine: str) -> None:
+    """Refuse an index that cannot be built here, before minutes of training or encoding.
+
+    Raises:
+        DataError: the engine is unknown.
+        ModuleNotFoundError: its library is not installed, and is not hnswlib, which exact
+            search replaces; names the extra.
+    """
+    if engine == "exact":
+        return
+    if not isinstance(engine, str) or engine not in ENGINES:
+        known = ", ".join(("exact", *ENGINES))
+        raise DataError(f"index must be one of {known}, got {show(engine)}")
+    if engine != "hnsw":
+        ENGINES[engine].library()
+
+
+def exact_instead(vectors: Vectors, error: ModuleNotFoundError) -> ExactIndex:
+    """Exact search where hnswlib is missing.
+
+    Raises:
+        ModuleNotFoundError: `error`, if another library is missing.
+    """
+    if error.name != "hnswlib":
+        raise error
+    warnings.warn(f"{error}; exact search serves until then", stacklevel=1)
+    return ExactIndex(vectors)
 
 
 def _release(module: str) -> str | None:

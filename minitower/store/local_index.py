@@ -12,7 +12,6 @@ This is the adapter from rows to ids. The files are a store (see
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from minitower.data.ragged import Array, Ragged
 from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.search.by_id import checked_items, checked_search, unit_queries
 from minitower.search.index import MAX_K, ExactIndex, SearchResult
-from minitower.search.tuning import TuningResult, query_sample
+from minitower.search.tuning import query_sample
 from minitower.store.array_files import write_array
 from minitower.store.catalogue import Catalogue, Version, changing, served
 from minitower.store.folder import POINTER, refuse_foreign
@@ -40,7 +39,6 @@ class LocalIndex:
     Args:
         index: finds rows of unit vectors.
         ids: (m,) the id of each row.
-        tuning: the recall that the build measured.
         version: of the model that made the vectors, if known.
     """
 
@@ -48,10 +46,10 @@ class LocalIndex:
         self,
         index: ExactIndex | ApproximateIndex,
         ids: Array,
-        tuning: TuningResult,
         version: int | None = None,
     ) -> None:
-        self.index, self.tuning, self.version = index, tuning, version
+        self.index, self.version = index, version
+        self.tuning = None if isinstance(index, ExactIndex) else index.tuning
         self.dim = index.vectors.shape[1]
         self._table = Table(ids, {})
 
@@ -90,16 +88,13 @@ class LocalIndex:
         ids, points = checked_items(ids, vectors)
         sample = query_sample(queries, points, k, target_recall, seed)
         sample = unit_queries(sample, points.shape[1])
-        index: ExactIndex | ApproximateIndex
         if backend == "exact":
-            index = ExactIndex(points)
-            tuning = TuningResult(1.0, target_recall, 0, min(k, len(ids)), len(sample))
-            return cls(index, ids, tuning, version)
+            return cls(ExactIndex(points), ids, version)
         index = ApproximateIndex.build(
             backend, points, similarity="cosine", queries=sample, k=k,
             target_recall=target_recall, seed=seed, rescore=False, **options,
         )  # fmt: skip
-        return cls(index, ids, index.tuning, version)
+        return cls(index, ids, version)
 
     @property
     def backend(self) -> str:
@@ -148,11 +143,7 @@ class LocalIndex:
         Raises:
             DataError: the folder holds something else, or it cannot be written.
         """
-        content: dict[str, Any] = {
-            "dim": self.dim,
-            "version": self.version,
-            "tuning": asdict(self.tuning),
-        }
+        content: dict[str, Any] = {"version": self.version}
         deleted = np.zeros(0, np.int64) if self.index.deleted is None else self.index.deleted
         with changing(folder) as catalogue:
             catalogue.check_family("index")
@@ -217,8 +208,7 @@ def _read(catalogue: Catalogue, version: Version) -> LocalIndex:
     ids, vectors = saved.array("ids.npy", mapped=True), saved.array("vectors.npy", mapped=True)
     with fitting(saved):
         index = read_index(saved, vectors)
-        stated = saved.content.get("tuning") or saved.content["measured"]  # older folders
-        result = LocalIndex(index, ids, TuningResult(**stated), saved.content["version"])
+        result = LocalIndex(index, ids, saved.content["version"])
         if len(deleted := saved.array("deleted.npy")):
             index.delete(deleted)
     return result

@@ -20,12 +20,17 @@ from minitower.data.interactions import Dataset
 from minitower.data.named_items import NamedItems
 from minitower.data.ragged import Array, Ragged
 from minitower.evaluation.encode import check_same_schema, encode, encode_sample
-from minitower.search.approximate import build_index, check_engine
 from minitower.search.index import Index, Vectors
 from minitower.store.array_files import write_array, write_arrays
 from minitower.store.catalogue import Catalogue, Version, changing
 from minitower.store.folder import MANIFEST, POINTER, SavedFolder, new_folder, refuse_foreign
-from minitower.store.index_files import read_index, wanted_engine, write_index
+from minitower.store.index_files import (
+    build_index,
+    check_engine,
+    read_index,
+    wanted_engine,
+    write_index,
+)
 from minitower.store.json_files import is_integer
 from minitower.store.store_check import check_shapes, check_values, checked_notes
 from minitower.towers.optimizers import Optimizer
