@@ -276,6 +276,24 @@ def test_delete__deleted_items_never_come_and_the_rest_fills_up(engine, rescore)
     assert (scores >= exact.search(users, 10, exclude)[1][:, -1:] - 1e-6).mean() > 0.85
 
 
+@pytest.mark.parametrize("pooled, sizes", [(False, [5, 10, 40]), (True, [10, 10, 40])])
+def test_search__engines_that_rescore_a_pool_fetch_no_shorter_list(cosine, pooled, sizes):
+    """The best five of a pool for ten are surer than those of a pool for five."""
+    asked = []
+
+    class Pooled(Hnsw):
+        def search(self, points, size, effort):
+            asked.append(size)
+            return super().search(points, size, effort)
+
+    Pooled.pooled = pooled
+    engine = Pooled(cosine.engine._graph)
+    index = ApproximateIndex(engine, ExactIndex(cosine.vectors), "cosine", cosine.tuning)
+    for k in (5, 10, 40):
+        index.search(unit(clustered(5, 3)), k)
+    assert asked == sizes
+
+
 def test_search__without_rescoring_the_scores_are_those_of_the_engine(cosine):
     bare = ApproximateIndex(
         cosine.engine, ExactIndex(cosine.vectors), "cosine", cosine.tuning, rescore=False

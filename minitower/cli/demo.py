@@ -23,6 +23,7 @@ from minitower.lab.plots import can_draw
 from minitower.lab.story import IndexPoint, Story
 from minitower.lab.text import as_text
 from minitower.search.approximate import ApproximateIndex
+from minitower.search.engines import Hnsw
 from minitower.search.index import ExactIndex, Index
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import History
@@ -56,6 +57,7 @@ def demo(args: argparse.Namespace) -> None:
         raise DataError(f"{args.report}: is a folder or a device; name the file to write")
     if not args.no_report and not args.report.parent.is_dir():
         raise DataError(f"{args.report}: there is no folder {args.report.parent} to write it to")
+    Hnsw.library()  # demo measures HNSW beside exact search: a missing library is said first
     tables = [] if args.job is None else [(str(args.job), read_toml(args.job))]
     if args.data is None:
         tables.append(("demo", SIMULATED))

@@ -189,7 +189,9 @@ def publish_model(
         catalogue = Catalogue.read(folder)
         base = catalogue.check_full(parent)
         if index is None:
-            index = wanted_engine(catalogue.open(base).content)
+            saved = catalogue.open(base)
+            with fitting(saved, MANIFEST):
+                index = wanted_engine(saved.content)
     wanted = "hnsw" if index is None else index
     if isinstance(wanted, str):
         check_engine(wanted)
