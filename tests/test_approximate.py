@@ -94,7 +94,7 @@ def test_build__picks_the_smallest_rung_that_reaches_the_target():
     """On long-tailed inner products a short candidate list is not enough."""
     items, users = long_tailed(1, 4000), clustered(2, 300)
     index = build(
-        items, similarity="inner_product", queries=users, k=10, target_recall=0.98, neighbours=8
+        items, similarity="inner_product", queries=users, k=10, target_recall=0.98, neighbors=8
     )
     assert index.effort == index.tuning.effort > 10
     assert index.effort / 10 == 2 ** round(np.log2(index.effort / 10))
@@ -110,7 +110,7 @@ def test_build__says_so_when_the_target_is_out_of_reach():
         match=r"finds .*% of the exact top 100 at its largest",
     ):
         index = build(
-            items, similarity="cosine", target_recall=1.0, neighbours=2, ef_construction=2
+            items, similarity="cosine", target_recall=1.0, neighbors=2, ef_construction=2
         )
     assert index.tuning.recall < 1
     assert index.tuning.effort == 3000
@@ -316,8 +316,8 @@ def test_build__tiny(m):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"neighbours": 1}, r"neighbours must be an integer within 2\.\.100, got 1"),
-        ({"neighbours": 101}, "within"),
+        ({"neighbors": 1}, r"neighbors must be an integer within 2\.\.100, got 1"),
+        ({"neighbors": 101}, "within"),
         ({"ef_construction": 3}, "ef_construction must be an integer of at least 16, got 3"),
         ({"k": 0}, "k must be an integer of at least 1"),
         ({"seed": -1}, "seed must be an integer of at least 0"),

@@ -199,10 +199,10 @@ def test_index_bench__a_line_for_each_effort_and_a_plot(run, store, tmp_path, mo
 def test_index_bench__refuses_a_plot_before_it_builds(run, store, tmp_path, monkeypatch, name):
     needs("matplotlib", "cli")
 
-    def tried(*_):
+    def measure_backends(*_):
         raise AssertionError("minutes of building, for nothing")
 
-    monkeypatch.setattr("minitower.cli.indexes.tried", tried)
+    monkeypatch.setattr("minitower.cli.indexes.measure_backends", measure_backends)
     (tmp_path / "folder.svg").mkdir()
     status, out, err = run("index-bench", store, "--plot", tmp_path / name)
     assert (status, out) == (2, "")

@@ -224,7 +224,7 @@ def test_open__one_clear_line(lite, tmp_path):
     (tmp_path / "old.db").write_bytes(b"SQLite format 3")
     with pytest.raises(DataError, match=r"old\.db: is a file of Milvus Lite 2"):
         MilvusIndex.open(str(tmp_path / "old.db"))
-    with pytest.raises(OSError, match=rf"items\.db: there is no folder {tmp_path}/none"):
+    with pytest.raises(OSError, match=rf"items\.db: the folder {tmp_path}/none is missing"):
         MilvusIndex.open(str(tmp_path / "none" / "items.db"))
     assert not (tmp_path / "none").exists()
 

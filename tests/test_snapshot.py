@@ -138,7 +138,7 @@ def test_store__without_names(tmp_path, model):
 
 def test_store__an_index_of_ones_own(tmp_path, data, model):
     vectors = encode(model.item, data.items)
-    index = ApproximateIndex.build("hnsw", vectors, similarity="cosine", k=5, neighbours=8)
+    index = ApproximateIndex.build("hnsw", vectors, similarity="cosine", k=5, neighbors=8)
     publish_model(model, data, tmp_path / "s", index=index)
     assert Recommender.open(tmp_path / "s").index.tuning == index.tuning
     with pytest.raises(ValueError, match="other item vectors than the model makes"):

@@ -9,7 +9,7 @@ from minitower.cli.options import argument, integer, number, path
 from minitower.cli.progress import row, say
 from minitower.evaluation.encode import encode_sample
 from minitower.lab.frontier import check_plot, write_frontier
-from minitower.lab.index_bench import BACKENDS, installed, tried
+from minitower.lab.index_bench import BACKENDS, installed, measure_backends
 from minitower.lab.plots import can_draw
 from minitower.scale.milvus_connection import silence_loggers
 from minitower.scale.milvus_versions import prune as prune_milvus
@@ -25,11 +25,11 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     a = add(
         "publish",
         help="publish a store's item vectors to Faiss, ScaNN or Milvus",
-        description="Index the item vectors of the version that a store serves, measure the "
-        "recall with its users, and serve the index in place of the one before, which stays "
+        description="Index the item vectors of the version that a store serves, and measure the "
+        "recall with its users. Then serve the index in place of the one before, which stays "
         "until it is pruned. A folder (exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH) is a store "
         "of versions, see minitower store. Milvus is the path of a Milvus Lite (milvus:PATH.db) "
-        f"or the URI of a cluster (milvus:http://HOST:PORT), whose token stands in ${_TOKEN}. "
+        f"or the URI of a cluster (milvus:http://HOST:PORT) with its token in ${_TOKEN}. "
         "Prints the number of the version, or the name of the collection.",
     )
     a.add_argument("store", type=argument(path), metavar="STORE", help="folder of the store")
@@ -49,9 +49,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "index-bench",
         help="compare exact search, hnswlib, Faiss, ScaNN and Milvus on a store's vectors",
         description="Build every installed index of a store's item vectors, and search it with "
-        "the vectors of its users at rising efforts. Prints a line for each: index, seconds to "
-        "build, MB in memory, MB on disk, effort, recall of the exact top k, milliseconds per "
-        "query, queries per second in batches, * where it is the effort that the build chose.",
+        "the vectors of its users at rising efforts. Prints a line for each effort: index; "
+        "seconds to build; MB in memory; MB on disk; effort; recall of the exact top k; "
+        "milliseconds per query; queries per second in batches; * for the chosen effort.",
     )
     a.add_argument("store", type=argument(path), metavar="STORE", help="folder of the store")
     a.add_argument("--only", nargs="+", choices=BACKENDS, metavar="INDEX",
@@ -82,13 +82,10 @@ def publish(args: argparse.Namespace) -> None:
         target_recall=args.target_recall,
         version=store.version and store.version.number,
     )
-    tuning = index.tuning
-    say(
-        f"{len(ids):,} items: exact search"
-        if tuning is None
-        else f"{len(ids):,} items: finds {tuning.recall:.1%} of the exact top {tuning.k} "
-        f"at effort {tuning.effort}"
-    )
+    quality = "exact search"
+    if t := index.tuning:
+        quality = f"finds {t.recall:.1%} of the exact top {t.k} at effort {t.effort}"
+    say(f"{len(ids):,} items: {quality}")
     if args.keep is not None and target.scheme == "milvus":
         prune_milvus(target.place, args.name, keep=args.keep, token=token)
     elif args.keep is not None:
@@ -105,13 +102,14 @@ def bench(args: argparse.Namespace) -> None:
     for backend in chosen:
         if not there[backend]:
             extra = "milvus" if backend == "milvus-lite" else BACKENDS[backend]
-            say(f'{backend}: not installed: pip install "minitower[{extra}]"')
+            package = extra if backend == "hnsw" else f'"minitower[{extra}]"'
+            say(f"{backend}: not installed: pip install {package}")
     store = Recommender.open(args.store).store
     ids, vectors = vectors_of(store)
     queries, k = encode_sample(store.model.user, store.users), min(args.k, len(ids))
     lines: dict[str, list[tuple[float, float, bool]]] = {}
     ready = [backend for backend in chosen if there[backend]]
-    for t in tried(ready, ids, vectors, queries, k, args.target_recall):
+    for t in measure_backends(ready, ids, vectors, queries, k, args.target_recall):
         if not lines:
             row("index", "build s", "memory MB", "disk MB", "effort", f"recall@{k}", "ms",
                 "queries/s", "chosen")  # fmt: skip

@@ -62,8 +62,8 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What a backend costs, and what it finds.
+class BackendReport:
+    """The costs of a backend, and its recall.
 
     Attributes:
         backend: one of `BACKENDS`.
@@ -86,9 +86,9 @@ def installed() -> dict[str, bool]:
     return {name: find_spec(module) is not None for name, module in BACKENDS.items()}
 
 
-def tried(
+def measure_backends(
     backends: Sequence[str], ids: Array, vectors: Array, queries: Array, k: int, target: float
-) -> Iterator[Tried]:
+) -> Iterator[BackendReport]:
     """Measure backends, one after the other.
 
     Args:
@@ -119,7 +119,7 @@ def tried(
             except BrokenProcessPool as error:
                 raise OSError(f"{backend}: {error}") from None
             shutil.rmtree(Path(place) / f"{backend}.db", ignore_errors=True)
-            yield Tried(backend, seconds, memory, disk, points)
+            yield BackendReport(backend, seconds, memory, disk, points)
 
 
 def _build(backend: str, place: str, k: int, target: float) -> tuple[float, int]:

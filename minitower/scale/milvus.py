@@ -27,7 +27,7 @@ from minitower.search.points import Points
 
 MOST = MAX_K  # items that Milvus returns for a query
 _BATCH = 1 << 22  # numbers in a message: 16 MB; the limit is 64
-_EF = 128  # for collections whose recall was not measured
+_EF = 128  # for collections without a measured recall
 _INT64 = 5
 
 
@@ -81,7 +81,7 @@ class MilvusIndex:
 
         Raises:
             OSError: the server cannot be reached, or another process holds the file.
-            DataError: there is no collection of that name, version or dimension.
+            DataError: no collection is of that name, version or dimension.
             ModuleNotFoundError: pymilvus is not installed; names the extra.
         """
         client = connected(uri, token)

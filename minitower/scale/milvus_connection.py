@@ -78,7 +78,7 @@ def _open_lite(path: str) -> None:
 
     folder = Path(path).absolute().parent
     if not folder.is_dir():
-        raise OSError(f"{path}: there is no folder {folder}; create it")
+        raise OSError(f"{path}: the folder {folder} is missing; create it")
     if Path(path).is_file():
         raise DataError(f"{path}: is a file of Milvus Lite 2; Milvus Lite 3 cannot read it")
     try:

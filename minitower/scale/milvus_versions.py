@@ -75,9 +75,9 @@ def drafted(uri: str, name: str, **options: Any) -> Iterator[MilvusIndex]:
         raise
 
 
-def finish(index: MilvusIndex, neighbours: int = 16, ef_construction: int = 200) -> None:
+def finish(index: MilvusIndex, neighbors: int = 16, ef_construction: int = 200) -> None:
     """Build the graph of the inserted vectors, and load it."""
-    client, params = index.client, {"M": neighbours, "efConstruction": ef_construction}
+    client, params = index.client, {"M": neighbors, "efConstruction": ef_construction}
     with milvus_errors(index.uri):
         client.flush(index.collection)
         wanted = client.prepare_index_params()

@@ -43,9 +43,8 @@ class ApproximateIndex:
 
     Over-fetch, then drop excluded and deleted items. A query that excludes e items asks the
     engine for the next power of two above k + e, at an effort in proportion. The exact
-    index answers two kinds of query instead, and `exact_answers` counts them: those that
-    would ask for more than an eighth of the items, where an engine has no advantage left,
-    and those for which the engine finds too few.
+    index answers two kinds of query instead: those that ask for more than an eighth of the
+    items, where an engine has no advantage left, and those for which the engine finds too few.
 
     Calls from several threads are safe.
 
@@ -189,7 +188,7 @@ class ApproximateIndex:
     def _proposed(
         self, queries: Vectors, k: int, size: int, exclude: Ragged | None, effort: int
     ) -> SearchResult:
-        """The k best of the `size` items that the engine finds; -1 behind the last."""
+        """The k best of the `size` items that the engine finds, padded with -1."""
         rows, scores = self.engine.search(query_points(queries, self.similarity), size, effort)
         kept, deleted = rows >= 0, self.deleted
         if deleted is not None:
@@ -280,7 +279,7 @@ def scaled_effort(effort: int, size: int, k: int) -> int:
 
 
 def first_kept(k: int, rows: Rows, scores: Scores, kept: Array) -> SearchResult:
-    """The first k kept items of each query; -1 behind the last. (n,s)->(n,k)"""
+    """The first k kept items of each query, padded with -1. (n,s)->(n,k)"""
     if kept.all():
         return rows[:, :k], scores[:, :k]
     order = np.argsort(~kept, axis=1, kind="stable")[:, :k]

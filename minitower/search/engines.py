@@ -32,7 +32,7 @@ class Files(Protocol):
     files: dict[str, Any]
 
     def path(self, name: str) -> Path:
-        """The path of a file whose checksum is right."""
+        """The path of a file, after its checksum has been verified."""
         ...
 
 
@@ -65,7 +65,7 @@ class Engine(ABC):
         """Index points (m,w). Further keywords are options of the engine."""
 
     def efforts(self, k: int) -> Sequence[int]:
-        """The search efforts for a list of k, ascending; (0,) where there is no choice."""
+        """The search efforts for a list of k, ascending; (0,) for an engine without a choice."""
         return (0,)
 
     @abstractmethod
@@ -119,7 +119,7 @@ class Hnsw(Engine):
         points: Points,
         *,
         seed: int = 0,
-        neighbours: int = 16,
+        neighbors: int = 16,
         ef_construction: int = 200,
         threads: int = 1,
     ) -> Self:
@@ -128,21 +128,21 @@ class Hnsw(Engine):
         Args:
             points: (m,w).
             seed: of the random layers, >= 0.
-            neighbours: links of an item on the upper layers (M), 2..100; twice as many on
+            neighbors: links of an item on the upper layers (M), 2..100; twice as many on
                 the ground layer.
-            ef_construction: the candidate list while inserting, >= neighbours.
+            ef_construction: the candidate list while inserting, >= neighbors.
             threads: with more than one, the graph differs from run to run.
 
         Raises:
             ValueError: an option is outside its domain.
             ModuleNotFoundError: hnswlib is not installed.
         """
-        strict_integer("neighbours", neighbours, 2, 100)
-        strict_integer("ef_construction", ef_construction, neighbours, LARGEST)
+        strict_integer("neighbors", neighbors, 2, 100)
+        strict_integer("ef_construction", ef_construction, neighbors, LARGEST)
         strict_integer("threads", threads, 1, LARGEST)
         graph = cls.library().Index(space="ip", dim=points.shape[1])
         graph.init_index(
-            len(points), M=neighbours, ef_construction=ef_construction, random_seed=seed
+            len(points), M=neighbors, ef_construction=ef_construction, random_seed=seed
         )
         graph.add_items(points, np.arange(len(points)), num_threads=threads)
         return cls(graph)

@@ -64,10 +64,10 @@ class FaissHnsw(FaissFlat):
 
     @classmethod
     def build(
-        cls, points: Points, *, seed: int = 0, neighbours: int = 16, ef_construction: int = 200
+        cls, points: Points, *, seed: int = 0, neighbors: int = 16, ef_construction: int = 200
     ) -> Self:
         faiss = cls.library()
-        index = faiss.IndexHNSWFlat(points.shape[1], neighbours, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.IndexHNSWFlat(points.shape[1], neighbors, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = ef_construction
         index.add(points)
         return cls(index)

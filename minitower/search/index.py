@@ -53,7 +53,7 @@ class ExactIndex:
     """Scores every item for every query.
 
     A blocked product in the precision of the vectors finds the candidates of each query:
-    all items whose product lies within the rounding error of the k-th best one. Only the
+    all items with a product within the rounding error of the k-th best one. Only the
     candidates are scored again, in float64, and sorted. The order of that summation depends
     on the pair alone.
 
@@ -136,7 +136,7 @@ def _candidates(products: Vectors, k: int, bound: Scores, width: int) -> tuple[R
     """(query, item) pairs, by query, that include the k best items of every query.
 
     A computed product of d terms errs by at most d u |a||b|, u = eps / 2, in any order
-    of summation, and by d tiny where it underflows. The k-th best and the candidate
+    of summation. It errs by d tiny where it underflows. The k-th best and the candidate
     err once each; twice that covers the neglected higher orders.
     """
     limits = np.finfo(products.dtype)
@@ -233,7 +233,7 @@ def _kth_best_or_less(products: Vectors, k: int) -> Scores:
 
     The k-th largest maximum over disjoint groups of columns: k groups reach it, so k
     entries do. It costs one pass at memory speed where selecting among all entries
-    costs ten, and with many more groups than k it lies just below the k-th best.
+    costs ten. With many more groups than k it lies just below the k-th best.
     """
     n, m = products.shape
     if m <= k:

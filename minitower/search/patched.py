@@ -1,9 +1,9 @@
-"""An index some of whose items changed after its build.
+"""An index with some items that changed after its build.
 
 The index of a full version stays as it is. The few items that an incremental version changes
-are searched exactly beside it, and their old entries are dropped from what the index proposes.
+are searched exactly beside it. The index proposes their old entries, which are dropped.
 The alternatives cost more. Moving points within hnswlib's graph needs a copy of the graph on
-disk for every version, and searches the graph again for each neighbor of each point. A new
+disk for every version. It also searches the graph again for each neighbor of each point. A new
 build takes minutes. Here a version is as large as its changes; results are exact for changed
 items, and as good for the others as the build measured.
 """
@@ -19,7 +19,7 @@ from minitower.search.index import ExactIndex, Index, SearchResult, Vectors, che
 class PatchedIndex:
     """`index` with c changed items; `search` keeps the contract of :class:`Index`.
 
-    A query costs what it cost for up to twice as many items, plus a product with c vectors.
+    A query costs as much as a list of up to 2k of the index, plus a product with c vectors.
 
     Args:
         index: of all m items before the change.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.encoding import Table
-from minitower.data.errors import DataError
+from minitower.data.errors import DataError, show
 from minitower.data.ragged import Array, Ragged
 from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.search.by_id import checked_items, checked_search, unit_queries
@@ -84,7 +84,7 @@ class LocalIndex:
             UserWarning: the largest effort misses the target.
         """
         if backend not in BACKENDS:
-            raise DataError(f"there is no backend {backend!r}; backends: {', '.join(BACKENDS)}")
+            raise DataError(f"backend must be one of {', '.join(BACKENDS)}, got {show(backend)}")
         ids, points = checked_items(ids, vectors)
         sample = query_sample(queries, points, k, target_recall, seed)
         sample = unit_queries(sample, points.shape[1])
