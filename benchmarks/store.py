@@ -47,7 +47,8 @@ def publish(folder: Path, items: int, users: int) -> mt.Dataset:
         split=mt.RandomSplit(valid=0, test=0),
     )
     model = mt.TwoTower(data.schema, dim=DIM, hidden=(HIDDEN,), seed=0)
-    index = mt.HnswIndex.build(
+    index = mt.ApproximateIndex.build(
+        "hnsw",
         mt.encode(model.item, data.items),
         similarity="cosine",
         queries=mt.encode(model.user, data.users, np.arange(10)),
@@ -55,7 +56,7 @@ def publish(folder: Path, items: int, users: int) -> mt.Dataset:
         ef_construction=40,
         threads=2,
     )
-    index.ef = min(EF, items)
+    index.effort = min(EF, items)
     mt.publish_model(model, data, folder, index=index)
     return data
 
@@ -98,12 +99,12 @@ def recalling(folder: Path, data: mt.Dataset, calls: int, bounds: Bounds) -> str
     """Single recalls of users in turn, each beside the bare work for the same user."""
     recommender = mt.Recommender.open(folder)
     index = recommender.store.index
-    assert isinstance(index, mt.HnswIndex)
+    assert isinstance(index, mt.ApproximateIndex)
     graph = hnswlib.Index(space="ip", dim=DIM)
     log = VersionLog.read(folder)
     path = log.path(log.version().number) / "index.hnsw"
     graph.load_index(str(path), max_elements=len(data.items))
-    graph.set_ef(index.ef)
+    graph.set_ef(index.effort)
     parameters = {name: np.array(p) for name, p in recommender.store.model.parameters.items()}
     groups = data.users.columns["user_group"]
 

@@ -22,9 +22,9 @@ from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
 from minitower.evaluation.report import Report
 from minitower.scale.milvus import MilvusIndex
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex
+from minitower.search.by_id import VectorIndex
 from minitower.search.index import ExactIndex
-from minitower.search.vector_index import VectorIndex
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.local_index import LocalIndex
@@ -60,6 +60,7 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
+    "ApproximateIndex",
     "Categorical",
     "Continuous",
     "CrossBatchSoftmax",
@@ -71,7 +72,6 @@ __all__ = [
     "GivenSplit",
     "HardNegatives",
     "History",
-    "HnswIndex",
     "Id",
     "InBatchSoftmax",
     "IncrementalOptions",

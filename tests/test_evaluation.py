@@ -14,7 +14,7 @@ from minitower.evaluation import evaluator as evaluation
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
 from minitower.search import index
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import ExactIndex
 from minitower.towers.two_tower import TwoTower
 
@@ -205,9 +205,9 @@ def test_evaluate__is_written_down():
 def test_evaluate__another_index_ranks():
     model = TwoTower(SMALL.schema, dim=4, hidden=())
     vectors = encode(model.item, SMALL.items)
-    hnsw = HnswIndex.build(vectors, similarity="cosine")
+    hnsw = ApproximateIndex.build("hnsw", vectors, similarity="cosine")
     report = evaluate(model, SMALL, index=hnsw)
-    assert report.index == "HnswIndex"
+    assert report.index == "hnsw"
     assert report.metrics == evaluate(model, SMALL).metrics  # so few items: it is exact
     for other in (vectors[:-1], vectors[::-1]):
         with pytest.raises(ValueError, match="other item vectors than the model makes"):

@@ -11,7 +11,7 @@ from strategies import datasets
 
 from minitower.data import Categorical, DataError, Dataset, GivenSplit, Id, Schema
 from minitower.evaluation.encode import encode
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import ExactIndex
 from minitower.store.folder import fingerprint
 from minitower.store.full_version import publish_model
@@ -87,7 +87,7 @@ def test_store__recalls_as_before(tmp_path_factory, data, index):
         ExactIndex(encode(model.item, data.items)),
     )  # fmt: skip
     after = Recommender.open(folder)
-    assert type(after.store.index) is {"hnsw": HnswIndex, "exact": ExactIndex}[index]
+    assert type(after.store.index) is {"hnsw": ApproximateIndex, "exact": ExactIndex}[index]
     np.testing.assert_array_equal(after.store.item_counts, data.item_counts)
     for user in data.users.ids.tolist():
         for one, other in zip(before.recall(user, k=4), after.recall(user, k=4)):
@@ -112,7 +112,7 @@ def test_store__is_also_a_model(tmp_path, data, model):
 def test_store__serves_what_the_exact_index_would(tmp_path, data, model):
     publish_model(model, data, tmp_path / "s")
     serving = Recommender.open(tmp_path / "s")
-    assert isinstance(serving.store.index, HnswIndex)
+    assert isinstance(serving.store.index, ApproximateIndex)
     assert serving.store.index.measured.recall >= 0.95
     users = encode(model.user, data.users)
     exact = ExactIndex(encode(model.item, data.items)).search(users, 10, data.seen("all"))
@@ -133,7 +133,7 @@ def test_store__without_names(tmp_path, model):
 
 def test_store__an_index_of_ones_own(tmp_path, data, model):
     vectors = encode(model.item, data.items)
-    index = HnswIndex.build(vectors, similarity="cosine", k=5, neighbours=8)
+    index = ApproximateIndex.build(vectors, similarity="cosine", k=5, neighbours=8)
     publish_model(model, data, tmp_path / "s", index=index)
     assert Recommender.open(tmp_path / "s").store.index.measured == index.measured
     with pytest.raises(ValueError, match="other item vectors than the model makes"):

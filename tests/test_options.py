@@ -31,7 +31,9 @@ train = lambda **options: mt.Trainer(model(), SHOP, **options)
 judge = lambda **options: mt.evaluate(model(), SHOP, split="train", **options)
 mined = lambda **options: mt.MinedNegatives(model(), SHOP, **{"k": 1, "first": 1, **options})
 views = lambda **options: mt.SelfSupervised(augment="mask", **options)
-hnsw = lambda **options: mt.HnswIndex.build(np.eye(3), similarity="cosine", **options)
+hnsw = lambda **options: mt.ApproximateIndex.build(
+    "hnsw", np.eye(3), similarity="cosine", **options
+)
 BAD = [True, np.bool(True), 1.5, 2.0, np.nan, -1, 2**63, 10**60, 10**400]
 
 

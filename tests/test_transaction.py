@@ -11,7 +11,7 @@ import pytest
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.data.atomic_write import TEMPORARY
-from minitower.search.hnsw import HnswIndex
+from minitower.search.engines import Hnsw
 from minitower.store.folder import SavedFolder
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
@@ -50,7 +50,7 @@ class Operations:
             monkeypatch, Path, "open",
             lambda path, mode="r", *a, **k: {*mode} & {*"wx"} and f"write {path.name}", half=True,
         )  # fmt: skip
-        self._wrap(monkeypatch, HnswIndex, "save", lambda _, path: f"write {path.name}", half=True)
+        self._wrap(monkeypatch, Hnsw, "save", lambda _, folder: "write index.hnsw", half=True)
         monkeypatch.setattr(os, "fsync", lambda handle: None)  # recorded, not done: it is slow
         self._wrap(monkeypatch, os, "fsync", lambda handle: f"flush {name_of(handle)}")
         self._wrap(monkeypatch, Path, "replace", lambda a, b: f"rename {a.name} {Path(b).name}")
@@ -234,14 +234,14 @@ def test_first_publish__a_fault_at_any_step(tmp_path, data, model, monkeypatch, 
 def test_publish__a_graph_cut_by_a_full_disk_is_noticed(tmp_path, data, model, monkeypatch):
     """hnswlib writes without looking whether it can: the version is opened before it is served."""
     publish_model(model, data, tmp_path / "s")
-    save = HnswIndex.save
+    save = Hnsw.save
 
-    def cut(index, path):
-        stored = save(index, path)
+    def cut(graph, folder):
+        save(graph, folder)
+        path = folder / "index.hnsw"
         os.truncate(path, path.stat().st_size - 8)
-        return stored
 
-    monkeypatch.setattr(HnswIndex, "save", cut)
+    monkeypatch.setattr(Hnsw, "save", cut)
     with pytest.raises(DataError, match=r"000002.*index.hnsw is not the graph"):
         publish_model(model, data, tmp_path / "s")
     assert Recommender.open(tmp_path / "s").store.version.number == 1

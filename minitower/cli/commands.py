@@ -19,10 +19,11 @@ from minitower.data.options import Option, checked
 from minitower.data.source import Source, open_folder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
 from minitower.evaluation.report import Report
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex
 from minitower.store.current import read_current, read_version
 from minitower.store.folder import MANIFEST, POINTER, check_target
 from minitower.store.full_version import publish_model
+from minitower.store.index_files import check_engine
 from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
 from minitower.store.recommender import Recommender
@@ -78,7 +79,8 @@ def train(
         raise DataError("train: name a folder of data, or a job file with the key 'data'")
     options = read_job(typed, (str(job), table))
     publishing = options.make(Publishing)
-    check_target(out)  # before an hour of training rather than after it
+    check_target(out)  # before an hour of training, not after it
+    check_engine(publishing.index)
     reading, metric = options.make(Reading), options["metric"]
     source = print_remarks(open_folder(folder, reading))
     with TrainingBar("training", metric) as bar:
@@ -101,11 +103,11 @@ def train(
             optimizer=trainer.optimizer,
             on_progress=items_bar,
         )
-    if isinstance(store.index, HnswIndex):
-        measured = store.index.measured
+    if isinstance(store.index, ApproximateIndex):
+        tuning = store.index.tuning
         say(
-            f"index: HNSW finds {measured.recall:.1%} of the exact top {measured.k} "
-            f"with ef = {measured.ef}"
+            f"index: {store.index.name} finds {tuning.recall:.1%} of the exact top "
+            f"{tuning.k} at effort {tuning.effort}"
         )
     row(out)
 

@@ -18,6 +18,7 @@ from minitower.lab.demo import SIMULATED, VIEWS, run, simulated
 from minitower.lab.page import write_page
 from minitower.lab.plots import can_draw
 from minitower.lab.text import as_text
+from minitower.search.engines import Hnsw
 from minitower.training.recipe import read_recipe
 
 
@@ -50,6 +51,7 @@ def demo(
     """Train, index, recall, report; prints the table, an example and the path of the page."""
     if not no_report:
         _check_report(report)
+    Hnsw.library()  # the demo measures HNSW: report a missing library first
     places, table = ({}, {}) if job is None else read_toml(job)
     files = [(str(job), {**places, **table})]
     options = read_job(typed, *files, *([("demo", SIMULATED)] if data is None else []))

@@ -11,9 +11,9 @@ from minitower.cli.terminal import row, say
 from minitower.data.options import Option
 from minitower.evaluation.encode import encode_sample
 from minitower.lab.frontier import check_plot, write_frontier
-from minitower.lab.index_bench import BACKENDS, installed, tried
+from minitower.lab.index_bench import BACKENDS, installed, measure_backends
 from minitower.lab.plots import can_draw
-from minitower.scale.milvus_connection import silenced
+from minitower.scale.milvus_connection import silence_loggers
 from minitower.scale.milvus_versions import prune as prune_milvus
 from minitower.scale.targets import KINDS, Target, vectors_of
 from minitower.store.recommender import Recommender
@@ -65,7 +65,7 @@ def publish(
     """Publish vectors; prints the name of their version."""
     target = Target.read(to, kind)
     if target.scheme == "milvus":
-        silenced()
+        silence_loggers()
     opened = Recommender.open(store).store
     ids, vectors = vectors_of(opened)
     token = os.environ.get(_TOKEN, "")
@@ -79,11 +79,10 @@ def publish(
         target_recall=target_recall,
         version=opened.version and opened.version.number,
     )
-    if measured := index.measured:
-        say(
-            f"{len(ids):,} items: finds {measured.recall:.1%} of the exact top {measured.k} "
-            f"at effort {measured.effort}"
-        )
+    quality = "exact search"
+    if t := index.tuning:
+        quality = f"finds {t.recall:.1%} of the exact top {t.k} at effort {t.effort}"
+    say(f"{len(ids):,} items: {quality}")
     if keep is not None and target.scheme == "milvus":
         prune_milvus(target.place, name, keep=keep, token=token)
     elif keep is not None:
@@ -110,13 +109,14 @@ def bench(
     for backend in only:
         if not there[backend]:
             extra = "milvus" if backend == "milvus-lite" else BACKENDS[backend]
-            say(f'{backend}: not installed: pip install "minitower[{extra}]"')
+            package = extra if backend == "hnsw" else f'"minitower[{extra}]"'
+            say(f"{backend}: not installed: pip install {package}")
     opened = Recommender.open(store).store
     ids, vectors = vectors_of(opened)
     queries, k = encode_sample(opened.model.user, opened.users), min(k, len(ids))
     lines: dict[str, list[tuple[float, float, bool]]] = {}
     ready = [backend for backend in only if there[backend]]
-    for t in tried(ready, ids, vectors, queries, k, target_recall):
+    for t in measure_backends(ready, ids, vectors, queries, k, target_recall):
         if not lines:
             row("index", "build s", "memory MB", "disk MB", "effort", f"recall@{k}", "ms",
                 "queries/s", "chosen")  # fmt: skip

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from minitower.cli.arguments import without
 from minitower.data.errors import DataError, show
@@ -12,6 +12,7 @@ from minitower.data.layouts import Reading
 from minitower.data.option_values import Options, read_options
 from minitower.data.options import Option, declared
 from minitower.data.regular_file import read_regular
+from minitower.search.approximate import ENGINES
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING
 from minitower.training.self_supervised import SelfSupervised
@@ -29,7 +30,9 @@ class Publishing:
             "chose, and publish that model"
         ),
     ] = True
-    index: Annotated[Literal["hnsw", "exact"], Option("index of the item vectors")] = "hnsw"
+    index: Annotated[
+        str, Option("index of the item vectors; updates keep it", choices=("exact", *ENGINES))
+    ] = "hnsw"
 
 
 READING = declared(Reading)

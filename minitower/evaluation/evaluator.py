@@ -135,7 +135,7 @@ class Evaluator:
         recalled, hits = self._rank(users, index)
         return Report(
             split=self.split,
-            index="exact" if isinstance(index, ExactIndex) else type(index).__name__,
+            index=getattr(index, "name", type(index).__name__),
             users=len(self.users),
             users_without_positives=self.asked - len(self.users),
             positives=len(self.pairs),

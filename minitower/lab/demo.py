@@ -22,7 +22,7 @@ from minitower.lab import summary
 from minitower.lab.funnel import simulate
 from minitower.lab.funnel_words import THEMES
 from minitower.lab.story import IndexPoint, Story
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import ExactIndex, Index
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import fit
@@ -98,7 +98,8 @@ def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) ->
     reports.append(evaluator(PopularityScorer()))
     k = _K[len(_K) // 2]
     queries = _queries(model, data, evaluator, seed)
-    index = HnswIndex.build(
+    index = ApproximateIndex.build(
+        "hnsw",
         encode(model.item, data.items),
         similarity=model.similarity,
         queries=queries,
@@ -153,7 +154,7 @@ def _queries(model: TwoTower, data: Dataset, evaluator: Evaluator, seed: int) ->
     return encode(model.user, data.users, users)
 
 
-def _measured(index: HnswIndex, queries: Array, found: list[float]) -> list[IndexPoint]:
+def _measured(index: ApproximateIndex, queries: Array, found: list[float]) -> list[IndexPoint]:
     """The exact index, then HNSW at several ef, one of them as it was built.
 
     Args:
@@ -161,22 +162,22 @@ def _measured(index: HnswIndex, queries: Array, found: list[float]) -> list[Inde
         queries: user vectors.
         found: recall on the test split through the exact index and through HNSW as built.
     """
-    exact, k, chosen = ExactIndex(index.vectors), index.measured.k, index.ef
+    exact, k, chosen = ExactIndex(index.vectors), index.tuning.k, index.effort
     ladder = sorted({chosen, *(k * 2**i for i in range(4))})
     times = _milliseconds(exact, index, ladder, queries, k)
     points = [IndexPoint("exact", 1.0, times[0], found[0])]
     kth_best = exact.search(queries, k)[1][:, -1:]
     for ef, milliseconds in zip(ladder, times[1:], strict=True):
-        index.ef = ef
+        index.effort = ef
         recall = float((index.search(queries, k)[1] >= kth_best).mean())
         own = found[1] if ef == chosen else None
         points.append(IndexPoint(f"ef={ef}", recall, milliseconds, own, ef == chosen))
-    index.ef = chosen
+    index.effort = chosen
     return points
 
 
 def _milliseconds(
-    exact: Index, hnsw: HnswIndex, ladder: Sequence[int], queries: Array, k: int
+    exact: Index, hnsw: ApproximateIndex, ladder: Sequence[int], queries: Array, k: int
 ) -> list[float]:
     """Median times of a query that comes alone: exact, and HNSW at every ef.
 
@@ -186,7 +187,7 @@ def _milliseconds(
     for query in queries:
         for turn, ef in enumerate((None, *ladder)):
             if ef is not None:
-                hnsw.ef = ef
+                hnsw.effort = ef
             start = time.perf_counter()
             (exact if ef is None else hnsw).search(query[None], k)
             seconds[turn].append(time.perf_counter() - start)

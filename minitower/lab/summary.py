@@ -14,7 +14,7 @@ from minitower.data.source import Source
 from minitower.evaluation.report import Report
 from minitower.formulas.arrays import Array
 from minitower.lab.story import Example, ItemMap, Recalled, System
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import Index
 from minitower.store.recommender import Recommender
 from minitower.towers.two_tower import TwoTower
@@ -160,9 +160,14 @@ def item_map(source: Source, vectors: Array, seed: int) -> ItemMap:
 
 
 def notes(
-    source: Source, seed: int, report: Report, index: HnswIndex, exactly: int, history: History
+    source: Source,
+    seed: int,
+    report: Report,
+    index: ApproximateIndex,
+    exactly: int,
+    history: History,
 ) -> list[str]:
-    measured = index.measured
+    tuning = index.tuning
     kept = (
         f"Epoch {history.best_epoch} was kept, the best on validation."
         if history.epochs[-1].metrics
@@ -175,8 +180,8 @@ def notes(
         f"Means are over the {report.users:,} users with something to find; "
         f"{report.users_without_positives:,} have nothing and are not counted.",
         kept,
-        f"HNSW chose ef = {measured.ef} to find {measured.target:.0%} of the exact top "
-        f"{measured.k}. Times are medians of queries sent one by one.",
+        f"HNSW chose ef = {tuning.effort} to find {tuning.target:.0%} of the exact top "
+        f"{tuning.k}. Times are medians of queries sent one by one.",
         "The example is the first user, in order of the table, with at least five items before "
         "the test and three in it, of whom something is found; or, without one, the last tried.",
         f"For {exactly:,} of the {report.users:,} users the HNSW index answered exactly: what they "

@@ -8,7 +8,7 @@ never meets the index of another model.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +16,17 @@ from minitower.data.interactions import Dataset
 from minitower.data.ragged import Ragged
 from minitower.data.table import Features, Table
 from minitower.evaluation.encode import check_same_schema, encode, encode_sample
-from minitower.formulas.arguments import shown
 from minitower.formulas.arrays import Array, Vectors
-from minitower.search.hnsw import HnswIndex
-from minitower.search.index import ExactIndex, Index
-from minitower.store.folder import check_target, mismatch_is_data_error
+from minitower.search.index import Index
+from minitower.store.folder import MANIFEST, check_target, mismatch_is_data_error
 from minitower.store.formats import write_array, write_arrays
+from minitower.store.index_files import (
+    build_index,
+    check_engine,
+    read_index,
+    wanted_engine,
+    write_index,
+)
 from minitower.store.model_files import read_model, write_model
 from minitower.store.snapshot import Store, check_shapes, check_values, checked_notes
 from minitower.store.transaction import new_version, transaction, with_version
@@ -35,7 +40,7 @@ def publish_model(
     data: Dataset,
     folder: str | Path,
     *,
-    index: Literal["hnsw", "exact"] | Index = "hnsw",
+    index: str | Index | None = None,
     notes: Mapping[str, Any] | None = None,
     metrics: Mapping[str, float] | None = None,
     optimizer: Optimizer | None = None,
@@ -52,8 +57,9 @@ def publish_model(
         model: trained on this data.
         data: its users, items, and all its positives, which count as seen.
         folder: of the store; made if it is missing.
-        index: "hnsw" builds one with defaults and measures its recall with users of the
-            data; "exact"; or an index of this model's item vectors.
+        index: "exact" or an engine ("hnsw", "faiss-flat", "faiss-hnsw", "faiss-ivfpq",
+            "scann"), built with defaults, its recall measured with users of the data; or an
+            index of this model's item vectors. None: the engine of the parent, else "hnsw".
         notes: as in :func:`save_model`.
         metrics: measures of the model's quality, by name.
         optimizer: that trained the model; its state is saved for :func:`load_optimizer`.
@@ -70,21 +76,28 @@ def publish_model(
             it cannot be written.
         ValueError: the given index holds other vectors than the model makes, or the state of
             the optimizer is of other parameters.
+        ModuleNotFoundError: the library of the engine is not installed; names the extra.
     """
     check_target(Path(folder).absolute())  # before minutes of building, not after
     if parent is not None:
-        VersionLog.read(folder).check_full(parent)
+        log = VersionLog.read(folder)
+        saved = log.open(log.check_full(parent))
+        if index is None:
+            with mismatch_is_data_error(saved, MANIFEST):
+                index = wanted_engine(saved.content)
+    wanted = "hnsw" if index is None else index
+    if isinstance(wanted, str):
+        check_engine(wanted)
     check_same_schema(model.schema, data.schema)
     if optimizer is not None:
         optimizer.check_state(model.parameters)
     vectors = _item_vectors(model, data.items, on_progress)
-    if index == "hnsw":
-        index = _hnsw(model, data, vectors)
-    elif index == "exact":
-        index = ExactIndex(vectors)
-    elif isinstance(index, str):
-        raise ValueError(f"index must be hnsw, exact or an index, got {shown(index)}")
-    elif not np.array_equal(index.vectors, vectors):
+    if isinstance(wanted, str):
+        users = None if wanted == "exact" else encode_sample(model.user, data.users)
+        index = build_index(wanted, vectors, similarity=model.similarity, queries=users)
+    elif np.array_equal(wanted.vectors, vectors):
+        index = wanted
+    else:
         raise ValueError("the index holds other item vectors than the model makes: rebuild it")
     content: dict[str, Any] = {
         "notes": dict(notes or {}),
@@ -109,8 +122,7 @@ def publish_model(
             counts = data.item_counts if item_counts is None else item_counts
             write_array(place / "item_counts.npy", counts)
             write_array(place / "item_vectors.npy", vectors)
-            if isinstance(index, HnswIndex):
-                content["hnsw"] = index.save(place / "index.hnsw")
+            content["index"] = write_index(place, index, wanted)
         log = with_version(log, "full", parent)
         store = read_full(log, log.version())
         log.write()
@@ -139,13 +151,8 @@ def read_full(log: VersionLog, version: Version, opened: Store | None = None) ->
     gone = saved.arrays("retired", mapped=True) if "retired" in saved else None
     if "item_names.npy" in saved:  # release 0.1 kept names outside the table
         items["names"] = saved.array("item_names.npy", mapped=True)
-    graph = saved.path("index.hnsw") if "index.hnsw" in saved else None
     with mismatch_is_data_error(saved):
-        index: Index
-        if graph is None:
-            index = ExactIndex(vectors)
-        else:
-            index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
+        index = read_index(saved, vectors)
         tables = Table.from_arrays(items), Table.from_arrays(users)
         retired = None if gone is None else Table.from_arrays(gone)
         store = Store(model, *tables, Ragged(**seen), index, counts, retired, version)
@@ -168,8 +175,3 @@ def _item_vectors(
         return vectors, None
 
     return encode(tower, items)
-
-
-def _hnsw(model: TwoTower, data: Dataset, vectors: Any) -> HnswIndex:
-    users = encode_sample(model.user, data.users)
-    return HnswIndex.build(vectors, similarity=model.similarity, queries=users)

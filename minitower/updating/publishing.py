@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from minitower.data.errors import DataError
 from minitower.evaluation.report import Report
@@ -21,7 +21,7 @@ def publish(
     trainer: Trainer,
     folder: str | Path,
     *,
-    index: Literal["hnsw", "exact"] | Index = "hnsw",
+    index: str | Index | None = None,
     report: Report | None = None,
     logs: str | Path | None = None,
     cursor: Cursor | None = None,

@@ -4,12 +4,16 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minitower.data import DataError
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_versions import publish_to_milvus
-from minitower.search.vector_index import VectorIndex
-from minitower.store.local_index import ENGINES, LocalIndex
+from minitower.search.approximate import ENGINES
+from minitower.search.by_id import VectorIndex, search_database
+from minitower.store.local_index import BACKENDS as LOCAL
+from minitower.store.local_index import LocalIndex
 
 APPROXIMATE = ("hnsw", "faiss-hnsw", "faiss-ivfpq", "scann")
 M, D = 1200, 16
@@ -38,7 +42,8 @@ def needs(module):
 class Local:
     def __init__(self, backend, folder):
         self.backend, self.folder = backend, folder / "index"
-        needs(ENGINES[backend].module)
+        if backend != "exact":
+            needs(ENGINES[backend].module)
 
     def build(self, ids, vectors, **options):
         return LocalIndex.build(self.backend, ids, vectors, **options)
@@ -70,7 +75,7 @@ class MilvusLite:
             self.index.close()
 
 
-BACKENDS = {**dict.fromkeys(ENGINES, Local), "milvus-lite": MilvusLite}
+BACKENDS = {**dict.fromkeys(LOCAL, Local), "milvus-lite": MilvusLite}
 
 
 @pytest.fixture(params=BACKENDS)
@@ -168,11 +173,14 @@ def test_recall_is_measured_and_reaches_the_target(backend, target):
     best = np.argsort(-cosines(queries, items), axis=1)[:, :20]
     recall = np.mean([len(set(a) & set(b)) / 20 for a, b in zip(ids.tolist(), best.tolist())])
     # What an engine leaves short counts as missed, and is filled up all the same.
-    assert index.measured.recall == pytest.approx(recall, abs=1e-3) or getattr(
-        index, "exact_answers", 0
+    if getattr(index, "backend", None) == "exact":
+        assert (index.tuning, recall) == (None, 1)
+        return
+    assert index.tuning.recall == pytest.approx(recall, abs=1e-3) or getattr(
+        index.index, "exact_answers", 0
     )
-    assert recall + 1e-3 >= index.measured.recall >= target == index.measured.target
-    assert (index.measured.k, index.measured.queries) == (20, 300)
+    assert recall + 1e-3 >= index.tuning.recall >= target == index.tuning.target
+    assert (index.tuning.k, index.tuning.queries) == (20, 300)
 
 
 def test_results_after_save_and_open_are_the_same(backend):
@@ -180,20 +188,20 @@ def test_results_after_save_and_open_are_the_same(backend):
     index = backend.build(np.arange(M), items, k=10, version=3)
     exclude = [list(range(3 * i)) for i in range(60)]
     search = lambda index: [*index.search(queries, 10), *index.search(queries, 10, exclude)]
-    before, measured = search(index), index.measured
+    before, measured = search(index), index.tuning
     opened = backend.reopened(index)
     for a, b in zip(before, search(opened)):
         np.testing.assert_array_equal(a, b)
     assert (opened.version, opened.dim, len(opened)) == (3, D, M)
-    assert opened.measured == measured
+    assert opened.tuning == measured
 
 
 BAD = {
-    "twice": ([1, 2, 1], np.ones((3, 2)), "1 is there 2 times"),
+    "twice": ([1, 2, 1], np.ones((3, 2)), "1 occurs 2 times"),
     "NaN": (["a", "b"], np.array([[1, 0], [0, np.nan]]), "item 'b' is not finite"),
     "too large": (["a", "b"], np.array([[1, 0], [0, 1e300]]), "item 'b' is not finite"),
     "zero": ([7, 8], np.array([[1.0, 0], [0, 0]]), "item 8 is zero"),
-    "empty": ([], np.ones((0, 2)), "there is no item"),
+    "empty": ([], np.ones((0, 2)), "ids is empty"),
     "fewer": ([1], np.ones((2, 2)), "1 ids for vectors of shape"),
     "flat": ([1, 2], np.ones(2), "vectors must be of shape"),
     "complex": ([1, 2], np.ones((2, 2), complex), "vectors must be real numbers"),
@@ -239,3 +247,52 @@ def test_few_items(backend):
         ids, _ = backend.build(np.arange(m), items, target_recall=1.0).search(items, 3)
         assert ids[:, 0].tolist() == list(range(m))
         assert (ids >= 0).sum() == m * min(m, 3)
+
+
+LISTED = 40
+
+
+class Forgetful:
+    """A database that is a sorted list of 40 items; answers lack some at random, as a graph's."""
+
+    def __init__(self, seed, lost):
+        self.rng, self.lost, self.calls = np.random.default_rng(seed), lost, []
+        self.cosines = self.rng.permutation(LISTED) / LISTED
+
+    def __call__(self, queries, size, without):
+        self.calls.append((len(queries), size, len(without)))
+        best = [i for i in np.argsort(-self.cosines).tolist() if i not in set(without)][:size]
+        answers = []
+        for _ in queries:
+            there = [i for i in best if self.rng.random() >= self.lost]
+            answers.append({i: self.cosines[i] for i in there or best[:1]})
+        return answers
+
+
+queries = lambda n: np.ones((n, 2), np.float32)
+some_ids = st.lists(st.sets(st.integers(0, LISTED + 5)), min_size=1, max_size=8)
+
+
+@given(some_ids, st.integers(1, LISTED + 5), st.integers(0, 9), st.integers(0, LISTED))
+def test_search_database__what_remains_best_first_whatever_the_most(left_out, k, seed, more):
+    ask = Forgetful(seed, lost=0)
+    answers = search_database(ask, queries(len(left_out)), k, left_out, k + more)
+    for answer, out in zip(answers, left_out):
+        right = [i for i in np.argsort(-ask.cosines).tolist() if i not in out][:k]
+        assert [*answer.items()] == [(i, ask.cosines[i]) for i in right]
+
+
+@given(some_ids, st.integers(1, LISTED + 5), st.integers(0, 9))
+def test_search_database__fills_up_as_far_as_items_remain(left_out, k, seed):
+    ask = Forgetful(seed, lost=0.6)
+    for answer, out in zip(search_database(ask, queries(len(left_out)), k, left_out, 99), left_out):
+        assert len(answer) == min(k, len({*range(LISTED)} - out))
+        assert not {*answer} & out
+        assert [*answer.values()] == sorted(answer.values(), reverse=True)
+
+
+def test_search_database__one_call_where_nothing_is_left_out():
+    ask = Forgetful(0, lost=0)
+    search_database(ask, queries(50), 5, [set()] * 50, 99)
+    assert ask.calls == [(50, 5, 0)]
+    assert search_database(ask, queries(0), 5, [], 99) == []
