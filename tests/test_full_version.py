@@ -113,7 +113,7 @@ def test_store__serves_what_the_exact_index_would(tmp_path, data, model):
     publish_model(model, data, tmp_path / "s")
     serving = Recommender.open(tmp_path / "s")
     assert isinstance(serving.store.index, ApproximateIndex)
-    assert serving.store.index.measured.recall >= 0.95
+    assert serving.store.index.tuning.recall >= 0.95
     users = encode(model.user, data.users)
     exact = ExactIndex(encode(model.item, data.items)).search(users, 10, data.seen("all"))
     for row, user in enumerate(data.users.ids.tolist()):
@@ -133,12 +133,12 @@ def test_store__without_names(tmp_path, model):
 
 def test_store__an_index_of_ones_own(tmp_path, data, model):
     vectors = encode(model.item, data.items)
-    index = ApproximateIndex.build(vectors, similarity="cosine", k=5, neighbours=8)
+    index = ApproximateIndex.build("hnsw", vectors, similarity="cosine", k=5, neighbors=8)
     publish_model(model, data, tmp_path / "s", index=index)
-    assert Recommender.open(tmp_path / "s").store.index.measured == index.measured
+    assert Recommender.open(tmp_path / "s").store.index.tuning == index.tuning
     with pytest.raises(ValueError, match="other item vectors than the model makes"):
         publish_model(model, data, tmp_path / "t", index=ExactIndex(vectors[::-1]))
-    with pytest.raises(ValueError, match="index must be hnsw, exact or an index, got 'faiss'"):
+    with pytest.raises(ValueError, match=r"index must be one of exact, hnsw, .*, got 'faiss'"):
         publish_model(model, data, tmp_path / "t", index="faiss")
     assert not (tmp_path / "t").exists()
 
@@ -282,8 +282,11 @@ def rewrite(folder, change):
         lambda content: content["schema"]["user"]["fields"][0]["field"].update(kind="gone"),
         lambda content: content["config"].update(dim=8),
         lambda content: content["config"].update(dtype="float64"),
-        lambda content: content["hnsw"].pop("measured"),
-        lambda content: content["hnsw"].update(similarity="inner_product"),
+        lambda content: content["index"].pop("tuning"),
+        lambda content: content["index"].update(similarity="inner_product"),
+        lambda content: content["index"].update(engine=["hnsw"]),
+        lambda content: content["index"].update(engine="nmslib"),
+        lambda content: content["index"].update(effort="x"),
     ],
 )
 def test_open__refuses_a_manifest_that_does_not_fit(tmp_path, data, model, change):

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from test_snapshot import rewrite, shop
+from test_full_version import rewrite, shop
 
 from minitower.data import DataError
 from minitower.evaluation.encode import encode
@@ -43,7 +43,7 @@ def engine_of(folder):
 
 def recalled(folder, k=5):
     recommender = Recommender.open(folder)
-    answers = recommender.recall_many(recommender.users.ids[:9], k=k)
+    answers = recommender.recall_many(recommender.store.users.ids[:9], k=k)
     return [ids.tolist() for ids, _ in answers], [scores.tolist() for _, scores in answers]
 
 
@@ -72,9 +72,9 @@ def test_store__is_served_by_any_engine_and_updates_keep_it(tmp_path, data, mode
 def test_publish__an_exact_store_stays_exact(tmp_path, data, model):
     publish_model(model, data, tmp_path / "s", index="exact")
     publish_model(model, data, tmp_path / "s", parent=1)
-    assert isinstance(Recommender.open(tmp_path / "s").index, ExactIndex)
+    assert isinstance(Recommender.open(tmp_path / "s").store.index, ExactIndex)
     publish_model(model, data, tmp_path / "s")
-    assert Recommender.open(tmp_path / "s").index.name == "hnsw"
+    assert Recommender.open(tmp_path / "s").store.index.name == "hnsw"
 
 
 @pytest.mark.parametrize("engine", [name for name in INSTALLED if name != "hnsw"])
@@ -153,9 +153,9 @@ def test_open__stores_of_earlier_releases(tmp_path, data, model, engine):
         index = ApproximateIndex.build("hnsw", items, similarity=model.similarity, k=5)
         index.effort = 33  # chosen by hand
     publish_model(model, data, tmp_path / "s", index=index)
-    before, opened = recalled(tmp_path / "s"), Recommender.open(tmp_path / "s").index
+    before, opened = recalled(tmp_path / "s"), Recommender.open(tmp_path / "s").store.index
     rewrite(tmp_path / "s", old_model)
-    again = Recommender.open(tmp_path / "s").index
+    again = Recommender.open(tmp_path / "s").store.index
     assert recalled(tmp_path / "s") == before
     assert again.name == engine
     if engine == "hnsw":
