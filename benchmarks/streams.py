@@ -89,7 +89,7 @@ def formats(quick: bool, bounds: Bounds) -> str:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"log{suffix}"
             write_events(path, columns)
-            stream = ClickStream(folder=folder, window=60.0)
+            stream = ClickStream(folder=folder, allowed_lateness=60.0)
             contenders = {
                 "stream": lambda stream=stream: consume(stream.batches(1024)),
                 "floor": lambda floor=floor, path=path: floor(path),
@@ -107,7 +107,7 @@ def windows(quick: bool, bounds: Bounds) -> str:
     n = 2_000 if quick else 200_000
     with tempfile.TemporaryDirectory() as folder:
         write_events(Path(folder) / "log.parquet", log(n, np.random.default_rng(0)))
-        held = {f"{w:,} s": ClickStream(folder=folder, window=w) for w in (60, 600, n // 20)}
+        held = {f"{w:,} s": ClickStream(folder=folder, allowed_lateness=w) for w in (60, 600, n // 20)}
         contenders = {
             name: lambda stream=stream: consume(stream.batches(1024))
             for name, stream in held.items()

@@ -36,14 +36,14 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
 from minitower.updating.publishing import record
-from minitower.updating.streams import EventFields, Follow, write_events
+from minitower.updating.streams import EventFields, PollOptions, write_events
 from minitower.updating.streams.parquet import write_parquet
 from minitower.updating.updates import IncrementalUpdate, full_update
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), MultiValued("tags")])
 FLAGS = ("--batch-size", "16", "--seed", "3")
 TRAINED = {"learning_rate": 0.01, "temperature": 0.3, "batch_size": 16, "seed": 3}
-LOG = EventFields("user", "item", user_type="text")
+LOG = EventFields("user", "item", user_type="string")
 
 
 def clicks(day, users, items, n=60):
@@ -359,7 +359,7 @@ def test_incremental__publishes_what_moved_on_top_of_the_full_version(places, ru
 def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run, monkeypatch):
     """While it waits, a night passes; it then publishes on top of the new full version."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(by_day, "PollOptions", partial(PollOptions, interval=0.02))
     write(logs, 1, 12, 12)
     seen = []
 
@@ -585,7 +585,7 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
         (("--incremental", "--every", "5x"), "expected a time such as 90s, 20m or 2h"),
         (("--incremental", "--every", "0m"), "expected a time such as 90s, 20m or 2h"),
         (("--full", "--users", "gone.jsonl"), "gone.jsonl: expected a file whose name ends with"),
-        (("--incremental", "--window", "-1"), "window must be at least 0"),
+        (("--incremental", "--window", "-1"), "allowed_lateness must be at least 0"),
         (("--incremental", "--objective", "pairwise"), "has no negatives, which --objective pair"),
         (("--incremental", "--negatives", "uniform:2"), "--negatives belongs to --full"),
         (("--incremental", "--at-least", "0.1"), "--at-least belongs to --full"),
@@ -872,7 +872,7 @@ def test_incremental__the_full_version_is_read_once(places, run, monkeypatch):
 def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeypatch):
     """They are fewer than a step has; the branch goes on in steps of one size all the same."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(by_day, "PollOptions", partial(PollOptions, interval=0.02))
     first, moved = write(logs, 1, 12, 12), []
 
     def meanwhile():
@@ -899,7 +899,7 @@ def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeyp
 def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch, sent):
     """It is no failure; without --follow it is as always."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(by_day, "PollOptions", partial(PollOptions, interval=0.02))
     log = write(logs, 1, 12, 12)
     by_hand, before, feed = branch(store, log), signal.getsignal(sent), IncrementalUpdate.feed
 
@@ -923,7 +923,7 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
 def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, run, monkeypatch):
     """What is served may have learned from clicks that this one has not read yet."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(by_day, "PollOptions", partial(PollOptions, interval=0.02))
     monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
     for day in (1, 2, 3):
         write(logs, day, 12, 12)
@@ -944,7 +944,7 @@ def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, r
 def test_incremental__the_second_interrupt_is_as_always(places, run, monkeypatch):
     """It does not wait for what the first one began."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(by_day, "PollOptions", partial(PollOptions, interval=0.02))
     write(logs, 1, 12, 12)
     monkeypatch.setattr(
         IncrementalUpdate, "feed", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in "ab"]
@@ -957,7 +957,7 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
     places, run, monkeypatch
 ):
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(by_day, "PollOptions", partial(PollOptions, interval=0.02))
     for day in (1, 2, 3):  # files, and so blocks, after each of which it could stop
         write(logs, day, 12, 12)
     feed = IncrementalUpdate.feed
@@ -981,7 +981,7 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
     """Before, what is served may know more; and not more often than told."""
     store, logs = places
     feed, clock, seen = IncrementalUpdate.feed, [0.0], []
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.01))
+    monkeypatch.setattr(by_day, "PollOptions", partial(PollOptions, interval=0.01))
     monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
     monkeypatch.setattr(by_day, "_LOOK", 0.01)
     monkeypatch.setattr(by_day, "monotonic", lambda: clock[0])
@@ -1016,7 +1016,7 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
 
 def test_incremental__a_new_full_version_is_noticed_without_clicks(places, run, monkeypatch):
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.01))
+    monkeypatch.setattr(by_day, "PollOptions", partial(PollOptions, interval=0.01))
     monkeypatch.setattr(by_day, "_LOOK", 0.01)
     opened = Start.open
 

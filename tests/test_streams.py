@@ -18,7 +18,7 @@ from minitower.updating.streams import (
     Counts,
     Cursor,
     EventFields,
-    Follow,
+    PollOptions,
     text_files,
     write_events,
 )
@@ -56,8 +56,13 @@ def write_lines(folder, files):
 
 def stream(folder, window=0.0, **options):
     """A stream that bears any number of wrong records."""
-    options = {"aside": Path(folder) / "_aside", "tolerance": 1.0, "grace": 0, **options}
-    return ClickStream(folder=folder, window=window, **options)
+    options = {
+        "dead_letter_file": Path(folder) / "_aside",
+        "max_error_rate": 1.0,
+        "min_errors": 0,
+        **options,
+    }
+    return ClickStream(folder=folder, allowed_lateness=window, **options)
 
 
 def pairs(batches):
@@ -273,7 +278,7 @@ def test_cursor__other_fields_are_refused(log):
 def test_aside__the_first_is_an_error_where_no_file_is_named(tmp_path):
     write_lines(tmp_path, [[5, BAD]])
     with pytest.raises(DataError, match=r"000\.jsonl, offset 45: .*name a file"):
-        list(stream(tmp_path, aside=None).batches(3))
+        list(stream(tmp_path, dead_letter_file=None).batches(3))
 
 
 @pytest.mark.parametrize(
@@ -282,20 +287,20 @@ def test_aside__the_first_is_an_error_where_no_file_is_named(tmp_path):
 )
 def test_aside__above_the_share_is_an_error(tmp_path, files, kind):
     write_lines(tmp_path, files)
-    assert pairs(stream(tmp_path, tolerance=0.28).batches(3))
-    assert pairs(stream(tmp_path, tolerance=0.0, grace=3).batches(3))
+    assert pairs(stream(tmp_path, max_error_rate=0.28).batches(3))
+    assert pairs(stream(tmp_path, max_error_rate=0.0, min_errors=3).batches(3))
     with pytest.raises(DataError, match=kind):
-        list(stream(tmp_path, tolerance=0.27, grace=2).batches(3))
+        list(stream(tmp_path, max_error_rate=0.27, min_errors=2).batches(3))
 
 
 def test_aside__the_share_is_that_of_a_run(tmp_path):
     """Years without a wrong record are no reason to bear a night of them."""
     write_lines(tmp_path, [range(200)])
-    *_, last = stream(tmp_path, tolerance=0.01).batches(99)
+    *_, last = stream(tmp_path, max_error_rate=0.01).batches(99)
     write_lines(tmp_path, [range(200), [BAD, BAD, 201]])
     with pytest.raises(DataError, match="2 of 3 records are malformed"):
-        list(stream(tmp_path, tolerance=0.5, grace=1).batches(99, cursor=last.cursor))
-    *_, last = stream(tmp_path, tolerance=0.7, grace=2).batches(99, cursor=last.cursor)
+        list(stream(tmp_path, max_error_rate=0.5, min_errors=1).batches(99, cursor=last.cursor))
+    *_, last = stream(tmp_path, max_error_rate=0.7, min_errors=2).batches(99, cursor=last.cursor)
     assert last.cursor.counts == Counts(read=203, malformed=2)
     assert last.cursor.counts.since(Counts(read=200)) == Counts(read=3, malformed=2)
 
@@ -321,7 +326,7 @@ def test_aside__says_what_and_why(tmp_path):
     assert [record["record"] for record in records] == ['{"user_id": "1"', "[2, 7, 2.0]"]
 
 
-@pytest.mark.parametrize("user, kind", [("u" * 257, "text"), ("1" * 257, "integer")])
+@pytest.mark.parametrize("user, kind", [("u" * 257, "string"), ("1" * 257, "integer")])
 def test_aside__takes_an_id_that_is_too_long(tmp_path, user, kind):
     """One such id in a store would make all of its ids as wide."""
     events = [{"user_id": u, "item_id": 1, "timestamp": 1} for u in ("1" * 9, user, "2" * 9)]
@@ -364,39 +369,39 @@ def test_ahead__an_event_from_the_future_is_malformed_and_makes_no_other_late(
     assert pairs([told]) == [(0, 5), (1, 900)]
     monkeypatch.setattr("minitower.updating.streams.stream.time", lambda: 100.0)
     (tmp_path / "_aside").unlink()
-    (told,) = stream(tmp_path, ahead=799.0).batches(9)
+    (told,) = stream(tmp_path, max_clock_skew=799.0).batches(9)
     assert pairs([told]) == [(0, 5), (2, 6), (3, 7)]
     assert (told.cursor.counts.malformed, told.cursor.counts.late) == (1, 0)
     assert "ahead of time: dated after 899" in (tmp_path / "_aside").read_text()
-    (told,) = stream(tmp_path, ahead=800.0).batches(9)
+    (told,) = stream(tmp_path, max_clock_skew=800.0).batches(9)
     assert pairs([told]) == [(0, 5), (1, 900)]
     append(tmp_path, 4, 8)
-    (after,) = stream(tmp_path, ahead=799.0).batches(9, cursor=again(told.cursor))
+    (after,) = stream(tmp_path, max_clock_skew=799.0).batches(9, cursor=again(told.cursor))
     assert pairs([after]) == [(4, 8)]
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"window": -1.0}, "window"),
-        ({"window": float("nan")}, "window"),
-        ({"ahead": -1.0}, "ahead"),
-        ({"tolerance": 1.1}, "tolerance"),
-        ({"grace": -1}, "grace"),
-        ({"aside": "log.jsonl"}, "elsewhere"),
+        ({"allowed_lateness": -1.0}, "allowed_lateness"),
+        ({"allowed_lateness": float("nan")}, "allowed_lateness"),
+        ({"max_clock_skew": -1.0}, "max_clock_skew"),
+        ({"max_error_rate": 1.1}, "max_error_rate"),
+        ({"min_errors": -1}, "min_errors"),
+        ({"dead_letter_file": "log.jsonl"}, "elsewhere"),
     ],
 )
 def test_stream__refuses(tmp_path, options, message):
-    if "aside" in options:
-        options = {"aside": tmp_path / options["aside"]}
+    if "dead_letter_file" in options:
+        options = {"dead_letter_file": tmp_path / options["dead_letter_file"]}
     with pytest.raises(ValueError, match=message):
         ClickStream(folder=tmp_path, **options)
     with pytest.raises(ValueError, match="size must be an integer of at least 1"):
         next(ClickStream(folder=tmp_path).batches(0))
-    with pytest.raises(ValueError, match="poll"):
-        Follow(poll=0)
+    with pytest.raises(ValueError, match="interval"):
+        PollOptions(interval=0)
     with pytest.raises(ValueError, match="_aside: there is no folder"):
-        ClickStream(folder=tmp_path, aside=tmp_path / "none/_aside")
+        ClickStream(folder=tmp_path, dead_letter_file=tmp_path / "none/_aside")
 
 
 @pytest.mark.parametrize("name", ["log.jsonl.gz", "log.txt", "log"])
@@ -415,7 +420,7 @@ def test_stream__names_that_are_no_logs(log):
 
 def test_stream__no_folder(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
-        next(stream(tmp_path / "none", aside=None).batches(1))
+        next(stream(tmp_path / "none", dead_letter_file=None).batches(1))
 
 
 def append(folder, user, time, name="000.jsonl"):
@@ -437,8 +442,8 @@ def test_a_file_that_goes_while_the_folder_is_read_is_passed_over(log, monkeypat
 
 
 def test_follow__new_lines_and_new_files(log):
-    follow = Follow(poll=0.001)
-    batches = stream(log.parent, 2.0).batches(3, follow=follow)
+    follow = PollOptions(interval=0.001)
+    batches = stream(log.parent, 2.0).batches(3, poll=follow)
     assert pairs([next(batches), next(batches)]) == [(k, k) for k in range(6)]
     append(log.parent, 10, 11)
     append(log.parent, 11, 12, "001.jsonl")
@@ -452,15 +457,15 @@ def test_follow__new_lines_and_new_files(log):
 
 
 def test_follow__what_waits_in_the_window_stays_in_the_cursor(log):
-    followed = list(stream(log.parent, 3.0).batches(4, follow=Follow(poll=0.001, idle=0.0)))
+    followed = list(stream(log.parent, 3.0).batches(4, poll=PollOptions(interval=0.001, idle=0.0)))
     assert pairs(followed) == [(k, k) for k in range(7)]
     rest = list(stream(log.parent, 3.0).batches(4, cursor=again(followed[-1].cursor)))
     assert pairs(rest) == [(7, 7), (8, 8), (9, 9)]
 
 
 def test_follow__every_so_often_a_batch_even_if_nothing_is_ready(log):
-    follow = Follow(poll=0.001, every=0.0)
-    batches = stream(log.parent, 3.0).batches(100, follow=follow)
+    follow = PollOptions(interval=0.001, emit_every=0.0)
+    batches = stream(log.parent, 3.0).batches(100, poll=follow)
     assert [len(next(batches)) for _ in range(4)] == [0, 7, 0, 0]
     append(log.parent, 10, 11)
     while not (batch := next(batches)):
@@ -473,13 +478,15 @@ def test_follow__every_so_often_a_batch_even_if_nothing_is_ready(log):
 def test_follow__emits_first_when_all_that_is_there_is_read(log):
     """Who begins anew has not to wait for the clock."""
     (log.parent / "001.jsonl").write_bytes(json_line(10, 11))
-    first = next(stream(log.parent, 3.0).batches(100, follow=Follow(poll=0.001, every=3600.0)))
+    first = next(
+        stream(log.parent, 3.0).batches(100, poll=PollOptions(interval=0.001, emit_every=3600.0))
+    )
     assert pairs([first]) == [(k, k) for k in range(9)]
 
 
 def test_follow__a_file_that_is_replaced_by_one_of_its_size_is_noticed(log):
-    follow = Follow(poll=0.001)
-    batches = stream(log.parent).batches(10, follow=follow)
+    follow = PollOptions(interval=0.001)
+    batches = stream(log.parent).batches(10, poll=follow)
     assert len(next(batches)) == 10
     new = log.parent / "_new"
     new.write_bytes(log.read_bytes().replace(b" 7,", b" 8,"))
@@ -491,8 +498,8 @@ def test_follow__a_file_that_is_replaced_by_one_of_its_size_is_noticed(log):
 
 def test_follow__stops_between_two_blocks(tmp_path):
     write_lines(tmp_path, [[1], [2], [3]])
-    follow = Follow(poll=60.0)
-    batches = stream(tmp_path).batches(1, follow=follow)
+    follow = PollOptions(interval=60.0)
+    batches = stream(tmp_path).batches(1, poll=follow)
     next(batches)
     follow.stop.set()
     assert pairs(batches) == []

@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 def read(folder, **options):
     """The number of clicks that a stream emits."""
-    options = {"aside": folder / "aside", "tolerance": 1.0, **options}
+    options = {"dead_letter_file": folder / "aside", "max_error_rate": 1.0, **options}
     return sum(map(len, ClickStream(folder=folder / "logs", **options).batches(9)))
 
 
@@ -87,7 +87,7 @@ def test_aside__refuses_what_is_no_file(folder, kind):
         aside = "/dev/null"
     what = "a link" if kind.startswith("link") else "no regular file"
     with pytest.raises(DataError, match=f"{what}; set records aside in a new file"):
-        read(folder, aside=aside)
+        read(folder, dead_letter_file=aside)
     assert there.exists() == (kind == "link")
     assert kind != "link" or there.read_text() == OURS
 

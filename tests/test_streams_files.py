@@ -17,24 +17,28 @@ from minitower.updating.streams import ClickStream, EventFields, parquet, write_
 from minitower.updating.streams.text_files import read_csv, read_json_lines
 
 KINDS = {".jsonl": "json", ".csv": "csv", ".parquet": "pyarrow", ".tfrecord": "google_crc32c"}
-TEXT = EventFields(user_type="text", item_type="text", value="rating")
+TEXT = EventFields(user_type="string", item_type="string", value="rating")
 kinds = pytest.mark.parametrize("suffix", KINDS)
 ids = texts.filter(lambda text: not set(text) & set("\r\n"))
 
 
 def read(folder, fields=None, **options):
     """All events of a folder, and the cursor behind them."""
-    stream = ClickStream(folder=folder, fields=fields or EventFields(), window=1e11, **options)
+    stream = ClickStream(
+        folder=folder, fields=fields or EventFields(), allowed_lateness=1e11, **options
+    )
     (batch,) = stream.batches(10**6)
     return batch.events, batch.cursor
 
 
 def reasons(folder, **options):
     """Why records were set aside."""
-    options = {"aside": Path(folder) / "_aside", "tolerance": 1.0, **options}
+    options = {"dead_letter_file": Path(folder) / "_aside", "max_error_rate": 1.0, **options}
     for _ in ClickStream(folder=folder, **options).batches(10**6):
         pass
-    return [json.loads(line)["reason"] for line in options["aside"].read_text().splitlines()]
+    return [
+        json.loads(line)["reason"] for line in options["dead_letter_file"].read_text().splitlines()
+    ]
 
 
 def names(folder):
@@ -139,7 +143,9 @@ def test_write_events__refuses(tmp_path, name, change, message):
 def test_write_events__an_end_of_line_is_no_csv(tmp_path):
     with pytest.raises(DataError, match="line by line"):
         write_events(
-            tmp_path / "log.csv", columns(1) | {"user_id": ["a\nb"]}, EventFields(user_type="text")
+            tmp_path / "log.csv",
+            columns(1) | {"user_id": ["a\nb"]},
+            EventFields(user_type="string"),
         )
     assert names(tmp_path) == []
 
@@ -168,7 +174,7 @@ def test_json_lines__a_record_that_is_none_is_set_aside_alone(tmp_path, line, re
     (tmp_path / "log.jsonl").write_bytes(good + line + b"\r\n\n" + good + b"  \n")
     (why,) = reasons(tmp_path)
     assert reason in why
-    events, cursor = read(tmp_path, aside=tmp_path / "_aside")
+    events, cursor = read(tmp_path, dead_letter_file=tmp_path / "_aside")
     assert events.rows() == [[1, 2, 3.0]] * 2
     assert cursor.counts.malformed == 1
 
@@ -198,7 +204,7 @@ def test_json_lines__a_byte_order_mark_is_no_part_of_a_line(tmp_path, monkeypatc
     for size in (1, 1 << 18):
         monkeypatch.setattr("minitower.updating.streams.text_files.BLOCK", size)
         (tmp_path / "_aside").unlink(missing_ok=True)
-        events, cursor = read(tmp_path, aside=tmp_path / "_aside")
+        events, cursor = read(tmp_path, dead_letter_file=tmp_path / "_aside")
         assert events.users.tolist() == [1, 2, 3, 4]
         assert cursor.counts.malformed == 1
         at = text.encode().index(b"no\n")
@@ -221,7 +227,7 @@ def test_texts__a_whole_number_is_the_text_of_its_digits(tmp_path, suffix):
         arrow = pytest.importorskip("pyarrow")
         table = arrow.table({"user_id": [12], "item_id": [-3], "timestamp": [3]})
         arrow.parquet.write_table(table, tmp_path / "a.parquet")
-    events, _ = read(tmp_path, EventFields(user_type="text", item_type="text"))
+    events, _ = read(tmp_path, EventFields(user_type="string", item_type="string"))
     assert events.rows() == [["12", "-3", 3.0]]
 
 
@@ -288,11 +294,11 @@ def test_parquet__missing_values_and_its_own_timestamps(tmp_path):
             }
         )
         arrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
-    fields = EventFields(item_type="text")
-    why = reasons(tmp_path, fields=fields, window=9.0)
+    fields = EventFields(item_type="string")
+    why = reasons(tmp_path, fields=fields, allowed_lateness=9.0)
     assert ["user_id" in line for line in why] == [True, False] * 2
     assert ["timestamp" in line for line in why] == [False, True] * 2
-    events, _ = read(tmp_path, fields, aside=tmp_path / "_aside")
+    events, _ = read(tmp_path, fields, dead_letter_file=tmp_path / "_aside")
     assert events.rows() == [[1, "x", 1.5]] * 2 + [[4, "x", 3.5]] * 2
 
 
@@ -303,7 +309,7 @@ def test_parquet__whole_floats_are_ids(tmp_path):
     arrow.parquet.write_table(arrow.table(table), tmp_path / "a.parquet")
     (why,) = reasons(tmp_path)
     assert "column 'user_id': missing id" in why
-    events, _ = read(tmp_path, aside=tmp_path / "_aside")
+    events, _ = read(tmp_path, dead_letter_file=tmp_path / "_aside")
     assert events.users.tolist() == [0, 2, 2**53 - 1]
 
 

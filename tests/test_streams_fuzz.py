@@ -14,7 +14,7 @@ from minitower.updating.streams import ClickStream, Cursor, EventFields, write_e
 KINDS = {".jsonl": "json", ".csv": "csv", ".parquet": "pyarrow", ".tfrecord": "google_crc32c"}
 FIELDS = [
     EventFields(),
-    EventFields(value="rating", user_type="text", item_type="text"),
+    EventFields(value="rating", user_type="string", item_type="string"),
 ]
 HOSTILE = [b"\0", b"\xff" * 9, b"\n", b"\r", b'"', b",", b"[" * 2000, b"9" * 5000, b"{}\n", b"PAR1"]
 
@@ -22,7 +22,7 @@ HOSTILE = [b"\0", b"\xff" * 9, b"\n", b"\r", b'"', b",", b"[" * 2000, b"9" * 500
 def log(suffix, fields, rows=20):
     """The bytes of a valid log."""
     numbers = np.arange(rows)
-    ids = [f"ä{n}" for n in numbers] if fields.user_type == "text" else numbers
+    ids = [f"ä{n}" for n in numbers] if fields.user_type == "string" else numbers
     columns = {"user_id": ids, "item_id": ids, "timestamp": 5 + numbers, "rating": numbers / 2}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"log{suffix}"
@@ -64,7 +64,11 @@ def test_read__mutated_logs(suffix, fields):
         content = mutated(valid, data)
         with tempfile.TemporaryDirectory() as name:
             (Path(name) / f"log{suffix}").write_bytes(content)
-            options = {"aside": Path(name) / "_aside", "tolerance": 1.0, "window": 9.0}
+            options = {
+                "dead_letter_file": Path(name) / "_aside",
+                "max_error_rate": 1.0,
+                "allowed_lateness": 9.0,
+            }
             stream = ClickStream(folder=name, fields=fields, **options)
             try:
                 for batch in stream.batches(7):

@@ -16,14 +16,19 @@ from minitower.updating.streams.parquet_footer import uncompressed_sizes
 
 GOOD = b'{"user_id": 1, "item_id": 2, "timestamp": 3}\n'
 HEADER = b"user_id,item_id,timestamp\n"
-TEXT = EventFields(user_type="text", item_type="text", value="rating")
+TEXT = EventFields(user_type="string", item_type="string", value="rating")
 
 
 def read(folder, fields=None, **options):
     """The events of a folder, and why records were set aside."""
     aside = folder / "_aside"
     aside.unlink(missing_ok=True)
-    options = {"aside": aside, "tolerance": 1.0, "window": 1e11, **options}
+    options = {
+        "dead_letter_file": aside,
+        "max_error_rate": 1.0,
+        "allowed_lateness": 1e11,
+        **options,
+    }
     batches = list(ClickStream(folder=folder, fields=fields or EventFields(), **options).batches(9))
     lines = aside.read_text().splitlines() if aside.exists() else []
     rows = [row for batch in batches for row in batch.events.rows()]
@@ -186,7 +191,7 @@ def test_parquet__types_that_are_read(arrow, tmp_path):
     types = [arrow.string(), arrow.large_string(), arrow.dictionary(arrow.int8(), arrow.string())]
     for kind in types:
         write(arrow, tmp_path / "a.parquet", user_id=arrow.array(texts).cast(kind))
-        rows, wrong = read(tmp_path, EventFields(user_type="text"))
+        rows, wrong = read(tmp_path, EventFields(user_type="string"))
         assert rows == [["a", 1, 1.0], ["ä" * 256, 3, 3.0]]
         assert wrong[0][0] == 1
         assert "'user_id': expected a string, got None" in wrong[0][1]
@@ -216,7 +221,7 @@ def test_parquet__texts_that_are_no_utf8_are_malformed(arrow, tmp_path):
     raw = arrow.array([b"a", b"\xff\xfe", b"c"])
     text = arrow.Array.from_buffers(arrow.string(), 3, raw.buffers())
     write(arrow, tmp_path / "a.parquet", user_id=text)
-    rows, wrong = read(tmp_path, EventFields(user_type="text"))
+    rows, wrong = read(tmp_path, EventFields(user_type="string"))
     assert [row[0] for row in rows] == ["a", "c"]
     assert [offset for offset, _ in wrong] == [1]
 
@@ -225,7 +230,7 @@ def test_parquet__texts_that_are_no_utf8_are_malformed(arrow, tmp_path):
 @pytest.mark.parametrize("letter", ["x", "€"])
 def test_parquet__a_long_text_is_malformed_wherever_it_is_cut(arrow, tmp_path, size, letter):
     write(arrow, tmp_path / "a.parquet", user_id=["a", letter * size, "b"])
-    rows, wrong = read(tmp_path, EventFields(user_type="text"))
+    rows, wrong = read(tmp_path, EventFields(user_type="string"))
     assert [row[0] for row in rows] == ["a", "b"]
     assert wrong[0][0] == 1
     assert "characters, more than 256" in wrong[0][1]
@@ -267,8 +272,10 @@ def test_parquet__one_long_text_in_many_rows_is_decoded_once(arrow, tmp_path):
     rows = np.arange(n)
     users = arrow.DictionaryArray.from_arrays(np.zeros(n, np.int32), ["x" * 200_000])
     write(arrow, tmp_path / "a.parquet", user_id=users, item_id=rows, timestamp=rows)
-    fields = EventFields(user_type="text")
-    stream = ClickStream(folder=tmp_path, fields=fields, aside=tmp_path / "_a", tolerance=1.0)
+    fields = EventFields(user_type="string")
+    stream = ClickStream(
+        folder=tmp_path, fields=fields, dead_letter_file=tmp_path / "_a", max_error_rate=1.0
+    )
     counts = []
     work = lambda: counts.extend(b.cursor.counts for b in stream.batches(9))
     assert memory_of(arrow, work) < 20_000_000

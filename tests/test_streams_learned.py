@@ -18,7 +18,7 @@ from minitower.updating.streams import (
     Counts,
     Cursor,
     EventFields,
-    Follow,
+    PollOptions,
     content_hashes,
     text_files,
     write_events,
@@ -44,7 +44,7 @@ def lines(times, first=0):
 
 def run(folder, cursor=None, size=4, **options):
     """(users, cursor) of one run, the cursor as another process reads it."""
-    options = {"window": 1e9, **options}
+    options = {"allowed_lateness": 1e9, **options}
     users, seen = [], cursor or Cursor.begin(FIELDS)
     for batch in ClickStream(folder=folder, **options).batches(size, cursor=cursor):
         users += batch.events.users.tolist()
@@ -69,7 +69,11 @@ def test_after__the_stream_is_the_one_without_what_was_learned(times, after, win
     """Learned clicks change nothing else: nor which of the others are late."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        options = {"window": window, "aside": folder / "_aside", "tolerance": 1.0}
+        options = {
+            "allowed_lateness": window,
+            "dead_letter_file": folder / "_aside",
+            "max_error_rate": 1.0,
+        }
         (folder / "a.jsonl").write_bytes(lines(times))
         users, cursor = run(folder, Cursor.begin(FIELDS, after=after), **options)
         first = again(cursor).counts
@@ -173,7 +177,9 @@ def test_content_hashes__are_of_logs_with_records(tmp_path):
 
 def test_state__of_version_1_is_read(tmp_path):
     write(tmp_path / "a.jsonl", range(5))
-    *_, last = ClickStream(folder=tmp_path, window=2.0).batches(2, follow=Follow(0.001, idle=0.0))
+    *_, last = ClickStream(folder=tmp_path, allowed_lateness=2.0).batches(
+        2, poll=PollOptions(0.001, idle=0.0)
+    )
     state = last.cursor.to_state()
     del state["after"], state["known"]
     state["version"] = 1
@@ -196,10 +202,10 @@ def test_state__of_version_1_is_read(tmp_path):
 def test_renamed__a_log_is_not_learned_twice(tmp_path, suffix, window, move):
     pytest.importorskip(KINDS[suffix])
     log = write(tmp_path / f"a{suffix}", range(9))
-    users, cursor = run(tmp_path, window=window)
+    users, cursor = run(tmp_path, allowed_lateness=window)
     move(log, tmp_path / f"a-old{suffix}")
     write(tmp_path / f"b{suffix}", [20], first=20)
-    more, cursor = run(tmp_path, again(cursor), window=window)
+    more, cursor = run(tmp_path, again(cursor), allowed_lateness=window)
     assert users + more == [*range(9), 20]
     assert cursor.counts == Counts(read=10)
     assert cursor.recognized == {f"a-old{suffix}": f"a{suffix}"}
@@ -215,7 +221,7 @@ def test_renamed__in_the_middle_of_reading(suffix, move, at, block):
         log = write(Path(name) / f"m{suffix}", range(9))
         batches = list(ClickStream(folder=name).batches(2))
         move(log, log.with_name(f"a{suffix}"))
-        rest, cursor = run(name, again(batches[at].cursor), window=0.0)
+        rest, cursor = run(name, again(batches[at].cursor), allowed_lateness=0.0)
         read = [user for batch in batches[: at + 1] for user in batch.events.users.tolist()]
         assert read + rest == list(range(9))
         assert cursor.counts == Counts(read=9)
@@ -254,8 +260,8 @@ def test_renamed__snapshots_of_one_log_are_that_log(cuts, random):
 
 def test_renamed__while_following(tmp_path):
     log = write(tmp_path / "b.jsonl", range(4))
-    follow = Follow(poll=0.001)
-    batches = ClickStream(folder=tmp_path).batches(4, follow=follow)
+    follow = PollOptions(interval=0.001)
+    batches = ClickStream(folder=tmp_path).batches(4, poll=follow)
     assert next(batches).events.users.tolist() == [0, 1, 2, 3]
     log.rename(tmp_path / "a.jsonl")
     write(tmp_path / "c.jsonl", range(10, 14), first=10)

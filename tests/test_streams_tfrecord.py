@@ -15,7 +15,7 @@ from minitower.updating.streams import ClickStream, EventFields, tfrecord, write
 pytest.importorskip("google_crc32c", reason="not installed: pip install '.[streams]'")
 pytest.importorskip("google.protobuf", reason="not installed: pip install '.[streams]'")
 
-FIELDS = EventFields(item_type="text", value="rating")
+FIELDS = EventFields(item_type="string", value="rating")
 # Two records that TensorFlow 2.21 wrote.
 GOLDEN = bytes.fromhex(
     "54000000000000005f5145870a520a120a076974656d5f696412070a050a03c3a9310a120a067261"
@@ -34,7 +34,13 @@ def read(folder, content=None):
         (folder / "log.tfrecord").write_bytes(content)
     aside = folder / "_aside"
     aside.unlink(missing_ok=True)
-    stream = ClickStream(folder=folder, fields=FIELDS, window=9e9, aside=aside, tolerance=1.0)
+    stream = ClickStream(
+        folder=folder,
+        fields=FIELDS,
+        allowed_lateness=9e9,
+        dead_letter_file=aside,
+        max_error_rate=1.0,
+    )
     batches = list(stream.batches(9))
     wrong = aside.read_text().splitlines() if aside.exists() else []
     left = stream.unfinished(batches[-1].cursor).get("log.tfrecord", 0)

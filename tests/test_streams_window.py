@@ -17,7 +17,7 @@ from minitower.updating.streams import (
     Counts,
     Cursor,
     EventFields,
-    Follow,
+    PollOptions,
     buffer,
     text_files,
 )
@@ -79,7 +79,7 @@ def test_buffer__sorts_little_however_many_blocks_there_are():
 def test_infinite_window__nothing_is_late(files, size, block):
     with tempfile.TemporaryDirectory() as folder, patch.object(text_files, "BLOCK", block):
         rows = write(folder, files)
-        batches = list(ClickStream(folder=folder, window=math.inf).batches(size))
+        batches = list(ClickStream(folder=folder, allowed_lateness=math.inf).batches(size))
     assert pairs(batches) == sorted(rows, key=lambda row: row[1])
     assert [len(batch) for batch in batches[:-1]] == [size] * len(batches[:-1])
     if rows:
@@ -92,17 +92,19 @@ def test_infinite_window__nothing_is_late(files, size, block):
 def test_infinite_window__on_top_of_any_cursor(first, second, size, data):
     """Whatever window came before, and however late its newest event is."""
     with tempfile.TemporaryDirectory() as folder:
-        options = {"aside": Path(folder) / "_aside", "tolerance": 1.0}
+        options = {"dead_letter_file": Path(folder) / "_aside", "max_error_rate": 1.0}
         write(folder, [first])
         window = data.draw(st.sampled_from([0.0, 3.0, math.inf]))
-        before = list(ClickStream(folder=folder, window=window, **options).batches(size))
+        before = list(ClickStream(folder=folder, allowed_lateness=window, **options).batches(size))
         cursor = None
         if before:
             before = before[: data.draw(st.integers(1, len(before)))]
             state = json.dumps(before[-1].cursor.to_state(), allow_nan=False)
             cursor = Cursor.from_state(json.loads(state), FIELDS)
         rows = write(folder, [first, second])
-        night = list(ClickStream(folder=folder, window=math.inf).batches(99, cursor=cursor))
+        night = list(
+            ClickStream(folder=folder, allowed_lateness=math.inf).batches(99, cursor=cursor)
+        )
     counts = night[-1].cursor.counts if night else cursor.counts if cursor else Counts()
     late = cursor.counts.late if cursor else 0
     assert counts == Counts(read=len(rows), late=late)
@@ -118,8 +120,12 @@ def test_late__counted_or_set_aside_the_others_are_the_same(files, window, size)
     with tempfile.TemporaryDirectory() as folder:
         write(folder, files)
         aside = Path(folder) / "_aside"
-        refuse = ClickStream(folder=folder, window=window, aside=aside, tolerance=1.0)
-        count = ClickStream(folder=folder, window=window, late="count", tolerance=0.0, grace=0)
+        refuse = ClickStream(
+            folder=folder, allowed_lateness=window, dead_letter_file=aside, max_error_rate=1.0
+        )
+        count = ClickStream(
+            folder=folder, allowed_lateness=window, late="count", max_error_rate=0.0, min_errors=0
+        )
         expected, got = list(refuse.batches(size)), list(count.batches(size))
     assert pairs(got) == pairs(expected)
     assert [b.cursor.counts for b in got] == [b.cursor.counts for b in expected]
@@ -131,17 +137,21 @@ def test_late__is_no_share_of_what_is_malformed(tmp_path):
     with (tmp_path / "0.jsonl").open("a") as log:
         log.write("nothing\n")
     aside = tmp_path / "_aside"
-    options = {"aside": aside, "tolerance": 0.3, "grace": 0}
+    options = {"dead_letter_file": aside, "max_error_rate": 0.3, "min_errors": 0}
     (batch,) = ClickStream(folder=tmp_path, late="count", **options).batches(9)
     assert batch.cursor.counts == Counts(read=5, malformed=1, late=3)
     assert [json.loads(line)["offset"] for line in aside.read_text().splitlines()] == [180]
     with pytest.raises(DataError, match="1 of 5 records are malformed and 0 late"):
-        list(ClickStream(folder=tmp_path, late="count", **options | {"tolerance": 0.1}).batches(9))
+        list(
+            ClickStream(folder=tmp_path, late="count", **options | {"max_error_rate": 0.1}).batches(
+                9
+            )
+        )
 
 
 def test_window__refuses(tmp_path):
     with pytest.raises(ValueError, match="late must be 'refuse' or 'count', got 'drop'"):
         ClickStream(folder=tmp_path, late="drop")
-    stream = ClickStream(folder=tmp_path, window=math.inf)
+    stream = ClickStream(folder=tmp_path, allowed_lateness=math.inf)
     with pytest.raises(ValueError, match="following never emits"):
-        next(stream.batches(1, follow=Follow()))
+        next(stream.batches(1, poll=PollOptions()))

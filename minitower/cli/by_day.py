@@ -20,7 +20,7 @@ from minitower.data import DataError
 from minitower.store.catalogue import Catalogue, Superseded
 from minitower.store.incremental import Rows, publish_incremental, read_rows
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
-from minitower.updating.streams import Follow
+from minitower.updating.streams import PollOptions
 from minitower.updating.update_report import Increment
 from minitower.updating.updates import yesterday
 
@@ -63,7 +63,7 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
     every = told.get("every", 1200.0)
     follow = None
     if "follow" in told and not stop.is_set():  # or read what is there, and no more
-        follow = Follow(every=min(every, _LOOK), stop=stop)
+        follow = PollOptions(emit_every=min(every, _LOOK), stop=stop)
     cursor, due, told_last = start.cursor, monotonic(), ""
     caught_up = follow is None  # until then, what is served may know more
     learned: tuple[float, float] | None = None  # times of the first and the last click
@@ -91,7 +91,7 @@ def _branch(args: argparse.Namespace, start: Start, stop: Event) -> None:
                 )
             )
 
-    for batch in start.stream.batches(READ_AT_ONCE, cursor=cursor, follow=follow):
+    for batch in start.stream.batches(READ_AT_ONCE, cursor=cursor, poll=follow):
         Catalogue.read(args.store).check_full(version.number)
         cursor = batch.cursor
         caught_up |= len(batch) < READ_AT_ONCE and not stop.is_set()

@@ -18,7 +18,7 @@ from minitower.data.ragged import Array
 from minitower.data.table import Table
 from minitower.store.catalogue import Superseded
 from minitower.store.snapshot import Store, publish_model
-from minitower.updating.streams import Batch
+from minitower.updating.streams import EventBatch
 from minitower.updating.updates import FullUpdate, TooFewClicks, full_update, yesterday
 
 Log = dict[str, Array]
@@ -95,7 +95,9 @@ def _night(args: argparse.Namespace, start: Start, *, read: bool = True) -> None
     tell(published)
 
 
-def _log(start: Start, batches: list[Batch], users: Columns | None, items: Columns | None) -> Log:
+def _log(
+    start: Start, batches: list[EventBatch], users: Columns | None, items: Columns | None
+) -> Log:
     """The columns of the positives among the clicks."""
     fields, base = start.stream.fields, start.base
     parts = [fields.from_rows([])]  # of the right types, if there are no others

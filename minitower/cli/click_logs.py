@@ -30,7 +30,7 @@ def fields_of(base: Store, rule: Rule | None, timestamp: str) -> EventFields:
 
 
 def _id_type(table: Table) -> IdType:
-    return "text" if table.ids.dtype.kind == "U" else "integer"
+    return "string" if table.ids.dtype.kind == "U" else "integer"
 
 
 def numeric_rule(text: str | None) -> Rule | None:

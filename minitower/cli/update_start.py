@@ -78,7 +78,7 @@ class Start:
 
     def tell_read(self, cursor: Cursor) -> None:
         """Say what was read and not learned from, and what was not read."""
-        counts, aside = cursor.counts.since(self.cursor.counts), self.stream.aside
+        counts, aside = cursor.counts.since(self.cursor.counts), self.stream.dead_letter_file
         if counts.learned:
             say(
                 f"{counts.learned:,} clicks no later than {cursor.after:.15g}, up to which "
@@ -93,8 +93,8 @@ class Start:
             )
         elif counts.late:
             say(f"{counts.late:,} clicks came too late: the next full update learns from them")
-        if len(cursor.pending):
-            say(f"{len(cursor.pending):,} clicks wait in the window")
+        if len(cursor.buffered):
+            say(f"{len(cursor.buffered):,} clicks wait in the window")
         for name, size in self.stream.unfinished(cursor).items():
             say(f"{name}: the {size} bytes at its end wait: no complete record, or being written")
 
@@ -120,12 +120,12 @@ def _opened(args: argparse.Namespace, catalogue: Catalogue, by_day: bool) -> Sta
         folder=args.stream,
         fields=fields_of(base, rule, timestamp),
         # A night shuffles what it reads: no click is late.
-        window=vars(args).get("window", 0.0) if by_day else math.inf,
+        allowed_lateness=vars(args).get("window", 0.0) if by_day else math.inf,
         late="count" if args.aside is None else "refuse",
-        aside=args.aside,
-        tolerance=args.tolerance,
-        grace=args.grace,
-        ahead=args.ahead,
+        dead_letter_file=args.aside,
+        max_error_rate=args.tolerance,
+        min_errors=args.grace,
+        max_clock_skew=args.ahead,
     )
     cursor = _cursor(args, stream, version, notes, learned)
     optimizer = _optimizer(args, job, version, content)

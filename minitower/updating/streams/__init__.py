@@ -19,18 +19,18 @@ writing        whole files, for a stream to find
 
 from minitower.updating.streams.cursor import Counts, Cursor
 from minitower.updating.streams.events import EventFields, Events
-from minitower.updating.streams.folder import Follow, content_hashes
-from minitower.updating.streams.stream import Batch, ClickStream
+from minitower.updating.streams.folder import PollOptions, content_hashes
+from minitower.updating.streams.stream import ClickStream, EventBatch
 from minitower.updating.streams.writing import write_events
 
 __all__ = [
-    "Batch",
     "ClickStream",
     "Counts",
     "Cursor",
+    "EventBatch",
     "EventFields",
     "Events",
-    "Follow",
+    "PollOptions",
     "content_hashes",
     "write_events",
 ]

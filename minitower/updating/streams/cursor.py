@@ -89,7 +89,7 @@ class Cursor:
     """Everything that came before a batch, and the batch itself, is behind it.
 
     Args:
-        pending: events that were read and not yet emitted, in time order.
+        buffered: events that were read and not yet emitted, in time order.
         files: the mark of every file by name; of files that are gone too, should they return.
         newest: the largest timestamp read.
         counts: of all records read.
@@ -105,7 +105,7 @@ class Cursor:
         ValueError: `after` is NaN or infinite in the future.
     """
 
-    pending: Events
+    buffered: Events
     files: Mapping[str, Mark] = field(default_factory=dict)
     newest: float = -math.inf
     counts: Counts = field(default_factory=Counts)
@@ -137,7 +137,7 @@ class Cursor:
             "newest": _finite(self.newest),
             "after": _finite(self.after),
             "known": dict(self.known),
-            "pending": self.pending.rows(),
+            "pending": self.buffered.rows(),
             "counts": list(astuple(self.counts)),
         }
 

@@ -20,7 +20,7 @@ from minitower.data.values import (
     refuse,
 )
 
-IdType = Literal["integer", "text"]
+IdType = Literal["integer", "string"]
 
 _ROWS = Place("rows")
 
@@ -80,7 +80,7 @@ class EventFields:
 
     Args:
         user_id, item_id: ids. "integer": integers from 0 to 2^63 - 1, also written as
-            strings (CSV has nothing else) or as floats below 2^53. "text": strings of 1 to 256
+            strings (CSV has nothing else) or as floats below 2^53. "string": strings of 1 to 256
             characters; an integer is the string of its digits.
         timestamp: seconds since 1970 with or without a fraction, also written as strings, or
             dates (:func:`minitower.data.times.seconds`). Milliseconds and times before 1970
@@ -143,14 +143,14 @@ def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
         ids, missing = integers(values, place)
         if missing.any():
             raise place.error("missing id", int(missing.argmax()))
-        if kind == "text":
+        if kind == "string":
             return np.fromiter(map(str, ids.tolist()), object, len(ids))
     else:
         items = plain(values, place)
         for row, item in enumerate(items):
             if type(item) is not int and not _fits(item, kind):
                 raise place.error(f"expected {wanted}, got {show(item)}", row)
-        if kind == "text":
+        if kind == "string":
             texts = [_digits(item) if type(item) is int else str(item) for item in items]
             check_texts(texts, place)
             return np.fromiter(texts, object, len(texts))
@@ -171,7 +171,7 @@ def _fits(item: str | None, kind: IdType) -> bool:
     """A string of an integer is of digits, one of text is not empty."""
     if not item:
         return False
-    return kind == "text" or (item.isascii() and item.isdigit())
+    return kind == "string" or (item.isascii() and item.isdigit())
 
 
 def _numbers(values: Array, place: Place) -> Array:

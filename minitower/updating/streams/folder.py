@@ -27,26 +27,26 @@ READERS: dict[str, Callable[[Path, int, list[str]], Iterator[Block]]] = {
 
 
 @dataclass(frozen=True)
-class Follow:
+class PollOptions:
     """How to wait for what is still to be written.
 
     Args:
-        poll: seconds between two looks into the folder, > 0.
-        every: seconds after which a batch is emitted in any case, with fewer events, or
+        interval: seconds between two looks into the folder, > 0.
+        emit_every: seconds after which a batch is emitted in any case, with fewer events, or
             none, where so many are not ready; looked at once a poll, and first when all that is
             there has been read; None: only full ones.
         idle: seconds without anything new after which to stop; None: never.
         stop: set it, from another thread or a signal handler, to stop.
     """
 
-    poll: float = 1.0
-    every: float | None = None
+    interval: float = 1.0
+    emit_every: float | None = None
     idle: float | None = None
     stop: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
-        if not self.poll > 0:
-            raise ValueError(f"poll must be positive, got {self.poll}")
+        if not self.interval > 0:
+            raise ValueError(f"interval must be positive, got {self.interval}")
 
 
 def is_ignored(name: str) -> bool:
@@ -129,7 +129,7 @@ def unfinished(folder: Path, marks: Mapping[str, Mark]) -> dict[str, int]:
 
 
 def new_blocks(
-    folder: Path, names: list[str], logs: Logs, follow: Follow | None
+    folder: Path, names: list[str], logs: Logs, poll: PollOptions | None
 ) -> Iterator[tuple[Path, Block | None]]:
     """Read on behind the marks, and move them.
 
@@ -137,7 +137,7 @@ def new_blocks(
         folder: of logs.
         names: the columns to read.
         logs: those that were read before; after a block, their marks stand behind it.
-        follow: wait for more instead of ending.
+        poll: wait for more instead of ending.
 
     Returns:
         The path of a file and a block of it, which has no records where the file was
@@ -168,7 +168,7 @@ def new_blocks(
                         continue  # a file without records, once more
                     last = monotonic()
                     yield path, block
-                    if follow is not None and follow.stop.is_set():
+                    if poll is not None and poll.stop.is_set():
                         return
                 looked[path.name] = state
             except FileNotFoundError:
@@ -177,9 +177,9 @@ def new_blocks(
                 continue  # taken away between the look and the reading
             except OSError as error:
                 raise DataError(f"{path}: {error.strerror or error}") from None
-        if follow is None:
+        if poll is None:
             return
         yield folder, None
-        if follow.stop.is_set() or (follow.idle is not None and monotonic() > last + follow.idle):
+        if poll.stop.is_set() or (poll.idle is not None and monotonic() > last + poll.idle):
             return
-        follow.stop.wait(follow.poll)
+        poll.stop.wait(poll.interval)

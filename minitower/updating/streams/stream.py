@@ -22,12 +22,12 @@ from minitower.updating.streams.blocks import Block, Wrong
 from minitower.updating.streams.buffer import Buffer
 from minitower.updating.streams.cursor import Counts, Cursor
 from minitower.updating.streams.events import EventFields, Events
-from minitower.updating.streams.folder import Follow, is_ignored, new_blocks, unfinished
+from minitower.updating.streams.folder import PollOptions, is_ignored, new_blocks, unfinished
 from minitower.updating.streams.logs import Logs
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class EventBatch:
     """Events in time order, and the cursor to go on with after them."""
 
     events: Events
@@ -46,53 +46,53 @@ class ClickStream:
             the other in the order of their names. Names that begin with "." or "_" or end
             with ".tmp" are not read.
         fields: what the columns are called.
-        window: seconds, >= 0. An event waits until one that is so much newer was read; one
-            that comes later than that is late. Infinite: all events wait until everything is
-            read, and none is late.
+        allowed_lateness: seconds, >= 0. An event waits until one that is so much newer was
+            read; one that comes later than that is late. Infinite: all events wait until everything
+            is read, and none is late.
         late: "refuse": late events are set aside, as malformed records are. "count": they are
             counted and dropped, without an error.
-        aside: the file to append records to that are malformed or late, as JSON lines of
+        dead_letter_file: the file to append records to that are malformed or late, as JSON lines of
             file, offset, reason and record, each once, however often it is read. It does
             not exist yet, is empty, or holds such records; nobody else's file is written to.
             None: the first such record is an error.
-        tolerance: the share of the records of a run that may be set aside, in [0, 1].
-        grace: how many may be before the share counts, >= 0.
-        ahead: seconds, >= 0. An event dated so much after the moment at which it is read is
-            malformed: believed, it would make all others late. None: no event is.
+        max_error_rate: the share of the records of a run that may be set aside, in [0, 1].
+        min_errors: how many may be before the share counts, >= 0.
+        max_clock_skew: seconds, >= 0. An event dated so much after the moment at which it is
+            read is malformed: believed, it would make all others late. None: no event is.
     """
 
     folder: str | Path
     fields: EventFields = field(default_factory=EventFields)
-    window: float = 0.0
+    allowed_lateness: float = 0.0
     late: Literal["refuse", "count"] = "refuse"
-    aside: str | Path | None = None
-    tolerance: float = 0.01
-    grace: int = 100
-    ahead: float | None = None
+    dead_letter_file: str | Path | None = None
+    max_error_rate: float = 0.01
+    min_errors: int = 100
+    max_clock_skew: float | None = None
 
     def __post_init__(self) -> None:
         checked_path("folder", self.folder)
-        for name in ("window", "ahead"):
+        for name in ("allowed_lateness", "max_clock_skew"):
             seconds = getattr(self, name)
             if seconds is not None and not floats(name, seconds) >= 0:
                 raise ValueError(f"{name} must be at least 0 seconds, got {seconds}")
         if self.late not in ("refuse", "count"):
             raise ValueError(f"late must be 'refuse' or 'count', got {self.late!r}")
-        if not 0 <= self.tolerance <= 1:
-            raise ValueError(f"tolerance must be a share in [0, 1], got {self.tolerance}")
-        if not self.grace >= 0:
-            raise ValueError(f"grace must be at least 0 records, got {self.grace}")
-        if self.aside is not None:
-            checked_path("aside", self.aside)
-            aside = Path(os.path.realpath(self.aside))
+        if not 0 <= self.max_error_rate <= 1:
+            raise ValueError(f"max_error_rate must be a share in [0, 1], got {self.max_error_rate}")
+        if not self.min_errors >= 0:
+            raise ValueError(f"min_errors must be at least 0 records, got {self.min_errors}")
+        if self.dead_letter_file is not None:
+            checked_path("dead_letter_file", self.dead_letter_file)
+            aside = Path(os.path.realpath(self.dead_letter_file))
             if aside.parent == Path(os.path.realpath(self.folder)) and not is_ignored(aside.name):
                 raise ValueError(f"{aside}: would be read as a log; put it elsewhere")
             if not aside.parent.is_dir():
-                raise ValueError(f"{self.aside}: there is no folder {aside.parent}")
+                raise ValueError(f"{self.dead_letter_file}: there is no folder {aside.parent}")
 
     def batches(
-        self, size: int, *, cursor: Cursor | None = None, follow: Follow | None = None
-    ) -> Iterator[Batch]:
+        self, size: int, *, cursor: Cursor | None = None, poll: PollOptions | None = None
+    ) -> Iterator[EventBatch]:
         """The events after a cursor, each once, in time order.
 
         Events of the same time come in the order in which they were read. Not following,
@@ -104,7 +104,7 @@ class ClickStream:
             size: events of a batch, >= 1; the last may have fewer, and has none where only
                 its cursor is news, because all that was read since went aside.
             cursor: of any batch of an earlier run; None: from the beginning.
-            follow: wait for more instead of ending; with a finite window.
+            poll: wait for more instead of ending; with a finite window.
 
         Raises:
             ValueError: `size` is less than 1, or an infinite window is to be followed, which
@@ -114,17 +114,17 @@ class ClickStream:
                 a file of somebody else, and then nothing was read.
         """
         strict_integer("size", size, 1)
-        if follow is not None and self.window == math.inf:
+        if poll is not None and self.allowed_lateness == math.inf:
             raise ValueError("following never emits an event of an infinite window")
         now = replace(cursor or Cursor.begin(self.fields), recognized={})
         if now.newest > self._latest():  # an earlier run believed a wrong clock
             now = replace(now, newest=-math.inf)
-        aside = None if self.aside is None else Aside(Path(self.aside))
+        aside = None if self.dead_letter_file is None else Aside(Path(self.dead_letter_file))
         begun = now.counts
-        said, logs, buffer = now, Logs(now), Buffer(now.pending)
-        every = None if follow is None else follow.every
+        said, logs, buffer = now, Logs(now), Buffer(now.buffered)
+        every = None if poll is None else poll.emit_every
         emitted, looked = monotonic(), False
-        new = new_blocks(Path(self.folder), self.fields.names, logs, follow)
+        new = new_blocks(Path(self.folder), self.fields.names, logs, poll)
         for path, block in chain([(None, None)], new):  # first what is pending
             if path is not None and block is not None:
                 files, recognized = dict(logs.marks), dict(logs.recognized)
@@ -139,7 +139,7 @@ class ClickStream:
                 yield batch
                 said, emitted, due = now, monotonic(), False
         while (
-            n := min(len(buffer) if follow is None else self._ready(now, buffer), size)
+            n := min(len(buffer) if poll is None else self._ready(now, buffer), size)
         ) or now is not said:
             batch = _batch(now, buffer, n)
             said = now = batch.cursor
@@ -150,7 +150,7 @@ class ClickStream:
         return unfinished(Path(self.folder), cursor.files if cursor else {})
 
     def _ready(self, now: Cursor, buffer: Buffer) -> int:
-        return buffer.until(now.newest - self.window)
+        return buffer.until(now.newest - self.allowed_lateness)
 
     def _read(
         self,
@@ -172,9 +172,9 @@ class ClickStream:
             wrong.append(_wrong(events, offsets, row, f"ahead of time: dated after {latest:.15g}"))
         events, offsets, malformed = events.take(~ahead), offsets[~ahead], len(wrong)
         newest = np.maximum.accumulate(np.append(now.newest, events.timestamps))
-        late = events.timestamps < newest[:-1] - self.window
+        late = events.timestamps < newest[:-1] - self.allowed_lateness
         for row in np.flatnonzero(late).tolist() if self.late == "refuse" else ():
-            reason = f"late: the window began at {newest[row] - self.window:.15g}"
+            reason = f"late: the window began at {newest[row] - self.allowed_lateness:.15g}"
             wrong.append(_wrong(events, offsets, row, reason))
         buffer.add(events.take(~late))
         now = replace(
@@ -193,7 +193,7 @@ class ClickStream:
 
     def _latest(self) -> float:
         """The time after which no event can be."""
-        return math.inf if self.ahead is None else time() + self.ahead
+        return math.inf if self.max_clock_skew is None else time() + self.max_clock_skew
 
     def _set_aside(
         self, counts: Counts, path: Path, wrong: list[Wrong], aside: Aside | None
@@ -204,10 +204,11 @@ class ClickStream:
             raise DataError(f"{what}; to go on nevertheless, name a file to set such records aside")
         aside.append(path.name, wrong)
         late = counts.late if self.late == "refuse" else 0
-        if counts.malformed + late > max(self.grace, self.tolerance * counts.read):
+        if counts.malformed + late > max(self.min_errors, self.max_error_rate * counts.read):
             raise DataError(
                 f"{what}; {counts.malformed} of {counts.read} records are malformed and "
-                f"{late} late, more than {self.tolerance:.3g} of them: see {self.aside}"
+                f"{late} late, more than {self.max_error_rate:.3g} of them: "
+                f"see {self.dead_letter_file}"
             )
 
 
@@ -242,7 +243,7 @@ def _written(row: list[Any]) -> str:
         return ""
 
 
-def _batch(now: Cursor, buffer: Buffer, n: int) -> Batch:
+def _batch(now: Cursor, buffer: Buffer, n: int) -> EventBatch:
     """The n oldest events of the buffer, and the cursor after them."""
     events, pending = buffer.take(n)
-    return Batch(events, replace(now, pending=pending))
+    return EventBatch(events, replace(now, buffered=pending))
