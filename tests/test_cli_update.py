@@ -432,24 +432,29 @@ def test_full__trains_as_the_store_was_trained_unless_told(places, run):
         assert np.array_equal(array, load_model(store).parameters[name])
 
 
-def test_update__says_what_it_has_not_read_yet(places, run):
-    """The last record of a log has no end of line: it waits, and is not lost."""
+def test_update__says_from_where_on_a_broken_log_is_set_aside(places, run, tmp_path):
+    pytest.importorskip("google_crc32c"), pytest.importorskip("google.protobuf")
     store, logs = places
-    log = write(logs, 1, 12, 12)
-    path = next(logs.iterdir())
-    whole = path.read_bytes()
-    path.write_bytes(whole[: whole[:-1].rindex(b"\n")])  # the last click is not yet written
-    status, _, err = run(store, logs, "--full", *FLAGS)
-    assert status == 0
-    assert f"{path.name}: the " in err
-    assert "bytes at its end wait: no complete record, or being written" in err
-    path.write_bytes(whole)
+    clicks = {"user": ["u1", "u2", "u3"], "item": [1, 2, 3], "timestamp": [900, 901, 902]}
+    write_events(logs / "001.tfrecord", clicks, LOG)
+    content = (logs / "001.tfrecord").read_bytes()
+    (logs / "001.tfrecord").write_bytes(content[:-1])
+    bad = tmp_path / "bad.jsonl"
+    status, _, err = run(store, logs, "--full", "--aside", bad, *FLAGS)
+    assert (status, f"001.tfrecord: set aside from record 3 on: see {bad}" in err) == (0, True)
+    assert "2 clicks" in err
+
+
+@pytest.mark.parametrize("kind", ["--full", "--incremental"])
+def test_update__a_log_that_was_changed_is_refused(places, run, kind):
+    """Whoever appends to a log would lose clicks without a word."""
+    store, logs = places
+    write(logs, 1, 12, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
-    pairs = [
-        Catalogue.read(store).open(version).content["notes"].get("update", {}).get("pairs", 0)
-        for version in Catalogue.read(store).versions
-    ]
-    assert sum(pairs) == len(log["user"])
+    (path,) = logs.iterdir()
+    path.write_bytes(path.read_bytes() * 2)
+    status, _, err = run(store, logs, kind, *FLAGS)
+    assert (status, f"{path.name}: its content is not the one that was read" in err) == (2, True)
 
 
 def test_full__a_name_is_told_with_the_item(places, run, tmp_path):

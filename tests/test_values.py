@@ -13,7 +13,7 @@ from minitower.data.columns import Columns, as_array, scalars, sets
 from minitower.data.entities import read_ids
 from minitower.data.errors import Place
 from minitower.data.table import Table
-from minitower.updating.streams.events import typed_ids
+from minitower.data.values import typed_ids
 
 PLACE = Place("log", "id")
 LIMITS = [("float16", 11), ("float32", 24), ("float64", 53)]

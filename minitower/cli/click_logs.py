@@ -14,10 +14,11 @@ from minitower.data.regular_file import read_regular
 from minitower.data.schema import Field, Id
 from minitower.data.splits import Rule, parse_rule
 from minitower.data.table import Table
+from minitower.data.values import IdType, typed_ids
 from minitower.store.snapshot import Store
 from minitower.updating.streams import EventFields, Events
-from minitower.updating.streams.events import IdType, object_columns, typed_ids
-from minitower.updating.streams.parquet import is_complete, read_parquet
+from minitower.updating.streams.events import object_columns
+from minitower.updating.streams.parquet import read_parquet
 
 
 def fields_of(base: Store, rule: Rule | None, timestamp: str) -> EventFields:
@@ -141,8 +142,6 @@ def _json_lines(path: Path, names: list[str]) -> Columns:
 
 
 def _parquet(path: Path, names: list[str]) -> Columns:
-    if not is_complete(path):
-        raise DataError(f"{path}: not complete: it has no footer")
     blocks = list(read_parquet(path, 0, names))
     arrays = {
         name: np.concatenate([block.columns[name] for block in blocks])

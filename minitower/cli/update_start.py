@@ -94,9 +94,9 @@ class Start:
         elif counts.late:
             say(f"{counts.late:,} clicks came too late: the next full update learns from them")
         if len(cursor.buffered):
-            say(f"{len(cursor.buffered):,} clicks wait in the window")
-        for name, size in self.stream.unfinished(cursor).items():
-            say(f"{name}: the {size} bytes at its end wait: no complete record, or being written")
+            say(f"{len(cursor.buffered):,} clicks are buffered until later ones arrive")
+        for name, number in cursor.broken.items():
+            say(f"{name}: set aside from record {number} on: see {aside}")
 
 
 def tell(store: Store) -> None:
