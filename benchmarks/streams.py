@@ -26,7 +26,7 @@ from bounds import Bounds
 from timing import interleave, milliseconds, ratio, table
 
 from minitower.updating.streams import ClickStream, write_events
-from minitower.updating.streams.tfrecord import _example_type
+from minitower.updating.streams.tfrecord import example_type
 
 BOUNDS = {".jsonl": 2.0, ".csv": 6.0, ".parquet": 6.0, ".tfrecord": 7.0}
 
@@ -56,7 +56,7 @@ def parquet_columns(path: Path) -> None:
 
 def examples(path: Path) -> None:
     """Both checksums and the message of each record."""
-    message = _example_type()
+    message = example_type()
     content, at = path.read_bytes(), 0
     while at < len(content):
         (length,) = struct.unpack_from("<Q", content, at)
@@ -89,7 +89,7 @@ def formats(quick: bool, bounds: Bounds) -> str:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"log{suffix}"
             write_events(path, columns)
-            stream = ClickStream(folder=folder, window=60.0)
+            stream = ClickStream(folder=folder, allowed_lateness=60.0)
             contenders = {
                 "stream": lambda stream=stream: consume(stream.batches(1024)),
                 "floor": lambda floor=floor, path=path: floor(path),
@@ -107,7 +107,9 @@ def windows(quick: bool, bounds: Bounds) -> str:
     n = 2_000 if quick else 200_000
     with tempfile.TemporaryDirectory() as folder:
         write_events(Path(folder) / "log.parquet", log(n, np.random.default_rng(0)))
-        held = {f"{w:,} s": ClickStream(folder=folder, window=w) for w in (60, 600, n // 20)}
+        held = {
+            f"{w:,} s": ClickStream(folder=folder, allowed_lateness=w) for w in (60, 600, n // 20)
+        }
         contenders = {
             name: lambda stream=stream: consume(stream.batches(1024))
             for name, stream in held.items()

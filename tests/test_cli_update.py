@@ -40,7 +40,7 @@ from minitower.updating import click_source, incremental_job, incremental_sessio
 from minitower.updating import full_update as full_update_job
 from minitower.updating.incremental_update import IncrementalUpdate
 from minitower.updating.publishing import record
-from minitower.updating.streams import EventFields, Follow, write_events
+from minitower.updating.streams import EventFields, PollOptions, write_events
 from minitower.updating.streams.parquet import write_parquet
 from minitower.updating.train_full_update import train_full_update
 from minitower.updating.update_base import UpdateBase
@@ -48,7 +48,7 @@ from minitower.updating.update_base import UpdateBase
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), MultiValued("tags")])
 FLAGS = ("--batch-size", "16", "--seed", "3")
 TRAINED = {"learning_rate": 0.01, "temperature": 0.3, "batch_size": 16, "seed": 3}
-LOG = EventFields("user", "item", user_type="text")
+LOG = EventFields("user", "item", user_type="string")
 
 
 def clicks(day, users, items, n=60):
@@ -364,7 +364,7 @@ def test_incremental__publishes_what_moved_on_top_of_the_full_version(places, ru
 def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run, monkeypatch):
     """While it waits, a night passes; it then publishes on top of the new full version."""
     store, logs = places
-    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
     write(logs, 1, 12, 12)
     seen = []
 
@@ -437,24 +437,29 @@ def test_full__trains_as_the_store_was_trained_unless_told(places, run):
         assert np.array_equal(array, load_model(store).parameters[name])
 
 
-def test_update__says_what_it_has_not_read_yet(places, run):
-    """The last record of a log has no end of line: it waits, and is not lost."""
+def test_update__says_from_where_on_a_broken_log_is_set_aside(places, run, tmp_path):
+    pytest.importorskip("google_crc32c"), pytest.importorskip("google.protobuf")
     store, logs = places
-    log = write(logs, 1, 12, 12)
-    path = next(logs.iterdir())
-    whole = path.read_bytes()
-    path.write_bytes(whole[: whole[:-1].rindex(b"\n")])  # the last click is not yet written
-    status, _, err = run(store, logs, "--full", *FLAGS)
-    assert status == 0
-    assert f"{path.name}: the last " in err
-    assert "bytes are no complete record yet" in err
-    path.write_bytes(whole)
+    clicks = {"user": ["u1", "u2", "u3"], "item": [1, 2, 3], "timestamp": [900, 901, 902]}
+    write_events(logs / "001.tfrecord", clicks, LOG)
+    content = (logs / "001.tfrecord").read_bytes()
+    (logs / "001.tfrecord").write_bytes(content[:-1])
+    bad = tmp_path / "bad.jsonl"
+    status, _, err = run(store, logs, "--full", "--dead-letter-file", bad, *FLAGS)
+    assert (status, f"001.tfrecord: from record 3 on in {bad}" in err) == (0, True)
+    assert "2 clicks" in err
+
+
+@pytest.mark.parametrize("kind", ["--full", "--incremental"])
+def test_update__a_log_that_was_changed_is_refused(places, run, kind):
+    """Whoever appends to a log would lose clicks without a word."""
+    store, logs = places
+    write(logs, 1, 12, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
-    pairs = [
-        VersionLog.read(store).open(version).content["notes"].get("update", {}).get("pairs", 0)
-        for version in VersionLog.read(store).versions
-    ]
-    assert sum(pairs) == len(log["user"])
+    (path,) = logs.iterdir()
+    path.write_bytes(path.read_bytes() * 2)
+    status, _, err = run(store, logs, kind, *FLAGS)
+    assert (status, f"{path.name}: its content is not the one that was read" in err) == (2, True)
 
 
 def test_full__a_name_is_told_with_the_item(places, run, tmp_path):
@@ -635,7 +640,7 @@ USER = '{"user": "u1", "city": "rome"}\n'
         ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' is there twice"),
         ("users.jsonl", '{"user": "u1", "City": 7.5}', "users.jsonl, line 1: no 'city'; null is"),
         ("users.jsonl", USER + '{"user": "u2"}', "users.jsonl, line 2: no 'city'; null is a"),
-        ("users.parquet", "PAR1 half", "users.parquet: incomplete: it has no footer"),
+        ("users.parquet", "PAR1 half", "users.parquet: not complete: it has no footer"),
         ("users.csv", "user,city\n", "users.csv: expected a file whose name ends with .jsonl or"),
     ],
 )
@@ -891,7 +896,7 @@ def test_incremental__the_full_version_is_read_once(places, run, monkeypatch):
 def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeypatch):
     """They are fewer than a step has; the branch goes on in steps of one size all the same."""
     store, logs = places
-    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
     first, moved = write(logs, 1, 12, 12), []
 
     def meanwhile():
@@ -918,7 +923,7 @@ def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeyp
 def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch, sent):
     """It is no failure; without --follow it is as always."""
     store, logs = places
-    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
     log = write(logs, 1, 12, 12)
     by_hand, before, feed = branch(store, log), signal.getsignal(sent), IncrementalUpdate.feed
 
@@ -942,7 +947,7 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
 def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, run, monkeypatch):
     """What is served may have learned from clicks that this one has not read yet."""
     store, logs = places
-    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
     monkeypatch.setattr(click_source, "CHUNK", 16)
     monkeypatch.setattr(incremental_job, "CHUNK", 16)
     for day in (1, 2, 3):
@@ -964,7 +969,7 @@ def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, r
 def test_incremental__the_second_interrupt_is_as_always(places, run, monkeypatch):
     """It does not wait for what the first one began."""
     store, logs = places
-    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
     write(logs, 1, 12, 12)
     monkeypatch.setattr(
         IncrementalUpdate, "feed", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in "ab"]
@@ -977,7 +982,7 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
     places, run, monkeypatch
 ):
     store, logs = places
-    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
     for day in (1, 2, 3):  # files, and so blocks, after each of which it could stop
         write(logs, day, 12, 12)
     feed = IncrementalUpdate.feed
@@ -1001,7 +1006,7 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
     """Before, what is served may know more; and not more often than told."""
     store, logs = places
     feed, clock, seen = IncrementalUpdate.feed, [0.0], []
-    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.01))
+    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.01))
     monkeypatch.setattr(click_source, "CHUNK", 16)
     monkeypatch.setattr(incremental_job, "CHUNK", 16)
     monkeypatch.setattr(incremental_job, "_LONGEST_PAUSE", 0.01)
@@ -1037,7 +1042,7 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
 
 def test_incremental__a_new_full_version_is_noticed_without_clicks(places, run, monkeypatch):
     store, logs = places
-    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.01))
+    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.01))
     monkeypatch.setattr(incremental_job, "_LONGEST_PAUSE", 0.01)
     opened = UpdateBase.open
 

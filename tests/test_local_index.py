@@ -80,7 +80,7 @@ def test_stores_of_models_and_of_indexes_do_not_mix(folder, models):
     for use in (LocalIndex.open, build().save):
         with pytest.raises(DataError, match="is a store of models"):
             use(store)
-    assert Recommender.open(store).version.number == 1
+    assert Recommender.open(store).store.version.number == 1
     assert answers(folder)
 
 

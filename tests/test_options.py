@@ -143,11 +143,11 @@ def test_paths__that_no_system_can_take_are_refused(path):
         mt.save_model(path, model())
     with pytest.raises(mt.DataError, match="folder is no path"):
         ClickStream(folder=path)
-    with pytest.raises(mt.DataError, match="aside is no path"):
-        ClickStream(folder="clicks", aside=path)
+    with pytest.raises(mt.DataError, match="dead_letter_file is no path"):
+        ClickStream(folder="clicks", dead_letter_file=path)
 
 
-@pytest.mark.parametrize("name", ["window", "ahead"])
+@pytest.mark.parametrize("name", ["allowed_lateness", "max_clock_skew"])
 @pytest.mark.parametrize("bad", [10**400, -1.0, np.nan])
 def test_click_stream__refuses_seconds_that_are_none(name, bad):
     with pytest.raises(ValueError, match=rf"^{name} must be"):

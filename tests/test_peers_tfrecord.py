@@ -10,7 +10,7 @@ from minitower.updating.streams import ClickStream, EventFields, write_events
 
 tensorflow = pytest.importorskip("tensorflow", reason="not installed: pip install tensorflow-cpu")
 
-FIELDS = EventFields(item_type="text", value="rating")
+FIELDS = EventFields(item_type="string", value="rating")
 logs = st.lists(
     st.tuples(
         st.integers(0, 2**63 - 1), texts, st.integers(0, 10**10), st.floats(-50, 50, width=32)
@@ -52,6 +52,6 @@ def test_tensorflow__writes_what_we_read(tmp_path, rows):
             }
             example = train.Example(features=train.Features(feature=feature))
             writer.write(example.SerializeToString())
-    (batch,) = ClickStream(folder=tmp_path, fields=FIELDS, window=1e11).batches(100)
+    (batch,) = ClickStream(folder=tmp_path, fields=FIELDS, allowed_lateness=1e11).batches(100)
     order = np.argsort([row[2] for row in rows], kind="stable")
     assert batch.events.rows() == [list(rows[k]) for k in order]

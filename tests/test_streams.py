@@ -18,7 +18,7 @@ from minitower.updating.streams import (
     Counts,
     Cursor,
     EventFields,
-    Follow,
+    PollOptions,
     text_files,
     write_events,
 )
@@ -56,8 +56,13 @@ def write_lines(folder, files):
 
 def stream(folder, window=0.0, **options):
     """A stream that bears any number of wrong records."""
-    options = {"aside": Path(folder) / "_aside", "tolerance": 1.0, "grace": 0, **options}
-    return ClickStream(folder=folder, window=window, **options)
+    options = {
+        "dead_letter_file": Path(folder) / "_bad",
+        "max_error_rate": 1.0,
+        "min_errors": 0,
+        **options,
+    }
+    return ClickStream(folder=folder, allowed_lateness=window, **options)
 
 
 def pairs(batches):
@@ -69,11 +74,11 @@ def pairs(batches):
     ]
 
 
-def asides(folder):
-    """What was set aside: file and offset of each."""
-    path = Path(folder) / "_aside"
+def bad_records(folder):
+    """The bad records: file and number of each."""
+    path = Path(folder) / "_bad"
     text = path.read_text() if path.exists() else ""
-    return [(r["file"], r["offset"]) for r in map(json.loads, text.splitlines())]
+    return [(r["file"], r["number"]) for r in map(json.loads, text.splitlines())]
 
 
 def again(cursor, fields=None):
@@ -97,7 +102,7 @@ def naive(files, window):
 
 @given(st.lists(lines, max_size=4), windows, sizes, blocks)
 def test_batches__equal_naive(files, window, size, block):
-    with tempfile.TemporaryDirectory() as folder, patch.object(text_files, "BLOCK", block):
+    with tempfile.TemporaryDirectory() as folder, patch.object(text_files, "BLOCK_SIZE", block):
         write_lines(Path(folder), files)
         batches = list(stream(folder, window).batches(size))
         kept, wrong = naive(files, window)
@@ -106,13 +111,11 @@ def test_batches__equal_naive(files, window, size, block):
         number = 0
         places = []
         for name, file in enumerate(files):
-            offset = 0
-            for time in file:
+            for place in range(len(file)):
                 if number in wrong:
-                    places.append((f"{name:03d}.jsonl", offset))
-                offset += len(json_line(number, time))
+                    places.append((f"{name:03d}.jsonl", place + 1))
                 number += 1
-        assert asides(folder) == places
+        assert bad_records(folder) == places
         counts = batches[-1].cursor.counts if batches else Counts()
         assert counts.malformed == sum(file.count(BAD) for file in files)
         assert counts.malformed + counts.late == len(wrong)
@@ -124,16 +127,16 @@ def test_cursor__goes_on_as_if_never_stopped(files, window, size, block, data):
     other, other_block = data.draw(sizes), data.draw(blocks)
     with tempfile.TemporaryDirectory() as folder:
         write_lines(Path(folder), files)
-        with patch.object(text_files, "BLOCK", block):
+        with patch.object(text_files, "BLOCK_SIZE", block):
             whole = list(stream(folder, window).batches(size))
-        set_aside = asides(folder)
+        set_aside = bad_records(folder)
         if not whole:
             return
         at = data.draw(st.integers(0, len(whole) - 1))
-        with patch.object(text_files, "BLOCK", other_block):
+        with patch.object(text_files, "BLOCK_SIZE", other_block):
             rest = list(stream(folder, window).batches(other, cursor=again(whole[at].cursor)))
         assert pairs(whole[: at + 1]) + pairs(rest) == pairs(whole)
-        assert asides(folder) == set_aside
+        assert bad_records(folder) == set_aside
         assert (rest or whole)[-1].cursor.counts == whole[-1].cursor.counts
 
 
@@ -153,27 +156,6 @@ def test_cursor__a_process_per_batch(files, window, size):
             one_by_one.append(batch)
             cursor = again(batch.cursor)
         assert [pairs([batch]) for batch in one_by_one] == [pairs([batch]) for batch in whole]
-
-
-@given(lines, lines, sizes, st.data())
-def test_batches__a_file_that_grows_is_read_once(first, second, size, data):
-    content = b"".join(json_line(number, time) for number, time in enumerate(first + second))
-    cut = data.draw(st.integers(0, len(content)))
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log.jsonl"
-        log.write_bytes(content[:cut])
-        before = list(stream(folder, 100.0).batches(size))
-        cursor = again(before[-1].cursor) if before else None
-        if cursor:
-            end = content.rfind(b"\n", 0, cut) + 1
-            assert stream(folder).unfinished(cursor) == (
-                {"log.jsonl": cut - end} if cut > end else {}
-            )
-        log.write_bytes(content)
-        after = list(stream(folder, 100.0).batches(size, cursor=cursor))
-        kept, wrong = naive([first + second], 100.0)
-        assert sorted(pairs(before) + pairs(after)) == sorted(kept)
-        assert len(asides(folder)) == len(wrong)
 
 
 def test_batches__memory_does_not_grow_with_the_files(tmp_path):
@@ -200,50 +182,42 @@ def log(tmp_path):
     return tmp_path / "000.jsonl"
 
 
-def test_cursor__a_file_that_was_cut_is_noticed(log):
-    first = next(stream(log.parent).batches(3))
-    log.write_bytes(log.read_bytes()[:100])
-    with pytest.raises(DataError, match=r"000\.jsonl: cut to 100 bytes after its first"):
-        list(stream(log.parent).batches(3, cursor=first.cursor))
+CHANGES = {
+    "cut": lambda content: content[:100],
+    "grown": lambda content: content + json_line(99, 99),
+    "changed at its beginning": lambda content: content[:12] + b"9" + content[13:],
+    "changed in what was not read": lambda content: content.replace(b"9}", b"8}"),
+    "empty": lambda content: b"",
+}
 
 
-@pytest.mark.parametrize("at", [12, -20])
-def test_cursor__a_file_that_was_replaced_is_noticed(log, at):
-    first = next(stream(log.parent).batches(3))
-    content = bytearray(log.read_bytes() * 2)
-    content[(len(content) // 2 + at) if at < 0 else at] ^= 1
-    log.write_bytes(content)
-    with pytest.raises(DataError, match=r"000\.jsonl: replaced after its first"):
-        list(stream(log.parent).batches(3, cursor=first.cursor))
-
-
-@pytest.mark.parametrize("at", [12, -20])
-def test_cursor__a_long_file_is_known_by_both_ends(tmp_path, at):
-    write_lines(tmp_path, [range(400)])
-    (whole,) = stream(tmp_path).batches(400)
-    log = tmp_path / "000.jsonl"
-    content = bytearray(log.read_bytes())
-    content[at] ^= 1
-    log.write_bytes(content + b"x\n")
-    with pytest.raises(DataError, match="replaced"):
-        list(stream(tmp_path).batches(1, cursor=whole.cursor))
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("at", [0, -1], ids=["unfinished", "finished"])
+def test_cursor__a_file_that_was_changed_is_refused(log, change, at):
+    append(log.parent, 10, 11, "001.jsonl")
+    batches = list(stream(log.parent).batches(3))
+    content = log.read_bytes()
+    log.write_bytes(change(content))
+    assert log.read_bytes() != content
+    with pytest.raises(DataError, match=r"000\.jsonl: its content is not .* new name$"):
+        list(stream(log.parent).batches(3, cursor=again(batches[at].cursor)))
 
 
 def test_cursor__another_version_is_refused(log):
-    state = next(stream(log.parent).batches(3)).cursor.to_state() | {"version": 3}
-    with pytest.raises(DataError, match="version 3 is not 2"):
+    state = next(stream(log.parent).batches(3)).cursor.to_state() | {"version": 4}
+    with pytest.raises(DataError, match="version 4 is not 3"):
         Cursor.from_state(state, EventFields())
 
 
 def test_cursor__a_file_that_is_replaced_between_blocks_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr("minitower.updating.streams.text_files.BLOCK", 200)
+    monkeypatch.setattr("minitower.updating.streams.text_files.BLOCK_SIZE", 200)
     write_lines(tmp_path, [range(20)])
     batches = stream(tmp_path).batches(1)
     next(batches)
     new = tmp_path / "_new"
     new.write_bytes((tmp_path / "000.jsonl").read_bytes().replace(b" 7,", b" 8,"))
     new.rename(tmp_path / "000.jsonl")
-    with pytest.raises(DataError, match="replaced"):
+    with pytest.raises(DataError, match=r"000\.jsonl: changed while it was read"):
         list(batches)
 
 
@@ -257,7 +231,7 @@ def test_cursor__a_file_that_is_gone_is_not_read_again_when_it_returns(log):
 
 
 @pytest.mark.parametrize(
-    "state", [None, 3, {}, {"version": 2}, {"version": 1, "files": {}, "pending": [[1, "x"]]}]
+    "state", [None, 3, {}, {"version": 3}, {"version": 1, "files": {}, "pending": [[1, "x"]]}]
 )
 def test_cursor__refuses_what_is_none(state):
     with pytest.raises(DataError, match="not the cursor"):
@@ -270,92 +244,92 @@ def test_cursor__other_fields_are_refused(log):
         again(first.cursor, EventFields(value="rating"))
 
 
-def test_aside__the_first_is_an_error_where_no_file_is_named(tmp_path):
+def test_dead_letters__the_first_is_an_error_where_no_file_is_named(tmp_path):
     write_lines(tmp_path, [[5, BAD]])
-    with pytest.raises(DataError, match=r"000\.jsonl, offset 45: .*name a file"):
-        list(stream(tmp_path, aside=None).batches(3))
+    with pytest.raises(DataError, match=r"000\.jsonl, record 2: .*name a file"):
+        list(stream(tmp_path, dead_letter_file=None).batches(3))
 
 
 @pytest.mark.parametrize(
     "files, kind",
     [([[5] * 8 + [BAD] * 3], "3 of 11 records are malformed"), ([[5] * 8 + [1] * 3], "and 3 late")],
 )
-def test_aside__above_the_share_is_an_error(tmp_path, files, kind):
+def test_dead_letters__above_the_share_is_an_error(tmp_path, files, kind):
     write_lines(tmp_path, files)
-    assert pairs(stream(tmp_path, tolerance=0.28).batches(3))
-    assert pairs(stream(tmp_path, tolerance=0.0, grace=3).batches(3))
+    assert pairs(stream(tmp_path, max_error_rate=0.28).batches(3))
+    assert pairs(stream(tmp_path, max_error_rate=0.0, min_errors=3).batches(3))
     with pytest.raises(DataError, match=kind):
-        list(stream(tmp_path, tolerance=0.27, grace=2).batches(3))
+        list(stream(tmp_path, max_error_rate=0.27, min_errors=2).batches(3))
 
 
-def test_aside__the_share_is_that_of_a_run(tmp_path):
+def test_dead_letters__the_share_is_that_of_a_run(tmp_path):
     """Years without a wrong record are no reason to bear a night of them."""
     write_lines(tmp_path, [range(200)])
-    *_, last = stream(tmp_path, tolerance=0.01).batches(99)
+    *_, last = stream(tmp_path, max_error_rate=0.01).batches(99)
     write_lines(tmp_path, [range(200), [BAD, BAD, 201]])
     with pytest.raises(DataError, match="2 of 3 records are malformed"):
-        list(stream(tmp_path, tolerance=0.5, grace=1).batches(99, cursor=last.cursor))
-    *_, last = stream(tmp_path, tolerance=0.7, grace=2).batches(99, cursor=last.cursor)
+        list(stream(tmp_path, max_error_rate=0.5, min_errors=1).batches(99, cursor=last.cursor))
+    *_, last = stream(tmp_path, max_error_rate=0.7, min_errors=2).batches(99, cursor=last.cursor)
     assert last.cursor.counts == Counts(read=203, malformed=2)
     assert last.cursor.counts.since(Counts(read=200)) == Counts(read=3, malformed=2)
 
 
-def test_aside__a_disk_that_is_full_is_named(log, monkeypatch):
+def test_dead_letters__a_disk_that_is_full_is_named(log, monkeypatch):
     def full(fd):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     log.write_bytes(log.read_bytes() + b"x\n")
-    with pytest.raises(DataError, match="_aside: cannot be written: No space left on device"):
+    with pytest.raises(DataError, match="_bad: cannot be written: No space left on device"):
         list(stream(log.parent).batches(4))
 
 
-def test_aside__says_what_and_why(tmp_path):
+def test_dead_letters__says_what_and_why(tmp_path):
     write_lines(tmp_path, [[5, BAD, 2, 9]])
     list(stream(tmp_path, 1.0).batches(9))
-    records = list(map(json.loads, (tmp_path / "_aside").read_text().splitlines()))
+    records = list(map(json.loads, (tmp_path / "_bad").read_text().splitlines()))
     assert [record["reason"] for record in records] == [
         "Expecting ',' delimiter: line 1 column 16 (char 15)",
-        "late: the window began at 4",
+        "late: the watermark was 4",
     ]
     assert [record["record"] for record in records] == ['{"user_id": "1"', "[2, 7, 2.0]"]
 
 
-@pytest.mark.parametrize("user, kind", [("u" * 257, "text"), ("1" * 257, "integer")])
-def test_aside__takes_an_id_that_is_too_long(tmp_path, user, kind):
+@pytest.mark.parametrize("user, kind", [("u" * 257, "string"), ("1" * 257, "integer")])
+def test_dead_letters__takes_an_id_that_is_too_long(tmp_path, user, kind):
     """One such id in a store would make all of its ids as wide."""
     events = [{"user_id": u, "item_id": 1, "timestamp": 1} for u in ("1" * 9, user, "2" * 9)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     found = stream(tmp_path, fields=EventFields(user_type=kind)).batches(9)
     assert [str(u) for batch in found for u in batch.events.users] == ["1" * 9, "2" * 9]
-    assert len(asides(tmp_path)) == 1
-    reason = json.loads((tmp_path / "_aside").read_text())["reason"]
+    assert len(bad_records(tmp_path)) == 1
+    reason = json.loads((tmp_path / "_bad").read_text())["reason"]
     assert "a string of 257 characters, more than 256" in reason
 
 
 @pytest.mark.parametrize("end", ["", "\n"])
-def test_aside__keeps_what_was_there_before(log, end):
+def test_dead_letters__keeps_what_was_there_before(log, end):
     """Another's last line without an end is not joined to ours."""
-    other = json.dumps({"file": "a", "offset": 1, "reason": "", "record": ""})
-    (log.parent / "_aside").write_text(f"{other}\nmine{end}")
+    other = json.dumps({"file": "a", "sha256": "", "number": 1, "reason": "", "record": ""})
+    (log.parent / "_bad").write_text(f"{other}\nmine{end}")
     log.write_bytes(log.read_bytes() + b"x\n")
     batches = list(stream(log.parent).batches(4))
     list(stream(log.parent).batches(4, cursor=batches[0].cursor))
-    *before, record = (log.parent / "_aside").read_text().splitlines()
+    *before, record = (log.parent / "_bad").read_text().splitlines()
     assert before == [other, "mine"]
-    assert json.loads(record)["offset"] == 450
+    assert json.loads(record)["number"] == 11
 
 
-def test_aside__is_on_the_disk_before_reading_goes_on(log, monkeypatch):
+def test_dead_letters__is_on_the_disk_before_reading_goes_on(log, monkeypatch):
     """A cursor behind a record may be published at once; the record must not be lost then."""
     written = []
     monkeypatch.setattr("os.fsync", lambda fd: written.append(os.fstat(fd).st_size))
     log.write_bytes(log.read_bytes() + b"x\n")
     list(stream(log.parent).batches(4))
-    assert written == [(log.parent / "_aside").stat().st_size]
+    assert written == [(log.parent / "_bad").stat().st_size]
 
 
-def test_ahead__an_event_from_the_future_is_malformed_and_makes_no_other_late(
+def test_max_clock_skew__an_event_from_the_future_is_malformed_and_makes_no_other_late(
     tmp_path, monkeypatch
 ):
     """Nor does it where an earlier run believed it."""
@@ -363,40 +337,40 @@ def test_ahead__an_event_from_the_future_is_malformed_and_makes_no_other_late(
     (told,) = stream(tmp_path).batches(9)
     assert pairs([told]) == [(0, 5), (1, 900)]
     monkeypatch.setattr("minitower.updating.streams.stream.time", lambda: 100.0)
-    (tmp_path / "_aside").unlink()
-    (told,) = stream(tmp_path, ahead=799.0).batches(9)
+    (tmp_path / "_bad").unlink()
+    (told,) = stream(tmp_path, max_clock_skew=799.0).batches(9)
     assert pairs([told]) == [(0, 5), (2, 6), (3, 7)]
     assert (told.cursor.counts.malformed, told.cursor.counts.late) == (1, 0)
-    assert "ahead of time: dated after 899" in (tmp_path / "_aside").read_text()
-    (told,) = stream(tmp_path, ahead=800.0).batches(9)
+    assert "ahead of time: dated after 899" in (tmp_path / "_bad").read_text()
+    (told,) = stream(tmp_path, max_clock_skew=800.0).batches(9)
     assert pairs([told]) == [(0, 5), (1, 900)]
-    append(tmp_path, 4, 8)
-    (after,) = stream(tmp_path, ahead=799.0).batches(9, cursor=again(told.cursor))
+    append(tmp_path, 4, 8, "001.jsonl")
+    (after,) = stream(tmp_path, max_clock_skew=799.0).batches(9, cursor=again(told.cursor))
     assert pairs([after]) == [(4, 8)]
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"window": -1.0}, "window"),
-        ({"window": float("nan")}, "window"),
-        ({"ahead": -1.0}, "ahead"),
-        ({"tolerance": 1.1}, "tolerance"),
-        ({"grace": -1}, "grace"),
-        ({"aside": "log.jsonl"}, "elsewhere"),
+        ({"allowed_lateness": -1.0}, "allowed_lateness"),
+        ({"allowed_lateness": float("nan")}, "allowed_lateness"),
+        ({"max_clock_skew": -1.0}, "max_clock_skew"),
+        ({"max_error_rate": 1.1}, "max_error_rate"),
+        ({"min_errors": -1}, "min_errors"),
+        ({"dead_letter_file": "log.jsonl"}, "elsewhere"),
     ],
 )
 def test_stream__refuses(tmp_path, options, message):
-    if "aside" in options:
-        options = {"aside": tmp_path / options["aside"]}
+    if "dead_letter_file" in options:
+        options = {"dead_letter_file": tmp_path / options["dead_letter_file"]}
     with pytest.raises(ValueError, match=message):
         ClickStream(folder=tmp_path, **options)
     with pytest.raises(ValueError, match="size must be an integer of at least 1"):
         next(ClickStream(folder=tmp_path).batches(0))
-    with pytest.raises(ValueError, match="poll"):
-        Follow(poll=0)
-    with pytest.raises(ValueError, match="_aside: there is no folder"):
-        ClickStream(folder=tmp_path, aside=tmp_path / "none/_aside")
+    with pytest.raises(ValueError, match="interval"):
+        PollOptions(interval=0)
+    with pytest.raises(ValueError, match="_bad: there is no folder"):
+        ClickStream(folder=tmp_path, dead_letter_file=tmp_path / "none/_bad")
 
 
 @pytest.mark.parametrize("name", ["log.jsonl.gz", "log.txt", "log"])
@@ -415,13 +389,12 @@ def test_stream__names_that_are_no_logs(log):
 
 def test_stream__no_folder(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
-        next(stream(tmp_path / "none", aside=None).batches(1))
+        next(stream(tmp_path / "none", dead_letter_file=None).batches(1))
 
 
-def append(folder, user, time, name="000.jsonl"):
-    """One more line of a log."""
-    with (folder / name).open("ab") as file:
-        file.write(json_line(user, time))
+def append(folder, user, time, name):
+    """One more log, of one line."""
+    (folder / name).write_bytes(json_line(user, time))
 
 
 def test_a_file_that_goes_while_the_folder_is_read_is_passed_over(log, monkeypatch):
@@ -430,19 +403,18 @@ def test_a_file_that_goes_while_the_folder_is_read_is_passed_over(log, monkeypat
     monkeypatch.setattr(folder_module, "log_files", lambda folder: listed)
     *_, last = list(stream(log.parent).batches(99))
     assert pairs([last])
-    assert stream(log.parent).unfinished(last.cursor) == {}
     listed[0].symlink_to(log.parent / "nowhere")
     with pytest.raises(DataError, match="a link to nowhere"):
         list(stream(log.parent).batches(99))
 
 
-def test_follow__new_lines_and_new_files(log):
-    follow = Follow(poll=0.001)
-    batches = stream(log.parent, 2.0).batches(3, follow=follow)
+def test_poll__new_lines_and_new_files(log):
+    follow = PollOptions(interval=0.001)
+    batches = stream(log.parent, 2.0).batches(3, poll=follow)
     assert pairs([next(batches), next(batches)]) == [(k, k) for k in range(6)]
-    append(log.parent, 10, 11)
-    append(log.parent, 11, 12, "001.jsonl")
-    append(log.parent, 12, 13)
+    append(log.parent, 10, 11, "001.jsonl")
+    append(log.parent, 11, 12, "002.jsonl")
+    append(log.parent, 12, 13, "000a.jsonl")
     third = next(batches)
     assert pairs([third]) == [(6, 6), (7, 7), (8, 8)]
     follow.stop.set()
@@ -451,18 +423,18 @@ def test_follow__new_lines_and_new_files(log):
     assert pairs([*rest, *left]) == [(9, 9), (10, 11), (11, 12), (12, 13)]
 
 
-def test_follow__what_waits_in_the_window_stays_in_the_cursor(log):
-    followed = list(stream(log.parent, 3.0).batches(4, follow=Follow(poll=0.001, idle=0.0)))
+def test_poll__what_waits_in_the_window_stays_in_the_cursor(log):
+    followed = list(stream(log.parent, 3.0).batches(4, poll=PollOptions(interval=0.001, idle=0.0)))
     assert pairs(followed) == [(k, k) for k in range(7)]
     rest = list(stream(log.parent, 3.0).batches(4, cursor=again(followed[-1].cursor)))
     assert pairs(rest) == [(7, 7), (8, 8), (9, 9)]
 
 
-def test_follow__every_so_often_a_batch_even_if_nothing_is_ready(log):
-    follow = Follow(poll=0.001, every=0.0)
-    batches = stream(log.parent, 3.0).batches(100, follow=follow)
+def test_poll__every_so_often_a_batch_even_if_nothing_is_ready(log):
+    follow = PollOptions(interval=0.001, emit_every=0.0)
+    batches = stream(log.parent, 3.0).batches(100, poll=follow)
     assert [len(next(batches)) for _ in range(4)] == [0, 7, 0, 0]
-    append(log.parent, 10, 11)
+    append(log.parent, 10, 11, "001.jsonl")
     while not (batch := next(batches)):
         pass
     assert pairs([batch]) == [(7, 7), (8, 8)]
@@ -470,29 +442,31 @@ def test_follow__every_so_often_a_batch_even_if_nothing_is_ready(log):
     assert pairs(batches) == []
 
 
-def test_follow__emits_first_when_all_that_is_there_is_read(log):
+def test_poll__emits_first_when_all_that_is_there_is_read(log):
     """Who begins anew has not to wait for the clock."""
     (log.parent / "001.jsonl").write_bytes(json_line(10, 11))
-    first = next(stream(log.parent, 3.0).batches(100, follow=Follow(poll=0.001, every=3600.0)))
+    first = next(
+        stream(log.parent, 3.0).batches(100, poll=PollOptions(interval=0.001, emit_every=3600.0))
+    )
     assert pairs([first]) == [(k, k) for k in range(9)]
 
 
-def test_follow__a_file_that_is_replaced_by_one_of_its_size_is_noticed(log):
-    follow = Follow(poll=0.001)
-    batches = stream(log.parent).batches(10, follow=follow)
+def test_poll__a_file_that_is_replaced_by_one_of_its_size_is_noticed(log):
+    follow = PollOptions(interval=0.001)
+    batches = stream(log.parent).batches(10, poll=follow)
     assert len(next(batches)) == 10
     new = log.parent / "_new"
     new.write_bytes(log.read_bytes().replace(b" 7,", b" 8,"))
     new.rename(log)
     append(log.parent, 1, 99, "001.jsonl")
-    with pytest.raises(DataError, match=r"000\.jsonl: replaced"):
+    with pytest.raises(DataError, match=r"000\.jsonl: its content is not"):
         next(batches)
 
 
-def test_follow__stops_between_two_blocks(tmp_path):
+def test_poll__stops_between_two_blocks(tmp_path):
     write_lines(tmp_path, [[1], [2], [3]])
-    follow = Follow(poll=60.0)
-    batches = stream(tmp_path).batches(1, follow=follow)
+    follow = PollOptions(interval=60.0)
+    batches = stream(tmp_path).batches(1, poll=follow)
     next(batches)
     follow.stop.set()
     assert pairs(batches) == []

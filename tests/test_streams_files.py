@@ -2,7 +2,6 @@
 
 import json
 import os
-import stat
 import tempfile
 from pathlib import Path
 
@@ -13,28 +12,40 @@ from hypothesis import strategies as st
 from strategies import texts
 
 from minitower.data import DataError
-from minitower.updating.streams import ClickStream, EventFields, parquet, write_events
+from minitower.updating.streams import (
+    ClickStream,
+    EventFields,
+    parquet,
+    text_files,
+    tfrecord,
+    write_events,
+)
+from minitower.updating.streams.formats import READERS
 from minitower.updating.streams.text_files import read_csv, read_json_lines
 
 KINDS = {".jsonl": "json", ".csv": "csv", ".parquet": "pyarrow", ".tfrecord": "google_crc32c"}
-TEXT = EventFields(user_type="text", item_type="text", value="rating")
+TEXT = EventFields(user_type="string", item_type="string", value="rating")
 kinds = pytest.mark.parametrize("suffix", KINDS)
 ids = texts.filter(lambda text: not set(text) & set("\r\n"))
 
 
 def read(folder, fields=None, **options):
     """All events of a folder, and the cursor behind them."""
-    stream = ClickStream(folder=folder, fields=fields or EventFields(), window=1e11, **options)
+    stream = ClickStream(
+        folder=folder, fields=fields or EventFields(), allowed_lateness=1e11, **options
+    )
     (batch,) = stream.batches(10**6)
     return batch.events, batch.cursor
 
 
 def reasons(folder, **options):
     """Why records were set aside."""
-    options = {"aside": Path(folder) / "_aside", "tolerance": 1.0, **options}
+    options = {"dead_letter_file": Path(folder) / "_bad", "max_error_rate": 1.0, **options}
     for _ in ClickStream(folder=folder, **options).batches(10**6):
         pass
-    return [json.loads(line)["reason"] for line in options["aside"].read_text().splitlines()]
+    return [
+        json.loads(line)["reason"] for line in options["dead_letter_file"].read_text().splitlines()
+    ]
 
 
 def names(folder):
@@ -77,7 +88,7 @@ def test_write_events__large_integers_and_fractions_of_seconds(suffix, tmp_path)
     assert events.users.tolist() == exact["user_id"]
     assert events.timestamps.tolist() == exact["timestamp"]
     if suffix == ".tfrecord":
-        with pytest.raises(DataError, match="row 1, column 'timestamp': TFRecord has whole"):
+        with pytest.raises(DataError, match="row 1, column 'timestamp': TFRecord holds whole"):
             write_events(tmp_path / "b.tfrecord", exact | {"timestamp": [1.0, 1.5]})
     else:
         write_events(tmp_path / f"b{suffix}", exact | {"timestamp": [2.5, 1.7e9 + 0.1]})
@@ -85,29 +96,17 @@ def test_write_events__large_integers_and_fractions_of_seconds(suffix, tmp_path)
 
 
 @kinds
-@pytest.mark.parametrize("failing", ["fsync", "rename"])
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_write_events__a_fault_leaves_nothing(suffix, failing, tmp_path, monkeypatch):
     pytest.importorskip(KINDS[suffix])
 
     def fault(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (Path, "rename")), fault)
+    monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (Path, "replace")), fault)
     with pytest.raises(DataError, match=f"log{suffix}: cannot be written: No space left"):
         write_events(tmp_path / f"log{suffix}", columns(3))
     assert names(tmp_path) == []
-
-
-def test_write_events__flushes_the_file_then_names_it_then_flushes_the_folder(
-    tmp_path, monkeypatch
-):
-    calls = []
-    fsync, rename = os.fsync, Path.rename
-    kind = lambda handle: "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
-    monkeypatch.setattr(os, "fsync", lambda h: (calls.append(kind(h)), fsync(h))[1])
-    monkeypatch.setattr(Path, "rename", lambda a, b: (calls.append("rename"), rename(a, b))[1])
-    write_events(tmp_path / "log.jsonl", columns(3))
-    assert calls == ["file", "rename", "folder"]
 
 
 @pytest.mark.parametrize(
@@ -137,9 +136,11 @@ def test_write_events__refuses(tmp_path, name, change, message):
 
 
 def test_write_events__an_end_of_line_is_no_csv(tmp_path):
-    with pytest.raises(DataError, match="line by line"):
+    with pytest.raises(DataError, match=r"log\.csv: an id has an end of line"):
         write_events(
-            tmp_path / "log.csv", columns(1) | {"user_id": ["a\nb"]}, EventFields(user_type="text")
+            tmp_path / "log.csv",
+            columns(1) | {"user_id": ["a\nb"]},
+            EventFields(user_type="string"),
         )
     assert names(tmp_path) == []
 
@@ -168,7 +169,7 @@ def test_json_lines__a_record_that_is_none_is_set_aside_alone(tmp_path, line, re
     (tmp_path / "log.jsonl").write_bytes(good + line + b"\r\n\n" + good + b"  \n")
     (why,) = reasons(tmp_path)
     assert reason in why
-    events, cursor = read(tmp_path, aside=tmp_path / "_aside")
+    events, cursor = read(tmp_path, dead_letter_file=tmp_path / "_bad")
     assert events.rows() == [[1, 2, 3.0]] * 2
     assert cursor.counts.malformed == 1
 
@@ -196,20 +197,23 @@ def test_json_lines__a_byte_order_mark_is_no_part_of_a_line(tmp_path, monkeypatc
     text = "\ufeff" + line % 1 + line % 2 + "\ufeff" + line % 3 + "no\n" + line % 4
     (tmp_path / "log.jsonl").write_text(text, encoding="utf-8")
     for size in (1, 1 << 18):
-        monkeypatch.setattr("minitower.updating.streams.text_files.BLOCK", size)
-        (tmp_path / "_aside").unlink(missing_ok=True)
-        events, cursor = read(tmp_path, aside=tmp_path / "_aside")
+        monkeypatch.setattr("minitower.updating.streams.text_files.BLOCK_SIZE", size)
+        (tmp_path / "_bad").unlink(missing_ok=True)
+        events, cursor = read(tmp_path, dead_letter_file=tmp_path / "_bad")
         assert events.users.tolist() == [1, 2, 3, 4]
         assert cursor.counts.malformed == 1
-        at = text.encode().index(b"no\n")
-        assert json.loads((tmp_path / "_aside").read_text())["offset"] == at
+        assert json.loads((tmp_path / "_bad").read_text())["number"] == 4
 
 
 def test_csv__quotes_windows_lines_and_byte_order_mark(tmp_path):
-    text = '\ufefftimestamp,"item_id",rating,user_id\r\n5,"a,""b""",,u 1\r\n6,c,2.5,"u2"\r\n7,d'
+    text = '\ufefftimestamp,"item_id",rating,user_id\r\n5,"a,""b""",,u 1\r\n6,c,2.5,"u2"\r\n7,d,,u3'
     (tmp_path / "log.csv").write_text(text, encoding="utf-8", newline="")
     events, _ = read(tmp_path, TEXT)
-    assert events.rows() == [["u 1", 'a,"b"', 5.0, None], ["u2", "c", 6.0, 2.5]]
+    assert events.rows() == [
+        ["u 1", 'a,"b"', 5.0, None],
+        ["u2", "c", 6.0, 2.5],
+        ["u3", "d", 7.0, None],
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
@@ -221,21 +225,50 @@ def test_texts__a_whole_number_is_the_text_of_its_digits(tmp_path, suffix):
         arrow = pytest.importorskip("pyarrow")
         table = arrow.table({"user_id": [12], "item_id": [-3], "timestamp": [3]})
         arrow.parquet.write_table(table, tmp_path / "a.parquet")
-    events, _ = read(tmp_path, EventFields(user_type="text", item_type="text"))
+    events, _ = read(tmp_path, EventFields(user_type="string", item_type="string"))
     assert events.rows() == [["12", "-3", 3.0]]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_whole_file_without_records_has_been_read(tmp_path, suffix):
-    """Nothing of it waits, and it is no news however often it is looked at."""
+@kinds
+def test_a_file_without_records_is_no_news(tmp_path, suffix):
+    """However often it is looked at; nothing of it stays in the cursor."""
     pytest.importorskip(KINDS[suffix])
     write_events(tmp_path / f"0{suffix}", columns(0))
     write_events(tmp_path / "1.jsonl", columns(2))
     stream = ClickStream(folder=tmp_path)
     (batch,) = stream.batches(9)
     assert len(batch) == 2
-    assert stream.unfinished(batch.cursor) == {}
+    assert set(batch.cursor.files) == {"1.jsonl"}
     assert list(stream.batches(9, cursor=batch.cursor)) == []
+
+
+@kinds
+@given(st.integers(0, 9), st.sampled_from([1, 60, 1 << 18]))
+def test_read__the_records_behind_those_that_are_skipped(suffix, skip, block):
+    pytest.importorskip(KINDS[suffix])
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        for module in (text_files, tfrecord):
+            patch.setattr(module, "BLOCK_SIZE", block)
+        patch.setattr(parquet, "_BLOCK_ROWS", min(block, 4))
+        write_events(Path(folder) / f"log{suffix}", columns(9))
+        blocks = list(READERS[suffix](Path(folder) / f"log{suffix}", skip, EventFields().names))
+    users = [int(user) for block in blocks for user in block.columns["user_id"].tolist()]
+    assert users == list(range(skip, 9))
+    assert [n - 1 for block in blocks for n in block.numbers.tolist()] == users
+    assert [block.stop for block in blocks] == [block.numbers[-1] for block in blocks]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_text__a_last_line_without_an_end_is_a_record(tmp_path, suffix):
+    """A log is written whole; half a record is a bad one."""
+    write_events(tmp_path / f"log{suffix}", columns(3))
+    content = (tmp_path / f"log{suffix}").read_bytes()
+    (tmp_path / f"log{suffix}").write_bytes(content[:-1])
+    assert read(tmp_path)[0].users.tolist() == [0, 1, 2]
+    (tmp_path / f"log{suffix}").write_bytes(content[:-6])
+    events, cursor = read(tmp_path, dead_letter_file=tmp_path / "_bad")
+    assert (events.users.tolist(), cursor.counts.malformed) == ([0, 1], 1)
+    assert json.loads((tmp_path / "_bad").read_text())["number"] == 3
 
 
 def test_csv__a_line_that_is_no_record(tmp_path):
@@ -262,16 +295,17 @@ def test_csv__refuses_a_header(tmp_path, header):
         list(ClickStream(folder=tmp_path).batches(1))
 
 
-def test_csv__waits_for_the_header(tmp_path):
+def test_csv__half_a_header_is_refused(tmp_path):
     (tmp_path / "log.csv").write_text("user_id,it")
-    assert list(ClickStream(folder=tmp_path).batches(1)) == []
+    with pytest.raises(DataError, match="line 1: expected one column 'item_id', got user_id, it"):
+        list(ClickStream(folder=tmp_path).batches(1))
 
 
-@pytest.mark.parametrize("reader", [read_json_lines, read_csv])
-def test_text__no_end_of_line(tmp_path, reader):
+@pytest.mark.parametrize("reader, record", [(read_json_lines, 2), (read_csv, 1)])
+def test_text__no_end_of_line(tmp_path, reader, record):
     path = tmp_path / "log"
     path.write_bytes(b"user_id\n" + b"x" * 5_000_000)
-    with pytest.raises(DataError, match="no end of line for 4194304 bytes from byte 8 on"):
+    with pytest.raises(DataError, match=f"log: record {record} has more than 4194304 bytes"):
         list(reader(path, 0, ["user_id"]))
 
 
@@ -288,11 +322,11 @@ def test_parquet__missing_values_and_its_own_timestamps(tmp_path):
             }
         )
         arrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
-    fields = EventFields(item_type="text")
-    why = reasons(tmp_path, fields=fields, window=9.0)
+    fields = EventFields(item_type="string")
+    why = reasons(tmp_path, fields=fields, allowed_lateness=9.0)
     assert ["user_id" in line for line in why] == [True, False] * 2
     assert ["timestamp" in line for line in why] == [False, True] * 2
-    events, _ = read(tmp_path, fields, aside=tmp_path / "_aside")
+    events, _ = read(tmp_path, fields, dead_letter_file=tmp_path / "_bad")
     assert events.rows() == [[1, "x", 1.5]] * 2 + [[4, "x", 3.5]] * 2
 
 
@@ -303,7 +337,7 @@ def test_parquet__whole_floats_are_ids(tmp_path):
     arrow.parquet.write_table(arrow.table(table), tmp_path / "a.parquet")
     (why,) = reasons(tmp_path)
     assert "column 'user_id': missing id" in why
-    events, _ = read(tmp_path, aside=tmp_path / "_aside")
+    events, _ = read(tmp_path, dead_letter_file=tmp_path / "_bad")
     assert events.users.tolist() == [0, 2, 2**53 - 1]
 
 
@@ -325,23 +359,24 @@ def test_parquet__refuses_columns(tmp_path, names, message):
 @pytest.mark.parametrize("at", [0, 1, 4, 5, 9, 10])
 def test_parquet__goes_on_in_the_middle_of_a_group(tmp_path, at, monkeypatch):
     arrow = pytest.importorskip("pyarrow")
-    monkeypatch.setattr(parquet, "_ROWS", 3)
+    monkeypatch.setattr(parquet, "_BLOCK_ROWS", 3)
     arrow.parquet.write_table(arrow.table(columns(10)), tmp_path / "a.parquet", row_group_size=5)
     blocks = list(parquet.read_parquet(tmp_path / "a.parquet", at, ["item_id", "user_id"]))
     users = [user for block in blocks for user in block.columns["user_id"].tolist()]
     assert users == list(range(at, 10))
-    assert [o for block in blocks for o in block.offsets.tolist()] == users
-    assert [block.stop for block in blocks] == [b.offsets[-1] + 1 for b in blocks]
+    assert [n - 1 for block in blocks for n in block.numbers.tolist()] == users
+    assert [block.stop for block in blocks] == [block.numbers[-1] for block in blocks]
 
 
-def test_parquet__waits_until_it_is_whole_and_damage_is_an_error(tmp_path):
+def test_parquet__an_incomplete_file_and_damage_are_errors(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     log = tmp_path / "log.parquet"
     write_events(log, columns(10))
     content = log.read_bytes()
     for cut in (0, 3, 8, len(content) // 2, len(content) - 1):
         log.write_bytes(content[:cut])
-        assert list(ClickStream(folder=tmp_path).batches(1)) == []
+        with pytest.raises(DataError, match=r"log\.parquet: not complete: it has no footer"):
+            list(ClickStream(folder=tmp_path).batches(1))
     rows = lambda: [r for b in ClickStream(folder=tmp_path).batches(9) for r in b.events.rows()]
     log.write_bytes(content)
     intact, noticed = rows(), 0
@@ -362,9 +397,7 @@ def test_parquet__waits_until_it_is_whole_and_damage_is_an_error(tmp_path):
     [(".parquet", "pyarrow"), (".tfrecord", "google_crc32c"), (".tfrecord", "google.protobuf")],
 )
 def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, module):
-    from minitower.updating.streams import tfrecord
-
-    tfrecord._crc.cache_clear(), tfrecord._example_type.cache_clear()
+    tfrecord._crc32c.cache_clear(), tfrecord.example_type.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "minitower\[streams\]"'):
         write_events(tmp_path / f"log{suffix}", columns(1))

@@ -60,7 +60,6 @@ def test_log_files__refuses_what_cannot_be_read(folder, kind, suffix):
     stream = ClickStream(folder=folder)
     for look in (
         lambda: list(stream.batches(9)),
-        lambda: stream.unfinished(None),
         lambda: content_hashes(folder),
     ):
         with pytest.raises(DataError, match=rf"b\{suffix}: {KINDS[kind]}"):

@@ -13,7 +13,7 @@ from minitower.data.columns import Columns, as_array, scalars, sets
 from minitower.data.entities import read_ids
 from minitower.data.errors import Place
 from minitower.data.table import Table
-from minitower.updating.streams.events import typed_ids
+from minitower.data.values import typed_ids
 
 PLACE = Place("log", "id")
 LIMITS = [("float16", 11), ("float32", 24), ("float64", 53)]
@@ -84,18 +84,18 @@ def test_typed_ids__reads_as_the_column_reader_does(column):
     """
     listed = outcome(read_ids, Columns({"id": column}, Place("log")), "id")
     if listed is not None:
-        kind = "text" if listed.dtype == object else "integer"
+        kind = "string" if listed.dtype == object else "integer"
         assert len(column) == 0 or outcome(typed_ids, column, kind, PLACE).tolist() == (
             listed.tolist()
         )
         assert {type(value) for value in listed.tolist()} <= {int, str}
         return
-    for kind in ("integer", "text"):
+    for kind in ("integer", "string"):
         typed = outcome(typed_ids, column, kind, PLACE)
         if typed is not None and len(column):
             values = column.tolist()
             both = len({isinstance(value, str) for value in values}) == 2
-            digits = kind == "text" and any(type(v) is int and not 0 <= v < 2**63 for v in values)
+            digits = kind == "string" and any(type(v) is int and not 0 <= v < 2**63 for v in values)
             assert both or digits
             assert len(typed) == len(column)
 
@@ -162,16 +162,16 @@ def test_ids__of_odd_types_are_refused_by_name(column):
         Dataset.from_columns(schema, {"u": column, "i": [1] * len(column)})
     with pytest.raises(DataError, match=r"expected (an integer|integers)"):
         Table(np.array([1, 2]), {}).rows_of(column)
-    for kind in ("integer", "text"):
+    for kind in ("integer", "string"):
         with pytest.raises(DataError, match="column 'id': expected"):
             typed_ids(as_array(column, PLACE), kind, PLACE)
 
 
 def test_typed_ids__an_integer_is_no_longer_a_string_than_another():
     column = np.array(["a", 10**255, 10**256], object)
-    assert typed_ids(column[:2], "text", PLACE).tolist() == ["a", "1" + "0" * 255]
+    assert typed_ids(column[:2], "string", PLACE).tolist() == ["a", "1" + "0" * 255]
     with pytest.raises(DataError, match="row 2, column 'id': a string of 257 characters"):
-        typed_ids(column, "text", PLACE)
+        typed_ids(column, "string", PLACE)
 
 
 @pytest.mark.parametrize("values", [[1, 2], [2**70, None], [None, 1]])

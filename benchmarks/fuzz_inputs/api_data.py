@@ -53,7 +53,7 @@ def targets() -> dict[str, Target]:
         return write_events(path, arguments.pop("columns"), EventFields(**arguments))
 
     def stream(size: Any, **arguments: Any) -> object:
-        fields = EventFields(value="rating", user_type="text", item_type="text")
+        fields = EventFields(value="rating", user_type="string", item_type="string")
         return list(ClickStream(fields=fields, **arguments).batches(size))
 
     plain = {name: log(0, 0, "{}", "{}")[name] for name in ("user_id", "item_id", "timestamp")}
@@ -128,8 +128,8 @@ def targets() -> dict[str, Target]:
             lambda: {
                 "path": "log.csv",
                 "columns": log(0, 0),
-                "user_type": "text",
-                "item_type": "text",
+                "user_type": "string",
+                "item_type": "string",
                 "value": "rating",
             },
             data=("columns",),
@@ -142,14 +142,14 @@ def targets() -> dict[str, Target]:
             lambda: {
                 "folder": "clicks",
                 "size": 100,
-                "window": 60.0,
-                "tolerance": 0.1,
-                "grace": 3,
-                "ahead": 86400.0,
-                "aside": "aside.jsonl",
+                "allowed_lateness": 60.0,
+                "max_error_rate": 0.1,
+                "min_errors": 3,
+                "max_clock_skew": 86400.0,
+                "dead_letter_file": "aside.jsonl",
             },
             uses=("clicks",),
-            places=("batch", "aside"),
+            places=("batch", "aside", "dead_letter_file"),
         ),
     }
     for name, kind, more in (

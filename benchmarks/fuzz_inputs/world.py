@@ -164,7 +164,7 @@ def _build(world: Path) -> None:
     for part, step in (("train", 1), ("valid", 7), ("test", 11)):
         lines = [f"{u} {(u * step) % ITEMS} {(u + step) % ITEMS}" for u in range(USERS)]
         Path(f"split/{part}.txt").write_text("\n".join(lines) + "\n")
-    _logs("clicks", EventFields(value="rating", user_type="text", item_type="text"))
+    _logs("clicks", EventFields(value="rating", user_type="string", item_type="string"))
     _logs("numbers", EventFields(value="rating"), user="{}", item="{}")
     _tables()
     Path("retire.txt").write_text("i7\ni8\n")

@@ -5,12 +5,14 @@ float64, 2^24 for float32, 2^11 for float16. From there on one float stands for 
 integers, and two users would become one.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from minitower.data.errors import Place, show
 from minitower.formulas.arrays import Array
+
+IdType = Literal["integer", "string"]
 
 BOOLEANS = (bool, np.bool)
 FLOATS = (float, np.floating)
@@ -100,6 +102,39 @@ def check_texts(texts: list[str], place: Place, longest: int = LONGEST) -> None:
             raise place.error(f"a string with {what}: {show(text)}", row)
 
 
+def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
+    """A column of ids of a given type: (n,) int64, or objects that are all str.
+
+    A string of digits can be read as an integer, and an integer as the string of its digits.
+
+    Raises:
+        DataError: names the place of an id that is missing, negative or of another type.
+    """
+    wanted = "an integer" if kind == "integer" else "a string"
+    refuse(BOOLEANS if kind == "integer" else (*BOOLEANS, *FLOATS), values, wanted, place)
+    if values.dtype.kind in "iuf":
+        ids, missing = integers(values, place)
+        if missing.any():
+            raise place.error("missing id", int(missing.argmax()))
+        if kind == "string":
+            return np.fromiter(map(str, ids.tolist()), object, len(ids))
+    else:
+        items = plain(values, place)
+        for row, item in enumerate(items):
+            if type(item) is not int and not _is_id(item, kind):
+                raise place.error(f"expected {wanted}, got {show(item)}", row)
+        if kind == "string":
+            strings = [_digits(item) if type(item) is int else str(item) for item in items]
+            check_texts(strings, place)
+            return np.fromiter(strings, object, len(strings))
+        check_texts([item if type(item) is str else "" for item in items], place)
+        ids = int64(list(map(int, items)), place)
+    if (ids < 0).any():
+        row = int((ids < 0).argmax())
+        raise place.error(f"negative id {ids[row]}", row)
+    return ids
+
+
 def is_storable(text: str) -> bool:
     """Whether NumPy and UTF-8 can hold it: no final zero character, no half surrogate pair."""
     return "\0" not in text and (
@@ -118,6 +153,18 @@ def refuse(kinds: tuple[type, ...], values: Array, wanted: str, place: Place) ->
         for row, value in enumerate(values):
             if isinstance(value, kinds):
                 raise place.error(f"expected {wanted}, got {show(value)}", row)
+
+
+def _is_id(item: str | None, kind: IdType) -> bool:
+    """A string is not empty; as an integer it has digits only."""
+    if not item:
+        return False
+    return kind == "string" or (item.isascii() and item.isdigit())
+
+
+def _digits(number: int) -> str:
+    """The digits of an integer. Python refuses to write more than 4,300, too many for an id."""
+    return str(number) if number.bit_length() < 8 * LONGEST else "9" * (2 * LONGEST)
 
 
 def _plain(value: Any) -> int | str | None:

@@ -18,12 +18,19 @@ from minitower.data.errors import Place
 from minitower.data.options import checked
 from minitower.data.splits import Rule
 from minitower.data.table import Table
+from minitower.data.values import IdType
 from minitower.store.provenance import Learned
 from minitower.store.snapshot import Store
 from minitower.updating.events import ReadReport
 from minitower.updating.options import UpdateOptions
-from minitower.updating.streams import Batch, ClickStream, Cursor, EventFields, Events, Follow
-from minitower.updating.streams.events import IdType
+from minitower.updating.streams import (
+    ClickStream,
+    Cursor,
+    EventBatch,
+    EventFields,
+    Events,
+    PollOptions,
+)
 
 CHUNK = 1 << 16
 """Clicks that are read at once."""
@@ -62,18 +69,18 @@ class ClickSource:
             ClickStream,
             folder=folder,
             fields=fields,
-            window=allowed_lateness,
+            allowed_lateness=allowed_lateness,
             late="count" if options.dead_letter_file is None else "refuse",
-            aside=options.dead_letter_file,
-            tolerance=options.max_error_rate,
-            grace=options.min_errors,
-            ahead=options.max_clock_skew,
+            dead_letter_file=options.dead_letter_file,
+            max_error_rate=options.max_error_rate,
+            min_errors=options.min_errors,
+            max_clock_skew=options.max_clock_skew,
         )
         return ClickSource(stream, start)
 
-    def batches(self, poll: Follow | None = None) -> Iterator[Batch]:
+    def batches(self, poll: PollOptions | None = None) -> Iterator[EventBatch]:
         """The new clicks in time order, up to CHUNK at once; without polling, until all is read."""
-        return self.stream.batches(CHUNK, cursor=self.start, follow=poll)
+        return self.stream.batches(CHUNK, cursor=self.start, poll=poll)
 
     def report(self, cursor: Cursor) -> ReadReport:
         """What was read between the start and a cursor."""
@@ -83,16 +90,16 @@ class ClickSource:
             counts.malformed,
             counts.late,
             counts.learned,
-            len(cursor.pending),
+            len(cursor.buffered),
             dict(cursor.recognized),
-            self.stream.unfinished(cursor),
+            dict(cursor.broken),
             cursor.after,
         )
 
 
-def polling(every: float, stop: Signal) -> Follow:
+def polling(every: float, stop: Signal) -> PollOptions:
     """Wait for more clicks until a signal is set; give a batch at least so often, in seconds."""
-    return Follow(every=every, stop=stop)
+    return PollOptions(emit_every=every, stop=stop)
 
 
 def event_fields(full: Store, rule: Rule | None, timestamp: str) -> EventFields:
@@ -110,7 +117,7 @@ def event_fields(full: Store, rule: Rule | None, timestamp: str) -> EventFields:
 
 def id_type(table: Table) -> IdType:
     """The type of the ids of a table."""
-    return "text" if table.ids.dtype.kind == "U" else "integer"
+    return "string" if table.ids.dtype.kind == "U" else "integer"
 
 
 def as_events(clicks: Any, fields: EventFields) -> Events:

@@ -13,14 +13,14 @@ from minitower.data.table import Table
 from minitower.formulas.arrays import Array
 from minitower.updating.entity_lists import EntityLists
 from minitower.updating.events import Event, OnEvent
-from minitower.updating.streams import Batch
+from minitower.updating.streams import EventBatch
 from minitower.updating.update_base import UpdateBase
 
 Log = dict[str, Array]
 
 
 def clicks_to_learn(
-    base: UpdateBase, batches: list[Batch], lists: EntityLists, emit: OnEvent
+    base: UpdateBase, batches: list[EventBatch], lists: EntityLists, emit: OnEvent
 ) -> Log:
     """The positives among the clicks, without those whose required numbers are unknown.
 
@@ -37,7 +37,7 @@ def clicks_to_learn(
     return _with_numbers_of(item, log, fields.item_id, lists.items, [full.items, *retired], emit)
 
 
-def _positives(base: UpdateBase, batches: list[Batch], emit: OnEvent) -> Log:
+def _positives(base: UpdateBase, batches: list[EventBatch], emit: OnEvent) -> Log:
     """The columns of the positives among the clicks."""
     fields, positives = base.fields, base.positives
     parts = [fields.from_rows([])]  # columns of the right types, even without clicks

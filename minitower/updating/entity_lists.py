@@ -16,11 +16,12 @@ from minitower.data.errors import Place
 from minitower.data.regular_file import read_regular
 from minitower.data.schema import Field, Id
 from minitower.data.table import Table
+from minitower.data.values import typed_ids
 from minitower.store.snapshot import Store
 from minitower.updating.click_source import id_type
 from minitower.updating.options import FullUpdateOptions
-from minitower.updating.streams.events import object_columns, typed_ids
-from minitower.updating.streams.parquet import is_complete, read_parquet
+from minitower.updating.streams.events import object_columns
+from minitower.updating.streams.parquet import read_parquet
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,6 @@ def _json_lines(path: Path, names: list[str]) -> Columns:
 
 
 def _parquet(path: Path, names: list[str]) -> Columns:
-    if not is_complete(path):
-        raise DataError(f"{path}: incomplete: it has no footer")
     blocks = list(read_parquet(path, 0, names))
     arrays = {
         name: np.concatenate([block.columns[name] for block in blocks])

@@ -43,7 +43,7 @@ class ReadReport:
         already_learned: clicks dated no later than `learned_until`.
         buffered: clicks within the allowed lateness, read again by the next update.
         recognized: skipped files -> the name under which the version has learned the same log.
-        unfinished: files -> bytes behind their last complete record.
+        broken: files -> the number of the record from which on they are dropped.
         learned_until: seconds since 1970; -inf where logs are told apart by content.
     """
 
@@ -53,7 +53,7 @@ class ReadReport:
     already_learned: int = 0
     buffered: int = 0
     recognized: Mapping[str, str] = field(default_factory=dict)
-    unfinished: Mapping[str, int] = field(default_factory=dict)
+    broken: Mapping[str, int] = field(default_factory=dict)
     learned_until: float = -math.inf
 
     def texts(self, version: int, dead_letter_file: object) -> list[str]:
@@ -80,6 +80,6 @@ class ReadReport:
             texts.append(f"{self.late:,} late clicks ignored: the next full update learns them")
         if self.buffered:
             texts.append(f"{self.buffered:,} clicks buffered within the allowed lateness")
-        for name, size in self.unfinished.items():
-            texts.append(f"{name}: the last {size} bytes are no complete record yet")
+        for name, number in self.broken.items():
+            texts.append(f"{name}: from record {number} on in {dead_letter_file}")
         return texts

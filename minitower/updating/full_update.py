@@ -20,7 +20,7 @@ from minitower.updating.clicks_to_learn import clicks_to_learn
 from minitower.updating.entity_lists import EntityLists
 from minitower.updating.events import Event, OnEvent, ReadReport, ignore
 from minitower.updating.options import FullUpdateOptions
-from minitower.updating.streams import Batch, Cursor
+from minitower.updating.streams import Cursor, EventBatch
 from minitower.updating.train_full_update import FullUpdate, train_full_update
 from minitower.updating.update_base import UpdateBase, base_dataset, retrying
 from minitower.updating.update_report import UpdateReport
@@ -110,7 +110,7 @@ class _Job:
             return self._update(base, lists, [], base.source.start)
 
     def _update(
-        self, base: UpdateBase, lists: EntityLists, batches: list[Batch], cursor: Cursor
+        self, base: UpdateBase, lists: EntityLists, batches: list[EventBatch], cursor: Cursor
     ) -> FullUpdateResult:
         assert base.source is not None
         read = base.source.report(cursor)

@@ -18,7 +18,7 @@ from minitower.updating.click_source import as_events
 from minitower.updating.events import Event, OnEvent, ignore
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
 from minitower.updating.options import IncrementalOptions
-from minitower.updating.streams import Batch, Follow
+from minitower.updating.streams import EventBatch, PollOptions
 from minitower.updating.update_base import UpdateBase, base_dataset
 from minitower.updating.update_report import Increment
 
@@ -78,13 +78,13 @@ class IncrementalSession:
         options = options or IncrementalOptions()
         return cls(store, UpdateBase.open(store, logs, options, on_event), options, on_event)
 
-    def batches(self, poll: Follow | None = None) -> Iterator[Batch]:
+    def batches(self, poll: PollOptions | None = None) -> Iterator[EventBatch]:
         """The clicks of the logs that the full version has not learned, in time order."""
         if self.base.source is None:
             raise DataError("the session was opened without logs; pass clicks to learn()")
         return self.base.source.batches(poll)
 
-    def learn(self, clicks: Batch | Any) -> int:
+    def learn(self, clicks: EventBatch | Any) -> int:
         """Learn clicks that come after all clicks so far.
 
         Args:
@@ -100,7 +100,9 @@ class IncrementalSession:
             TrainingError: a loss, gradient or parameter is not finite.
         """
         VersionLog.read(self.store).check_full(self.base.version.number)
-        events = clicks.events if isinstance(clicks, Batch) else as_events(clicks, self.base.fields)
+        events = (
+            clicks.events if isinstance(clicks, EventBatch) else as_events(clicks, self.base.fields)
+        )
         positives = self.base.positives(events)
         self.update.feed(positives)
         if len(events):

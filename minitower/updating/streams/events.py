@@ -1,26 +1,15 @@
-"""What one click is: who, what, when, and perhaps how much."""
+"""Clicks in memory: who, what, when, perhaps a value; and a buffer that sorts them by time."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import Place, show
 from minitower.data.times import seconds
-from minitower.data.values import (
-    BOOLEANS,
-    FLOATS,
-    LONGEST,
-    check_texts,
-    int64,
-    integers,
-    plain,
-    refuse,
-)
+from minitower.data.values import BOOLEANS, IdType, refuse, typed_ids
 from minitower.formulas.arrays import Array
-
-IdType = Literal["integer", "text"]
 
 _ROWS = Place("rows")
 
@@ -54,7 +43,7 @@ class Events:
         )
 
     def rows(self) -> list[list[Any]]:
-        """Plain values, JSON that :meth:`EventFields.from_rows` reads; a missing value is None."""
+        """JSON that :meth:`EventFields.from_rows` reads; a missing value is None."""
         columns = [self.users, self.items, self.timestamps]
         if self.values is not None:
             values = self.values.astype(object)
@@ -64,7 +53,7 @@ class Events:
 
     @staticmethod
     def concatenate(first: "Events", second: "Events") -> "Events":
-        """The events of both, one after the other; of the same fields."""
+        """The events of both, one after the other; both have the same fields."""
         values = [part.values for part in (first, second) if part.values is not None]
         return Events(
             np.concatenate([first.users, second.users]),
@@ -76,17 +65,20 @@ class Events:
 
 @dataclass(frozen=True)
 class EventFields:
-    """What the columns of a click log are called, and of which type its ids are.
+    """The columns of a click log, and the types of its ids.
 
     Args:
-        user_id, item_id: ids. "integer": integers from 0 to 2^63 - 1, also written as
-            strings (CSV has nothing else) or as floats below 2^53. "text": strings of 1 to 256
-            characters; an integer is the string of its digits.
-        timestamp: seconds since 1970 with or without a fraction, also written as strings, or
-            dates (:func:`minitower.data.times.seconds`). Milliseconds and times before 1970
-            are refused: one millisecond time would end every window.
-        value: a number that may be missing, such as a rating; None: there is none.
+        user_id, item_id: columns of ids. "integer": integers from 0 to 2^63 - 1, also written
+            as strings (CSV has only strings) or as floats below 2^53. "string": strings of 1
+            to 256 characters; an integer is the string of its digits.
+        timestamp: column of seconds since 1970, also written as strings, or of dates
+            (:func:`minitower.data.times.seconds`). Milliseconds and times before 1970 are
+            refused: one time in milliseconds would make all later events late.
+        value: column of numbers that may be missing, such as a rating; None: no such column.
         user_type, item_type: the types of the two ids.
+
+    Raises:
+        ValueError: a type is neither "integer" nor "string".
     """
 
     user_id: str = "user_id"
@@ -96,9 +88,15 @@ class EventFields:
     user_type: IdType = "integer"
     item_type: IdType = "integer"
 
+    def __post_init__(self) -> None:
+        for name in ("user_type", "item_type"):
+            if getattr(self, name) not in ("integer", "string"):
+                kind = show(getattr(self, name))
+                raise ValueError(f"{name} must be 'integer' or 'string', got {kind}")
+
     @property
     def names(self) -> list[str]:
-        """The columns to read: user, item, timestamp, and the value if there is one."""
+        """The columns to read: user, item, timestamp, and the value if the log has one."""
         names = [self.user_id, self.item_id, self.timestamp]
         return names if self.value is None else [*names, self.value]
 
@@ -106,18 +104,21 @@ class EventFields:
         """Check columns and give them their types.
 
         Raises:
-            DataError: names the place of a value that is missing or does not fit.
+            DataError: names the place of a value that is missing or has another type.
         """
-        values = None if self.value is None else columns[self.value]
+        values = None
+        if self.value is not None:
+            refuse(BOOLEANS, columns[self.value], "a number", columns.at(self.value))
+            values = numbers(columns[self.value], columns.at(self.value))
         return Events(
             typed_ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
             typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
             seconds(columns[self.timestamp], columns.at(self.timestamp)),
-            None if values is None else _numbers(values, columns.at(self.value or "")),
+            values,
         )
 
     def from_rows(self, rows: list[Any], place: Place = _ROWS) -> Events:
-        """Events of rows of user, item, timestamp and, if there is one, value."""
+        """Events of rows of user, item, timestamp and, if the log has one, value."""
         return self.events(object_columns(self.names, rows, place))
 
 
@@ -128,53 +129,48 @@ def object_columns(names: list[str], rows: list[Any], place: Place) -> Columns:
     return Columns(arrays, place)
 
 
-def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
-    """A column of ids: (n,) int64, or objects that are all str; see :class:`EventFields`.
+class EventBuffer:
+    """Buffered events, the oldest of which can be taken out.
 
-    Values are read as the columns of a data set are (:mod:`minitower.data.values`); here the
-    type is given, so that a string of digits can be an integer and an integer a string.
+    Events are kept in sorted runs. Each run is at least twice as long as the next one, so that
+    n events cost O(n log n), however few arrive at a time. Events of the same time stay in the
+    order of their arrival.
 
-    Raises:
-        DataError: names the place of one that is missing or does not fit.
+    Args:
+        events: the first events, in time order.
     """
-    wanted = "an integer" if kind == "integer" else "a string"
-    refuse(BOOLEANS if kind == "integer" else (*BOOLEANS, *FLOATS), values, wanted, place)
-    if values.dtype.kind in "iuf":
-        ids, missing = integers(values, place)
-        if missing.any():
-            raise place.error("missing id", int(missing.argmax()))
-        if kind == "text":
-            return np.fromiter(map(str, ids.tolist()), object, len(ids))
-    else:
-        items = plain(values, place)
-        for row, item in enumerate(items):
-            if type(item) is not int and not _fits(item, kind):
-                raise place.error(f"expected {wanted}, got {show(item)}", row)
-        if kind == "text":
-            texts = [_digits(item) if type(item) is int else str(item) for item in items]
-            check_texts(texts, place)
-            return np.fromiter(texts, object, len(texts))
-        check_texts([item if type(item) is str else "" for item in items], place)
-        ids = int64(list(map(int, items)), place)
-    if (ids < 0).any():
-        row = int((ids < 0).argmax())
-        raise place.error(f"negative id {ids[row]}", row)
-    return ids
+
+    def __init__(self, events: Events) -> None:
+        self._runs = [events]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._runs))
+
+    def add(self, events: Events) -> None:
+        """Add events that arrived after all others, in any order of time."""
+        if not len(events):
+            return
+        self._runs.append(_in_time_order(events))
+        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+            self._merge_last()
+
+    def count_until(self, time: float) -> int:
+        """The number of events at that time or earlier."""
+        return sum(int(np.searchsorted(run.timestamps, time, side="right")) for run in self._runs)
+
+    def take(self, n: int) -> tuple[Events, Events]:
+        """Take out the n oldest events; returns them and the remaining events."""
+        while len(self._runs) > 1:
+            self._merge_last()
+        (events,) = self._runs
+        rest = events.take(slice(n, None))
+        self._runs = [rest]
+        return events.take(slice(None, n)), rest
+
+    def _merge_last(self) -> None:
+        last = self._runs.pop()
+        self._runs[-1] = _in_time_order(Events.concatenate(self._runs[-1], last))
 
 
-def _digits(number: int) -> str:
-    """The digits of an integer. Python refuses to write more than 4,300, which no id has."""
-    return str(number) if number.bit_length() < 8 * LONGEST else "9" * (2 * LONGEST)
-
-
-def _fits(item: str | None, kind: IdType) -> bool:
-    """A string of an integer is of digits, one of text is not empty."""
-    if not item:
-        return False
-    return kind == "text" or (item.isascii() and item.isdigit())
-
-
-def _numbers(values: Array, place: Place) -> Array:
-    """As :func:`minitower.data.columns.numbers`, without booleans."""
-    refuse(BOOLEANS, values, "a number", place)
-    return numbers(values, place)
+def _in_time_order(events: Events) -> Events:
+    return events.take(np.argsort(events.timestamps, kind="stable"))

@@ -1,52 +1,137 @@
-"""A folder of files that appear and grow: what is new in it, block by block."""
+"""A folder of logs: which files are logs, which were read before, and what is new in the others.
 
+A log never changes once its name stands in the folder: writers write under a temporary name and
+rename. So a log is known by its content, the SHA-256 of the whole file. A new name with known
+content is the same log, renamed or copied. A known name with other content is refused.
+"""
+
+import hashlib
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
-from time import monotonic
 
 from minitower.data.errors import DataError, show
-from minitower.updating.streams.blocks import Block
-from minitower.updating.streams.cursor import Mark
-from minitower.updating.streams.hashes import content_hash
-from minitower.updating.streams.logs import Logs, header_size, nothing
-from minitower.updating.streams.parquet_clicks import read_parquet_clicks
-from minitower.updating.streams.text_files import read_csv, read_json_lines
-from minitower.updating.streams.tfrecord import read_tfrecord
-
-READERS: dict[str, Callable[[Path, int, list[str]], Iterator[Block]]] = {
-    ".jsonl": read_json_lines,
-    ".json": read_json_lines,
-    ".csv": read_csv,
-    ".parquet": read_parquet_clicks,
-    ".tfrecord": read_tfrecord,
-}
+from minitower.updating.streams.cursor import FileMark
+from minitower.updating.streams.formats import READERS
+from minitower.updating.streams.records import Block
 
 
 @dataclass(frozen=True)
-class Follow:
-    """How to wait for what is still to be written.
+class PollOptions:
+    """How to wait for new logs.
 
     Args:
-        poll: seconds between two looks into the folder, > 0.
-        every: seconds after which a batch is emitted in any case, with fewer events, or
-            none, where so many are not ready; looked at once a poll, and first when all that is
-            there has been read; None: only full ones.
-        idle: seconds without anything new after which to stop; None: never.
+        interval: seconds between two looks into the folder, > 0.
+        emit_every: seconds after which a batch is emitted in any case, if necessary with
+            fewer events or none. The first one is emitted when all logs in the folder are
+            read. None: only full batches.
+        idle: seconds without new records after which to stop; None: never.
         stop: set it, from another thread or a signal handler, to stop.
     """
 
-    poll: float = 1.0
-    every: float | None = None
+    interval: float = 1.0
+    emit_every: float | None = None
     idle: float | None = None
     stop: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
-        if not self.poll > 0:
-            raise ValueError(f"poll must be positive, got {self.poll}")
+        if not self.interval > 0:
+            raise ValueError(f"interval must be positive, got {self.interval}")
+
+
+class FolderReader:
+    """Reads what is new in a folder of logs.
+
+    Cost: at the first look every log in the folder is read once to hash it, also the finished
+    ones; later only logs of another size, time or inode. Size and time alone would miss a
+    finished log that was replaced between two runs. Finished logs can be moved away to save
+    this time: their marks stay.
+
+    Args:
+        folder: of logs.
+        names: the columns to read.
+        files: the marks of a cursor.
+
+    Attributes:
+        files: the marks, moved on behind every block.
+        recognized: new names with known content -> the name of that log.
+    """
+
+    def __init__(self, folder: Path, names: list[str], files: Mapping[str, FileMark]) -> None:
+        self.folder, self.names = folder, names
+        self.files = dict(files)
+        self.recognized: dict[str, str] = {}
+        self._by_content = {mark.content: name for name, mark in files.items()}
+        self._seen: dict[str, tuple[int, ...]] = {}
+
+    def look(self) -> Iterator[tuple[Path, Block]]:
+        """Read the new records of all logs; yields each path with its blocks.
+
+        A log with known content yields one block without records.
+
+        Raises:
+            DataError: the folder does not exist; a file is no log, cannot be read or was
+                changed.
+        """
+        # Logs that were begun come first: their copies must not be read from the beginning.
+        for path in sorted(log_files(self.folder), key=lambda path: path.name not in self.files):
+            try:
+                yield from self._read(path)
+            except FileNotFoundError:  # deleted since it was listed
+                if path.is_symlink():
+                    raise _link_to_nowhere(path) from None
+            except OSError as error:
+                raise DataError(f"{path}: {error.strerror or error}") from None
+
+    def _read(self, path: Path) -> Iterator[tuple[Path, Block]]:
+        status = _status(path)
+        if self._seen.get(path.name) == status:
+            return
+        n_recognized = len(self.recognized)
+        mark = self._identify(path)
+        if len(self.recognized) > n_recognized:
+            yield path, Block.empty(self.names)
+        if mark.records is not None:
+            for block in READERS[path.suffix](path, mark.records, self.names):
+                if _status(path) != status:
+                    raise DataError(
+                        f"{path}: changed while it was read; write a log under a temporary name "
+                        "such as .log.tmp and rename it"
+                    )
+                self.files[path.name] = FileMark(mark.content, block.stop)
+                self._by_content[mark.content] = path.name
+                yield path, block
+            if path.name in self.files:  # it has records
+                self.files[path.name] = FileMark(mark.content)
+        self._seen[path.name] = status
+
+    def _identify(self, path: Path) -> FileMark:
+        """The mark of a file by its name and its content.
+
+        Raises:
+            DataError: a known name has other content.
+        """
+        content = content_hash(path)
+        mark = self.files.get(path.name)
+        if mark is not None:
+            if mark.content not in (content, f"{path.stat().st_size} bytes"):
+                raise DataError(
+                    f"{path}: its content is not the one that was read under this name; "
+                    "restore the log, and put new clicks into a log of a new name"
+                )
+            self.files[path.name] = replace(mark, content=content)
+            return self.files[path.name]
+        known = self._by_content.get(content)
+        if known is None:
+            return FileMark(content, 0)
+        mark = self.files[path.name] = self.files[known]
+        self.recognized[path.name] = known
+        if mark.records is not None:  # reading goes on under the new name only
+            del self.files[known]
+            self._by_content[content] = path.name
+        return mark
 
 
 def is_ignored(name: str) -> bool:
@@ -58,20 +143,58 @@ def log_files(folder: Path) -> list[Path]:
     """The logs of a folder, by name.
 
     Raises:
-        DataError: there is no such folder, a file is of no known kind, or something that
-            is no file would be missed: a link to nowhere, a FIFO, a folder named like a log.
+        DataError: the folder does not exist, the suffix of a file is unknown, or a name that
+            is not ignored is a link to nowhere, a device, or a folder with the suffix of a log.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
     try:
-        names = sorted(path for path in folder.iterdir() if not is_ignored(path.name))
+        paths = sorted(path for path in folder.iterdir() if not is_ignored(path.name))
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror or error}") from None
-    return [path for path in names if _is_log(path)]
+    return [path for path in paths if _is_log(path)]
+
+
+def content_hashes(folder: str | Path) -> dict[str, str]:
+    """The logs of a folder: SHA-256 of the content -> name, for :meth:`Cursor.begin`.
+
+    Files without records, empty or with a CSV header alone, are left out.
+
+    Raises:
+        DataError: the folder does not exist, the suffix of a file is unknown, or a file cannot
+            be read.
+    """
+    found: dict[str, str] = {}
+    for path in log_files(Path(folder)):
+        try:
+            if _has_records(path):
+                found.setdefault(content_hash(path), path.name)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror or error}") from None
+    return found
+
+
+def content_hash(path: Path) -> str:
+    """The SHA-256 of a whole file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _has_records(path: Path) -> bool:
+    with path.open("rb") as file:
+        if path.suffix == ".csv":
+            file.readline()  # the header
+        return bool(file.read(1))
+
+
+def _status(path: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced or written to."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _is_log(path: Path) -> bool:
-    """Whether a path is a file to read, and not a folder, or gone since it was listed."""
+    """Whether a path is a file to read; not a folder, and not deleted since it was listed."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -97,89 +220,4 @@ def _is_log(path: Path) -> bool:
 
 
 def _link_to_nowhere(path: Path) -> DataError:
-    return DataError(f"{path}: a link to nowhere; mount what it leads to, or remove it")
-
-
-def content_hashes(folder: str | Path) -> dict[str, str]:
-    """The logs of a folder: SHA-256 of the whole content -> name, for :meth:`Cursor.begin`.
-
-    Files without a record, empty or with a CSV header alone, are left out.
-
-    Raises:
-        DataError: the folder does not exist, or a file in it is of no known kind or cannot
-            be read.
-    """
-    found: dict[str, str] = {}
-    for path in log_files(Path(folder)):
-        try:
-            if path.stat().st_size > header_size(path):
-                found.setdefault(content_hash(path), path.name)
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror or error}") from None
-    return found
-
-
-def unfinished(folder: Path, marks: Mapping[str, Mark]) -> dict[str, int]:
-    """Bytes behind the last whole record, by the name of the file, where there are any."""
-    left = {}
-    for path in log_files(folder):
-        with suppress(FileNotFoundError):  # taken away between the look and here
-            left[path.name] = path.stat().st_size - marks.get(path.name, Mark()).size
-    return {name: n for name, n in left.items() if n}
-
-
-def new_blocks(
-    folder: Path, names: list[str], logs: Logs, follow: Follow | None
-) -> Iterator[tuple[Path, Block | None]]:
-    """Read on behind the marks, and move them.
-
-    Args:
-        folder: of logs.
-        names: the columns to read.
-        logs: those that were read before; after a block, their marks stand behind it.
-        follow: wait for more instead of ending.
-
-    Returns:
-        The path of a file and a block of it, which has no records where the file was
-        recognized as another log; the folder and None after every look.
-
-    Raises:
-        DataError: a file was cut or replaced, is of no known kind or cannot be read.
-    """
-    looked: dict[str, tuple[int, ...]] = {}
-    last = monotonic()
-    while True:
-        # Logs that were begun come first: what a copy of one holds is known by then.
-        for path in sorted(log_files(folder), key=lambda path: path.name not in logs.marks):
-            try:
-                status = path.stat()
-                size = status.st_size
-                state = (size, status.st_mtime_ns, status.st_ino)
-                if looked.get(path.name) == state:
-                    continue
-                if logs.look(path, size):
-                    last = monotonic()
-                    yield path, nothing(names, logs.mark(path))
-                if logs.is_learned(path, size):
-                    looked[path.name] = state
-                    continue
-                for block in READERS[path.suffix](path, logs.mark(path).offset, names):
-                    if not logs.move(path, block):
-                        continue  # a file without records, once more
-                    last = monotonic()
-                    yield path, block
-                    if follow is not None and follow.stop.is_set():
-                        return
-                looked[path.name] = state
-            except FileNotFoundError:
-                if path.is_symlink():
-                    raise _link_to_nowhere(path) from None
-                continue  # taken away between the look and the reading
-            except OSError as error:
-                raise DataError(f"{path}: {error.strerror or error}") from None
-        if follow is None:
-            return
-        yield folder, None
-        if follow.stop.is_set() or (follow.idle is not None and monotonic() > last + follow.idle):
-            return
-        follow.stop.wait(follow.poll)
+    return DataError(f"{path}: a link to nowhere; mount its target, or remove the link")

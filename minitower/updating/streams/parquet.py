@@ -1,140 +1,116 @@
-"""Parquet: rows below a footer, which is written last and never changes."""
+"""Parquet files, over pyarrow: columns of any kind, and the columns of clicks.
+
+Checksums of pages are checked. A column that would take far more memory than its rows can need
+is refused before it is decoded.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minitower.data.columns import Columns, as_array
-from minitower.data.errors import DataError, show
+from minitower.data.errors import DataError, listed, show
+from minitower.data.values import LONGEST
 from minitower.formulas.arrays import Array
-from minitower.updating.streams.blocks import RECORD, Block, listed
 from minitower.updating.streams.parquet_footer import uncompressed_sizes
+from minitower.updating.streams.records import RECORD, Block
 
 _MAGIC = b"PAR1"
-_ROWS = 1 << 14  # of a block
-_SLACK = 1 << 20  # bytes of a column beside its values
+_BLOCK_ROWS = 1 << 14
+_COLUMN_OVERHEAD = 1 << 20  # bytes of a column beside its values
+_MAX_STRING_SIZE = 4 * LONGEST  # bytes in UTF-8
 
 
 def read_parquet(
     path: Path,
-    offset: int,
+    skip: int,
     names: list[str],
     *,
-    cell: int = 1 << 16,
+    cell_size: int = 1 << 16,
     dictionaries: bool = False,
     convert: Callable[[Any, str], Array] | None = None,
 ) -> Iterator[Block]:
-    """The rows from `offset` on, once the file is complete; checksums of pages are checked.
+    """Read the rows of a file.
 
     Args:
-        path, offset, names: the file, the first row, and the columns to read.
-        cell: bytes of a value, on average over the rows of a group. A column that claims more
-            is refused before it is decoded.
-        dictionaries: read texts as dictionaries, each different one once.
-        convert: makes an array of a pyarrow column and its name; None: by
-            :func:`columns.as_array`, and datetimes where a column holds timestamps.
+        path: the file.
+        skip: the number of rows to pass over.
+        names: the columns to read.
+        cell_size: the largest mean size of a value in a row group, in bytes.
+        dictionaries: decode each distinct string once.
+        convert: makes an array of a pyarrow column and its name. By default
+            :func:`~minitower.data.columns.as_array`, with datetimes for timestamps.
 
     Raises:
-        DataError: the file is damaged, lacks a column or has it twice, or has values that
-            are too long.
-        ModuleNotFoundError: pyarrow is not installed; says how to.
+        DataError: the file is not complete or damaged, lacks a column or has it twice, or
+            has values that are too long.
+        ModuleNotFoundError: pyarrow is not installed.
     """
     arrow, parquet = pyarrow_parquet()
-    convert = convert or _array
-    if not is_complete(path):
-        return  # still being written
-    size = path.stat().st_size
+    convert = convert or _any_column
+    _check_complete(path)
     try:
         schema = parquet.read_schema(path)
         _check_names(path, schema.names, names)
-        texts = [n for n in names if dictionaries and _is_text(schema.field(n).type)]
+        strings = [n for n in names if dictionaries and _is_string(schema.field(n).type)]
         with parquet.ParquetFile(
-            path, page_checksum_verification=True, read_dictionary=texts
+            path, page_checksum_verification=True, read_dictionary=strings
         ) as file:
-            if not file.metadata.num_rows:
-                nothing = {name: np.empty(0, object) for name in names}
-                yield Block(Columns(nothing, RECORD), np.empty(0, np.int64), 0, size)
-            start = 0  # of a group of rows
+            stop = 0  # the number of the last row
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
-                if offset < start + rows:
-                    _check_sizes(path, file, group, names, cell)
-                    at = start
-                    for batch in file.iter_batches(_ROWS, row_groups=[group], columns=names):
-                        part = batch.slice(max(0, offset - at))
-                        at += batch.num_rows
-                        if part.num_rows:
-                            try:
-                                arrays = {n: convert(part.column(n), n) for n in names}
-                            except DataError as error:
-                                raise DataError(f"{path}: {error}") from None
-                            offsets = np.arange(at - part.num_rows, at)
-                            yield Block(Columns(arrays, RECORD), offsets, at, size)
-                start += rows
+                if stop + rows <= skip:
+                    stop += rows
+                    continue
+                _check_sizes(path, file, group, names, cell_size)
+                for batch in file.iter_batches(_BLOCK_ROWS, row_groups=[group], columns=names):
+                    part = batch.slice(max(0, skip - stop))
+                    stop += batch.num_rows
+                    if part.num_rows:
+                        try:
+                            arrays = {name: convert(part.column(name), name) for name in names}
+                        except DataError as error:
+                            raise DataError(f"{path}: {error}") from None
+                        numbers = np.arange(stop - part.num_rows + 1, stop + 1)
+                        yield Block(Columns(arrays, RECORD), numbers, stop)
     except DataError:
         raise
     except (arrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: damaged, or no Parquet: {show(str(error))}") from None
 
 
-def is_complete(path: Path) -> bool:
-    """Whether a file has its footer, and so all of its rows."""
-    size = path.stat().st_size
-    with path.open("rb") as raw:
-        raw.seek(max(0, size - len(_MAGIC)))
-        return size > 2 * len(_MAGIC) and raw.read() == _MAGIC
+def read_parquet_clicks(path: Path, skip: int, names: list[str]) -> Iterator[Block]:
+    """Read the rows of a click log: one short value in each column.
+
+    Each distinct string is decoded once, so that a long one takes its memory once.
+
+    Args:
+        path, skip, names: as in :func:`read_parquet`; the third name is the time.
+
+    Raises:
+        DataError: as in :func:`read_parquet`, or a column holds something other than numbers
+            and strings, or timestamps for the time.
+        ModuleNotFoundError: pyarrow is not installed.
+    """
+    convert = partial(_click_column, path, names[2])
+    cell_size = _MAX_STRING_SIZE + 16  # with the length and the index of a string
+    return read_parquet(path, skip, names, cell_size=cell_size, dictionaries=True, convert=convert)
 
 
-def write_parquet(path: Path, columns: Mapping[str, Array]) -> None:
-    """One file, with checksums."""
+def write_parquet(file: Any, columns: Mapping[str, Array]) -> None:
+    """Write one file, with checksums of pages; `file` is a path or a binary file."""
     arrow, parquet = pyarrow_parquet()
-    parquet.write_table(arrow.table(dict(columns)), path, write_page_checksum=True)
-
-
-def _check_names(path: Path, known: list[str], names: list[str]) -> None:
-    for name in names:
-        found = known.count(name)
-        if found != 1:
-            many = "is no" if not found else "is more than one"
-            raise DataError(f"{path}: there {many} column '{name}'; columns: {listed(known)}")
-
-
-def _check_sizes(path: Path, file: Any, group: int, names: list[str], cell: int) -> None:
-    """Refuse a group of rows that would take far more memory than its rows can need."""
-    rows = file.metadata.row_group(group).num_rows
-    longest = rows * cell + _SLACK
-    if file.metadata.row_group(group).total_byte_size <= longest:
-        return  # as in nearly every file: the footer is not read again
-    for name, size in uncompressed_sizes(path, group):
-        if name in names and size > longest:
-            raise DataError(
-                f"{path}, column '{name}': {size:,} bytes in {rows:,} rows, expected at most "
-                f"{cell:,} a row"
-            )
-
-
-def _is_text(kind: Any) -> bool:
-    arrow, _ = pyarrow_parquet()
-    kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
-    is_a = arrow.types
-    return any(f(kind) for f in (is_a.is_string, is_a.is_large_string, is_a.is_string_view))
-
-
-def _array(column: Any, name: str) -> Array:
-    arrow, _ = pyarrow_parquet()
-    if arrow.types.is_timestamp(column.type):  # a missing one becomes NaT
-        times: Array = column.to_numpy(zero_copy_only=False)
-        return times
-    return as_array(column, RECORD.at(name))
+    parquet.write_table(arrow.table(dict(columns)), file, write_page_checksum=True)
 
 
 def pyarrow_parquet() -> tuple[Any, Any]:
     """The modules pyarrow and pyarrow.parquet.
 
     Raises:
-        ModuleNotFoundError: pyarrow is not installed; says how to.
+        ModuleNotFoundError: pyarrow is not installed.
     """
     try:
         import pyarrow
@@ -144,3 +120,101 @@ def pyarrow_parquet() -> tuple[Any, Any]:
             'Parquet needs pyarrow: pip install "minitower[streams]"'
         ) from None
     return pyarrow, pyarrow.parquet
+
+
+def _check_complete(path: Path) -> None:
+    """The footer is written last; without it the file is not finished."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - len(_MAGIC)))
+        if size <= 2 * len(_MAGIC) or file.read() != _MAGIC:
+            raise DataError(
+                f"{path}: not complete: it has no footer; write a Parquet file under a temporary "
+                "name and rename it"
+            )
+
+
+def _check_names(path: Path, known: list[str], names: list[str]) -> None:
+    for name in names:
+        found = known.count(name)
+        if found != 1:
+            problem = "is no column" if not found else "is more than one column"
+            raise DataError(f"{path}: there {problem} '{name}'; columns: {listed(known)}")
+
+
+def _check_sizes(path: Path, file: Any, group: int, names: list[str], cell_size: int) -> None:
+    """Refuse a row group with a column of far too many bytes for its rows."""
+    rows = file.metadata.row_group(group).num_rows
+    limit = rows * cell_size + _COLUMN_OVERHEAD
+    if file.metadata.row_group(group).total_byte_size <= limit:
+        return  # the usual case: no column can be larger
+    for name, size in uncompressed_sizes(path, group):
+        if name in names and size > limit:
+            raise DataError(
+                f"{path}, column '{name}': {size:,} bytes in {rows:,} rows, expected at most "
+                f"{cell_size:,} a row"
+            )
+
+
+def _is_string(kind: Any) -> bool:
+    types = pyarrow_parquet()[0].types
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return any(f(kind) for f in (types.is_string, types.is_large_string, types.is_string_view))
+
+
+def _any_column(column: Any, name: str) -> Array:
+    if pyarrow_parquet()[0].types.is_timestamp(column.type):  # a missing one becomes NaT
+        times: Array = column.to_numpy(zero_copy_only=False)
+        return times
+    return as_array(column, RECORD.at(name))
+
+
+def _click_column(path: Path, time: str, column: Any, name: str) -> Array:
+    """A pyarrow column as numbers, or as objects that are str or None."""
+    types, kind = pyarrow_parquet()[0].types, column.type
+    if types.is_dictionary(kind) and types.is_string(kind.value_type):
+        return _strings(column)
+    if types.is_timestamp(kind) and name == time:
+        return _seconds(column)
+    is_number = types.is_integer(kind) or types.is_floating(kind)
+    if is_number or types.is_boolean(kind) or types.is_null(kind):
+        return as_array(column, RECORD.at(name))
+    raise DataError(f"{path}, column '{name}': expected numbers or strings, got {str(kind)[:80]}")
+
+
+def _seconds(column: Any) -> Array:
+    """Timestamps as seconds since 1970, to the microsecond; NaN where one is missing.
+
+    NumPy's datetime64[us] holds fewer years than a timestamp in seconds: a time that is out of
+    range would become another time.
+    """
+    ticks = column.cast(pyarrow_parquet()[0].int64()).to_numpy(zero_copy_only=False)
+    per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[column.type.unit]
+    if per_second == 1e9:
+        ticks, per_second = ticks // 1000, 1e6
+    seconds: Array = ticks / per_second
+    return seconds
+
+
+def _strings(column: Any) -> Array:
+    """A dictionary column of strings, each distinct one decoded once."""
+    rows = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    used, inverse = np.unique(rows, return_inverse=True)
+    strings = [_string(column.dictionary, int(i)) for i in used]
+    decoded: Array = np.fromiter(strings, object, len(used))[inverse]
+    return decoded
+
+
+def _string(dictionary: Any, index: int) -> str | bytes | None:
+    """One string; bytes that are not UTF-8 stay bytes.
+
+    A string that is too long for an id is cut, and is still too long for one.
+    """
+    if index < 0:
+        return None
+    content = dictionary[index].as_buffer()
+    cut: bytes = content.slice(0, min(content.size, _MAX_STRING_SIZE + 4)).to_pybytes()
+    try:
+        return cut.decode(errors="replace" if content.size > _MAX_STRING_SIZE else "strict")
+    except UnicodeDecodeError:
+        return cut

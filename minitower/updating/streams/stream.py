@@ -5,7 +5,6 @@ import math
 import os.path
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, Literal
@@ -17,18 +16,16 @@ from minitower.data.errors import DataError
 from minitower.data.options import checked_path
 from minitower.formulas.arguments import floats, strict_integer
 from minitower.formulas.arrays import Array
-from minitower.updating.streams.aside import Aside
-from minitower.updating.streams.blocks import Block, Wrong
-from minitower.updating.streams.buffer import Buffer
 from minitower.updating.streams.cursor import Counts, Cursor
-from minitower.updating.streams.events import EventFields, Events
-from minitower.updating.streams.folder import Follow, is_ignored, new_blocks, unfinished
-from minitower.updating.streams.logs import Logs
+from minitower.updating.streams.dead_letters import DeadLetters
+from minitower.updating.streams.events import EventBuffer, EventFields, Events
+from minitower.updating.streams.folder import FolderReader, PollOptions, is_ignored
+from minitower.updating.streams.records import BadRecord, Block
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """Events in time order, and the cursor to go on with after them."""
+class EventBatch:
+    """Events in time order, and the cursor behind them."""
 
     events: Events
     cursor: Cursor
@@ -39,210 +36,241 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class ClickStream:
-    """A folder of click logs, to which files are added and which may grow.
+    """A folder of click logs, to which new files are added.
 
     Args:
         folder: holds .jsonl (or .json), .csv, .parquet and .tfrecord files, read one after
-            the other in the order of their names. Names that begin with "." or "_" or end
-            with ".tmp" are not read.
-        fields: what the columns are called.
-        window: seconds, >= 0. An event waits until one that is so much newer was read; one
-            that comes later than that is late. Infinite: all events wait until everything is
-            read, and none is late.
-        late: "refuse": late events are set aside, as malformed records are. "count": they are
-            counted and dropped, without an error.
-        aside: the file to append records to that are malformed or late, as JSON lines of
-            file, offset, reason and record, each once, however often it is read. It does
-            not exist yet, is empty, or holds such records; nobody else's file is written to.
-            None: the first such record is an error.
-        tolerance: the share of the records of a run that may be set aside, in [0, 1].
-        grace: how many may be before the share counts, >= 0.
-        ahead: seconds, >= 0. An event dated so much after the moment at which it is read is
-            malformed: believed, it would make all others late. None: no event is.
+            the other in the order of their names. A file never changes. Names that begin with
+            "." or "_" or end with ".tmp" are ignored.
+        fields: the columns of the logs.
+        allowed_lateness: seconds, >= 0. The watermark is the newest time minus the allowed
+            lateness. Events at or before the watermark are emitted; later events are buffered.
+            An event that is older than the watermark when it is read is late. Infinite: all
+            events are buffered until everything is read, and no event is late.
+        late: "refuse": late events are bad records. "count": late events are counted and
+            dropped, without an error.
+        dead_letter_file: the file to which bad records are appended, as JSON lines, each once.
+            The file does not exist yet, is empty, or holds bad records. None: the first bad
+            record is an error.
+        max_error_rate: the allowed share of bad records among the records of a run, in [0, 1].
+        min_errors: the number of bad records that is allowed whatever their share, >= 0.
+        max_clock_skew: seconds, >= 0. An event dated more than this after the current time is
+            a bad record: it would make all other events late. None: no such limit.
+
+    Raises:
+        ValueError: an argument is outside its domain, or the dead-letter file would be read as
+            a log or lies in no folder.
     """
 
     folder: str | Path
     fields: EventFields = field(default_factory=EventFields)
-    window: float = 0.0
+    allowed_lateness: float = 0.0
     late: Literal["refuse", "count"] = "refuse"
-    aside: str | Path | None = None
-    tolerance: float = 0.01
-    grace: int = 100
-    ahead: float | None = None
+    dead_letter_file: str | Path | None = None
+    max_error_rate: float = 0.01
+    min_errors: int = 100
+    max_clock_skew: float | None = None
 
     def __post_init__(self) -> None:
         checked_path("folder", self.folder)
-        for name in ("window", "ahead"):
+        for name in ("allowed_lateness", "max_clock_skew"):
             seconds = getattr(self, name)
             if seconds is not None and not floats(name, seconds) >= 0:
                 raise ValueError(f"{name} must be at least 0 seconds, got {seconds}")
         if self.late not in ("refuse", "count"):
             raise ValueError(f"late must be 'refuse' or 'count', got {self.late!r}")
-        if not 0 <= self.tolerance <= 1:
-            raise ValueError(f"tolerance must be a share in [0, 1], got {self.tolerance}")
-        if not self.grace >= 0:
-            raise ValueError(f"grace must be at least 0 records, got {self.grace}")
-        if self.aside is not None:
-            checked_path("aside", self.aside)
-            aside = Path(os.path.realpath(self.aside))
-            if aside.parent == Path(os.path.realpath(self.folder)) and not is_ignored(aside.name):
-                raise ValueError(f"{aside}: would be read as a log; put it elsewhere")
-            if not aside.parent.is_dir():
-                raise ValueError(f"{self.aside}: there is no folder {aside.parent}")
+        if not 0 <= self.max_error_rate <= 1:
+            raise ValueError(f"max_error_rate must be in [0, 1], got {self.max_error_rate}")
+        if not self.min_errors >= 0:
+            raise ValueError(f"min_errors must be at least 0 records, got {self.min_errors}")
+        if self.dead_letter_file is not None:
+            checked_path("dead_letter_file", self.dead_letter_file)
+            path = Path(os.path.realpath(self.dead_letter_file))
+            if path.parent == Path(os.path.realpath(self.folder)) and not is_ignored(path.name):
+                raise ValueError(f"{path}: would be read as a log; put it elsewhere")
+            if not path.parent.is_dir():
+                raise ValueError(f"{self.dead_letter_file}: there is no folder {path.parent}")
 
     def batches(
-        self, size: int, *, cursor: Cursor | None = None, follow: Follow | None = None
-    ) -> Iterator[Batch]:
-        """The events after a cursor, each once, in time order.
+        self, size: int, *, cursor: Cursor | None = None, poll: PollOptions | None = None
+    ) -> Iterator[EventBatch]:
+        """The events behind a cursor, each once, in time order.
 
-        Events of the same time come in the order in which they were read. Not following,
-        the stream ends with the last whole record, and what waits in the window is emitted
-        too; following, that stays in the cursor. A run may begin up to a window before the
-        end of the one that it goes on from.
+        Events of the same time come in the order in which they were read. Without `poll` the
+        stream ends with the last record, and the buffered events are emitted, too. With `poll`
+        the buffered events stay in the cursor. When a run goes on from another one, its first
+        events may be older than the last events of that one, by up to the allowed lateness.
 
         Args:
-            size: events of a batch, >= 1; the last may have fewer, and has none where only
-                its cursor is news, because all that was read since went aside.
+            size: events of a batch, >= 1. The last batch may have fewer. It has none where
+                only the cursor is news, for example because all new records are bad.
             cursor: of any batch of an earlier run; None: from the beginning.
-            follow: wait for more instead of ending; with a finite window.
+            poll: wait for new logs; needs a finite allowed lateness.
 
         Raises:
-            ValueError: `size` is less than 1, or an infinite window is to be followed, which
-                would never emit an event.
-            DataError: a file was cut or replaced since the cursor, is of no known kind, or
-                cannot be read at all; too many records had to be set aside; or `aside` is
-                a file of somebody else, and then nothing was read.
+            ValueError: `size` is less than 1, or `poll` has an infinite allowed lateness.
+            DataError: a log was changed, is of an unknown kind, or cannot be read at all; too
+                many records are bad; or the dead-letter file holds something else, and then
+                nothing was read.
         """
         strict_integer("size", size, 1)
-        if follow is not None and self.window == math.inf:
-            raise ValueError("following never emits an event of an infinite window")
-        now = replace(cursor or Cursor.begin(self.fields), recognized={})
-        if now.newest > self._latest():  # an earlier run believed a wrong clock
-            now = replace(now, newest=-math.inf)
-        aside = None if self.aside is None else Aside(Path(self.aside))
-        begun = now.counts
-        said, logs, buffer = now, Logs(now), Buffer(now.pending)
-        every = None if follow is None else follow.every
-        emitted, looked = monotonic(), False
-        new = new_blocks(Path(self.folder), self.fields.names, logs, follow)
-        for path, block in chain([(None, None)], new):  # first what is pending
-            if path is not None and block is not None:
-                files, recognized = dict(logs.marks), dict(logs.recognized)
-                now = replace(now, files=files, recognized=recognized)
-                now = self._read(now, path, block, buffer, aside, begun)
-            caught_up = path is not None and block is None and not looked
-            looked |= caught_up
-            due = every is not None and (caught_up or monotonic() >= emitted + every)
-            while (n := min(self._ready(now, buffer), size)) == size or due:
-                batch = _batch(now, buffer, n)
-                now = batch.cursor
-                yield batch
-                said, emitted, due = now, monotonic(), False
-        while (
-            n := min(len(buffer) if follow is None else self._ready(now, buffer), size)
-        ) or now is not said:
-            batch = _batch(now, buffer, n)
-            said = now = batch.cursor
-            yield batch
+        if poll is not None and self.allowed_lateness == math.inf:
+            raise ValueError("polling never emits an event with an infinite allowed lateness")
+        run = _Run(self, cursor or Cursor.begin(self.fields), size, poll)
+        reader = FolderReader(Path(self.folder), self.fields.names, run.cursor.files)
+        yield from run.full_batches()  # of events that are buffered in the cursor
+        is_first, last_read = True, monotonic()
+        while True:
+            for path, block in reader.look():
+                last_read = monotonic()
+                run.read(path, block, reader)
+                yield from run.full_batches()
+                if poll is not None and poll.stop.is_set():
+                    break
+            else:
+                if poll is not None:
+                    yield from run.full_batches(is_due=is_first)
+            is_first = False
+            if poll is None or poll.stop.is_set():
+                break
+            if poll.idle is not None and monotonic() > last_read + poll.idle:
+                break
+            poll.stop.wait(poll.interval)
+        yield from run.last_batches()
 
-    def unfinished(self, cursor: Cursor | None) -> dict[str, int]:
-        """Bytes behind the last whole record, by the name of the file, where there are any."""
-        return unfinished(Path(self.folder), cursor.files if cursor else {})
+    def latest(self) -> float:
+        """The largest time that an event can have now."""
+        return math.inf if self.max_clock_skew is None else time() + self.max_clock_skew
 
-    def _ready(self, now: Cursor, buffer: Buffer) -> int:
-        return buffer.until(now.newest - self.window)
 
-    def _read(
-        self,
-        now: Cursor,
-        path: Path,
-        block: Block,
-        buffer: Buffer,
-        aside: Aside | None,
-        begun: Counts,
-    ) -> Cursor:
-        """The cursor behind a block, but for what is pending: the buffer gets its events."""
-        wrong = list(block.wrong)
-        events, offsets = _sift(self.fields, block.columns, block.offsets, wrong)
-        learned = events.timestamps <= now.after
-        events, offsets = events.take(~learned), offsets[~learned]
-        latest = self._latest()
-        ahead = events.timestamps > latest
-        for row in np.flatnonzero(ahead).tolist():
-            wrong.append(_wrong(events, offsets, row, f"ahead of time: dated after {latest:.15g}"))
-        events, offsets, malformed = events.take(~ahead), offsets[~ahead], len(wrong)
-        newest = np.maximum.accumulate(np.append(now.newest, events.timestamps))
-        late = events.timestamps < newest[:-1] - self.window
-        for row in np.flatnonzero(late).tolist() if self.late == "refuse" else ():
-            reason = f"late: the window began at {newest[row] - self.window:.15g}"
-            wrong.append(_wrong(events, offsets, row, reason))
-        buffer.add(events.take(~late))
-        now = replace(
-            now,
+class _Run:
+    """One run over a stream: the events that it buffers, and the cursor that it moves on."""
+
+    def __init__(
+        self, stream: ClickStream, cursor: Cursor, size: int, poll: PollOptions | None
+    ) -> None:
+        self.stream, self.size, self.poll = stream, size, poll
+        cursor = replace(cursor, recognized={}, broken={})
+        if cursor.newest > stream.latest():  # an earlier run believed a wrong clock
+            cursor = replace(cursor, newest=-math.inf)
+        path = stream.dead_letter_file
+        self.dead_letters = None if path is None else DeadLetters(Path(path))
+        self.cursor, self.has_news = cursor, False
+        self.counts_before = cursor.counts
+        self.buffer = EventBuffer(cursor.buffered)
+        self.last_emitted = monotonic()
+
+    def read(self, path: Path, block: Block, reader: FolderReader) -> None:
+        """Buffer the events of a block, write its bad records, and move the cursor."""
+        stream, cursor = self.stream, self.cursor
+        bad = list(block.bad)
+        events, numbers = _typed(stream.fields, block.columns, block.numbers, bad)
+        learned = events.timestamps <= cursor.after
+        events, numbers = events.take(~learned), numbers[~learned]
+
+        latest = stream.latest()
+        is_ahead = events.timestamps > latest
+        reason = f"ahead of time: dated after {latest:.15g}"
+        bad += [_bad(events, numbers, row, reason) for row in np.flatnonzero(is_ahead)]
+        events, numbers, malformed = events.take(~is_ahead), numbers[~is_ahead], len(bad)
+
+        newest = np.maximum.accumulate(np.append(cursor.newest, events.timestamps))
+        watermark = newest[:-1] - stream.allowed_lateness
+        is_late = events.timestamps < watermark
+        if stream.late == "refuse":
+            for row in np.flatnonzero(is_late):
+                reason = f"late: the watermark was {watermark[row]:.15g}"
+                bad.append(_bad(events, numbers, row, reason))
+
+        broken = {path.name: block.stop} if any(r.rest for r in bad) else {}
+        self.buffer.add(events.take(~is_late))
+        self.cursor = replace(
+            cursor,
+            files=dict(reader.files),
             newest=float(newest[-1]),
             counts=Counts(
-                now.counts.read + len(block.offsets) + len(block.wrong),
-                now.counts.malformed + malformed,
-                now.counts.late + int(late.sum()),
-                now.counts.learned + int(learned.sum()),
+                cursor.counts.read + len(block.numbers) + len(block.bad),
+                cursor.counts.malformed + malformed,
+                cursor.counts.late + int(is_late.sum()),
+                cursor.counts.learned + int(learned.sum()),
             ),
+            recognized=dict(reader.recognized),
+            broken=dict(cursor.broken) | broken,
         )
-        if wrong:
-            self._set_aside(now.counts.since(begun), path, wrong, aside)
-        return now
+        self.has_news = True
+        if bad:
+            content = reader.files[path.name].content
+            self._set_aside(path, content, sorted(bad, key=lambda record: record.number))
 
-    def _latest(self) -> float:
-        """The time after which no event can be."""
-        return math.inf if self.ahead is None else time() + self.ahead
+    def full_batches(self, *, is_due: bool = False) -> Iterator[EventBatch]:
+        """The full batches that are ready; when a batch is due, one more with the others."""
+        emit_every = None if self.poll is None else self.poll.emit_every
+        if emit_every is None:
+            is_due = False
+        elif monotonic() >= self.last_emitted + emit_every:
+            is_due = True
+        while (n := min(self._ready(), self.size)) == self.size or is_due:
+            yield self._take(n)
+            self.last_emitted, is_due = monotonic(), False
 
-    def _set_aside(
-        self, counts: Counts, path: Path, wrong: list[Wrong], aside: Aside | None
-    ) -> None:
-        wrong.sort(key=lambda record: record.offset)
-        what = f"{path}, offset {wrong[0].offset}: {wrong[0].reason}"
-        if aside is None:
-            raise DataError(f"{what}; to go on nevertheless, name a file to set such records aside")
-        aside.append(path.name, wrong)
-        late = counts.late if self.late == "refuse" else 0
-        if counts.malformed + late > max(self.grace, self.tolerance * counts.read):
+    def last_batches(self) -> Iterator[EventBatch]:
+        """The remaining batches; one without events where only the cursor is news."""
+        ready = self._ready if self.poll is not None else self.buffer.__len__
+        while (n := min(ready(), self.size)) or self.has_news:
+            yield self._take(n)
+
+    def _ready(self) -> int:
+        """The number of buffered events at or before the watermark."""
+        return self.buffer.count_until(self.cursor.newest - self.stream.allowed_lateness)
+
+    def _take(self, n: int) -> EventBatch:
+        events, rest = self.buffer.take(n)
+        self.cursor, self.has_news = replace(self.cursor, buffered=rest), False
+        return EventBatch(events, self.cursor)
+
+    def _set_aside(self, path: Path, content: str, bad: list[BadRecord]) -> None:
+        stream = self.stream
+        first = f"{path}, record {bad[0].number}: {bad[0].reason}"
+        if self.dead_letters is None:
+            raise DataError(f"{first}; to go on nevertheless, name a file for bad records")
+        self.dead_letters.append(path.name, content, bad)
+        counts = self.cursor.counts.since(self.counts_before)
+        late = counts.late if stream.late == "refuse" else 0
+        allowed = max(stream.min_errors, stream.max_error_rate * counts.read)
+        if counts.malformed + late > allowed:
             raise DataError(
-                f"{what}; {counts.malformed} of {counts.read} records are malformed and "
-                f"{late} late, more than {self.tolerance:.3g} of them: see {self.aside}"
+                f"{first}; {counts.malformed} of {counts.read} records are malformed and "
+                f"{late} late, more than {stream.max_error_rate:.3g} of them: "
+                f"see {stream.dead_letter_file}"
             )
 
 
-def _wrong(events: Events, offsets: Array, row: int, reason: str) -> Wrong:
-    return Wrong(int(offsets[row]), reason, json.dumps(events.take([row]).rows()[0]))
-
-
-def _sift(
-    fields: EventFields, columns: Columns, offsets: Array, wrong: list[Wrong]
+def _typed(
+    fields: EventFields, columns: Columns, numbers: Array, bad: list[BadRecord]
 ) -> tuple[Events, Array]:
-    """The rows that are events, and where they begin; halves are tried where one is not."""
+    """The rows that are events, and their numbers; a bad row is found by halving the rows."""
     try:
-        return fields.events(columns), offsets
+        return fields.events(columns), numbers
     except (ValueError, RecursionError) as error:  # a value may be nested deeply
-        if len(offsets) == 1:
+        if len(numbers) == 1:
             row = [columns[name].tolist()[0] for name in fields.names]
-            wrong.append(Wrong(int(offsets[0]), str(error), _written(row)))
-            return fields.from_rows([]), offsets[:0]
-    middle = len(offsets) // 2
+            bad.append(BadRecord(int(numbers[0]), str(error), _as_json(row)))
+            return fields.from_rows([]), numbers[:0]
+    middle = len(numbers) // 2
     parts = []
     for half in (slice(None, middle), slice(middle, None)):
         arrays = {name: array[half] for name, array in columns.arrays.items()}
-        parts.append(_sift(fields, Columns(arrays, columns.place), offsets[half], wrong))
+        parts.append(_typed(fields, Columns(arrays, columns.place), numbers[half], bad))
     (left, before), (right, after) = parts
     return Events.concatenate(left, right), np.concatenate([before, after])
 
 
-def _written(row: list[Any]) -> str:
+def _bad(events: Events, numbers: Array, row: Any, reason: str) -> BadRecord:
+    return BadRecord(int(numbers[row]), reason, json.dumps(events.take([row]).rows()[0]))
+
+
+def _as_json(row: list[Any]) -> str:
     try:
         return json.dumps(row, default=str)
     except (ValueError, RecursionError):  # an integer of thousands of digits, or deep lists
         return ""
-
-
-def _batch(now: Cursor, buffer: Buffer, n: int) -> Batch:
-    """The n oldest events of the buffer, and the cursor after them."""
-    events, pending = buffer.take(n)
-    return Batch(events, replace(now, pending=pending))

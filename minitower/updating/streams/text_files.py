@@ -1,120 +1,159 @@
-"""JSON lines and CSV: one record per line, and a line counts when its end is written.
+"""JSON lines and CSV: one record per line.
 
-A byte order mark in front of a record or a header, which some editors write, is no part of it.
+A byte order mark at the beginning of a record or a header is ignored; some editors write it.
 """
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from io import TextIOWrapper
+from operator import itemgetter
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from minitower.data.columns import Columns
-from minitower.data.delimited import split_fields
-from minitower.data.errors import DataError
+from minitower.data.errors import DataError, listed
 from minitower.formulas.arrays import Array
-from minitower.updating.streams.blocks import BLOCK, LONGEST, RECORD, Block, Wrong, listed
 from minitower.updating.streams.events import object_columns
+from minitower.updating.streams.records import (
+    BLOCK_SIZE,
+    MAX_RECORD_SIZE,
+    RECORD,
+    BadRecord,
+    Block,
+)
 
-_Parse = Callable[[str], Columns]  # of whole lines
+_Rows = list[tuple[Any, ...]]
 _ERRORS = (ValueError, RecursionError, csv.Error)
 
 
-def read_json_lines(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
-    """An object per line; empty lines are none.
+def read_json_lines(path: Path, skip: int, names: list[str]) -> Iterator[Block]:
+    """One object per line; empty lines are skipped.
+
+    Args:
+        path: the file.
+        skip: the number of records to pass over.
+        names: the columns to read; a missing one is None.
 
     Raises:
-        DataError: there is no end of line for 4 MB.
+        DataError: a line has more than 4 MB.
     """
 
-    def parse(text: str) -> Columns:
-        records = list(map(json.loads, text.split("\n")))
+    def parse(lines: list[str]) -> _Rows:
+        records = list(map(json.loads, lines))
         if set(map(type, records)) != {dict}:
             raise ValueError("expected an object")
-        rows = [tuple([record.get(name) for name in names]) for record in records]
-        return object_columns(names, rows, RECORD)
+        return [tuple([record.get(name) for name in names]) for record in records]
 
-    return _blocks(path, offset, names, parse)
+    with path.open("rb") as file:
+        yield from _blocks(file, skip, names, parse)
 
 
-def read_csv(path: Path, offset: int, names: list[str]) -> Iterator[Block]:
-    """Comma-separated fields below a header; no field goes over the end of a line.
+def read_csv(path: Path, skip: int, names: list[str]) -> Iterator[Block]:
+    """Comma-separated fields below a header; a quoted field ends on its line.
+
+    One line is one record, so that a stray quote costs one record and not the file.
+
+    Args:
+        path, skip, names: as in :func:`read_json_lines`.
 
     Raises:
-        DataError: the header lacks a column or has it twice, or there is no end of line
-            for 4 MB.
+        DataError: the header lacks a column or has it twice, or a line has more than 4 MB.
     """
     with path.open("rb") as file:
-        first = file.readline(LONGEST)
-    if not first.endswith(b"\n"):
-        if len(first) == LONGEST:
-            raise _endless(path, 0)
-        return  # still being written
-    try:
-        header = next(csv.reader([first.decode("utf-8-sig", "replace")]))
-    except csv.Error as error:
-        raise DataError(f"{path}, line 1: not the header of a CSV file: {error}") from None
-    for name in names:
-        if header.count(name) != 1:
-            raise DataError(f"{path}, line 1: expected one column '{name}', got {listed(header)}")
+        header = _header(path, file.readline(MAX_RECORD_SIZE + 1))
+        if not header:
+            return
+        for name in names:
+            if header.count(name) != 1:
+                raise DataError(
+                    f"{path}, line 1: expected one column '{name}', got {listed(header)}"
+                )
+        select = itemgetter(*map(header.index, names))
 
-    def parse(text: str) -> Columns:
-        if '"' in text:
-            lines = text.split("\n")
+        def parse(lines: list[str]) -> _Rows:
             rows = list(csv.reader(lines, strict=True))
             if len(rows) != len(lines) or set(map(len, rows)) != {len(header)}:
                 raise ValueError(f"expected {len(header)} fields, got {len(rows[0])}")
-            columns = object_columns(header, rows, RECORD)
-        else:
-            text = text.replace("\r\n", "\n").removesuffix("\r")
-            columns = Columns(
-                dict(zip(header, split_fields(text, ",", len(header), RECORD))), RECORD
-            )
-        return columns
+            return list(map(select, rows))
 
-    if offset < len(first):  # the header is read, and no record
-        nothing = object_columns(names, [], RECORD)
-        yield Block(nothing, np.empty(0, np.int64), len(first), len(first))
-    yield from _blocks(path, max(offset, len(first)), names, parse)
+        yield from _blocks(file, skip, names, parse)
 
 
-def _blocks(path: Path, offset: int, names: list[str], parse: _Parse) -> Iterator[Block]:
-    for content, offsets, stop in _whole_lines(path, offset):
-        wrong = []
+def write_json_lines(file: BinaryIO, columns: Mapping[str, Array]) -> None:
+    """One object per row; NaN is left out."""
+    for row in zip(*(column.tolist() for column in columns.values())):
+        record = {name: value for name, value in zip(columns, row) if value == value}
+        file.write(json.dumps(record).encode() + b"\n")
+
+
+def write_csv(file: BinaryIO, columns: Mapping[str, Array]) -> None:
+    """A header and one line per row; NaN is an empty field.
+
+    Raises:
+        DataError: an id has an end of line.
+    """
+    text = TextIOWrapper(file, "utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in zip(*(column.tolist() for column in columns.values())):
+        if any(isinstance(value, str) and ("\n" in value or "\r" in value) for value in row):
+            raise DataError("an id has an end of line, but a CSV record is one line; use .jsonl")
+        writer.writerow([value if value == value else "" for value in row])
+    text.detach()  # flushes; the file stays open
+
+
+def _header(path: Path, line: bytes) -> list[str]:
+    """The column names of a CSV file; none of an empty file."""
+    if len(line) > MAX_RECORD_SIZE:
+        raise _too_long(str(path), 1)
+    try:
+        return next(csv.reader([line.decode("utf-8-sig", "replace")]), [])
+    except csv.Error as error:
+        raise DataError(f"{path}, line 1: not the header of a CSV file: {error}") from None
+
+
+def _blocks(
+    file: BinaryIO, skip: int, names: list[str], parse: Callable[[list[str]], _Rows]
+) -> Iterator[Block]:
+    """The records of the remaining lines of a file."""
+    stop = 0
+    for lines in _lines(file):
+        start, stop = stop, stop + len(lines)
+        lines = lines[max(0, skip - start) :]
+        if not lines:
+            continue
+        numbers = np.arange(stop - len(lines) + 1, stop + 1)
+        bad: list[BadRecord] = []
         try:
-            columns = parse(content.decode())
-        except _ERRORS:  # find out which line it is
-            rows, kept = [], []
-            for at, line in zip(offsets.tolist(), content.split(b"\n")):
+            rows = parse([line.decode() for line in lines])
+        except _ERRORS:  # find the bad lines
+            rows, good = [], []
+            for row, line in enumerate(lines):
                 try:
                     if line.strip():
-                        columns = parse(line.decode("utf-8-sig"))
-                        rows.append([columns[name][0] for name in names])
-                        kept.append(at)
+                        rows += parse([line.decode("utf-8-sig")])
+                        good.append(row)
                 except _ERRORS as error:
-                    wrong.append(Wrong(at, str(error), line.decode("utf-8", "backslashreplace")))
-            columns = object_columns(names, rows, RECORD)
-            offsets = np.array(kept, np.int64)
-        yield Block(columns, offsets, stop, stop, wrong)
+                    content = line.decode("utf-8", "backslashreplace")
+                    bad.append(BadRecord(int(numbers[row]), str(error), content))
+            numbers = numbers[good]
+        yield Block(object_columns(names, rows, RECORD), numbers, stop, bad)
 
 
-def _whole_lines(path: Path, offset: int) -> Iterator[tuple[bytes, Array, int]]:
-    """Lines without the last end of line, where each begins, and where the next one begins."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        rest = b""
-        while data := file.read(BLOCK):
-            rest += data
-            end = rest.rfind(b"\n") + 1
-            if end:
-                ends = np.flatnonzero(np.frombuffer(rest, np.uint8, end) == ord("\n"))
-                starts = np.append(0, ends[:-1] + 1)
-                yield rest[: end - 1], offset + starts, offset + end
-                rest, offset = rest[end:], offset + end
-            if len(rest) > LONGEST:
-                raise _endless(path, offset)
+def _lines(file: BinaryIO) -> Iterator[list[bytes]]:
+    """Lines without their ends, about BLOCK_SIZE bytes at once."""
+    count, rest = 0, b""
+    while data := file.read(BLOCK_SIZE):
+        *lines, rest = (rest + data).split(b"\n")
+        count += len(lines)
+        if len(rest) > MAX_RECORD_SIZE:
+            raise _too_long(file.name, count + 1)
+        yield lines
+    if rest:
+        yield [rest]
 
 
-def _endless(path: Path, offset: int) -> DataError:
-    return DataError(f"{path}: no end of line for {LONGEST} bytes from byte {offset} on")
+def _too_long(name: str, number: int) -> DataError:
+    return DataError(f"{name}: record {number} has more than {MAX_RECORD_SIZE} bytes")

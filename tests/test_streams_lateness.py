@@ -1,4 +1,4 @@
-"""A window may be infinite, and late events may be counted only."""
+"""The allowed lateness can be infinite, and late events can be counted only."""
 
 import json
 import math
@@ -17,10 +17,10 @@ from minitower.updating.streams import (
     Counts,
     Cursor,
     EventFields,
-    Follow,
-    buffer,
+    PollOptions,
     text_files,
 )
+from minitower.updating.streams.events import EventBuffer
 
 FIELDS = EventFields()
 times = st.lists(st.integers(0, 30), max_size=20)
@@ -43,7 +43,7 @@ def pairs(batches):
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=9), max_size=9), st.data())
 def test_buffer__takes_the_oldest_and_of_those_the_first(chunks, data):
-    waiting, kept, number = buffer.Buffer(FIELDS.from_rows([])), [], 0
+    waiting, kept, number = EventBuffer(FIELDS.from_rows([])), [], 0
     for chunk in chunks:
         rows = [[number + row, 0, time] for row, time in enumerate(chunk)]
         number += len(rows)
@@ -51,7 +51,7 @@ def test_buffer__takes_the_oldest_and_of_those_the_first(chunks, data):
         kept = sorted([*kept, *rows], key=lambda row: row[2])
         assert len(waiting) == len(kept)
         limit = data.draw(st.integers(-1, 10))
-        assert waiting.until(limit) == sum(row[2] <= limit for row in kept)
+        assert waiting.count_until(limit) == sum(row[2] <= limit for row in kept)
         if data.draw(st.booleans()):
             n = data.draw(st.integers(0, len(kept)))
             events, rest = waiting.take(n)
@@ -66,20 +66,20 @@ def test_buffer__sorts_little_however_many_blocks_there_are():
     rows = np.column_stack([np.arange(n), np.arange(n), rng.integers(0, 999, n)]).tolist()
     argsort, sizes = np.argsort, []
     count = lambda values, **options: (sizes.append(len(values)), argsort(values, **options))[1]
-    waiting = buffer.Buffer(FIELDS.from_rows([]))
+    waiting = EventBuffer(FIELDS.from_rows([]))
     with patch.object(np, "argsort", count):
         for start in range(0, n, chunk):
             waiting.add(FIELDS.from_rows(rows[start : start + chunk]))
-            waiting.until(-math.inf)
+            waiting.count_until(-math.inf)
         waiting.take(n)
     assert sum(sizes) < 2 * n * math.log2(n)
 
 
 @given(st.lists(times, max_size=4), st.integers(1, 9), st.sampled_from([40, 1000]))
-def test_infinite_window__nothing_is_late(files, size, block):
-    with tempfile.TemporaryDirectory() as folder, patch.object(text_files, "BLOCK", block):
+def test_infinite_lateness__nothing_is_late(files, size, block):
+    with tempfile.TemporaryDirectory() as folder, patch.object(text_files, "BLOCK_SIZE", block):
         rows = write(folder, files)
-        batches = list(ClickStream(folder=folder, window=math.inf).batches(size))
+        batches = list(ClickStream(folder=folder, allowed_lateness=math.inf).batches(size))
     assert pairs(batches) == sorted(rows, key=lambda row: row[1])
     assert [len(batch) for batch in batches[:-1]] == [size] * len(batches[:-1])
     if rows:
@@ -89,20 +89,22 @@ def test_infinite_window__nothing_is_late(files, size, block):
 
 
 @given(times, times, st.integers(1, 9), st.data())
-def test_infinite_window__on_top_of_any_cursor(first, second, size, data):
+def test_infinite_lateness__on_top_of_any_cursor(first, second, size, data):
     """Whatever window came before, and however late its newest event is."""
     with tempfile.TemporaryDirectory() as folder:
-        options = {"aside": Path(folder) / "_aside", "tolerance": 1.0}
+        options = {"dead_letter_file": Path(folder) / "_bad", "max_error_rate": 1.0}
         write(folder, [first])
         window = data.draw(st.sampled_from([0.0, 3.0, math.inf]))
-        before = list(ClickStream(folder=folder, window=window, **options).batches(size))
+        before = list(ClickStream(folder=folder, allowed_lateness=window, **options).batches(size))
         cursor = None
         if before:
             before = before[: data.draw(st.integers(1, len(before)))]
             state = json.dumps(before[-1].cursor.to_state(), allow_nan=False)
             cursor = Cursor.from_state(json.loads(state), FIELDS)
         rows = write(folder, [first, second])
-        night = list(ClickStream(folder=folder, window=math.inf).batches(99, cursor=cursor))
+        night = list(
+            ClickStream(folder=folder, allowed_lateness=math.inf).batches(99, cursor=cursor)
+        )
     counts = night[-1].cursor.counts if night else cursor.counts if cursor else Counts()
     late = cursor.counts.late if cursor else 0
     assert counts == Counts(read=len(rows), late=late)
@@ -117,9 +119,13 @@ def test_infinite_window__on_top_of_any_cursor(first, second, size, data):
 def test_late__counted_or_set_aside_the_others_are_the_same(files, window, size):
     with tempfile.TemporaryDirectory() as folder:
         write(folder, files)
-        aside = Path(folder) / "_aside"
-        refuse = ClickStream(folder=folder, window=window, aside=aside, tolerance=1.0)
-        count = ClickStream(folder=folder, window=window, late="count", tolerance=0.0, grace=0)
+        aside = Path(folder) / "_bad"
+        refuse = ClickStream(
+            folder=folder, allowed_lateness=window, dead_letter_file=aside, max_error_rate=1.0
+        )
+        count = ClickStream(
+            folder=folder, allowed_lateness=window, late="count", max_error_rate=0.0, min_errors=0
+        )
         expected, got = list(refuse.batches(size)), list(count.batches(size))
     assert pairs(got) == pairs(expected)
     assert [b.cursor.counts for b in got] == [b.cursor.counts for b in expected]
@@ -130,18 +136,22 @@ def test_late__is_no_share_of_what_is_malformed(tmp_path):
     write(tmp_path, [[9, 1, 1, 1]])
     with (tmp_path / "0.jsonl").open("a") as log:
         log.write("nothing\n")
-    aside = tmp_path / "_aside"
-    options = {"aside": aside, "tolerance": 0.3, "grace": 0}
+    aside = tmp_path / "_bad"
+    options = {"dead_letter_file": aside, "max_error_rate": 0.3, "min_errors": 0}
     (batch,) = ClickStream(folder=tmp_path, late="count", **options).batches(9)
     assert batch.cursor.counts == Counts(read=5, malformed=1, late=3)
-    assert [json.loads(line)["offset"] for line in aside.read_text().splitlines()] == [180]
+    assert [json.loads(line)["number"] for line in aside.read_text().splitlines()] == [5]
     with pytest.raises(DataError, match="1 of 5 records are malformed and 0 late"):
-        list(ClickStream(folder=tmp_path, late="count", **options | {"tolerance": 0.1}).batches(9))
+        list(
+            ClickStream(folder=tmp_path, late="count", **options | {"max_error_rate": 0.1}).batches(
+                9
+            )
+        )
 
 
-def test_window__refuses(tmp_path):
+def test_lateness__refuses(tmp_path):
     with pytest.raises(ValueError, match="late must be 'refuse' or 'count', got 'drop'"):
         ClickStream(folder=tmp_path, late="drop")
-    stream = ClickStream(folder=tmp_path, window=math.inf)
-    with pytest.raises(ValueError, match="following never emits"):
-        next(stream.batches(1, follow=Follow()))
+    stream = ClickStream(folder=tmp_path, allowed_lateness=math.inf)
+    with pytest.raises(ValueError, match="polling never emits"):
+        next(stream.batches(1, poll=PollOptions()))
