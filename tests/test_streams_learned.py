@@ -264,8 +264,9 @@ def test_renamed__in_the_middle_of_reading(suffix, move, at, block):
 
 
 @pytest.mark.parametrize("first, later", ["am", "ma"])
-def test_renamed__in_the_middle_and_back_is_not_read_again(tmp_path, first, later):
+def test_renamed__in_the_middle_and_back_is_not_read_again(tmp_path, monkeypatch, first, later):
     """The mark of the old name goes to the new one."""
+    monkeypatch.setattr(text_files, "BLOCK_SIZE", 60)
     log = write(tmp_path / f"{first}.jsonl", range(9))
     batch = next(ClickStream(folder=tmp_path).batches(2))
     log.rename(tmp_path / f"{later}.jsonl")
