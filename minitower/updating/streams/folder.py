@@ -121,8 +121,9 @@ class FolderReader:
                     f"{path}: its content is not the one that was read under this name; "
                     "restore the log, and put new clicks into a log of a new name"
                 )
-            self.files[path.name] = replace(mark, content=content)
-            return self.files[path.name]
+            mark = self.files[path.name] = replace(mark, content=content)
+            self._by_content[content] = path.name
+            return mark
         known = self._by_content.get(content)
         if known is None:
             return FileMark(content, 0)
