@@ -246,7 +246,7 @@ def test_cursor__other_fields_are_refused(log):
 
 def test_dead_letters__the_first_is_an_error_where_no_file_is_named(tmp_path):
     write_lines(tmp_path, [[5, BAD]])
-    with pytest.raises(DataError, match=r"000\.jsonl, record 2: .*name a file"):
+    with pytest.raises(DataError, match=r"000\.jsonl, record 2: .*name a dead-letter file"):
         list(stream(tmp_path, dead_letter_file=None).batches(3))
 
 

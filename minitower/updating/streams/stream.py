@@ -151,7 +151,7 @@ class _Run:
     ) -> None:
         self.stream, self.size, self.poll = stream, size, poll
         cursor = replace(cursor, recognized={}, broken={})
-        if cursor.newest > stream.latest():  # an earlier run believed a wrong clock
+        if cursor.newest > stream.latest():  # an earlier run believed a clock that was ahead
             cursor = replace(cursor, newest=-math.inf)
         path = stream.dead_letter_file
         self.dead_letters = None if path is None else DeadLetters(Path(path))
@@ -232,7 +232,7 @@ class _Run:
         stream = self.stream
         first = f"{path}, record {bad[0].number}: {bad[0].reason}"
         if self.dead_letters is None:
-            raise DataError(f"{first}; to go on nevertheless, name a file for bad records")
+            raise DataError(f"{first}; to continue, name a dead-letter file")
         self.dead_letters.append(path.name, content, bad)
         counts = self.cursor.counts.since(self.counts_before)
         late = counts.late if stream.late == "refuse" else 0
