@@ -144,8 +144,8 @@ def log_files(folder: Path) -> list[Path]:
     """The logs of a folder, by name.
 
     Raises:
-        DataError: the folder does not exist, the suffix of a file is unknown, or a name that
-            is not ignored is a link to nowhere, a device, or a folder with the suffix of a log.
+        DataError: the folder does not exist, or the suffix of a file is unknown. Or a name
+            stands for a link to nowhere, a device, or a folder with the suffix of a log.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")

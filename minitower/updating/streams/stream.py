@@ -98,8 +98,8 @@ class ClickStream:
 
         Events of the same time come in the order in which they were read. Without `poll` the
         stream ends with the last record, and the buffered events are emitted, too. With `poll`
-        the buffered events stay in the cursor. When a run goes on from another one, its first
-        events may be older than the last events of that one, by up to the allowed lateness.
+        the buffered events stay in the cursor. The first events of a run may be older than the
+        last events of the run before, by up to the allowed lateness.
 
         Args:
             size: events of a batch, >= 1. The last batch may have fewer. It has none where
