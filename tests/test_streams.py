@@ -246,7 +246,7 @@ def test_cursor__other_fields_are_refused(log):
 
 def test_dead_letters__the_first_is_an_error_where_no_file_is_named(tmp_path):
     write_lines(tmp_path, [[5, BAD]])
-    with pytest.raises(DataError, match=r"000\.jsonl, record 2: .*name a file"):
+    with pytest.raises(DataError, match=r"000\.jsonl, record 2: .*name a dead-letter file"):
         list(stream(tmp_path, dead_letter_file=None).batches(3))
 
 
@@ -461,6 +461,20 @@ def test_poll__a_file_that_is_replaced_by_one_of_its_size_is_noticed(log):
     append(log.parent, 1, 99, "001.jsonl")
     with pytest.raises(DataError, match=r"000\.jsonl: its content is not"):
         next(batches)
+
+
+def test_poll__hashes_a_log_again_only_when_it_was_touched(log, monkeypatch):
+    hashed, content_hash = [], folder_module.content_hash
+    count = lambda path: (hashed.append(path.name), content_hash(path))[1]
+    monkeypatch.setattr(folder_module, "content_hash", count)
+    batches = stream(log.parent).batches(10, poll=PollOptions(interval=0.001, emit_every=0.0))
+    for _ in range(5):
+        next(batches)
+    assert hashed == ["000.jsonl"]
+    os.utime(log, (1, 1))
+    for _ in range(5):
+        next(batches)
+    assert hashed == ["000.jsonl"] * 2
 
 
 def test_poll__stops_between_two_blocks(tmp_path):

@@ -204,6 +204,16 @@ def test_state__of_an_earlier_version_goes_on(tmp_path, version, suffix):
 
 
 @pytest.mark.parametrize("version", [1, 2])
+def test_state__of_an_earlier_version_knows_a_copy(tmp_path, version):
+    """Version 1 knows sizes only; the hash of the log is found first."""
+    log = write(tmp_path / "m.jsonl", range(5))
+    state = old_state(version, tmp_path, {log.name: log.stat().st_size})
+    shutil.copy(log, tmp_path / "a.jsonl")
+    users, cursor = run(tmp_path, Cursor.from_state(state, FIELDS))
+    assert (users, cursor.recognized) == ([], {"a.jsonl": "m.jsonl"})
+
+
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("suffix", [".jsonl", ".tfrecord"])
 def test_state__of_an_earlier_version_within_a_file_is_refused(tmp_path, version, suffix):
     """Records would be lost, or learned twice."""
@@ -264,8 +274,9 @@ def test_renamed__in_the_middle_of_reading(suffix, move, at, block):
 
 
 @pytest.mark.parametrize("first, later", ["am", "ma"])
-def test_renamed__in_the_middle_and_back_is_not_read_again(tmp_path, first, later):
+def test_renamed__in_the_middle_and_back_is_not_read_again(tmp_path, monkeypatch, first, later):
     """The mark of the old name goes to the new one."""
+    monkeypatch.setattr(text_files, "BLOCK_SIZE", 60)
     log = write(tmp_path / f"{first}.jsonl", range(9))
     batch = next(ClickStream(folder=tmp_path).batches(2))
     log.rename(tmp_path / f"{later}.jsonl")

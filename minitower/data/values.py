@@ -120,9 +120,10 @@ def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
             return np.fromiter(map(str, ids.tolist()), object, len(ids))
     else:
         items = plain(values, place)
-        for row, item in enumerate(items):
-            if type(item) is not int and not _is_id(item, kind):
-                raise place.error(f"expected {wanted}, got {show(item)}", row)
+        strings = [item for item in items if type(item) is not int]
+        if not (all(strings) and (kind == "string" or _is_digits("".join(strings)))):
+            row = next(r for r, item in enumerate(items) if not _is_id(item, kind))
+            raise place.error(f"expected {wanted}, got {show(items[row])}", row)
         if kind == "string":
             strings = [_digits(item) if type(item) is int else str(item) for item in items]
             check_texts(strings, place)
@@ -155,11 +156,13 @@ def refuse(kinds: tuple[type, ...], values: Array, wanted: str, place: Place) ->
                 raise place.error(f"expected {wanted}, got {show(value)}", row)
 
 
-def _is_id(item: str | None, kind: IdType) -> bool:
+def _is_id(item: int | str | None, kind: IdType) -> bool:
     """A string is not empty; as an integer it has digits only."""
-    if not item:
-        return False
-    return kind == "string" or (item.isascii() and item.isdigit())
+    return type(item) is int or bool(item and (kind == "string" or _is_digits(str(item))))
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and (text.isdigit() or not text)
 
 
 def _digits(number: int) -> str:

@@ -132,8 +132,8 @@ def object_columns(names: list[str], rows: list[Any], place: Place) -> Columns:
 class EventBuffer:
     """Buffered events, the oldest of which can be taken out.
 
-    Events are kept in sorted runs. Each run is at least twice as long as the next one, so that
-    n events cost O(n log n), however few arrive at a time. Events of the same time stay in the
+    Events are kept in sorted runs, each at least twice as long as the next one. So n events
+    cost O(n log n), however few arrive at a time. Events of the same time stay in the
     order of their arrival.
 
     Args:

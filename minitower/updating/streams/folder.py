@@ -121,8 +121,9 @@ class FolderReader:
                     f"{path}: its content is not the one that was read under this name; "
                     "restore the log, and put new clicks into a log of a new name"
                 )
-            self.files[path.name] = replace(mark, content=content)
-            return self.files[path.name]
+            mark = self.files[path.name] = replace(mark, content=content)
+            self._by_content[content] = path.name
+            return mark
         known = self._by_content.get(content)
         if known is None:
             return FileMark(content, 0)
@@ -143,8 +144,8 @@ def log_files(folder: Path) -> list[Path]:
     """The logs of a folder, by name.
 
     Raises:
-        DataError: the folder does not exist, the suffix of a file is unknown, or a name that
-            is not ignored is a link to nowhere, a device, or a folder with the suffix of a log.
+        DataError: the folder does not exist, or the suffix of a file is unknown. Or a name
+            stands for a link to nowhere, a device, or a folder with the suffix of a log.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")

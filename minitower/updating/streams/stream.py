@@ -98,8 +98,8 @@ class ClickStream:
 
         Events of the same time come in the order in which they were read. Without `poll` the
         stream ends with the last record, and the buffered events are emitted, too. With `poll`
-        the buffered events stay in the cursor. When a run goes on from another one, its first
-        events may be older than the last events of that one, by up to the allowed lateness.
+        the buffered events stay in the cursor. The first events of a run may be older than the
+        last events of the run before, by up to the allowed lateness.
 
         Args:
             size: events of a batch, >= 1. The last batch may have fewer. It has none where
@@ -151,7 +151,7 @@ class _Run:
     ) -> None:
         self.stream, self.size, self.poll = stream, size, poll
         cursor = replace(cursor, recognized={}, broken={})
-        if cursor.newest > stream.latest():  # an earlier run believed a wrong clock
+        if cursor.newest > stream.latest():  # an earlier run believed a clock that was ahead
             cursor = replace(cursor, newest=-math.inf)
         path = stream.dead_letter_file
         self.dead_letters = None if path is None else DeadLetters(Path(path))
@@ -232,7 +232,7 @@ class _Run:
         stream = self.stream
         first = f"{path}, record {bad[0].number}: {bad[0].reason}"
         if self.dead_letters is None:
-            raise DataError(f"{first}; to go on nevertheless, name a file for bad records")
+            raise DataError(f"{first}; to continue, name a dead-letter file")
         self.dead_letters.append(path.name, content, bad)
         counts = self.cursor.counts.since(self.counts_before)
         late = counts.late if stream.late == "refuse" else 0

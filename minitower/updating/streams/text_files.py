@@ -73,10 +73,12 @@ def read_csv(path: Path, skip: int, names: list[str]) -> Iterator[Block]:
         select = itemgetter(*map(header.index, names))
 
         def parse(lines: list[str]) -> _Rows:
-            rows = list(csv.reader(lines, strict=True))
-            if len(rows) != len(lines) or set(map(len, rows)) != {len(header)}:
-                raise ValueError(f"expected {len(header)} fields, got {len(rows[0])}")
-            return list(map(select, rows))
+            reader = csv.reader(lines, strict=True)
+            rows = [select(row) for row in reader if len(row) == len(header)]
+            if len(rows) != len(lines):
+                got = len(next(csv.reader(lines, strict=True)))
+                raise ValueError(f"expected {len(header)} fields, got {got}")
+            return rows
 
         yield from _blocks(file, skip, names, parse)
 
