@@ -54,7 +54,7 @@ def run(data: Path, place: Path, figure: Path, bounds: Bounds, *options: str) ->
     head, *rows = (line.split("\t")[:-1] for line in printed.splitlines() if line[-1] != "\t")
     for name, *_, recall, _, _ in rows:
         bounds.at_least(TARGET, float(recall), f"recall of {name}")
-    items, dim = Recommender.open(store).index.vectors.shape
+    items, dim = Recommender.open(store).store.index.vectors.shape
     marks = ["---"] + ["--:"] * (len(head) - 1)
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in (head, marks, *rows))
     return f"{table}\n\n{items:,} items of {dim} numbers, {os.cpu_count()} cores."

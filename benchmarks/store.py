@@ -24,7 +24,7 @@ from bounds import Bounds
 from timing import interleave, milliseconds, ratio, table
 
 import minitower as mt
-from minitower.store.catalogue import Catalogue
+from minitower.store.version_log import VersionLog
 
 DIM, CATEGORY_DIM, HIDDEN, CATEGORIES, K, EF = 64, 16, 128, 1000, 100, 200
 
@@ -47,7 +47,8 @@ def publish(folder: Path, items: int, users: int) -> mt.Dataset:
         split=mt.RandomSplit(valid=0, test=0),
     )
     model = mt.TwoTower(data.schema, dim=DIM, hidden=(HIDDEN,), seed=0)
-    index = mt.HnswIndex.build(
+    index = mt.ApproximateIndex.build(
+        "hnsw",
         mt.encode(model.item, data.items),
         similarity="cosine",
         queries=mt.encode(model.user, data.users, np.arange(10)),
@@ -55,15 +56,15 @@ def publish(folder: Path, items: int, users: int) -> mt.Dataset:
         ef_construction=40,
         threads=2,
     )
-    index.ef = min(EF, items)
+    index.effort = min(EF, items)
     mt.publish_model(model, data, folder, index=index)
     return data
 
 
 def opening(folder: Path, items: int, rounds: int, bounds: Bounds) -> str:
     """Opening against hashing what is read and loading the graph."""
-    catalogue = Catalogue.read(folder)
-    saved = catalogue.open(catalogue.version())
+    log = VersionLog.read(folder)
+    saved = log.open(log.version())
     paths = [saved.folder / name for name in saved.files]
     graph = saved.folder / "index.hnsw"
 
@@ -97,14 +98,14 @@ def opening(folder: Path, items: int, rounds: int, bounds: Bounds) -> str:
 def recalling(folder: Path, data: mt.Dataset, calls: int, bounds: Bounds) -> str:
     """Single recalls of users in turn, each beside the bare work for the same user."""
     recommender = mt.Recommender.open(folder)
-    index = recommender.index
-    assert isinstance(index, mt.HnswIndex)
+    index = recommender.store.index
+    assert isinstance(index, mt.ApproximateIndex)
     graph = hnswlib.Index(space="ip", dim=DIM)
-    catalogue = Catalogue.read(folder)
-    path = catalogue.path(catalogue.version().number) / "index.hnsw"
+    log = VersionLog.read(folder)
+    path = log.path(log.version().number) / "index.hnsw"
     graph.load_index(str(path), max_elements=len(data.items))
-    graph.set_ef(index.ef)
-    parameters = {name: np.array(p) for name, p in recommender.model.parameters.items()}
+    graph.set_ef(index.effort)
+    parameters = {name: np.array(p) for name, p in recommender.store.model.parameters.items()}
     groups = data.users.columns["user_group"]
 
     def tower(user: int) -> np.ndarray:

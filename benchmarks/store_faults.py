@@ -37,8 +37,9 @@ from typing import Any
 import numpy as np
 
 import minitower as mt
-from minitower.store.catalogue import Catalogue, prune, rollback
 from minitower.store.incremental import publish_incremental
+from minitower.store.transaction import prune, rollback
+from minitower.store.version_log import VersionLog
 
 USERS, ITEMS = 20, 40
 USER_ROWS = "user.user_id.embedding"
@@ -84,30 +85,30 @@ def publish_rows(folder: Path, version: int) -> None:
 
 def state(folder: Path) -> list[object]:
     """The number that is served, and all numbers."""
-    catalogue = Catalogue.read(folder)
-    return [catalogue.current, [version.number for version in catalogue.versions]]
+    log = VersionLog.read(folder)
+    return [log.current, [version.number for version in log.versions]]
 
 
 def work(folder: Path, first: str, seed: int, pipe: int) -> None:
     """Change the store until killed; tell what is begun, what it would lead to, what is done."""
     rng, job = np.random.default_rng(seed), first
     while True:
-        catalogue = Catalogue.read(folder)
-        numbers = [version.number for version in catalogue.versions]
-        expected: list[object] = [catalogue.next, [*numbers, catalogue.next]]
+        log = VersionLog.read(folder)
+        numbers = [version.number for version in log.versions]
+        expected: list[object] = [log.next, [*numbers, log.next]]
         if job == "rollback":
             target = int(rng.choice(numbers))
             expected = [target, numbers]
         if job == "prune":
-            nights = [version.number for version in catalogue.versions if version.kind == "full"]
-            bases = {nights[-1], catalogue.full().number}
-            days = {version.number for version in catalogue.versions if version.parent in bases}
-            expected = [catalogue.current, sorted({*nights[-3:], *bases, *days})]
+            nights = [version.number for version in log.versions if version.kind == "full"]
+            bases = {nights[-1], log.full().number}
+            days = {version.number for version in log.versions if version.parent in bases}
+            expected = [log.current, sorted({*nights[-3:], *bases, *days})]
         os.write(pipe, (json.dumps([job, expected]) + "\n").encode())
         if job == "publish":
-            publish(folder, catalogue.next)
+            publish(folder, log.next)
         elif job == "publish rows":
-            publish_rows(folder, catalogue.full().number)
+            publish_rows(folder, log.full().number)
         elif job == "rollback":
             rollback(folder, target)
         else:
@@ -146,9 +147,9 @@ def kill(folder: Path, rounds: int) -> None:
         now = state(folder)
         if now not in allowed:
             raise SystemExit(f"killed in {job}: the store is at {now}, not at one of {allowed}")
-        catalogue = Catalogue.read(folder)
-        for version in catalogue.versions:
-            catalogue.verify(version)
+        log = VersionLog.read(folder)
+        for version in log.versions:
+            log.verify(version)
         check_answer(*mt.Recommender.open(folder).recall(0, k=1, exclude_seen=False))
         killed_in[job if len(allowed) > 1 else "between two"] += 1
     print(f"kill: {rounds} times, in {dict(killed_in)}: always the state before or after")
@@ -161,7 +162,7 @@ def damage(folder: Path, rounds: int) -> None:
     """Flip a bit or cut a file; opening must refuse it, verifying too."""
     publish(folder, 1)
     publish_rows(folder, 1)
-    catalogue = Catalogue.read(folder)
+    log = VersionLog.read(folder)
     files = sorted((folder / "versions").rglob("*.*"))
     kept = {path: path.read_bytes() for path in files}
     rng, refused = np.random.default_rng(0), Counter[str]()
@@ -174,8 +175,8 @@ def damage(folder: Path, rounds: int) -> None:
         else:
             del content[place:]
         path.write_bytes(content)
-        attempts = [lambda: [catalogue.verify(version) for version in catalogue.versions]]
-        if path.name != "optimizer.npz":  # which serving does not read
+        attempts = [lambda: [log.verify(version) for version in log.versions]]
+        if not path.name.startswith("optimizer"):  # which serving does not read
             attempts.append(lambda: [mt.Recommender.open(folder)])
         for attempt in attempts:
             try:

@@ -31,11 +31,10 @@ import numpy as np
 
 import minitower as mt
 from minitower.cli import main as command
-from minitower.store.catalogue import Catalogue
+from minitower.store.version_log import VersionLog
 from minitower.updating.streams import write_events
 
 USERS, ITEMS, CLICKS = 40, 60, 400
-PARTS = ("parameters.npz", "optimizer.npz", "users.npz", "items.npz", "item_vectors.npy")
 FULL = ("--full", "--batch-size", "64", "--validate", "0.1")
 INCREMENTAL = ("--incremental", "--batch-size", "64", "--item-ids")
 
@@ -86,15 +85,14 @@ def killed(seconds: float, *arguments: object) -> bool:
 
 def full(store: Path) -> int:
     """The number of the full version that is served or stood on."""
-    return Catalogue.read(store).full().number
+    return VersionLog.read(store).full().number
 
 
 def bits(store: Path) -> str:
     """The SHA-256 of that version's arrays."""
-    folder = Catalogue.read(store).path(full(store))
-    return hashlib.sha256(
-        b"".join((folder / p).read_bytes() for p in (*PARTS, "seen.npz"))
-    ).hexdigest()
+    folder = VersionLog.read(store).path(full(store))
+    arrays = sorted(path for path in folder.glob("*.npy") if not path.name.startswith("schema"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in arrays)).hexdigest()
 
 
 def opens(store: Path, allowed: set[int]) -> None:
@@ -130,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
             jobs = [("incremental", INCREMENTAL), ("incremental", INCREMENTAL), ("full", FULL)]
             while jobs:
                 name, flags = jobs[0]
-                before = Catalogue.read(store)
+                before = VersionLog.read(store)
                 done = killed(2 * nightly * rng.random(), "update", store, logs, *flags)
                 kills[name] += not done
                 opens(store, {before.current or 0, before.next})
@@ -139,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
             if bits(store) != bits(calm):
                 raise SystemExit(f"day {day}: not the model of an undisturbed night")
             kills["prune"] += not killed(0.02 * rng.random(), "store", "prune", store, "--keep", 3)
-            opens(store, {Catalogue.read(store).current or 0})
+            opens(store, {VersionLog.read(store).current or 0})
     told = ", ".join(f"{n} in {name}" for name, n in kills.items())
     print(f"{day} days, killed {kills.total()} times ({told}): the same bits as undisturbed")
 

@@ -3,7 +3,7 @@
     python benchmarks/updates.py             # about three minutes
     python benchmarks/updates.py --quick     # tiny size: only shows that it runs
 
-`next_day` and `full_update`, reports and all, against the day's training alone, on a model
+`next_day` and `train_full_update`, reports and all, against the day's training alone, on a model
 that has grown already, plus one plain copy of each table that grew: embeddings, optimizer
 state, encoded features, vocabularies, and what each user has met. They take turns. 200,000
 users and 50,000 items, 10 % more of each by the day, 400,000 clicks a day; an id (64), a
@@ -29,8 +29,9 @@ from timing import table  # noqa: E402
 
 import minitower as mt  # noqa: E402
 from minitower.data import next_day  # noqa: E402
+from minitower.updating.incremental_update import IncrementalUpdate  # noqa: E402
 from minitower.updating.streams import Events  # noqa: E402
-from minitower.updating.updates import IncrementalUpdate, full_update  # noqa: E402
+from minitower.updating.train_full_update import train_full_update  # noqa: E402
 
 DIM = 64
 
@@ -116,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     copy = copies(day, model.extended(day.schema), first.optimizer)
     for _ in range(rounds):
         parts["append"].append(seconds(lambda: next_day(data, new_log, *new)))
-        update = lambda: full_update(model, day, trainer, optimizer=first.optimizer)
+        update = lambda: train_full_update(model, day, trainer, optimizer=first.optimizer)
         parts["update"].append(seconds(update))
         grown = model.extended(day.schema)
         run = trainer(grown, day)

@@ -11,118 +11,28 @@
 2
 """
 
-from minitower.data import (
-    Categorical,
-    Continuous,
-    DataError,
-    Dataset,
-    GivenSplit,
-    Id,
-    Interactions,
-    LastSplit,
-    MultiValued,
-    RandomSplit,
-    Schema,
-    Split,
-    TimeSplit,
-    next_day,
-    retire,
-)
-from minitower.evaluation.diagnostics import neighbours
-from minitower.evaluation.encode import encode
-from minitower.evaluation.evaluator import Evaluator, PopularityScorer, Report, evaluate
-from minitower.scale.milvus import MilvusIndex
-from minitower.search.hnsw import HnswIndex
-from minitower.search.index import ExactIndex
-from minitower.search.vector_index import VectorIndex
-from minitower.store.incremental import publish_incremental
-from minitower.store.local_index import LocalIndex
-from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, load_optimizer, publish_model, save_model
-from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
-from minitower.towers.schedules import cosine_decay, warmup
-from minitower.towers.two_tower import TwoTower
-from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.hard_negatives import HardNegatives, MinedNegatives
-from minitower.training.negatives import MixedNegatives, SharedNegatives
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
-from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
-from minitower.training.self_supervised import SelfSupervised
-from minitower.training.trainer import History, Progress, Trainer, TrainingError
-from minitower.training.views import relatedness
-from minitower.updating.publishing import publish
-from minitower.updating.updates import (
-    IncrementalUpdate,
-    UpdateRefused,
-    full_update,
-    incremental_update,
-)
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "Categorical",
-    "Continuous",
-    "CrossBatchSoftmax",
-    "DataError",
-    "Dataset",
-    "Evaluator",
-    "ExactIndex",
-    "GivenSplit",
-    "HardNegatives",
-    "History",
-    "HnswIndex",
-    "Id",
-    "InBatchSoftmax",
-    "IncrementalUpdate",
-    "Interactions",
-    "LastSplit",
-    "Listwise",
-    "LocalIndex",
-    "MilvusIndex",
-    "MinedNegatives",
-    "MixedNegatives",
-    "MultiValued",
-    "Optimizer",
-    "Pairwise",
-    "Pointwise",
-    "PopularityScorer",
-    "Progress",
-    "RandomSplit",
-    "Recommender",
-    "Report",
-    "RowWiseAdagrad",
-    "RowWiseAdam",
-    "Schema",
-    "SelfSupervised",
-    "SharedNegatives",
-    "Split",
-    "TimeSplit",
-    "Trainer",
-    "TrainingError",
-    "TwoTower",
-    "UpdateRefused",
-    "VectorIndex",
-    "cosine_decay",
-    "encode",
-    "evaluate",
-    "full_update",
-    "incremental_update",
-    "load_model",
-    "load_optimizer",
-    "neighbours",
-    "next_day",
-    "popular_negatives",
-    "publish",
-    "publish_incremental",
-    "publish_model",
-    "relatedness",
-    "retire",
-    "save_model",
-    "uniform_negatives",
-    "warmup",
-]
+if TYPE_CHECKING:
+    from minitower.api import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Find a room, or a public name; the first name imports the rooms, `--help` does not."""
+        unknown = f"module 'minitower' has no attribute '{name}'"
+        if name.startswith("__") and name != "__all__":
+            raise AttributeError(unknown)
+        if find_spec(f"minitower.{name}") is not None:
+            return import_module(f"minitower.{name}")
+        api = import_module("minitower.api")
+        if not hasattr(api, name):
+            raise AttributeError(unknown)
+        globals()[name] = getattr(api, name)
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *import_module("minitower.api").__all__})

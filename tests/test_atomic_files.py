@@ -48,7 +48,7 @@ def test_atomic__whole_data_set(folder):
     data = Dataset.from_atomic(folder, positive="rating >= 3", split=KEEP)
     assert data.users.ids.tolist() == ["u1", "u2"]
     assert data.items.ids.tolist() == ["a", "b", "c"]
-    assert data.item_names.tolist() == ["Silence of 'X'", "Été", "Unseen"]
+    assert data.items.names.tolist() == ["Silence of 'X'", "Été", "Unseen"]
     assert data.train.timestamps.tolist() == [10, 20]
     assert data.users.columns["job"].tolist() == [1, 0]
     assert data.users.columns["age"].tolist() == [-1, 1]
@@ -64,7 +64,7 @@ def test_atomic__windows_lines_and_byte_order_mark(folder):
         made = "\ufeff" + text.replace("\n", "\r\n")
         (folder / f"tiny.{suffix}").write_bytes(made.encode("utf-8"))
     windows = Dataset.from_atomic(folder, positive="all", split=KEEP)
-    assert windows.item_names.tolist() == plain.item_names.tolist()
+    assert windows.items.names.tolist() == plain.items.names.tolist()
     assert windows.users.columns["job"].tolist() == plain.users.columns["job"].tolist()
     assert windows.schema.schema == plain.schema.schema
 
@@ -102,7 +102,7 @@ def test_atomic__interactions_alone(folder):
     (folder / "tiny.item").unlink()
     data = Dataset.from_atomic(folder, positive="all", split=KEEP)
     assert data.schema.schema == Schema([Id("user_id")], [Id("item_id")])
-    assert data.item_names is None
+    assert data.items.names is None
 
 
 def test_atomic__ids_may_have_other_names(folder):
@@ -131,19 +131,19 @@ def test_atomic__ids_may_have_other_names(folder):
         ("inter", INTER + "\tc\t1\t2\n", r"tiny.inter, line 4, column 'user_id': missing id$"),
         ("inter", "", r"tiny.inter: the file is empty$"),
         ("inter", "\n\n", r"tiny.inter: the file is empty$"),
-        ("inter", INTER.split("\n")[0], r"tiny.inter: there is nothing below the header$"),
+        ("inter", INTER.split("\n")[0], r"tiny.inter: the file has no line below its header$"),
         ("inter", INTER.replace(":float", ""), r"inter, line 1: expected a header.*got 'rating'$"),
         ("inter", INTER.replace("float", "int"), r"inter, line 1: expected a .*got 'rating:int'$"),
         (
             "inter",
             INTER.replace("rating", "item_id"),
-            r"inter, line 1, column 'item_id': the column is th",
+            r"inter, line 1, column 'item_id': the column occ",
         ),
-        ("inter", INTER.replace("item_id", "item"), r"tiny.inter: there is no column 'item_id'"),
+        ("inter", INTER.replace("item_id", "item"), r"tiny.inter: column 'item_id' is missing"),
         (
             "user",
             USER + "u1\t1\tx\n",
-            r"user, line 4, column 'user_id': the id 'u1' is there twice",
+            r"user, line 4, column 'user_id': the id 'u1' occurs twice",
         ),
         ("user", USER + "u3\t\tx\n", r"user, line 4, column 'age': missing value; .*impute=True"),
         ("user", USER.replace("u2\t53\t\n", ""), r"tiny.user, column 'age': user 'u2' has interac"),
@@ -159,7 +159,7 @@ def test_atomic__refuses(folder, suffix, text, message):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"overrides": {"colour": None}}, r"no column 'colour' to override; columns: age, "),
+        ({"overrides": {"colour": None}}, r"unknown column 'colour'; columns: age, "),
         ({"overrides": {"age": "int"}}, r"user, column 'age': the type int is not a feature"),
         ({"overrides": {"age": Id("age")}}, r"column 'age': the id, and no other column, must be"),
         ({"overrides": {"user_id": None}}, r"column 'user_id': the id, and no other column, must"),
@@ -174,7 +174,7 @@ def test_atomic__refuses_options(folder, options, message):
 
 
 def test_atomic__names_what_is_wrong_with_the_folder(folder):
-    with pytest.raises(DataError, match=r"nowhere: there is no such folder$"):
+    with pytest.raises(DataError, match=r"nowhere: the folder does not exist$"):
         read(folder / "nowhere")
     (folder / "other.inter").write_text(INTER)
     with pytest.raises(DataError, match=r"expected one .inter file, got other.inter, tiny.inter$"):
@@ -187,7 +187,7 @@ def test_atomic__names_what_is_wrong_with_the_folder(folder):
 
 def test_atomic__names_the_line_that_is_not_text(folder):
     (folder / "tiny.user").write_bytes(USER.encode() + b"u3\t7\tcaf\xe9\n")
-    with pytest.raises(DataError, match=r"tiny.user, line 4: not utf-8 text"):
+    with pytest.raises(DataError, match=r"tiny.user, line 4: cannot be decoded as utf-8"):
         read(folder)
 
 
@@ -207,7 +207,7 @@ def test_ml_100k__is_read_whole(real_data):
     parts = (data.train, data.valid, data.test)
     assert (len(data.users), len(data.items)) == (943, 1682)
     assert sum(map(len, parts)) == 55_375
-    assert data.item_names[0] == "Toy Story"
+    assert data.items.names[0] == "Toy Story"
     assert data.train.timestamps.max() < data.valid.timestamps.min()
     assert data.valid.timestamps.max() < data.test.timestamps.min()
 

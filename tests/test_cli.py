@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.cli import commands, demo, main, sources
-from minitower.cli import job as job_module
-from minitower.cli.job import OPTIONS, Job, read_job
+from minitower.cli import commands, main
+from minitower.cli.job import OPTIONS, READING, read_job
 from minitower.data import (
     Categorical,
     Continuous,
@@ -25,16 +25,23 @@ from minitower.data import (
     MultiValued,
     Schema,
 )
+from minitower.data.layouts import Reading
+from minitower.data.option_values import Options, read_options
+from minitower.data.source import open_folder
 from minitower.evaluation.evaluator import PopularityScorer, evaluate
-from minitower.lab import plots
+from minitower.lab import demo, plots
 from minitower.lab.funnel import simulate
-from minitower.store.catalogue import Catalogue
+from minitower.lab.summary import grouped
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, publish_model
+from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import RowWiseAdam
 from minitower.towers.two_tower import TwoTower
+from minitower.training import recipe
+from minitower.training.gradient_step import TrainingError
 from minitower.training.objectives import InBatchSoftmax
-from minitower.training.trainer import TrainingError
+from minitower.training.trainer import Trainer
 
 QUICK = ["--dim", "8", "--hidden", "16", "--epochs", "1", "--batch-size", "128"]
 
@@ -135,8 +142,8 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
     assert "epoch 2/2" in err
     assert "mrr@5" in err
     told = re.findall(r"mrr@5 ([\d.]+)", err)
-    version = Catalogue.read(tmp_path / "m").version()
-    kept = Catalogue.read(tmp_path / "m").open(version).content["metrics"]
+    version = VersionLog.read(tmp_path / "m").version()
+    kept = VersionLog.read(tmp_path / "m").open(version).content["metrics"]
     assert f"{kept['mrr@5']:.4f}" == max(told)
     data = Dataset.from_atomic(world, positive="all", split=LastSplit(1, 2))
     assert f"train {len(data.train)} " in err
@@ -162,21 +169,23 @@ def test_fit__options_reach_model_and_trainer(world, monkeypatch):
         def __init__(self, model, data, **options):
             told.update(options, model=model)
 
+        @wraps(Trainer.fit)
         def fit(self, epochs, **options):
             told.update(options, epochs=epochs)
 
-    monkeypatch.setattr(job_module, "Trainer", Spy)
-    data = sources.open_folder(world, Job()).data
-    job = Job(
-        temperature=0.3, correction="calibrated", optimizer="rowwise-adam", learning_rate=0.002,
-        batch_size=77, epochs=9, patience=3, metric="ndcg@5", seed=11,
-    )  # fmt: skip
-    commands.fit(job, data, "spied")
+    monkeypatch.setattr(recipe, "Trainer", Spy)
+    data = open_folder(world, Reading()).data
+    job = {
+        "temperature": "0.3", "correction": "calibrated", "optimizer": "rowwise-adam",
+        "learning_rate": "0.002", "batch_size": "77", "epochs": "9", "patience": "3",
+        "metric": "ndcg@5", "seed": "11",
+    }  # fmt: skip
+    recipe.fit(read_job(job), data)
     assert told["objective"] == InBatchSoftmax(temperature=0.3, correction="calibrated")
     assert type(told["optimizer"]) is RowWiseAdam
     assert told["optimizer"].rate == 0.002
     names = ("batch_size", "epochs", "patience", "metric", "seed")
-    assert {name: told[name] for name in names} == {name: getattr(job, name) for name in names}
+    assert {name: str(told[name]) for name in names} == {name: job[name] for name in names}
     expected = TwoTower(data.schema, seed=11).parameters
     assert all(np.array_equal(expected[n], p) for n, p in told["model"].parameters.items())
 
@@ -251,11 +260,11 @@ def test_evaluate__names_the_folder_that_lacks_a_column(run, world, model, tmp_p
 @pytest.mark.parametrize("flags, message", [
     (("--self-temperature", "-0.0"), "--self-temperature: expected a number from 1e-06 to 1e+12"),
     (("--dropped-values", "2"), "--dropped-values: expected a number above 0 and below 1"),
-    (("--alpha", "-1"), "alpha must be from 0"),
+    (("--alpha", "-1"), "--alpha: expected a number from 0 to 1e+06"),
 ])  # fmt: skip
 def test_demo__views_are_refused_before_training(run, monkeypatch, flags, message):
     """Also those of the model beside this one."""
-    monkeypatch.setattr("minitower.cli.demo.fit", lambda *args: pytest.fail("it trained first"))
+    monkeypatch.setattr(demo, "fit", lambda *args: pytest.fail("it trained first"))
     assert message in error_of(run("demo", "--no-report", *flags))
 
 
@@ -276,7 +285,7 @@ def test_evaluate__newer_data_is_encoded_as_the_model_knows_it(run, world, model
     users = trained.schema.user.encode_profile({}) | {"user_id": np.zeros(1, np.int32)}
     vector, _ = trained.user(users)
     assert vector.shape == (1, 8)
-    data = sources.open_folder(newer, Job()).encoded_by(trained.schema).data
+    data = open_folder(newer, Reading()).encoded_by(trained.schema).data
     assert not data.users.columns["user_id"].any()
     whole = data.everything()
     assert len(whole.train) == len(data.train) + len(data.valid) + len(data.test)
@@ -345,7 +354,7 @@ def test_recall__integer_features(run, tmp_path):
         {"u": [1, 2, 3], "plan": [30, 40, 30], "tags": [[7, 8], [9], [7]]},
         split=LastSplit(0, 0),
     )
-    publish_model(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
+    publish_model(TwoTower(data.schema, dim=4, hidden=()), data, tmp_path / "m", index="exact")
     profile = ("--profile", "plan=40", "tags=7 9")
     status, out, err = run("recall", tmp_path / "m", 99, *profile)
     assert status == 0, err
@@ -362,7 +371,7 @@ def test_recall__truth_values(run, tmp_path):
     log = {"u": [1, 1, 2, 2], "i": [1, 2, 3, 4]}
     users = {"u": [1, 2], "vip": [True, False]}
     data = Dataset.from_columns(schema, log, users, split=LastSplit(0, 0))
-    publish_model(Job(dim=4, hidden=()).model(data), data, tmp_path / "m", index="exact")
+    publish_model(TwoTower(data.schema, dim=4, hidden=()), data, tmp_path / "m", index="exact")
     answers = [
         run("recall", tmp_path / "m", 99, "--profile", f"vip={text}")
         for text in ("True", "true", "1", "False", "0")
@@ -444,33 +453,33 @@ def test_positives__default_rule_follows_the_columns(world, tmp_path):
     log = folder / "tiny.inter"
     text = log.read_text()
 
-    def remarks_and_size(job: Job) -> tuple[str, int]:
-        source = sources.open_folder(folder, job)
+    def remarks_and_size(how: Reading) -> tuple[str, int]:
+        source = open_folder(folder, how)
         parts = (source.data.train, source.data.valid, source.data.test)
         return " ".join(source.remarks), sum(map(len, parts))
 
     stars = np.array([int(line.split("\t")[3]) for line in text.splitlines()[1:]])
-    remarks, n = remarks_and_size(Job())
+    remarks, n = remarks_and_size(Reading())
     assert "positives: where rating >= 4" in remarks
     assert n == (stars >= 4).sum()
-    assert remarks_and_size(Job(positive="all"))[1] == len(stars)
-    assert remarks_and_size(Job(positive="rating = 1"))[1] == (stars == 1).sum()
+    assert remarks_and_size(Reading(positive="all"))[1] == len(stars)
+    assert remarks_and_size(Reading(positive="rating = 1"))[1] == (stars == 1).sum()
 
     log.write_text(text.replace("rating:float", "clicked:float"))
     with pytest.raises(DataError, match=r"'clicked': [2-5].0 is neither 0 nor 1; .*--positive"):
-        remarks_and_size(Job())
+        remarks_and_size(Reading())
 
     def look(columns, rows):
         for cells in rows:
             cells[3] = str(int(cells[3] == "1"))
 
     edited(folder, "inter", look)
-    remarks, n = remarks_and_size(Job())
+    remarks, n = remarks_and_size(Reading())
     assert "positives: where clicked = 1" in remarks
     assert n == (stars == 1).sum()
 
     log.write_text(text.replace("rating:float", "weather:float"))
-    remarks, n = remarks_and_size(Job())
+    remarks, n = remarks_and_size(Reading())
     assert "positives: all interactions" in remarks
     assert n == len(stars)
 
@@ -519,8 +528,8 @@ def test_timestamps_that_are_milliseconds_are_refused(run, tmp_path):
 def test_seed_reaches_the_random_split(tmp_path):
     folder = write_atomic(tmp_path / "d")
     tests = [
-        sources.open_folder(folder, read_job({"split": "random:0.1,0.1", "seed": seed})).data.test
-        for seed in ("0", "0", "1")
+        open_folder(folder, Reading(split="random:0.1,0.1", seed=seed)).data.test
+        for seed in (0, 0, 1)
     ]
     assert np.array_equal(tests[0].users, tests[1].users)
     assert not np.array_equal(tests[0].users, tests[2].users)
@@ -533,8 +542,8 @@ def test_groups__a_category_of_two_words_is_one(tmp_path):
             cells[place] = f"New {cells[place]}"
 
     folder = edited(write_atomic(tmp_path / "d"), "item", rename)
-    job = read_job({"override": ["category=none", "keywords=none", "name=none"]})
-    what, groups = sources.open_folder(folder, job).groups()
+    how = Reading(override={"category": None, "keywords": None, "name": None})
+    what, groups = grouped(open_folder(folder, how))
     assert what == "city"
     assert len(set(groups)) > 1
     assert all(group.startswith("New ") and group != "New " for group in groups)
@@ -558,10 +567,10 @@ def test_columns_that_are_ids_in_disguise_are_left_out(tmp_path):
     lines = "\n".join(f"{u}\t{10_000 + i}\t{i % 7}" for i, u in enumerate(world.users["user_id"]))
     (folder / "x.user").write_text(f"user_id:token\tzip:token\tjob:token\n{lines}\n")
 
-    source = sources.open_folder(folder, Job())
+    source = open_folder(folder, Reading())
     assert [f.name for f in source.data.schema.user.fields] == ["user_id", "job"]
-    assert any("left out zip: 150 values on 150 rows" in remark for remark in source.remarks)
-    kept = sources.open_folder(folder, Job(override={"zip": "token"}))
+    assert any("dropped column zip: 150 values on 150 rows" in remark for remark in source.remarks)
+    kept = open_folder(folder, Reading(override={"zip": "token"}))
     assert [f.name for f in kept.data.schema.user.fields] == ["user_id", "zip", "job"]
 
 
@@ -586,11 +595,11 @@ def test_job_file__flags_win(run, world, tmp_path):
 
 
 @pytest.mark.parametrize("text, told", [
-    ("dimm = 8", "job.toml: unknown key 'dimm'; known: positive, split"),
+    ("dimm = 8", "job.toml: unknown key 'dimm'; did you mean 'dim'? known: positive, split"),
     ("dim = 8.5", "job.toml: dim: expected an integer from 1 to 4,096, got 8.5"),
     ("dim = true", "job.toml: dim: expected an integer from 1 to 4,096, got True"),
-    ("temperature = 'hot'", "job.toml: temperature: expected a number, got 'hot'"),
-    ("temperature = nan", "job.toml: temperature: expected a number, got nan"),
+    ("temperature = 'hot'", "job.toml: temperature: expected a number from 1e-06 to 1e+12, got"),
+    ("temperature = nan", "job.toml: temperature: expected a number from 1e-06 to 1e+12, got nan"),
     ("residual = 1", "job.toml: residual: expected true or false, got 1"),
     ("hidden = [64, 'x']", "job.toml: hidden: expected integers"),
     ("correction = 'log'", "job.toml: correction: expected one of yi, calibrated, mixed, none"),
@@ -619,7 +628,7 @@ def test_job_file__refuses(run, world, tmp_path, text, told):
 def test_read_job__any_value_is_read_or_named(name, value):
     """Whatever stands behind a key, it becomes an option or a DataError that names the key."""
     try:
-        assert isinstance(read_job({}, ("job.toml", {name: value})), Job)
+        assert isinstance(read_job({}, ("job.toml", {name: value})), Options)
     except DataError as error:
         told = str(error)
     else:
@@ -629,9 +638,9 @@ def test_read_job__any_value_is_read_or_named(name, value):
 
 def test_read_job__how_to_read_comes_back():
     override = {"genre": "token_seq", "zip": None, "age": Continuous("age", impute=True)}
-    job = Job(positive="rating >= 3", split="last:1,2", valid=0.2, override=override, seed=4)
-    stored = json.loads(json.dumps(job.how_to_read()))
-    assert read_job({}, ("stored", stored)) == job
+    how = Reading("rating >= 3", split="last:1,2", valid=0.2, override=override, seed=4)
+    stored = json.loads(json.dumps(how.to_json()))
+    assert read_options(READING, {}, ("stored", stored)).make(Reading) == how
 
 
 @pytest.mark.parametrize("flags, told", [
@@ -642,7 +651,7 @@ def test_read_job__how_to_read_comes_back():
     (["--learning-rate", "-1"], "--learning-rate: expected a number above 0"),
     (["--dim", "0"], "dim"),
     (["--self-supervised", "crop"], "--self-supervised: expected one of none, mask, dropout"),
-    (["--self-supervised", "mask", "--alpha", "-1"], "alpha must be from 0"),
+    (["--self-supervised", "mask", "--alpha", "-1"], "--alpha: expected a number from 0"),
     (["--self-supervised", "mask", "--hidden-fields", "9"], "hiding 9 of 6 fields"),
     (["--epochs", "0"], "--epochs: expected an integer of at least 1"),
     (["--batch-size", "0"], "--batch-size: expected an integer of at least 1"),
@@ -768,7 +777,7 @@ def test_bad_model_folder__names_the_file(run, world, model, tmp_path, spoil, to
 def small_world(monkeypatch):
     """The demo's own data, but less of it."""
     small = lambda seed: simulate(users=150, items=120, seed=seed)
-    monkeypatch.setattr(sources, "simulate", small)
+    monkeypatch.setattr(demo, "simulate", small)
     monkeypatch.setitem(demo.SIMULATED, "epochs", 2)
 
 
@@ -798,9 +807,8 @@ def test_demo__prints_a_table_an_example_and_a_path(run, small_world, tmp_path):
 
 
 def test_demo__refuses_before_it_trains(run, small_world, tmp_path, monkeypatch):
-    for name in ("fit", "simulated", "open_folder"):
-        monkeypatch.setattr(demo, name, None)
-    monkeypatch.setattr(demo, "can_draw", lambda: True)
+    for name in ("run", "simulated", "open_folder", "can_draw"):
+        monkeypatch.setattr(f"minitower.cli.demo.{name}", {"can_draw": lambda: True}.get(name))
     assert "in-batch" in run("demo", "--no-report", "--objective", "pairwise", "--data", ".")[2]
     assert "in-batch" in run("demo", "--no-report", "--objective", "pairwise")[2]
     for place in (tmp_path, "/dev/null"):
@@ -815,8 +823,8 @@ def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
     rows = lambda text: [line for line in text.splitlines() if "@" in line and "ms" not in line]
     assert rows(out) == rows(again)
     job = read_job({}, ("demo", demo.SIMULATED))
-    source = sources.simulated(job)
-    trained = commands.fit(job, source.data, "again")[0].model
+    source = demo.simulated(Reading())
+    trained = recipe.fit(job, source.data)[0].model
     report = evaluate(trained, source.data, k=(10, 50, 100))
     popular = evaluate(PopularityScorer(), source.data, k=(10, 50, 100))
     for name, label in (("recall", "Recall"), ("hit_rate", "HitRate"), ("coverage", "Coverage")):
@@ -843,11 +851,11 @@ def test_demo__tells_of_the_tail_with_and_without_views(run, small_world):
 def test_demo__example_is_of_what_came_after(run, small_world):
     """The marked items are those of the user's test split; what was met before is not recalled."""
     out = run("demo", "--no-report")[1]
-    data = sources.simulated(Job()).data
+    data = demo.simulated(Reading()).data
     user = re.search(r"^(user-\d+)", out, re.M)[1]
     row = int(data.users.rows_of([user])[0])
-    later = {str(data.item_names[i]) for i in data.test.by_user(len(data.users)).row(row)}
-    before = {str(data.item_names[i]) for i in data.seen("test").row(row)}
+    later = {str(data.items.names[i]) for i in data.test.by_user(len(data.users)).row(row)}
+    before = {str(data.items.names[i]) for i in data.seen("test").row(row)}
     recalled = re.findall(r"^ +\d+ (.) [+-]\d\.\d{3}  (.+?)  ", out, re.M)
     assert len(recalled) == 10
     assert {name for mark, name in recalled if mark == "✓"} == later & {n for _, n in recalled}
@@ -871,8 +879,8 @@ def test_demo__on_split_files_without_validation(run, tmp_path):
 
 
 def test_demo__without_matplotlib_says_so_first(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "can_draw", lambda: False)
-    monkeypatch.setattr(demo, "run", lambda *args: pytest.fail("it trained first"))
+    monkeypatch.setattr("minitower.cli.demo.can_draw", lambda: False)
+    monkeypatch.setattr("minitower.cli.demo.run", lambda *args: pytest.fail("it trained first"))
     line = error_of(run("demo", "--report", tmp_path / "report.html"))
     assert "minitower[cli]" in line
     assert "--no-report" in line
@@ -880,7 +888,7 @@ def test_demo__without_matplotlib_says_so_first(run, tmp_path, monkeypatch):
 
 @needs_plots
 def test_demo__nowhere_to_write_says_so_first(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "run", lambda *args: pytest.fail("it trained first"))
+    monkeypatch.setattr("minitower.cli.demo.run", lambda *args: pytest.fail("it trained first"))
     assert "no folder" in error_of(run("demo", "--report", tmp_path / "no" / "report.html"))
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
-from minitower.store.catalogue import Catalogue, prune
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import publish_model
+from minitower.store.transaction import prune
+from minitower.store.version_log import VersionLog
 from minitower.towers.two_tower import TwoTower
 
 
@@ -41,14 +42,14 @@ def run(capsys):
 
 def test_store_verify__passes_over_what_is_pruned_meanwhile(run, store, monkeypatch):
     """The oldest version goes just before its files are read."""
-    verify = Catalogue.verify
+    verify = VersionLog.verify
 
-    def late(catalogue, version):
-        if version.number == 1 and catalogue.path(1).exists():
+    def late(log, version):
+        if version.number == 1 and log.path(1).exists():
             prune(store, keep=1)
-        verify(catalogue, version)
+        verify(log, version)
 
-    monkeypatch.setattr(Catalogue, "verify", late)
+    monkeypatch.setattr(VersionLog, "verify", late)
     status, out, err = run("verify", store)
     assert (status, err) == (0, "")
     assert [line.split("\t")[0] for line in out.splitlines()] == ["2", "3"]
@@ -76,17 +77,17 @@ def test_show__all_that_is_known(run, store):
     told = json.loads(run("show", store, 2)[1])
     assert (told["number"], told["kind"], told["parent"]) == (2, "full", 1)
     assert told["metrics"] == {"recall@10": 0.25}
-    path = store / "versions/000002/users.npz"
-    assert told["files"]["users.npz"]["bytes"] == path.stat().st_size
+    path = store / "versions/000002/users-0.npy"
+    assert told["files"]["users-0.npy"]["bytes"] == path.stat().st_size
     assert json.loads(run("show", store)[1])["number"] == 3
 
 
 def test_verify__names_what_is_damaged(run, store):
     assert run("verify", store) == (0, "1\tintact\n2\tintact\n3\tintact\n", "")
-    (store / "versions/000002/users.npz").write_bytes(b"")
+    (store / "versions/000002/users-0.npy").write_bytes(b"")
     status, out, err = run("verify", store)
     assert (status, out) == (2, "1\tintact\n2\tdamaged\n3\tintact\n")
-    assert "000002/users.npz: 0 bytes instead of" in err
+    assert "000002/users-0.npy: 0 bytes instead of" in err
     assert err.endswith("damaged: 2\n")
 
 

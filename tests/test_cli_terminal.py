@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import minitower.cli
 from minitower.cli import main
-from minitower.cli.progress import say
+from minitower.cli.terminal import say
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.data.printable import printable
-from minitower.store.snapshot import publish_model
+from minitower.store.full_version import publish_model
 from minitower.towers.two_tower import TwoTower
 
 NASTY = (
@@ -35,7 +35,8 @@ def store(tmp_path_factory) -> Path:
     schema = Schema(user=[Id("user")], item=[Id("item")])
     log = {"user": ["u", "u", "v", "v"], "item": ["a\tb", "c", "\x1b[2Jd", "茶"]}
     data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
-    data = dataclasses.replace(data, item_names=np.array([NASTY] * len(data.items)))
+    names = np.array([NASTY] * len(data.items))
+    data = dataclasses.replace(data, items=dataclasses.replace(data.items, names=names))
     folder = tmp_path_factory.mktemp("store") / "s"
     publish_model(TwoTower(data.schema, dim=2, hidden=()), data, folder)
     return folder
@@ -199,4 +200,4 @@ def test_cli__writes_to_stdout_in_one_place():
     for path in sorted(Path(minitower.cli.__file__).parent.glob("*.py")):
         calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
         prints = [call for call in calls if getattr(call.func, "id", "") == "print"]
-        assert len(prints) == (path.name == "progress.py"), f"{path}: say, row or write"
+        assert len(prints) == (path.name == "terminal.py"), f"{path}: say, row or write"

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from minitower.cli.job import OBJECTIVES, read_job
-from minitower.cli.options import parse_negatives
+from minitower.cli.job import read_job
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
+from minitower.towers.two_tower import TwoTower
+from minitower.training.named import OBJECTIVES, parse_negatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
+from minitower.training.recipe import read_recipe
 from minitower.training.sampled_negatives import SampledNegatives
 from minitower.training.self_supervised import SelfSupervised
 
@@ -21,7 +23,12 @@ DATA = Dataset.from_columns(
 
 def trainer(**said):
     job = read_job({"dim": "4", "hidden": "", **said})
-    return job.trainer(job.model(DATA), DATA, lambda progress: None)
+    return job.make(read_recipe, job).trainer(job.make(TwoTower, DATA.schema), DATA)
+
+
+def views(said):
+    job = read_job(said)
+    return job.make(read_recipe, job).self_supervised
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -80,11 +87,11 @@ def test_self_supervision_is_put_together_from_its_options():
         "self_batch_size": "9", "self_sampling": "clicks", "hidden_fields": "1",
         "dropped_values": "0.6",
     }  # fmt: skip
-    how = read_job({**said, "mask_per_item": True}).views()
+    how = views({**said, "mask_per_item": True})
     assert how == SelfSupervised(
         augment="mask+dropout", alpha=0.4, temperature=0.3, batch_size=9, sampling="clicks",
         hidden=1, dropout=0.6, per_item=True,
     )  # fmt: skip
-    assert read_job({"alpha": "0.4"}).views() is None
-    assert read_job({"self_supervised": "mask"}).views() == SelfSupervised(augment="mask")
+    assert views({"alpha": "0.4"}) is None
+    assert views({"self_supervised": "mask"}) == SelfSupervised(augment="mask")
     assert trainer().contrast is None

@@ -13,8 +13,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from minitower.cli import by_day, by_night, main
-from minitower.cli.update_start import Start
+from minitower.cli import main
 from minitower.data import (
     Categorical,
     Continuous,
@@ -27,18 +26,24 @@ from minitower.data import (
     next_day,
 )
 from minitower.store import folder
-from minitower.store.catalogue import Catalogue, rollback
 from minitower.store.folder import fingerprint
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model, load_notes, load_optimizer
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, load_notes, load_optimizer, publish_model
+from minitower.store.transaction import rollback
+from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
+from minitower.updating import click_source, incremental_job, incremental_session
+from minitower.updating import full_update as full_update_job
+from minitower.updating.incremental_update import IncrementalUpdate
 from minitower.updating.publishing import record
 from minitower.updating.streams import EventFields, Follow, write_events
 from minitower.updating.streams.parquet import write_parquet
-from minitower.updating.updates import IncrementalUpdate, full_update
+from minitower.updating.train_full_update import train_full_update
+from minitower.updating.update_base import UpdateBase
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), MultiValued("tags")])
 FLAGS = ("--batch-size", "16", "--seed", "3")
@@ -123,7 +128,7 @@ def write(logs, day, users, items, n=60):
 def test_full__is_the_chain_of_full_updates(places, run, tmp_path, monkeypatch):
     """The files of each night, only new clicks read, carry on model, optimizer and what was met."""
     store, logs = places
-    monkeypatch.setattr(by_night, "READ_AT_ONCE", 16)  # several batches a night
+    monkeypatch.setattr(click_source, "CHUNK", 16)  # several batches a night
     model, optimizer, data = load_model(store), Adagrad(0.05), FIRST
     load_optimizer(store, optimizer)
     new = tmp_path / "new.jsonl"
@@ -143,9 +148,9 @@ def test_full__is_the_chain_of_full_updates(places, run, tmp_path, monkeypatch):
         make = lambda model, day: Trainer(
             model, day, objective=InBatchSoftmax(), batch_size=16, seed=3
         )
-        by_hand = full_update(model, data, make, optimizer=optimizer, seed=3)
+        by_hand = train_full_update(model, data, make, optimizer=optimizer, seed=3)
         model, optimizer = by_hand.model, by_hand.optimizer
-        catalogue = Catalogue.read(store)
+        catalogue = VersionLog.read(store)
         kept = catalogue.open(catalogue.version()).content
         assert kept["metrics"] == kept["notes"]["update"]["after"] == by_hand.report.after
         assert kept["metrics"].keys() == {"recall@20"}
@@ -179,8 +184,8 @@ def test_full__the_seed_is_that_of_new_rows_too(tmp_path, run):
     day = next_day(quiet, log)
     same = []
     for seed in (3, 0):
-        grown = load_model(store, 1).extended(quiet.schema, seed=seed)
-        trained = full_update(load_model(store, 2), day, make, seed=seed).model
+        grown = load_model(store, 1).grown(quiet.schema, seed=seed)
+        trained = train_full_update(load_model(store, 2), day, make, seed=seed).model
         for version, by_hand in ((2, grown), (3, trained)):
             published = load_model(store, version).parameters
             made = by_hand.parameters
@@ -200,7 +205,7 @@ def test_full__without_news_publishes_nothing_and_lets_a_script_go_on(places, ru
         status, out, err = run(store, logs, "--full", *more, *FLAGS)
         assert (status, out) == (0, ""), err
         assert "no clicks since version 2: nothing to publish" in err
-    assert Catalogue.read(store).current == 2
+    assert VersionLog.read(store).current == 2
 
 
 def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp_path):
@@ -218,7 +223,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     status, out, err = run(store, logs, "--full", *more, *FLAGS)
     assert (status, out) == (0, "3\n"), err
     assert "no clicks since version 2: nothing is trained" in err
-    assert "gone: 1 ids are of no item, such as 77" in err
+    assert "gone: 1 ids belong to no item, such as 77" in err
     after = Recommender.open(store)
     assert after.users.ids.tolist()[-1] == "new"
     assert after.items.ids.tolist() == [i for i in range(12) if i not in (3, 7)] + [50]
@@ -237,7 +242,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     assert "update" not in load_notes(store)
     (tmp_path / "gone").write_text("50\n")
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[:2] == (0, "4\n")
-    assert 50 not in Recommender.open(store).items.ids
+    assert 50 not in Recommender.open(store).store.items.ids
     assert run(store, logs, "--full", *lists[:2], *FLAGS)[:2] == (0, "5\n"), "a list of users alone"
     write(logs, 2, 10, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
@@ -266,7 +271,7 @@ def test_update__logs_that_overlap_stop_nobody(places, run):
     (logs / "002.jsonl").write_text("".join(json.dumps(click) + "\n" for click in late))
     status, out, err = run(store, logs, "--incremental", *FLAGS)
     assert (status, out) == (0, "2\n"), err
-    assert "3 clicks came too late: the next full update learns from them" in err
+    assert "3 late clicks ignored: the next full update learns them" in err
     assert Recommender.open(store).store.notes["update"]["pairs"] == 60
     assert run(store, logs, "--full", *FLAGS)[:2] == (0, "3\n")
     assert load_notes(store)["update"]["pairs"] == 63
@@ -304,7 +309,7 @@ def test_full__refused_leaves_the_store_as_it_was(places, run):
     status, out, err = run(store, logs, "--full", "--validate", "0.2", "--at-least", "1.1", *FLAGS)
     assert (status, out) == (1, "")
     assert "refused: recall@20 on validation would be" in err
-    assert Catalogue.read(store).current == 1
+    assert VersionLog.read(store).current == 1
     assert run(store, logs, "--full", "--validate", "0.2", *FLAGS)[:2] == (0, "2\n")
 
 
@@ -313,7 +318,7 @@ def test_full__an_optimizer_of_another_kind_is_refused_or_reset(places, run):
     write(logs, 1, 12, 15)
     status, _, err = run(store, logs, "--full", "--optimizer", "sgd")
     assert status == 2
-    assert "saved with Adagrad, not SGD; --reset-optimizer begins anew" in err
+    assert "saved with Adagrad, not SGD; reset_optimizer (--reset-optimizer)" in err
     assert run(store, logs, "--full", "--optimizer", "sgd", "--reset-optimizer")[0] == 0
 
 
@@ -353,23 +358,23 @@ def test_incremental__publishes_what_moved_on_top_of_the_full_version(places, ru
     for name, parameter in branch(store, log, **options).parameters.items():
         assert np.array_equal(served.model.parameters[name], parameter), name
     assert run(store, logs, "--full", *FLAGS)[:2] == (0, "4\n")
-    assert Catalogue.read(store).version(4).parent == 1
+    assert VersionLog.read(store).version(4).parent == 1
 
 
 def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run, monkeypatch):
     """While it waits, a night passes; it then publishes on top of the new full version."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
     write(logs, 1, 12, 12)
     seen = []
 
     def meanwhile():
         waiting_for(store, 2)
-        seen.append(Catalogue.read(store).version())
+        seen.append(VersionLog.read(store).version())
         store_of(load_model(store), FIRST, store, parent=1)
         write(logs, 2, 12, 12)
         waiting_for(store, 4)
-        seen.append(Catalogue.read(store).version())
+        seen.append(VersionLog.read(store).version())
         os.kill(os.getpid(), signal.SIGINT)
 
     other = threading.Thread(target=meanwhile)
@@ -383,7 +388,7 @@ def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run
 
 def waiting_for(store, number):
     for _ in range(1000):
-        if Catalogue.read(store).current == number:
+        if VersionLog.read(store).current == number:
             return
         time.sleep(0.01)
     raise AssertionError(f"version {number} never came")
@@ -401,7 +406,7 @@ def test_full__retires_items(places, run, tmp_path):
     write(logs, 2, 12, 12)
     (tmp_path / "gone").write_text("3\n99\n")
     status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
-    assert (status, "1 ids are of no item, such as 99" in err) == (0, True)
+    assert (status, "1 ids belong to no item, such as 99" in err) == (0, True)
     write(logs, 3, 12, 12)
     (tmp_path / "gone").write_text("x\n")
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 2
@@ -409,7 +414,7 @@ def test_full__retires_items(places, run, tmp_path):
     status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
     assert (status, "gone: every item would be retired" in err) == (2, True)
     assert "epoch" not in err, "it is told before the training"
-    assert Catalogue.read(store).current == 3
+    assert VersionLog.read(store).current == 3
 
 
 def test_full__trains_as_the_store_was_trained_unless_told(places, run):
@@ -441,13 +446,13 @@ def test_update__says_what_it_has_not_read_yet(places, run):
     path.write_bytes(whole[: whole[:-1].rindex(b"\n")])  # the last click is not yet written
     status, _, err = run(store, logs, "--full", *FLAGS)
     assert status == 0
-    assert f"{path.name}: the " in err
-    assert "bytes at its end wait: no complete record, or being written" in err
+    assert f"{path.name}: the last " in err
+    assert "bytes are no complete record yet" in err
     path.write_bytes(whole)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
     pairs = [
-        Catalogue.read(store).open(version).content["notes"].get("update", {}).get("pairs", 0)
-        for version in Catalogue.read(store).versions
+        VersionLog.read(store).open(version).content["notes"].get("update", {}).get("pairs", 0)
+        for version in VersionLog.read(store).versions
     ]
     assert sum(pairs) == len(log["user"])
 
@@ -489,7 +494,7 @@ def test_incremental__a_night_that_comes_between_is_branched_off(places, run, mo
     status, out, err = run(store, logs, "--incremental", *FLAGS)
     assert (status, out) == (0, "3\n"), err
     assert "there is a new full version" in err
-    served = Catalogue.read(store).version()
+    served = VersionLog.read(store).version()
     assert (served.kind, served.parent) == ("incremental", 2)
 
 
@@ -501,9 +506,9 @@ def test_incremental__goes_on_after_the_clicks_of_the_night(places, run):
     assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "")  # nothing is new
     log = write(logs, 2, 12, 12)
     assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "3\n")
-    catalogue = Catalogue.read(store)
+    catalogue = VersionLog.read(store)
     update = catalogue.open(catalogue.version(3)).content["notes"]["update"]
-    known = np.isin(log["item"], Recommender.open(store).items.ids)
+    known = np.isin(log["item"], Recommender.open(store).store.items.ids)
     assert update["pairs"] == known.sum()
     assert update["unknown_items"] == (~known).sum()
 
@@ -514,16 +519,16 @@ def test_incremental__sets_aside_the_same_however_often_it_begins(places, run, t
     write(logs, 1, 12, 12)
     (logs / "0-bad.jsonl").write_text("bad\n")
     night, day = tmp_path / "night", tmp_path / "day"
-    assert run(store, logs, "--full", "--aside", night, *FLAGS)[0] == 0
+    assert run(store, logs, "--full", "--dead-letter-file", night, *FLAGS)[0] == 0
     write(logs, 2, 12, 12)
     (logs / "3-bad.jsonl").write_text(f"{'bad' * 40}\nworse\n")
     for _ in range(3):
-        assert run(store, logs, "--incremental", "--aside", day, *FLAGS)[0] == 0
+        assert run(store, logs, "--incremental", "--dead-letter-file", day, *FLAGS)[0] == 0
         told = [json.loads(line)["record"] for line in day.read_text().splitlines()]
         assert told == ["bad" * 40, "worse"]
     assert [json.loads(line)["record"] for line in night.read_text().splitlines()] == ["bad"]
     before = night.read_text()
-    assert run(store, logs, "--incremental", "--aside", night, *FLAGS)[0] == 0
+    assert run(store, logs, "--incremental", "--dead-letter-file", night, *FLAGS)[0] == 0
     assert night.read_text().startswith(before)
 
 
@@ -537,8 +542,8 @@ def test_update__sets_nothing_aside_in_a_file_of_the_store(places, run, name, tm
     (logs / "0-bad.jsonl").write_text("bad\n")
     before = (store / "CURRENT").read_bytes()
     for job in ("--full", "--incremental"):
-        status, _, err = run(store, logs, job, "--aside", aside, *FLAGS)
-        assert (status, f"--aside: {aside} is within the store" in err) == (2, True)
+        status, _, err = run(store, logs, job, "--dead-letter-file", aside, *FLAGS)
+        assert (status, f"dead_letter_file: {aside} is within the store" in err) == (2, True)
     assert (store / "CURRENT").read_bytes() == before
     assert (store / "LOCK").read_bytes() == b""
 
@@ -547,10 +552,10 @@ def test_update__states_how_much_may_be_set_aside(places, run, tmp_path):
     store, logs = places
     write(logs, 1, 12, 12)
     (logs / "0-bad.jsonl").write_text("bad\n" * 3)
-    flags = ("--aside", tmp_path / "aside", "--grace", 2, "--tolerance", 0.01)
+    flags = ("--dead-letter-file", tmp_path / "aside", "--min-errors", 2, "--max-error-rate", 0.01)
     status, _, err = run(store, logs, "--full", *flags, *FLAGS)
     assert (status, "more than 0.01 of them" in err) == (2, True)
-    flags = ("--aside", tmp_path / "aside", "--grace", 3)
+    flags = ("--dead-letter-file", tmp_path / "aside", "--min-errors", 3)
     assert run(store, logs, "--full", *flags, *FLAGS)[0] == 0
 
 
@@ -570,7 +575,7 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
     time.sleep(delay * (time.monotonic() - start))
     process.kill()
     process.wait()
-    if Recommender.open(store).version.number == 1:
+    if Recommender.open(store).store.version.number == 1:
         subprocess.run([*arguments, str(store), *flags], check=True, capture_output=True)
     for name in ("parameters.npz", "optimizer.npz", "item_vectors.npy", "seen.npz"):
         ours, theirs = (one / "versions/000002" / name for one in (store, other))
@@ -585,14 +590,23 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
         (("--incremental", "--every", "5x"), "expected a time such as 90s, 20m or 2h"),
         (("--incremental", "--every", "0m"), "expected a time such as 90s, 20m or 2h"),
         (("--full", "--users", "gone.jsonl"), "gone.jsonl: expected a file whose name ends with"),
-        (("--incremental", "--window", "-1"), "window must be at least 0"),
-        (("--incremental", "--objective", "pairwise"), "has no negatives, which --objective pair"),
-        (("--incremental", "--negatives", "uniform:2"), "--negatives belongs to --full"),
+        (
+            ("--incremental", "--allowed-lateness", "-1"),
+            "allowed_lateness must be a number of at least 0",
+        ),
+        (
+            ("--incremental", "--objective", "pairwise"),
+            "draws no negatives, which the objective pair",
+        ),
+        (
+            ("--incremental", "--negatives", "uniform:2"),
+            "training option 'negatives' belongs to the full update",
+        ),
         (("--incremental", "--at-least", "0.1"), "--at-least belongs to --full"),
         (("--full", "--item-ids"), "--item-ids belongs to --incremental"),
-        (("--full", "--at-least", "0.1"), "--at-least needs clicks to measure on: say --validate"),
-        (("--full", "--aside", "no/aside"), "no/aside: there is no folder"),
-        (("--full", "--window", "30x"), "expected a time such as 90s, 20m or 2h"),
+        (("--full", "--at-least", "0.1"), "at_least needs clicks to measure on: set validate"),
+        (("--full", "--dead-letter-file", "no/aside"), "no/aside: there is no folder"),
+        (("--full", "--allowed-lateness", "30x"), "expected a time such as 90s, 20m or 2h"),
         (("--incremental", "--batch-size", "0"), "--batch-size: expected an integer of at least 1"),
         (("--full", "--validate", "1.5"), "--validate: expected a number from 0 and below 1"),
     ],
@@ -605,7 +619,7 @@ def test_update__refuses(places, run, arguments, message):
     *_, last = err.splitlines()
     assert message in last
     assert err.count("error") == 1
-    assert Catalogue.read(store).current == 1
+    assert VersionLog.read(store).current == 1
 
 
 USER = '{"user": "u1", "city": "rome"}\n'
@@ -621,7 +635,7 @@ USER = '{"user": "u1", "city": "rome"}\n'
         ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' is there twice"),
         ("users.jsonl", '{"user": "u1", "City": 7.5}', "users.jsonl, line 1: no 'city'; null is"),
         ("users.jsonl", USER + '{"user": "u2"}', "users.jsonl, line 2: no 'city'; null is a"),
-        ("users.parquet", "PAR1 half", "users.parquet: not complete: it has no footer"),
+        ("users.parquet", "PAR1 half", "users.parquet: incomplete: it has no footer"),
         ("users.csv", "user,city\n", "users.csv: expected a file whose name ends with .jsonl or"),
     ],
 )
@@ -643,7 +657,7 @@ def test_full__a_file_of_users_is_whole(places, run, tmp_path, content):
     lines = content + '{"user": "n2", "city": "oslo"}' if content.endswith("\n") else content
     (tmp_path / "users.jsonl").write_text(lines, encoding="utf-8")
     assert run(store, logs, "--full", "--users", tmp_path / "users.jsonl", *FLAGS)[0] == 0
-    users = Recommender.open(store).users.ids.tolist()
+    users = Recommender.open(store).store.users.ids.tolist()
     assert users[10:] == [n for n in ("n1", "n2") if n in lines]
 
 
@@ -659,7 +673,7 @@ def test_full__users_from_parquet(places, run, tmp_path):
         assert got == status, err
         assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' is" in err
         write(logs, 5 + len(list(logs.iterdir())), 10, 12)
-    assert Recommender.open(store).users.ids.tolist()[10:] == ["n1", "n2"]
+    assert Recommender.open(store).store.users.ids.tolist()[10:] == ["n1", "n2"]
     odd = arrow.array([1], arrow.time64("ns"))  # which Python cannot hold
     parquet.write_table(arrow.table({"user": ["n3"], "city": odd}), path)
     status, _, err = run(store, logs, "--full", "--users", path, *FLAGS)
@@ -694,7 +708,7 @@ def test_full__a_retired_item_that_is_clicked_again_is_what_it_was(priced, run, 
         write_events(logs / f"{night:03d}.jsonl", log, LOG)
         status, _, err = run(store, logs, "--full", *FLAGS)
         assert status == 0, err
-    items = Recommender.open(store).items
+    items = Recommender.open(store).store.items
     assert items.ids.tolist() == [0, 2, 3, *range(5, 12), 4, 1]
     for row, item in ((10, 4), (11, 1)):
         assert items.columns["price"][row] == data.items.columns["price"][item]
@@ -711,10 +725,13 @@ def test_full__clicks_whose_numbers_nobody_knows_are_left_out_and_told(priced, r
     (tmp_path / "users.jsonl").write_text('{"user": "new", "age": 3}')
     status, _, err = run(store, logs, "--full", "--users", tmp_path / "users.jsonl", *FLAGS)
     assert status == 0, err
-    assert "left out: 1 clicks of users whose age no table says, such as 'stranger'" in err
-    assert "left out: 1 clicks of items whose price no table says, such as 99" in err
+    assert "1 clicks of users ignored: their age is unknown; list them, such as 'stranger'" in err
+    assert "1 clicks of items ignored: their price is unknown; list them, such as 99" in err
     assert load_notes(store)["update"]["pairs"] == 62
-    assert Recommender.open(store).users.ids.tolist() == [*(f"u{i}" for i in range(10)), "new"]
+    assert Recommender.open(store).store.users.ids.tolist() == [
+        *(f"u{i}" for i in range(10)),
+        "new",
+    ]
 
 
 def rated(logs):
@@ -745,7 +762,9 @@ def test_update__the_rule_of_positives_holds_for_the_stream(places, run, tmp_pat
             model, day, objective=InBatchSoftmax(0.3), batch_size=16, seed=3
         )
         day = next_day(FIRST, log)
-        by_hand = full_update(load_model(store, 1), day, make, optimizer=optimizer, seed=3).model
+        by_hand = train_full_update(
+            load_model(store, 1), day, make, optimizer=optimizer, seed=3
+        ).model
         name = "item.item.embedding"
         assert served.seen.values.tolist() == day.seen("all").values.tolist()
     assert np.array_equal(served.model.parameters[name], by_hand.parameters[name])
@@ -759,10 +778,10 @@ def test_update__logs_that_do_not_say_what_is_a_positive(places, run, tmp_path):
     write(logs, 1, 12, 12)
     status, _, err = run(store, logs, "--full")
     assert status == 2
-    assert "none of 60 clicks has a 'rating', by which positives are told (rating >= 4)" in err
+    assert "column 'rating' is missing from all 60 clicks, but the rule" in err
     status, out, err = run(store, logs, "--incremental")
     assert (status, out) == (2, "")
-    assert "none of 60 clicks has a 'rating', by which positives are told (rating >= 4)" in err
+    assert "column 'rating' is missing from all 60 clicks, but the rule" in err
     assert run(store, logs, "--full", "--positive", "all")[:2] == (0, "2\n")
     assert load_notes(store)["update"]["pairs"] == 60
     assert load_notes(store)["reading"]["positive"] == "all"
@@ -801,13 +820,13 @@ def test_incremental__trains_as_the_store_was_trained(places, run, tmp_path):
     log = write(logs, 1, 12, 12)
     assert run(store, logs, "--incremental")[:2] == (0, "2\n")
     by_hand = branch(store, log, rate=0.01, objective=InBatchSoftmax(0.3, "none"))
-    served = Recommender.open(store).model.parameters
+    served = Recommender.open(store).store.model.parameters
     for name, parameter in by_hand.parameters.items():
         assert np.array_equal(served[name], parameter), name
     store = published_with(tmp_path / "other", training={"objective": "pairwise"})
     status, _, err = run(store, logs, "--incremental")
     assert status == 2
-    assert "has no negatives, which --objective pairwise needs" in err
+    assert "draws no negatives, which the objective pairwise needs" in err
 
 
 def test_incremental__clicks_of_whom_nothing_is_known_are_told_and_noted(places, run):
@@ -817,10 +836,10 @@ def test_incremental__clicks_of_whom_nothing_is_known_are_told_and_noted(places,
     write_events(logs / "002.jsonl", log, LOG)
     status, out, err = run(store, logs, "--incremental", *FLAGS)
     assert (status, out) == (0, "2\n")
-    assert "3 clicks; users moved by" in err
-    assert "; 1 of users who are new, who do not move" in err
-    assert "; left out: 4 on items that are not there, new or gone" in err
-    catalogue = Catalogue.read(store)
+    assert "3 clicks learned; users moved by" in err
+    assert "; 1 clicks of unknown users ignored" in err
+    assert "; 4 clicks on unknown or retired items ignored" in err
+    catalogue = VersionLog.read(store)
     noted = catalogue.open(catalogue.version()).content["notes"]["update"]
     assert (noted["pairs"], noted["unknown_users"], noted["unknown_items"]) == (3, 1, 4)
     log["item"] = [99] * 7
@@ -828,7 +847,7 @@ def test_incremental__clicks_of_whom_nothing_is_known_are_told_and_noted(places,
     write_events(logs / "003.jsonl", log, LOG)
     status, out, err = run(store, logs, "--incremental", *FLAGS)
     assert (status, out) == (0, "")
-    assert "0 clicks; 1 of users who are new, who do not move; left out: 7 on items" in err
+    assert "0 clicks learned; 1 clicks of unknown users ignored; 7 clicks on unknown" in err
 
 
 @pytest.mark.parametrize("kind", ["--full", "--incremental"])
@@ -837,9 +856,9 @@ def test_update__a_clock_that_is_ahead(places, run, tmp_path, kind):
     write(logs, 1, 10, 12)
     ahead = {"user": "u1", "item": 1, "timestamp": round(time.time() + 2 * 86400)}
     (logs / "000.jsonl").write_text(json.dumps(ahead) + "\n")
-    flags = (kind, "--aside", tmp_path / "aside", *FLAGS)
+    flags = (kind, "--dead-letter-file", tmp_path / "aside", *FLAGS)
     if kind == "--incremental":  # a night has no order
-        status, _, err = run(store, logs, *flags, "--ahead", "49h", "--grace", "59")
+        status, _, err = run(store, logs, *flags, "--max-clock-skew", "49h", "--min-errors", "59")
         assert (status, "0 of 61 records are malformed and 60 late" in err) == (2, True)
         (tmp_path / "aside").unlink()
     status, _, err = run(store, logs, *flags)
@@ -852,7 +871,7 @@ def test_incremental__the_full_version_is_read_once(places, run, monkeypatch):
     """When the job begins; a publication reads its own files."""
     store, logs = places
     write(logs, 1, 10, 12)
-    read, publish_rows = [], by_day.publish_incremental
+    read, publish_rows = [], incremental_session.publish_incremental
 
     def noted(path):
         read.append(path.parent.name)
@@ -865,20 +884,20 @@ def test_incremental__the_full_version_is_read_once(places, run, monkeypatch):
         return version
 
     monkeypatch.setattr(folder, "fingerprint", noted)
-    monkeypatch.setattr(by_day, "publish_incremental", published)
+    monkeypatch.setattr(incremental_session, "publish_incremental", published)
     assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "2\n")
 
 
 def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeypatch):
     """They are fewer than a step has; the branch goes on in steps of one size all the same."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
     first, moved = write(logs, 1, 12, 12), []
 
     def meanwhile():
         for day in (2, 3):
             waiting_for(store, day)
-            moved.append(Recommender.open(store).model.parameters["user.user.embedding"])
+            moved.append(Recommender.open(store).store.model.parameters["user.user.embedding"])
             if day == 2:
                 write(logs, 2, 12, 12)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -899,7 +918,7 @@ def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeyp
 def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch, sent):
     """It is no failure; without --follow it is as always."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
     log = write(logs, 1, 12, 12)
     by_hand, before, feed = branch(store, log), signal.getsignal(sent), IncrementalUpdate.feed
 
@@ -911,7 +930,7 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
     status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
     assert (status, out) == (0, "2\n"), err
-    served = Recommender.open(store).model.parameters
+    served = Recommender.open(store).store.model.parameters
     for name, parameter in by_hand.parameters.items():
         assert np.array_equal(served[name], parameter), name
     assert signal.getsignal(sent) == before
@@ -923,8 +942,9 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
 def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, run, monkeypatch):
     """What is served may have learned from clicks that this one has not read yet."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
-    monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
+    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "CHUNK", 16)
+    monkeypatch.setattr(incremental_job, "CHUNK", 16)
     for day in (1, 2, 3):
         write(logs, day, 12, 12)
     feed = IncrementalUpdate.feed
@@ -938,40 +958,40 @@ def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, r
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
     status, out, err = run(store, logs, "--incremental", "--follow", *FLAGS)
     assert (status, out) == (0, "")
-    assert "stopped before all that is there was read: nothing is published" in err
+    assert "stopped before all logs were read: nothing is published" in err
 
 
 def test_incremental__the_second_interrupt_is_as_always(places, run, monkeypatch):
     """It does not wait for what the first one began."""
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
     write(logs, 1, 12, 12)
     monkeypatch.setattr(
         IncrementalUpdate, "feed", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in "ab"]
     )
     assert run(store, logs, "--incremental", "--follow", *FLAGS)[:2] == (130, "")
-    assert Catalogue.read(store).current == 1
+    assert VersionLog.read(store).current == 1
 
 
 def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_there(
     places, run, monkeypatch
 ):
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.02))
+    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.02))
     for day in (1, 2, 3):  # files, and so blocks, after each of which it could stop
         write(logs, day, 12, 12)
     feed = IncrementalUpdate.feed
 
     def fed(update, events):
         feed(update, events)
-        if Catalogue.read(store).current == 1:
+        if VersionLog.read(store).current == 1:
             store_of(load_model(store), FIRST, store, parent=1)
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(IncrementalUpdate, "feed", fed)
     status, out, err = run(store, logs, "--incremental", "--follow", "--every", "2h", *FLAGS)
     assert (status, out) == (0, "3\n"), err
-    catalogue = Catalogue.read(store)
+    catalogue = VersionLog.read(store)
     assert catalogue.open(catalogue.version()).content["notes"]["update"]["pairs"] == 180
 
 
@@ -981,16 +1001,17 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
     """Before, what is served may know more; and not more often than told."""
     store, logs = places
     feed, clock, seen = IncrementalUpdate.feed, [0.0], []
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.01))
-    monkeypatch.setattr(by_day, "READ_AT_ONCE", 16)
-    monkeypatch.setattr(by_day, "_LOOK", 0.01)
-    monkeypatch.setattr(by_day, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.01))
+    monkeypatch.setattr(click_source, "CHUNK", 16)
+    monkeypatch.setattr(incremental_job, "CHUNK", 16)
+    monkeypatch.setattr(incremental_job, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(incremental_job, "monotonic", lambda: clock[0])
     write(logs, 1, 12, 12)
 
     def fed(update, events):
         """A look a minute; after each of the first eight, one more click."""
         feed(update, events)
-        seen.append((len(events), Catalogue.read(store).current))
+        seen.append((len(events), VersionLog.read(store).current))
         if len(events) < 16:
             clock[0] += 60
             day = 2 + len(seen)
@@ -1016,35 +1037,35 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
 
 def test_incremental__a_new_full_version_is_noticed_without_clicks(places, run, monkeypatch):
     store, logs = places
-    monkeypatch.setattr(by_day, "Follow", partial(Follow, poll=0.01))
-    monkeypatch.setattr(by_day, "_LOOK", 0.01)
-    opened = Start.open
+    monkeypatch.setattr(click_source, "Follow", partial(Follow, poll=0.01))
+    monkeypatch.setattr(incremental_job, "_LONGEST_PAUSE", 0.01)
+    opened = UpdateBase.open
 
-    def opens(args, **options):
-        if Catalogue.read(store).current == 2:
+    def opens(*arguments):
+        if VersionLog.read(store).current == 2:
             os.kill(os.getpid(), signal.SIGINT)
         else:
             night = (load_model(store), FIRST, store)
             threading.Timer(0.1, store_of, night, {"parent": 1}).start()
-        return opened(args, **options)
+        return opened(*arguments)
 
-    monkeypatch.setattr(Start, "open", opens)
+    monkeypatch.setattr(UpdateBase, "open", opens)
     status, out, err = run(store, logs, "--incremental", "--follow", *FLAGS)
     assert (status, out) == (0, "")
-    assert err.count("there is a new full version: branching off that one") == 1
+    assert err.count("there is a new full version: starting again from it") == 1
 
 
 def test_full__a_night_of_nothing_but_wrong_records_says_so(places, run, tmp_path):
     """It is none of those without clicks: somebody renamed a column."""
     store, logs = places
     (logs / "1.jsonl").write_text('{"uid": 1}\n' * 9)
-    status, out, err = run(store, logs, "--full", "--aside", tmp_path / "aside", *FLAGS)
+    status, out, err = run(store, logs, "--full", "--dead-letter-file", tmp_path / "aside", *FLAGS)
     assert (status, out) == (0, "")
-    assert f"of 9 records 9 are malformed and 0 late: see {tmp_path / 'aside'}" in err
+    assert f"9 of 9 records are malformed and 0 late: see {tmp_path / 'aside'}" in err
     assert "nothing to learn from in 9 records since version 1: nothing to publish" in err
     write(logs, 2, 12, 12)
-    flags = ("--full", "--aside", tmp_path / "aside", *FLAGS)
-    assert "of 69 records 9 are malformed" in run(store, logs, *flags)[2]
+    flags = ("--full", "--dead-letter-file", tmp_path / "aside", *FLAGS)
+    assert "9 of 69 records are malformed" in run(store, logs, *flags)[2]
     write(logs, 3, 12, 12)
     assert "malformed" not in run(store, logs, *flags)[2], "that was the night before"
 
@@ -1058,7 +1079,7 @@ def test_full__what_comes_while_it_trains_is_gone_on_from(
     write(logs, 1, 12, 12)
     assert run(store, logs, "--full", *FLAGS)[:2] == (0, "2\n")
     write(logs, 2, 12, 12)
-    items, real, nights = tmp_path / "items.jsonl", by_night.full_update, []
+    items, real, nights = tmp_path / "items.jsonl", full_update_job.train_full_update, []
     items.write_text('{"item": 50, "tags": ["a"]}')
 
     def trained(*arguments, **options):
@@ -1070,15 +1091,15 @@ def test_full__what_comes_while_it_trains_is_gone_on_from(
                 rollback(store, 1)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(by_night, "full_update", trained)
+    monkeypatch.setattr(full_update_job, "train_full_update", trained)
     status, out, err = run(store, logs, "--full", *FLAGS)
     assert status == 0
-    assert "there is a new full version: beginning again from that one" in err
-    served = Catalogue.read(store).version()
+    assert "there is a new full version: starting again from it" in err
+    served = VersionLog.read(store).version()
     if change == "publish":
         assert out == "3\n", "of the other; this one then had no clicks to learn from"
         assert "no clicks since version 3: nothing to publish" in err
-        assert 50 in Recommender.open(store).items.ids
+        assert 50 in Recommender.open(store).store.items.ids
     else:
         assert (out, served.parent) == ("3\n", 1)
         assert load_notes(store)["update"]["pairs"] == 120, "the clicks of both days"
@@ -1097,7 +1118,7 @@ def test_full__ids_are_of_the_type_of_the_store(tmp_path, run):
     (logs / "1.jsonl").write_text('{"user": 3, "item": 4, "timestamp": 9000}\n' * 2)
     listed.write_text('{"user": 77, "city": "rome"}\n')
     assert run(store, logs, "--full", "--users", listed)[:2] == (0, "2\n")
-    assert Recommender.open(store).users.ids.tolist() == [*map(str, range(10)), "77"]
+    assert Recommender.open(store).store.users.ids.tolist() == [*map(str, range(10)), "77"]
     listed.write_text('{"user": 7.5, "city": "rome"}\n')
     status, _, err = run(store, logs, "--full", "--users", listed)
     assert (status, "users.jsonl, line 1, column 'user': expected a string" in err) == (2, True)
@@ -1110,14 +1131,14 @@ def test_full__says_who_came_and_went(places, run, tmp_path):
     (tmp_path / "users.jsonl").write_text('{"user": "new", "city": "bern"}')
     lists = ("--users", tmp_path / "users.jsonl", "--retire", tmp_path / "gone")
     err = run(store, logs, "--full", *lists, *FLAGS)[2]
-    assert "1 users and 0 items are new, 2 items retired, 0 back" in err
+    assert "1 new users, 0 new items, 2 items retired, 0 reactivated" in err
     write_events(
         logs / "2.jsonl", {"user": ["u1"] * 2, "item": [7, 99], "timestamp": [2000] * 2}, LOG
     )
     err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[2]
-    assert "0 users and 1 items are new, 0 items retired, 0 back" in err
-    assert "of no item" not in err, "3 is gone, and 7 was back for a night"
+    assert "0 new users, 1 new items, 0 items retired, 0 reactivated" in err
+    assert "belong to no item" not in err, "3 is gone, and 7 was back for a night"
     write_events(
         logs / "3.jsonl", {"user": ["u1"] * 2, "item": [3, 4], "timestamp": [3000] * 2}, LOG
     )
-    assert "0 items retired, 1 back" in run(store, logs, "--full", *FLAGS)[2]
+    assert "0 items retired, 1 reactivated" in run(store, logs, "--full", *FLAGS)[2]

@@ -65,7 +65,7 @@ def test_read_columns__libraries_agree():
         ({"a": "xy"}, "^t, column 'a': expected a column of values, got 'xy'$"),
         ({"a": 5}, "expected a column of values, got 5"),
         ({"a": np.zeros((1, 2, 3))}, r"one value per row, got shape \(1, 2, 3\)"),
-        ({"a": [1], 1: [1], "1": [1]}, "^t, column '1': the column is there twice$"),
+        ({"a": [1], 1: [1], "1": [1]}, "^t, column '1': the column occurs twice$"),
     ],
 )
 def test_read_columns__refuses(table, message):
@@ -74,7 +74,7 @@ def test_read_columns__refuses(table, message):
 
 
 def test_read_columns__missing_column_names_the_others():
-    with pytest.raises(DataError, match=r"^t: there is no column 'c'; columns: a, b$"):
+    with pytest.raises(DataError, match=r"^t: column 'c' is missing; columns: a, b$"):
         read_columns({"a": [1], "b": [2]}, Place("t"))["c"]
 
 
@@ -127,7 +127,7 @@ def test_sets__cut_or_listed():
 
 @pytest.mark.parametrize("value", [3.5, {"a": 1}, 7, b"ab"])
 def test_sets__refuses(value):
-    with pytest.raises(DataError, match="line 3, column 'x': expected a list of values or a text"):
+    with pytest.raises(DataError, match="column 'x': expected a list of values or a string"):
         sets(as_array(["a", value], PLACE), " ", PLACE)
 
 

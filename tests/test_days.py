@@ -22,7 +22,7 @@ from minitower.data import (
     next_day,
     retire,
 )
-from minitower.data.named_items import NamedItems
+from minitower.data.table import Table
 
 WHOLE = RandomSplit(0, 0)
 
@@ -191,24 +191,28 @@ def test_next_day__names_of_items():
     log = {"u": [1, 1], "i": [10, 11]}
     data = Dataset.from_columns(schema, log, items=items, item_name="name", split=WHOLE)
     day = next_day(data, {"u": [1], "i": [12]})
-    assert day.item_names.tolist() == ["a", "b", "12"]
+    assert day.items.names.tolist() == ["a", "b", "12"]
     items = {"i": [11, 13], "name": ["a longer name", "d"]}
     day = next_day(day, {"u": [1], "i": [14]}, items=items, item_name="name")
     assert day.items.ids.tolist() == [10, 11, 12, 13, 14]
-    assert day.item_names.tolist() == ["a", "a longer name", "12", "d", "14"]
-    assert next_day(small(), {"u": [1], "i": [10]}).item_names is None
+    assert day.items.names.tolist() == ["a", "a longer name", "12", "d", "14"]
+    assert next_day(small(), {"u": [1], "i": [10]}).items.names is None
     named = next_day(small(), {"u": [1], "i": [13]}, items=items, item_name="name")
-    assert named.item_names.tolist() == ["10", "a longer name", "d"]
+    assert named.items.names.tolist() == ["10", "a longer name", "d"]
 
 
 @pytest.mark.parametrize(
     "log, users, message",
     [
-        ({"u": [], "i": []}, None, "interactions: there are no interactions"),
-        ({"u": ["x"], "i": [10]}, None, "ids: the vocabulary holds integers, the values are text"),
-        ({"u": [1], "i": [10]}, {"u": [4]}, "users: there is no column 'city'"),
-        ({"u": [1], "i": [10]}, {"u": [4], "city": [3]}, "column 'city': the vocabulary holds te"),
-        ({"u": [1], "i": [10]}, {"u": [4, 4], "city": ["a", "b"]}, "the id 4 is there twice"),
+        ({"u": [], "i": []}, None, "interactions: the table has no interactions"),
+        (
+            {"u": ["x"], "i": [10]},
+            None,
+            "ids: the vocabulary holds integers, the values are str",
+        ),
+        ({"u": [1], "i": [10]}, {"u": [4]}, "users: column 'city' is missing"),
+        ({"u": [1], "i": [10]}, {"u": [4], "city": [3]}, "column 'city': the vocabulary holds st"),
+        ({"u": [1], "i": [10]}, {"u": [4, 4], "city": ["a", "b"]}, "the id 4 occurs twice"),
     ],
 )
 def test_next_day__refuses(log, users, message):
@@ -225,7 +229,7 @@ def test_retire__items_go_from_everything_but_the_embedding():
     log = {"u": [1, 2], "i": [12, 11], "timestamp": [6, 7]}
     day = retire(next_day(data, log), [10, 12, 99])
     assert day.items.ids.tolist() == [11]
-    assert day.item_names.tolist() == ["y"]
+    assert day.items.names.tolist() == ["y"]
     assert day.items.columns["tags"].row(0).tolist() == [2, 3]
     assert (day.train.users.tolist(), day.train.items.tolist()) == ([1], [0])
     assert [day.seen("train").row(user).tolist() for user in range(3)] == [[0], [0], []]
@@ -252,14 +256,14 @@ def test_retire__an_item_that_is_clicked_again_is_what_it_was(item_name):
     data = Dataset.from_columns(schema, log, items=items, item_name=item_name, split=WHOLE)
     day = retire(retire(data, [10]), [13, 12])
     assert day.items.ids.tolist() == [11]
-    assert day.retired.table.ids.tolist() == [10, 12, 13]
-    day = dataclasses.replace(day, retired=NamedItems.from_arrays(day.retired.to_arrays()))
+    assert day.retired.ids.tolist() == [10, 12, 13]
+    day = dataclasses.replace(day, retired=Table.from_arrays(day.retired.to_arrays()))
     day = next_day(day, {"u": [2], "i": [11]})
     back = next_day(day, {"u": [2, 2], "i": [13, 10]})
     assert back.items.ids.tolist() == [11, 10, 13]
-    assert back.retired.table.ids.tolist() == [12]
-    assert (back.item_names is None) == (item_name is None)
-    assert item_name is None or back.item_names.tolist() == ["y", "x", "w"]
+    assert back.retired.ids.tolist() == [12]
+    assert (back.items.names is None) == (item_name is None)
+    assert item_name is None or back.items.names.tolist() == ["y", "x", "w"]
     for row, item in ((0, 1), (1, 0), (2, 3)):
         assert back.items.columns["i"][row] == (item + 1 if item < 3 else 4), "13 has a row now"
         assert back.items.columns["price"][row] == data.items.columns["price"][item]
@@ -267,11 +271,11 @@ def test_retire__an_item_that_is_clicked_again_is_what_it_was(item_name):
         assert np.array_equal(*tags)
     again = next_day(retire(back, [10]), {"u": [1], "i": [10]})
     assert again.items.ids.tolist() == [11, 13, 10]
-    assert again.retired.table.ids.tolist() == [12]
+    assert again.retired.ids.tolist() == [12]
 
 
 def test_retire__somebody_must_stay():
-    with pytest.raises(DataError, match="every item would be retired"):
+    with pytest.raises(DataError, match="all items would be retired"):
         retire(small(), [10, 11, 12])
 
 

@@ -297,7 +297,7 @@ def test_side__an_empty_profile_is_the_default():
 @pytest.mark.parametrize(
     "profile, message",
     [
-        ({"colour": "red"}, "^profile: there is no field 'colour'; fields: id, p$"),
+        ({"colour": "red"}, "^profile: unknown field 'colour'; fields: id, p$"),
         ({"p": "red"}, "^profile, column 'p': expected a number, got 'red'$"),
         ({"p": None}, "^profile, column 'p': missing value"),
         ({"id": "red"}, "^profile, column 'id': the vocabulary holds integers"),
@@ -396,7 +396,7 @@ def test_table__reads_a_typed_id():
         with pytest.raises(DataError, match="ids are integers of 64 bits here, got "):
             integers.parse_id(text)
     assert texts.parse_id("7" * 256) == "7" * 256
-    with pytest.raises(DataError, match="an id has at most 256 characters, got '777"):
+    with pytest.raises(DataError, match="an id has at most 256 characters; got '777"):
         texts.parse_id("7" * 257)
     assert integers.parse_id(str(2**63 - 1)) == 2**63 - 1
     assert integers.parse_id(str(-(2**63))) == -(2**63)

@@ -14,7 +14,7 @@ from minitower.evaluation import evaluator as evaluation
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
 from minitower.search import index
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import ExactIndex
 from minitower.towers.two_tower import TwoTower
 
@@ -176,7 +176,7 @@ def test_evaluate__some_users(data, seed):
 def test_evaluate__users_without_history():
     report = evaluate(PopularityScorer(), SMALL, k=(1,), users=np.array([1]))
     assert (report.users, report.users_without_positives, report["recall@1"]) == (1, 0, 1)
-    with pytest.raises(DataError, match="the valid split has no positives"):
+    with pytest.raises(DataError, match="the valid split has no new positives"):
         evaluate(PopularityScorer(), SMALL, split="valid", users=np.array([0, 1]))
 
 
@@ -205,9 +205,9 @@ def test_evaluate__is_written_down():
 def test_evaluate__another_index_ranks():
     model = TwoTower(SMALL.schema, dim=4, hidden=())
     vectors = encode(model.item, SMALL.items)
-    hnsw = HnswIndex.build(vectors, similarity="cosine")
+    hnsw = ApproximateIndex.build("hnsw", vectors, similarity="cosine")
     report = evaluate(model, SMALL, index=hnsw)
-    assert report.index == "HnswIndex"
+    assert report.index == "hnsw"
     assert report.metrics == evaluate(model, SMALL).metrics  # so few items: it is exact
     for other in (vectors[:-1], vectors[::-1]):
         with pytest.raises(ValueError, match="other item vectors than the model makes"):
@@ -215,9 +215,9 @@ def test_evaluate__another_index_ranks():
 
 
 def test_evaluate__refuses():
-    with pytest.raises(DataError, match="the valid split has no positives"):
+    with pytest.raises(DataError, match="the valid split has no new positives"):
         evaluate(PopularityScorer(), dataset((0, 0, "train"), (0, 1, "test")), split="valid")
-    with pytest.raises(DataError, match="the valid split has no positives"):
+    with pytest.raises(DataError, match="the valid split has no new positives"):
         Evaluator(dataset((0, 0, "train"), (0, 0, "valid")), "valid")
     with pytest.raises(DataError, match="k must be an integer of at least 1"):
         Evaluator(SMALL, k=(0, 10))

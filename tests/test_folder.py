@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from minitower.data import DataError
-from minitower.store.array_files import write_array, write_arrays
 from minitower.store.folder import SavedFolder, new_folder
+from minitower.store.formats import write_array, write_arrays
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 storable = st.sampled_from(["f4", "f8", "i4", "i8", "?", "U3"]).flatmap(
@@ -20,22 +20,25 @@ storable = st.sampled_from(["f4", "f8", "i4", "i8", "?", "U3"]).flatmap(
 
 
 def write(folder, content=None, **arrays):
-    with new_folder(folder, "test", content or {}) as place:
-        write_arrays(place / "a.npz", arrays)
+    content = dict(content or {})
+    with new_folder(folder, "test", content) as place:
+        content["arrays"] = {"a": write_arrays(place, "a", arrays)}
         write_array(place / "b.npy", np.arange(3))
 
 
 def read(folder):
     saved = SavedFolder(folder, "test")
-    return saved.arrays("a.npz"), saved.array("b.npy"), saved.content
+    notes = {name: value for name, value in saved.content.items() if name != "arrays"}
+    return saved.arrays("a"), saved.array("b.npy"), notes
 
 
 @given(st.dictionaries(names, storable, max_size=4))
 def test_folder__gives_back_what_was_written(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("f") / "new"
     write(folder, {"a": [1, None, "ü"]}, x=np.arange(2))
-    with new_folder(folder, "test", {"n": 1}) as place:
-        write_arrays(place / "a.npz", content)
+    stated = {"n": 1}
+    with new_folder(folder, "test", stated) as place:
+        stated["arrays"] = {"a": write_arrays(place, "a", content)}
         write_array(place / "b.npy", np.arange(3))
     arrays, _, notes = read(folder)
     assert notes == {"n": 1}
@@ -49,7 +52,7 @@ def test_folder__same_content_same_bytes(tmp_path):
     for name in "ab":
         write(tmp_path / name, {"n": 1}, x=np.arange(5.0))
     assert [p.name for p in sorted((tmp_path / "a").iterdir())] == [
-        "a.npz", "b.npy", "manifest.json",
+        "a-0.npy", "b.npy", "manifest.json",
     ]  # fmt: skip
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
@@ -59,7 +62,7 @@ def test_folder__same_content_same_bytes(tmp_path):
 def test_folder__a_failure_leaves_everything_as_it_was(tmp_path, before):
     if before:
         write(tmp_path / "f", {"n": 1})
-    with pytest.raises(DataError, match="x: an array of Python objects"):
+    with pytest.raises(DataError, match=r"a-0\.npy: an array of Python objects"):
         write(tmp_path / "f", x=np.array([{}]))
     assert [p.name for p in tmp_path.iterdir()] == ["f"] * before
     if before:
@@ -125,7 +128,7 @@ def test_folder__a_pipe_for_a_manifest_is_not_waited_for(tmp_path):
 def test_folder__a_manifest_of_any_size_takes_no_memory(tmp_path):
     write(tmp_path / "f")
     os.truncate(tmp_path / "f" / "manifest.json", 1 << 40)
-    with pytest.raises(DataError, match=r"manifest.json: larger than 67108864 bytes"):
+    with pytest.raises(DataError, match=r"manifest.json: expected at most 67,108,864 bytes"):
         read(tmp_path / "f")
 
 
@@ -136,7 +139,7 @@ def test_folder__where_nothing_can_be_written(tmp_path):
 
 
 def test_folder__refuses_what_needs_pickle(tmp_path):
-    with pytest.raises(DataError, match="x: an array of Python objects"):
+    with pytest.raises(DataError, match=r"a-0\.npy: an array of Python objects"):
         write(tmp_path / "f", x=np.array([{}]))
     with pytest.raises(DataError, match="manifest is not JSON"):
         write(tmp_path / "f", {"n": float("nan")})
@@ -145,7 +148,7 @@ def test_folder__refuses_what_needs_pickle(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["a.npz", "b.npy"])
+@pytest.mark.parametrize("name", ["a-0.npy", "b.npy"])
 def test_saved__names_the_file_that_is_not_as_it_was(tmp_path, name):
     write(tmp_path / "f", x=np.arange(5))
     path = tmp_path / "f" / name
@@ -168,32 +171,37 @@ def file(**change):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"version": 2}, "format version 2, but this minitower reads version 1"),
+        ({"version": 3}, "format version 3, but this minitower reads versions up to 2; update"),
         ({"version": None}, "format version None"),
         ({"format": "other"}, "not written by minitower"),
         ({"kind": "store"}, "holds a store, not a test"),
         ({"content": None}, "content or files are missing"),
         ({"files": []}, "content or files are missing"),
-        ({"files": {}}, "a.npz: not listed in manifest.json"),
-        ({"files": {"a.npz": {}}}, "a.npz: manifest.json does not state its size"),
-        ({"files": {"a.npz": file(bytes=True)}}, "a.npz: manifest.json does not state its size"),
-        ({"files": {"a.npz": file(bytes=1.0)}}, "a.npz: manifest.json does not state its size"),
-        ({"files": {"a.npz": file(bytes=-1)}}, "a.npz: manifest.json does not state its size"),
-        ({"files": {"a.npz": file(sha256=7)}}, "a.npz: manifest.json does not state its size"),
-        ({"files": {"../a.npz": file()}}, "manifest.json: '../a.npz' cannot be the name of a file"),
+        ({"content": {}}, "f: manifest.json does not list the arrays of 'a'"),
+        ({"content": {"arrays": []}}, "does not list the arrays of 'a'"),
+        ({"content": {"arrays": {"a": "x"}}}, "does not list the arrays of 'a'"),
+        ({"content": {"arrays": {"a": [["x"]]}}}, "does not list the arrays of 'a'"),
+        ({"content": {"arrays": {"a": ["x", "y"]}}}, "a-1.npy: not listed in manifest.json"),
+        ({"files": {}}, "a-0.npy: not listed in manifest.json"),
+        ({"files": {"a.npy": {}}}, "a.npy: manifest.json does not state its size"),
+        ({"files": {"a.npy": file(bytes=True)}}, "a.npy: manifest.json does not state its size"),
+        ({"files": {"a.npy": file(bytes=1.0)}}, "a.npy: manifest.json does not state its size"),
+        ({"files": {"a.npy": file(bytes=-1)}}, "a.npy: manifest.json does not state its size"),
+        ({"files": {"a.npy": file(sha256=7)}}, "a.npy: manifest.json does not state its size"),
+        ({"files": {"../a.npy": file()}}, "manifest.json: '../a.npy' cannot be the name of a file"),
         ({"files": {"/etc/hosts": file()}}, "'/etc/hosts' cannot be the name"),
         ({"files": {"..": file()}}, "'..' cannot be the name"),
         ({"files": {"a\\b": file()}}, "cannot be the name"),
         ({"files": {"a\0b": file()}}, "cannot be the name"),
         ({"files": {"": file()}}, "'' cannot be the name"),
         ({"files": {"n" * 300: file()}}, "cannot be the name"),
-        ({"version": True}, "format version True, but this minitower reads version 1"),
-        ({"version": 1.0}, "format version 1.0, but this minitower reads version 1"),
+        ({"version": True}, "format version True, but this minitower reads versions up to 2"),
+        ({"version": 1.0}, "format version 1.0, but this minitower reads versions up to 2"),
         ({"kind": ["test"]}, r"holds a \['test'\], not a test"),
     ],
 )
 def test_saved__refuses_another_manifest(tmp_path, change, message):
-    write(tmp_path / "f")
+    write(tmp_path / "f", x=np.arange(5))
     path = tmp_path / "f" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(DataError, match=message):

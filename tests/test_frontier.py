@@ -26,8 +26,8 @@ def test_every_index_has_a_colour_of_its_own_and_its_ring_too(tmp_path):
     assert colours <= rings
     for said in (
         *BACKENDS,
-        "recall asked for",
-        "chosen for that",
+        "target recall",
+        "chosen for the target",
         "recall@100 of the exact answer",
     ):
         assert f">{said}</text>" in svg

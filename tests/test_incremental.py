@@ -11,11 +11,13 @@ from minitower.data import Categorical, DataError, Dataset, Id, RandomSplit, Sch
 from minitower.evaluation.encode import encode
 from minitower.search.index import ExactIndex
 from minitower.search.patched import PatchedIndex
-from minitower.store import folder, pointer
-from minitower.store.catalogue import Catalogue, rollback
+from minitower.store import folder, transaction
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
+from minitower.store.model_files import load_model
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, publish_model
+from minitower.store.transaction import rollback
+from minitower.store.version_log import VersionLog
 from minitower.towers.two_tower import TwoTower
 
 USERS, ITEMS = "user.user.embedding", "item.item.embedding"
@@ -62,9 +64,9 @@ def test_incremental__is_the_model_with_these_rows(tmp_path_factory, data, model
     publish_incremental(store, rows, parent=1)
     serving = Recommender.open(store)
     for name, parameter in changed.parameters.items():
-        assert np.array_equal(serving.model.parameters[name], parameter)
+        assert np.array_equal(serving.store.model.parameters[name], parameter)
     vectors = encode(changed.item, data.items)
-    assert np.array_equal(serving.index.vectors, vectors)
+    assert np.array_equal(serving.store.index.vectors, vectors)
     by_hand = Recommender(changed, data.items, data.users, data.seen("all"), ExactIndex(vectors))
     for user in range(8):
         for one, other in zip(serving.recall(user, k=5), by_hand.recall(user, k=5)):
@@ -78,14 +80,17 @@ def test_incremental__holds_what_moved_and_no_more(tmp_path, data, model):
     publish_model(model, data, tmp_path / "s")
     publish_incremental(tmp_path / "s", moved(model, USERS, [2, 5]), parent=1)
     names = {path.name for path in (tmp_path / "s/versions/000002").iterdir()}
-    assert names == {"rows.npz", "values.npz", "items.npy", "item_vectors.npy", "manifest.json"}
+    assert names == {"rows-0.npy", "values-0.npy", "items.npy", "item_vectors.npy", "manifest.json"}
     serving = Recommender.open(tmp_path / "s")
-    assert serving.index is serving.store.full.index
+    assert serving.store.index is serving.store.full.index
     rows = moved(model, ITEMS, [3])
     publish_incremental(tmp_path / "s", rows, parent=1)
     serving = Recommender.open(tmp_path / "s")
-    assert isinstance(serving.index, PatchedIndex)
-    assert serving.index.rows.tolist() == np.flatnonzero(data.items.columns["item"] == 3).tolist()
+    assert isinstance(serving.store.index, PatchedIndex)
+    assert (
+        serving.store.index.rows.tolist()
+        == np.flatnonzero(data.items.columns["item"] == 3).tolist()
+    )
 
 
 def test_incremental__each_stands_on_the_full_version_alone(tmp_path, data, model):
@@ -94,7 +99,7 @@ def test_incremental__each_stands_on_the_full_version_alone(tmp_path, data, mode
     publish_incremental(tmp_path / "s", moved(model, USERS, [2]), parent=1)
     rows = moved(model, USERS, [5])
     publish_incremental(tmp_path / "s", rows, parent=1)
-    table = Recommender.open(tmp_path / "s").model.parameters[USERS]
+    table = Recommender.open(tmp_path / "s").store.model.parameters[USERS]
     assert np.array_equal(table[2], model.parameters[USERS][2])
     assert np.array_equal(table[5], rows[USERS][1][0])
 
@@ -103,28 +108,26 @@ def test_incremental__refused_on_any_other_version(tmp_path, data, model):
     store, rows = tmp_path / "s", moved(model, USERS, [2])
     publish_model(model, data, store)
     publish_model(model, data, store)
-    with pytest.raises(
-        DataError, match="version 1 is not the full version that is served, which is 2"
-    ):
+    with pytest.raises(DataError, match="version 1 is not the current full version, which is 2"):
         publish_incremental(store, rows, parent=1)
     publish_incremental(store, rows, parent=2)
-    with pytest.raises(DataError, match="version 3 is not the full version that is served"):
+    with pytest.raises(DataError, match="version 3 is not the current full version"):
         publish_incremental(store, rows, parent=3)
     rollback(store, 1)
-    with pytest.raises(DataError, match="version 2 is not the full version that is served"):
+    with pytest.raises(DataError, match="version 2 is not the current full version"):
         publish_incremental(store, rows, parent=2)
-    assert len(Catalogue.read(store).versions) == 3
+    assert len(VersionLog.read(store).versions) == 3
 
 
 def test_open__refuses_rows_of_another_parent(tmp_path, data, model):
-    """Even where a catalogue says they belong together."""
+    """Even where a log says they belong together."""
     store = tmp_path / "s"
     publish_model(model, data, store)
     publish_model(model, data, store, index="exact")
     publish_incremental(store, moved(model, USERS, [2]), parent=2)
-    catalogue = Catalogue.read(store)
-    entry = replace(catalogue.version(3), parent=1)
-    replace(catalogue, versions=(*catalogue.versions[:2], entry)).write()
+    log = VersionLog.read(store)
+    entry = replace(log.version(3), parent=1)
+    replace(log, versions=(*log.versions[:2], entry)).write()
     with pytest.raises(DataError, match=r"000003: branched from another version than 1"):
         Recommender.open(store)
 
@@ -148,7 +151,7 @@ def test_incremental__refuses_rows_that_do_not_fit(tmp_path, data, model, rows, 
     publish_model(model, data, tmp_path / "s", index="exact")
     with pytest.raises(DataError, match=message):
         publish_incremental(tmp_path / "s", rows, parent=1)
-    assert Catalogue.read(tmp_path / "s").current == 1
+    assert VersionLog.read(tmp_path / "s").current == 1
 
 
 @pytest.fixture
@@ -160,7 +163,7 @@ def hashed(monkeypatch):
         folders.append(path.parent.name)
         return real(path)
 
-    for module in (folder, pointer):
+    for module in (folder, transaction):
         monkeypatch.setattr(module, "fingerprint", noted)
     return folders
 

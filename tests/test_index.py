@@ -1,6 +1,7 @@
 """The contract of an index, held by every kind of it, and what the exact one promises besides."""
 
 import math
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -10,13 +11,17 @@ from hypothesis.extra.numpy import arrays
 
 from minitower.data.ragged import Ragged
 from minitower.search import index
-from minitower.search.hnsw import HnswIndex
+from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.search.index import ExactIndex, Index
 from minitower.search.patched import PatchedIndex
 
+approximate = lambda engine: (
+    lambda items: ApproximateIndex.build(engine, items, similarity="inner_product", k=5)
+)
+installed = [e for e in ("hnsw", "faiss-hnsw", "scann") if find_spec(ENGINES[e].module) is not None]
 KINDS = {
     "exact": ExactIndex,
-    "hnsw": lambda items: HnswIndex.build(items, similarity="inner_product", k=5),
+    **{engine: approximate(engine) for engine in installed},
     "patched": lambda items: PatchedIndex(ExactIndex(-items), np.arange(len(items)), items),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)

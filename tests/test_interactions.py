@@ -96,7 +96,7 @@ def test_dataset__tables_come_first_and_the_rest_has_missing_values():
         item_name="name",
     )
     assert data.items.ids.tolist() == [7, 8, 5, 9]
-    assert data.item_names.tolist() == ["seven", "8", "5", "9"]
+    assert data.items.names.tolist() == ["seven", "8", "5", "9"]
     assert data.train.items.tolist() == [3, 2, 0]
     assert data.items.columns["item_id"].tolist() == [2, 0, 1, 3]
     assert data.items.columns["city"].tolist() == [1, 0, 0, 0]  # oslo has no interaction
@@ -235,8 +235,8 @@ AGE = Schema(user=[Id("user_id"), Continuous("age")], item=[Id("item_id")])
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: build([], []), r"^interactions: there are no interactions$"),
-        (lambda: Dataset.from_columns(IDS, {}), r"^interactions: there are no interactions$"),
+        (lambda: build([], []), r"^interactions: the table has no interactions$"),
+        (lambda: Dataset.from_columns(IDS, {}), r"^interactions: the table has no interactions$"),
         (lambda: build([1, 2], [3]), r"^interactions: the columns must be equally long"),
         (lambda: build([1, -2], [3, 4]), r"^interactions, row 1, .*: negative id -2$"),
         (lambda: build([1, 2], [3, None]), r"^interactions, row 1, column 'item_id': missing id$"),
@@ -244,33 +244,33 @@ AGE = Schema(user=[Id("user_id"), Continuous("age")], item=[Id("item_id")])
         (lambda: build([1.0, np.nan], [3, 4]), r"row 1, column 'user_id': missing id$"),
         (lambda: build([1.5, 2], [3, 4]), r"row 0, column 'user_id': expected an integer"),
         (lambda: Dataset.from_columns(IDS, {"user_id": [1]}),
-         r"^interactions: there is no column 'item_id'; columns: user_id$"),
+         r"^interactions: column 'item_id' is missing; columns: user_id$"),
         (lambda: Dataset.from_columns(IDS, {**LOG, "timestamp": [1, None]}),
          r"^interactions, row 1, column 'timestamp': missing timestamp$"),
-        (lambda: Dataset.from_columns(IDS, LOG, timestamp="when"), r"no column 'when'"),
+        (lambda: Dataset.from_columns(IDS, LOG, timestamp="when"), r"column 'when' is missing"),
         (lambda: Dataset.from_columns(IDS, LOG, split=TimeSplit()), r"needs a column"),
         (lambda: Dataset.from_columns(IDS, LOG, positive="user_id > 5"),
          r"^interactions: no interaction passes the rule 'user_id > 5'$"),
         (lambda: Dataset.from_columns(IDS, {**LOG, "s": ["test"] * 2}, split=GivenSplit("s")),
          r"^interactions: GivenSplit\(column='s'\) leaves no positive for training$"),
         (lambda: Dataset.from_columns(IDS, LOG, users={"user_id": [1, 2, 1]}),
-         r"^users, row 2, column 'user_id': the id 1 is there twice$"),
+         r"^users, row 2, column 'user_id': the id 1 occurs twice$"),
         (lambda: Dataset.from_columns(IDS, LOG, users={"user_id": [1, None]}),
          r"^users, row 1, column 'user_id': missing id$"),
         (lambda: Dataset.from_columns(IDS, LOG, users={"user_id": [-1]}), r"^users, row 0.*neg"),
         (lambda: Dataset.from_columns(IDS, LOG, users={"id": [1]}),
-         r"^users: there is no column 'user_id'; columns: id$"),
+         r"^users: column 'user_id' is missing; columns: id$"),
         (lambda: Dataset.from_columns(IDS, LOG, users={"user_id": ["1"]}),
-         r"^users, column 'user_id': ids are text here but integers in interactions"),
+         r"^users, column 'user_id': ids are strings here but integers in interactions"),
         (lambda: Dataset.from_columns(AGE, LOG),
-         r"^users: there is no column 'age'; columns: none$"),
+         r"^users: column 'age' is missing; columns: none$"),
         (lambda: Dataset.from_columns(AGE, LOG, {"user_id": [1, 2], "age": [3]}),
          r"^users: the columns must be equally long; lengths: user_id 2, age 1$"),
         (lambda: Dataset.from_columns(AGE, LOG, {"user_id": [1, 2], "age": [3, None]}),
          r"^users, row 1, column 'age': missing value; .*Continuous\('age', impute=True\)"),
         (lambda: Dataset.from_columns(AGE, LOG, {"user_id": [1], "age": [3]}),
          r"^users, column 'age': user 2 has interactions but no row here; .*impute=True"),
-        (lambda: Dataset.from_columns(IDS, LOG, item_name="title"), r"^items: .*no column 'title'"),
+        (lambda: Dataset.from_columns(IDS, LOG, item_name="title"), "column 'title' is missing"),
         (lambda: build([1, 2], [3, 4]).split("dev"), "train, valid, test, got 'dev'"),
         (lambda: build([1, 2], [3, 4]).seen("dev"), "train, valid, test, all, got 'dev'"),
     ],
@@ -292,7 +292,7 @@ def test_dataset__a_long_name_is_shown_as_far_as_an_id_may_go():
         IDS, {"user_id": [1, 1], "item_id": [1, 2]},
         items={"item_id": [1, 2], "title": ["short", "long" * 99]}, item_name="title",
     )  # fmt: skip
-    assert data.item_names.tolist() == ["short", ("long" * 99)[:256]]
+    assert data.items.names.tolist() == ["short", ("long" * 99)[:256]]
 
 
 @given(datasets())
@@ -320,7 +320,7 @@ def test_everything__keeps_the_rule_and_the_times_and_shares_the_columns():
     assert (data.positive, data.timestamp) == ("rating >= 4", "at")
     assert pairs(whole, "train") == [(1, 5), (2, 5)]
     assert whole.train.timestamps.tolist() == [7, 9]
-    assert whole.item_names.tolist() == ["six", "five"]
+    assert whole.items.names.tolist() == ["six", "five"]
     assert whole.remake.log is data.remake.log
 
 

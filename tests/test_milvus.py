@@ -78,7 +78,7 @@ def test_publish__moves_the_alias_and_readers_change_over_at_once(server):
     reader = MilvusIndex.open(server, token="root:secret")
     pinned = MilvusIndex.open(server, version=1)
     assert (reader.version, reader.dim, len(reader)) == (1, D, M)
-    assert reader.measured == first.measured
+    assert reader.tuning == first.tuning
     before = found(reader)
     second = publish(server, 2, version=2)
     assert (first.collection, second.collection) == ("items_000001", "items_000002")
@@ -142,7 +142,7 @@ def test_upsert__in_batches_and_twice_is_as_once(lite, monkeypatch):
     serve(index, "items")
     reader = MilvusIndex.open(lite, version=7)
     assert len(reader) == M
-    assert reader.measured is None
+    assert reader.tuning is None
     assert reader.search(vectors(1), 1)[0][:, 0].tolist() == ITEMS.tolist()
     reader.upsert([5], -vectors(1)[5:6])
     assert len(reader) == M
@@ -222,9 +222,9 @@ def test_open__one_clear_line(lite, tmp_path):
         with pytest.raises(OSError, match=f"{uri}: Milvus: Fail connecting to server"):
             MilvusIndex.open(uri)
     (tmp_path / "old.db").write_bytes(b"SQLite format 3")
-    with pytest.raises(DataError, match=r"old\.db: is a file, as Milvus Lite 2 wrote them"):
+    with pytest.raises(DataError, match=r"old\.db: is a file of Milvus Lite 2"):
         MilvusIndex.open(str(tmp_path / "old.db"))
-    with pytest.raises(OSError, match=rf"items\.db: there is no folder {tmp_path}/none"):
+    with pytest.raises(OSError, match=rf"items\.db: the folder {tmp_path}/none is missing"):
         MilvusIndex.open(str(tmp_path / "none" / "items.db"))
     assert not (tmp_path / "none").exists()
 

@@ -55,7 +55,7 @@ def test_movielens__films_are_the_same_in_both_layouts(layout, request):
     data = Dataset.from_movielens(request.getfixturevalue(layout), positive="all", split=KEEP)
     assert data.users.ids.tolist() == [1, 2]
     assert data.items.ids.tolist() == [1, 2, 3]
-    assert data.item_names[1].startswith("Misérables")
+    assert data.items.names[1].startswith("Misérables")
     assert genres(data) == [["Animation", "Children's", "Comedy"], ["Drama"], []]
     years = data.schema.item.vocabulary("year").values
     assert years.tolist() == ["1995", "1996"]
@@ -96,7 +96,7 @@ def test_movielens__rule(layout, request):
         ("old", "u.item", "", r"u.item: the file is empty$"),
         ("new", "ratings.dat", "1::2::5::\n", r"ratings.dat, line 1, column 'timestamp': missing"),
         ("new", "movies.dat", "1::x\n", r"movies.dat, line 1: expected 3 fields, got 2$"),
-        ("new", "movies.dat", "1::a::b\n1::a::b\n", r"movies.dat, line 2, .*the id 1 is there tw"),
+        ("new", "movies.dat", "1::a::b\n1::a::b\n", r"movies.dat, line 2, .*the id 1 occurs tw"),
     ],
 )
 def test_movielens__refuses(layout, file, text, message, request):

@@ -1,16 +1,27 @@
-"""One rule for every option that counts, and for every seed, of the public functions."""
+"""Declared options: domain, reading, checks; one rule for each integer of public functions."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minitower as mt
+from minitower.cli.job import OPTIONS
 from minitower.data.columns import as_array
 from minitower.data.errors import Place
-from minitower.formulas import augmentation, draw_probability, mutual_information
+from minitower.data.layouts import Reading
+from minitower.data.options import Option, declared
+from minitower.formulas import augmentation, mutual_information, sampling
 from minitower.formulas.arguments import number
 from minitower.formulas.sampling import Uniform
-from minitower.store.catalogue import Catalogue
-from minitower.store.snapshot import publish_model
+from minitower.store.full_version import publish_model
+from minitower.store.version_log import VersionLog
+from minitower.training.named import OBJECTIVES, OPTIMIZERS
+from minitower.training.recipe import Recipe
 from minitower.updating.streams import ClickStream
 
 LOG = {"u": [0, 0, 1, 1, 2], "i": [0, 1, 2, 0, 1]}
@@ -20,7 +31,9 @@ train = lambda **options: mt.Trainer(model(), SHOP, **options)
 judge = lambda **options: mt.evaluate(model(), SHOP, split="train", **options)
 mined = lambda **options: mt.MinedNegatives(model(), SHOP, **{"k": 1, "first": 1, **options})
 views = lambda **options: mt.SelfSupervised(augment="mask", **options)
-hnsw = lambda **options: mt.HnswIndex.build(np.eye(3), similarity="cosine", **options)
+hnsw = lambda **options: mt.ApproximateIndex.build(
+    "hnsw", np.eye(3), similarity="cosine", **options
+)
 BAD = [True, np.bool(True), 1.5, 2.0, np.nan, -1, 2**63, 10**60, 10**400]
 
 
@@ -29,8 +42,8 @@ BAD = [True, np.bool(True), 1.5, 2.0, np.nan, -1, 2**63, 10**60, 10**400]
     ("name", "call"),
     [
         ("seed", lambda bad: mt.TwoTower(SHOP.schema, seed=bad)),
-        ("seed", lambda bad: model().extended(SHOP.schema, seed=bad)),
-        ("seed", lambda bad: mt.full_update(model(), SHOP, seed=bad)),
+        ("seed", lambda bad: model().grown(SHOP.schema, seed=bad)),
+        ("seed", lambda bad: mt.train_full_update(model(), SHOP, seed=bad)),
         ("seed", lambda bad: train(seed=bad)),
         ("seed", lambda bad: mt.RandomSplit(seed=bad)),
         ("seed", lambda bad: hnsw(seed=bad)),
@@ -73,7 +86,9 @@ def test_negatives__beyond_memory_are_refused_before_any_is_taken(most):
 
 @pytest.mark.parametrize("metric", ["x" * 10_000, np.array(3), "recall@0", "recall@" + "9" * 20])
 def test_metric__is_refused_by_name(metric):
-    with pytest.raises(ValueError, match=r"^metric must be one of recall") as refusal:
+    with pytest.raises(
+        ValueError, match=r"^metric: expected NAME@K, the name one of recall"
+    ) as refusal:
         train().fit(1, validate=True, metric=metric)
     assert len(str(refusal.value)) < 500
 
@@ -92,9 +107,9 @@ def test_hnsw__counts_with_the_small_integers_of_numpy():
 
 
 @pytest.mark.parametrize("bad", [np.nan, 10**400, "x"])
-def test_full_update__refuses_a_bound_that_is_no_number(bad):
+def test_train_full_update__refuses_a_bound_that_is_no_number(bad):
     with pytest.raises(ValueError, match=r"^at_least must be"):
-        mt.full_update(model(), SHOP, at_least=bad)
+        mt.train_full_update(model(), SHOP, at_least=bad)
 
 
 @pytest.mark.parametrize("rate", [10**400, -1.0, np.nan])
@@ -113,7 +128,7 @@ def test_publish__of_a_parent_in_a_folder_without_a_store_leaves_nothing(tmp_pat
         with pytest.raises(mt.DataError, match="parent must be an integer of at least 1") as error:
             publish_model(model(), SHOP, tmp_path / "store", index="exact", parent=bad)
         assert len(str(error.value)) < 500
-    assert Catalogue.read(tmp_path / "store").current == store.version.number
+    assert VersionLog.read(tmp_path / "store").current == store.version.number
 
 
 def test_encode__takes_rows_of_one_dimension():
@@ -174,12 +189,83 @@ def test_columns__of_foreign_kinds_are_refused_with_their_place():
 def test_formulas__refuse_what_cannot_be_paired():
     log_q = np.log([0.5, 0.5])
     with pytest.raises(ValueError, match="log_q and log_q_positive must broadcast"):
-        draw_probability.excluding(np.log([0.1, 0.2, 0.7]), log_q)
+        sampling.excluding(np.log([0.1, 0.2, 0.7]), log_q)
     with pytest.raises(ValueError, match="log_inclusion must be at most 0"):
-        draw_probability.from_inclusion_probability([0.1], 3)
+        sampling.from_inclusion_probability([0.1], 3)
     with pytest.raises(ValueError, match="fields must be a list of columns"):
         mutual_information.mutual_information(np.array(1))
     with pytest.raises(ValueError, match="indptr and values must be vectors"):
         augmentation.drop_values(np.random.default_rng(0), [0, 1], np.array(None))
     with pytest.raises(ValueError, match="bias must be one finite number"):
         number("bias", np.longdouble("1e4000"))
+
+
+# ---------------------------------------------------------------- declared options
+
+
+@given(st.integers() | st.integers().map(str) | st.text(max_size=6) | st.floats() | st.booleans())
+def test_read__an_integer_is_an_int_in_its_bounds(value):
+    option = Option("", -5, 40, type=int)
+    digits = str(value) if type(value) is int else value
+    wanted = isinstance(digits, str) and re.fullmatch("-?[0-9]+", digits) is not None
+    if wanted and -5 <= int(digits) <= 40:
+        assert option.read(value) == int(digits)
+        return
+    with pytest.raises(ValueError, match="expected an integer from -5 to 40"):
+        option.read(value)
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud800", "", 3, None, ["a"]])
+def test_read__what_is_no_path(value):
+    with pytest.raises(ValueError, match="expected a path"):
+        Option("", type=Path).read(value)
+
+
+@pytest.mark.parametrize("bounds, domain, inside, outside", [
+    ({"low": 0, "high": 1}, "a number from 0 to 1", (0, 1), (-1e-9, 1.1)),
+    ({"above": 0, "high": 1}, "a number above 0 and at most 1", (1e-9, 1), (0, 1.1)),
+    ({"above": 0, "below": 1}, "a number above 0 and below 1", (1e-9, 0.999), (0, 1)),
+    ({"low": 0, "below": 1}, "a number from 0 and below 1", (0, 0.999), (-1, 1)),
+    ({"low": 2}, "a number of at least 2", (2, 1e300), (1.9,)),
+    ({}, "a number", (-1e300, 0), ()),
+])  # fmt: skip
+def test_read__a_number_is_in_its_bounds(bounds, domain, inside, outside):
+    option = Option("", type=float, parameter="x", **bounds)
+    assert option.domain == domain
+    for value in inside:
+        assert option.read(value) == option.read(str(value)) == option.check(value) == value
+    for value in (*outside, "nan", "1e999", "x", None, True, 10**400, [], float("inf")):
+        with pytest.raises(ValueError, match=f"^expected {domain}$"):
+            option.read(value)
+    for value in (*outside, float("nan"), "x", None, 10**400):
+        with pytest.raises(ValueError, match=f"^x must be {domain}, got "):
+            option.check(value)
+
+
+def test_declared__of_a_class_a_function_and_a_method():
+    class Box:
+        def __init__(self, size: Annotated[int, Option("edge", 1, name="edge")] = 7) -> None: ...
+
+        def fill(
+            self, n: Annotated[int | None, Option("pieces")] = None, other: int = 3
+        ) -> None: ...
+
+    def paint(color: Annotated[Literal["red", "blue"], Option("color", default="red")]) -> None: ...
+
+    edge = declared(Box)["edge"]
+    assert (edge.parameter, edge.type, edge.default, edge.low) == ("size", int, 7, 1)
+    assert list(declared(Box.fill)) == list(declared(Box().fill)) == ["n"]
+    assert declared(Box.fill)["n"].type is int
+    assert declared(paint)["color"].choices == ("red", "blue")
+    assert list(declared(Box, paint, Box.fill)) == ["edge", "color", "n"]
+
+
+def test_declared__an_option_of_several_makers_has_one_default_and_one_domain():
+    for name, option in OPTIONS.items():
+        for maker in (*OBJECTIVES.values(), *OPTIMIZERS.values(), Recipe, mt.Trainer, Reading,
+                      mt.TwoTower, mt.Trainer.fit):  # fmt: skip
+            other = declared(maker).get(name)
+            if other is not None:
+                assert (other.default, other.domain, other.help) == (
+                    option.default, option.domain, option.help
+                )  # fmt: skip

@@ -55,7 +55,7 @@ def test_blocks__errors_name_the_row_of_the_partition(part):
 
 
 def test_blocks__a_column_that_is_not_there(part):
-    with pytest.raises(DataError, match="there is no column 'color'; columns: item_id, tags"):
+    with pytest.raises(DataError, match=r"column 'color'.*; columns: item_id, tags"):
         list(partitions.blocks(part, ["color"]))
 
 
@@ -81,5 +81,5 @@ def test_without_dask_the_extra_is_named(monkeypatch, tmp_path):
 def test_without_a_client_one_is_asked_for(tmp_path):
     pytest.importorskip("dask.distributed", reason="not installed: pip install '.[dask]'")
     (tmp_path / "1.parquet").touch()
-    with pytest.raises(ValueError, match="there is no Dask client: make one"):
+    with pytest.raises(ValueError, match="no Dask client is active: make one"):
         partitions.folded(partitions.partitions(tmp_path), None, len)

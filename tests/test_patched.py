@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minitower.data.ragged import Ragged
-from minitower.search.hnsw import HnswIndex
-from minitower.search.index import LONGEST, ExactIndex
+from minitower.search.approximate import ApproximateIndex
+from minitower.search.index import MAX_K, ExactIndex
 from minitower.search.patched import PatchedIndex
 
 grid = st.integers(-2, 2).map(float)  # ties everywhere
@@ -65,7 +65,9 @@ def unit(rng, n, d=16):
 def graph():
     rng = np.random.default_rng(0)
     items, queries = unit(rng, 3000), unit(rng, 200)
-    return HnswIndex.build(items, similarity="cosine", queries=queries, k=20, target_recall=0.98)
+    return ApproximateIndex.build(
+        "hnsw", items, similarity="cosine", queries=queries, k=20, target_recall=0.98
+    )
 
 
 @pytest.mark.parametrize("moved", [1, 60, 1500])
@@ -97,12 +99,12 @@ def test_patched__refuses_rows_that_do_not_fit(rows):
 
 def test_search__a_list_as_long_as_a_large_catalogue():
     """Longer than any list that the few that moved may be asked for."""
-    old = np.random.default_rng(0).standard_normal((LONGEST + 10, 2))
-    rows = np.array([3, 7, LONGEST])
+    old = np.random.default_rng(0).standard_normal((MAX_K + 10, 2))
+    rows = np.array([3, 7, MAX_K])
     new = old.copy()
     new[rows] *= -1
     queries = np.ones((1, 2))
-    for k in (LONGEST + 9, LONGEST + 10):
+    for k in (MAX_K + 9, MAX_K + 10):
         found = PatchedIndex(ExactIndex(old), rows, new[rows]).search(queries, k)
         for mine, right in zip(found, ExactIndex(new).search(queries, k)):
             np.testing.assert_array_equal(mine, right)

@@ -121,7 +121,7 @@ def test_next_day__takes_the_recorded_rule_and_nothing_else():
     first = Dataset.from_columns(IDS, log(is_click=[0, 1]), positive="is_click = 1")
     day = next_day(first, log(is_click=[1, 0], rating=[9, 9]))
     assert (day.train.users.tolist(), day.positive) == ([0], "is_click = 1")
-    with pytest.raises(DataError, match="there is no column 'is_click'"):
+    with pytest.raises(DataError, match="column 'is_click' is missing"):
         next_day(first, log(weather=[1]))
     ids = Dataset.from_columns(IDS, log(weather=[1, 2]))
     assert len(next_day(ids, log(is_click=[0, 1])).train) == 2, "all, as it was for the first day"

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 
 from minitower.cli import main
-from minitower.cli.job import Job
-from minitower.cli.sources import open_folder
 from minitower.data import DataError, Dataset, Id, MultiValued, Schema, TimeSplit
+from minitower.data.layouts import Reading
+from minitower.data.source import open_folder
 from minitower.evaluation.evaluator import evaluate
-from minitower.store.catalogue import Catalogue
+from minitower.store.full_version import publish_model
+from minitower.store.model_files import load_model, load_notes
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import load_model, load_notes, publish_model
+from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import Adam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
 from minitower.updating.publishing import publish
 from minitower.updating.streams import EventFields, write_events
-from minitower.updating.updates import yesterday
+from minitower.updating.update_base import base_dataset
 
 SCHEMA = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("tags")])
 QUICK = ("--dim", "4", "--hidden", "", "--epochs", "2", "--batch-size", "64")
@@ -109,8 +110,8 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     assert notes["learned"]["everything"] is True
     assert notes["report"]["metrics"] == report.metrics
     assert (notes["best_epoch"], notes["ticket"]) == (1, 9)
-    catalogue = Catalogue.read(tmp_path / "s")
-    content = catalogue.open(catalogue.version()).content
+    log = VersionLog.read(tmp_path / "s")
+    content = log.open(log.version()).content
     assert content["optimizer"]["settings"] == {"betas": [0.5, 0.9], "epsilon": 1e-8,
                                                 "count": "row"}  # fmt: skip
 
@@ -130,7 +131,7 @@ def test_update__of_a_store_from_python_is_that_of_the_command(run, tmp_path, da
     how = ("--positive", "rating >= 4", "--optimizer", "adam", "--learning-rate", "0.01")
     flags = (*QUICK, *how, "--temperature", "0.3", "--seed", "7")
     assert run("train", data, "--out", tmp_path / "cli", *flags)[0] == 0
-    of_cli = open_folder(data, Job(positive="rating >= 4")).data
+    of_cli = open_folder(data, Reading(positive="rating >= 4")).data
     model = TwoTower(of_cli.schema, dim=4, hidden=(), seed=7)
     trainer = Trainer(model, of_cli, objective=InBatchSoftmax(0.3), optimizer=Adam(0.01),
                       batch_size=64, seed=7)  # fmt: skip
@@ -141,7 +142,8 @@ def test_update__of_a_store_from_python_is_that_of_the_command(run, tmp_path, da
         status, out, err = run("update", tmp_path / store, logs, kind)
         assert (status, out) == (0, "2\n"), err
         assert "of 500 clicks are positives: rating >= 4" in err
-    ours, theirs = (Recommender.open(tmp_path / store).model.parameters for store in ("cli", "py"))
+    stores = [Recommender.open(tmp_path / name).store for name in ("cli", "py")]
+    ours, theirs = (store.model.parameters for store in stores)
     for name, parameter in ours.items():
         assert np.array_equal(parameter, theirs[name]), name
 
@@ -163,8 +165,8 @@ def test_update__refuses_to_guess_what_the_version_does_not_say(run, tmp_path, l
     assert (status, out) == (2, "")
     for flag in flags:
         assert flag in err.splitlines()[-1]
-    assert "version 1 does not say" in err
-    assert Catalogue.read(tmp_path / "t").current == 1
+    assert "version 1 does not record" in err
+    assert VersionLog.read(tmp_path / "t").current == 1
 
 
 def test_update__refuses_to_begin_with_an_optimizer_that_nobody_asked_for(run, tmp_path, logs):
@@ -174,7 +176,7 @@ def test_update__refuses_to_begin_with_an_optimizer_that_nobody_asked_for(run, t
     day_file(logs, "0.jsonl", 0, 500, day=86400.0)
     status, _, err = run("update", tmp_path / "t", logs, "--full")
     assert status == 2
-    assert "has no state of its optimizer; --reset-optimizer begins" in err
+    assert "has no optimizer state; reset_optimizer (--reset-optimizer)" in err
     assert run("update", tmp_path / "t", logs, "--full", "--reset-optimizer")[0] == 0
 
 
@@ -185,9 +187,9 @@ def test_update__goes_on_with_the_settings_of_the_optimizer(run, tmp_path, logs)
     for betas in ((0.9, 0.999), (0.1, 0.2)):
         store = tmp_path / f"{betas[0]}"
         publish(trainer_of(optimizer=Adam(0.01, betas=betas)), store)
-        settings = Catalogue.read(store)
+        settings = VersionLog.read(store)
         assert run("update", store, logs, "--full")[0] == 0
-        content = Catalogue.read(store).open(Catalogue.read(store).version()).content
+        content = VersionLog.read(store).open(VersionLog.read(store).version()).content
         moved.append(content["optimizer"]["settings"]["betas"])
         assert settings.current == 1
     assert moved == [[0.9, 0.999], [0.1, 0.2]]
@@ -204,8 +206,7 @@ def test_update__first_after_train_begins_where_training_ended(run, tmp_path, da
     for kind in ("--full", "--incremental"):
         status, out, err = run("update", tmp_path / "s", logs, kind)
         assert (status, out) == (0, ""), err
-        assert "600 clicks no later than" in err
-        assert "not learned again" in err
+        assert "600 clicks skipped: version 1 has learned" in err
     day_file(logs, "2.jsonl", 0, 100, day=86400.0)
     status, out, err = run("update", tmp_path / "s", logs, "--full")
     assert (status, out) == (0, "2\n"), err
@@ -221,7 +222,7 @@ def test_update__without_refit_the_held_out_clicks_are_still_new(run, tmp_path, 
     day_file(logs, "0.jsonl", 0, N)
     status, _, err = run("update", tmp_path / "s", logs, "--full")
     assert status == 0, err
-    assert "480 clicks no later than" in err
+    assert "480 clicks skipped: version 1 has learned" in err
     assert load_notes(tmp_path / "s")["update"]["pairs"] == N - 480
 
 
@@ -233,7 +234,7 @@ def test_update__logs_that_the_data_was_made_of_are_known_by_content(run, tmp_pa
     day_file(logs, "late.jsonl", 0, 50, day=30.0)  # between two clicks of the known log
     status, _, err = run("update", tmp_path / "s", logs, "--full")
     assert status == 0, err
-    assert "old.jsonl: the same log as 0.jsonl: not learned again" in err
+    assert "old.jsonl skipped: the same log as 0.jsonl, which was learned before" in err
     liked = int((LOG["rating"][:50] >= 4).sum())
     assert load_notes(tmp_path / "s")["update"]["pairs"] == liked
 
@@ -253,7 +254,7 @@ def test_update__after_is_for_versions_that_do_not_say(run, tmp_path, logs):
         assert f"of {clicks:,} clicks are positives" in err
     status, _, err = run("update", tmp_path / "s", logs, "--full", "--after", "start")
     assert status == 2
-    assert "--after: version 1 says itself" in err
+    assert "version 1 records itself which clicks it has learned" in err
     assert (
         "expected seconds since 1970 or a date"
         in run("update", tmp_path / "s", logs, "--full", "--after", "monday")[2]
@@ -268,7 +269,7 @@ def test_train__publishes_what_was_trained_on_everything(run, tmp_path, data, mo
     status, _, err = run("train", data, "--out", tmp_path / "s", "--positive", "all", *QUICK)
     assert status == 0, err
     assert "training on everything: epoch" in err
-    of_cli = open_folder(data, Job(positive="all")).data
+    of_cli = open_folder(data, Reading(positive="all")).data
     model = TwoTower(of_cli.schema, dim=4, hidden=())
     trainer = Trainer(model, of_cli, objective=InBatchSoftmax(0.07), batch_size=64)
     history = trainer.fit(2)
@@ -310,8 +311,8 @@ def test_evaluate__measures_the_version_that_is_served(run, tmp_path, data, logs
     assert status == 0, err
     assert "measuring version 2, which is served (incremental)" in err
     figures = json.loads(out)["model"]["metrics"]
-    served, full = Recommender.open(tmp_path / "s").model, load_model(tmp_path / "s")
-    encoded = open_folder(data, Job(positive="all")).encoded_by(full.schema).data
+    served, full = Recommender.open(tmp_path / "s").store.model, load_model(tmp_path / "s")
+    encoded = open_folder(data, Reading(positive="all")).encoded_by(full.schema).data
     assert figures == evaluate(served, encoded, k=(5,)).metrics
     assert figures != evaluate(full, encoded, k=(5,)).metrics
 
@@ -369,11 +370,11 @@ def test_evaluate__a_version_that_does_not_say_what_it_learned(run, tmp_path, da
     assert run("train", data, "--out", tmp_path / "s", *flags)[0] == 0
     store = Recommender.open(tmp_path / "s").store
     notes = {k: v for k, v in store.notes.items() if k != "learned"}
-    source = open_folder(data, Job(positive="all"))
+    source = open_folder(data, Reading(positive="all"))
     publish_model(store.model, source.data, tmp_path / "t", notes=notes)
     status, _, err = run("evaluate", tmp_path / "t", data, "-k", 5)
     assert status == 0
-    assert "does not say what it has learned from" in err
+    assert "does not record what it has learned from" in err
 
 
 # ------------------------------------------------------------------ stores of release 0.1.0
@@ -399,7 +400,7 @@ def test_old_store__of_an_objective_that_nobody_knows_is_one_line(run, old_store
     store = Recommender.open(old_store).store.full
     notes = json.loads(json.dumps(store.notes))
     notes["training"]["objective"] = "of another release"
-    data = yesterday(store)
+    data = base_dataset(store)
     publish_model(store.model, data, old_store, notes=notes, item_counts=store.item_counts)
     status, out, err = run("update", old_store, logs, "--full", "--after", "start")
     assert (status, out) == (2, "")
@@ -413,7 +414,7 @@ def test_old_store__is_updated_once_it_is_said_what_it_does_not_say(run, old_sto
     (logs / "0.jsonl").write_text("".join(json.dumps(click) + "\n" for click in log))
     status, out, err = run("update", old_store, logs, "--full")
     assert (status, out) == (2, "")
-    assert "does not say up to where it has learned from clicks; give --after" in err
+    assert "does not record which clicks it has learned; set 'after' to a time (--after" in err
     status, out, err = run("update", old_store, logs, "--full", "--after", 1e9 + 119 * 60)
     assert (status, out) == (0, "3\n"), err
     assert load_notes(old_store)["update"]["pairs"] == 48

@@ -7,18 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.cli.job import TRAINING, Job, read_job
 from minitower.data import Dataset, Id, MultiValued, RandomSplit, Schema
+from minitower.data.option_values import read_options
 from minitower.data.ragged import Ragged
 from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdam
 from minitower.towers.schedules import warmup
 from minitower.towers.two_tower import TwoTower
-from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Listwise, Pointwise
-from minitower.training.recipe import missing, recipe
+from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax, Listwise, Pointwise
+from minitower.training.recipe import TRAINING, Recipe, missing, read_recipe
 from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
@@ -46,38 +44,44 @@ def jobs(draw):
     in_batch = objective in ("in-batch", "cross-batch")
     correction = draw(st.sampled_from(["yi", "calibrated", "mixed", "none"]))
     views = draw(st.sampled_from(["none", "mask", "complementary", "dropout", "mask+dropout"]))
-    return Job(
-        objective=objective,
-        negatives=draw(st.sampled_from(["none", "shared:7"]) if in_batch else negatives),
-        temperature=draw(shares),
-        correction=correction if objective == "in-batch" else "yi",
-        strength=draw(shares) if correction == "yi" and objective == "in-batch" else 1.0,
-        margin=draw(shares),
-        bank=draw(st.integers(1, 99)),
-        positive_power=draw(st.sampled_from([1.0, 0.5])),
-        self_supervised=views,
-        alpha=draw(shares),
-        self_temperature=draw(shares),
-        self_batch_size=draw(st.integers(2, 50)),
-        self_sampling=draw(st.sampled_from(["uniform", "clicks"])),
-        hidden_fields=draw(st.sampled_from([None, 1])) if views.startswith("mask") else None,
-        mask_per_item=draw(st.booleans()),
-        optimizer=draw(st.sampled_from(["adagrad", "rowwise-adagrad", "adam", "rowwise-adam",
+    return {
+        "objective": objective,
+        "negatives": draw(st.sampled_from(["none", "shared:7"]) if in_batch else negatives),
+        "temperature": draw(shares),
+        "correction": correction if objective == "in-batch" else "yi",
+        "strength": draw(shares) if correction == "yi" and objective == "in-batch" else 1.0,
+        "margin": draw(shares),
+        "bank": draw(st.integers(1, 99)),
+        "positive_power": draw(st.sampled_from([1.0, 0.5])),
+        "self_supervised": views,
+        "alpha": draw(shares),
+        "self_temperature": draw(shares),
+        "self_batch_size": draw(st.integers(2, 50)),
+        "self_sampling": draw(st.sampled_from(["uniform", "clicks"])),
+        "hidden_fields": draw(st.sampled_from([None, 1])) if views.startswith("mask") else None,
+        "mask_per_item": draw(st.booleans()),
+        "optimizer": draw(st.sampled_from(["adagrad", "rowwise-adagrad", "adam", "rowwise-adam",
                                         "sgd"])),
-        learning_rate=draw(shares),
-        batch_size=draw(st.integers(2, 64)),
-        seed=draw(st.integers(0, 9)),
-    )  # fmt: skip
+        "learning_rate": draw(shares),
+        "batch_size": draw(st.integers(2, 64)),
+        "seed": draw(st.integers(0, 9)),
+    }  # fmt: skip
+
+
+def trainer_of(said):
+    said = {name: value for name, value in said.items() if value is not None}
+    options = read_options(TRAINING, {}, ("notes", said))
+    return options.make(read_recipe, options).trainer(MODEL, DATA)
 
 
 @given(jobs())
 def test_recipe__makes_the_same_trainer_again(job):
     """Job -> trainer -> recipe -> Job -> trainer: the parts are equal, exactly."""
-    trainer = job.trainer(MODEL, DATA, lambda progress: None)
-    written = recipe(trainer)
+    trainer = trainer_of(job)
+    written = Recipe.of(trainer).to_json()
     assert missing(written, by_day=False) == missing(written, by_day=True) == []
     assert set(written) <= set(TRAINING)
-    again = read_job({}, ("notes", written)).trainer(MODEL, DATA, lambda progress: None)
+    again = trainer_of(written)
     for one, other in ((trainer, again), (again, trainer)):
         assert type(one.objective) is type(other.objective)
         assert type(one.optimizer) is type(other.optimizer)
@@ -96,7 +100,7 @@ def test_recipe__makes_the_same_trainer_again(job):
     assert trainer.batches.size == again.batches.size
     kinds = [None if t.batches.negatives is None else t.batches.negatives.option
              for t in (trainer, again)]  # fmt: skip
-    assert kinds[0] == kinds[1] == (None if job.negatives == "none" else job.negatives)
+    assert kinds[0] == kinds[1] == (None if job["negatives"] == "none" else job["negatives"])
 
 
 @pytest.mark.parametrize("options, lacking", [
@@ -118,7 +122,7 @@ def test_recipe__makes_the_same_trainer_again(job):
 ])  # fmt: skip
 def test_recipe__what_no_option_says_is_missing(options, lacking):
     """An update then asks for it instead of training otherwise."""
-    assert missing(recipe(Trainer(MODEL, DATA, **options)), by_day=False) == lacking
+    assert missing(Recipe.of(Trainer(MODEL, DATA, **options)).to_json(), by_day=False) == lacking
 
 
 def test_missing__names_what_the_objective_needs():

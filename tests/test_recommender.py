@@ -1,5 +1,7 @@
 """Recommender: who gets what."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,19 +22,17 @@ from minitower.data import (
 from minitower.evaluation.encode import encode
 from minitower.search.index import ExactIndex
 from minitower.store import recommender as module
-from minitower.store.catalogue import prune, rollback
+from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import publish_model
+from minitower.store.transaction import prune, rollback
 from minitower.towers.two_tower import TwoTower
 
 
 def recommender(data, model=None):
     model = model or TwoTower(data.schema, dim=3, hidden=(4,), seed=1)
     index = ExactIndex(encode(model.item, data.items))
-    return Recommender(
-        model, data.items, data.users, data.seen("all"), index, item_names=data.item_names
-    )
+    return Recommender(model, data.items, data.users, data.seen("all"), index)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_recall__equals_naive(data, draw, exclude_seen, k):
     """Score every item by both towers, leave out what was met, sort."""
     row = draw.draw(st.integers(0, len(data.users) - 1))
     serving = recommender(data)
-    user = serving.model.user(data.users.take(np.array([row])))[0][0].astype(float)
-    scores = serving.index.vectors.astype(float) @ user
+    user = serving.store.model.user(data.users.take(np.array([row])))[0][0].astype(float)
+    scores = serving.store.index.vectors.astype(float) @ user
     met = set()
     for part in (data.train, data.valid, data.test) if exclude_seen else ():
         met |= set(part.items[part.users == row].tolist())
@@ -72,16 +72,16 @@ def test_recall__equals_naive(data, draw, exclude_seen, k):
 
 
 def vector(shop, user, profile=None):
-    rows = shop.users.rows_of([user])
-    return shop.model.user(module._features(shop.store, rows, [profile or {}]))[0][0]
+    rows = shop.store.users.rows_of([user])
+    return shop.store.model.user(module._features(shop.store, rows, [profile or {}]))[0][0]
 
 
 def test_recall__unknown_user_with_a_profile(shop):
     """Their vector is that of a known user with the same features, but for the id."""
     like_ann = {"city": "rome", "age": 30, "likes": "tea"}
-    features = dict(shop.users.take(np.array([0])))
+    features = dict(shop.store.users.take(np.array([0])))
     features["user"] = np.zeros(1, np.int32)
-    expected = shop.model.user(features)[0][0]
+    expected = shop.store.model.user(features)[0][0]
     np.testing.assert_allclose(vector(shop, "eve", like_ann), expected, rtol=1e-6)
     ids, _ = shop.recall("eve", like_ann, k=10)
     assert len(ids) == 6  # met nothing
@@ -91,7 +91,7 @@ def test_recall__unknown_user_without_a_profile_is_the_default(shop):
     """Row 0 of every table, and the training mean of every number."""
     features = {name: np.zeros(1, np.int32) for name in ("user", "city")}
     features |= {"age": np.array([40], np.float32), "likes": Ragged.from_counts([1], [0])}
-    expected = shop.model.user(features)[0][0]
+    expected = shop.store.model.user(features)[0][0]
     np.testing.assert_array_equal(vector(shop, "eve"), expected)
     assert len(shop.recall("eve", k=4)[0]) == 4
 
@@ -100,16 +100,16 @@ def test_recall__a_profile_overrides_what_is_stored(shop):
     assert np.array_equal(vector(shop, "ann", {"city": "rome"}), vector(shop, "ann"))
     moved = vector(shop, "ann", {"city": "oslo"})
     assert not np.array_equal(moved, vector(shop, "ann"))
-    features = dict(shop.users.take(np.array([0])))
-    features["city"] = shop.users.columns["city"][[1]]
-    np.testing.assert_allclose(moved, shop.model.user(features)[0][0], rtol=1e-6)
+    features = dict(shop.store.users.take(np.array([0])))
+    features["city"] = shop.store.users.columns["city"][[1]]
+    np.testing.assert_allclose(moved, shop.store.model.user(features)[0][0], rtol=1e-6)
     assert set(shop.recall("ann", {"city": "oslo"})[0]) == {2, 3, 4, 5}  # still met 0 and 1
 
 
 def test_recall__stored_features_stay_as_they_are(shop):
-    before = {name: np.copy(c) for name, c in shop.users.to_arrays().items()}
+    before = {name: np.copy(c) for name, c in shop.store.users.to_arrays().items()}
     shop.recall("ann", {"city": "oslo", "age": 90, "likes": "jam"})
-    assert all(np.array_equal(c, before[name]) for name, c in shop.users.to_arrays().items())
+    assert all(np.array_equal(c, before[name]) for name, c in shop.store.users.to_arrays().items())
 
 
 @given(datasets(), st.data())
@@ -207,8 +207,8 @@ def test_reload__an_incremental_version_opens_on_the_full_one_that_is_open(tmp_p
         )
         assert serving.reload()
         assert serving.store.full is full
-        assert serving.index is full.index
-        assert serving.model.parameters["user.user.embedding"][1].tolist() == [value] * 3
+        assert serving.store.index is full.index
+        assert serving.store.model.parameters["user.user.embedding"][1].tolist() == [value] * 3
     rollback(tmp_path / "s", 1)
     assert serving.reload()
     np.testing.assert_array_equal(
@@ -241,14 +241,14 @@ def test_open__finds_the_version_that_came_while_it_looked(tmp_path, world, monk
     publish_model(model, data, tmp_path / "s")
     read, done = module.read_version, []
 
-    def late(catalogue, version, full=None):
+    def late(log, version, full=None):
         if not done:
             done.append(publish_model(model, data, tmp_path / "s"))
             assert prune(tmp_path / "s", 1) == [1]
-        return read(catalogue, version, full)
+        return read(log, version, full)
 
     monkeypatch.setattr(module, "read_version", late)
-    assert Recommender.open(tmp_path / "s").version.number == 2
+    assert Recommender.open(tmp_path / "s").store.version.number == 2
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,9 @@ def world():
 
 def test_names(shop):
     assert shop.names([3, 0]) == ["x", "u"]
-    shop_without = Recommender(shop.model, shop.items, shop.users, shop.seen, shop.index)
+    store = shop.store
+    unnamed = dataclasses.replace(store.items, names=None)
+    shop_without = Recommender(store.model, unnamed, store.users, store.seen, store.index)
     assert shop_without.names([3, 0]) == ["3", "0"]
     with pytest.raises(DataError, match="there is no item 9"):
         shop.names([0, 9])
@@ -271,10 +273,10 @@ def test_names(shop):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("ann", {"town": "rome"}), "there is no field 'town'"),
+        (("ann", {"town": "rome"}), "unknown field 'town'"),
         (("ann", {"user": "bob"}), "'user' is the id"),
         (("ann", {"age": "old"}), "profile, column 'age'"),
-        ((7,), "holds text"),
+        ((7,), "holds strings"),
         (("ann", None, 0), "k must be an integer of at least 1, got 0"),
         (("ann", None, 2.0), "k must be an integer of at least 1, got 2.0"),
         (("ann", None, True), "k must be an integer of at least 1, got True"),
@@ -287,13 +289,14 @@ def test_recall__refuses(shop, arguments, message):
 
 
 def test_recommender__refuses_parts_that_do_not_belong_together(shop):
-    parts = (shop.model, shop.items, shop.users, shop.seen)
+    parts = (shop.store.model, shop.store.items, shop.store.users, shop.store.seen)
     with pytest.raises(ValueError, match=r"the index holds vectors \(5, 3\)"):
-        Recommender(*parts, ExactIndex(shop.index.vectors[:5]))
+        Recommender(*parts, ExactIndex(shop.store.index.vectors[:5]))
     with pytest.raises(ValueError, match="seen has 2 rows for 3 users"):
-        Recommender(*parts[:3], shop.seen.take([0, 1]), shop.index)
+        Recommender(*parts[:3], shop.store.seen.take([0, 1]), shop.store.index)
+    one_name = dataclasses.replace(shop.store.items, names=np.array(["u"]))
     with pytest.raises(ValueError, match=r"names \(1,\) for 6 items"):
-        Recommender(*parts, shop.index, np.array(["u"]))
+        Recommender(parts[0], one_name, *parts[2:], shop.store.index)
 
 
 def test_recall__more_than_the_catalogue_holds_is_all_that_is_left(shop):

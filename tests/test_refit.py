@@ -7,11 +7,9 @@ from minitower.data import Categorical, DataError, Dataset, Id, Schema, TimeSpli
 from minitower.towers.optimizers import Adagrad, Adam
 from minitower.towers.schedules import cosine_decay
 from minitower.towers.two_tower import TwoTower
-from minitower.training.cross_batch import CrossBatchSoftmax
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Pairwise
+from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax, Pairwise
 from minitower.training.sampled_negatives import (
     SampledNegatives,
     popular_negatives,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import minitower
-from minitower.cli.click_logs import read_ids, read_rows
-from minitower.cli.job_file import read_toml
+from minitower.cli.job import read_toml
 from minitower.data import DataError, Id, atomic_files, movielens, split_files
 from minitower.data.regular_file import read_regular
+from minitower.updating.entity_lists import read_ids, read_list
 
 PACKAGE = Path(minitower.__file__).parent
 
@@ -54,8 +54,8 @@ READERS = {
     "split": ("train.txt", split_files.read_pairs),
     "job": ("job.toml", read_toml),
     "retire": ("retire.txt", lambda path: read_ids(path, None)),
-    "items": ("items.jsonl", lambda path: read_rows(path, [Id("item")], None)),
-    "items parquet": ("items.parquet", lambda path: read_rows(path, [Id("item")], None)),
+    "items": ("items.jsonl", lambda path: read_list("items", path, [Id("item")], None)),
+    "items parquet": ("items.parquet", lambda path: read_list("items", path, [Id("item")], None)),
 }
 
 

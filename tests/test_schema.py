@@ -26,7 +26,7 @@ def test_schema__ids_are_found():
     [
         ([], "user side: there must be exactly one Id, got 0"),
         ([Id("a"), Id("b")], "exactly one Id, got 2"),
-        ([Id("a"), Categorical("x"), Continuous("x")], "the field 'x' is there twice"),
+        ([Id("a"), Categorical("x"), Continuous("x")], "the field 'x' occurs twice"),
         ([Id("a"), "genre"], "'genre' is not a field"),
         ([Id("item_id")], "users and items have one id, 'item_id'"),
     ],
@@ -39,9 +39,9 @@ def test_schema__refuses(user, message):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Id(""), "non-empty text"),
-        (lambda: Id(3), "non-empty text, got 3"),
-        (lambda: Id("x", dim=0), "field 'x': dim must be a positive whole number, got 0"),
+        (lambda: Id(""), "non-empty string"),
+        (lambda: Id(3), "non-empty string, got 3"),
+        (lambda: Id("x", dim=0), "field 'x': dim must be a positive integer, got 0"),
         (lambda: Id("x", default_rate=1.0), "default_rate must be in"),
         (lambda: Categorical("x", default_rate=-0.1), "default_rate must be in"),
         (lambda: MultiValued("x", pool="max"), "pool must be mean or sum, got 'max'"),
@@ -55,7 +55,7 @@ def test_schema__refuses(user, message):
         (lambda: Categorical("x", dim="8"), "dim must be .*, got '8'"),
         (lambda: Categorical("x", dim=True), "dim must be .*, got True"),
         (lambda: Categorical("x", default_rate="0.1"), "default_rate must be .*, got '0.1'"),
-        (lambda: MultiValued("x", separator=5), "separator must be a text .*, got 5"),
+        (lambda: MultiValued("x", separator=5), "separator must be a .*string, got 5"),
         (lambda: Continuous("x", buckets=2.5), "buckets must be .*, got 2.5"),
         (lambda: Continuous("x", impute="yes"), "impute must be true or false, got 'yes'"),
         (lambda: Id("x", embed="no"), "embed must be true or false, got 'no'"),

@@ -10,7 +10,8 @@ from test_two_tower import as_dense, generic, whole_loss
 
 import minitower as mt
 from minitower.data import Categorical, Continuous, Dataset, GivenSplit, Id, MultiValued, Schema
-from minitower.data.encoding import Ragged, Table
+from minitower.data.ragged import Ragged
+from minitower.data.table import Table
 from minitower.formulas.similarity import cosine
 from minitower.formulas.softmax import info_nce
 from minitower.towers.gradients import add_gradients
@@ -418,17 +419,17 @@ def test_serving_sees_no_views():
 @pytest.mark.parametrize("options, message", [
     ({"augment": "crop"}, "augment must be one of mask, dropout"),
     ({"augment": "dropout+mask"}, "augment must be one of"),
-    ({"alpha": -0.1}, "alpha must be from 0"),
-    ({"alpha": 1e300}, "alpha must be from 0"),
-    ({"temperature": 1e-300}, "temperature must be from"),
-    ({"alpha": float("nan")}, "alpha must be one finite"),
-    ({"temperature": 0}, "temperature must be positive"),
-    ({"temperature": float("inf")}, "temperature must be positive"),
+    ({"alpha": -0.1}, "alpha must be a number from 0"),
+    ({"alpha": 1e300}, "alpha must be a number from 0"),
+    ({"temperature": 1e-300}, "temperature must be a number from"),
+    ({"alpha": float("nan")}, "alpha must be a number from 0"),
+    ({"temperature": 0}, "temperature must be a number from"),
+    ({"temperature": float("inf")}, "temperature must be a number from"),
     ({"augment": "mask", "rounding": "ceil"}, "belong to correlated"),
     ({"augment": "dropout", "relations": "clicks"}, "belong to correlated"),
     ({"batch_size": 1}, "batch_size must be an integer of at least 2"),
-    ({"dropout": 0}, r"dropout must be in \(0, 1\)"),
-    ({"dropout": 1}, r"dropout must be in \(0, 1\)"),
+    ({"dropout": 0}, "dropout must be a number above 0 and below 1"),
+    ({"dropout": 1}, "dropout must be a number above 0 and below 1"),
     ({"augment": "mask", "hidden": 0}, "hidden must be an integer of at least 1"),
     ({"hidden": 2}, "hidden belongs to mask"),
     ({"rounding": "up"}, "rounding must be"),

@@ -49,7 +49,7 @@ def test_split_files__validation_is_a_file_or_cut_by_lot(folder):
     assert any(pairs(other, "valid") != pairs(cut, "valid") for other in others)
     (folder / "valid.txt").write_text("2 1\n")
     assert pairs(Dataset.from_split_files(folder), "valid") == [(2, 1)]
-    with pytest.raises(DataError, match=r"valid.txt is there already; .* name the files"):
+    with pytest.raises(DataError, match=r"valid.txt exists; .* name the files"):
         Dataset.from_split_files(folder, valid=0.5)
 
 

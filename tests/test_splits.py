@@ -84,7 +84,7 @@ def test_rule__refuses_what_is_no_rule(text):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("stars > 3", "^log.inter: there is no column 'stars'; columns: r, kind$"),
+        ("stars > 3", "^log.inter: column 'stars' is missing; columns: r, kind$"),
         ("r >= high", "^log.inter, column 'r': the rule compares numbers with 'high'$"),
         ("r = high", "^log.inter, column 'r': the rule compares numbers with 'high'$"),
         ("kind > 3", "^log.inter, line 3, column 'kind': expected a number, got 'see'$"),
@@ -181,11 +181,11 @@ def test_given_split__reads_its_column():
         (lambda: GivenSplit("s").read(log(s=["train", "dev"])),
          "^log.inter, line 3, column 's': expected train, valid or test, got 'dev'$"),
         (lambda: GivenSplit("s").read(log(s=["train", None])), "line 3, .* got None$"),
-        (lambda: GivenSplit("s").read(log(t=["train"])), "there is no column 's'"),
+        (lambda: GivenSplit("s").read(log(t=["train"])), "column 's' is missing"),
         (lambda: TimeSplit().labels(np.zeros(3, int), None), "needs a column of timestamps"),
-        (lambda: TimeSplit(0.5, 0.5), "leave some for training, got 0.5 and 0.5"),
-        (lambda: RandomSplit(-0.1, 0.5), "must not be negative"),
-        (lambda: RandomSplit(float("nan"), 0.5), "must not be negative"),
+        (lambda: TimeSplit(0.5, 0.5), "leave some for training; got 0.5 and 0.5"),
+        (lambda: RandomSplit(-0.1, 0.5), "must be in"),
+        (lambda: RandomSplit(float("nan"), 0.5), "must be in"),
         (lambda: LastSplit(1, -1), "LastSplit: test must be an integer within 0"),
     ],
 )  # fmt: skip

@@ -311,7 +311,7 @@ def test_parquet__whole_floats_are_ids(tmp_path):
     "names, message",
     [
         (["user_id", "item_id", "timestamp", "user_id"], "there is more than one column 'user_id'"),
-        (["user_id", "item_id"], "there is no column 'timestamp'"),
+        (["user_id", "item_id"], "column 'timestamp' is missing"),
     ],
 )
 def test_parquet__refuses_columns(tmp_path, names, message):
@@ -353,7 +353,7 @@ def test_parquet__waits_until_it_is_whole_and_damage_is_an_error(tmp_path):
             noticed += str(error).startswith(str(log))
     assert noticed > 20
     arrow.parquet.write_table(arrow.table({"user_id": [1]}), log)
-    with pytest.raises(DataError, match="there is no column 'item_id'; columns: user_id"):
+    with pytest.raises(DataError, match="column 'item_id' is missing; columns: user_id"):
         list(ClickStream(folder=tmp_path).batches(1))
 
 

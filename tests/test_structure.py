@@ -16,7 +16,7 @@ FLOORS = [
 ]  # fmt: skip
 LEAVES = {"minitower.data.atomic_write", "minitower.data.errors", "minitower.data.printable"}
 """Files below all floors but the formulas: they import nothing of the package but each other."""
-CORE = {"numpy", "scipy", "hnswlib", "minitower"}
+CORE = {"numpy", "scipy", "minitower"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 names = lambda path: path.relative_to(PACKAGE).as_posix()
 
@@ -110,6 +110,7 @@ def test_imports_run_downward_and_nothing_forbidden_is_used(path):
         ),
         ("data/errors.py", "from minitower.data.ragged import Array"),
         ("data/x.py", "import pandas"),
+        ("search/x.py", "import hnswlib"),
         ("data/x.py", "try:\n    import pickle\nexcept ImportError:\n    pass"),
         ("data/x.py", "np.random.seed(0)"),
         ("data/x.py", "x = np.random.rand(3)"),
@@ -121,7 +122,7 @@ def test_the_rules_notice(place, source):
 
 
 def test_importing_minitower_imports_no_optional_package():
-    """Nothing but what its core dependencies import themselves, where they find it."""
+    """Nothing but what NumPy and SciPy import themselves; hnswlib not before an index needs it."""
 
     def loaded(modules):
         script = f"import sys, {modules}; print(*sys.modules)"
@@ -129,7 +130,29 @@ def test_importing_minitower_imports_no_optional_package():
         assert run.returncode == 0, run.stderr
         return {name.partition(".")[0] for name in run.stdout.split()}
 
-    foreign = (
-        loaded("minitower") - loaded("hnswlib, numpy, scipy.sparse") - set(sys.stdlib_module_names)
-    )
+    foreign = loaded("minitower") - loaded("numpy, scipy.sparse") - set(sys.stdlib_module_names)
     assert foreign == {"minitower"}
+
+
+@pytest.mark.parametrize("command, rooms", [
+    (["--help"], {"cli", "data", "formulas"}),
+    (["check", "--list"], {"cli", "conformance", "data", "formulas"}),
+    (["store", "list", "nowhere"], None),
+])  # fmt: skip
+def test_a_command_imports_what_it_needs(command, rooms):
+    """`check` knows nothing of training, and help nothing of models."""
+    script = (
+        "import sys; from minitower.cli import main; main(sys.argv[1:]); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True
+    )
+    loaded = {name.split(".")[1] for name in run.stderr.split() if name.startswith("minitower.")}
+    assert "training" not in loaded if rooms is None else loaded == rooms
+
+
+def test_the_front_door_has_every_public_name_and_every_room():
+    assert set(minitower.__all__) <= set(dir(minitower))
+    assert minitower.TwoTower is minitower.towers.two_tower.TwoTower
+    assert not hasattr(minitower, "nonsense")

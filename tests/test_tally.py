@@ -31,7 +31,7 @@ def test_tally__counts_of_any_values():
     tally = Tally.of(np.array(["bb", "a", "bb"], object))
     assert tally.counts_of(np.array(["a", "c", "bb"])).tolist() == [1, 0, 2]
     assert Tally.of(np.empty(0, np.int64)).counts_of(np.array([1])).tolist() == [0]
-    with pytest.raises(DataError, match="holds text, the values are integers"):
+    with pytest.raises(DataError, match="holds strings, the values are integers"):
         tally.counts_of(np.array([1]))
 
 

@@ -24,8 +24,7 @@ from minitower.formulas.sampling import Uniform
 from minitower.towers.gradients import RowGradient, add_gradients
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
-from minitower.training.objectives import InBatchSoftmax
-from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
+from minitower.training.objectives import InBatchSoftmax, Listwise, Pairwise, Pointwise
 from minitower.training.sampled_negatives import SampledNegatives
 
 OBJECTIVES = [

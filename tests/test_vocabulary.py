@@ -99,9 +99,9 @@ def test_vocabulary__refuses(values, message):
 
 
 def test_vocabulary__refuses_the_other_kind():
-    with pytest.raises(DataError, match="the vocabulary holds integers, the values are text"):
+    with pytest.raises(DataError, match="the vocabulary holds integers, the values are strings"):
         Vocabulary.fit([1]).encode(["1"])
-    with pytest.raises(DataError, match="the vocabulary holds text, the values are integers"):
+    with pytest.raises(DataError, match="the vocabulary holds strings, the values are integers"):
         Vocabulary.fit(["1"]).encode([1])
 
 
@@ -124,5 +124,5 @@ def test_grown__is_itself_without_news_and_of_any_kind_while_empty():
     assert empty.grown(["b", "a", ""]).values.tolist() == ["a", "b"]
     assert empty.grown([3]).values.tolist() == [3]
     assert Vocabulary.fit(["a"]).grown(["a longer one"]).values.tolist() == ["a", "a longer one"]
-    with pytest.raises(DataError, match="the vocabulary holds integers, the values are text"):
+    with pytest.raises(DataError, match="the vocabulary holds integers, the values are strings"):
         vocabulary.grown(["1"])

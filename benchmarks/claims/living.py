@@ -32,7 +32,7 @@ from minitower.search.index import ExactIndex
 from minitower.towers.optimizers import Optimizer
 from minitower.training.batches import Batches
 from minitower.updating.streams import Events
-from minitower.updating.updates import full_update
+from minitower.updating.train_full_update import train_full_update
 
 if TYPE_CHECKING:
     from claim import Arm, Figures, Setting
@@ -183,7 +183,7 @@ class Living:
             before = chain[-1]
             log = self.logs[self.week + len(chain) - 1]
             data = next_day(before.data, log.interactions)
-            update = full_update(before.model, data, trainer, optimizer=before.optimizer)
+            update = train_full_update(before.model, data, trainer, optimizer=before.optimizer)
             chain.append(Night(update.model, update.optimizer, data))
         return chain[day - self.week]
 

@@ -14,7 +14,7 @@ import minitower as mt
 from minitower.evaluation.encode import encode
 from minitower.towers.gradients import Gradients
 from minitower.training.batches import Batch, Batches
-from minitower.updating.updates import IncrementalUpdate
+from minitower.updating.incremental_update import IncrementalUpdate
 
 Make = Callable[[mt.Dataset, int], Batches]
 

@@ -135,8 +135,8 @@ def targets() -> dict[str, Target]:
             data=("vectors", "queries"),
             places=("items",),
         ),
-        "HnswIndex": Target(
-            lambda queries, k, **a: mt.HnswIndex.build(**a).search(queries, k),
+        "ApproximateIndex": Target(
+            lambda queries, k, **a: mt.ApproximateIndex.build("hnsw", **a).search(queries, k),
             lambda: {
                 "vectors": vectors,
                 "queries": vectors[:3],

@@ -91,8 +91,8 @@ def targets() -> dict[str, Target]:
         "relatedness": Target(
             lambda by: mt.relatedness(valid_data(), by), lambda: {"by": "items"}, weight=0.3
         ),
-        "full_update": Target(
-            lambda **options: mt.full_update(valid_model(), next_day(), **options),
+        "train_full_update": Target(
+            lambda **options: mt.train_full_update(valid_model(), next_day(), **options),
             lambda: {"metric": "recall@5", "seed": 0, "at_least": 0.0},
             places=("refused",),  # below the bound, which is a verdict
         ),

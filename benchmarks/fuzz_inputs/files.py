@@ -59,16 +59,17 @@ def _of_logs(rng: Random) -> Case:
     folder, store = ("numbers", "numbers-store") if numbers else ("clicks", "store")
     name = rng.choice([log for log in _LOGS if has(Path(log).suffix)])
     flags = rng.choice((("--full",), ("--incremental",), ("--full", "--positive", "all")))
+    letters: tuple[str, ...] = ()
     if rng.random() < 0.3:
-        aside = rng.choice(_ASIDE).replace("store", store)
-        flags += ("--aside", aside)
+        letters = (rng.choice(_ASIDE).replace("store", store),)
+        flags += ("--dead-letter-file", *letters)
         if "--incremental" in flags:
-            flags += ("--window", rng.choice(("0", "1h", "90s")))
+            flags += ("--allowed-lateness", rng.choice(("0", "1h", "90s")))
     if rng.random() < 0.2:
-        flags += ("--tolerance", "1")
+        flags += ("--max-error-rate", "1")
     argv = ("update", store, folder, *flags, "--batch-size", "64")
     change, what = _change(rng, Path(folder, name), _LOGS[name])
-    places, uses = (name, folder, "--aside"), (folder, store, "retire.txt")
+    places, uses = (name, folder, "dead_letter_file", *letters), (folder, store, "retire.txt")
     case = _case(rng, f"{folder}/{name}: {what}", [argv], places, uses, change)
     noticed = what.startswith(("dangling", "loop"))  # a share that is not mounted is no quiet night
     return replace(case, noticed=noticed)

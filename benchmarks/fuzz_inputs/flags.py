@@ -15,7 +15,7 @@ from case import Case, Command, brief
 from values import TEXTS, number, text
 from world import commands
 
-from minitower.cli import _parser
+from minitower.cli import build_parser
 
 SUB = ("store",)  # commands that have commands
 SLOW = {"index-bench": 0.1, "publish": 0.5, "demo": 0.5, "check": 0.5, "vectors": 0.3}
@@ -130,8 +130,8 @@ _WORDS = {
         "recall@1_0",
         "ndcg@5",
     ),
-    "--window": ("1x", "s", "-1s", "nan", "inf", "1e300h", "1h1h", "1e309", "0s"),
-    "--ahead": ("0s", "1x", "-1h", "1e300h", "nanh", "infs"),
+    "--allowed-lateness": ("1x", "s", "-1s", "nan", "inf", "1e300h", "1h1h", "1e309", "0s"),
+    "--max-clock-skew": ("0s", "1x", "-1h", "1e300h", "nanh", "infs"),
     "--every": ("0s", "1x", "-1h", "1e300h", "nanh", "infs", "1e-300s"),
     "--to": (
         "exact",
@@ -187,7 +187,7 @@ _ODD = {  # what is asked for and may get
 def parsers() -> dict[tuple[str, ...], argparse.ArgumentParser]:
     """The parser of each command."""
     found: dict[tuple[str, ...], argparse.ArgumentParser] = {}
-    waiting: list[tuple[tuple[str, ...], argparse.ArgumentParser]] = [((), _parser())]
+    waiting: list[tuple[tuple[str, ...], argparse.ArgumentParser]] = [((), build_parser())]
     while waiting:
         name, parser = waiting.pop()
         below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
@@ -285,7 +285,7 @@ def _flag(rng: Random, case: Case) -> Case:
     if _takes_path(action) or flag in NAMED:
         places += named_in(*value)
     what = f"{case.what}; {brief(' '.join(words))}"
-    writes = (*case.may_write, words[-1]) if flag == "--aside" else case.may_write
+    writes = (*case.may_write, words[-1]) if flag == "--dead-letter-file" else case.may_write
     return replace(
         case, what=what, steps=(tuple(found),), places=places, changes=changes, may_write=writes
     )

@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from case import LENGTH, Case, Command, Failure
 
 import minitower
-from minitower.training.trainer import TrainingError
+from minitower.training.gradient_step import TrainingError
 
 STATUSES = (0, 1, 2, 130, 141)  # of a command
 FAIR = (ValueError, TrainingError, OSError, ModuleNotFoundError)  # what a Python call may raise

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -166,44 +165,16 @@ def _array(rng: Random) -> Mutation:
 
     def change(folder: Path) -> None:
         again = Random(seed)
-        path = again.choice(_files(folder, number, (".npy", ".npz", ".hnsw")))
+        path = again.choice(_files(folder, number, (".npy", ".hnsw")))
         content = path.read_bytes()
         if path.suffix == ".npy":
             content = _damaged_npy(again, content)
-        elif path.suffix == ".npz":
-            content = _damaged_npz(again, content)
         else:
             content = mutated_bytes(again, content)
         path.write_bytes(content)
         _again(folder, number, path.name)
 
     return change, f"an array of {number}, hashes right", (number, "store")
-
-
-def _damaged_npz(rng: Random, content: bytes) -> bytes:
-    if rng.random() < 0.2:
-        return mutated_bytes(rng, content)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = [(name, archive.read(name)) for name in archive.namelist()]
-    if members:
-        at = rng.randrange(len(members))
-        name, data = members[at]
-        odd = rng.choice(("x.npy", "../x.npy", "x", "", "\0.npy", "é.npy", name, name.upper()))
-        how = rng.randrange(6)
-        if how == 0:
-            del members[at]
-        elif how == 1:
-            members[at] = (odd, data)
-        elif how == 2:
-            members.append((odd, data))
-        else:
-            members[at] = (name, _damaged_npy(rng, data))
-    held = io.BytesIO()
-    packed = zipfile.ZIP_DEFLATED if rng.random() < 0.1 else zipfile.ZIP_STORED
-    with zipfile.ZipFile(held, "w", packed) as archive:
-        for name, data in members:
-            archive.writestr(zipfile.ZipInfo(name or "x"), data, packed)
-    return held.getvalue()
 
 
 def _damaged_npy(rng: Random, content: bytes) -> bytes:
@@ -269,7 +240,7 @@ def _file(rng: Random) -> Mutation:
     def change(folder: Path) -> None:
         again, path = Random(seed), folder / "store" / name
         if path.name == "*":
-            path = again.choice(_files(folder, number, (".npy", ".npz", ".hnsw")))
+            path = again.choice(_files(folder, number, (".npy", ".hnsw")))
         if not path.exists():
             path.write_bytes(b"")
         if path.name in ("LOCK", "CURRENT.new"):  # which are opened to be written

@@ -39,7 +39,7 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Valid commands by name, and what of the world each of them uses."""
     tables = ("users.jsonl", "items.jsonl", "retire.txt")
     listed = ("--users", "users.jsonl", "--items", "items.jsonl", "--retire", "retire.txt")
-    aside = ("--aside", "aside.jsonl", "--window", "1h")
+    aside = ("--dead-letter-file", "aside.jsonl", "--allowed-lateness", "1h")
     check = ("check", "losses.py:loss", "--formula", "in_batch_softmax")
     found = {
         "train": (("train", "atomic", "--out", "out", *FAST), ("atomic",)),

@@ -1,4 +1,4 @@
-"""What check and vectors do: is an implementation in somebody's file right?"""
+"""``check`` and ``vectors``: is an implementation in somebody's file right?"""
 
 import argparse
 import importlib.util
@@ -6,60 +6,87 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from minitower.cli.progress import row
-from minitower.cli.terminal import write
-from minitower.conformance import (
-    FORMULAS,
-    MISTAKES,
-    SAMPLER,
-    check,
-    check_sampler,
-    describe,
-    write_vectors,
-)
+from minitower import conformance
+from minitower.cli.arguments import CommandFailed, add_command
+from minitower.cli.terminal import row, write
+from minitower.conformance import FORMULAS, MISTAKES, SAMPLER, check_sampler, describe
 from minitower.conformance.checker import find
 from minitower.conformance.formula import TOLERANCE
 from minitower.conformance.frameworks import FRAMEWORKS
-from minitower.data import DataError
-
-CHOICES = {"framework": list(FRAMEWORKS), "dtype": list(TOLERANCE)}
-"""What the flags of check may be; the first is the default."""
+from minitower.data.errors import DataError
+from minitower.data.options import Option, checked
 
 
-class CheckFailed(Exception):
-    """The implementation is wrong; the report has been printed."""
+def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add ``check`` and ``vectors`` to the program."""
+    a = add(
+        "check",
+        description="Run a function of yours on the golden cases of a formula, and name the "
+        "classic mistake where it is one. In NumPy it returns (loss, gradients); in a framework "
+        "the loss, which the framework differentiates. The file is run. Exits 1 when a case "
+        "fails, 2 when the function cannot be compared.",
+    )
+    add_command(a, check)
+    a = add(
+        "vectors",
+        description="Write vectors.json, vectors.npz and a README.md that explains them.",
+    )
+    add_command(a, vectors)
 
 
-def run(args: argparse.Namespace) -> None:
+def check(
+    target: Annotated[
+        str | None, Option("function to check", metavar="FILE.py:FUNCTION", parse=str)
+    ] = None,
+    *,
+    formula: Annotated[
+        str | None, Option("formula that it implements (see --list)", metavar="NAME", parse=str)
+    ] = None,
+    framework: Annotated[
+        str, Option("framework that it is written in", choices=tuple(FRAMEWORKS))
+    ] = "numpy",
+    dtype: Annotated[
+        str, Option("precision of its inputs and results", choices=tuple(TOLERANCE))
+    ] = "float64",
+    list_: Annotated[bool, Option("print the formulas", name="list")] = False,
+    explain: Annotated[
+        str | None,
+        Option(
+            "print a formula, its arguments, cases and known mistakes", metavar="NAME", parse=str
+        ),
+    ] = None,
+) -> None:
     """Print the report of a check, the list of formulas, or one formula."""
-    if args.list:
+    if list_:
         width = max(map(len, FORMULAS))
-        for name, formula in FORMULAS.items():
-            row(f"{name:{width}}   {formula.summary}")
+        for name, known in FORMULAS.items():
+            row(f"{name:{width}}   {known.summary}")
         row(f"{SAMPLER:{width}}   draw(p, size, rng) -> ids, or ids and log q")
-    elif args.explain is not None:
-        write(f"{_explained(args.explain)}\n")
-    elif args.target is None or args.formula is None:
+    elif explain is not None:
+        write(f"{_explained(explain)}\n")
+    elif target is None or formula is None:
         raise DataError("check: expected FILE.py:FUNCTION and --formula NAME (or --list)")
     else:
-        report = _asked(
-            check, load(args.target), formula=args.formula, framework=args.framework,
-            dtype=args.dtype,
-        )  # fmt: skip
+        try:
+            report = checked(
+                conformance.check, load(target), formula=formula, framework=framework, dtype=dtype
+            )
+        except ModuleNotFoundError as error:  # the framework
+            raise DataError(str(error)) from error
         write(f"{report}\n")
         if report.unusable:
             raise DataError(report.unusable)
         if not report.passed:
-            raise CheckFailed(f"{args.target} is not {args.formula}")
+            raise CommandFailed(f"{target} is not {formula}")
 
 
-def vectors(args: argparse.Namespace) -> None:
+def vectors(*, out: Annotated[Path, Option("the folder to write", metavar="DIR")]) -> None:
     """Write the golden vectors; prints the folder."""
-    if args.out.exists() and not args.out.is_dir():
-        raise DataError(f"{args.out}: is a file, expected a folder")
-    row(write_vectors(args.out))
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file, expected a folder")
+    row(conformance.write_vectors(out))
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -97,18 +124,10 @@ def load(target: str) -> Callable[..., Any]:
     return function
 
 
-def _asked(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call, what was asked wrongly turned into the command's kind of error."""
-    try:
-        return make(*args, **kwargs)
-    except (ValueError, ModuleNotFoundError) as error:
-        raise DataError(str(error)) from error
-
-
 def _explained(name: str) -> str:
     if name == SAMPLER:
         return f"{SAMPLER}: {inspect.getdoc(check_sampler)}"
-    formula = _asked(find, name)
+    formula = checked(find, name)
     lines = [describe(formula), "", "cases"]
     lines += [f"  {case.name}: {case.why}" for case in formula.cases]
     lines += ["", "known mistakes"]

@@ -1,74 +1,119 @@
-"""What train, evaluate and recall do, once their arguments are read."""
+"""``train``, ``evaluate`` and ``recall``."""
 
 import argparse
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from minitower.cli.job import READING, Job, checked, read_job, read_toml
-from minitower.cli.job_file import PLACES
-from minitower.cli.progress import ItemsBar, TrainingBar, row, say
-from minitower.cli.sources import Source, open_folder
-from minitower.cli.terminal import write
-from minitower.data import Categorical, DataError, Dataset, MultiValued, SideEncoder
-from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer, Report
-from minitower.search.hnsw import HnswIndex
-from minitower.store.catalogue import served
-from minitower.store.folder import MANIFEST, POINTER, refuse_foreign
-from minitower.store.incremental import read_version
+from minitower.cli.arguments import add_command
+from minitower.cli.job import GROUPS, READING, Publishing, read_job, read_toml
+from minitower.cli.progress import ItemsBar, TrainingBar
+from minitower.cli.terminal import row, say, write
+from minitower.data import Categorical, DataError, MultiValued, SideEncoder
+from minitower.data.layouts import Reading
+from minitower.data.option_values import read_options
+from minitower.data.options import Option, checked
+from minitower.data.source import Source, open_folder
+from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
+from minitower.evaluation.report import Report
+from minitower.search.approximate import ApproximateIndex
+from minitower.store.current import read_current, read_version
+from minitower.store.folder import MANIFEST, POINTER, check_target
+from minitower.store.full_version import publish_model
+from minitower.store.index_files import check_engine
+from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
 from minitower.store.recommender import Recommender
-from minitower.store.snapshot import Store, load_model, load_notes, publish_model
-from minitower.training.trainer import History, Trainer
+from minitower.store.snapshot import Store
+from minitower.training.recipe import fit
+from minitower.training.trainer import Trainer
 from minitower.updating.publishing import record
 
+Model = Annotated[Path, Option("folder that train wrote", metavar="MODEL")]
+DATA = Option("folder of data", metavar="DATA")
 
-def train(args: argparse.Namespace) -> None:
+
+def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add ``train``, ``evaluate`` and ``recall`` to the program."""
+    a = add(
+        "train",
+        description="Read a folder of RecBole atomic files (.inter, .user, .item), of "
+        "MovieLens-100K or -1M, or of split files (train.txt, test.txt). Train; measure on the "
+        "test part; train once more on everything; build the index. Write everything that recall "
+        "and update need to a folder, and print its path. A TOML job file may hold options under "
+        "the names of the flags, with underscores; flags win.",
+    )
+    add_command(a, train, GROUPS)
+    a = add(
+        "evaluate",
+        description="Rank all items for every user of one part of the data. Print recall and "
+        "other metrics beside those of 'most popular'. The current version is measured. The data "
+        "is read as it was for training, unless flags say otherwise. Positives that the version "
+        "may have learned from are refused.",
+    )
+    add_command(a, evaluate, {"the data": READING})
+    a = add(
+        "recall",
+        description="Print id, score and name of the items recalled for a user, best first. For "
+        "a user that training did not know, give the known features: --profile gender=F age=25.",
+    )
+    add_command(a, recall)
+
+
+def train(
+    data: Annotated[Path | None, DATA] = None,
+    *,
+    job: Annotated[
+        Path | None, Option("TOML job file; may name data and out", metavar="FILE")
+    ] = None,
+    out: Annotated[Path | None, Option("where to write (default: model)", metavar="FOLDER")] = None,
+    typed: Mapping[str, Any],
+) -> None:
     """Read, train, index and publish; prints the folder."""
-    tables: list[tuple[str, dict[str, Any]]] = []
-    places: dict[str, Path] = {}
-    if args.job is not None:
-        table = read_toml(args.job)
-        places = {name: args.job.parent / table.pop(name) for name in PLACES if name in table}
-        tables.append((str(args.job), table))
-    folder = args.data or places.get("data")
+    places, table = ({}, {}) if job is None else read_toml(job)
+    folder, out = data or places.get("data"), out or places.get("out") or Path("model")
     if folder is None:
         raise DataError("train: name a folder of data, or a job file with the key 'data'")
-    out = args.out or places.get("out") or Path("model")
-    job = read_job(vars(args), *tables)
-    refuse_foreign(out)  # before an hour of training rather than after it
-    source = tell(open_folder(folder, job))
-    trainer, history = fit(job, source.data, "training")
+    options = read_job(typed, (str(job), table))
+    publishing = options.make(Publishing)
+    check_target(out)  # before an hour of training, not after it
+    check_engine(publishing.index)
+    reading, metric = options.make(Reading), options["metric"]
+    source = print_remarks(open_folder(folder, reading))
+    with TrainingBar("training", metric) as bar:
+        trainer, history = fit(options, source.data, bar)
     report = _report(trainer)
-    if job.refit and (len(source.data.valid) or len(source.data.test)):
-        with TrainingBar("training on everything", job.metric) as bar:
+    if publishing.refit and (len(source.data.valid) or len(source.data.test)):
+        with TrainingBar("training on everything", metric) as bar:
             trainer = checked(trainer.refit, on_progress=bar)
     notes = record(trainer, report=report, files=source.files)
-    notes["reading"] = job.how_to_read() | notes["reading"]
-    notes["training"]["metric"] = job.metric
+    notes["reading"] = reading.to_json() | notes["reading"]
+    notes["training"]["metric"] = metric
     with ItemsBar() as items_bar:
         store = publish_model(
             trainer.model,
             trainer.data,
             out,
+            index=publishing.index,
             notes=notes,
             metrics=history.epochs[history.best_epoch - 1].metrics,
             optimizer=trainer.optimizer,
             on_progress=items_bar,
         )
-    if isinstance(store.index, HnswIndex):
-        measured = store.index.measured
+    if isinstance(store.index, ApproximateIndex):
+        tuning = store.index.tuning
         say(
-            f"index: HNSW finds {measured.recall:.1%} of the exact top {measured.k} "
-            f"with ef = {measured.ef}"
+            f"index: {store.index.name} finds {tuning.recall:.1%} of the exact top "
+            f"{tuning.k} at effort {tuning.effort}"
         )
     row(out)
 
 
 def _report(trainer: Trainer) -> Report | None:
-    """What the model finds of the test part, said beside "most popular"; None without a test."""
+    """Print recall on the test part beside that of "most popular"; None without a test."""
     try:
         evaluator = Evaluator(trainer.data, "test")
     except NothingToFind:
@@ -80,90 +125,121 @@ def _report(trainer: Trainer) -> Report | None:
     return report
 
 
-def evaluate(args: argparse.Namespace) -> None:
-    """Measure the version of a store that is served on data; prints a table, or JSON."""
-    if (args.model / POINTER).exists():
-        store = served(args.model, read_version)
-        model, notes = store.model, (store.full or store).notes
+def evaluate(
+    model: Model,
+    data: Annotated[Path, DATA],
+    *,
+    part: Annotated[Literal["train", "valid", "test"], Option("part of the split")] = "test",
+    k: Annotated[Sequence[int], Option("lengths of the recalled list", 1, metavar="K")] = (
+        10,
+        50,
+        100,
+    ),
+    json_: Annotated[bool, Option("print JSON instead of a table", name="json")] = False,
+    learned: Annotated[
+        bool,
+        Option("measure also on positives that the version has learned from, and count them"),
+    ] = False,
+    typed: Mapping[str, Any],
+) -> None:
+    """Measure the current version of a store on data; prints a table, or JSON."""
+    if (model / POINTER).exists():
+        store = read_current(model, read_version)
+        two_tower, notes = store.model, (store.full or store).notes
         assert store.version is not None
         say(f"measuring version {store.version.number}, which is served ({store.version.kind})")
     else:
-        store, model, notes = None, load_model(args.model), load_notes(args.model)
-    reading = notes.get("reading", {})
-    known = {name: value for name, value in reading.items() if name in READING}
-    job = read_job(vars(args), (str(args.model / MANIFEST), known))
-    source = tell(open_folder(args.data, job).encoded_by(model.schema))
+        store, two_tower, notes = None, load_model(model), load_notes(model)
+    known = {n: value for n, value in notes.get("reading", {}).items() if n in READING}
+    reading = read_options(READING, typed, (str(model / MANIFEST), known)).make(Reading)
+    source = print_remarks(open_folder(data, reading).encoded_by(two_tower.schema))
     try:
-        evaluator = Evaluator(source.data, args.part, args.k)
+        evaluator = Evaluator(source.data, part, k)
     except NothingToFind as error:
-        raise DataError(f"{args.data}: {error}") from None
-    learned = 0 if store is None else _learned(store, source, args.part, job.how_to_read() == known)
-    positives = len(source.data.split(args.part))
-    if learned and not args.learned:
+        raise DataError(f"{data}: {error}") from None
+    seen = 0 if store is None else _learned(store, source, part, reading.to_json() == known)
+    positives = len(source.data.split(part))
+    if seen and not learned:
         raise DataError(
-            f"{args.data}: the model may have learned from {learned:,} of the {positives:,} "
-            f"{args.part} positives: measure on newer ones; 'minitower store show' has the report "
-            "from before the refit; --learned measures anyway"
+            f"{data}: the model may have learned from {seen:,} of the {positives:,} {part} "
+            "positives: measure on newer ones; 'minitower store show' has the report from before "
+            "the refit; --learned measures anyway"
         )
-    name = f"model, {learned} of {positives} learned" if learned else "model"
-    reports = {name: evaluator(model), "most popular": evaluator(PopularityScorer())}
-    first = reports[name]
-    if args.json:
-        found = {"model": first, "most popular": reports["most popular"]}
-        row(json.dumps({n: r.to_dict() for n, r in found.items()} | {"learned": learned}))
+    report, popular = evaluator(two_tower), evaluator(PopularityScorer())
+    if json_:
+        reports = {"model": report.to_dict(), "most popular": popular.to_dict()}
+        row(json.dumps(reports | {"learned": seen}))
         return
     say(
-        f"{args.part}: {first.users:,} users with {first.positives:,} positives, "
-        f"{first.users_without_positives:,} users without"
+        f"{part}: {report.users:,} users with {report.positives:,} positives, "
+        f"{report.users_without_positives:,} users without"
     )
-    write(f"{_table(reports)}\n")
+    name = f"model, {seen} of {positives} learned" if seen else "model"
+    write(f"{_table({name: report, 'most popular': popular})}\n")
 
 
 def _learned(store: Store, source: Source, part: str, same_reading: bool) -> int:
-    """How many positives of a part the version served may have learned from."""
+    """The number of positives of a part that the current version may have learned from."""
     learned = Learned.in_notes(store.notes)
     if learned is None:
-        say("the version does not say what it has learned from: this may be no test")
+        say("the version does not record what it has learned from: this may be no test")
         return 0
     same = same_reading and source.files.items() <= learned.files.items()
     seen = learned.has_seen(source.data, part, store.users, store.items, store.seen, same=same)
     return int(np.count_nonzero(seen))
 
 
-def recall(args: argparse.Namespace) -> None:
+def _table(reports: dict[str, Report]) -> str:
+    """Each metric and its value for every system, between tabs."""
+    lines = ["\t".join(["", *reports])]
+    first = next(iter(reports.values()))
+    for name in first.metrics:
+        lines.append("\t".join([name, *(f"{r.metrics[name]:.6f}" for r in reports.values())]))
+    for slices in zip(*(r.slices for r in reports.values()), strict=True):
+        for k in first.k:
+            values = ["" if s.recall[k] is None else f"{s.recall[k]:.6f}" for s in slices]
+            lines.append("\t".join([f"recall@{k} of {slices[0].name}", *values]))
+    return "\n".join(lines)
+
+
+def recall(
+    model: Model,
+    user: Annotated[str, Option("known or not", metavar="USER_ID", parse=str)],
+    *,
+    profile: Annotated[
+        Sequence[str],
+        Option("values of the user's features, instead of the stored ones", metavar="KEY=VALUE"),
+    ] = (),
+    k: Annotated[int, Option("number of items", 1, metavar="K")] = 10,
+    include_seen: Annotated[bool, Option("also recall items the user has seen")] = False,
+) -> None:
     """Recall for one user; prints id, score and name, best first."""
-    store = Recommender.open(args.model)
+    recommender = Recommender.open(model)
+    store = recommender.store
     try:
-        user = store.users.parse_id(args.user)
+        user_id = store.users.parse_id(user)
     except DataError as error:
         raise DataError(f"USER_ID: {error}") from None
-    profile = _profile(args.profile, store.model.schema.user)
-    if store.users.rows_of([user])[0] < 0:
-        told = "from the profile alone" if profile else "for somebody of whom nothing is known"
-        say(f"there is no user {args.user!r}: recalling {told}")
-    ids, scores = store.recall(user, profile, args.k, exclude_seen=not args.include_seen)
-    for item, score, name in zip(ids.tolist(), scores.tolist(), store.names(ids), strict=True):
+    features = _profile(profile, store.model.schema.user)
+    if store.users.rows_of([user_id])[0] < 0:
+        source = "from the profile alone" if features else "for a user about whom nothing is known"
+        say(f"there is no user {user!r}: recalling {source}")
+    ids, scores = recommender.recall(user_id, features, k, exclude_seen=not include_seen)
+    for item, score, name in zip(
+        ids.tolist(), scores.tolist(), recommender.names(ids), strict=True
+    ):
         row(item, f"{score:.6f}", name)
 
 
-def fit(job: Job, data: Dataset, what: str) -> tuple[Trainer, History]:
-    """Train the model of a job on a data set, with progress on stderr."""
-    model = job.model(data)
-    with TrainingBar(what, job.metric) as bar:
-        trainer = job.trainer(model, data, bar)
-        history = checked(trainer.fit, job.epochs, metric=job.metric, patience=job.patience)
-    return trainer, history
-
-
-def tell(source: Source) -> Source:
-    """Say on stderr what was decided in reading."""
+def print_remarks(source: Source) -> Source:
+    """Print the decisions made in reading."""
     for remark in source.remarks:
         say(remark)
     return source
 
 
-def _profile(pairs: list[str], encoder: SideEncoder) -> dict[str, Any]:
-    """KEY=VALUE texts, as values of the type that training saw."""
+def _profile(pairs: Sequence[str], encoder: SideEncoder) -> dict[str, Any]:
+    """KEY=VALUE strings as values of the type that training saw."""
     fields = {field.name: field for field in encoder.fields}
     profile: dict[str, Any] = {}
     for pair in pairs:
@@ -182,29 +258,15 @@ def _profile(pairs: list[str], encoder: SideEncoder) -> dict[str, Any]:
 
 
 def _as_seen(name: str, values: list[str], encoder: SideEncoder) -> list[Any]:
-    """Integers where training saw integers; a word about values that it never saw.
+    """Integers where training saw integers; prints values that training never saw.
 
-    A column of truth values is one of 1 and 0.
+    A column of booleans is one of 1 and 0.
     """
     seen = encoder.vocabulary(name).values
-    whole = seen.dtype.kind == "i"
-    if whole and set(seen.tolist()) <= {0, 1}:
+    integers = seen.dtype.kind == "i"
+    if integers and set(seen.tolist()) <= {0, 1}:
         values = [{"true": "1", "false": "0"}.get(v.lower(), v) for v in values]
-    typed = [int(v) if whole and v.removeprefix("-").isdecimal() else v for v in values]
+    typed = [int(v) if integers and v.removeprefix("-").isdecimal() else v for v in values]
     for value in set(typed) - set(seen.tolist()) - {""}:
         say(f"profile: training has not seen {name}={value}")
     return typed
-
-
-def _table(reports: dict[str, Report]) -> str:
-    """Measure, and its value for every system, between tabs."""
-    lines = ["\t".join(["", *reports])]
-    first = next(iter(reports.values()))
-    for name in first.metrics:
-        lines.append("\t".join([name, *(f"{r.metrics[name]:.6f}" for r in reports.values())]))
-    for slices in zip(*(r.slices for r in reports.values()), strict=True):
-        for k in first.k:
-            values = [s.recall[k] for s in slices]
-            told = ["" if v is None else f"{v:.6f}" for v in values]
-            lines.append("\t".join([f"recall@{k} of {slices[0].name}", *told]))
-    return "\n".join(lines)

@@ -1,115 +1,122 @@
-"""``minitower publish`` and ``minitower index-bench``: item vectors in other databases."""
+"""``publish`` and ``index-bench``: item vectors in other databases."""
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from minitower.cli.options import argument, integer, number, path
-from minitower.cli.progress import row, say
+from minitower.cli.arguments import add_command
+from minitower.cli.terminal import row, say
+from minitower.data.options import Option
 from minitower.evaluation.encode import encode_sample
 from minitower.lab.frontier import check_plot, write_frontier
-from minitower.lab.index_bench import BACKENDS, installed, tried
+from minitower.lab.index_bench import BACKENDS, installed, measure_backends
 from minitower.lab.plots import can_draw
-from minitower.scale.milvus_connection import silenced
+from minitower.scale.milvus_connection import silence_loggers
 from minitower.scale.milvus_versions import prune as prune_milvus
 from minitower.scale.targets import KINDS, Target, vectors_of
-from minitower.store.catalogue import prune
 from minitower.store.recommender import Recommender
+from minitower.store.transaction import prune
 
 _TOKEN = "MILVUS_TOKEN"
+
+StorePath = Annotated[Path, Option("folder of the store", metavar="STORE")]
+TargetRecall = Annotated[float, Option("recall of the exact top k to reach", metavar="SHARE")]
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add ``publish`` and ``index-bench`` to the program."""
     a = add(
         "publish",
-        help="publish a store's item vectors to Faiss, ScaNN or Milvus",
-        description="Index the item vectors of the version that a store serves, measure the "
-        "recall with its users, and serve the index in place of the one before, which stays "
+        description="Index the item vectors of the current version of a store, measure the "
+        "recall with its users, and serve the index instead of the one before, which stays "
         "until it is pruned. A folder (exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH) is a store "
         "of versions, see minitower store. Milvus is the path of a Milvus Lite (milvus:PATH.db) "
         f"or the URI of a cluster (milvus:http://HOST:PORT), whose token stands in ${_TOKEN}. "
         "Prints the number of the version, or the name of the collection.",
     )
-    a.add_argument("store", type=argument(path), metavar="STORE", help="folder of the store")
-    a.add_argument("--to", required=True, metavar="TARGET",
-                   help=f"{':PATH, '.join(KINDS)}:URI")  # fmt: skip
-    a.add_argument("--kind", metavar="KIND", help="for faiss: hnsw (default), flat or ivfpq")
-    a.add_argument("--name", default="items", help="the alias in Milvus (default: items)")
-    a.add_argument("-k", type=argument(integer(1)), default=100,
-                   help="list length to measure the recall at (default: 100)")  # fmt: skip
-    a.add_argument("--target-recall", type=argument(number), default=0.95, metavar="SHARE",
-                   help="of the exact top k (default: 0.95)")  # fmt: skip
-    a.add_argument("--keep", type=argument(integer(1)), metavar="N",
-                   help="afterwards, remove all but the newest N (default: keep all)")  # fmt: skip
-    a.set_defaults(run=publish)
-
+    add_command(a, publish)
     a = add(
         "index-bench",
-        help="compare exact search, hnswlib, Faiss, ScaNN and Milvus on a store's vectors",
         description="Build every installed index of a store's item vectors, and search it with "
-        "the vectors of its users at rising efforts. Prints a line for each: index, seconds to "
-        "build, MB in memory, MB on disk, effort, recall of the exact top k, milliseconds per "
-        "query, queries per second in batches, * where it is the effort that the build chose.",
+        "the vectors of its users at rising search effort. Prints a line for each: index, seconds "
+        "to build, MB in memory, MB on disk, effort, recall of the exact top k, milliseconds per "
+        "query, queries per second in batches, * at the effort that the build chose.",
     )
-    a.add_argument("store", type=argument(path), metavar="STORE", help="folder of the store")
-    a.add_argument("--only", nargs="+", choices=BACKENDS, metavar="INDEX",
-                   help=f"some of {', '.join(BACKENDS)}")  # fmt: skip
-    a.add_argument("-k", type=argument(integer(1)), default=100, help="list length (default: 100)")
-    a.add_argument("--target-recall", type=argument(number), default=0.95, metavar="SHARE",
-                   help="of the exact top k (default: 0.95)")  # fmt: skip
-    a.add_argument("--plot", type=argument(path), default=Path("index-bench.svg"), metavar="FILE",
-                   help="recall against time (default: index-bench.svg)")  # fmt: skip
-    a.set_defaults(run=bench)
+    add_command(a, bench)
 
 
-def publish(args: argparse.Namespace) -> None:
-    """Publish vectors; prints what their version is called."""
-    target = Target.read(args.to, args.kind)
+def publish(
+    store: StorePath,
+    *,
+    to: Annotated[str, Option(f"{':PATH, '.join(KINDS)}:URI", metavar="TARGET", parse=str)],
+    kind: Annotated[
+        str | None, Option("for faiss: hnsw (default), flat or ivfpq", parse=str)
+    ] = None,
+    name: Annotated[str, Option("the alias in Milvus", parse=str)] = "items",
+    k: Annotated[int, Option("list length to measure the recall at", 1, metavar="K")] = 100,
+    target_recall: TargetRecall = 0.95,
+    keep: Annotated[
+        int | None,
+        Option("afterwards, remove all but the newest N (default: keep all)", 1, metavar="N"),
+    ] = None,
+) -> None:
+    """Publish vectors; prints the name of their version."""
+    target = Target.read(to, kind)
     if target.scheme == "milvus":
-        silenced()
-    store = Recommender.open(args.store).store
-    ids, vectors = vectors_of(store)
+        silence_loggers()
+    opened = Recommender.open(store).store
+    ids, vectors = vectors_of(opened)
     token = os.environ.get(_TOKEN, "")
     index, version = target.publish(
         ids,
         vectors,
-        name=args.name,
+        name=name,
         token=token,
-        queries=encode_sample(store.model.user, store.users),
-        k=args.k,
-        target_recall=args.target_recall,
-        version=store.version and store.version.number,
+        queries=encode_sample(opened.model.user, opened.users),
+        k=k,
+        target_recall=target_recall,
+        version=opened.version and opened.version.number,
     )
-    if measured := index.measured:
-        say(
-            f"{len(ids):,} items: finds {measured.recall:.1%} of the exact top {measured.k} "
-            f"at effort {measured.effort}"
-        )
-    if args.keep is not None and target.scheme == "milvus":
-        prune_milvus(target.place, args.name, keep=args.keep, token=token)
-    elif args.keep is not None:
-        prune(target.place, args.keep)
+    quality = "exact search"
+    if t := index.tuning:
+        quality = f"finds {t.recall:.1%} of the exact top {t.k} at effort {t.effort}"
+    say(f"{len(ids):,} items: {quality}")
+    if keep is not None and target.scheme == "milvus":
+        prune_milvus(target.place, name, keep=keep, token=token)
+    elif keep is not None:
+        prune(target.place, keep)
     row(version)
 
 
-def bench(args: argparse.Namespace) -> None:
-    """Compare backends; prints a table and draws a plot."""
+def bench(
+    store: StorePath,
+    *,
+    only: Annotated[
+        Sequence[str], Option("some of the indexes", choices=tuple(BACKENDS), metavar="INDEX")
+    ] = tuple(BACKENDS),
+    k: Annotated[int, Option("list length", 1, metavar="K")] = 100,
+    target_recall: TargetRecall = 0.95,
+    plot: Annotated[Path, Option("plot of recall against time", metavar="FILE")] = Path(
+        "index-bench.svg"
+    ),
+) -> None:
+    """Compare indexes; prints a table and draws a plot."""
     if can_draw():
-        check_plot(args.plot)
+        check_plot(plot)
     there = installed()
-    chosen = args.only or list(BACKENDS)
-    for backend in chosen:
+    for backend in only:
         if not there[backend]:
             extra = "milvus" if backend == "milvus-lite" else BACKENDS[backend]
-            say(f'{backend}: not installed: pip install "minitower[{extra}]"')
-    store = Recommender.open(args.store).store
-    ids, vectors = vectors_of(store)
-    queries, k = encode_sample(store.model.user, store.users), min(args.k, len(ids))
+            package = extra if backend == "hnsw" else f'"minitower[{extra}]"'
+            say(f"{backend}: not installed: pip install {package}")
+    opened = Recommender.open(store).store
+    ids, vectors = vectors_of(opened)
+    queries, k = encode_sample(opened.model.user, opened.users), min(k, len(ids))
     lines: dict[str, list[tuple[float, float, bool]]] = {}
-    ready = [backend for backend in chosen if there[backend]]
-    for t in tried(ready, ids, vectors, queries, k, args.target_recall):
+    ready = [backend for backend in only if there[backend]]
+    for t in measure_backends(ready, ids, vectors, queries, k, target_recall):
         if not lines:
             row("index", "build s", "memory MB", "disk MB", "effort", f"recall@{k}", "ms",
                 "queries/s", "chosen")  # fmt: skip
@@ -121,5 +128,5 @@ def bench(args: argparse.Namespace) -> None:
     if not can_draw():
         say('no plot without matplotlib: pip install "minitower[cli]"')
         return
-    write_frontier(args.plot, lines, k, args.target_recall)
-    say(f"plot: {args.plot}")
+    write_frontier(plot, lines, k, target_recall)
+    say(f"plot: {plot}")

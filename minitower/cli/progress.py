@@ -1,36 +1,16 @@
-"""What a command prints: rows on stdout; remarks, and a bar with tqdm, on stderr."""
+"""The progress of long work: a bar on a terminal with tqdm, else lines on stderr."""
+
+from __future__ import annotations
 
 import importlib.util
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from minitower.cli.terminal import drop, write
-from minitower.data.errors import shorten
-from minitower.data.printable import printable
-from minitower.training.trainer import Progress
+from minitower.cli.terminal import say
 
-_LONGEST_LINE = 480  # characters
-
-
-def say(text: str) -> None:
-    """Print one line to stderr, for the person at the terminal; a long one loses its middle.
-
-    A stderr that is closed or full stops no work.
-    """
-    if sys.stderr is None:
-        return
-    try:
-        print(shorten(printable(text), _LONGEST_LINE), file=sys.stderr, flush=True)
-    except OSError as error:
-        drop(sys.stderr)
-        if isinstance(error, BrokenPipeError):  # the reader has gone, as after 2>&1 | head
-            raise
-
-
-def row(*cells: object) -> None:
-    """Print one line to stdout, for a script: cells between tabs, safe for a terminal."""
-    write("\t".join(printable(str(cell)) for cell in cells) + "\n")
+if TYPE_CHECKING:
+    from minitower.training.trainer import Progress
 
 
 class _Bar:
@@ -51,8 +31,12 @@ class _Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None  # what comes next gets a new bar
 
     def _to(self, done: int, total: int) -> None:
         from tqdm import tqdm
@@ -75,6 +59,8 @@ class ItemsBar(_Bar):
         """Items that are encoded, and all."""
         if self._wanted:
             self._to(done, total)
+            if done == total:
+                self._close()
         elif done == total:
             say(f"{self.what}: {total:,} items")
 
@@ -99,12 +85,14 @@ class TrainingBar(_Bar):
         if self._wanted:
             self._draw(progress, shown)
         elif progress.step == progress.steps:
-            told = "".join(f"  {name} {value}" for name, value in shown.items())
+            metrics = "".join(f"  {name} {value}" for name, value in shown.items())
             say(f"{self.what}: epoch {progress.epoch}/{progress.epochs}  "
-                f"loss {progress.loss:.4f}{told}")  # fmt: skip
+                f"loss {progress.loss:.4f}{metrics}")  # fmt: skip
 
     def _draw(self, progress: Progress, metrics: dict[str, str]) -> None:
         done = (progress.epoch - 1) * progress.steps + progress.step
         self._to(done, progress.epochs * progress.steps)
         shown = {"epoch": progress.epoch, "loss": f"{progress.loss:.3f}", **metrics}
         self._bar.set_postfix(shown, refresh=bool(metrics))
+        if done == progress.epochs * progress.steps:
+            self._close()

@@ -4,12 +4,13 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
-from minitower.cli.options import argument, integer, path
-from minitower.cli.progress import row, say
-from minitower.cli.terminal import write
+from minitower.cli.arguments import reads
+from minitower.cli.terminal import row, say, write
 from minitower.data import DataError
-from minitower.store.catalogue import Catalogue, NotRemoved, prune, rollback
+from minitower.store.transaction import NotRemoved, prune, rollback
+from minitower.store.version_log import VersionLog
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -18,7 +19,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "store",
         help="list, show, verify, roll back and prune the versions of a store",
         description="Look after a store, a folder of versions that train wrote. Publishing adds a "
-        "version and serves it; a recommender that is open changes over when it reloads.",
+        "version and makes it current. An open recommender changes over when it reloads.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=type(top))
 
@@ -28,56 +29,56 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         a: argparse.ArgumentParser = commands.add_parser(
             name, help=says, description=f"{says[0].upper()}{says[1:]}.{more}"
         )
-        a.add_argument("store", type=argument(path), metavar="STORE", help="folder of the store")
+        a.add_argument("store", type=reads(Path), metavar="STORE", help="folder of the store")
         a.set_defaults(run=run)
         return a
 
     command("list", _list, "print the versions",
-            " Columns: number, kind, parent, time of publishing, bytes, * if served.")  # fmt: skip
-    a = command("show", _show, "print all that is known of a version, as JSON")
-    a.add_argument("version", type=argument(integer(1)), nargs="?", metavar="VERSION",
-                   help="its number (default: the one served)")  # fmt: skip
+            " Columns: number, kind, parent, time of publishing, bytes, * if current.")  # fmt: skip
+    a = command("show", _show, "print the record of a version, as JSON")
+    a.add_argument("version", type=reads(int, low=1), nargs="?", metavar="VERSION",
+                   help="its number (default: the current one)")  # fmt: skip
     command("verify", _verify, "read every file of every version",
-            " Exits with an error if one of them is not as it was written.")  # fmt: skip
-    a = command("rollback", _rollback, "serve an earlier version again",
-                " It is verified first. Prints its number.")  # fmt: skip
-    a.add_argument("version", type=argument(integer(1)), nargs="?", metavar="VERSION",
+            " Exits with an error if a file is missing or damaged.")  # fmt: skip
+    a = command("rollback", _rollback, "make an earlier version current again",
+                " The version is verified first. Prints its number.")  # fmt: skip
+    a.add_argument("version", type=reads(int, low=1), nargs="?", metavar="VERSION",
                    help="its number (default: the one before)")  # fmt: skip
     a = command("prune", _prune, "remove old versions",
-                " What is served stays, and what it stands on. Incremental versions go when a "
-                "newer full one is there. Prints what is gone.")  # fmt: skip
-    a.add_argument("--keep", type=argument(integer(1)), required=True, metavar="N",
+                " The current version stays, with its full version. Incremental versions of "
+                "an older full version are removed. Prints the numbers.")  # fmt: skip
+    a.add_argument("--keep", type=reads(int, low=1), required=True, metavar="N",
                    help="keep the newest N full versions")  # fmt: skip
 
 
 def _list(args: argparse.Namespace) -> None:
-    catalogue, rows = Catalogue.read(args.store), []
-    for version in catalogue.versions:
-        size = sum(f.stat().st_size for f in catalogue.path(version.number).glob("*"))
+    log, rows = VersionLog.read(args.store), []
+    for version in log.versions:
+        size = sum(f.stat().st_size for f in log.path(version.number).glob("*"))
         parent = "" if version.parent is None else version.parent
-        served = "*" if version.number == catalogue.current else ""
+        served = "*" if version.number == log.current else ""
         rows.append((version.number, version.kind, parent, version.published, size, served))
-    for cells in rows:  # once nothing can fail any more
+    for cells in rows:  # after everything that can fail
         row(*cells)
 
 
 def _show(args: argparse.Namespace) -> None:
-    catalogue = Catalogue.read(args.store)
-    version = catalogue.version(args.version)
-    saved = catalogue.open(version)
-    told = {name: saved.content.get(name, {}) for name in ("metrics", "notes")}
-    stated = {**asdict(version), **told, "files": saved.files}
+    log = VersionLog.read(args.store)
+    version = log.version(args.version)
+    saved = log.open(version)
+    content = {name: saved.content.get(name, {}) for name in ("metrics", "notes", "arrays")}
+    stated = {**asdict(version), **content, "files": saved.files}
     write(f"{json.dumps(stated, indent=1)}\n")
 
 
 def _verify(args: argparse.Namespace) -> None:
-    catalogue = Catalogue.read(args.store)
+    log = VersionLog.read(args.store)
     damaged = []
-    for version in catalogue.versions:
+    for version in log.versions:
         try:
-            catalogue.verify(version)
+            log.verify(version)
         except DataError as error:
-            if version not in Catalogue.read(args.store).versions:
+            if version not in VersionLog.read(args.store).versions:
                 continue  # pruned meanwhile
             say(str(error))
             damaged.append(version.number)
@@ -88,17 +89,17 @@ def _verify(args: argparse.Namespace) -> None:
 
 def _rollback(args: argparse.Namespace) -> None:
     version = rollback(args.store, args.version)
-    say(f"served from now on: version {version.number} of {version.published}")
+    say(f"current from now on: version {version.number} of {version.published}")
     row(version.number)
 
 
 def _prune(args: argparse.Namespace) -> None:
     try:
-        gone = prune(args.store, args.keep)
+        removed = prune(args.store, args.keep)
     except NotRemoved as error:
-        _print_all(error.gone)
+        _print_all(error.removed)
         raise
-    _print_all(gone)
+    _print_all(removed)
 
 
 def _print_all(numbers: list[int]) -> None:

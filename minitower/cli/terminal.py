@@ -1,4 +1,7 @@
-"""stdout and stderr of a command, whatever they are: closed, full, or of a narrow encoding."""
+"""What a command prints: rows on stdout for a script, lines on stderr for a person.
+
+Both streams may be closed, full, or of a narrow encoding.
+"""
 
 import os
 import sys
@@ -6,6 +9,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import TextIO
+
+from minitower.data.errors import shorten
+from minitower.data.printable import printable
+
+_LONGEST_LINE = 480  # characters
+
+
+def say(text: str) -> None:
+    """Print one line to stderr, for the person at the terminal; a long one loses its middle.
+
+    A stderr that is closed or full stops no work.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        print(shorten(printable(text), _LONGEST_LINE), file=sys.stderr, flush=True)
+    except OSError as error:
+        drop(sys.stderr)
+        if isinstance(error, BrokenPipeError):  # the reader has gone, as after 2>&1 | head
+            raise
+
+
+def row(*cells: object) -> None:
+    """Print one line to stdout, for a script: cells between tabs, safe for a terminal."""
+    write("\t".join(printable(str(cell)) for cell in cells) + "\n")
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """What a user brings: schema, vocabularies, encoded tables, interaction logs, readers."""
 
 from minitower.data.days import next_day, retire
-from minitower.data.encoding import Features, FittedSchema, Ragged, SideEncoder, Table
+from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset, Interactions
 from minitower.data.positives import positive_rule
+from minitower.data.ragged import Ragged
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.data.splits import (
     GivenSplit,
@@ -14,7 +15,9 @@ from minitower.data.splits import (
     Split,
     TimeSplit,
     parse_rule,
+    parse_split,
 )
+from minitower.data.table import Features, Table
 from minitower.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
     "Vocabulary",
     "next_day",
     "parse_rule",
+    "parse_split",
     "positive_rule",
     "retire",
 ]

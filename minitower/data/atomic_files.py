@@ -1,4 +1,4 @@
-"""RecBole's atomic files: tab-separated text whose header says the type of every column.
+"""Read RecBole's atomic files: tab-separated values under a header of name:type.
 
 A folder holds `name.inter`, and optionally `name.user` and `name.item`. A header reads
 `user_id:token<TAB>age:float<TAB>genres:token_seq`.
@@ -33,7 +33,7 @@ class RawData(NamedTuple):
 
 @dataclass(frozen=True)
 class AtomicFile:
-    """One file: its columns as text, and the types its header declares."""
+    """One file: its columns as strings, and the types that its header declares."""
 
     columns: Columns
     types: dict[str, str]
@@ -45,15 +45,15 @@ def read(
     """Read a folder of atomic files.
 
     Without a schema, the columns of the .user and .item files become fields by their type:
-    token Categorical, token_seq MultiValued, float Continuous (standardised). The ids are
+    token Categorical, token_seq MultiValued, float Continuous (standardized). The ids are
     the columns user_id and item_id, or the first of their file. A column of items that is
-    called title or name is shown to people; as a token, which says nothing that the id does
-    not say, it is no feature.
+    called title or name is shown to people. A title of type token is no feature: it says no
+    more than the id.
 
     Args:
         folder: holds one .inter file.
         schema: the fields to use, instead of those the headers suggest.
-        overrides: by column: the field or the type to use instead, or None for no feature.
+        overrides: for a column: another field, another type, or None to leave the column out.
 
     Raises:
         DataError: names the file, line and column.
@@ -67,7 +67,7 @@ def read(
     for name in overrides:
         if name not in known:
             raise DataError(
-                f"{folder}: there is no column '{listed([name])}' to override; "
+                f"{folder}: --override names an unknown column '{listed([name])}'; "
                 f"columns: {listed(sorted(known))}"
             )
     title = None if items is None else _title(items.types)
@@ -97,7 +97,7 @@ def read_file(path: Path) -> AtomicFile:
 
     Raises:
         DataError: the header is not name:type, a line has too few or too many fields, or
-            there is no line below the header.
+            the file ends with the header.
     """
     header, _, body = read_text(path).partition("\n")
     place = Place(str(path), first_line=2)
@@ -110,10 +110,10 @@ def read_file(path: Path) -> AtomicFile:
                 f"{', '.join(_TYPES)}, got {show(cell)}"
             )
         if name in types:
-            raise Place(str(path), name, first_line=1).error("the column is there twice", 0)
+            raise Place(str(path), name, first_line=1).error("the column occurs twice", 0)
         types[name] = kind
     if not body:
-        raise DataError(f"{path}: there is nothing below the header")
+        raise DataError(f"{path}: the file has no line below its header")
     arrays = split_fields(body, "\t", len(types), place)
     return AtomicFile(Columns(dict(zip(types, arrays)), place), types)
 
@@ -161,7 +161,7 @@ def _title(types: dict[str, str]) -> str | None:
 
 def _only_file(folder: Path, suffix: str) -> Path:
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder")
+        raise DataError(f"{folder}: the folder does not exist")
     found = sorted(folder.glob(f"*{suffix}"))
     if len(found) != 1:
         names = listed(path.name for path in found)

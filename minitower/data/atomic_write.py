@@ -1,7 +1,9 @@
-"""Write a file so that it appears complete or not at all.
+"""Write a file or a folder so that it appears complete or not at all.
 
-The content goes to a temporary file in the same folder. When the disk has confirmed the
-content, one rename gives the file its name. A crash leaves the old file, or none.
+A rename replaces a name in one step, but says nothing of the content: after a power cut a
+renamed file may be empty. So the content goes to a temporary name in the same folder. When
+the disk has confirmed the content, a rename gives it its name, and the folder is flushed. A
+crash leaves the old content, or none.
 """
 
 import os
@@ -14,12 +16,13 @@ from typing import BinaryIO
 
 from minitower.data.errors import DataError
 
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate the ends of lines
+TEMPORARY = r"\.minitower-[0-9a-f]{16}"
+"""What the name of a temporary file matches; a crash may leave the file."""
 
 
 @contextmanager
-def new_file(path: str | Path) -> Iterator[BinaryIO]:
-    """A binary file to write to, which becomes `path` when the block ends well.
+def new_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path to write a file to; the file becomes `path` when the block ends well.
 
     A file that has the name is replaced, and its permissions are kept. A link is followed.
     If the block raises an error, the temporary file is removed and `path` is unchanged.
@@ -29,6 +32,33 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
 
     Raises:
         DataError: `path` is a folder or a device, or the system refuses to write it.
+    """
+    with write_errors(Path(path)):
+        target = Path(os.path.realpath(path))
+        mode = target.stat().st_mode if target.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
+            raise DataError(f"{path}: not a regular file; choose another name")
+        temporary = target.with_name(f".minitower-{token_hex(8)}")
+        try:
+            yield temporary
+            flush(temporary)
+            if mode is not None:
+                temporary.chmod(stat.S_IMODE(mode))
+            rename(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary file to write to, which becomes `path` when the block ends well.
+
+    Args:
+        path: as in :func:`new_path`.
+
+    Raises:
+        DataError: as :func:`new_path`.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "report.html"
@@ -38,35 +68,32 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
     >>> path.read_bytes()
     b'<html>'
     """
-    with _one_line(Path(path)):
-        target = Path(os.path.realpath(path))
-        mode = target.stat().st_mode if target.exists() else None
-        if mode is not None and not stat.S_ISREG(mode):
-            raise DataError(f"{path}: not a regular file; choose another name")
-        place = target.with_name(f".minitower-{token_hex(8)}")
-        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
-        try:
-            with open(handle, "wb") as file:  # noqa: PTH123 - a handle, no path
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if mode is not None:
-                place.chmod(stat.S_IMODE(mode))
-            place.replace(target)
-        except BaseException:
-            place.unlink(missing_ok=True)
-            raise
-        flush(target.parent)
+    with new_path(path) as temporary, temporary.open("xb") as file:
+        yield file
 
 
 def write_file(path: str | Path, content: bytes) -> None:
     """Write a file that appears complete or not at all.
 
     Raises:
-        DataError: as :func:`new_file`.
+        DataError: as :func:`new_path`.
     """
     with new_file(path) as file:
         file.write(content)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a flushed file or folder its name, and wait until the disk has the name."""
+    source.replace(target)
+    flush(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and the missing folders above it, on the disk."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        flush(folder.parent)
 
 
 def flush(path: Path) -> None:
@@ -81,7 +108,12 @@ def flush(path: Path) -> None:
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one line that names the path.
+
+    Raises:
+        DataError: the block raised an OSError.
+    """
     try:
         yield
     except OSError as error:

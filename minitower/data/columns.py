@@ -1,8 +1,8 @@
-"""Columns of any make, and the three kinds of values that are read out of them.
+"""Read the columns of any table as NumPy arrays.
 
-A table may be a dict of arrays or lists, a pandas or polars frame or a pyarrow table;
-none of those libraries is imported. A column becomes one NumPy array; what its values
-mean is decided by who reads it: :func:`scalars`, :func:`numbers` or :func:`sets`.
+A table is a dict of arrays or lists, a pandas or polars frame, or a pyarrow table. This module
+imports none of those libraries. Three functions read the values of a column: :func:`scalars`
+(ids and categories), :func:`numbers` and :func:`sets`.
 """
 
 import re
@@ -23,7 +23,7 @@ _FLOATS = re.compile("float|double|halffloat", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Columns:
-    """Equally long arrays by name, and where they came from."""
+    """Arrays of equal length by name, and the place that they came from."""
 
     arrays: dict[str, Array]
     place: Place
@@ -37,7 +37,7 @@ class Columns:
     def __getitem__(self, name: str) -> Array:
         if name not in self.arrays:
             known = listed(self.arrays)
-            raise self.place.error(f"there is no column '{listed([name])}'; columns: {known}")
+            raise self.place.error(f"column '{listed([name])}' is missing; columns: {known}")
         return self.arrays[name]
 
     def at(self, name: str) -> Place:
@@ -69,7 +69,7 @@ def read_columns(table: Any, place: Place) -> Columns:
     arrays: dict[str, Array] = {}
     for name, column in pairs:
         if str(name) in arrays:
-            raise place.at(str(name)).error("the column is there twice")
+            raise place.at(str(name)).error("the column occurs twice")
         arrays[str(name)] = as_array(column, place.at(str(name)))
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
@@ -79,7 +79,7 @@ def read_columns(table: Any, place: Place) -> Columns:
 
 
 def as_array(column: Any, place: Place) -> Array:
-    """One column as a vector: of numbers, of text, or of objects where it is neither."""
+    """One column as a vector of numbers, of strings, or of objects."""
     if isinstance(column, str | bytes) or not isinstance(column, Iterable):
         raise place.error(f"expected a column of values, got {show(column)}")
     if hasattr(column, "columns") or hasattr(column, "levels"):  # of pandas, polars or pyarrow
@@ -98,12 +98,12 @@ def as_array(column: Any, place: Place) -> Array:
 
 
 def _at(place: Place, error: ValueError) -> DataError:
-    """What a column's own library says, with its place."""
+    """The error of the column's own library, with the place of the column."""
     return error if isinstance(error, DataError) else place.error(" ".join(str(error).split()))
 
 
 def _with_holes(column: Any) -> Array:
-    """A masked array with None, NaN among floats or NaT among dates, where it is masked."""
+    """A masked array whose masked values become NaN (floats), NaT (dates) or None."""
     if not column.mask.any():
         return np.asarray(column)
     if column.dtype.kind == "f":
@@ -114,7 +114,7 @@ def _with_holes(column: Any) -> Array:
 
 
 def _from_library(column: Any, place: Place) -> Array:
-    """An array, in which integers stay integers, and floats as exact as they are."""
+    """An array. Integers stay integers, and floats keep their width."""
     if hasattr(column, "null_count"):  # polars (a method) or pyarrow (a property)
         kind = str(column.type if hasattr(column, "type") else column.dtype)
         if kind in ("Int128", "UInt128"):
@@ -132,7 +132,7 @@ def _from_library(column: Any, place: Place) -> Array:
             return np.asarray(column)
         if kinds.kind == "f":
             return np.asarray(column.to_numpy(kinds.numpy_dtype, na_value=np.nan))
-        return np.fromiter(column, object, len(column))  # pandas.NA stays what it is
+        return np.fromiter(column, object, len(column))  # pandas.NA stays an object
     values = list(column)
     types = set(map(type, values))
     if values and (types <= _PLAIN_NUMBERS or types == {bool}):
@@ -150,13 +150,13 @@ def scalars(values: Array, place: Place, longest: int = LONGEST) -> tuple[Array,
         longest: characters that a string may have.
 
     Returns:
-        The values, int64 or objects that are all str, and the mask of the missing ones
-        (None, NaN, ""), which are 0 or "" in the values.
+        The values, int64 or objects of type str; and the mask of missing values (None, NaN,
+        ""). A missing value is 0 or "" in the values.
 
     Raises:
-        DataError: a number that is no exact integer (see :mod:`minitower.data.values`),
-            strings and numbers in one column, a string that is too long or cannot be stored,
-            or a value that is neither.
+        DataError: a number is no exact integer (see :mod:`minitower.data.values`); a column
+            mixes strings and numbers; a string is too long or cannot be stored; a value is
+            neither string nor number.
     """
     if values.dtype.kind in "biuf":
         return integers(values, place)
@@ -189,10 +189,10 @@ def distinct(values: Array) -> Array:
 
 
 def numbers(values: Array, place: Place) -> Array:
-    """Read a column of numbers, float64; text is parsed; missing values are NaN.
+    """Read a column of numbers, float64. Strings are parsed; missing values are NaN.
 
     Raises:
-        DataError: a value that is not a number, or not a finite one in float32.
+        DataError: a value is not a number, or not finite in float32.
     """
     if values.dtype.kind in "biuf":
         parsed = values.astype(np.float64)
@@ -207,11 +207,11 @@ def numbers(values: Array, place: Place) -> Array:
 
 
 def sets(values: Array, separator: str, place: Place) -> tuple[Array, Array, Place]:
-    """Read a column of sets, each a list of values or one text to be cut.
+    """Read a column of sets: lists of values, or strings to split.
 
     Returns:
-        The number of values in every row, missing ones counted; all values one after the
-        other, for :func:`scalars`; and their place.
+        The number of values in each row; all values in one array, for :func:`scalars`; and
+        their place. Missing values count.
     """
     if values.dtype.kind in "biuf":  # one value per row, or none
         return np.ones(len(values), np.int64), values, place
@@ -233,7 +233,7 @@ def _members(value: Any, cut: str | None, row: int, place: Place) -> list[Any]:
         return []
     scalar = getattr(value, "ndim", 1) == 0  # NumPy's arrays of no dimension are Iterable, too
     if scalar or isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
-        raise place.error(f"expected a list of values or a text, got {show(value)}", row)
+        raise place.error(f"expected a list of values or a string, got {show(value)}", row)
     return sorted(value, key=repr) if isinstance(value, set | frozenset) else list(value)
 
 
@@ -241,7 +241,7 @@ def _parse(values: Array, place: Place) -> Array:
     try:
         return np.fromiter(map(_number, values.tolist()), np.float64, len(values))
     except (TypeError, ValueError, OverflowError):
-        pass  # something is missing or wrong: find out which, and where
+        pass  # a value is missing or bad: find out which, and where
     parsed = np.full(len(values), np.nan)
     for row, value in enumerate(values):
         if is_missing(value):
@@ -254,6 +254,6 @@ def _parse(values: Array, place: Place) -> Array:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, str) and "_" in value:  # which Python would read over
+    if isinstance(value, str) and "_" in value:  # float() would accept it
         raise ValueError(value)
     return float(value)

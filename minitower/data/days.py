@@ -1,8 +1,8 @@
-"""A data set that lives: the next day on top of all days before, and what is gone.
+"""The data set of the next day, and items that retire.
 
-A day adds users, items and values of features, and what was there keeps its number: a value
-its row of the embedding, an entity its row of the table. So a model of yesterday goes on
-where it was, once its tables have grown (:meth:`~minitower.towers.two_tower.TwoTower.extended`).
+A day adds users, items and values of features. Existing entities and values keep their rows.
+So yesterday's model can go on, once its embedding tables are extended
+(:meth:`~minitower.towers.two_tower.TwoTower.extended`).
 """
 
 from dataclasses import replace
@@ -14,12 +14,11 @@ from minitower.data.columns import Columns, read_columns
 from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
-from minitower.data.interactions import Dataset, Interactions, item_texts
-from minitower.data.named_items import NamedItems
+from minitower.data.interactions import Dataset, Interactions, item_names
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
-from minitower.data.table import Table, order_with
+from minitower.data.table import Table
 from minitower.data.times import seconds, times_column
 from minitower.formulas.arrays import Array
 
@@ -37,26 +36,26 @@ def next_day(
 ) -> Dataset:
     """The data set of one more day: its positives alone, on the tables of all days.
 
-    An id gets a row of its own with its first training positive, a value of a feature when a
-    table first lists it. Means, deviations and buckets of numbers stay as they are.
+    An id gets an embedding row with its first training positive; a value of a feature gets one
+    when a table first lists it. Means, deviations and buckets of numbers stay as fitted.
 
     Args:
         data: of the day before; its positives become history, which counts as seen.
         interactions: of the day, with the columns that
-            :meth:`~minitower.data.interactions.Dataset.from_columns` asks for; there may be
-            none where there are users or items.
-        users, items: those that are new or have changed, with all columns of the schema; may
-            be left out. One that only interactions mention has missing values, if it is new.
-        positive: the rule an interaction must pass, or "all"; None: the rule of ``data``.
+            :meth:`~minitower.data.interactions.Dataset.from_columns` needs; may be empty
+            where users or items are given.
+        users, items: new or changed ones, with all columns of the schema; or None. A new one
+            that only interactions mention has missing values.
+        positive: the rule of positives, or "all"; None: the rule of ``data``.
         timestamp, item_name: as in ``from_columns``.
         split: None trains on the whole day.
 
     Raises:
-        DataError: names the table, row and column of what is wrong.
+        DataError: names the table, row and column of the error.
     """
     log = read_columns(interactions, Place("interactions"))
     if not len(log) and users is None and items is None:
-        raise log.place.error("there are no interactions")
+        raise log.place.error("the table has no interactions")
     name = times_column(log, timestamp)
     times = None if name is None else seconds(log[name], log.at(name))
     schema = data.schema.schema
@@ -75,19 +74,13 @@ def next_day(
             )
         labels = part_labels(log, pairs.users, times, rule, split)
     parts = pairs.parts(labels)
-    user_side, users_table = _grown(
+    user_side, users_table = _extended(
         data.schema.user, data.users, user_columns, user_ids, user_at, parts[0].users
     )
-    item_side, items_table = _grown(
-        data.schema.item, data.items, item_columns, item_ids, item_at, parts[0].items
+    names = item_names(item_columns, item_name, item_ids)
+    item_side, items_table = _extended(
+        data.schema.item, data.items, item_columns, item_ids, item_at, parts[0].items, names
     )
-    names = data.item_names
-    if names is not None or item_name is not None:
-        before = data.items.ids.astype(str) if names is None else names
-        own = item_texts(item_columns, item_name, item_ids)
-        told = _told(0 if own is None else len(item_columns), item_at, len(data.items))
-        own = item_ids.astype(str) if own is None else own
-        names = np.concatenate([before, own[told]])[order_with(len(before), item_at[told])]
     history = data.seen("all")
     added = len(users_table) - len(history)
     return Dataset(
@@ -95,7 +88,6 @@ def next_day(
         users_table,
         items_table,
         *parts,
-        names,
         Ragged(np.pad(history.indptr, (0, added), mode="edge"), history.values),
         data.retired,
         rule,
@@ -105,28 +97,27 @@ def next_day(
 
 
 def retire(data: Dataset, item_ids: Any) -> Dataset:
-    """The data set without some items: not trained on, evaluated, published or recalled.
+    """Remove items from training, evaluation, publication and recall.
 
-    Their rows of the embedding stay, and their features in ``retired``, for they may come
-    back: clicked on a later day, they are what they were; listed, what the list says. That a
-    user met them is forgotten.
+    Retired items keep their embedding rows, and their features in ``retired``. A later click
+    reactivates an item with these features; a later table of items replaces them. Retired
+    items leave every history.
 
     Args:
         data: a data set.
-        item_ids: of items; unknown ones are no error.
+        item_ids: the items to retire; unknown ids are ignored.
 
     Raises:
-        DataError: no item would be left.
+        DataError: no item would remain.
     """
-    gone = data.items.rows_of(item_ids)
-    gone = np.unique(gone[gone >= 0])
-    if not len(gone):
+    rows = data.items.rows_of(item_ids)
+    rows = np.unique(rows[rows >= 0])
+    if not len(rows):
         return data
-    kept = np.delete(np.arange(len(data.items)), gone)
+    kept = np.delete(np.arange(len(data.items)), rows)
     if not len(kept):
-        raise DataError("every item would be retired: none would be left to recall")
-    listed = NamedItems(data.items, data.item_names)
-    stay, retired = listed.take(kept), listed.take(gone)
+        raise DataError("all items would be retired; keep at least one to recall")
+    retired = data.items.rows(rows)
     now = np.full(len(data.items), -1)
     now[kept] = np.arange(len(kept))
 
@@ -140,45 +131,50 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
         history = without(Interactions(owner, history.values)).by_user(len(data.users))
     return replace(
         data,
-        items=stay.table,
+        items=data.items.rows(kept),
         train=without(data.train),
         valid=without(data.valid),
         test=without(data.test),
-        item_names=stay.names,
         history=history,
-        retired=retired if data.retired is None else data.retired.with_more(retired),
+        retired=retired if data.retired is None else data.retired.extended(retired),
         remake=None,
     )
 
 
 def _with_returned(data: Dataset, ids: Array) -> Dataset:
-    """The data set with those of these items that were retired, behind the others."""
+    """Reactivate the retired items among these ids; they become the last rows."""
     if data.retired is None:
         return data
-    back = data.retired.table.rows_of(ids)
+    back = data.retired.rows_of(ids)
     back = back[back >= 0]
-    items = NamedItems(data.items, data.item_names).with_more(data.retired.take(back))
-    rest = data.retired.take(np.delete(np.arange(len(data.retired.table)), back))
-    return replace(data, items=items.table, item_names=items.names, retired=rest)
+    items = data.items.extended(data.retired.rows(back))
+    rest = data.retired.rows(np.delete(np.arange(len(data.retired)), back))
+    return replace(data, items=items, retired=rest)
 
 
 def _rows_in(table: Table, ids: Array) -> Array:
-    """The row of every entity of the day: the table's, or the next ones behind it."""
+    """The row of each entity of the day. New entities get rows after the last one."""
     at = table.rows_of(ids)
     new = at < 0
     at[new] = len(table) + np.arange(np.count_nonzero(new))
     return at
 
 
-def _grown(
-    side: SideEncoder, table: Table, columns: Columns, ids: Array, at: Array, trained: Array
+def _extended(
+    side: SideEncoder,
+    table: Table,
+    columns: Columns,
+    ids: Array,
+    at: Array,
+    trained: Array,
+    names: Array | None = None,
 ) -> tuple[SideEncoder, Table]:
-    """The encoder and the table of a side with the entities of the day.
+    """Extend the encoder and the table of a side by the entities of the day.
 
     Args:
         side, table: of the day before.
-        columns: what is known of the first len(columns) entities of the day.
-        ids, at: of all entities of the day, their ids and rows in the table.
+        columns: of the first len(columns) entities of the day.
+        ids, at, names: of all entities of the day: ids, rows in the table, and names or None.
         trained: rows with a positive in training.
     """
     has_positive = np.zeros(len(table) + len(ids), bool)
@@ -187,15 +183,16 @@ def _grown(
         nothing = {field.name: np.empty(0, object) for field in side.fields}
         columns = Columns(nothing, columns.place)
     side = side.grown(columns, ids[has_positive[at]])
-    told = _told(len(columns), at, len(table))
-    table = table.updated(at[told], Table(ids[told], side.encode(columns, ids[told]).columns))
+    written = _written(len(columns), at, len(table))
+    names = None if names is None else names[written]
+    table = table.updated(at[written], side.encode(columns, ids[written], names))
     key = next(field.name for field in side.fields if isinstance(field, Id))
     rows = table.columns[key]
-    assert isinstance(rows, np.ndarray)  # and a new one: nobody else's
+    assert isinstance(rows, np.ndarray)  # a new array, not shared with the old table
     rows[at] = side.vocabulary(key).encode(ids, columns.at(key))
     return side, table
 
 
-def _told(listed: int, at: Array, n: int) -> Array:
-    """Which entities of the day to write into a table of n: those listed, and the new ones."""
+def _written(listed: int, at: Array, n: int) -> Array:
+    """The entities of the day to write into a table of n rows: the listed and the new ones."""
     return np.flatnonzero((np.arange(len(at)) < listed) | (at >= n))

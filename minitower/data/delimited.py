@@ -1,4 +1,4 @@
-"""Text files of fields between separators, read quickly and checked line by line."""
+"""Read files of separated fields: fast, with the line of every error."""
 
 from pathlib import Path
 
@@ -10,23 +10,25 @@ from minitower.formulas.arrays import Array
 
 _REFUSED = {
     "\r": "a carriage return without a line feed; end lines with LF or CRLF",
-    "\0": "a zero character; the file is damaged, or not text in this encoding",
+    "\0": "a zero character; the file is damaged, or has another encoding",
 }
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """A whole file, line ends made equal, without the ends of line at its end.
+    """Decode a whole file. All line ends become LF; those at the end are removed.
 
     Raises:
-        DataError: the file is no regular file, cannot be opened, is empty, or holds bytes that
-            are not text, a zero character, or a carriage return without a line feed.
+        DataError: the file is not a regular file, cannot be opened, is empty, or cannot be
+            decoded; or it holds a zero character, or a carriage return without a line feed.
     """
     raw = read_regular(path)
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {line}: not {encoding} text ({error.reason})") from None
+        raise DataError(
+            f"{path}, line {line}: cannot be decoded as {encoding} ({error.reason})"
+        ) from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").rstrip("\n")
     if not text:
         raise DataError(f"{path}: the file is empty")
@@ -39,12 +41,12 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
 
 
 def split_fields(text: str, separator: str, n_fields: int, place: Place) -> list[Array]:
-    """The columns of a text in which every line has the same number of fields.
+    """Split lines of equally many fields into columns.
 
     Raises:
         DataError: a line has more or fewer fields.
     """
-    if len(separator) > 1:  # one byte is quicker to find: the unit separator of ASCII
+    if len(separator) > 1:  # one byte is faster to find: the unit separator of ASCII
         text, separator = text.replace(separator, "\x1f"), "\x1f"
     raw = np.frombuffer(text.encode(), np.uint8)
     newline, stop = ord("\n"), ord(separator)

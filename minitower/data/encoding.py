@@ -1,8 +1,8 @@
-"""From the columns of users and items to arrays that a tower reads.
+"""Encode the columns of users and items as features that a tower reads.
 
-A side (users, or items) has one encoder, fitted to the entities that occur in training.
-It turns columns into *features*: int32 rows of embedding tables, :class:`Ragged` rows for
-sets, float32 for numbers. Row 0 of every embedding table is the default.
+Each side (users, or items) has one encoder, fitted to the entities that occur in training.
+A feature is an array of int32 rows of an embedding table, a :class:`Ragged` of such rows for a
+set, or float32 numbers. Row 0 of every embedding table is the default.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,6 @@ from minitower.data.field_encoders import (
     FieldEncoder,
     NumberEncoder,
     RowEncoder,
-    SetEncoder,
     State,
     fit_field,
     how_to_impute,
@@ -51,49 +50,42 @@ class SideEncoder:
     def fit(
         side: str, fields: tuple[Field, ...], columns: Columns, ids: Array, training: Array
     ) -> "SideEncoder":
-        """Fit every field to the entities that training knows.
+        """Fit every field to the entities that occur in training.
 
         Args:
             side: "user" or "item".
             fields: the fields of this side.
-            columns: what is known of the first len(columns) entities.
-            ids: the ids of all entities.
+            columns: of the first len(columns) entities.
+            ids: of all entities.
             training: (n,) bool, whether an entity has a positive in training.
         """
-        listed = training[: len(columns)]
-        return SideEncoder(
-            side,
-            [
-                fit_field(field, ids, training, columns.at(field.name))
-                if isinstance(field, Id)
-                else fit_field(field, columns[field.name], listed, columns.at(field.name))
-                for field in fields
-            ],
-        )
+        encoders = []
+        for field in fields:
+            column, rows = ids, training
+            if not isinstance(field, Id):
+                column, rows = columns[field.name], training[: len(columns)]
+            encoders.append(fit_field(field, column, rows, columns.at(field.name)))
+        return SideEncoder(side, encoders)
 
     def grown(self, columns: Columns, ids: Array) -> "SideEncoder":
-        """With rows for the ids and for the values of the columns that have none.
+        """Append rows for the ids and values that have no row.
 
         Existing rows keep their numbers. Means, deviations and edges of buckets stay as
-        they were fitted: under others, all that the tower has learned would mean something
-        else.
+        fitted, because the tower has learned with them.
 
         Args:
             columns: of new or changed entities.
             ids: of entities.
         """
-        encoders = list(self._encoders.values())
-        for i, encoder in enumerate(encoders):
-            if isinstance(encoder.field, Id) and isinstance(encoder, RowEncoder):
-                encoders[i] = encoder.grown(ids, columns.at(encoder.field.name))
-            elif isinstance(encoder, RowEncoder | SetEncoder):
-                name = encoder.field.name
-                encoders[i] = encoder.grown(columns[name], columns.at(name))
+        encoders = []
+        for name, encoder in self._encoders.items():
+            column = ids if isinstance(encoder.field, Id) else columns[name]
+            encoders.append(encoder.grown(column, columns.at(name)))
         return SideEncoder(self.side, encoders)
 
     @property
     def inputs(self) -> tuple[Field, ...]:
-        """The fields a tower reads: all but an Id with embed=False."""
+        """The fields that a tower reads: all but an Id with embed=False."""
         return tuple(f for f in self.fields if not (isinstance(f, Id) and not f.embed))
 
     def cardinality(self, name: str) -> int:
@@ -107,22 +99,22 @@ class SideEncoder:
         return not hidden and not isinstance(encoder, NumberEncoder)
 
     def vocabulary(self, name: str) -> Vocabulary:
-        """The values an Id or Categorical or MultiValued field knows."""
+        """The known values of a field that is an Id, Categorical or MultiValued."""
         encoder = self._encoders[name]
-        if isinstance(encoder, RowEncoder | SetEncoder):
+        if isinstance(encoder, RowEncoder):
             return encoder.vocabulary
         raise DataError(f"field '{name}' is a number and has no vocabulary")
 
-    def encode(self, columns: Columns, ids: Array) -> Table:
-        """All entities of a side.
+    def encode(self, columns: Columns, ids: Array, names: Array | None = None) -> Table:
+        """Encode all entities of a side.
 
         Args:
-            columns: what is known of the first len(columns) entities.
-            ids: the ids of all entities; those that the columns do not reach have missing
-                values.
+            columns: of the first len(columns) entities. The others have missing values.
+            ids: of all entities.
+            names: of all entities, or None.
 
         Raises:
-            DataError: a column is not there, or a value cannot be read.
+            DataError: a column is missing, or a value cannot be read.
         """
         unlisted = len(ids) - len(columns)
         features: Features = {}
@@ -140,28 +132,28 @@ class SideEncoder:
                     )
                 feature = _append_default(feature, encoder, unlisted)
             features[name] = feature
-        return Table(ids, features)
+        return Table(ids, features, names)
 
     def encode_profile(self, profile: Mapping[str, Any]) -> Features:
-        """One entity described by hand: features of one row.
+        """Encode one entity from a dict of values: features of one row.
 
-        A key that is absent gets the field's default, a number the training mean. A key
-        that is there with None is a missing value, as it would be in a table.
+        An absent key gives the default of the field (a number: the training mean). The value
+        None is a missing value, as in a table.
 
         Raises:
-            DataError: a key that is not a field, or a value that cannot be read.
+            DataError: a key is not a field, or a value cannot be read.
         """
         features = self.default_features(1)
         for name, value in profile.items():
             if name not in self._encoders:
                 known = listed(self._encoders)
-                raise DataError(f"profile: there is no field '{name}'; fields: {known}")
+                raise DataError(f"profile: unknown field '{name}'; fields: {known}")
             place = Place("profile", name, single=True)
             features[name] = self._encoders[name].encode(np.fromiter([value], object, 1), place)
         return features
 
     def default_features(self, n: int) -> Features:
-        """Features of n entities of whom nothing is known."""
+        """Features of n unknown entities."""
         nothing = np.empty(0, object)
         return {
             name: _append_default(encoder.encode(nothing, Place("default", name)), encoder, n)
@@ -169,7 +161,7 @@ class SideEncoder:
         }
 
     def default_rates(self) -> dict[str, float]:
-        """How often training replaces each field by its default."""
+        """The probability that training replaces each field by its default."""
         others = len(self.inputs) > 1
         return {
             field.name: self._default_rate(field, ID_DEFAULT_RATE if others else 0.0)
@@ -183,9 +175,9 @@ class SideEncoder:
         return undecided if field.default_rate is None else field.default_rate
 
     def replace_by_default(self, features: Features, rng: np.random.Generator) -> Features:
-        """Forget each value with its field's default rate, as training does.
+        """Replace each value by its default with the default rate of its field.
 
-        Whole sets become [0]. The input stays as it is; what is not touched is shared.
+        A set becomes [0] as a whole. The input is not changed; untouched arrays are shared.
         """
         masks = {}
         for name, rate in self.default_rates().items():
@@ -234,25 +226,25 @@ class SideEncoder:
 
 @dataclass(frozen=True, eq=False)
 class FittedSchema:
-    """Both sides, fitted: what a model is built on and saved with."""
+    """The fitted encoders of both sides. A model is built on them and saved with them."""
 
     user: SideEncoder
     item: SideEncoder
 
     @property
     def schema(self) -> Schema:
-        """The statement that was fitted."""
+        """The schema that was fitted."""
         return Schema(self.user.fields, self.item.fields)
 
     def continues(self, earlier: "FittedSchema") -> bool:
-        """Whether the rows of an earlier schema mean the same values here."""
+        """Whether all rows of an earlier schema stand for the same values here."""
         (ours, now), (theirs, then) = self.to_state(), earlier.to_state()
         return ours == theirs and all(
             np.array_equal(now[name][: len(values)], values) for name, values in then.items()
         )
 
     def to_state(self) -> State:
-        """JSON and arrays (named "user...." and "item....") that from_state reads back."""
+        """JSON and arrays that :meth:`from_state` reads back."""
         state: dict[str, Any] = {}
         arrays: dict[str, Array] = {}
         for side in (self.user, self.item):

@@ -1,4 +1,4 @@
-"""Who takes part: the ids of a side, listed in a table or mentioned in the interactions."""
+"""The users or items of a data set: listed in a table, or mentioned in the interactions."""
 
 from typing import Any
 
@@ -19,27 +19,27 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
         field: the Id of the side.
         log: the interactions.
         table: the columns of the side, or None.
-        name: what to call them in errors.
+        name: of the table, for errors.
 
     Returns:
-        The ids: those of the table in its order, then the others ascending. The row of every
-        interaction among them. The columns of the table.
+        The ids: those of the table in its order, then the others, ascending. The row of each
+        interaction in them. The columns of the table.
 
     Raises:
-        DataError: an id is missing, negative or listed twice, or the two sources disagree
-            about the type of ids.
+        DataError: an id is missing, negative or listed twice; or ids are integers in one of
+            the two tables and strings in the other.
     """
     place = Place(name)
     columns = read_columns({} if table is None else table, place)
     mentioned = read_ids(log, field.name)
     listed = read_ids(columns, field.name) if table is not None else mentioned[:0]
     refuse_duplicates(listed, columns.at(field.name))
-    if not len(listed):  # and so of no type
+    if not len(listed):  # an empty column has no type
         listed = mentioned[:0]
     if not len(mentioned):
         mentioned = listed[:0]
     if listed.dtype != mentioned.dtype:
-        kinds = ["text" if ids.dtype == object else "integers" for ids in (mentioned, listed)]
+        kinds = ["strings" if ids.dtype == object else "integers" for ids in (mentioned, listed)]
         raise columns.at(field.name).error(
             f"ids are {kinds[1]} here but {kinds[0]} in {log.place.table}; make them one type"
         )
@@ -53,7 +53,7 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
 
 
 def read_ids(columns: Columns, name: str) -> Array:
-    """A column of ids, none of them missing, negative or a boolean."""
+    """Read a column of ids, and refuse missing, negative and boolean ones."""
     refuse(BOOLEANS, columns[name], "an integer or a string", columns.at(name))
     values, missing = scalars(columns[name], columns.at(name))
     if missing.any():
@@ -70,5 +70,5 @@ def refuse_duplicates(ids: Array, place: Place) -> None:
     seen: dict[Any, int] = {}
     for row, value in enumerate(ids.tolist()):
         if value in seen:
-            raise place.error(f"the id {show(value)} is there twice", row)
+            raise place.error(f"the id {show(value)} occurs twice", row)
         seen[value] = row

@@ -1,4 +1,4 @@
-"""One kind of error for everything that is wrong with what a user brings."""
+"""DataError: the one error for bad input, and the place that it names."""
 
 import reprlib
 from collections.abc import Iterable, Sequence
@@ -10,10 +10,10 @@ LONGEST_ERROR = 499
 
 
 class DataError(ValueError):
-    """Bad input: one line that says where it is and what to do about it.
+    """Bad input: one line that says what is wrong, where, and what to do.
 
-    Characters that cannot be printed are escaped. Where a message would be too long, its
-    middle is left out: a place stands at its beginning and the advice at its end.
+    Characters that cannot be printed are escaped. A message that is too long loses its middle:
+    the place stands at its beginning and the advice at its end.
     """
 
     def __init__(self, message: str) -> None:
@@ -21,7 +21,7 @@ class DataError(ValueError):
 
 
 def printable(text: str) -> str:
-    r"""A text on one line that a terminal can show: other characters as Python writes them.
+    r"""Escape all characters that a terminal cannot show on one line.
 
     >>> print(printable("a\n\x1b[2Jé"))
     a\n\x1b[2Jé
@@ -32,7 +32,7 @@ def printable(text: str) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
-    """A text of at most so many characters; what is too long loses its middle.
+    """Cut the middle out of a string that is longer than `longest` characters.
 
     >>> shorten("abcdefghijkl", 9)
     'abc...jkl'
@@ -44,7 +44,7 @@ def shorten(text: str, longest: int) -> str:
 
 
 def listed(names: Iterable[Any], most: int = 5) -> str:
-    """The first few names, each shortened, and how many more there are; "none" of none.
+    """The first names, each shortened, and the number of the others; "none" without names.
 
     >>> listed(f"column{i}" for i in range(1000))
     'column0, column1, column2, column3, column4 and 995 more'
@@ -82,8 +82,8 @@ class Place:
         table: the name of the table ("items") or of the file ("ml-1m.item").
         column: the column, where it is known.
         first_line: the line of row 0 when the table is a file, counted from 1.
-        single: there is one row only, whose number says nothing.
-        rows: the row of every value, where rows hold several values.
+        single: the table has one row, so errors give no row number.
+        rows: the row of each value, where one row holds several values.
 
     >>> print(Place("ml-1m.item", "year", first_line=2).error("missing value", row=3))
     ml-1m.item, line 5, column 'year': missing value
@@ -98,7 +98,7 @@ class Place:
     rows: Sequence[int] | None = None
 
     def error(self, message: str, row: int | None = None) -> DataError:
-        """The error to raise about this place, or about one row of it (counted from 0)."""
+        """An error about this place, or about one row of it (counted from 0)."""
         where = shorten(printable(self.table), 120)
         if row is not None and not self.single:
             row = row if self.rows is None else int(self.rows[row])
@@ -113,5 +113,5 @@ class Place:
         return replace(self, column=column)
 
     def inside(self, rows: Sequence[int]) -> "Place":
-        """The same column, its values numbered apart from its rows."""
+        """The same column with several values a row: `rows` is the row of each value."""
         return replace(self, rows=rows if self.rows is None else [self.rows[row] for row in rows])

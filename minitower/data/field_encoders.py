@@ -1,11 +1,12 @@
-"""How one column becomes numbers a tower can read, with statistics of training rows.
+"""How one column becomes numbers that a tower can read.
 
-Every encoder is fitted to the training rows of its column, encodes any column, and knows
-its default: what stands in for a value that is unknown, missing or masked.
+Each kind of field has one encoder, which :func:`encoder_of` names. It is fitted to the training
+rows of its column and encodes any column. Its default stands for a value that is unknown,
+missing or masked.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -22,22 +23,25 @@ State = tuple[dict[str, Any], dict[str, Array]]
 
 @dataclass(frozen=True, eq=False)
 class RowEncoder:
-    """Id and Categorical: the value's row, int32."""
+    """Id and Categorical: the embedding row of the value, int32."""
 
     default: ClassVar[int] = 0
-    field: Id | Categorical
+    field: Id | Categorical | MultiValued
     vocabulary: Vocabulary
 
-    @staticmethod
-    def fit(field: Id | Categorical, column: Array, training: Array, place: Place) -> "RowEncoder":
+    @classmethod
+    def fit(cls, field: Any, column: Array, training: Array, place: Place) -> Self:
         """The vocabulary of the training rows (a mask)."""
-        values, missing = scalars(column, place)
-        return RowEncoder(field, Vocabulary.fit(values[training & ~missing], place))
+        counts, members, place = cls._members(field, column, place)
+        values, missing = scalars(members, place)
+        known = values[np.repeat(training, counts) & ~missing]
+        return cls(field, Vocabulary.fit(known, place))
 
-    def grown(self, column: Array, place: Place) -> "RowEncoder":
-        """With rows for the values of a column that have none."""
-        values, missing = scalars(column, place)
-        return RowEncoder(self.field, self.vocabulary.grown(values[~missing], place))
+    def grown(self, column: Array, place: Place) -> Self:
+        """Append rows for the values of a column that have no row."""
+        _, members, place = self._members(self.field, column, place)
+        values, missing = scalars(members, place)
+        return type(self)(self.field, self.vocabulary.grown(values[~missing], place))
 
     @property
     def cardinality(self) -> int:
@@ -49,50 +53,35 @@ class RowEncoder:
         return self.vocabulary.encode(column, place)
 
     def to_state(self) -> State:
-        """What is needed to build this encoder again, beside its field."""
+        """JSON and arrays that :meth:`from_state` reads back."""
         return {}, {"vocabulary": self.vocabulary.values}
 
-
-@dataclass(frozen=True, eq=False)
-class SetEncoder:
-    """MultiValued: the rows of the known values; [0] where there is none."""
-
-    default: ClassVar[int] = 0
-    field: MultiValued
-    vocabulary: Vocabulary
+    @classmethod
+    def from_state(cls, field: Any, state: dict[str, Any], arrays: dict[str, Array]) -> Self:
+        """The encoder that :meth:`to_state` wrote."""
+        return cls(field, Vocabulary(arrays["vocabulary"]))
 
     @staticmethod
-    def fit(field: MultiValued, column: Array, training: Array, place: Place) -> "SetEncoder":
-        """The vocabulary of all values in the training rows (a mask)."""
-        counts, members, place = sets(column, field.separator, place)
-        values, missing = scalars(members, place)
-        return SetEncoder(
-            field, Vocabulary.fit(values[np.repeat(training, counts) & ~missing], place)
-        )
+    def _members(field: Any, column: Array, place: Place) -> tuple[Array, Array, Place]:
+        """The number of values in each row, all values, and their place."""
+        return np.ones(len(column), np.int64), column, place
 
-    def grown(self, column: Array, place: Place) -> "SetEncoder":
-        """With rows for the values of a column that have none."""
-        _, members, place = sets(column, self.field.separator, place)
-        values, missing = scalars(members, place)
-        return SetEncoder(self.field, self.vocabulary.grown(values[~missing], place))
 
-    @property
-    def cardinality(self) -> int:
-        """Rows of the embedding table, the default row included."""
-        return len(self.vocabulary)
+class SetEncoder(RowEncoder):
+    """MultiValued: the rows of the known values; [0] for a set without a known value."""
 
     def encode(self, column: Array, place: Place) -> Feature:
-        """One set per value; a set without a known value is [0]."""
-        counts, members, place = sets(column, self.field.separator, place)
+        """One set per value."""
+        counts, members, place = self._members(self.field, column, place)
         rows = self.vocabulary.encode(members, place)
         owner = np.repeat(np.arange(len(counts)), counts)
         known = np.bincount(owner[rows > 0], minlength=len(counts))
         filled = Ragged.from_counts(known, rows[rows > 0])
         return filled.replace(known == 0, 0)
 
-    def to_state(self) -> State:
-        """What is needed to build this encoder again, beside its field."""
-        return {}, {"vocabulary": self.vocabulary.values}
+    @staticmethod
+    def _members(field: Any, column: Array, place: Place) -> tuple[Array, Array, Place]:
+        return sets(column, field.separator, place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +106,7 @@ class NumberEncoder:
         if field.transform == "none":
             return NumberEncoder(field, 0.0, 1.0, mean)
         spread = float(x.std()) if len(x) else 0.0
-        # What rounding leaves of a constant column is not a spread.
+        # A constant column has a tiny spread by rounding alone.
         scale = spread if spread > 1e-12 * abs(mean) else 1.0
         return NumberEncoder(field, mean, scale, 0.0)
 
@@ -138,8 +127,19 @@ class NumberEncoder:
         return feature
 
     def to_state(self) -> State:
-        """What is needed to build this encoder again, beside its field."""
+        """JSON and arrays that :meth:`from_state` reads back."""
         return {"shift": self.shift, "scale": self.scale, "default": self.default}, {}
+
+    @staticmethod
+    def from_state(
+        field: Continuous, state: dict[str, Any], arrays: dict[str, Array]
+    ) -> "NumberEncoder":
+        """The encoder that :meth:`to_state` wrote."""
+        return NumberEncoder(field, **state)
+
+    def grown(self, column: Array, place: Place) -> "NumberEncoder":
+        """Itself: the tower has learned with these statistics."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,46 +179,50 @@ class BucketEncoder:
         return np.where(missing, 0, bucket).astype(np.int32)
 
     def to_state(self) -> State:
-        """What is needed to build this encoder again, beside its field."""
+        """JSON and arrays that :meth:`from_state` reads back."""
         return {}, {"edges": self.edges}
 
+    @staticmethod
+    def from_state(
+        field: Continuous, state: dict[str, Any], arrays: dict[str, Array]
+    ) -> "BucketEncoder":
+        """The encoder that :meth:`to_state` wrote."""
+        return BucketEncoder(field, arrays["edges"])
 
-FieldEncoder = RowEncoder | SetEncoder | NumberEncoder | BucketEncoder
+    def grown(self, column: Array, place: Place) -> "BucketEncoder":
+        """Itself, as :meth:`NumberEncoder.grown`."""
+        return self
+
+
+FieldEncoder = RowEncoder | NumberEncoder | BucketEncoder
+
+
+def encoder_of(field: Field) -> type[FieldEncoder]:
+    """The encoder of a kind of field."""
+    if isinstance(field, Id | Categorical):
+        return RowEncoder
+    if isinstance(field, MultiValued):
+        return SetEncoder
+    return BucketEncoder if field.transform == "bucketise" else NumberEncoder
 
 
 def fit_field(field: Field, column: Array, training: Array, place: Place) -> FieldEncoder:
-    """The encoder of a field, fitted to the rows of the column where training holds."""
-    if isinstance(field, Id | Categorical):
-        return RowEncoder.fit(field, column, training, place)
-    if isinstance(field, MultiValued):
-        return SetEncoder.fit(field, column, training, place)
-    if field.transform == "bucketise":
-        return BucketEncoder.fit(field, column, training, place)
-    return NumberEncoder.fit(field, column, training, place)
+    """The encoder of a field, fitted to the training rows (a mask) of its column."""
+    return encoder_of(field).fit(field, column, training, place)  # type: ignore[arg-type]
 
 
 def restore_field(field: Field, state: dict[str, Any], arrays: dict[str, Array]) -> FieldEncoder:
-    """The encoder whose to_state() this is.
+    """The encoder of a field with a fitted state.
 
     Raises:
-        DataError: the state is of another kind of field.
+        DataError: the state belongs to another kind of field.
     """
     try:
-        return _restored(field, state, arrays)
+        return encoder_of(field).from_state(field, state, arrays)  # type: ignore[arg-type]
     except (KeyError, TypeError) as error:
         raise DataError(
             f"the fitted state of field '{field.name}' is incomplete: {error}"
         ) from None
-
-
-def _restored(field: Field, state: dict[str, Any], arrays: dict[str, Array]) -> FieldEncoder:
-    if isinstance(field, Id | Categorical):
-        return RowEncoder(field, Vocabulary(arrays["vocabulary"]))
-    if isinstance(field, MultiValued):
-        return SetEncoder(field, Vocabulary(arrays["vocabulary"]))
-    if field.transform == "bucketise":
-        return BucketEncoder(field, arrays["edges"])
-    return NumberEncoder(field, **state)
 
 
 def _missing(field: Continuous, x: Array, place: Place) -> Array:

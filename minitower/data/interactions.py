@@ -1,4 +1,4 @@
-"""Who met what and when, and the whole data set that a model is trained on."""
+"""Interactions of users and items, and the data set that a model is trained on."""
 
 import sys
 from collections.abc import Callable
@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from minitower.data import atomic_files, movielens, split_files
+from minitower.data import atomic_files, layouts, movielens, split_files
 from minitower.data.columns import Columns, read_columns, scalars
-from minitower.data.encoding import FittedSchema, SideEncoder, Table
+from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place, show
-from minitower.data.named_items import NamedItems
 from minitower.data.positives import positive_rule, warn_of_default
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Schema
@@ -26,6 +25,7 @@ from minitower.data.splits import (
     TimeSplit,
     part_labels,
 )
+from minitower.data.table import Table
 from minitower.data.times import seconds, times_column
 from minitower.data.values import LONGEST
 from minitower.formulas.arrays import Array
@@ -55,7 +55,7 @@ class Interactions:
         )
 
     def parts(self, labels: Array) -> "tuple[Interactions, Interactions, Interactions]":
-        """Those for training, validation and test, as :func:`part_labels` labelled them."""
+        """Training, validation and test, by the labels of :func:`part_labels`."""
         return self.take(labels == 0), self.take(labels == 1), self.take(labels == 2)
 
     def by_user(self, n_users: int) -> Ragged:
@@ -71,23 +71,22 @@ class Interactions:
 class Dataset:
     """Encoded users and items, and their positives in three parts.
 
-    Everything fitted (vocabularies, means, buckets, popularity) is fitted to train alone.
-    Rows of tables are not rows of embeddings: an item that training has not seen has a row
-    in the table, and embedding row 0.
+    All statistics (vocabularies, means, buckets, popularity) come from train alone. Rows of
+    tables are not rows of embeddings: an item that training has not seen has a row in the
+    table, and embedding row 0.
 
     Args:
         schema: the fitted encoders of both sides.
-        users, items: every entity that a table lists or an interaction mentions.
+        users, items: all entities that a table lists or an interaction mentions.
         train, valid, test: the positives.
-        item_names: (n_items,) text to show to people, the id where there is none; or None.
-        history: the items every user met before these positives; None: nothing is known.
-        retired: items that are gone and may come back; None: none.
-        positive: the rule that chose the positives, such as "rating >= 4"; "all": every
-            interaction is one; None: unknown.
-        timestamp: the name of the column of times; None: there are no times.
-        item_name: the name of the column of names of items; None: items have none.
+        history: the items that each user saw before these positives; None: unknown.
+        retired: items that may come back; None: no items.
+        positive: the rule of positives, such as "rating >= 4"; "all": every interaction;
+            None: unknown.
+        timestamp: the name of the column of times; None: no times.
+        item_name: the name of the column of names of items; None: no names.
         remake: builds the data set again from the same columns with another split (None:
-            everything is for training); None: the columns are not at hand.
+            all for training); None: the columns are not at hand.
     """
 
     schema: FittedSchema
@@ -96,9 +95,8 @@ class Dataset:
     train: Interactions
     valid: Interactions
     test: Interactions
-    item_names: Array | None = None
     history: Ragged | None = None
-    retired: NamedItems | None = None
+    retired: Table | None = None
     positive: str | None = None
     timestamp: str | None = None
     item_name: str | None = None
@@ -107,10 +105,10 @@ class Dataset:
     def everything(self) -> "Dataset":
         """The same interactions, all of them for training.
 
-        Vocabularies and statistics are fitted anew; rows of the tables stay the same.
+        Vocabularies and statistics are fitted again; rows of the tables stay the same.
 
         Raises:
-            DataError: the data set does not come from columns: from a day, or a store.
+            DataError: the data set comes from a day or a store, not from columns.
         """
         if self.remake is None:
             raise DataError(
@@ -128,11 +126,11 @@ class Dataset:
 
     @property
     def item_counts(self) -> Array:
-        """(n_items,) int64: positives of every item in train."""
+        """(n_items,) int64: the number of training positives of each item."""
         return np.bincount(self.train.items, minlength=len(self.items))
 
     def seen(self, split: str) -> Ragged:
-        """Items to leave out of every user's recall: what the user met before that split.
+        """The items that each user saw before a split, to exclude from recall.
 
         "train": the history; "valid": train too; "test": and valid; "all": and test.
         """
@@ -170,21 +168,21 @@ class Dataset:
         Args:
             schema: the meaning of the columns of users and items.
             interactions: has the id columns of both sides, named as in the schema.
-            users, items: the other columns; may be left out where a side is only an Id.
-            positive: the rule an interaction must pass, such as "rating >= 4"; "all": all do.
-                None is the default of :func:`~minitower.data.positives.positive_rule`: that
-                of a column click, clicked, is_click or rating, with a warning, else "all".
+            users, items: the other columns; None where a side is only an Id.
+            positive: the rule of positives, such as "rating >= 4"; "all": every interaction.
+                None: :func:`~minitower.data.positives.positive_rule` decides by a column
+                click, clicked, is_click or rating, with a warning; else "all".
             timestamp: the column of times: seconds since 1970, or dates
-                (:func:`minitower.data.times.seconds`); the default column need not be there.
-            split: None is TimeSplit() where there are timestamps and RandomSplit() where not.
-            item_name: the column of items to show to people, 256 characters of each.
+                (:func:`minitower.data.times.seconds`). The default column may be missing.
+            split: None is TimeSplit() with timestamps, and RandomSplit() without.
+            item_name: the column of names of items, cut to 256 characters each.
 
         Raises:
-            DataError: names the table, row and column of what is wrong.
+            DataError: names the table, row and column of the error.
         """
         log = read_columns(interactions, Place("interactions"))
         if not len(log):
-            raise log.place.error("there are no interactions")
+            raise log.place.error("the table has no interactions")
         name = times_column(log, timestamp)
         if split is None:
             split = RandomSplit() if name is None else TimeSplit()
@@ -199,16 +197,17 @@ class Dataset:
     def from_raw(
         raw: atomic_files.RawData, *, positive: str | None = None, split: Split | None = None
     ) -> "Dataset":
-        """What a reader of files returned; the rest as in :meth:`from_columns`."""
-        return Dataset.from_columns(
-            raw.schema,
-            raw.interactions,
-            raw.users,
-            raw.items,
-            positive=positive,
-            split=split,
-            item_name=raw.item_name,
-        )
+        """The data set of files that were read; the rest as in :meth:`from_columns`."""
+        tables = raw.schema, raw.interactions, raw.users, raw.items
+        options: dict[str, Any] = {"positive": positive, "split": split}
+        return Dataset.from_columns(*tables, **options, item_name=raw.item_name)
+
+    @staticmethod
+    def from_files(folder: str | Path, how: layouts.Reading | None = None) -> "Dataset":
+        """Read a folder in whichever layout it has: see :mod:`minitower.data.layouts`."""
+        how = how or layouts.Reading()
+        raw, split, _ = layouts.read_folder(Path(folder), how)
+        return Dataset.from_raw(raw, positive=how.positive, split=split)
 
     @staticmethod
     def from_atomic(
@@ -246,7 +245,7 @@ class Dataset:
 
 @dataclass(frozen=True, eq=False)
 class _Recipe:
-    """The columns of a data set and how to read them: all but the split."""
+    """The columns of a data set and how to read them; the split is the argument."""
 
     schema: Schema
     log: Columns
@@ -275,9 +274,10 @@ class _Recipe:
         return Dataset(
             fitted,
             fitted.user.encode(user_columns, user_ids),
-            fitted.item.encode(item_columns, item_ids),
+            fitted.item.encode(
+                item_columns, item_ids, item_names(item_columns, self.item_name, item_ids)
+            ),
             *parts,
-            item_names=item_texts(item_columns, self.item_name, item_ids),
             positive=self.positive,
             timestamp=self.timestamp,
             item_name=self.item_name,
@@ -285,10 +285,10 @@ class _Recipe:
         )
 
 
-def item_texts(columns: Columns, name: str | None, ids: Array) -> Array | None:
-    """What to call items: the values of a column, the id where there is none.
+def item_names(columns: Columns, name: str | None, ids: Array) -> Array | None:
+    """The names of items: the values of a column, or else the ids.
 
-    A name that is longer than an id may be is shown as far as that goes.
+    A name is cut to the longest length of an id.
     """
     if name is None:
         return None

@@ -3,7 +3,7 @@
 100K: u.data (tabs), u.item and u.user (bars), optional u.genre. 1M: ratings.dat,
 movies.dat and users.dat (two colons). All are Latin-1; ids are integers.
 
-Users: age (100K: standardised years; 1M: code), gender, occupation. Items: genres, year.
+Users: age (100K: standardized years; 1M: code), gender, occupation. Items: genres, year.
 Zip codes, release days and addresses are left out.
 
 Reference: the README files of both data sets, grouplens.org/datasets/movielens.

@@ -1,4 +1,4 @@
-"""Which interactions are positives: one decision for every reader of data."""
+"""The rule of positives: one decision for every reader of data."""
 
 import sys
 import warnings
@@ -19,17 +19,17 @@ _STATE = "state the rule with positive= (--positive), such as 'rating >= 4', or 
 def positive_rule(log: Columns, stated: str | None = None) -> str:
     """Decide the rule of positives: the stated one, or the default of a column of a known name.
 
-    A column click, clicked or is_click that holds 0 and 1 (numbers, booleans, or "0" and "1"
-    of a file) makes "is_click = 1" of its name. A column rating that holds numbers in [0, 5],
-    some of them 4 or more, makes "rating >= 4". Either may have missing values, which are no
-    positives. Without such a column every interaction is a positive: "all".
+    A column click, clicked or is_click must hold 0 and 1 (numbers, booleans or strings); then
+    the rule is "is_click = 1" with its name. A column rating must hold numbers in [0, 5], some
+    of them 4 or more; then the rule is "rating >= 4". A missing value is no positive. Without
+    a column of these names, every interaction is a positive: "all".
 
     Args:
         log: the columns of the interactions.
         stated: a rule, "all", or None.
 
     Raises:
-        DataError: a column of a known name is not of this form, or there are two of them.
+        DataError: a column of a known name holds other values, or the log has two such columns.
 
     >>> from minitower.data.columns import read_columns
     >>> from minitower.data.errors import Place
@@ -42,7 +42,9 @@ def positive_rule(log: Columns, stated: str | None = None) -> str:
     if not known:
         return "all"
     if len(known) > 1:
-        raise log.place.error(f"both '{known[0]}' and '{known[1]}' may say what is liked; {_STATE}")
+        raise log.place.error(
+            f"columns '{known[0]}' and '{known[1]}' could both define positives; {_STATE}"
+        )
     try:
         return _stars(log) if known[0] == "rating" else _clicks(log, known[0])
     except DataError as error:
@@ -50,16 +52,16 @@ def positive_rule(log: Columns, stated: str | None = None) -> str:
 
 
 def must_be_stated(names: Iterable[str]) -> str | None:
-    """Why a table that is read part by part needs a stated rule; None where it needs none.
+    """Why a table that is read in parts needs a stated rule; None where it does not.
 
-    The default of :func:`positive_rule` looks at all values of a column.
+    The default of :func:`positive_rule` needs all values of a column.
     """
     known = [name for name in KNOWN if name in names]
-    return f"the column '{known[0]}' may say what is liked; {_STATE}" if known else None
+    return f"column '{known[0]}' could define positives; {_STATE}" if known else None
 
 
 def warn_of_default(rule: str) -> None:
-    """Warn the caller of the package that nobody stated this rule."""
+    """Warn the caller of the package that this rule is a default."""
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("minitower."):
         level, frame = level + 1, frame.f_back
@@ -68,11 +70,11 @@ def warn_of_default(rule: str) -> None:
 
 
 def _clicks(log: Columns, name: str) -> str:
-    """A rule is asked about every value, so that the default reads the column as the rule does."""
+    """The default of a column of clicks. The rule itself reads every value."""
     rule = f"{name} = 1"
-    wrong = parse_rule(f"{name} != 1").apply(log) & ~parse_rule(f"{name} = 0").apply(log)
-    if wrong.any():
-        row = int(wrong.argmax())
+    bad = parse_rule(f"{name} != 1").apply(log) & ~parse_rule(f"{name} = 0").apply(log)
+    if bad.any():
+        row = int(bad.argmax())
         raise log.at(name).error(f"{show(log[name][row])} is neither 0 nor 1", row)
     return rule
 
@@ -80,9 +82,9 @@ def _clicks(log: Columns, name: str) -> str:
 def _stars(log: Columns) -> str:
     place = log.at("rating")
     ratings = numbers(log["rating"], place)
-    wrong = (ratings < 0) | (ratings > 5)
-    if wrong.any():
-        row = int(wrong.argmax())
+    bad = (ratings < 0) | (ratings > 5)
+    if bad.any():
+        row = int(bad.argmax())
         raise place.error(f"{show(log['rating'][row])} is not between 0 and 5", row)
     if not np.any(ratings >= LIKED):
         raise place.error(f"no rating is {LIKED} or more")

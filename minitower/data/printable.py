@@ -1,4 +1,4 @@
-"""Text from data, made safe for one line of a terminal or of a TSV file."""
+"""Make strings of data safe for one line of a terminal or of a TSV file."""
 
 import re
 
@@ -11,7 +11,7 @@ _UNSAFE = re.compile(
 
 
 def printable(text: str) -> str:
-    """The text with unsafe characters escaped as Python writes them.
+    """Escape unsafe characters as Python writes them.
 
     Backslashes stay as they are: the result is for people and cannot be read back.
 

@@ -48,7 +48,7 @@ class Ragged:
         return self.values[self.indptr[i] : self.indptr[i + 1]]
 
     def take(self, rows: Any) -> "Ragged":
-        """The given rows in the given order; a row may be asked for twice."""
+        """The given rows in the given order; a row may occur twice."""
         rows = np.asarray(rows, np.int64)
         starts = self.indptr[rows]
         taken = Ragged.from_counts(self.indptr[rows + 1] - starts, ())
@@ -57,7 +57,7 @@ class Ragged:
         return Ragged(indptr, self.values[source])
 
     def replace(self, mask: Array, value: int) -> "Ragged":
-        """Rows where the mask holds become the one-element row [value]; the others stay."""
+        """Replace the rows where the mask holds by the one-element row [value]."""
         rows = np.where(mask, len(self), np.arange(len(self)))
         indptr = np.append(self.indptr, len(self.values) + 1)
         return Ragged(indptr, np.append(self.values, np.int32(value))).take(rows)

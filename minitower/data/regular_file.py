@@ -1,7 +1,7 @@
 """Read a file that a user names: a regular file, or a link to one.
 
 Opening a FIFO waits for a writer, and reading a device may never end. So every reader of a
-whole file opens the file here.
+whole file uses this function.
 """
 
 import os
@@ -11,7 +11,11 @@ from pathlib import Path
 from minitower.data.errors import DataError
 
 _FLAGS = os.O_RDONLY
-for _name in ("O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):  # the first: wait for no writer of a FIFO
+for _name in (
+    "O_NONBLOCK",
+    "O_BINARY",
+    "O_CLOEXEC",
+):  # O_NONBLOCK: do not wait for the writer of a FIFO
     _FLAGS |= getattr(os, _name, 0)
 
 
@@ -20,7 +24,7 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
 
     Args:
         path: the file; links are followed.
-        most: bytes that it may have; None: any number.
+        most: the largest size in bytes; None: any size.
 
     Raises:
         DataError: the file is a folder, a FIFO, a socket or a device, is larger, or cannot
@@ -34,14 +38,15 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     try:
         handle = os.open(path, _FLAGS)
         try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
                 raise DataError(f"{path}: expected a regular file")
+            if most is not None and found.st_size > most:
+                raise DataError(f"{path}: expected at most {most:,} bytes")
             with open(handle, "rb", closefd=False) as file:
-                content = file.read() if most is None else file.read(most + 1)
+                content = file.read()
         finally:
             os.close(handle)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
-    if most is not None and len(content) > most:
-        raise DataError(f"{path}: expected at most {most:,} bytes")
     return content

@@ -1,4 +1,4 @@
-"""What fields of an item are compared by: the values that the tower reads, numbers in buckets."""
+"""The values by which fields of an item are compared; numbers are cut into buckets."""
 
 from collections.abc import Sequence
 
@@ -14,17 +14,17 @@ Values = Array | tuple[Array, Array]
 
 
 def compared_fields(fields: Sequence[Field]) -> list[Field]:
-    """All but the id, which tells everything."""
+    """All fields but the id, which determines every other field."""
     return [field for field in fields if not isinstance(field, Id)]
 
 
 def needs_edges(field: Field) -> bool:
-    """Whether the tower reads the number itself, which is cut for comparing."""
+    """Whether the field is a number without buckets."""
     return isinstance(field, Continuous) and field.transform != "bucketise"
 
 
 def quantile_edges(tally: Tally, field: Field) -> Array:
-    """Where to cut a number: at the quantiles of all items, as many as its ``buckets``.
+    """Cut a number at quantiles over all items, into at most ``buckets`` parts.
 
     Shapes: ->(<= buckets - 1)
 
@@ -33,7 +33,7 @@ def quantile_edges(tally: Tally, field: Field) -> Array:
     array([1., 5.])
     """
     assert isinstance(field, Continuous)
-    below = np.cumsum(tally.counts)  # whole numbers, so that rounding moves no quantile
+    below = np.cumsum(tally.counts)  # integers, so that rounding moves no quantile
     at = np.searchsorted(below * field.buckets, np.arange(1, field.buckets) * below[-1])
     return np.unique(tally.values[at])
 

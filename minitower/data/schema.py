@@ -1,9 +1,8 @@
-"""What the columns of a user and of an item mean.
+"""The schema: which columns of users and items are features, and of which kind.
 
-A schema is a statement about data that it has not seen: fitting it to training
-rows (:mod:`minitower.data.encoding`) gives the encoders a model is built on.
+A schema has not seen any data. :mod:`minitower.data.encoding` fits it to training rows.
 
-Ids, categories and values of sets are integers of 64 bits or texts of at most 256 characters.
+Ids, categories and values of sets are integers of 64 bits or strings of at most 256 characters.
 """
 
 import dataclasses
@@ -24,9 +23,9 @@ class Id:
     Args:
         name: the column.
         dim: width of the embedding; None lets the tower choose.
-        default_rate: probability, in [0, 1), that in training the value is replaced by
-            the default row 0, so that the row learns what an unknown id looks like.
-            None means 0.01 where the side has other features, else 0.
+        default_rate: probability, in [0, 1), that training replaces the value by the
+            default row 0. So row 0 learns to stand for unknown ids. None means 0.01 where
+            the side has other features, else 0.
         embed: False keeps the id as the key but hides it from the tower.
     """
 
@@ -42,7 +41,7 @@ class Id:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One value out of a vocabulary: an integer or a text. Missing and unknown: row 0.
+    """One value of a vocabulary, an integer or a string. Missing and unknown: row 0.
 
     Args:
         name, dim: as in :class:`Id`.
@@ -62,15 +61,15 @@ class Categorical:
 class MultiValued:
     """Any number of values out of a vocabulary, their embeddings pooled.
 
-    A cell is a list (or set, tuple, array) of values, or one text that the separator
-    cuts. Values that training has not seen are left out; a set with no value left is the
-    default row 0. A value that occurs twice counts twice.
+    A cell is a list (or set, tuple, array) of values, or one string that the separator
+    splits. Values that training has not seen are dropped; an empty set is the default row 0.
+    A value that occurs twice counts twice.
 
     Args:
         name, dim: as in :class:`Id`.
         pool: the mean or the sum of the embeddings.
-        default_rate: probability that in training the whole set is replaced by [row 0].
-        separator: cuts texts; a space stands for any run of white space.
+        default_rate: probability that training replaces the whole set by [row 0].
+        separator: splits strings; a space stands for any run of white space.
     """
 
     kind: ClassVar[str] = "multi_valued"
@@ -86,8 +85,7 @@ class MultiValued:
             raise DataError(f"field '{self.name}': pool must be mean or sum, got {self.pool!r}")
         if not isinstance(self.separator, str) or not self.separator:
             raise DataError(
-                f"field '{self.name}': separator must be a text that is not empty, "
-                f"got {self.separator!r}"
+                f"field '{self.name}': separator must be a non-empty string, got {self.separator!r}"
             )
 
 
@@ -97,17 +95,17 @@ class Continuous:
 
     Args:
         name: the column.
-        transform: what is done with statistics of the training rows:
+        transform: with statistics of the training rows:
             "none": x itself;
             "standardise": (x - mean) / standard deviation;
-            "log1p": log(1 + x), for long tails, x > -1; then standardised;
-            "bucketise": the number of the quantile x falls into, with an embedding.
+            "log1p": log(1 + x), for long tails, x > -1; then standardized;
+            "bucketise": the quantile that x falls into, with an embedding.
         buckets: quantiles asked for, >= 2; equal quantiles become one ("bucketise").
         dim: width of the embedding ("bucketise").
         impute: True replaces missing values by the training mean ("bucketise": by row 0);
             False makes them an error.
-        default_rate: probability that in training the value is replaced by the training
-            mean ("bucketise": by row 0).
+        default_rate: probability that training replaces the value by the training mean
+            ("bucketise": by row 0).
     """
 
     kind: ClassVar[str] = "continuous"
@@ -125,9 +123,9 @@ class Continuous:
                 f"field '{self.name}': transform must be none, log1p, standardise or bucketise, "
                 f"got {self.transform!r}"
             )
-        if not _whole(self.buckets, 2):
+        if not _is_integer(self.buckets, 2):
             raise DataError(
-                f"field '{self.name}': buckets must be a whole number of at least 2, "
+                f"field '{self.name}': buckets must be an integer of at least 2, "
                 f"got {self.buckets!r}"
             )
 
@@ -140,11 +138,9 @@ _KINDS: dict[str, type[Field]] = {
 
 def _check(field: Any) -> None:
     if not isinstance(field.name, str) or not field.name:
-        raise DataError(f"a field's name must be a non-empty text, got {field.name!r}")
-    if field.dim is not None and not _whole(field.dim, 1):
-        raise DataError(
-            f"field '{field.name}': dim must be a positive whole number, got {field.dim!r}"
-        )
+        raise DataError(f"a field's name must be a non-empty string, got {field.name!r}")
+    if field.dim is not None and not _is_integer(field.dim, 1):
+        raise DataError(f"field '{field.name}': dim must be a positive integer, got {field.dim!r}")
     for option in ("embed", "impute"):
         value = getattr(field, option, False)
         if not isinstance(value, bool):
@@ -156,8 +152,8 @@ def _check(field: Any) -> None:
         raise DataError(f"field '{field.name}': default_rate must be in [0, 1), got {rate!r}")
 
 
-def _whole(value: Any, least: int) -> bool:
-    """Whether it is an int of at least so much, and no truth value."""
+def _is_integer(value: Any, least: int) -> bool:
+    """Whether it is an int of at least `least`, and no boolean."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -165,7 +161,7 @@ class Schema:
     """The fields of both sides, exactly one Id on each.
 
     Raises:
-        DataError: a side has no Id or several, or one name twice, or both have the same Id.
+        DataError: a side has no Id or several, one name occurs twice, or both have one Id.
 
     >>> schema = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("genres")])
     >>> schema.item_id.name
@@ -228,7 +224,7 @@ def _only_id(side: str, fields: tuple[Field, ...]) -> Id:
     names = [field.name for field in fields]
     for name in names:
         if names.count(name) > 1:
-            raise DataError(f"{side} side: the field '{name}' is there twice")
+            raise DataError(f"{side} side: the field '{name}' occurs twice")
     ids = [field for field in fields if isinstance(field, Id)]
     if len(ids) != 1:
         raise DataError(f"{side} side: there must be exactly one Id, got {len(ids)}")

@@ -34,10 +34,10 @@ def read(
 
     Args:
         folder: holds train.txt, test.txt and perhaps valid.txt; or give the files.
-        train, test: a file each, or several whose lines are put together.
-        valid: the same; or a share in (0, 1) to cut from train by lot; None is valid.txt
-            of the folder if there is one, else no validation.
-        seed: of the lot.
+        train, test: a file each, or several files to concatenate.
+        valid: the same; or a share in (0, 1) of train, drawn at random; None is valid.txt
+            of the folder if it exists, else no validation.
+        seed: of the random share.
 
     Raises:
         DataError: names the file and line.
@@ -51,7 +51,7 @@ def read(
         if given.exists():
             if valid is not None:
                 raise DataError(
-                    f"{given} is there already; to use another validation, name the files of "
+                    f"{given} exists; to use another validation, name the files of "
                     "train and test instead of the folder"
                 )
             valid = given
@@ -81,17 +81,17 @@ def read_pairs(path: str | Path) -> tuple[Array, Array]:
     """The users and the items of one file, (n,) int64 each.
 
     Raises:
-        DataError: something that is not an integer, or is negative, with its line.
+        DataError: a word is not an integer, or is negative; names the line.
     """
     path = Path(path)
     lines = [line.split() for line in read_text(path).split("\n")]
     counts = np.fromiter(map(len, lines), np.int64, len(lines))
-    if not (counts.all() and _is_whole("".join(chain.from_iterable(lines)))):
-        raise _first_wrong(path, lines)
+    if not (counts.all() and _is_digits("".join(chain.from_iterable(lines)))):
+        raise _bad_line(path, lines)
     try:
         flat = np.fromiter(map(int, chain.from_iterable(lines)), np.int64, int(counts.sum()))
-    except (ValueError, OverflowError):  # more digits than fit
-        raise _first_wrong(path, lines) from None
+    except (ValueError, OverflowError):  # more than 64 bits
+        raise _bad_line(path, lines) from None
     is_user = np.zeros(len(flat), bool)
     is_user[np.cumsum(counts) - counts] = True
     return np.repeat(flat[is_user], counts - 1), flat[~is_user]
@@ -103,18 +103,18 @@ def _read_all(paths: Paths) -> tuple[Array, Array]:
     return np.concatenate([u for u, _ in pairs]), np.concatenate([i for _, i in pairs])
 
 
-def _is_whole(text: str) -> bool:
-    """Whether it is digits alone; int() would also read a sign, and "1_0" as ten."""
+def _is_digits(text: str) -> bool:
+    """Whether all characters are digits; int() would also accept "+1" and "1_0"."""
     return text.isascii() and text.isdigit()
 
 
-def _first_wrong(path: Path, lines: list[list[str]]) -> DataError:
+def _bad_line(path: Path, lines: list[list[str]]) -> DataError:
     place = Place(str(path), first_line=1)
     for row, line in enumerate(lines):
         if not line:
             return place.error("the line is empty; expected: user item item ...", row)
         for word in line:
-            if not _is_whole(word) or len(word) > 18:
+            if not _is_digits(word) or len(word) > 18:
                 return place.error(
                     f"expected integers that are not negative, got {show(word)}", row
                 )

@@ -1,4 +1,4 @@
-"""Which interactions are positives, and which part of them each one belongs to."""
+"""Split the positives into train, valid and test."""
 
 import operator
 import re
@@ -10,7 +10,7 @@ import numpy as np
 
 from minitower.data.columns import Columns, numbers, scalars
 from minitower.data.errors import DataError, show
-from minitower.data.options import option
+from minitower.data.options import Option, option
 from minitower.formulas.arguments import LONGEST_ARRAY
 from minitower.formulas.arrays import Array
 
@@ -25,12 +25,14 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "!=": operator.ne,
 }
+_COUNT = Option("interactions of a user", high=LONGEST_ARRAY, type=int)
+_SHARE = Option("share of the interactions", type=float)
 _RULE = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|==|!=|=|>|<)\s*(.*?)\s*")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What makes an interaction a positive, such as rating >= 4. Made by parse_rule."""
+    """The rule of positives, such as rating >= 4. :func:`parse_rule` makes it."""
 
     column: str
     operator: str
@@ -38,7 +40,7 @@ class Rule:
 
     @property
     def number(self) -> float | None:
-        """The value as a number, truth values as 1 and 0; None where it is a text."""
+        """The value as a number, booleans as 1 and 0; None for another string."""
         if self.value.lower() in ("true", "false"):
             return float(self.value.lower() == "true")
         try:
@@ -47,10 +49,10 @@ class Rule:
             return None
 
     def apply(self, columns: Columns) -> Array:
-        """(n,) bool: the rows that pass. A missing value never does.
+        """(n,) bool: the rows that pass. A missing value never passes.
 
         Raises:
-            DataError: there is no such column, or text is compared by order.
+            DataError: the column is missing, or the rule orders strings.
         """
         values, place = columns[self.column], columns.at(self.column)
         compare = _OPERATORS[self.operator]
@@ -67,10 +69,10 @@ class Rule:
 
 
 def parse_rule(text: str) -> Rule:
-    """Read a rule: a column, one of >= > <= < = == !=, and a number or a text.
+    """Read a rule: a column, one of >= > <= < = == !=, and a number or a string.
 
     Raises:
-        DataError: it does not read like one.
+        DataError: the string is no rule.
 
     >>> parse_rule("rating >= 4")
     Rule(column='rating', operator='>=', value='4')
@@ -86,10 +88,10 @@ def parse_rule(text: str) -> Rule:
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """By time, at one moment for everybody: nothing in training happened after it.
+    """Split by time, at the same moment for all users.
 
-    The last `test` share of all interactions is the test, the `valid` share before it the
-    validation. Interactions of the same moment stay together, in the earlier part.
+    The last `test` share of all interactions is the test, and the `valid` share before it the
+    validation. Interactions of one moment stay together, in the earlier part.
 
     Args:
         valid, test: shares in [0, 1), together below 1.
@@ -116,10 +118,10 @@ class TimeSplit:
 
 @dataclass(frozen=True)
 class LastSplit:
-    """The last interactions of every user: `test` of them, and the `valid` before those.
+    """Hold out the last `test` interactions of each user, and the `valid` before them.
 
-    Order is by time, or by row where there is no time. Every user keeps at least one
-    interaction in training; what is short is taken first from validation.
+    Order is by time, or by row without times. Every user keeps at least one interaction in
+    training; a user with few interactions has none in validation first.
 
     Args:
         valid, test: interactions per user, >= 0.
@@ -149,11 +151,11 @@ class LastSplit:
 
 @dataclass(frozen=True)
 class RandomSplit:
-    """By lot over all interactions.
+    """Split at random over all interactions.
 
     Args:
         valid, test: shares in [0, 1), together below 1.
-        seed: of the lot.
+        seed: of the random split.
     """
 
     valid: float = 0.1
@@ -175,7 +177,7 @@ class RandomSplit:
 
 @dataclass(frozen=True)
 class GivenSplit:
-    """As a column says, which holds "train", "valid" or "test"."""
+    """Split by a column that holds "train", "valid" or "test"."""
 
     column: str
 
@@ -183,7 +185,7 @@ class GivenSplit:
         """(n,) int8: 0 train, 1 valid, 2 test.
 
         Raises:
-            DataError: another value.
+            DataError: the column holds another value.
         """
         values = columns[self.column]
         labels = np.full(len(values), -1, np.int8)
@@ -200,22 +202,57 @@ class GivenSplit:
 Split = TimeSplit | LastSplit | RandomSplit | GivenSplit
 
 
+def parse_split(value: Any, seed: int = 0) -> Split:
+    """Read a split as options write it: a kind, kind:valid,test, or given:column.
+
+    Args:
+        value: the option.
+        seed: of a random split.
+
+    Raises:
+        ValueError: the value does not read like a split; says what was expected.
+
+    >>> parse_split("last:1,2")
+    LastSplit(valid=1, test=2)
+    >>> parse_split("time")
+    TimeSplit(valid=0.1, test=0.1)
+    """
+    kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind == "given" and rest:
+        return GivenSplit(rest)
+    sizes = rest.split(",") if rest else []
+    if len(sizes) in (0, 2):
+        try:
+            if kind == "last":
+                return LastSplit(*map(_COUNT.read, sizes))
+            if kind in ("time", "random"):
+                valid, test = map(_SHARE.read, sizes or ("0.1", "0.1"))
+                return TimeSplit(valid, test) if kind == "time" else RandomSplit(valid, test, seed)
+        except DataError:
+            raise
+        except ValueError:
+            pass
+    raise ValueError(
+        "expected time, random, last or given:COLUMN, with sizes such as time:0.1,0.1 or last:1,1"
+    )
+
+
 def part_labels(
     log: Columns, users: Array, times: Array | None, positive: str, split: Split | None
 ) -> Array:
-    """Which part each interaction of a log is for; (n,) int8.
+    """The part of each interaction of a log.
 
     Args:
         log: the columns of the interactions.
-        users, times: of every interaction, the row of its user and its time.
+        users, times: (n,) the row of the user, and the time, of each interaction.
         positive: the rule of positives, or "all".
-        split: None is training for all of them.
+        split: None puts all of them into training.
 
     Returns:
-        0 train, 1 valid, 2 test, -1 where it is no positive.
+        (n,) int8: 0 train, 1 valid, 2 test, -1 no positive.
 
     Raises:
-        DataError: nothing is left to train on, or as the rule and the split.
+        DataError: training would be empty; or as the rule and the split.
     """
     keep = np.ones(len(log), bool) if positive == "all" else parse_rule(positive).apply(log)
     if not keep.any():
@@ -233,10 +270,10 @@ def part_labels(
 
 
 def _check_shares(valid: float, test: float) -> None:
-    # Each first: the sum of huge ones overflows. NaN is refused as well.
+    # Each share first: the sum of huge ones overflows. This refuses NaN, too.
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise DataError(
-            f"the shares of valid and test must not be negative and leave some for training, "
+            f"the shares of valid and test must be in [0, 1) and leave some for training; "
             f"got {show(valid)} and {show(test)}"
         )
 

@@ -1,4 +1,4 @@
-"""Encoded entities: a batch is nothing but row indices of such a table."""
+"""Encoded users or items. A batch is an array of row numbers."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def take(features: Features, rows: Any) -> Features:
 
 
 def order_with(n: int, rows: Array) -> Array:
-    """Where to find every row of a table once others, for these rows, stand behind its n.
+    """The order that moves appended rows to their place in a table of n rows.
 
     >>> order_with(3, np.array([1, 3]))
     array([0, 3, 2, 4])
@@ -42,29 +42,35 @@ class Table:
     """All users, or all items, encoded.
 
     Args:
-        ids: (n,) the raw ids, int64 or text, distinct.
+        ids: (n,) the raw ids, int64 or strings, distinct.
         columns: features of n rows.
+        names: (n,) strings to show to people; None: the ids are shown.
     """
 
     ids: Array
     columns: Features
+    names: Array | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: Any) -> Features:
-        """Features of the given rows: what a tower reads."""
+        """Features of the given rows, the input of a tower."""
         return take(self.columns, rows)
 
     def updated(self, rows: Array, other: "Table") -> "Table":
-        """This table with other entities in place of some rows, or behind the last.
+        """Replace some rows by those of another table, and append new rows.
+
+        Without names, the other table changes no name of an old row; a new row is called by
+        its id.
 
         Args:
-            rows: (m,) the row of each of the others; from len(self) on, ascending, they
-                are new.
+            rows: (m,) the row of each entity of `other`. Rows from len(self) on are new,
+                and ascending.
             other: m entities of the same fields.
         """
-        appended = other.ids[rows >= len(self)]
+        new = rows >= len(self)
+        appended = other.ids[new]
         order = order_with(len(self), rows)
         columns: Features = {}
         for name, feature in self.columns.items():
@@ -75,28 +81,50 @@ class Table:
                 columns[name] = both.take(order)
             elif isinstance(feature, np.ndarray) and isinstance(theirs, np.ndarray):
                 columns[name] = np.concatenate([feature, theirs])[order]
-        return Table(np.concatenate([self.ids, appended]) if len(appended) else self.ids, columns)
+        ids = np.concatenate([self.ids, appended]) if len(appended) else self.ids
+        names = None
+        if other.names is not None:
+            names = np.concatenate([self.shown, other.names])[order]
+        elif self.names is not None:
+            names = np.concatenate([self.names, appended.astype(str)])
+        return Table(ids, columns, names)
+
+    def rows(self, rows: Array) -> "Table":
+        """The table of the given rows."""
+        names = None if self.names is None else self.names[rows]
+        return Table(self.ids[rows], self.take(rows), names)
+
+    def extended(self, other: "Table") -> "Table":
+        """This table with the rows of another one, of other ids, after its own."""
+        if self.names is not None and other.names is None:
+            other = Table(other.ids, other.columns, other.shown)
+        return self.updated(len(self) + np.arange(len(other)), other)
+
+    @property
+    def shown(self) -> Array:
+        """(n,) the names, or else the ids as strings."""
+        return self.ids.astype(str) if self.names is None else self.names
 
     def rows_of(self, ids: Any) -> Array:
         """(n,) int64: the table row of every id, -1 where it is unknown.
 
         Raises:
-            DataError: texts are looked up among integers, or the reverse.
+            DataError: the ids are strings and the table holds integers, or the reverse.
         """
         return self._index.encode(ids, Place("ids")).astype(np.int64) - 1
 
     def parse_id(self, text: str) -> int | str:
-        """An id typed by a person, as this table stores ids.
+        """Read an id that a person typed.
 
         Raises:
-            DataError: ids are integers and the text is not one of 64 bits, or the text is longer
-                than an id can be.
+            DataError: the table holds integers and the string is no integer of 64 bits, or
+                the string is too long for an id.
         """
         if self.ids.dtype.kind == "U":
             if len(text) > LONGEST:
-                raise DataError(f"an id has at most {LONGEST} characters, got {show(text)}")
+                raise DataError(f"an id has at most {LONGEST} characters; got {show(text)}")
             return text
-        # int() would also read "1_0" and " 1"; beyond 64 bits there is no id.
+        # int() would also read "1_0" and " 1".
         if re.fullmatch("-?[0-9]{1,19}", text) and -(2**63) <= (number := int(text)) < 2**63:
             return number
         raise DataError(f"ids are integers of 64 bits here, got {show(text)}")
@@ -107,7 +135,7 @@ class Table:
 
     def to_arrays(self) -> dict[str, Array]:
         """Flat arrays that :meth:`from_arrays` reads back."""
-        arrays = {"ids": self.ids}
+        arrays = {"ids": self.ids} | ({} if self.names is None else {"names": self.names})
         for name, feature in self.columns.items():
             if isinstance(feature, Ragged):
                 arrays[f"indptr.{name}"] = feature.indptr
@@ -126,4 +154,4 @@ class Table:
                 columns[name] = array
             elif kind == "indptr":
                 columns[name] = Ragged(array, arrays[f"values.{name}"])
-        return Table(arrays["ids"], columns)
+        return Table(arrays["ids"], columns, arrays.get("names"))

@@ -1,4 +1,4 @@
-"""How often each value occurs: of parts of a column, tallies add up."""
+"""Count the values of a column. The counts of its parts add up."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Tally:
     """Distinct values and how often each occurs.
 
     Args:
-        values: (v,) ascending: numbers, or fixed-width text.
+        values: (v,) ascending: numbers, or fixed-width strings.
         counts: (v,) int64, > 0.
 
     >>> tally = Tally.of(np.array([7, 9])) + Tally.of(np.array([9, 8, 9]))
@@ -29,16 +29,16 @@ class Tally:
 
     @staticmethod
     def of(values: Array) -> "Tally":
-        """Of one column; texts may be objects."""
+        """The counts of one column; strings may be objects."""
         plain = text_array(values.tolist()) if values.dtype == object else values
         distinct, counts = np.unique(plain, return_counts=True)
         return Tally(distinct, counts.astype(np.int64))
 
     def __add__(self, other: "Tally") -> "Tally":
-        """Of both columns together.
+        """The counts of both columns together.
 
         Raises:
-            DataError: one holds texts and the other numbers.
+            DataError: one holds strings and the other numbers.
         """
         if not len(self.values) or not len(other.values):
             return self if len(self.values) else other
@@ -53,15 +53,15 @@ class Tally:
 
     @property
     def shares(self) -> Array:
-        """(v,) the share of each value in all that was counted."""
+        """(v,) the share of each value in all counts."""
         shares: Array = self.counts / max(int(self.counts.sum()), 1)
         return shares
 
     def counts_of(self, values: Array) -> Array:
-        """(n,) int64: how often each of the values was counted, 0 where it never was.
+        """(n,) int64: the count of each value, 0 for an unknown one.
 
         Raises:
-            DataError: texts are looked up among whole numbers, or the reverse.
+            DataError: the values are strings and the counted ones numbers, or the reverse.
         """
         counted: Array = np.append(0, self.counts)[Vocabulary(self.values).encode(values)]
         return counted

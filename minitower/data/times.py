@@ -1,4 +1,4 @@
-"""When something happened: seconds since 1970, or dates, for data sets and for streams."""
+"""Read times: seconds since 1970, or dates. Data sets and streams use the same reader."""
 
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -15,7 +15,7 @@ LATEST = 1e11
 
 
 def times_column(log: Columns, name: str | None) -> str | None:
-    """The column of times; None where none is named, or the default one is missing."""
+    """The name of the column of times; None without one, or where the default is missing."""
     return None if name == "timestamp" and name not in log else name
 
 
@@ -28,8 +28,8 @@ def seconds(column: Array, place: Place) -> Array:
         place: where the column is from.
 
     Raises:
-        DataError: a time is missing, is neither number nor date, is before 1970 (often -1
-            stands for a missing time), or is so late that it cannot be seconds.
+        DataError: a time is missing, is neither number nor date, is before 1970 (-1 often
+            means "missing"), or is too late to be seconds.
     """
     refuse(BOOLEANS, column, "a number", place)
     given = column
@@ -42,16 +42,16 @@ def seconds(column: Array, place: Place) -> Array:
     missing = np.isnan(times)
     if missing.any():
         raise place.error("missing timestamp", int(missing.argmax()))
-    wrong = (times < 0) | (times >= LATEST)
-    if wrong.any():
-        row = int(wrong.argmax())
+    bad = (times < 0) | (times >= LATEST)
+    if bad.any():
+        row = int(bad.argmax())
         message = f"expected seconds since 1970, got {show(given[row])}"
-        raise place.error(message + _cure(float(times[row])), row)
+        raise place.error(message + _fix(float(times[row])), row)
     return times
 
 
-def _cure(value: float) -> str:
-    """What to do about milli-, micro- or nanoseconds."""
+def _fix(value: float) -> str:
+    """The advice for milli-, micro- or nanoseconds."""
     for unit, divisor in (("milli", 10**3), ("micro", 10**6), ("nano", 10**9)):
         if LATEST <= value < LATEST * divisor:
             return f"; if these are {unit}seconds, divide by {divisor}"
@@ -59,7 +59,7 @@ def _cure(value: float) -> str:
 
 
 def _seconds(value: Any) -> Any:
-    """Those of a date or datetime, pandas's included; anything else is what it is."""
+    """The seconds of a date or datetime (pandas too); other values are returned unchanged."""
     if not isinstance(value, date) or value != value:  # pandas.NaT is a datetime
         return value
     if not isinstance(value, datetime):

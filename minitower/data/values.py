@@ -1,7 +1,7 @@
-"""Ids and categories as integers or strings: exactly, or not at all.
+"""Read ids and categories as integers or strings, exactly or not at all.
 
-A float stands for an integer as long as its type holds every integer up to there: below 2^53
-of float64, 2^24 of float32 and 2^11 of float16. From there on one float stands for several
+A float is read as an integer while its type can hold every integer up to it: below 2^53 for
+float64, 2^24 for float32, 2^11 for float16. From there on one float stands for several
 integers, and two users would become one.
 """
 
@@ -17,12 +17,12 @@ FLOATS = (float, np.floating)
 _INTEGERS = (int, np.integer)
 
 LONGEST = 256
-"""Characters of an id or a value. Texts are stored equally wide, so that one long one would
-take the memory of all."""
+"""Characters of an id or a value. NumPy stores strings equally wide, so one long string would
+multiply the memory of all."""
 
 
 def is_missing(value: Any) -> bool:
-    """None, NaN, the empty string, or what pandas has for them."""
+    """None, NaN, the empty string, pandas.NA or pandas.NaT."""
     if value is None or (isinstance(value, str) and not value):
         return True
     if isinstance(value, FLOATS):
@@ -31,10 +31,10 @@ def is_missing(value: Any) -> bool:
 
 
 def integers(values: Array, place: Place) -> tuple[Array, Array]:
-    """An array of numbers or booleans as int64, and the mask of NaN, which is 0.
+    """An array of numbers or booleans as int64 (NaN becomes 0), and the mask of NaN.
 
     Raises:
-        DataError: a number is no integer, or not an exact one of 64 bits.
+        DataError: a number is no integer, not exact, or beyond 64 bits.
     """
     missing = np.zeros(len(values), bool)
     if values.dtype.kind == "f":
@@ -51,7 +51,7 @@ def integers(values: Array, place: Place) -> tuple[Array, Array]:
 
 
 def plain(values: Array, place: Place) -> list[Any]:
-    """A column of strings or objects: every value as a Python int, bool, str or None.
+    """The values of a column of strings or objects, as Python int, bool, str or None.
 
     Raises:
         DataError: a value is neither an exact integer nor a string.
@@ -83,7 +83,7 @@ def int64(items: list[int], place: Place) -> Array:
 
 
 def check_texts(texts: list[str], place: Place, longest: int = LONGEST) -> None:
-    """Strings must be short, and such that NumPy and UTF-8 can store them.
+    """Check that NumPy and UTF-8 can store the strings, and that each is short.
 
     Raises:
         DataError: a string is too long, or holds a zero character or half a surrogate pair.
@@ -101,17 +101,17 @@ def check_texts(texts: list[str], place: Place, longest: int = LONGEST) -> None:
 
 
 def is_storable(text: str) -> bool:
-    """NumPy cuts a zero character off, and half a surrogate pair is no UTF-8."""
+    """Whether NumPy and UTF-8 can hold it: no final zero character, no half surrogate pair."""
     return "\0" not in text and (
         text.isascii() or text == text.encode("utf-8", "ignore").decode("utf-8")
     )
 
 
 def refuse(kinds: tuple[type, ...], values: Array, wanted: str, place: Place) -> None:
-    """Refuse values of these types, such as BOOLEANS, with which Python counts.
+    """Refuse values of these types, such as BOOLEANS, which Python takes for numbers.
 
     Raises:
-        DataError: a value is of one of them.
+        DataError: a value has one of the types.
     """
     types = set(map(type, values.tolist())) if values.dtype == object else {values.dtype.type}
     if any(issubclass(each, kinds) for each in types):
@@ -121,7 +121,7 @@ def refuse(kinds: tuple[type, ...], values: Array, wanted: str, place: Place) ->
 
 
 def _plain(value: Any) -> int | str | None:
-    """One value; a ValueError says why it is none."""
+    """One value as a plain Python object; a ValueError says why it cannot be one."""
     if is_missing(value):
         return None
     if isinstance(value, str):
@@ -138,12 +138,12 @@ def _plain(value: Any) -> int | str | None:
 
 
 def _is_integer(value: Any) -> bool:
-    """NumPy's durations are among its integers."""
+    """Whether it is an integer; NumPy counts its durations among integers, we do not."""
     return isinstance(value, _INTEGERS) and not isinstance(value, np.timedelta64)
 
 
 def _exact_below(kind: np.dtype[Any]) -> float:
-    """Below this magnitude a float of this type holds every integer of 64 bits."""
+    """A float of this type holds every integer below this magnitude."""
     return float(min(2 ** (int(np.finfo(kind).nmant) + 1), 2**63))
 
 

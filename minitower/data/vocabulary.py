@@ -1,4 +1,4 @@
-"""From values to rows of an embedding table."""
+"""Map values to rows of an embedding table."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +16,10 @@ _VALUES = Place("values")
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """Values and the rows they own; row 0 belongs to whatever is unknown or missing.
+    """Known values and their rows. Row 0 is the default: all unknown and missing values.
 
     Args:
-        values: distinct int64 or text; row r >= 1 belongs to values[r - 1].
+        values: distinct int64 or strings; row r >= 1 belongs to values[r - 1].
 
     >>> cities = Vocabulary.fit(["rome", "paris", None, "rome"])
     >>> cities.encode(["paris", "rome", "oslo", ""])
@@ -32,10 +32,10 @@ class Vocabulary:
 
     @staticmethod
     def fit(values: Any, place: Place = _VALUES) -> "Vocabulary":
-        """The distinct values in ascending order, without the missing ones.
+        """The distinct values in ascending order, without missing values.
 
         Raises:
-            DataError: values that are neither whole numbers nor text, or both.
+            DataError: a value is neither integer nor string, or a column mixes both.
         """
         values, missing = scalars(as_array(values, place), place)
         if values.dtype == object:
@@ -43,7 +43,7 @@ class Vocabulary:
         return Vocabulary(distinct(values[~missing]))
 
     def grown(self, values: Any, place: Place = _VALUES) -> "Vocabulary":
-        """With rows for those of the values that have none, after all others, ascending.
+        """Append rows, in ascending order, for the values that have no row.
 
         >>> cities = Vocabulary.fit(["rome", "paris"])
         >>> cities.grown(["rome", "oslo"]).encode(["paris", "rome", "oslo"])
@@ -62,17 +62,17 @@ class Vocabulary:
         return len(self.values) + 1
 
     def encode(self, values: Any, place: Place = _VALUES) -> Array:
-        """(n,) int32 rows, 0 for what is unknown or missing.
+        """(n,) int32 rows, 0 for an unknown or missing value.
 
         Raises:
-            DataError: text for a vocabulary of integers, or the reverse: nothing could be
-                found, which is a mistake rather than a set of unknown values.
+            DataError: the values are strings and the vocabulary holds integers, or the
+                reverse. Nothing could match, so this is a mistake and not unknown values.
         """
         values, missing = scalars(as_array(values, place), place)
         if not len(self.values) or missing.all():
             return np.zeros(len(values), np.int32)
         if (values.dtype == object) != (self.values.dtype.kind == "U"):
-            fitted, got = ("text", "integers")[:: 1 if values.dtype != object else -1]
+            fitted, got = ("strings", "integers")[:: 1 if values.dtype != object else -1]
             raise place.error(f"the vocabulary holds {fitted}, the values are {got}")
         if values.dtype == object:
             rows = map(self._rows.get, values.tolist(), repeat(0))
@@ -93,5 +93,5 @@ class Vocabulary:
 
 
 def text_array(values: list[str]) -> Array:
-    """Strings that can be stored, as a fixed-width array, which needs no pickle."""
+    """Strings as a fixed-width array, which needs no pickle."""
     return np.array(values, dtype=np.str_) if values else np.empty(0, np.int64)

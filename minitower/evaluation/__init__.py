@@ -1,1 +1,1 @@
-"""Encode a side, rank the catalogue, measure."""
+"""Encode users and items, rank all items for every user, and measure."""

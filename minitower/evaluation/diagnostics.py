@@ -1,4 +1,4 @@
-"""What to look at beside recall: which items a model takes to be alike."""
+"""Nearest neighbors among items: which items a model places close together."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from minitower.search.index import ExactIndex
 
 
 def neighbours(model: Model, data: Dataset, rows: ArrayLike, k: int = 10) -> NDArray[Any]:
-    """The items whose vectors have the largest cosine with an item's own, itself left out.
+    """The items with the largest cosine to each of some items, the item itself excluded.
 
     Shapes: (n)->(n,k), padded with -1 where the catalogue has fewer than k others.
 
     Args:
-        rows: rows of the items in question, such as ``data.items.rows_of(ids)``.
+        rows: (n,) rows of the table of items, such as ``data.items.rows_of(ids)``.
         k: >= 1.
     """
     rows = np.asarray(rows, np.int64)

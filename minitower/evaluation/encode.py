@@ -1,39 +1,40 @@
-"""Every user, or every item, through its tower."""
+"""Encode every user, or every item, by its tower."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minitower.data.encoding import Features, FittedSchema, Table
+from minitower.data.encoding import FittedSchema
 from minitower.data.errors import DataError
+from minitower.data.table import Features, Table
 from minitower.formulas import arguments
 from minitower.formulas.arrays import Array, Vectors
 
 Tower = Callable[[Features], tuple[Array, Any]]
 
 BLOCK = 4096
-"""Rows that go through a tower at a time; fixed, so that encoding a table twice gives the same
-bits. A row encoded in other company may differ in its last bit: BLAS chooses kernels by size."""
+"""Rows of one call of a tower. The size is fixed because BLAS chooses kernels by size: a row that
+is encoded among other rows may differ in its last bit."""
 
 
 def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:
-    """Vectors of a whole table, or of some of its rows, one a row.
+    """The vectors of a whole table, or of some of its rows.
 
     Shapes: n rows of features->(n,d)
 
     Args:
         tower: `model.user` or `model.item`.
         table: the encoded entities, `data.users` or `data.items`.
-        rows: which of them, in which order; None is all.
+        rows: (n,) rows of the table, in any order; None is all.
 
     Raises:
-        ValueError: a row is no integer, or not in the table; or the tower's vectors are not
+        ValueError: a row is not an integer, or is not in the table; or the vectors are not
             real numbers.
     """
     n = len(table)
     rows = np.arange(n) if rows is None else _checked_rows(rows, n)
-    starts = range(0, max(len(rows), 1), BLOCK)  # no row still has a width
+    starts = range(0, max(len(rows), 1), BLOCK)  # zero rows still have a width
     vectors = [tower(table.take(rows[s : s + BLOCK]))[0] for s in starts]
     return arguments.floats("vectors", np.concatenate(vectors))
 
@@ -46,13 +47,13 @@ def _checked_rows(rows: Array, n: int) -> Array:
 
 
 def encode_sample(tower: Tower, table: Table, size: int = 1000) -> Vectors:
-    """Vectors of some rows, always the same, in their order. Shapes: ()->(at most size,d)."""
+    """Vectors of at most `size` rows, the same ones in every call. Shapes: ()->(<=size,d)."""
     rows = np.random.default_rng(0).permutation(len(table))[:size]
     return encode(tower, table, np.sort(rows))
 
 
 def check_same_schema(model: FittedSchema, data: FittedSchema) -> None:
-    """Refuse data whose rows mean other values than the model was trained on.
+    """Check that the rows of the data stand for the values that the model was trained on.
 
     Raises:
         DataError: a field, vocabulary or statistic of the two differs.
@@ -64,5 +65,5 @@ def check_same_schema(model: FittedSchema, data: FittedSchema) -> None:
     if not same or not all(np.array_equal(a, their_arrays[k]) for k, a in our_arrays.items()):
         raise DataError(
             "the model and the data were not fitted together (other fields, other vocabularies "
-            "or another split); read the data as it was read for training"
+            "or another split); read the data as for training"
         )

@@ -1,39 +1,31 @@
-"""How good are the recalls: one evaluator over the whole catalogue.
+"""Evaluate recall over the whole catalogue.
 
-Every user with something to find is ranked against every item, what they met
-before left out. Nothing is sampled, and no number depends on a batch size.
+For every user with positives, all items are ranked, except those that the user saw before the
+split. Nothing is sampled, and no number depends on a batch size.
 """
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from minitower.data.encoding import Features, FittedSchema
+from minitower.data.encoding import FittedSchema
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
+from minitower.data.table import Features
 from minitower.evaluation.encode import check_same_schema, encode
+from minitower.evaluation.metrics import ACCURACY
+from minitower.evaluation.report import Report, SliceReport
 from minitower.formulas import arguments, popularity, ranking
 from minitower.formulas.arrays import Array, Vectors
 from minitower.search.index import ExactIndex, Index, checked_k
 
-ACCURACY = {
-    "recall": ranking.recall,
-    "ndcg": ranking.ndcg,
-    "hit_rate": ranking.hit_rate,
-    "mrr": ranking.mrr,
-    "map": ranking.mean_average_precision,
-    "precision": ranking.precision,
-    "recall_capped": ranking.recall_capped,
-}
-
-_USERS = 1 << 15  # users ranked at a time: bounds memory, changes nothing else
+_USERS = 1 << 15  # users ranked at a time: bounds memory, does not change any answer
 
 
 class Model(Protocol):
-    """What is evaluated: two towers."""
+    """Two towers to evaluate."""
 
     schema: FittedSchema
 
@@ -47,7 +39,7 @@ class Model(Protocol):
 
 
 class Scorer(Protocol):
-    """Anything else whose score of a user and an item is an inner product."""
+    """Any other vectors of users and items; the score of a pair is their inner product."""
 
     def vectors(self, data: Dataset) -> tuple[Vectors, Vectors]:
         """One vector for every user and every item of the data set."""
@@ -55,100 +47,30 @@ class Scorer(Protocol):
 
 
 class PopularityScorer:
-    """The baseline "most popular": everybody's score of an item is its training clicks."""
+    """The baseline "most popular": the score of an item is its number of training clicks."""
 
     def vectors(self, data: Dataset) -> tuple[Vectors, Vectors]:
-        """Users are 1, items are their clicks: an inner product like any other."""
+        """The vector of a user is 1, that of an item its number of clicks."""
         return np.ones((len(data.users), 1)), data.item_counts.astype(np.float64)[:, None]
 
 
-@dataclass(frozen=True)
-class SliceReport:
-    """Recall of one popularity slice of the catalogue.
-
-    Attributes:
-        name: "new" (no training click), or the clicks its items have.
-        items, positives: how many of each it holds.
-        recall: by k; None where nobody has a positive in the slice.
-    """
-
-    name: str
-    items: int
-    positives: int
-    recall: dict[int, float | None]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an evaluation found; `report["recall@20"]` is one number of it.
-
-    Attributes:
-        split: the part of the data set.
-        index: "exact", or the class of the index that ranked.
-        users: users with at least one positive, over whom the means are taken.
-        users_without_positives: the other users, left out of every mean.
-        positives: distinct (user, item) pairs to find.
-        repeated: pairs left out because the user had met the item before the split:
-            such items are never ranked.
-        k: the cutoffs.
-        metrics: "recall@20" and so on, for ndcg, hit_rate, mrr, map, precision,
-            recall_capped, coverage, gini and novelty.
-        slices: recall by popularity, rarest items first.
-        seconds: how long it took.
-    """
-
-    split: str
-    index: str
-    users: int
-    users_without_positives: int
-    positives: int
-    repeated: int
-    k: tuple[int, ...]
-    metrics: dict[str, float]
-    slices: tuple[SliceReport, ...]
-    seconds: float = field(compare=False)
-
-    def __getitem__(self, name: str) -> float:
-        return self.metrics[name]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, for JSON."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        names = dict.fromkeys(name.partition("@")[0] for name in self.metrics)
-        rows = [(name, [self.metrics[f"{name}@{k}"] for k in self.k]) for name in names]
-        head = "".join(f"{f'@{k}':>9}" for k in self.k)
-        lines = [
-            f"{self.split}: {self.users:,} users, {self.positives:,} positives, "
-            f"{self.index} index, {self.seconds:.1f} s",
-            f"{'':24}{head}",
-            *(f"{name:24}" + "".join(f"{v:9.4f}" for v in values) for name, values in rows),
-            f"{'recall by popularity':24}",
-        ]
-        for part in (s for s in self.slices if s.items):
-            cells = ["" if v is None else f"{v:.4f}" for v in part.recall.values()]
-            lines.append(f"  {part.name:22}" + "".join(f"{cell:>9}" for cell in cells))
-        return "\n".join(lines)
-
-
 class NothingToFind(DataError):
-    """A split without a positive that its user had not met before."""
+    """The split has no positive that is new to its user."""
 
 
 class Evaluator:
-    """Everything about a split that does not depend on the model, worked out once.
+    """An evaluation of one split. What does not depend on the model is computed once.
 
     Args:
         data: the data set.
-        split: "train", "valid" or "test". Items a user met in earlier parts are left out.
-        k: cutoffs, each >= 1. Beyond the catalogue, a cutoff is the catalogue.
-        slices: how many popularity slices with equal shares of the positives, or the
-            quantiles of items, such as (0.5, 0.8), to cut at.
-        users: rows of the users to judge, such as those without history; None is all.
+        split: "train", "valid" or "test". Items that a user saw in earlier parts are excluded.
+        k: cutoffs, each >= 1. A cutoff above the number of items means all items.
+        slices: the number of popularity slices with equal shares of the positives; or the
+            quantiles of items to cut at, such as (0.5, 0.8).
+        users: rows of the users to evaluate, such as those without history; None is all.
 
     Raises:
-        NothingToFind: these users have no positives in the split that they had not met before.
+        NothingToFind: no user has a new positive in the split.
         DataError: a cutoff is below 1.
         ValueError: `users` are not rows of the table of users.
     """
@@ -167,20 +89,18 @@ class Evaluator:
             raise DataError("k is empty: evaluation needs a cutoff")
         m, seen = len(data.items), data.seen(split)
         positives = data.split(split)
-        # A pair is one whole number, user * m + item: sets of pairs are sorted arrays.
+        # A pair is one integer, user * m + item, so a set of pairs is a sorted array.
         pairs = np.unique(positives.users * m + positives.items)
         if users is not None:
             users = arguments.rows("users", users, len(data.users))
             pairs = pairs[np.isin(pairs // m, users)]
         self.asked = len(data.users) if users is None else len(np.unique(users))
-        met = np.repeat(np.arange(len(seen)), seen.counts) * m + seen.values
-        fresh = pairs[~_contains(met, pairs)]
+        before = np.repeat(np.arange(len(seen)), seen.counts) * m + seen.values
+        fresh = pairs[~_contains(before, pairs)]
         self.repeated = len(pairs) - len(fresh)
         if not len(fresh):
             whose = "" if users is None else " of these users"
-            raise NothingToFind(
-                f"the {split} split has no positives{whose}: there is nothing to evaluate"
-            )
+            raise NothingToFind(f"the {split} split has no new positives{whose} to find")
         self.users, place = np.unique(fresh // m, return_inverse=True)
         self.seen = seen.take(self.users)
         self.pairs = place * m + fresh % m
@@ -198,10 +118,10 @@ class Evaluator:
 
         Args:
             model: the towers, or any scorer by inner products.
-            index: what ranks; None is an exact index of the model's item vectors.
+            index: of the model's item vectors; None is an exact index.
 
         Raises:
-            DataError: the model was fitted to other data.
+            DataError: the model was trained on other data.
             ValueError: the index holds other vectors than the model makes.
         """
         start = time.perf_counter()
@@ -215,7 +135,7 @@ class Evaluator:
         recalled, hits = self._rank(users, index)
         return Report(
             split=self.split,
-            index="exact" if isinstance(index, ExactIndex) else type(index).__name__,
+            index=getattr(index, "name", type(index).__name__),
             users=len(self.users),
             users_without_positives=self.asked - len(self.users),
             positives=len(self.pairs),
@@ -237,11 +157,11 @@ class Evaluator:
         return users, encode(model.item, self.data.items)
 
     def _ranks(self) -> list[int]:
-        """The ranks that each cutoff looks at."""
+        """The number of ranks of each cutoff."""
         return [min(k, len(self.data.items)) for k in self.k]
 
     def _rank(self, users: Vectors, index: Index) -> tuple[Array, Array]:
-        """Recalled rows (n,k) and whether each is a positive (n,k), for the largest k there is."""
+        """Recalled rows (n,k), and whether each is a positive (n,k), for the largest k."""
         n, m, k = len(self.users), len(self.data.items), self._ranks()[-1]
         recalled, hits = np.empty((n, k), np.int32), np.empty((n, k), np.bool_)
         for start in range(0, n, _USERS):
@@ -289,18 +209,18 @@ def evaluate(
     slices: int | Sequence[float] = 5,
     users: Array | None = None,
 ) -> Report:
-    """Rank the whole catalogue for every user of a split, and measure.
+    """Rank all items for every user of a split, and measure.
 
     Args:
         model, index: as in :meth:`Evaluator.__call__`.
-        data, split, k, slices, users: as in :class:`Evaluator`, which is the thing to keep
-            when many models, or one model many times, are evaluated on a split.
+        data, split, k, slices, users: as in :class:`Evaluator`. To evaluate many models on
+            one split, keep an Evaluator.
     """
     return Evaluator(data, split, k, slices, users)(model, index)
 
 
 def _contains(ascending: Array, values: Array) -> Array:
-    """Whether each value is in a sorted array, which np.isin would sort again."""
+    """Whether each value is in a sorted array; np.isin would sort it again."""
     place = np.searchsorted(ascending, values)
     found: Array = np.append(ascending, -2)[place] == values
     return found

@@ -1,1 +1,1 @@
-"""The simulated world, the report page, the index benchmark."""
+"""A simulated world with known truth, the report of a run, and the index benchmark."""

@@ -1,30 +1,28 @@
-"""A simulated recommender whose truth is known: what every stage of its funnel let through.
+"""A simulated recommender with known truth: the output of every stage of its funnel.
 
 A request of a user passes
 
     retrieval → pre-ranking → ranking → exposure → click
 
-Retrieval scores everything that is open and that the user has not clicked yet, and keeps the
-best; pre-ranking scores those and keeps fewer; ranking orders these, and the first of them are
-shown. Every stage sees the log odds of a click through a noise of its own, drawn afresh for
-every request and item, and smaller from stage to stage; ranking alone knows what the hour is
-good for. What is shown is clicked with the probability that
-:mod:`minitower.lab.funnel_world` tells, which also says who lives in the world and what
-moves in it.
+Retrieval scores all open items that the user has not clicked, and keeps the best. Pre-ranking
+scores those and keeps fewer. Ranking orders these, and the first ones are shown. Each stage sees
+the log odds of a click plus its own noise, drawn for every request and item. The noise shrinks
+from stage to stage. Only ranking knows the effect of the hour. A shown item is clicked with the
+probability of :mod:`minitower.lab.funnel_world`, which describes people, items and drift.
 
-The choices, all of them on plausibility:
+The parameters are chosen to be plausible:
 
-    sizes      each stage lets the same share through, from the whole catalogue to 20 that are
-               shown, as hundreds of millions → thousands → hundreds → tens do
-    noise      2, 1 and 0.5 in log odds, whose spread over the catalogue is about 2.3: retrieval
-               sees half of the truth, ranking nearly all of it
-    level      some percent of what is shown is clicked: 6 % in the default world, where the
-               top 1 % of items have a fifth of the clicks
-    requests   one a day in the mean, and unevenly: log-normal over users, Poisson over days
-    repeats    nobody is offered again what they have clicked; what they have not, they may be
+    sizes      each stage keeps the same share, from the whole catalogue to 20 shown items,
+               like hundreds of millions → thousands → hundreds → tens
+    noise      2, 1 and 0.5 in log odds, which spread by about 2.3 over the catalogue:
+               retrieval sees half of the truth, ranking nearly all of it
+    level      6 % of shown items are clicked in the default world; the top 1 % of items
+               have a fifth of the clicks
+    requests   one per user and day in the mean: log-normal over users, Poisson over days
+    repeats    a clicked item is never shown to its user again; another item may be
 
-Clicks show the truth only where the funnel has let it be seen. That is what a retrieval model
-learns from, and what a test against the truth can look behind.
+Clicks show the truth only where the funnel exposes it. A retrieval model learns from these
+clicks; the simulation can also test it against the truth.
 """
 
 from collections.abc import Iterable, Iterator
@@ -42,26 +40,24 @@ from minitower.lab.funnel_features import SCHEMA, ids
 from minitower.lab.funnel_world import TRAFFIC, WISH, Truth, World, draw_world
 
 START = 1_736_121_600  # Monday 6 January 2025, 00:00 UTC
-_BLOCK = 256  # requests served at a time: bounds memory, and is part of what a seed means
+_BLOCK = 256  # requests served at a time: bounds memory; a seed gives other draws for another size
 
 Fate = Literal["dropped", "ranked_low", "unclicked", "clicked"]
 
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """Requests, oldest first, and what became of every item that retrieval found for them.
+    """Requests, oldest first, and the fate of every item that retrieval found for them.
 
-    Rows of users and items are those of the tables, and so those of a data set made from the
-    whole tables.
+    Rows of users and items are rows of the tables, and of a data set made from the whole tables.
 
     Attributes:
-        users: (n,) int64, the row of who asked.
+        users: (n,) int64, the row of the user.
         timestamps: (n,) int64 seconds.
-        items: (n, retrieved) int32 rows in the order in which the funnel left them: those
-            shown, in that order; then those ranked too low, best first; then those that
-            pre-ranking dropped, best first.
-        ranked: how many of each row pre-ranking let through.
-        clicked: (n, exposed) bool, of those shown.
+        items: (n, retrieved) int32 rows: first the shown items in their order; then those
+            ranked too low, best first; then those that pre-ranking dropped, best first.
+        ranked: the number of items in each row that pre-ranking kept.
+        clicked: (n, exposed) bool, for the shown items.
     """
 
     users: Array
@@ -83,7 +79,7 @@ class Log:
 
     @property
     def exposed(self) -> Array:
-        """(n, exposed) int32 rows of the items shown, in that order."""
+        """(n, exposed) int32 rows of the shown items, in their order."""
         return self.items[:, : self.clicked.shape[1]]
 
     @property
@@ -107,14 +103,14 @@ class Log:
         }
 
     def by_request(self, fate: Fate) -> Ragged:
-        """The rows of the items that met a fate, for every request.
+        """The rows of the items with one fate, for every request.
 
         Args:
             fate: "dropped" by pre-ranking, "ranked_low": ranked too low to be shown,
                 "unclicked": shown and not clicked, or "clicked".
 
         Raises:
-            ValueError: another fate.
+            ValueError: the fate is unknown.
         """
         shown = self.clicked.shape[1]
         if fate in ("dropped", "ranked_low"):
@@ -123,21 +119,21 @@ class Log:
             return Ragged.from_counts(np.full(len(items), items.shape[1]), items.ravel())
         if fate not in ("unclicked", "clicked"):
             raise ValueError(f"expected dropped, ranked_low, unclicked or clicked, got {fate!r}")
-        met = self.clicked == (fate == "clicked")
-        return Ragged.from_counts(met.sum(axis=1), self.exposed[met])
+        chosen = self.clicked == (fate == "clicked")
+        return Ragged.from_counts(chosen.sum(axis=1), self.exposed[chosen])
 
     def by_click(self, fate: Fate) -> Ragged:
-        """The same for every click: what met that fate in the same request.
+        """The items with one fate in the request of each click.
 
-        Rows are in the order of :attr:`interactions`. A part of a data set keeps that order,
-        so that a TimeSplit's training positives are the first ``len(data.train)`` rows.
+        Rows are in the order of :attr:`interactions`. A part of a data set keeps this order:
+        the training positives of a TimeSplit are the first ``len(data.train)`` rows.
         """
         return self.by_request(fate).take(np.nonzero(self.clicked)[0])
 
     def by_user(self, fate: Fate, n_users: int) -> Ragged:
-        """The same for every user of the world: the distinct items, ascending.
+        """The distinct items with one fate for every user of the world, ascending.
 
-        The same item may have met another fate in another request of the same user.
+        An item may have another fate in another request of the same user.
         """
         fates = self.by_request(fate)
         users = np.repeat(self.users, fates.counts)
@@ -146,15 +142,15 @@ class Log:
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """A world and the days of its recommender; made by :func:`simulate`.
+    """A world and the days of its recommender; :func:`simulate` makes it.
 
-    Iterating yields the :class:`Log` of every day, each time the same ones; :attr:`log` keeps
-    all of them. ``Dataset.from_columns(world.schema, **world.columns)`` is the data set of it.
+    Iterating yields the :class:`Log` of every day, always the same; :attr:`log` joins them.
+    ``Dataset.from_columns(world.schema, **world.columns)`` makes a data set.
 
     Attributes:
         world: people, things and their truth.
-        days: how many.
-        sizes: items that are retrieved, ranked and exposed.
+        days: the number of days.
+        sizes: the number of items that are retrieved, ranked and exposed.
         noise: of the scores of retrieval, pre-ranking and ranking, in log odds.
         activity: (n_users,) mean requests a day.
         seed: of the days.
@@ -189,21 +185,21 @@ class Simulation:
         return {"interactions": self.interactions, "users": self.users, "items": self.items}
 
     def truth(self, day: int) -> Truth:
-        """Who would click what on a day."""
+        """The probabilities of clicks on a day."""
         return self.world.truth(day)
 
     @cached_property
     def log(self) -> Log:
-        """All days: 4 bytes for every item retrieved, so iterate instead where that is much."""
+        """All days. It takes 4 bytes for each retrieved item; iterate where memory is short."""
         return Log.join(self)
 
     def __iter__(self) -> Iterator[Log]:
-        met = np.zeros((len(self.activity), len(self.items["item_id"])), bool)
+        clicked = np.zeros((len(self.activity), len(self.items["item_id"])), bool)
         for day in range(self.days):
-            yield self._day(day, met)
+            yield self._day(day, clicked)
 
-    def _day(self, day: int, met: Array) -> Log:
-        """One day; what is clicked is added to ``met``, bool (n_users, n_items)."""
+    def _day(self, day: int, seen: Array) -> Log:
+        """One day. Its clicks are added to ``seen``, bool (n_users, n_items)."""
         rng = np.random.default_rng([self.seed, day])
         truth = self.truth(day)
         asked = rng.poisson(self.activity * truth.joined)
@@ -211,20 +207,20 @@ class Simulation:
         n = len(users)
         seconds = 3_600 * rng.choice(24, size=n, p=TRAFFIC) + rng.integers(3_600, size=n)
         seconds = seconds[np.lexsort((seconds, users))]
-        # One's first requests, then everybody's second ones: what was clicked is known by then.
+        # First requests of all users, then second ones, which know the clicks of the first.
         turn = np.arange(n) - np.repeat(np.cumsum(asked) - asked, asked)
         items = np.empty((n, self.sizes[0]), np.int32)
         clicked = np.empty((n, self.sizes[2]), bool)
         served = np.zeros(n, bool)
         for requests in _blocks(turn):
             who = users[requests]
-            barred = met[who] | ~truth.opened
+            barred = seen[who] | ~truth.opened
             enough = (~barred).sum(axis=1) >= self.sizes[0]
             requests, who, barred = requests[enough], who[enough], barred[enough]
             hours = seconds[requests] // 3_600
             items[requests], clicked[requests] = self._serve(truth, who, hours, barred, rng)
             row, place = np.nonzero(clicked[requests])
-            met[who[row], items[requests[row], place]] = True
+            seen[who[row], items[requests[row], place]] = True
             served[requests] = True
         kept = np.argsort(seconds, kind="stable")
         kept = kept[served[kept]]
@@ -234,7 +230,7 @@ class Simulation:
     def _serve(
         self, truth: Truth, users: Array, hours: Array, barred: Array, rng: np.random.Generator
     ) -> tuple[Array, Array]:
-        """The items of some requests as a log has them, and which of those shown are clicked."""
+        """The items of some requests in the order of a log, and the clicks on the shown ones."""
         retrieved, ranked, exposed = self.sizes
 
         def seen(odds: Array, noise: float) -> Array:
@@ -264,21 +260,21 @@ def simulate(
     noise: tuple[float, float, float] = (2.0, 1.0, 0.5),
     seed: int | np.random.Generator = 0,
 ) -> Simulation:
-    """Draw a world, whose recommender then runs as its days are asked for.
+    """Draw a world. Its recommender runs when its days are read.
 
     Args:
         users: number of people by the last day, > 0.
         items: number of things to do by the last day, at least 8.
         days: length of the log, > 0.
         requests: mean requests of a user on a day, > 0.
-        sizes: items that are retrieved, ranked and exposed, none larger than the one before.
-            None exposes 20, or an eighth of the items where that is fewer, and lets every
-            stage keep the same share.
-        noise: standard deviations of what retrieval, pre-ranking and ranking see, >= 0.
+        sizes: the number of items that are retrieved, ranked and exposed, not increasing.
+            None exposes 20, or an eighth of the items if that is fewer; every stage keeps
+            the same share.
+        noise: standard deviations for retrieval, pre-ranking and ranking, >= 0.
         seed: same arguments, same world, bit for bit; or a generator to draw from.
 
     Raises:
-        ValueError: a number out of its range, or more to retrieve than is open on the first day.
+        ValueError: a number is out of range, or retrieval needs more items than are open.
 
     Properties: deterministic, days_are_the_log, stages_are_nested, stages_keep_the_best,
         follows_the_truth, nothing_before_it_exists, nobody_clicks_twice, tastes_drift,
@@ -308,15 +304,15 @@ def simulate(
     open_ = int((world.item_opened == 0).sum())
     if not open_ >= sizes[0] >= sizes[1] >= sizes[2] >= 1:
         raise ValueError(
-            f"sizes must not increase, from at most {open_}, which are open on the first day, "
-            f"to at least 1, got {sizes}"
+            f"sizes must not increase and lie in [1, {open_}], the items open on the first day; "
+            f"got {sizes}"
         )
     activity = requests * rng.lognormal(-0.32, 0.8, size=users)  # of mean requests
     return Simulation(world, days, sizes, noise, activity, int(rng.integers(2**63)))
 
 
 def _blocks(turn: Array) -> Iterator[Array]:
-    """Rows of everybody's first request, then of the second ones and so on, in blocks."""
+    """Rows of the first requests of all users, then of the second ones, and so on, in blocks."""
     for nth in range(int(turn.max(initial=-1)) + 1):
         rows = np.flatnonzero(turn == nth)
         for start in range(0, len(rows), _BLOCK):

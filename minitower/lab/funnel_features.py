@@ -1,10 +1,10 @@
-"""What can be seen of the people and things of the simulated world, and had a hand in it.
+"""The visible features of people and items in the simulated world.
 
-    people   gender and age lean towards some categories, age brings money, everybody lives in a
-             city; interests are the categories that a person names on joining; some name none
-    things   one to three categories, keywords that fit them, a city, a price
+    people   gender and age lean towards some categories; budget rises with age; a city; the
+             interests are 0 to 3 categories that a person names on joining
+    items    one to three categories, keywords that fit them, a city, a price
 
-Nothing here is fitted to real data; the numbers are only plausible.
+The numbers are plausible, and not fitted to real data.
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
-"""The words of the simulated world: what there is to do, where, and what it is called."""
+"""The words of the simulated world: its categories, cities and names."""
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# theme -> category -> (typical price, what such a place is called)
+# theme -> category -> (typical price, names of its places)
 THEMES: dict[str, dict[str, tuple[float, tuple[str, ...]]]] = {
     "table": {
         "ramen": (14, ("Ramen Bar", "Noodle Counter")),

@@ -1,24 +1,23 @@
-"""Who lives in the simulated world, what there is to do, and who would click what.
+"""The truth of the simulated world: people, items, and the probability of a click.
 
-The world is itself a two-tower model. On a given day, person u who is shown thing i at hour h
-clicks it with probability
+The world is itself a two-tower model. On a given day, person u clicks item i, shown at
+hour h, with probability
 
     P(click | u, i, day, h)  =  wish(h, theme_i) · sigmoid(<user_u(day), item_i(day)>)
 
     <user, item>  =  sharpness · cos(taste_u(day), trait_i) + home · [same city]
                      - (log price_i - budget_u)² / 2 + appeal_i(day)
 
-What moves, and how (closed forms, so that the truth can be asked about any day):
+Four things change with time, in closed form, so the truth is known for every day:
 
-    taste    turns on a great circle, from what the features tell of towards something else;
-             some people turn quickly, most slowly
-    appeal   Zipf-Mandelbrot, a long tail without one item that everybody clicks; every thing
-             has seasons of its own
-    wish     coffee in the morning, jazz at night. Every theme has the same mean over a day's
-             requests, so that hours bias a log of some hours and not one of whole days
-    arrival  some things open and some people join on every day of the log
+    taste    turns on a great circle, away from the taste that the features show; few people
+             turn quickly, most slowly
+    appeal   Zipf-Mandelbrot, a long tail without one item for all; every item has its season
+    wish     coffee in the morning, jazz at night. Every theme has the same mean over the
+             requests of a day, so hours bias a log of some hours but not of whole days
+    arrival  some items open and some people join on every day of the log
 
-What a model is shown of all this are features that had a hand in it
+A model sees only features that are correlated with this truth
 (:mod:`minitower.lab.funnel_features`).
 """
 
@@ -64,14 +63,14 @@ _USUAL = float(TRAFFIC @ WISH[:, 0])  # the mean wish over a day, the same for e
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Who would click what on one day. Rows are those of the tables of users and items.
+    """The probabilities of clicks on one day. Rows are rows of the tables of users and items.
 
-    It is a ``Scorer``: ``minitower.evaluate(truth, data)`` says how well one can do who knows.
+    It is a ``Scorer``: ``minitower.evaluate(truth, data)`` measures a perfect model.
 
     Attributes:
         user_vectors: float32 (n_users, D).
         item_vectors: float32 (n_items, D).
-        joined, opened: bool (n_users,) and (n_items,), who and what is there by that day.
+        joined, opened: bool (n_users,) and (n_items,): present by that day.
         theme: (n_items,) column of WISH.
     """
 
@@ -82,7 +81,7 @@ class Truth:
     theme: Array
 
     def log_odds(self, users: Any) -> Array:
-        """float32 (n, n_items): of a click at an hour at which everybody wishes for the item."""
+        """float32 (n, n_items): of a click at an hour of wish 1."""
         odds: Array = self.user_vectors[users] @ self.item_vectors.T
         return odds
 
@@ -93,10 +92,10 @@ class Truth:
 
         Args:
             users, items: rows.
-            hours: whole, 0 to 23, or None for the mean over the requests of a day.
+            hours: integers from 0 to 23; None is the mean over the requests of a day.
 
         Returns:
-            float32, 0 where the user or the item is not there yet.
+            float32, 0 where the user or the item has not arrived.
         """
         odds = np.einsum("...d,...d", self.user_vectors[users], self.item_vectors[items])
         wish = _USUAL if hours is None else WISH[hours, self.theme[items]]
@@ -104,12 +103,12 @@ class Truth:
         return clicked.astype(np.float32)
 
     def best(self, users: Any, k: int, *, exclude: Ragged | None = None) -> Array:
-        """(n, k) rows of the open items that each user would click most, best first.
+        """(n, k) rows of the open items with the largest odds for each user, best first.
 
         Args:
             users: (n,) rows.
-            k: how many.
-            exclude: n rows of items to leave out, such as what each user has met.
+            k: the number of items, >= 1.
+            exclude: n rows of items to exclude, such as the items that each user saw.
 
         Raises:
             ValueError: a user has fewer than k items left.
@@ -128,7 +127,7 @@ class Truth:
         """Vectors of the users and items of a data set made from the whole tables.
 
         Raises:
-            ValueError: it has other users or items.
+            ValueError: the data set has other users or items.
         """
         if (len(data.users), len(data.items)) != (len(self.user_vectors), len(self.item_vectors)):
             raise ValueError("the data set was not made from the tables of this world")
@@ -137,15 +136,15 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """People and things: what can be seen of them, and what cannot.
+    """People and items: their visible features, and their hidden truth.
 
     Attributes:
         users: ``user_id``, ``gender``, ``age``, ``city``, ``interests``.
         items: ``item_id``, ``category``, ``keywords``, ``city``, ``price``, ``name``; the name
-            is for people to read and not in the schema.
+            is no feature.
         tastes: (n_users, 2, 8) orthonormal: the taste on joining, and where it turns to.
         turn: (n_users,) radians a day.
-        user_rest, item_fixed: what of the vectors does not move.
+        user_rest, item_fixed: the constant parts of the vectors.
         appeal: (n_items,) without its season.
         season: (n_items, 2) phase and length, in days.
         user_joined, item_opened: (n,) the first day of each, counted from 0.
@@ -165,7 +164,7 @@ class World:
     theme: Array
 
     def truth(self, day: int) -> Truth:
-        """Who would click what on this day (>= 0, also beyond the end of the log)."""
+        """The probabilities of clicks on this day, >= 0, also after the end of the log."""
         angle = self.turn * np.maximum(day - self.user_joined, 0)
         taste = np.einsum("nad,an->nd", self.tastes, np.stack([np.cos(angle), np.sin(angle)]))
         phase, length = self.season.T
@@ -181,7 +180,7 @@ class World:
 
 
 def draw_world(users: int, items: int, days: int, rng: np.random.Generator) -> World:
-    """A world whose last people and things arrive before the given number of days is over."""
+    """Draw a world. Its last people and items arrive within the given number of days."""
     user_columns, tastes, user_rest, item_columns, item_fixed, theme = draw_features(
         users, items, rng
     )
@@ -198,7 +197,7 @@ def draw_world(users: int, items: int, days: int, rng: np.random.Generator) -> W
         item_opened=_first_days(items, days, _NEW_ITEMS, rng),
         theme=theme,
     )
-    # However many things there are, a person likes as few of them.
+    # A person likes few items, in a world of any size.
     odds = world.truth(0).log_odds(slice(500))
     rank = min(_RANK, items)
     usual = np.partition(odds, -rank, axis=1)[:, -rank].mean()
@@ -207,7 +206,7 @@ def draw_world(users: int, items: int, days: int, rng: np.random.Generator) -> W
 
 
 def _first_days(n: int, days: int, late: float, rng: np.random.Generator) -> Array:
-    """Day 0 for most; the later days in turn for a share ``late``, as far as there are any."""
+    """The first day of each: 0 for most, later days in turn for a share ``late``."""
     order = rng.permutation(n)
     first = np.zeros(n, np.int64)
     if days > 1:

@@ -1,7 +1,7 @@
-"""Every installed backend on the same vectors: what it costs to build, to hold and to ask.
+"""Every installed backend on the same vectors: time to build, memory, time of a query, recall.
 
-Each backend is built in a process of its own, and opened and searched in a second one: so
-memory is what holding the index takes, and no library sees the threads of another.
+Each backend is built in a process of its own, and opened and searched in a second one. So
+the memory is that of the open index, and no library meets the threads of another.
 """
 
 import multiprocessing
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,21 @@ import numpy as np
 from minitower.data.atomic_write import new_file
 from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
-from minitower.scale.milvus_connection import silenced
+from minitower.scale.milvus_connection import silence_loggers
 from minitower.scale.milvus_versions import efforts, publish_to_milvus
-from minitower.search.vector_index import checked_items, drawn, found_share, kth_best
-from minitower.store.local_index import ENGINES, LocalIndex
+from minitower.search.approximate import ENGINES, ApproximateIndex
+from minitower.search.by_id import checked_items, unit_queries
+from minitower.search.index import ExactIndex
+from minitower.search.tuning import found_share, kth_best, query_sample
+from minitower.store.local_index import LocalIndex
 
-BACKENDS = {**{name: engine.module for name, engine in ENGINES.items()}, "milvus-lite": "pymilvus"}
+BACKENDS = {
+    "exact": "numpy",
+    **{name: engine.module for name, engine in ENGINES.items()},
+    "milvus-lite": "pymilvus",
+}
+"""The module that each backend needs."""
+
 _SINGLE = 200  # queries asked one by one
 _ENOUGH = 0.9995  # recall above which nothing is left to gain
 
@@ -38,11 +47,11 @@ class Point:
     """A backend at one effort.
 
     Attributes:
-        effort: `ef`, `nprobe` or leaves, whatever the backend calls it.
+        effort: `ef`, `nprobe` or leaves.
         recall: of the exact top k.
-        milliseconds: median of queries asked one by one.
-        per_second: queries answered in a second, when all are asked together.
-        chosen: whether it is the effort that the build chose for the target.
+        milliseconds: median time of a query that comes alone.
+        per_second: queries per second in one batch.
+        chosen: True for the effort that the build chose for the target.
     """
 
     effort: int
@@ -53,16 +62,16 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What a backend took.
+class BackendReport:
+    """The costs of a backend, and its recall.
 
     Attributes:
         backend: one of `BACKENDS`.
         seconds: to build, measure and write.
-        memory: bytes by which a process grows that opens it.
+        memory: bytes by which the process grows that opens it.
         disk: bytes of the files.
-        points: one for each effort, up to the first that finds all. Efforts that leave
-            queries short, to be answered exactly, are left out.
+        points: one for each effort, up to the first that finds everything. Efforts at which
+            exact search answers some queries are left out.
     """
 
     backend: str
@@ -73,28 +82,29 @@ class Tried:
 
 
 def installed() -> dict[str, bool]:
-    """Which of the backends can be tried here."""
+    """Whether the library of each backend is installed."""
     return {name: find_spec(module) is not None for name, module in BACKENDS.items()}
 
 
-def tried(
+def measure_backends(
     backends: Sequence[str], ids: Array, vectors: Array, queries: Array, k: int, target: float
-) -> Iterator[Tried]:
-    """Try backends, one after the other.
+) -> Iterator[BackendReport]:
+    """Measure backends, one after the other.
 
     Args:
         backends: names of `BACKENDS` that are installed.
         ids, vectors: of the items.
         queries: user vectors.
         k: the list length.
-        target: the recall to ask for.
+        target: the requested recall.
 
     Raises:
         DataError: as :meth:`LocalIndex.build`; or the folder for temporary files is full.
         OSError: a backend cannot be written, or took its process with it.
     """
     ids, vectors = checked_items(ids, vectors)
-    queries, k = drawn(queries, vectors, k, target, seed=0), min(k, len(ids))
+    sample = query_sample(queries, vectors, k, target, seed=0)
+    queries, k = unit_queries(sample, vectors.shape[1]), min(k, len(ids))
     best = kth_best(vectors, queries, k)
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as place:
@@ -109,7 +119,7 @@ def tried(
             except BrokenProcessPool as error:
                 raise OSError(f"{backend}: {error}") from None
             shutil.rmtree(Path(place) / f"{backend}.db", ignore_errors=True)
-            yield Tried(backend, seconds, memory, disk, points)
+            yield BackendReport(backend, seconds, memory, disk, points)
 
 
 def _build(backend: str, place: str, k: int, target: float) -> tuple[float, int]:
@@ -121,7 +131,7 @@ def _build(backend: str, place: str, k: int, target: float) -> tuple[float, int]
         options["threads"] = os.cpu_count()  # as the others do
     start = time.perf_counter()
     if backend == "milvus-lite":
-        silenced()
+        silence_loggers()
         publish_to_milvus(str(folder), ids, vectors, **options).close()
     else:
         LocalIndex.build(backend, ids, vectors, **options).save(folder)
@@ -131,24 +141,27 @@ def _build(backend: str, place: str, k: int, target: float) -> tuple[float, int]
 
 def _search(backend: str, place: str, k: int) -> tuple[int, tuple[Point, ...]]:
     index: MilvusIndex | LocalIndex
+    engine: MilvusIndex | ApproximateIndex | ExactIndex
+    ladder: Sequence[int]
     with np.load(Path(place) / "task.npz") as task:
         queries, best = task["queries"], task["best"]
     before, folder = _resident(), Path(place) / f"{backend}.db"
     if backend == "milvus-lite":
-        silenced()
-        index = MilvusIndex.open(str(folder))
+        silence_loggers()
+        engine = index = MilvusIndex.open(str(folder))
         ladder = efforts(k, len(index))
     else:
         index = LocalIndex.open(folder)
-        ladder = index.engine.efforts(k)
+        engine = index.index
+        ladder = (0,) if isinstance(engine, ExactIndex) else engine.engine.efforts(k)
     index.search(queries[:1], k)
     memory = _resident() - before
-    chosen = index.measured
-    assert chosen is not None
+    chosen = 0 if index.tuning is None else index.tuning.effort
     points: list[Point] = []
     for effort in ladder:
-        index.measured = replace(chosen, effort=effort)
-        exactly = getattr(index, "exact_answers", 0)
+        if not isinstance(engine, ExactIndex):
+            engine.effort = effort
+        exactly = getattr(engine, "exact_answers", 0)
         start = time.perf_counter()
         recall = found_share(index.search(queries, k)[1], best)
         together = time.perf_counter() - start
@@ -157,11 +170,11 @@ def _search(backend: str, place: str, k: int) -> tuple[int, tuple[Point, ...]]:
             start = time.perf_counter()
             index.search(query[None], k)
             times.append(time.perf_counter() - start)
-        if effort < chosen.effort and getattr(index, "exact_answers", 0) > exactly:
+        if effort < chosen and getattr(engine, "exact_answers", 0) > exactly:
             continue
         one = 1e3 * statistics.median(times)
-        points.append(Point(effort, recall, one, len(queries) / together, effort == chosen.effort))
-        if recall >= _ENOUGH and effort >= chosen.effort:
+        points.append(Point(effort, recall, one, len(queries) / together, effort == chosen))
+        if recall >= _ENOUGH and effort >= chosen:
             break
     if isinstance(index, MilvusIndex):
         index.close()

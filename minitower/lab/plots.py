@@ -1,7 +1,7 @@
 """The plots of the page, drawn by matplotlib (extra ``cli``) as SVG.
 
-Colours are CSS variables of the page, so that a plot follows light and dark mode.
-Matplotlib wants colours it can parse: it is given stand-ins, and the finished SVG gets
+Colors are CSS variables of the page, so that a plot follows light and dark mode.
+Matplotlib wants colors it can parse: it is given stand-ins, and the finished SVG gets
 the variables in their place.
 """
 
@@ -20,8 +20,8 @@ _SYSTEMS = ("#010201", "#010202", "#010203", "#010204")
 _GROUPS = ("#010301", "#010302", "#010303", "#010304", "#010305", "#010306")
 _VARIABLES = {
     **dict(zip((_INK, _MUTED, _LINE, _CARD), ("ink", "muted", "line", "card"), strict=True)),
-    **{colour: f"s{i}" for i, colour in enumerate(_SYSTEMS)},
-    **{colour: f"g{i}" for i, colour in enumerate(_GROUPS)},
+    **{color: f"s{i}" for i, color in enumerate(_SYSTEMS)},
+    **{color: f"g{i}" for i, color in enumerate(_GROUPS)},
 }
 _LOOKS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -68,10 +68,10 @@ def validation(story: Story) -> str:
     def draw(axes: Any) -> None:
         curves = [system.validation for system in story.systems]
         _by_epoch(axes, curves)
-        for colour, values in zip(_SYSTEMS, curves, strict=False):
+        for color, values in zip(_SYSTEMS, curves, strict=False):
             if values:
                 best = max(range(len(values)), key=values.__getitem__)
-                _ring(axes, best + 1, values[best], colour)
+                _ring(axes, best + 1, values[best], color)
         axes.set_ylim(bottom=0)
 
     return _svg("validation", f"Validation {story.validation_metric} by epoch", draw)
@@ -83,10 +83,10 @@ def slices(story: Story) -> str:
     width = 0.8 / len(story.systems)
 
     def draw(axes: Any) -> None:
-        for i, (colour, system) in enumerate(zip(_SYSTEMS, story.systems, strict=False)):
+        for i, (color, system) in enumerate(zip(_SYSTEMS, story.systems, strict=False)):
             middles = [x - 0.4 + (i + 0.5) * width for x in range(len(names))]
             values = [system.slices.get(name, math.nan) for name in names]
-            axes.bar(middles, values, 0.9 * width, color=colour)
+            axes.bar(middles, values, 0.9 * width, color=color)
             for x, value in zip(middles, values, strict=True):
                 if i == 0 and not math.isnan(value):
                     _label(axes, f"{value:.2f}".removeprefix("0"), x, value, (0, 2), ha="center")
@@ -112,8 +112,8 @@ def index(story: Story) -> str:
         for point in story.hnsw:
             if point.chosen:
                 _ring(axes, point.milliseconds, point.recall, _SYSTEMS[0])
-            colour = _INK if point.chosen else _MUTED
-            _label(axes, point.name, point.milliseconds, point.recall, (7, -11), color=colour)
+            color = _INK if point.chosen else _MUTED
+            _label(axes, point.name, point.milliseconds, point.recall, (7, -11), color=color)
         exact = story.exact
         axes.axvline(exact.milliseconds, color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
         axes.plot(exact.milliseconds, exact.recall, "D", color=_INK, markersize=6)
@@ -127,15 +127,15 @@ def index(story: Story) -> str:
 
 
 def item_map(story: Story) -> str:
-    """Item vectors in a plane, coloured by group; the ungrouped lie faintly below."""
+    """Item vectors in a plane, colored by group; the ungrouped lie faintly below."""
     points = story.map.points
 
     def draw(axes: Any) -> None:
-        for group, colour in ((-1, _LINE), *enumerate(_GROUPS)):
+        for group, color in ((-1, _LINE), *enumerate(_GROUPS)):
             inside = [p for p, g in zip(points, story.map.groups, strict=True) if g == group]
             if inside:
                 x, y = zip(*inside, strict=True)
-                axes.scatter(x, y, s=7, color=colour, alpha=0.8, linewidths=0)
+                axes.scatter(x, y, s=7, color=color, alpha=0.8, linewidths=0)
         axes.set_axis_off()
         axes.set_aspect("equal")
 
@@ -154,9 +154,9 @@ def _by_epoch(axes: Any, curves: Sequence[Sequence[float]]) -> None:
     axes.margins(x=0.03, y=0.12)
 
 
-def _ring(axes: Any, x: float, y: float, colour: str) -> None:
+def _ring(axes: Any, x: float, y: float, color: str) -> None:
     axes.plot(
-        x, y, "o", markersize=9, markerfacecolor=_CARD, markeredgecolor=colour, markeredgewidth=2
+        x, y, "o", markersize=9, markerfacecolor=_CARD, markeredgecolor=color, markeredgewidth=2
     )
 
 
@@ -180,8 +180,8 @@ def _svg(
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].strip()
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{variable})")
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, f"var(--{variable})")
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"(font: [\d.]+px )[^;\"]+", r"\1var(--font)", svg)
     # Ids are unique within a figure only.

@@ -1,11 +1,11 @@
-"""A catalogue or a click log that outgrows one machine, over Dask (extra ``dask``).
+"""Encode items and count clicks on many machines with Dask (extra ``dask``).
 
-What comes in is a Dask dataframe, or a folder of Parquet files that all workers see; what
-goes to the workers is partitions and the place of the model. On which machines, the
-client knows: the one that is passed, or the one that is active.
+The input is a Dask dataframe, or a folder of Parquet files that all workers can read. Workers
+receive partitions and the path of the model. The Dask client, passed or active, chooses the
+machines.
 
-Results are those of one machine: counts exactly, mutual information and vectors up to the
-order in which floats are added.
+Results equal those of one machine: counts exactly, mutual information and vectors up to the
+order of float additions.
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns
-from minitower.data.encoding import FittedSchema, Table
+from minitower.data.encoding import FittedSchema
 from minitower.data.entities import read_ids
 from minitower.data.errors import DataError, Place, show
 from minitower.data.positives import must_be_stated
 from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
 from minitower.data.schema import Field, MultiValued
 from minitower.data.splits import parse_rule
+from minitower.data.table import Table
 from minitower.data.tally import Tally
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array, Floats
@@ -38,7 +39,7 @@ from minitower.scale.partitions import (
 )
 from minitower.scale.vector_files import UNVERSIONED, VectorFiles, write_vectors
 from minitower.store.folder import MANIFEST, SavedFolder, fingerprint, new_folder
-from minitower.store.snapshot import read_model, read_schema, saved_model
+from minitower.store.model_files import read_model, read_schema, saved_model
 from minitower.towers.two_tower import TwoTower
 
 
@@ -50,36 +51,36 @@ def encode_items(
     version: int | None = None,
     client: Any = None,
 ) -> VectorFiles:
-    """Run the item tower over a catalogue: one file of vectors for each partition.
+    """Encode all items: one file of vectors for each partition.
 
-    The folder is there when all of it is, in place of an older one; until then, and if
-    anything goes wrong, nothing has changed. Done again, it gives the same files.
+    The folder appears only when it is complete, and replaces an older one. After an error
+    nothing has changed. A second call gives the same files.
 
     Args:
-        items: raw columns, as the model's schema names them: a Dask dataframe, or a folder
-            of Parquet files.
-        model: folder of a model or a store, which all workers see.
-        folder: where to; all workers see it.
+        items: raw columns of the model's schema: a Dask dataframe, or a folder of Parquet
+            files.
+        model: folder of a model or a store that all workers can read.
+        folder: the output folder; all workers can write to it.
         version: of a store, as in :func:`~minitower.store.snapshot.load_model`.
         client: of Dask; None is the active one.
 
     Raises:
-        DataError: as on one machine: a value that cannot be read, or an id that is there
-            twice, in one partition or in two. The message names partition, row and column.
-        ValueError: there is no client.
-        ModuleNotFoundError: Dask or pyarrow is not installed; says how to.
+        DataError: a value cannot be read, or an id occurs twice, in one partition or in two.
+            The message names partition, row and column.
+        ValueError: no client is active.
+        ModuleNotFoundError: Dask or pyarrow is not installed; names the extra.
     """
     saved = saved_model(model, version)
     parts, loaded = partitions(items), dask_modules().delayed(_load_model)(*_pinned(saved))
     schema = read_schema(saved)
     known = schema.item.vocabulary(schema.schema.item_id.name).values
-    number = None if saved.kind == "model" else int(saved.folder.name)  # as the catalogue names it
+    number = None if saved.kind == "model" else int(saved.folder.name)  # the name of its folder
     shape = {"dim": saved.content["config"]["dim"], "text": known.dtype.kind == "U"}
     content = {"model": _pinned(saved)[2], "version": number, **shape}
     with new_folder(folder, "vectors", content) as place:
         stated = {"version": UNVERSIONED if number is None else number, **shape}
         names = computed(parts.map(_encode, loaded, folder=str(place), **stated), client)
-        for left in place.glob(".*"):  # by workers that died
+        for left in place.glob(".*"):  # from workers that died
             left.unlink(missing_ok=True)
         content["items"] = _all_different(place, names, client)
     return VectorFiles(folder)
@@ -88,21 +89,21 @@ def encode_items(
 def click_counts(
     clicks: Any, column: str = "item_id", *, positive: str | None = None, client: Any = None
 ) -> Tally:
-    """How often each item was clicked; the ``shares`` of that are the items' popularity.
+    """Count the clicks of each item; the ``shares`` of the result are the items' popularity.
 
-    On training clicks ``counts_of(data.items.ids)`` is what ``data.item_counts`` is on one
-    machine. The ids and counts of all items have to fit into memory, the clicks do not.
+    On training clicks ``counts_of(data.items.ids)`` equals ``data.item_counts`` on one machine.
+    The ids and counts of all items must fit into memory; the clicks need not.
 
     Args:
         clicks: a Dask dataframe, or a folder of Parquet files.
         column: of the ids to count.
-        positive: the rule that a click must pass, such as "rating >= 4", or "all"; None: all
-            do, unless a column's name says that some are no positives.
+        positive: the rule of positives, such as "rating >= 4", or "all". None means "all",
+            and is refused where a column such as "rating" could define positives.
         client: of Dask; None is the active one.
 
     Raises:
-        DataError: an id is missing, negative, or neither an integer nor a string; numbers in
-            one partition and strings in another; or no rule, and a column such as "rating".
+        DataError: an id is missing, negative, or neither an integer nor a string; one
+            partition holds numbers and another strings; or the rule must be stated.
         ValueError, ModuleNotFoundError: as :func:`encode_items`.
     """
     parts = partitions(clicks)
@@ -123,13 +124,13 @@ def relatedness(
 ) -> tuple[list[str], Floats]:
     """The mutual information of every pair of an item's fields.
 
-    It is that of :func:`minitower.training.views.relatedness`, on one machine, for a catalogue
-    that lists all items. Numbers without buckets take a pass of their own, for their quantiles.
-    The values of all fields that occur together have to fit into memory.
+    It equals :func:`minitower.training.views.relatedness` for a table that lists all items.
+    Numbers without buckets need one more pass, for their quantiles. The joint counts of all
+    fields must fit into memory.
 
     Args:
-        items, model, version: as in :func:`encode_items`; of the model only the schema is used.
-        clicks: count every item as often as it was clicked; None: once.
+        items, model, version: as in :func:`encode_items`; only the schema of the model counts.
+        clicks: weight of each item, its number of clicks; None: every item counts once.
         client: of Dask; None is the active one.
 
     Raises:
@@ -146,12 +147,12 @@ def relatedness(
     edges = {f.name: quantile_edges(tally, f) for f, tally in zip(cut, tallies or ())}
     counts = folded(parts, client, _count_values, schema, clicks, fields=fields, edges=edges)
     if counts is None:
-        raise DataError("items: there is no row")
+        raise DataError("items: the table has no rows")
     return names, counts.information()
 
 
 def _encode(part: Part, model: TwoTower, *, folder: str, **stated: Any) -> str:
-    """Write the vectors of a partition; returns what to call it."""
+    """Write the vectors of a partition; returns the name of the partition."""
     number, name, _ = part
     tables = _tables(part, model.schema)
     vectors = ((table.ids, encode(model.item, table)) for table in tables)
@@ -196,30 +197,30 @@ def _count_values(
 
 
 def _tables(part: Part, schema: FittedSchema) -> Iterator[Table]:
-    """The items of a partition as the tower reads them, block by block."""
+    """The encoded items of a partition, block by block."""
     for columns in blocks(part, [field.name for field in schema.item.fields]):
         for field in schema.item.fields:
             if isinstance(field, MultiValued):
-                _refuse_lists_as_texts(columns[field.name], columns.at(field.name))
+                _refuse_lists_as_strings(columns[field.name], columns.at(field.name))
         yield schema.item.encode(columns, read_ids(columns, schema.schema.item_id.name))
 
 
-def _refuse_lists_as_texts(values: Array, place: Place) -> None:
-    """Dask makes texts of lists; every value in them would be unknown, silently."""
+def _refuse_lists_as_strings(values: Array, place: Place) -> None:
+    """Refuse lists that Dask has turned into strings: all their values would be unknown."""
     for row, value in enumerate(values):
         if isinstance(value, str) and value[:1] == "[" and value[-1:] == "]":
             raise place.error(
-                f"a list that became a text, {show(value)}; keep lists as they are with "
+                f"a list became the string {show(value)}; keep lists as lists with "
                 "dask.config.set({'dataframe.convert-string': False}), or write 'a b'",
                 row,
             )
 
 
 def _all_different(place: Path, names: list[str], client: Any) -> int:
-    """How many items the files of vectors hold, no two of which may have the same id."""
+    """The number of items in the files of vectors; refuses an id that occurs twice."""
     counts = click_counts(place, "id", client=client)
     if not len(counts.values):
-        raise DataError("items: there is no row")
+        raise DataError("items: the table has no rows")
     if counts.counts.max() > 1:
         twice = counts.values[counts.counts.argmax()]
         where = [
@@ -229,12 +230,12 @@ def _all_different(place: Path, names: list[str], client: Any) -> int:
                 (columns["id"] == twice).any() for columns in blocks((0, name, str(path)), ["id"])
             )
         ]
-        raise DataError(f"{' and '.join(where)}: the id {show(twice)} is there twice")
+        raise DataError(f"{' and '.join(where)}: the id {show(twice)} occurs twice")
     return len(counts.values)
 
 
 def _pinned(saved: SavedFolder) -> tuple[str, str, str]:
-    """What a worker needs to open this very folder, and none that has its name later."""
+    """Path, kind and hash: a worker opens this folder, and no later one of the same name."""
     sha256 = fingerprint(saved.folder / MANIFEST)["sha256"]
     return str(saved.folder.absolute()), saved.kind, sha256
 

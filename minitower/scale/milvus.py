@@ -1,7 +1,7 @@
 """Milvus (extra ``milvus``): a cluster by URI and token, or Milvus Lite by the path of a .db.
 
-What is published is a collection of its own, `items_000001`, `items_000002`, ...; the alias
-`items` says which is served (see :mod:`minitower.scale.milvus_versions`).
+Each publication is a collection of its own, `items_000001`, `items_000002`, ...; the alias
+`items` names the collection that serves (see :mod:`minitower.scale.milvus_versions`).
 """
 
 import json
@@ -13,41 +13,52 @@ import numpy as np
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place
 from minitower.formulas.arrays import Array
-from minitower.scale.milvus_connection import collections, connected, released, stated, told
-from minitower.search.exclusion import Answer, nearest_but
-from minitower.search.vector_index import Found, Unit, checked_items, checked_queries
+from minitower.scale.milvus_connection import (
+    collections,
+    connected,
+    milvus_errors,
+    read_properties,
+    released,
+)
+from minitower.search.approximate import scaled_effort
+from minitower.search.by_id import Hits, checked_items, checked_search, search_database
+from minitower.search.index import MAX_K, SearchResult
+from minitower.search.points import Points
 
-MOST = 16_384  # items that Milvus returns for a query
-_BATCH = 1 << 22  # numbers sent at a time: 16 MB, of the 64 that a message may have
-_EF = 128  # where nothing was measured
+MOST = MAX_K  # items that Milvus returns for a query
+_BATCH = 1 << 22  # numbers in a message: 16 MB; the limit is 64
+_EF = 128  # for collections without a measured recall
 _INT64 = 5
 
 
 class MilvusIndex:
-    """A :class:`VectorIndex` that is a collection of a Milvus, or an alias of one.
+    """A :class:`VectorIndex` in Milvus: a collection, or an alias of one.
 
-    Opened without a version it reads through the alias, and changes over in the moment in
-    which another collection is served; `version`, `dim` and `measured` stay as they were.
-    Opened for a version of the model it stays with that version's collection, as the user
-    tower that makes its queries does.
+    An index opened without a version reads through the alias. It changes over at the moment
+    when the alias moves; `version`, `dim` and `tuning` keep their values. An index opened for
+    a version of the model stays with the collection of that version. So does the user tower
+    that makes its queries.
 
     Args:
         client: a `pymilvus.MilvusClient`.
-        uri: where it is connected to, for messages.
-        collection: its name, or an alias.
+        uri: of the client, for messages.
+        collection: the name of a collection or an alias.
     """
 
     def __init__(self, client: Any, uri: str, collection: str) -> None:
         self.client, self.uri, self.collection = client, uri, collection
-        with told(uri):
+        with milvus_errors(uri):
             described = client.describe_collection(collection)
         fields = {field["name"]: field for field in described["fields"]}
         if {"id", "model_version", "vector"} - fields.keys():
-            raise DataError(f"{uri}: the collection {collection} was not made by minitower")
+            raise DataError(
+                f"{uri}: the collection {collection} was not made by minitower; choose another name"
+            )
         self.dim = int(fields["vector"]["params"]["dim"])
         self.text = fields["id"]["type"] != _INT64
-        self._kind = "texts" if self.text else "integers"
-        self.version, self.measured = stated(uri, described)
+        self._kind = "strings" if self.text else "integers"
+        self.version, self.tuning = read_properties(uri, described)
+        self.effort = self.tuning.effort if self.tuning else _EF
 
     @classmethod
     def open(
@@ -59,22 +70,22 @@ class MilvusIndex:
         version: int | None = None,
         token: str = "",
     ) -> Self:
-        """What the alias serves, or the newest collection of a version of the model.
+        """The collection that the alias serves, or the newest one of a version of the model.
 
         Args:
-            uri: of a server, or the path of a Milvus Lite, which ends with .db.
+            uri: of a server; or the path of a Milvus Lite, ending with .db.
             name: the alias.
-            dim: what the dimension must be; None takes what is there.
+            dim: the required dimension; None accepts any.
             version: of the model.
             token: "user:password", or an API key.
 
         Raises:
             OSError: the server cannot be reached, or another process holds the file.
-            DataError: nothing of that name, version or dimension was published.
-            ModuleNotFoundError: pymilvus is not installed; says how to.
+            DataError: no collection is of that name, version or dimension.
+            ModuleNotFoundError: pymilvus is not installed; names the extra.
         """
         client = connected(uri, token)
-        with told(uri):
+        with milvus_errors(uri):
             served, kept = client.has_collection(name), collections(client, name)
         if version is None:
             if not served:
@@ -89,21 +100,21 @@ class MilvusIndex:
             index = right[0]
         if dim is not None and dim != index.dim:
             raise DataError(f"{uri}: the vectors of {name} have {index.dim} dimensions, not {dim}")
-        with told(uri):
-            client.load_collection(index.collection)  # Milvus Lite forgets it when it ends
+        with milvus_errors(uri):
+            client.load_collection(index.collection)  # Milvus Lite unloads it on exit
         return index
 
     def __len__(self) -> int:
-        with told(self.uri):
+        with milvus_errors(self.uri):
             counted = self.client.query(self.collection, filter="", output_fields=["count(*)"])
         return int(counted[0]["count(*)"])
 
     def upsert(self, ids: Any, vectors: Array) -> None:
-        """Insert items, or replace those whose ids are there, in batches; twice is as once.
+        """Insert items, or replace items of the same ids, in batches.
 
         Raises:
-            DataError: as :func:`checked_items`; or ids or vectors are not as those held.
-            OSError: Milvus could not; some of the batches may be there.
+            DataError: as :func:`checked_items`; or ids or vectors are of another type or width.
+            OSError: Milvus failed; some batches may have arrived.
         """
         ids, vectors = checked_items(ids, vectors)
         if vectors.shape[1] != self.dim or (ids.dtype.kind == "U") != self.text:
@@ -114,42 +125,43 @@ class MilvusIndex:
             some = zip(ids[start : start + step].tolist(), vectors[start : start + step])
             version = -1 if self.version is None else self.version
             rows = [{"id": i, "model_version": version, "vector": vector} for i, vector in some]
-            with told(self.uri):
+            with milvus_errors(self.uri):
                 self.client.upsert(self.collection, rows)
 
     def delete(self, ids: Sequence[Any]) -> int:
-        """Forget items; returns how many there were. Unknown ids are no error."""
+        """Delete items; returns how many existed. Unknown ids are no error."""
         before, some = len(self), self._ids(ids)
         for start in range(0, len(some), MOST):
-            with told(self.uri):
+            with milvus_errors(self.uri):
                 self.client.delete(self.collection, ids=some[start : start + MOST])
         return before - len(self)
 
     def search(
         self, queries: Array, k: int, exclude: Sequence[Sequence[Any]] | None = None
-    ) -> Found:
+    ) -> SearchResult:
         """The k nearest items of each query; see :class:`VectorIndex` for the contract.
 
         Raises:
             DataError: also for k > 16384, the most that Milvus returns.
         """
-        queries = checked_queries(self, queries, k, exclude, MOST)
-        nobody: list[set[Any]] = [set()] * len(queries)
-        left_out = nobody if exclude is None else [set(self._ids(ids)) for ids in exclude]
-        found, pad = nearest_but(self.ask, queries, k, left_out, MOST), "" if self.text else -1
-        ids = [i for answer in found for i in (*answer, *[pad] * (k - len(answer)))]
-        cosines = [c for a in found for c in (*a.values(), *[-np.inf] * (k - len(a)))]
-        shape, kind = (len(queries), k), np.str_ if self.text else np.int64
+        points = checked_search(queries, self.dim, k, MOST, exclude)
+        nothing: list[set[Any]] = [set()] * len(points)
+        excluded = nothing if exclude is None else [set(self._ids(ids)) for ids in exclude]
+        found = search_database(self.ask, points, k, excluded, MOST)
+        pad = "" if self.text else -1
+        ids = [i for hits in found for i in (*hits, *[pad] * (k - len(hits)))]
+        cosines = [c for hits in found for c in (*hits.values(), *[-np.inf] * (k - len(hits)))]
+        shape, kind = (len(points), k), np.str_ if self.text else np.int64
         return np.array(ids, kind).reshape(shape), np.array(cosines, np.float32).reshape(shape)
 
     def ask(
-        self, queries: Unit, size: int, without: Collection[Any] = (), effort: int | None = None
-    ) -> list[Answer]:
-        """What Milvus answers, by default with the effort that was measured to be enough."""
+        self, queries: Points, size: int, without: Collection[Any] = (), effort: int | None = None
+    ) -> list[Hits]:
+        """The answer of Milvus, by default at the effort that the build chose."""
         if effort is None:
-            effort = self.measured.effort_for(size) if self.measured else _EF
+            effort = scaled_effort(self.effort, size, self.tuning.k if self.tuning else size)
         listed = json.dumps(list(without), ensure_ascii=False)
-        with told(self.uri):
+        with milvus_errors(self.uri):
             hits = self.client.search(
                 self.collection,
                 data=queries,
@@ -162,14 +174,14 @@ class MilvusIndex:
         return [dict(zip(hit.ids, hit.distances, strict=True)) for hit in hits]
 
     def _ids(self, ids: Any) -> list[Any]:
-        """Ids as Milvus holds them; missing ones, which it cannot hold, go."""
+        """Ids as Milvus holds them, without missing ones."""
         place = Place("ids")
         values, missing = scalars(as_array(ids, place), place)
         if len(values) and (values.dtype == object) != self.text:
-            raise place.error(f"the index holds {self._kind}, these are not")
+            raise place.error(f"the ids of the index are {self._kind}")
         return values[~missing].tolist()  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Disconnect. A Milvus Lite ends, for everybody in this process, and frees its file."""
+        """Disconnect. A Milvus Lite ends for the whole process and frees its file."""
         self.client.close()
         released(self.uri)

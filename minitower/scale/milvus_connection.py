@@ -1,4 +1,4 @@
-"""How to reach a Milvus, what it says when it cannot be reached, and what collections say."""
+"""Connecting to Milvus: clients, errors, and the properties of collections."""
 
 import json
 import logging
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from minitower.data.errors import DataError
-from minitower.search.vector_index import Measured
+from minitower.search.tuning import TuningResult
 
-# Milvus Lite takes the pings of pymilvus, one in ten seconds, for an attack: it hangs up in the
-# middle of whatever takes longer, such as building an index, which is then begun twice.
+# pymilvus pings every ten seconds. Milvus Lite takes the pings for an attack and hangs up: in the
+# middle of a long build, which then begins again.
 _PATIENT: dict[str, Any] = {"grpc_options": {"grpc.keepalive_time_ms": 3_600_000}}
 
 
 def is_lite(uri: str) -> bool:
-    """Whether it is the path of a Milvus Lite, as pymilvus tells it."""
+    """Whether a URI is the path of a Milvus Lite, by the rule of pymilvus."""
     return uri.endswith(".db")
 
 
@@ -27,8 +27,8 @@ def connected(uri: str, token: str = "") -> Any:
 
     Raises:
         OSError: the server cannot be reached, or another process holds the file.
-        DataError: it is a file of Milvus Lite 2.
-        ModuleNotFoundError: pymilvus is not installed; says how to.
+        DataError: the file was written by Milvus Lite 2.
+        ModuleNotFoundError: pymilvus is not installed; names the extra.
     """
     try:
         from pymilvus import MilvusClient
@@ -38,11 +38,11 @@ def connected(uri: str, token: str = "") -> Any:
     except ModuleNotFoundError:
         raise ModuleNotFoundError('Milvus is missing: pip install "minitower[milvus]"') from None
     try:
-        with told(uri):
+        with milvus_errors(uri):
             return MilvusClient(uri, token=token, timeout=10, **(_PATIENT if is_lite(uri) else {}))
     except OSError:
         if is_lite(uri):
-            _open_lite(uri)  # says why, which pymilvus does not
+            _open_lite(uri)  # gives the reason; pymilvus does not
         raise
 
 
@@ -55,8 +55,8 @@ def released(uri: str) -> None:
 
 
 @contextmanager
-def told(uri: str) -> Iterator[None]:
-    """What Milvus reports within the block is one clear error."""
+def milvus_errors(uri: str) -> Iterator[None]:
+    """Turn an error of Milvus within the block into an OSError of one line."""
     from pymilvus import MilvusException
 
     try:
@@ -65,10 +65,10 @@ def told(uri: str) -> Iterator[None]:
         raise OSError(f"{uri}: Milvus: {' '.join(str(error.message).split())}") from None
 
 
-def silenced() -> None:
-    """Let Milvus not log, for the rest of this process, a page for each error that is told."""
+def silence_loggers() -> None:
+    """Silence the pymilvus, milvus_lite and grpc loggers for the rest of this process."""
     with suppress(ModuleNotFoundError):
-        import pymilvus  # noqa: F401  (which sets up its log when it is imported)
+        import pymilvus  # noqa: F401  (the import sets up its logger)
     for library in ("pymilvus", "pymilvus.milvus_client", "milvus_lite", "grpc"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
@@ -78,9 +78,9 @@ def _open_lite(path: str) -> None:
 
     folder = Path(path).absolute().parent
     if not folder.is_dir():
-        raise OSError(f"{path}: there is no folder {folder}")
+        raise OSError(f"{path}: the folder {folder} is missing; create it")
     if Path(path).is_file():
-        raise DataError(f"{path}: is a file, as Milvus Lite 2 wrote them; 3 cannot read it")
+        raise DataError(f"{path}: is a file of Milvus Lite 2; Milvus Lite 3 cannot read it")
     try:
         milvus_lite.MilvusLite(path).close()
     except milvus_lite.DataDirLockedError:
@@ -90,27 +90,29 @@ def _open_lite(path: str) -> None:
 
 
 def collections(client: Any, name: str) -> dict[int, str]:
-    """The collections of a name, by number."""
+    """The collections of an alias, by number."""
     found = (re.fullmatch(rf"{name}_(\d{{6}})", each) for each in client.list_collections())
     return {int(match[1]): match[0] for match in found if match}
 
 
-def statement(version: int | None, measured: Measured | None = None) -> dict[str, str]:
-    """The properties of a collection: of which version of the model it is, and how good."""
-    said = {"version": version, "measured": measured and asdict(measured)}
-    return {"minitower": json.dumps(said)}
+def properties_of(version: int | None, tuning: TuningResult | None = None) -> dict[str, str]:
+    """The properties of a collection: the version of the model, and the measured recall."""
+    content = {"version": version, "measured": tuning and asdict(tuning)}
+    return {"minitower": json.dumps(content)}
 
 
-def stated(uri: str, described: dict[str, Any]) -> tuple[int | None, Measured | None]:
-    """What :func:`statement` wrote.
+def read_properties(uri: str, described: dict[str, Any]) -> tuple[int | None, TuningResult | None]:
+    """The version and the recall that :func:`properties_of` wrote.
 
     Raises:
-        DataError: another release of minitower did, and otherwise.
+        DataError: another release of minitower wrote them in another form.
     """
     try:
-        said = json.loads(described["properties"]["minitower"])
-        measured = said.get("measured")
-        return said["version"], measured and Measured(**measured)
+        content = json.loads(described["properties"]["minitower"])
+        measured = content.get("measured")
+        return content["version"], measured and TuningResult(**measured)
     except (AttributeError, KeyError, TypeError, ValueError):
         name = described["collection_name"]
-        raise DataError(f"{uri}: another release of minitower made {name}") from None
+        raise DataError(
+            f"{uri}: another release of minitower made {name}; publish it again with this one"
+        ) from None

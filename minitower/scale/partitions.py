@@ -1,7 +1,7 @@
-"""Tables in partitions, over Dask (extra ``dask``): what is done with each, and summed.
+"""Process the partitions of a table with Dask (extra ``dask``), and add up the results.
 
-The engine shares the partitions out, does those again that fail or whose worker is gone,
-and adds up what comes back as a tree. A worker holds a block of rows at a time.
+Dask distributes the partitions, repeats those that fail or lose their worker, and adds up the
+results as a tree. A worker holds a block of rows at a time.
 """
 
 import operator
@@ -17,13 +17,13 @@ from minitower.updating.streams.parquet import is_complete, pyarrow_parquet, rea
 Counts = TypeVar("Counts")
 
 RETRIES = 2
-"""How often a partition that failed is done again. That its worker died does not count."""
+"""Retries of a failed partition. A worker that dies does not count as a failure."""
 
-_ROWS = 1 << 14  # of a dataframe that are looked at at a time
-_FAN = 8  # counts that are added up at a time
+_ROWS = 1 << 14  # rows of a block
+_FAN = 8  # results that are added up at a time
 
 Part = tuple[int, str, Any]
-"""A partition: its number, what to call it, and the path of a file or a pandas frame."""
+"""A partition: its number, its name, and the path of a file or a pandas frame."""
 
 
 def partitions(source: Any) -> Any:
@@ -33,14 +33,14 @@ def partitions(source: Any) -> Any:
         source: a Dask dataframe, or a folder of .parquet files, in the order of their names.
 
     Raises:
-        DataError: it is neither, or the folder has none.
-        ModuleNotFoundError: Dask is not installed; says how to.
+        DataError: the source is neither, or the folder has no Parquet file.
+        ModuleNotFoundError: Dask is not installed; names the extra.
     """
     dask = dask_modules()
     if isinstance(source, str | Path):
         paths = sorted(Path(source).absolute().glob("*.parquet"))
         if not paths:
-            raise DataError(f"{source}: there is no .parquet file")
+            raise DataError(f"{source}: the folder has no .parquet file")
         parts = [(i, path.name, str(path)) for i, path in enumerate(paths)]
         return dask.bag.from_sequence(parts, partition_size=1)
     if not hasattr(source, "to_delayed"):
@@ -52,8 +52,7 @@ def partitions(source: Any) -> Any:
 
 
 def column_names(source: Any) -> list[str]:
-    """The columns of a Dask dataframe, or of the first file of a folder, which :func:`partitions`
-    accepts."""
+    """The columns of a source of :func:`partitions`; of a folder, those of its first file."""
     if isinstance(source, str | Path):
         _, parquet = pyarrow_parquet()
         return list(parquet.read_schema(min(Path(source).glob("*.parquet"))).names)
@@ -61,10 +60,10 @@ def column_names(source: Any) -> list[str]:
 
 
 def blocks(part: Part, names: list[str]) -> Iterator[Columns]:
-    """Columns of a partition, a bounded number of rows at a time; errors know their rows.
+    """Columns of a partition, a bounded number of rows at a time; errors name their rows.
 
     Raises:
-        DataError: a column is not there, or the file is damaged.
+        DataError: a column is missing, or the file is damaged.
     """
     _, name, table = part
     place, start = Place(name), 0
@@ -76,28 +75,28 @@ def blocks(part: Part, names: list[str]) -> Iterator[Columns]:
 
 
 def folded(parts: Any, client: Any, count: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """The sum of what is counted in each part; None where no part has a row."""
+    """The sum of the counts of all parts; None where no part has a row."""
     return computed(parts.map(count, *args, **options).fold(_plus, split_every=_FAN), client)
 
 
 def total(counts: Iterable[Counts]) -> Counts | None:
-    """The sum of counts, or of tuples of counts; None where there is none."""
+    """The sum of counts, or of tuples of counts; None without any."""
     summed: Counts | None = reduce(_plus, counts, None)
     return summed
 
 
 def computed(work: Any, client: Any) -> Any:
-    """What a Dask collection comes to, on the client given or on the active one.
+    """The result of a Dask collection, computed by the given or the active client.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no client is active.
     """
     if client is None:
         try:
             client = dask_modules().distributed.get_client()
         except ValueError:
             raise ValueError(
-                "there is no Dask client: make one, such as dask.distributed.Client()"
+                "no Dask client is active: make one, such as dask.distributed.Client()"
             ) from None
     return client.compute(work, retries=RETRIES).result()
 
@@ -106,7 +105,7 @@ def dask_modules() -> Any:
     """The module dask, with dask.bag and dask.distributed.
 
     Raises:
-        ModuleNotFoundError: Dask is not installed; says how to.
+        ModuleNotFoundError: Dask is not installed; names the extra.
     """
     try:
         import dask.bag
@@ -125,13 +124,13 @@ def _numbered(number: int, frame: Any) -> list[Part]:
 def _read(table: Any, names: list[str], place: Place) -> Iterator[Columns]:
     if isinstance(table, str):
         if not is_complete(Path(table)):
-            raise DataError(f"{table}: not a whole Parquet file: it has no footer")
+            raise DataError(f"{table}: not a complete Parquet file: it has no footer")
         yield from (block.columns for block in read_parquet(Path(table), 0, names))
         return
     for name in names:
         if name not in table.columns:
             known = ", ".join(map(str, table.columns))
-            raise place.error(f"there is no column '{name}'; columns: {known}")
+            raise place.error(f"column '{name}' is missing; columns: {known}")
     for start in range(0, len(table), _ROWS):
         yield read_columns(table[names].iloc[start : start + _ROWS], place)
 

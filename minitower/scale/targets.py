@@ -1,6 +1,6 @@
-"""Where item vectors are published to, in one line of text: `faiss:PATH`, `milvus:URI`, ...
+"""Targets of item vectors, in one string: `faiss:PATH`, `milvus:URI`, ...
 
-| target | what is there |
+| target | what it names |
 |---|---|
 | `exact:PATH`, `hnsw:PATH`, `faiss:PATH`, `scann:PATH` | a folder of versions, see `LocalIndex` |
 | `milvus:PATH.db`, `milvus:http://HOST:PORT` | Milvus Lite, or a cluster, see `MilvusIndex` |
@@ -14,7 +14,7 @@ from minitower.data.errors import DataError, show
 from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_versions import publish_to_milvus
-from minitower.search.vector_index import VectorIndex
+from minitower.search.by_id import VectorIndex
 from minitower.store.local_index import LocalIndex, check_folder
 from minitower.store.snapshot import Store
 
@@ -29,12 +29,12 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Target:
-    """A place for vectors.
+    """A place to publish vectors to.
 
     Attributes:
         scheme: a key of `KINDS`.
         place: a path or a URI.
-        kind: of index, where the scheme has several.
+        kind: the kind of index, where the scheme has several.
     """
 
     scheme: str
@@ -46,8 +46,7 @@ class Target:
         """From `SCHEME:PLACE`.
 
         Raises:
-            DataError: there is no such scheme, or it has no such kind, or no system has such
-                a place.
+            DataError: the scheme or the kind is unknown, or the place cannot be a path or URI.
 
         >>> Target.read("faiss:vectors", "ivfpq").backend
         'faiss-ivfpq'
@@ -62,7 +61,7 @@ class Target:
         except UnicodeEncodeError:
             writable = False
         if not writable:
-            raise DataError(f"no system has a path or URI such as {show(text)}")
+            raise DataError(f"{show(text)} cannot be a path or URI on any system")
         kind = kind or KINDS[scheme][0]
         if kind not in KINDS[scheme]:
             raise DataError(f"{scheme} has no kind {kind!r}; kinds: {', '.join(KINDS[scheme])}")
@@ -70,13 +69,13 @@ class Target:
 
     @property
     def backend(self) -> str:
-        """As in `ENGINES`."""
+        """As in :meth:`LocalIndex.build`."""
         return f"faiss-{self.kind}" if self.scheme == "faiss" else self.kind
 
     def publish(
         self, ids: Any, vectors: Array, *, name: str = "items", token: str = "", **options: Any
     ) -> tuple[VectorIndex, str]:
-        """Index items there and serve them; returns the index, and what its version is called.
+        """Index items and serve them; returns the index, and the name of its version.
 
         Args:
             ids, vectors: of the items.
@@ -84,32 +83,32 @@ class Target:
             options: as in :meth:`LocalIndex.build`.
 
         Raises:
-            DataError, OSError, ModuleNotFoundError: as these two do. What was served is.
+            DataError, OSError, ModuleNotFoundError: as these two. The version before serves.
         """
         if self.scheme == "milvus":
             index = publish_to_milvus(self.place, ids, vectors, name=name, token=token, **options)
             return index, index.collection
-        check_folder(self.place)  # before minutes of building rather than after
+        check_folder(self.place)  # before minutes of building
         local = LocalIndex.build(self.backend, ids, vectors, **options)
         return local, str(local.save(self.place).number)
 
     def open(self, *, name: str = "items", token: str = "", **wanted: Any) -> VectorIndex:
-        """What is served there; `wanted` as in the `open` of the two indexes."""
+        """The index that serves there; `wanted` as in the `open` of the two indexes."""
         if self.scheme == "milvus":
             return MilvusIndex.open(self.place, name, token=token, **wanted)
         return LocalIndex.open(self.place, **wanted)
 
 
 def vectors_of(store: Store) -> tuple[Array, Array]:
-    """Ids and vectors of a store's items, for databases that know cosines.
+    """Ids and vectors of a store's items, for indexes that score by cosine.
 
     Raises:
-        DataError: its model scores by inner product. A cosine forgets how long a vector is,
-            and would rank otherwise.
+        DataError: the model scores by inner product. A cosine ignores the length of a vector,
+            and would rank differently.
     """
     if store.model.similarity != "cosine":
         raise DataError(
             f"the model scores by {store.model.similarity}, and vector indexes by cosine: they "
-            "would rank otherwise; train with similarity cosine, or serve from the store"
+            "would rank differently; train with similarity cosine, or serve from the store"
         )
     return store.items.ids, store.index.vectors

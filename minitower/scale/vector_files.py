@@ -9,10 +9,10 @@ folder/
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import uuid4
 
 import numpy as np
 
+from minitower.data.atomic_write import new_path
 from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_versions import drafted, finish, serve
@@ -119,21 +119,15 @@ def write_vectors(
         }.items()
     )
     rows = 0
-    aside = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with parquet.ParquetWriter(
-            aside, schema, use_dictionary=["model_version"], write_page_checksum=True
-        ) as file:
-            for ids, vectors in blocks:
-                flat = arrow.array(np.asarray(vectors, np.float32).ravel())
-                vector = arrow.FixedSizeListArray.from_arrays(flat, dim)
-                stated = np.full(len(ids), version)
-                columns = [arrow.array(ids, schema.field("id").type), vector, arrow.array(stated)]
-                file.write_table(arrow.table(columns, schema=schema))
-                rows += len(ids)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    options = {"use_dictionary": ["model_version"], "write_page_checksum": True}
+    with new_path(path) as temporary, parquet.ParquetWriter(temporary, schema, **options) as file:
+        for ids, vectors in blocks:
+            flat = arrow.array(np.asarray(vectors, np.float32).ravel())
+            vector = arrow.FixedSizeListArray.from_arrays(flat, dim)
+            stated = np.full(len(ids), version)
+            columns = [arrow.array(ids, schema.field("id").type), vector, arrow.array(stated)]
+            file.write_table(arrow.table(columns, schema=schema))
+            rows += len(ids)
     return rows
 
 

@@ -1,153 +1,224 @@
-"""What searches (m,d) unit vectors in this process, by row; and hnswlib and NumPy as such.
+"""Engines: libraries that search unit points by inner product; and hnswlib's graph.
 
-An engine is a library and nothing else: ids, refusals, exclusion, files and measuring are
-the same for all of them, and are in :mod:`minitower.store.local_index`.
+An engine is an adapter to one library: build, search, save, open. Everything that all
+engines share stands in :mod:`minitower.search.approximate`.
 """
 
+import importlib
+import struct
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
-import hnswlib
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.formulas.arrays import Rows
-from minitower.search.files import Files
-from minitower.search.hnsw import write_graph
-from minitower.search.index import ExactIndex
-from minitower.search.vector_index import Cosines, Unit
+from minitower.formulas.arguments import LARGEST, strict_integer
+from minitower.search.index import Rows, SearchResult
+from minitower.search.points import Points
 
-Nearest = tuple[Rows, Cosines]
+
+class Files(Protocol):
+    """A folder of verified files, such as a version of a store.
+
+    Attributes:
+        folder: where the files are.
+        files: their names.
+    """
+
+    folder: Path
+    files: dict[str, Any]
+
+    def path(self, name: str) -> Path:
+        """The path of a file, after its checksum has been verified."""
+        ...
 
 
 class Engine(ABC):
-    """A library that finds rows.
+    """An adapter to a library.
 
     Attributes:
-        module: what must be installed for it.
-        complete: whether it finds as many rows as asked for, up to all of them.
+        name: in :data:`~minitower.search.approximate.ENGINES` and in manifests.
+        module: the module to import.
+        pooled: True if the engine scores again a pool in proportion to the size of the
+            list; a shorter list then has a lower recall.
     """
 
+    name: ClassVar[str]
     module: ClassVar[str]
-    complete: ClassVar[bool] = False
+    pooled: ClassVar[bool] = False
+
+    @staticmethod
+    @abstractmethod
+    def library() -> Any:
+        """The library, imported.
+
+        Raises:
+            ModuleNotFoundError: it is not installed; names the extra.
+        """
 
     @classmethod
     @abstractmethod
-    def build(cls, vectors: Unit, *, seed: int) -> Self:
-        """The engine of these vectors. Options of a kind are further keywords."""
+    def build(cls, points: Points, *, seed: int) -> Self:
+        """Index points (m,w). Further keywords are options of the engine."""
 
     def efforts(self, k: int) -> Sequence[int]:
-        """How hard a search for k may try, ascending; by default there is no choice."""
+        """The search efforts for a list of k, ascending; (0,) for an engine without a choice."""
         return (0,)
 
     @abstractmethod
-    def search(self, queries: Unit, size: int, effort: int) -> Nearest:
-        """Rows (n,size) int64, best first and -1 behind the last, and their cosines."""
+    def search(self, points: Points, size: int, effort: int) -> SearchResult:
+        """Rows (n,size) int64, best first, -1 where none was found; and scores, float32."""
+
+    def points(self, rows: Rows) -> Points | None:
+        """The points (n,w) that the engine holds at these rows; None if it cannot say."""
+        return None
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write whatever `open` needs besides the vectors.
+        """Write the files of the engine.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: a file cannot be written.
         """
 
     @classmethod
     @abstractmethod
-    def open(cls, saved: Files, vectors: Unit) -> Self:
-        """The engine that `save` wrote, whose vectors were these.
+    def open(cls, saved: Files, shape: tuple[int, int]) -> Self:
+        """The engine that `save` wrote, for (m,w) points.
 
         Raises:
-            DataError: this release of the library cannot read it.
+            DataError: this release of the library cannot read the file, or the file holds
+                other points.
         """
-
-
-class Exact(Engine):
-    """Every item for every query."""
-
-    module = "numpy"
-    complete = True
-
-    def __init__(self, vectors: Unit) -> None:
-        self._index = ExactIndex(vectors)
-
-    @classmethod
-    def build(cls, vectors: Unit, *, seed: int = 0) -> Self:
-        return cls(vectors)
-
-    def search(self, queries: Unit, size: int, effort: int) -> Nearest:
-        rows, cosines = self._index.search(queries, size)
-        return rows, cosines.astype(np.float32)
-
-    def save(self, folder: Path) -> None:
-        """The vectors are all there is."""
-
-    @classmethod
-    def open(cls, saved: Files, vectors: Unit) -> Self:
-        return cls(vectors)
 
 
 class Hnsw(Engine):
     """hnswlib's graph. The effort is `ef`, the length of the candidate list.
 
-    Inserted on several threads the graph is another one each time.
+    Reference: Malkov and Yashunin, Efficient and robust approximate nearest neighbor
+        search using Hierarchical Navigable Small World graphs, TPAMI 2018.
     """
 
+    name = "hnsw"
     module = "hnswlib"
 
     def __init__(self, graph: Any) -> None:
         self._graph = graph
         self._lock = threading.Lock()  # ef is a state of the graph
 
+    @staticmethod
+    def library() -> Any:
+        return imported("hnswlib", "hnswlib is missing: pip install hnswlib")
+
     @classmethod
     def build(
         cls,
-        vectors: Unit,
+        points: Points,
         *,
         seed: int = 0,
-        neighbours: int = 16,
+        neighbors: int = 16,
         ef_construction: int = 200,
         threads: int = 1,
     ) -> Self:
-        graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
-        graph.init_index(len(vectors), neighbours, ef_construction, seed)
-        graph.add_items(vectors, np.arange(len(vectors)), num_threads=threads)
+        """Insert the points.
+
+        Args:
+            points: (m,w).
+            seed: of the random layers, >= 0.
+            neighbors: links of an item on the upper layers (M), 2..100; twice as many on
+                the ground layer.
+            ef_construction: the candidate list while inserting, >= neighbors.
+            threads: with more than one, the graph differs from run to run.
+
+        Raises:
+            ValueError: an option is outside its domain.
+            ModuleNotFoundError: hnswlib is not installed.
+        """
+        strict_integer("neighbors", neighbors, 2, 100)
+        strict_integer("ef_construction", ef_construction, neighbors, LARGEST)
+        strict_integer("threads", threads, 1, LARGEST)
+        graph = cls.library().Index(space="ip", dim=points.shape[1])
+        graph.init_index(
+            len(points), M=neighbors, ef_construction=ef_construction, random_seed=seed
+        )
+        graph.add_items(points, np.arange(len(points)), num_threads=threads)
         return cls(graph)
 
     def efforts(self, k: int) -> Sequence[int]:
         return doubling(k, self._graph.element_count)
 
-    def search(self, queries: Unit, size: int, effort: int) -> Nearest:
+    def search(self, points: Points, size: int, effort: int) -> SearchResult:
         with self._lock:
             self._graph.set_ef(max(effort, size))
             try:
-                labels, distances = self._graph.knn_query(queries, size)
+                labels, distances = self._graph.knn_query(points, k=size)
                 return labels.astype(np.int64), 1 - distances
             except RuntimeError as error:
                 if "contiguous 2D array" not in str(error):
                     raise
-        # It came back short for one query and does not say for which: halve until it is alone.
-        if len(queries) == 1:
+        # The graph found too few for one query, and does not say for which: halve the batch.
+        if len(points) == 1:
             return np.full((1, size), -1), np.full((1, size), -np.inf, np.float32)
-        half = len(queries) // 2
-        parts = [self.search(q, size, effort) for q in (queries[:half], queries[half:])]
+        half = len(points) // 2
+        parts = [self.search(part, size, effort) for part in (points[:half], points[half:])]
         return np.vstack([p[0] for p in parts]), np.vstack([p[1] for p in parts])
 
+    def points(self, rows: Rows) -> Points:
+        try:
+            held: Points = self._graph.get_items(rows)
+        except RuntimeError as error:
+            raise DataError(f"index.hnsw is not the graph of these item vectors: {error}") from None
+        return held
+
     def save(self, folder: Path) -> None:
-        write_graph(self._graph, folder / "index.hnsw")
+        path = folder / "index.hnsw"
+        self._graph.save_index(str(path))
+        written, size = path.stat().st_size, self._graph.index_file_size()
+        if written < size:  # hnswlib does not check
+            raise OSError(f"the disk took {written} of the {size} bytes of the graph: is it full?")
 
     @classmethod
-    def open(cls, saved: Files, vectors: Unit) -> Self:
-        graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
-        path = saved.path("index.hnsw")
+    def open(cls, saved: Files, shape: tuple[int, int]) -> Self:
+        path, (m, width) = saved.path("index.hnsw"), shape
+        graph = cls.library().Index(space="ip", dim=width)
         try:
-            graph.load_index(str(path), max_elements=len(vectors))
-        except RuntimeError as error:
-            raise DataError(f"{path}: hnswlib cannot read it: {error}") from None
+            _check_width(path, width)
+            graph.load_index(str(path), max_elements=m)
+            if not 0 < m == graph.element_count:
+                raise RuntimeError(f"{graph.element_count} points")
+        except (RuntimeError, struct.error) as error:
+            raise DataError(
+                f"{path} is not the graph of these {m} item vectors, or hnswlib cannot read it: "
+                f"{error}"
+            ) from None
         return cls(graph)
+
+
+def _check_width(path: Path, width: int) -> None:
+    """Refuse a graph of other points: hnswlib would read past the end of them.
+
+    The file begins with six 64-bit sizes. A point lies between the data offset (the sixth)
+    and the label offset (the fifth) of an element.
+    """
+    with path.open("rb") as file:
+        *_, label, data = struct.unpack("<6Q", file.read(48))
+    if label - data != 4 * width:
+        raise RuntimeError(f"vectors of {label - data} bytes instead of {4 * width}")
+
+
+def imported(module: str, missing: str) -> Any:
+    """A library.
+
+    Raises:
+        ModuleNotFoundError: the library cannot be imported; the message is `missing`.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ModuleNotFoundError(missing, name=module) from None
 
 
 def doubling(first: int, last: int) -> Sequence[int]:

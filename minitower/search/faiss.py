@@ -7,43 +7,50 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, Nearest, doubling
-from minitower.search.files import Files
-from minitower.search.vector_index import Unit
+from minitower.search.engines import Engine, Files, doubling, imported
+from minitower.search.index import SearchResult
+from minitower.search.points import Points
 
 
 class FaissFlat(Engine):
     """All vectors, in products of blocks."""
 
+    name = "faiss-flat"
     module = "faiss"
-    complete = True
 
     def __init__(self, index: Any) -> None:
         self._index = index
 
+    @staticmethod
+    def library() -> Any:
+        return imported("faiss", 'Faiss is missing: pip install "minitower[faiss]"')
+
     @classmethod
-    def build(cls, vectors: Unit, *, seed: int = 0) -> Self:
-        index = _faiss().IndexFlatIP(vectors.shape[1])
-        index.add(vectors)
+    def build(cls, points: Points, *, seed: int = 0) -> Self:
+        index = cls.library().IndexFlatIP(points.shape[1])
+        index.add(points)
         return cls(index)
 
-    def search(self, queries: Unit, size: int, effort: int) -> Nearest:
-        cosines, rows = self._index.search(queries, size, params=self._parameters(size, effort))
-        return rows, cosines
+    def search(self, points: Points, size: int, effort: int) -> SearchResult:
+        scores, rows = self._index.search(points, size, params=self._parameters(size, effort))
+        return rows, scores
 
     def save(self, folder: Path) -> None:
         try:
-            _faiss().write_index(self._index, str(folder / "index.faiss"))
+            self.library().write_index(self._index, str(folder / "index.faiss"))
         except RuntimeError as error:
             raise OSError(None, f"Faiss: {error}") from None
 
     @classmethod
-    def open(cls, saved: Files, vectors: Unit) -> Self:
+    def open(cls, saved: Files, shape: tuple[int, int]) -> Self:
         path = saved.path("index.faiss")
         try:
-            index = _faiss().read_index(str(path))
+            index = cls.library().read_index(str(path))
         except RuntimeError as error:
             raise DataError(f"{path}: this Faiss cannot read it: {error}") from None
+        if (index.ntotal, index.d) != shape:
+            held = f"{index.ntotal} vectors of {index.d} numbers"
+            raise DataError(f"{path}: holds {held}, the catalogue has {shape[0]} of {shape[1]}")
         return cls(index)
 
     def _parameters(self, size: int, effort: int) -> Any:
@@ -53,71 +60,64 @@ class FaissFlat(Engine):
 class FaissHnsw(FaissFlat):
     """Faiss's own graph, inserted on as many threads as OpenMP has. The effort is `efSearch`."""
 
-    complete = False
+    name = "faiss-hnsw"
 
     @classmethod
     def build(
-        cls, vectors: Unit, *, seed: int = 0, neighbours: int = 16, ef_construction: int = 200
+        cls, points: Points, *, seed: int = 0, neighbors: int = 16, ef_construction: int = 200
     ) -> Self:
-        faiss = _faiss()
-        index = faiss.IndexHNSWFlat(vectors.shape[1], neighbours, faiss.METRIC_INNER_PRODUCT)
+        faiss = cls.library()
+        index = faiss.IndexHNSWFlat(points.shape[1], neighbors, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = ef_construction
-        index.add(vectors)
+        index.add(points)
         return cls(index)
 
     def efforts(self, k: int) -> Sequence[int]:
         return doubling(k, self._index.ntotal)
 
     def _parameters(self, size: int, effort: int) -> Any:
-        return _faiss().SearchParametersHNSW(efSearch=max(effort, size))
+        return self.library().SearchParametersHNSW(efSearch=max(effort, size))
 
 
 class FaissIvfPq(FaissFlat):
-    """Lists of product-quantised vectors; the best by code are scored again by vector.
+    """Lists of product-quantized vectors; the best by code are scored again by vector.
 
-    The effort is `nprobe`, the lists that are looked into. At least four times what is
-    asked for is scored again, and a quarter of `nprobe` times, so that the last effort
-    looks at everything. Of fewer than 78 items all are scored.
+    The effort is `nprobe`, the number of lists that a search reads. The pool that is scored
+    again is the list length times 4, or times `nprobe` / 4 if that is more: so the largest
+    effort scores everything. With fewer than 78 items, every item is scored.
     """
 
-    complete = False
+    name = "faiss-ivfpq"
+    pooled = True
 
     @classmethod
-    def build(cls, vectors: Unit, *, seed: int = 0, lists: int | None = None) -> Self:
-        faiss = _faiss()
-        m, d = vectors.shape
-        most = m // 39  # centres that may be learnt: Faiss wants 39 vectors for each
+    def build(cls, points: Points, *, seed: int = 0, lists: int | None = None) -> Self:
+        faiss = cls.library()
+        m, d = points.shape
+        most = m // 39  # centers to learn: Faiss wants 39 vectors for each
         if most < 2:
-            return super().build(vectors)
+            return super().build(points)
         lists = min(lists or int(4 * np.sqrt(m)), most)
         bits = int(min(np.log2(most), 8))
-        parts = next(n for n in range(max(d // 2, 1), 0, -1) if d % n == 0)
+        parts = d // 2 if d % 2 == 0 else d  # a byte for two dimensions, or for one
         codes = faiss.IndexIVFPQ(
             faiss.IndexFlatIP(d), d, lists, parts, bits, faiss.METRIC_INNER_PRODUCT
         )
         codes.cp.seed = seed + 1
         index = faiss.IndexRefineFlat(codes)
-        index.train(vectors)
-        index.add(vectors)
+        index.train(points)
+        index.add(points)
         return cls(index)
 
     def efforts(self, k: int) -> Sequence[int]:
         codes = getattr(self._index, "base_index", None)
-        return (0,) if codes is None else doubling(1, _faiss().downcast_index(codes).nlist)
+        return (0,) if codes is None else doubling(1, self.library().downcast_index(codes).nlist)
 
     def _parameters(self, size: int, effort: int) -> Any:
         if effort == 0:
             return None
-        faiss = _faiss()
+        faiss = self.library()
         return faiss.IndexRefineSearchParameters(
             k_factor=max(4, effort // 4),
             base_index_params=faiss.SearchParametersIVF(nprobe=effort),
         )
-
-
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError('Faiss is missing: pip install "minitower[faiss]"') from None
-    return faiss

@@ -1,32 +1,34 @@
-"""An index some of whose items have moved since it was built.
+"""An index with some items that changed after its build.
 
-The graph of a full version stays as it is. The few items that an incremental version moves
-are scored one and all beside it, and what the graph proposes of them is dropped. The
-alternatives cost more: moving points within hnswlib's graph needs a copy of it on the disk
-for every version, and searches the graph again for each neighbour of each point; building
-anew takes minutes. Here a version is as large as what moved, answers about moved
-items are exact, and those about the others are as good as the graph was measured to be.
+The index of a full version stays as it is. The few items that an incremental version changes
+are searched exactly beside it. The index proposes their old entries, which are dropped.
+The alternatives cost more. Moving points within hnswlib's graph needs a copy of the graph on
+disk for every version. It also searches the graph again for each neighbor of each point. A new
+build takes minutes. Here a version is as large as its changes; results are exact for changed
+items, and as good for the others as the build measured.
 """
 
 import numpy as np
 
+from minitower.data.errors import DataError
 from minitower.data.ragged import Ragged
-from minitower.formulas.arrays import Array, Rows, Scores, Vectors
-from minitower.search.index import ExactIndex, Index, Recalled, checked_queries
+from minitower.formulas.arrays import Array
+from minitower.search.approximate import first_kept
+from minitower.search.index import ExactIndex, Index, SearchResult, Vectors, checked_queries
 
 
 class PatchedIndex:
-    """`index`, but for c items; `search` keeps the contract of :class:`Index`.
+    """`index` with c changed items; `search` keeps the contract of :class:`Index`.
 
-    A query costs what it cost, for up to twice as many items, and a product with c vectors.
+    A query costs as much as a list of up to 2k of the index, plus a product with c vectors.
 
     Args:
-        index: of all m items as they were.
-        rows: (c,) distinct rows of the items that moved, ascending.
-        moved: (c,d) their vectors.
+        index: of all m items before the change.
+        rows: (c,) distinct rows of the changed items, ascending.
+        changed: (c,d) their new vectors.
 
     Raises:
-        ValueError: rows and vectors do not fit each other or the index.
+        DataError: rows and vectors do not fit each other or the index.
 
     >>> old = ExactIndex(np.array([[1.0, 0.0], [0.0, 1.0]]))
     >>> new = PatchedIndex(old, np.array([0]), np.array([[0.6, 0.8]]))
@@ -34,21 +36,26 @@ class PatchedIndex:
     (array([[0, 1]]), array([[0.6, 0. ]]))
     """
 
-    def __init__(self, index: Index, rows: Array, moved: Vectors) -> None:
+    def __init__(self, index: Index, rows: Array, changed: Vectors) -> None:
         m, d = index.vectors.shape
-        if moved.shape != (len(rows), d) or (np.diff(rows, prepend=-1, append=m) < 1).any():
-            raise ValueError(f"{len(rows)} rows and vectors {moved.shape} do not fit {m} of {d}")
+        if changed.shape != (len(rows), d) or (np.diff(rows, prepend=-1, append=m) < 1).any():
+            raise DataError(f"{len(rows)} rows and vectors {changed.shape} do not fit {m} of {d}")
         self.index, self.rows = index, rows
-        self._moved = ExactIndex(moved)
+        self._changed = ExactIndex(changed)
         self._vectors = index.vectors.copy()
-        self._vectors[rows] = moved
+        self._vectors[rows] = changed
+
+    @property
+    def name(self) -> str:
+        """The name of the index below."""
+        return str(getattr(self.index, "name", type(self.index).__name__))
 
     @property
     def vectors(self) -> Vectors:
-        """The item vectors (m,d), as they are now."""
+        """The item vectors (m,d) after the change."""
         return self._vectors
 
-    def search(self, queries: Vectors, k: int, exclude: Ragged | None = None) -> Recalled:
+    def search(self, queries: Vectors, k: int, exclude: Ragged | None = None) -> SearchResult:
         """The k best items of each query; see :class:`Index` for the contract.
 
         Shapes: (n,d)->(n,k),(n,k)
@@ -57,34 +64,32 @@ class PatchedIndex:
             ValueError: as :meth:`ExactIndex.search`.
         """
         queries = checked_queries(self, queries, k, exclude)
-        rows, scores = self._unmoved(queries, k, k + min(k, len(self.rows)), exclude)
-        beside, theirs = self._moved.search(queries, min(k, len(self.rows)), self._here(exclude))
-        rows = np.hstack([rows, np.where(beside < 0, -1, self.rows[beside])])
-        scores = np.hstack([scores, theirs])
-        return _first(np.lexsort((rows, -scores), axis=1)[:, :k], rows, scores)
+        old = self._unchanged(queries, k, k + min(k, len(self.rows)), exclude)
+        new = self._changed.search(queries, min(k, len(self.rows)), self._among_changed(exclude))
+        rows = np.hstack([old[0], np.where(new[0] < 0, -1, self.rows[new[0]])])
+        scores = np.hstack([old[1], new[1]])
+        best = np.lexsort((rows, -scores), axis=1)[:, :k]
+        return np.take_along_axis(rows, best, axis=1), np.take_along_axis(scores, best, axis=1)
 
-    def _unmoved(self, queries: Vectors, k: int, asked: int, exclude: Ragged | None) -> Recalled:
-        """The k best items that have not moved, among so many that the index is asked for."""
-        asked = min(asked, max(k, len(self._vectors)))
-        rows, scores = self.index.search(queries, asked, exclude)
-        stays = ~np.isin(rows, self.rows)  # as does the -1 behind the last item
-        first = np.argsort(~stays, axis=1, kind="stable")[:, :k]
-        best = _first(first, np.where(stays, rows, -1), np.where(stays, scores, -np.inf))
-        short = np.flatnonzero(stays.sum(axis=1) < k)  # each on its own: company may not matter
-        if len(short) and asked < len(self._vectors):
+    def _unchanged(
+        self, queries: Vectors, k: int, size: int, exclude: Ragged | None
+    ) -> SearchResult:
+        """The k best unchanged items among the `size` best of the index."""
+        size = min(size, max(k, len(self._vectors)))
+        rows, scores = self.index.search(queries, size, exclude)
+        kept = ~np.isin(rows, self.rows)
+        best = first_kept(k, rows, scores, kept)
+        short = np.flatnonzero(kept.sum(axis=1) < k)  # alone: a result must not depend on others
+        if len(short) and size < len(self._vectors):
             part = None if exclude is None else exclude.take(short)
-            best[0][short], best[1][short] = self._unmoved(queries[short], k, 2 * asked, part)
+            best[0][short], best[1][short] = self._unchanged(queries[short], k, 2 * size, part)
         return best
 
-    def _here(self, exclude: Ragged | None) -> Ragged | None:
-        """What is excluded among the moved items, by their place there."""
+    def _among_changed(self, exclude: Ragged | None) -> Ragged | None:
+        """The excluded items among the changed ones, by their place there."""
         if exclude is None:
             return None
         place = np.searchsorted(self.rows, exclude.values)
         here = self.rows[np.minimum(place, len(self.rows) - 1)] == exclude.values
         query_of = np.repeat(np.arange(len(exclude)), exclude.counts)[here]
         return Ragged.from_counts(np.bincount(query_of, minlength=len(exclude)), place[here])
-
-
-def _first(chosen: Rows, rows: Rows, scores: Scores) -> Recalled:
-    return np.take_along_axis(rows, chosen, axis=1), np.take_along_axis(scores, chosen, axis=1)

@@ -1,4 +1,4 @@
-"""ScaNN (extra ``scann``): leaves of a tree, quantised so that inner products survive it."""
+"""ScaNN (extra ``scann``): leaves of a tree, quantized so that inner products survive."""
 
 import sys
 from collections.abc import Sequence
@@ -8,32 +8,60 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, Nearest, doubling
-from minitower.search.files import Files
-from minitower.search.vector_index import Unit
+from minitower.search.engines import Engine, Files, doubling
+from minitower.search.index import SearchResult
+from minitower.search.points import Points
 
-_FEW = 1000  # items, below which a tree has nothing to divide
-_BATCH = 256  # queries a thread takes at a time
+_FEW = 1000  # items below which a tree does not help
+_BATCH = 256  # queries that one thread takes at a time
 
 
 class Scann(Engine):
-    """The effort is the number of leaves that are looked into.
+    """The effort is the number of leaves that a search reads.
 
-    The best by code are scored again by vector: at least four times what is asked for, and
-    a quarter as many times as there are leaves. Fewer than a thousand items are all scored.
+    The best by code are scored again by vector. The pool that is scored again is the list
+    length times 4, or times a quarter of the leaves if that is more. With fewer than a
+    thousand items, every item is scored.
     """
 
+    name = "scann"
     module = "scann"
+    pooled = True
 
     def __init__(self, searcher: Any, items: int) -> None:
         self._searcher = searcher
         self._leaves = _leaves(items)
 
+    @staticmethod
+    def library() -> Any:
+        """ScaNN's Python binding, without its TensorFlow operations.
+
+        `import scann` loads the operations where it finds a TensorFlow. The import fails if
+        they were built for another release of TensorFlow.
+        """
+        hidden: dict[str, Any] = {"scann.scann_ops.py.scann_ops": None}
+        if "tensorflow" not in sys.modules:
+            hidden["tensorflow"] = None
+        if sys.modules.get("scann") is None:
+            sys.modules.update(hidden)
+            try:
+                import scann  # noqa: F401
+            except ModuleNotFoundError:
+                raise ModuleNotFoundError(
+                    'ScaNN is missing: pip install "minitower[scann]"'
+                ) from None
+            finally:
+                for name in hidden:
+                    del sys.modules[name]
+        from scann.scann_ops.py import scann_ops_pybind
+
+        return scann_ops_pybind
+
     @classmethod
-    def build(cls, vectors: Unit, *, seed: int = 0) -> Self:
-        scann = _scann()
-        m = len(vectors)
-        builder = scann.builder(vectors, min(10, m), "dot_product")
+    def build(cls, points: Points, *, seed: int = 0) -> Self:
+        scann = cls.library()
+        m = len(points)
+        builder = scann.builder(points, min(10, m), "dot_product")
         if m < _FEW:
             builder = builder.score_brute_force()
         else:
@@ -45,22 +73,22 @@ class Scann(Engine):
     def efforts(self, k: int) -> Sequence[int]:
         return doubling(1, self._leaves)
 
-    def search(self, queries: Unit, size: int, effort: int) -> Nearest:
+    def search(self, points: Points, size: int, effort: int) -> SearchResult:
         searcher = self._searcher
-        many = len(queries) > _BATCH
+        many = len(points) > _BATCH
         search = searcher.search_batched_parallel if many else searcher.search_batched
         settings = {}
         if self._leaves > 1:
             effort = min(max(effort, 1), self._leaves)
             settings["leaves_to_search"] = effort
             settings["pre_reorder_num_neighbors"] = size * max(4, effort // 4)
-        rows, cosines = search(queries, final_num_neighbors=size, **settings)
-        # Where it finds too few, ScaNN returns row 0 with a cosine that is not a number.
-        short = np.isnan(cosines)
+        rows, scores = search(points, final_num_neighbors=size, **settings)
+        # Where ScaNN finds too few, it returns row 0 with a score that is not a number.
+        short = np.isnan(scores)
         rows = rows.astype(np.int64)
         if short.any():
-            rows[short], cosines[short] = -1, -np.inf
-        return rows, cosines
+            rows[short], scores[short] = -1, -np.inf
+        return rows, scores
 
     def save(self, folder: Path) -> None:
         try:
@@ -69,38 +97,19 @@ class Scann(Engine):
             raise OSError(None, f"ScaNN: {error}") from None
 
     @classmethod
-    def open(cls, saved: Files, vectors: Unit) -> Self:
-        for name in saved.files:  # it opens them itself
-            saved.path(name)
+    def open(cls, saved: Files, shape: tuple[int, int]) -> Self:
+        # ScaNN opens the files itself, and unpickles one of them if it is there.
+        for path in saved.folder.iterdir():
+            if path.name in saved.files:
+                saved.path(path.name)
+            elif path.suffix != ".json":
+                raise DataError(f"{path}: is not listed in the manifest; remove it")
         try:
-            searcher = _scann().load_searcher(str(saved.folder))
+            searcher = cls.library().load_searcher(str(saved.folder))
         except (RuntimeError, ValueError) as error:
             raise DataError(f"{saved.folder}: this ScaNN cannot read it: {error}") from None
-        return cls(searcher, len(vectors))
+        return cls(searcher, shape[0])
 
 
 def _leaves(items: int) -> int:
     return int(2 * np.sqrt(items)) if items >= _FEW else 1
-
-
-def _scann() -> Any:
-    """ScaNN's Python binding, without its TensorFlow operations.
-
-    `import scann` loads these where it finds a TensorFlow, and fails where that is not the
-    very release they were built for.
-    """
-    hidden: dict[str, Any] = {"scann.scann_ops.py.scann_ops": None}
-    if "tensorflow" not in sys.modules:
-        hidden["tensorflow"] = None
-    if sys.modules.get("scann") is None:
-        sys.modules.update(hidden)
-        try:
-            import scann  # noqa: F401
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError('ScaNN is missing: pip install "minitower[scann]"') from None
-        finally:
-            for name in hidden:
-                del sys.modules[name]
-    from scann.scann_ops.py import scann_ops_pybind
-
-    return scann_ops_pybind

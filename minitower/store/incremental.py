@@ -1,8 +1,8 @@
-"""Small versions between two full ones: rows of embeddings that moved, on top of the rest.
+"""Incremental versions of a store: the embedding rows that moved since a full version.
 
-After the lecture (section 4): during the day only id embeddings move; what is published every
-few tens of minutes is the rows that moved since the full version, and the next full version
-starts from the full one before it, not from here.
+After the lecture (section 4): during the day only id embeddings move. Every few tens of
+minutes the rows that moved since the full version are published. The next full version starts
+from the full version before it, not from an incremental one.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,12 @@ from minitower.data.errors import DataError, show
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array
 from minitower.search.patched import PatchedIndex
-from minitower.store.array_files import write_array, write_arrays
-from minitower.store.catalogue import Catalogue, Version, changing
-from minitower.store.folder import SavedFolder
-from minitower.store.snapshot import Store, fitting, read_full
-from minitower.store.store_check import checked_notes
+from minitower.store.folder import SavedFolder, mismatch_is_data_error
+from minitower.store.formats import write_array, write_arrays
+from minitower.store.full_version import read_full
+from minitower.store.snapshot import Store, checked_notes
+from minitower.store.transaction import new_version, transaction, with_version
+from minitower.store.version_log import Version, VersionLog
 from minitower.towers.two_tower import TwoTower
 
 Rows = Mapping[str, tuple[Array, Array]]
@@ -38,29 +39,28 @@ def publish_incremental(
 ) -> Store:
     """Write a version that differs from a full one in some rows; returns it, as opened.
 
-    It holds all that moved since the parent, not since the last incremental version:
-    every version stands on one full version and on nothing else. Where rows of the item
-    tower are among them, the items are encoded anew and the vectors that changed become
-    part of the version, so that tower and vectors cannot differ.
+    The version holds all rows that moved since the parent, not since the last incremental
+    version: it stands on one full version and on nothing else. If rows of the item tower
+    moved, the items are encoded again and the changed vectors become part of the version, so
+    tower and vectors always agree.
 
     Args:
         folder: of the store.
         rows: by parameter name, such as "user.user_id.embedding", the (r,) distinct rows
             that moved, ascending, and their (r,d) values.
-        parent: the number of the full version that they moved away from.
+        parent: the number of the full version that the rows moved away from.
         notes: JSON of the caller's own.
         metrics: as in :func:`publish`.
-        full: the full version, where it is open already; otherwise its files are read and
-            their checksums computed. Used if it is the one that the store names.
+        full: the open full version; its files were verified when it was opened and are not
+            read again. Without it, or if the store names another one, they are read.
 
     Raises:
-        Superseded: the parent is not the full version that is served, or that what is
-            served stands on.
-        DataError: rows or values do not fit it, or it cannot be written.
+        VersionConflict: the parent is not the current full version.
+        DataError: rows or values do not fit the model, or the store cannot be written.
     """
-    with changing(folder) as catalogue:
-        base = catalogue.check_full(parent)
-        full = _opened(catalogue, base, full)
+    with transaction(folder) as log:
+        base = log.check_full(parent)
+        full = read_full(log, base, full)
         model = _moved(full.model, rows)
         items, vectors = _changed_items(full, model, rows)
         content: dict[str, Any] = {
@@ -69,42 +69,29 @@ def publish_incremental(
             "parent": parent,
             "parent_manifest": base.manifest,
         }
-        with catalogue.new_version("incremental", content) as place:
-            write_arrays(place / "rows.npz", {name: moved for name, (moved, _) in rows.items()})
-            write_arrays(place / "values.npz", {name: values for name, (_, values) in rows.items()})
+        with new_version(log, "incremental", content) as place:
+            moved = {name: at for name, (at, _) in rows.items()}
+            values = {name: values for name, (_, values) in rows.items()}
+            content["arrays"] = {
+                "rows": write_arrays(place, "rows", moved),
+                "values": write_arrays(place, "values", values),
+            }
             write_array(place / "items.npy", items)
             write_array(place / "item_vectors.npy", vectors)
-        catalogue = catalogue.with_version("incremental", parent)
-        store = read_incremental(catalogue, catalogue.version(), full)
-        catalogue.write()
+        log = with_version(log, "incremental", parent)
+        store = read_incremental(log, log.version(), full)
+        log.write()
     return store
 
 
-def read_version(catalogue: Catalogue, version: Version, full: Store | None = None) -> Store:
-    """A version of any kind.
-
-    Args:
-        catalogue: of the store.
-        version: which one.
-        full: a full version that is open; used if it is the one that is needed.
+def read_incremental(log: VersionLog, version: Version, full: Store) -> Store:
+    """Open an incremental version on top of the full version that it branched from.
 
     Raises:
-        DataError: a file is damaged, or parts do not belong together.
+        DataError: the version is damaged, or branched from another full version.
     """
-    catalogue.check_family("full")
-    base = catalogue.full(version.number)
-    full = _opened(catalogue, base, full)
-    return full if version == base else read_incremental(catalogue, version, full)
-
-
-def read_incremental(catalogue: Catalogue, version: Version, full: Store) -> Store:
-    """An incremental version on top of the full one it branched from.
-
-    Raises:
-        DataError: it is damaged, or branched from another version.
-    """
-    saved = catalogue.open(version)
-    base = catalogue.full(version.number)
+    saved = log.open(version)
+    base = log.full(version.number)
     if full.version != base or saved.content.get("parent_manifest") != base.manifest:
         raise DataError(
             f"{saved.folder}: branched from another version than {base.number}, and would pair "
@@ -112,7 +99,7 @@ def read_incremental(catalogue: Catalogue, version: Version, full: Store) -> Sto
         )
     rows = read_rows(saved)
     items, vectors = saved.array("items.npy"), saved.array("item_vectors.npy")
-    with fitting(saved):
+    with mismatch_is_data_error(saved):
         model = _moved(full.model, rows)
         index = PatchedIndex(full.index, items, vectors) if len(items) else full.index
         notes = checked_notes(saved.content["notes"])
@@ -125,15 +112,11 @@ def read_rows(saved: SavedFolder) -> Rows:
     Raises:
         DataError: a parameter has rows without values, or values without rows.
     """
-    at, values = saved.arrays("rows.npz"), saved.arrays("values.npz")
-    with fitting(saved, "values.npz"):
+    at, values = saved.arrays("rows"), saved.arrays("values")
+    with mismatch_is_data_error(saved, "values"):
         if unpaired := at.keys() ^ values.keys():
             raise ValueError(f"{show(min(unpaired))} has rows or values, not both")
         return {name: (rows, values[name]) for name, rows in at.items()}
-
-
-def _opened(catalogue: Catalogue, base: Version, full: Store | None) -> Store:
-    return full if full is not None and full.version == base else read_full(catalogue, base)
 
 
 def _moved(model: TwoTower, rows: Rows) -> TwoTower:
@@ -161,10 +144,10 @@ def _moved(model: TwoTower, rows: Rows) -> TwoTower:
 
 
 def _changed_items(full: Store, model: TwoTower, rows: Rows) -> tuple[Array, Array]:
-    """Rows (c,) and vectors (c,d) of the items whose vectors differ from the full version's."""
+    """Rows (c,) and vectors (c,d) of the items whose vectors the moved rows change."""
     if not any(name.startswith("item.") for name in rows):
         return np.empty(0, np.int64), full.index.vectors[:0]
-    # Both on this machine: another one's BLAS may have rounded the stored vectors otherwise.
+    # Encode both on this machine: the BLAS of another one may have rounded the stored vectors.
     before, vectors = encode(full.model.item, full.items), encode(model.item, full.items)
     changed = np.flatnonzero((vectors != before).any(axis=1))
     return changed, vectors[changed]

@@ -1,13 +1,13 @@
-"""How a version was made: what an update and an evaluation must know about it.
+"""How a version was made, for the next update and for evaluation.
 
-It stands in the version's notes, under these names:
+The version's notes hold this record under these names:
 
 reading    how interactions were read: the rule of positives, the column of times, the split
-item_name  the column of the items' names; null: they have none
+item_name  the column of the items' names, or null
 training   the options of a training step, by the names of the command line
-learned    up to where the version has learned from clicks
-report     what was measured on held-out interactions before the last training
-cursor     where an update stands in a folder of click logs
+learned    the clicks that the version has learned from
+report     the evaluation on held-out interactions before the last training
+cursor     the position of an update in a folder of click logs
 """
 
 from collections.abc import Mapping
@@ -25,16 +25,16 @@ from minitower.formulas.arrays import Array
 
 @dataclass(frozen=True)
 class Learned:
-    """Up to where a version has learned from clicks.
+    """The clicks that a version has learned from.
 
     Attributes:
-        until: the time of the last click that training has seen; None: clicks had no times.
-        everything: whether training has seen validation and test, too.
+        until: the time of the last click in training; None: clicks had no times.
+        everything: whether training included the validation and test parts.
         files: SHA-256 of the content -> name, of the files that the data was read from.
         logs: the same of the click logs that the data was made of. An update skips these
-            logs; where there are none, it skips the clicks up to `until`.
+            logs. Without them it skips the clicks up to `until`.
         updated: the times of the first and the last click of all full updates since; None:
-            there was none.
+            before the first one.
         by_day: the same of the incremental update on top of them.
     """
 
@@ -47,18 +47,18 @@ class Learned:
 
     @staticmethod
     def of(data: Dataset, files: Mapping[str, str], logs: Mapping[str, str]) -> "Learned":
-        """What a model has learned from that was trained on a data set."""
+        """The record of a model that was trained on a data set."""
         times = data.train.timestamps
         until = None if times is None or not len(times) else float(times.max())
         return Learned(until, not len(data.valid) and not len(data.test), dict(files), dict(logs))
 
     @property
     def says_where(self) -> bool:
-        """Whether an update can tell which clicks are new."""
+        """Whether an update can separate new clicks from learned ones."""
         return self.until is not None or bool(self.logs)
 
     def after_night(self, times: Array) -> "Learned":
-        """After a full update on clicks of these times."""
+        """The record after a full update on clicks of these times."""
         if not len(times):
             return self
         first, last = float(times.min()), float(times.max())
@@ -72,10 +72,10 @@ class Learned:
 
     @staticmethod
     def in_notes(notes: Mapping[str, Any]) -> "Learned | None":
-        """What the notes of a version say; None where they say nothing.
+        """The record in the notes of a version; None if the notes do not hold it.
 
         Raises:
-            DataError: something else stands under the name.
+            DataError: the note is not a record that minitower wrote.
         """
         if "learned" not in notes:
             return None
@@ -94,9 +94,9 @@ class Learned:
     ) -> Array:
         """Which positives of a part a version may have been trained on; (n,) bool.
 
-        A pair counts as learned where the version lists it as seen, at a time that training
-        or a full update has reached; without times, where it is listed at all. What an
-        incremental update has learned is listed nowhere: its time decides.
+        A pair counts as learned if the version lists it as seen and its time is one that
+        training or a full update has reached. Without times, the list alone decides. No
+        list holds the clicks of an incremental update: their time alone decides.
 
         Args:
             data, part: the positives.

@@ -1,49 +1,38 @@
-"""Models and stores on disk.
+"""The parts of one version of a store, and whether they belong together.
 
-A *model* folder is what training leaves: parameters, configuration, fitted schema.
-A *store* is what serving opens: versions of a model, each with the tables of users and
-items, what each user has met, and the index of the item vectors that this model made.
-They are written together, so a model and an index of another one cannot meet.
+Checksums say that files are as they were written. These checks say that what was written is
+a version: shapes agree, and rows point inside their tables. So no later step fails on a part
+of another version.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from minitower.data.encoding import Features, FittedSchema, Table
-from minitower.data.errors import DataError, show
-from minitower.data.interactions import Dataset
-from minitower.data.named_items import NamedItems
+from minitower.data.encoding import SideEncoder
+from minitower.data.errors import show
 from minitower.data.ragged import Ragged
-from minitower.evaluation.encode import check_same_schema, encode, encode_sample
-from minitower.formulas.arguments import shown
-from minitower.formulas.arrays import Array, Vectors
-from minitower.search.hnsw import HnswIndex
-from minitower.search.index import ExactIndex, Index
-from minitower.store.array_files import write_array, write_arrays
-from minitower.store.catalogue import Catalogue, Version, changing
-from minitower.store.folder import MANIFEST, POINTER, SavedFolder, new_folder, refuse_foreign
-from minitower.store.json_files import is_integer
-from minitower.store.store_check import check_shapes, check_values, checked_notes
-from minitower.towers.optimizers import Optimizer
+from minitower.data.schema import Continuous, MultiValued
+from minitower.data.table import Table
+from minitower.formulas.arrays import Array
+from minitower.search.index import Index
+from minitower.store.version_log import Version
 from minitower.towers.two_tower import TwoTower
 
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """The parts of one version of a store: what a Recommender is made of.
+    """The parts of one version of a store, which a Recommender serves.
 
     Attributes:
-        model, items, users, seen, index, item_names: as in :class:`Recommender`.
+        model, items, users, seen, index: as in :class:`Recommender`.
         item_counts: (m,) int64 positives of each item in training: its popularity.
-        retired: items that are gone and may come back; None: none.
-        version: which one; None for parts that come from no store.
-        full: of an incremental version, the full one it stands on.
-        notes: those of the version; see :mod:`minitower.store.provenance`.
+        retired: items that are no longer served and may be reactivated; or None.
+        version: its entry in the version log; None for parts that come from no store.
+        full: of an incremental version, the full version that it stands on.
+        notes: of the version; see :mod:`minitower.store.provenance`.
     """
 
     model: TwoTower
@@ -51,276 +40,107 @@ class Store:
     users: Table
     seen: Ragged
     index: Index
-    item_names: Array | None = None
     item_counts: Array | None = None
-    retired: NamedItems | None = None
+    retired: Table | None = None
     version: Version | None = None
     full: "Store | None" = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def save_model(
-    folder: str | Path, model: TwoTower, *, notes: Mapping[str, Any] | None = None
-) -> None:
-    """Write a model: arrays and JSON, no pickle, complete or not there at all.
-
-    Args:
-        folder: where to; a model that is there already is replaced.
-        model: the model.
-        notes: JSON of the caller's own, such as how the data was read; see
-            :func:`load_notes`.
+def check_shapes(store: Store) -> None:
+    """Compare the lengths of the parts.
 
     Raises:
-        DataError: the folder holds something else, or cannot be written.
+        ValueError: two parts disagree about the number of items or users.
     """
-    content: dict[str, Any] = {"notes": dict(notes or {})}
-    with new_folder(folder, "model", content) as place:
-        _write_model(place, model, content)
+    shape = (len(store.items), store.model.dim)
+    if store.index.vectors.shape != shape:
+        raise ValueError(f"the index holds vectors {store.index.vectors.shape}, the model {shape}")
+    if len(store.seen) != len(store.users):
+        raise ValueError(f"seen has {len(store.seen)} rows for {len(store.users)} users")
+    for what, part in (("names", store.items.names), ("counts", store.item_counts)):
+        if part is not None and part.shape != (len(store.items),):
+            raise ValueError(f"there are {what} {part.shape} for {len(store.items)} items")
 
 
-def load_model(folder: str | Path, version: int | None = None) -> TwoTower:
-    """The model of a model folder or of a store, to train on or to use.
-
-    Args:
-        folder: where it is.
-        version: of a store, which one; by default the full version that is served, or
-            that the one served stands on. It must be a full one: training goes on from
-            full versions only, and incremental ones are dropped.
+def check_values(store: Store) -> None:
+    """Read every number of the tables and of `seen` once.
 
     Raises:
-        DataError: the folder is neither, of another format, or damaged; the message
-            names the file.
+        ValueError: a column has another form than its field, or points to a row outside
+            its table; names the table and the column.
     """
-    return read_model(saved_model(folder, version))
+    schema = store.model.schema
+    _check_table("items", store.items, schema.item)
+    _check_table("users", store.users, schema.user)
+    if store.retired is not None:
+        _check_table("retired items", store.retired, schema.item)
+    _check_ragged("seen", store.seen, len(store.users), len(store.items))
+    if store.item_counts is not None:
+        _check_rows("counts", store.item_counts, None)
 
 
-def load_notes(folder: str | Path, version: int | None = None) -> dict[str, Any]:
-    """The notes that were saved with the model that :func:`load_model` loads.
+def checked_notes(notes: Any) -> dict[str, Any]:
+    """The notes of a version or a model; checks the entries that minitower reads.
 
     Raises:
-        DataError: as :func:`load_model`.
+        ValueError: an entry has another form than minitower writes; names the entry.
     """
-    saved = saved_model(folder, version)
-    with fitting(saved, MANIFEST):
-        return checked_notes(saved.content.get("notes", {}))
+    if not isinstance(notes, dict):
+        raise ValueError(f"notes: expected an object, got {show(notes)}")
+    for name in ("reading", "training"):
+        if not isinstance(notes.get(name, {}), dict):
+            raise ValueError(f"notes: {name}: expected an object, got {show(notes[name])}")
+    timestamp, item_name = notes.get("reading", {}).get("timestamp"), notes.get("item_name")
+    for name, value in (("timestamp", timestamp), ("item_name", item_name)):
+        if not isinstance(value, str | None):
+            raise ValueError(f"notes: {name}: expected a string, got {show(value)}")
+    return notes
 
 
-def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None = None) -> None:
-    """Give an optimizer the state and settings that were saved with a full version.
-
-    Its learning rate stays its own.
-
-    Args:
-        folder: of the store.
-        optimizer: of the kind that was saved; its own state is lost.
-        version: as in :func:`load_model`.
-
-    Raises:
-        DataError: no state was saved, that of another kind, one that does not fit the
-            parameters of the version, or as :func:`load_model`.
-    """
-    saved = saved_model(folder, version)
-    with fitting(saved):
-        stated = saved.content.get("optimizer", {"kind": "no optimizer", "step": 0})
-        kind, step = str(stated["kind"]), stated["step"]
-        if not is_integer(step, 0):
-            raise ValueError(f"the optimizer's step cannot be {show(step)}")
-    if kind != type(optimizer).__name__:
-        raise DataError(f"{saved.folder}: saved with {kind}, not {type(optimizer).__name__}")
-    with fitting(saved):
-        optimizer.configure(stated.get("settings", {}))
-    loaded = optimizer.fresh()
-    loaded.state = saved.arrays("optimizer.npz")
-    parameters = saved.arrays("parameters.npz", mapped=True)
-    with fitting(saved, "optimizer.npz"):
-        loaded.check_state(parameters)
-    optimizer.state, optimizer.step = loaded.state, step
+def _check_table(what: str, table: Table, side: SideEncoder) -> None:
+    ids = table.ids
+    if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
+        raise ValueError(f"{what}: expected ids (n,) of int64 or strings, got {_form(ids)}")
+    for form in side.fields:
+        place, column = f"{what}: column '{form.name}'", table.columns.get(form.name)
+        if isinstance(column, Ragged) and isinstance(form, MultiValued):
+            _check_ragged(place, column, len(ids), side.cardinality(form.name))
+            continue
+        if not isinstance(column, np.ndarray) or isinstance(form, MultiValued):
+            raise ValueError(f"{place}: missing, or of another kind of field")
+        is_number = isinstance(form, Continuous) and form.transform != "bucketise"
+        dtype = np.dtype(np.float32 if is_number else np.int32)
+        if column.shape != ids.shape or column.dtype != dtype:
+            raise ValueError(f"{place}: expected {dtype} {ids.shape}, got {_form(column)}")
+        if not is_number:
+            _check_rows(place, column, side.cardinality(form.name))
+        elif not np.isfinite(column).all():
+            raise ValueError(f"{place}: not all numbers are finite")
 
 
-def publish_model(
-    model: TwoTower,
-    data: Dataset,
-    folder: str | Path,
-    *,
-    index: Literal["hnsw", "exact"] | Index = "hnsw",
-    notes: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, float] | None = None,
-    optimizer: Optimizer | None = None,
-    parent: int | None = None,
-    item_counts: Array | None = None,
-    on_progress: Callable[[int, int], object] | None = None,
-) -> Store:
-    """Write a full version for :meth:`Recommender.open` to serve; returns it, as opened.
-
-    It is served when this returns, and not before all of it is on the disk and has been
-    opened from there. Until then, and if anything goes wrong, the version before it is.
-
-    Args:
-        model: trained on this data.
-        data: its users, items, and all its positives, which count as seen.
-        folder: of the store; made where there is none.
-        index: "hnsw" builds one with defaults, its recall measured with users of the
-            data; "exact"; or one built from this model's item vectors by hand.
-        notes: as in :func:`save_model`.
-        metrics: what is known of the model's quality, by name.
-        optimizer: that trained the model; its state is saved for :func:`load_optimizer`.
-        parent: the number of the full version that training went on from; None: of none.
-        item_counts: (m,) clicks of each item, its popularity; None: its training positives
-            in the data.
-        on_progress: called with the numbers of items encoded, and of all.
-
-    Raises:
-        Superseded: the parent is not the full version that is served, or that what is served
-            stands on: to publish now would undo, silently, what came since.
-        DataError: the model was fitted to other data, the folder holds something else, or
-            it cannot be written.
-        ValueError: the given index holds other vectors than the model makes, or the state of
-            the optimizer is of other parameters.
-    """
-    refuse_foreign(Path(folder).absolute())  # before minutes of building rather than after
-    if parent is not None:
-        Catalogue.read(folder).check_full(parent)
-    check_same_schema(model.schema, data.schema)
-    if optimizer is not None:
-        optimizer.check_state(model.parameters)
-    vectors = _item_vectors(model, data.items, on_progress)
-    if index == "hnsw":
-        index = _hnsw(model, data, vectors)
-    elif index == "exact":
-        index = ExactIndex(vectors)
-    elif isinstance(index, str):
-        raise ValueError(f"index must be hnsw, exact or an index, got {shown(index)}")
-    elif not np.array_equal(index.vectors, vectors):
-        raise ValueError("the index holds other item vectors than the model makes: rebuild it")
-    content: dict[str, Any] = {
-        "notes": dict(notes or {}),
-        "metrics": dict(metrics or {}),
-        "parent": parent,
-    }
-    with changing(folder) as catalogue:
-        if parent is not None:
-            catalogue.check_full(parent)
-        with catalogue.new_version("full", content) as place:
-            _write_model(place, model, content)
-            write_arrays(place / "items.npz", data.items.to_arrays())
-            write_arrays(place / "users.npz", data.users.to_arrays())
-            seen = data.seen("all")
-            write_arrays(place / "seen.npz", {"indptr": seen.indptr, "values": seen.values})
-            write_array(place / "item_vectors.npy", vectors)
-            counts = data.item_counts if item_counts is None else item_counts
-            write_array(place / "item_counts.npy", counts)
-            if data.retired is not None:
-                write_arrays(place / "retired.npz", data.retired.to_arrays())
-            if data.item_names is not None:
-                write_array(place / "item_names.npy", data.item_names)
-            if isinstance(index, HnswIndex):
-                content["hnsw"] = index.save(place / "index.hnsw")
-            if optimizer is not None:
-                kind = type(optimizer).__name__
-                settings = optimizer.settings
-                content["optimizer"] = {"kind": kind, "step": optimizer.step, "settings": settings}
-                write_arrays(place / "optimizer.npz", optimizer.state)
-        catalogue = catalogue.with_version("full", parent)
-        store = read_full(catalogue, catalogue.version())
-        catalogue.write()
-    return store
+def _check_ragged(place: str, ragged: Ragged, rows: int, below: int) -> None:
+    indptr, values = ragged.indptr, ragged.values
+    if indptr.dtype != np.int64 or values.dtype != np.int32 or values.ndim != 1:
+        raise ValueError(
+            f"{place}: expected indptr of int64 and values (n,) of int32, got {_form(indptr)} "
+            f"and {_form(values)}"
+        )
+    if indptr.shape != (rows + 1,) or indptr[0] != 0 or indptr[-1] != len(values):
+        raise ValueError(f"{place}: indptr {indptr.shape} does not lead through {rows} rows")
+    if (np.diff(indptr) < 0).any():
+        raise ValueError(f"{place}: indptr decreases")
+    _check_rows(place, values, below)
 
 
-def read_full(catalogue: Catalogue, version: Version) -> Store:
-    """A full version, its large arrays mapped.
-
-    Raises:
-        DataError: it is damaged, or its parts do not fit; the message names the file.
-    """
-    saved = catalogue.open(version)
-    model = read_model(saved, mapped=True)
-    vectors = saved.array("item_vectors.npy", mapped=True)
-    parts = ("items", "users", "seen")
-    items, users, seen = (saved.arrays(f"{part}.npz", mapped=True) for part in parts)
-    names = saved.array("item_names.npy", mapped=True) if "item_names.npy" in saved else None
-    counts = saved.array("item_counts.npy", mapped=True)
-    gone = saved.arrays("retired.npz", mapped=True) if "retired.npz" in saved else None
-    graph = saved.path("index.hnsw") if "index.hnsw" in saved else None
-    with fitting(saved):
-        index: Index
-        if graph is None:
-            index = ExactIndex(vectors)
-        else:
-            index = HnswIndex.load(graph, vectors, saved.content["hnsw"])
-        tables = Table.from_arrays(items), Table.from_arrays(users)
-        retired = None if gone is None else NamedItems.from_arrays(gone)
-        store = Store(model, *tables, Ragged(**seen), index, names, counts, retired, version)
-        check_shapes(store)
-        check_values(store)
-        return replace(store, notes=checked_notes(saved.content["notes"]))
+def _check_rows(place: str, rows: Array, below: int | None) -> None:
+    if rows.dtype.kind not in "iu":
+        raise ValueError(f"{place}: expected integers, got {rows.dtype}")
+    low, high = rows.min(initial=0), rows.max(initial=0)
+    if low < 0 or (below is not None and len(rows) and high >= below):
+        bound = "of at least 0" if below is None else f"from 0 to {below - 1}"
+        raise ValueError(f"{place}: expected numbers {bound}, got {low} to {high}")
 
 
-@contextmanager
-def fitting(saved: SavedFolder, name: str = "") -> Iterator[None]:
-    """What goes wrong within is a folder whose parts are intact but do not fit together.
-
-    Args:
-        saved: the folder.
-        name: the file that does not fit the others, where that is known.
-    """
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        what = f"{name}: {what}" if name else what
-        raise DataError(f"{saved.folder}: its parts do not fit together: {what}") from error
-
-
-def _item_vectors(
-    model: TwoTower, items: Table, on_progress: Callable[[int, int], object] | None
-) -> Vectors:
-    done = 0
-
-    def tower(features: Features) -> tuple[Array, None]:
-        nonlocal done
-        vectors, _ = model.item(features)
-        done += len(vectors)
-        if on_progress is not None:
-            on_progress(done, len(items))
-        return vectors, None
-
-    return encode(tower, items)
-
-
-def _hnsw(model: TwoTower, data: Dataset, vectors: Any) -> HnswIndex:
-    users = encode_sample(model.user, data.users)
-    return HnswIndex.build(vectors, similarity=model.similarity, queries=users)
-
-
-def saved_model(folder: str | Path, version: int | None) -> SavedFolder:
-    """The folder that :func:`load_model` reads."""
-    if version is None and not (Path(folder) / POINTER).exists():
-        return SavedFolder(folder, "model")
-    catalogue = Catalogue.read(folder)
-    catalogue.check_family("full")
-    chosen = catalogue.full() if version is None else catalogue.version(version)
-    if chosen.kind != "full":
-        raise DataError(f"{folder}: version {version} is not a full one: nothing starts from it")
-    return catalogue.open(chosen)
-
-
-def _write_model(place: Path, model: TwoTower, content: dict[str, Any]) -> None:
-    content["config"] = model.config
-    content["schema"], arrays = model.schema.to_state()
-    write_arrays(place / "schema.npz", arrays)
-    write_arrays(place / "parameters.npz", model.parameters)
-
-
-def read_model(saved: SavedFolder, *, mapped: bool = False) -> TwoTower:
-    """The model in a folder that is open."""
-    schema = read_schema(saved, mapped=mapped)
-    parameters = saved.arrays("parameters.npz", mapped=mapped)
-    with fitting(saved):
-        return TwoTower(schema, **saved.content["config"], parameters=parameters)
-
-
-def read_schema(saved: SavedFolder, *, mapped: bool = False) -> FittedSchema:
-    """The fitted schema of that model, without its parameters."""
-    arrays = saved.arrays("schema.npz", mapped=mapped)
-    with fitting(saved):
-        return FittedSchema.from_state(saved.content["schema"], arrays)
+def _form(array: Array) -> str:
+    return f"{array.dtype} {array.shape}"

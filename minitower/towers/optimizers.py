@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import numpy as np
 
+from minitower.data.options import Option
 from minitower.formulas.arguments import choice, number_within, positive_number
 from minitower.formulas.arrays import Array
 from minitower.towers.gradients import Gradients, RowGradient
@@ -29,7 +30,19 @@ from minitower.towers.schedules import Schedule
 Slots = dict[str, OptimizerSlot]
 
 LARGEST_RATE = 1e6
-"""A larger step leaves no digit of a parameter near 1 in float32."""
+"""A larger step leaves no digit of a parameter near one in float32."""
+
+Rate = Annotated[
+    float | Schedule,
+    Option(
+        "learning rate",
+        above=0,
+        high=LARGEST_RATE,
+        name="learning_rate",
+        default=0.05,
+        metavar="RATE",
+    ),
+]
 
 
 class Optimizer(ABC):
@@ -46,7 +59,7 @@ class Optimizer(ABC):
 
     start = 0.0
 
-    def __init__(self, rate: float | Schedule) -> None:
+    def __init__(self, rate: Rate) -> None:
         self.rate: float | Schedule = rate
         if not callable(rate):
             rate = positive_number("the learning rate", rate)
@@ -144,9 +157,7 @@ class Adagrad(Optimizer):
 
     per_row = False
 
-    def __init__(
-        self, rate: float | Schedule = 0.05, *, start: float = 0.0, epsilon: float = 1e-10
-    ) -> None:
+    def __init__(self, rate: Rate = 0.05, *, start: float = 0.0, epsilon: float = 1e-10) -> None:
         super().__init__(rate)
         if not (0 <= start < 1e38 and 0 < epsilon < 1e38):  # beyond, float32 holds infinity
             raise ValueError(
@@ -201,7 +212,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        rate: float | Schedule = 0.001,
+        rate: Rate = 0.001,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,

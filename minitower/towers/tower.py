@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.encoding import Features, SideEncoder
+from minitower.data.encoding import SideEncoder
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Field, Id, MultiValued
+from minitower.data.table import Features
 from minitower.formulas.arrays import Array
 from minitower.formulas.similarity import l2_normalize
 from minitower.towers.gradients import Gradients, add_gradients

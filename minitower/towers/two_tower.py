@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minitower.data.encoding import Features, FittedSchema
+from minitower.data.encoding import FittedSchema
+from minitower.data.options import Option, Seed
+from minitower.data.table import Features
 from minitower.formulas.arguments import choice, shown, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.towers.tower import Backward, Parameters, Tower
@@ -59,11 +61,14 @@ class TwoTower:
         self,
         schema: FittedSchema,
         *,
-        dim: int = 64,
-        hidden: tuple[int, ...] | list[int] = (128,),
-        similarity: Similarity = "cosine",
-        residual: bool = False,
-        seed: int = 0,
+        dim: Annotated[int, Option("length of the vectors", 1, MAX_WIDTH, metavar="D")] = 64,
+        hidden: Annotated[
+            tuple[int, ...] | list[int],
+            Option("widths of the hidden layers; '' is none", 1, MAX_HIDDEN, metavar="WIDTHS"),
+        ] = (128,),
+        similarity: Annotated[Similarity, Option("how the two vectors are compared")] = "cosine",
+        residual: Annotated[bool, Option("add the id's embedding to each tower's output")] = False,
+        seed: Seed = 0,
         dtype: DTypeLike = np.float32,
         parameters: Parameters | None = None,
     ) -> None:

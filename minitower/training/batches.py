@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 
 from minitower.data import DataError, Dataset, Features, Interactions
+from minitower.data.options import Option
 from minitower.formulas.arguments import shown, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.formulas.draw_probability import log_mixture
 from minitower.formulas.sampling import AliasTable, power_law
 from minitower.training.negatives import Negatives
+
+BatchSize = Annotated[int, Option("positives per step", 1, metavar="N")]
+PositivePower = Annotated[
+    float,
+    Option("draw positives in proportion to their item's clicks^POWER", 0, 1, metavar="POWER"),
+]
 
 
 @dataclass(frozen=True, eq=False)

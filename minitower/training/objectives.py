@@ -1,84 +1,299 @@
-"""What training minimises: vectors of a batch in, loss and gradients out.
+"""What training minimizes: vectors of a batch in, loss and gradients out.
 
-The batch as its own source of negatives stands here; the lecture's three ways to train on
-negatives that were drawn are in :mod:`minitower.training.pair_objectives`, a memory of earlier
-batches is :mod:`minitower.training.cross_batch`.
+InBatchSoftmax      each user against all items of the batch
+CrossBatchSoftmax   and against the items of earlier batches
+Pointwise           is this pair a click or a negative? (this and the next two: drawn negatives)
+Pairwise            the clicked item above one negative
+Listwise            the clicked item above k negatives at once
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from minitower.formulas.arguments import choice, positive_temperature
-from minitower.formulas.arrays import Vectors
+import numpy as np
+
+from minitower.data.options import Option, check_options
+from minitower.formulas.arguments import (
+    BIASES,
+    MARGINS,
+    TEMPERATURES,
+    choice,
+    number_within,
+    positive_scale,
+    strict_integer,
+)
+from minitower.formulas.arrays import Integers, Rows, Vectors
 from minitower.formulas.blocked import blocked_in_batch_softmax
-from minitower.formulas.logq import Correction, calibrated, mixed, uncorrected, yi
+from minitower.formulas.logq import calibrated, cross_batch, mixed, uncorrected, yi
+from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
+from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
+from minitower.formulas.similarity import inner_product
+from minitower.formulas.softmax import listwise_softmax
+from minitower.towers.gradients import sum_by_row
 from minitower.training.batches import Batch
+
+Gradients = tuple[Vectors, Vectors]  # with respect to the vectors of users and items
+Result = tuple[float, Gradients]  # a loss and its gradients
+
+Temperature = Annotated[
+    float, Option("temperature of a softmax; 1 / scale of logistic", *TEMPERATURES, metavar="TAU")
+]
+Margin = Annotated[float, Option("lead of a hinge", above=0, high=MARGINS[1], metavar="M")]
+TEMPERATURE, MARGIN = 0.07, 0.1  # defaults
 
 
 class Objective(Protocol):
     """Any callable of this form trains a model."""
 
-    def __call__(
-        self, users: Vectors, items: Vectors, batch: Batch
-    ) -> tuple[float, tuple[Vectors, Vectors]]:
+    def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
         """Shapes: (n,d),(m,d)->(),((n,d),(m,d)) with m >= n, pair i in row i of both."""
 
 
 @dataclass(frozen=True)
 class InBatchSoftmax:
-    """Each user against all items of the batch: the default, and the lecture's.
+    """Softmax over the items of the batch: the default, and the lecture's.
 
-    Extra negatives are candidates of all users, whomever they were drawn for.
+    Extra negatives are candidates of all users, whichever pair they were drawn for.
 
     Args:
         temperature: 1e-6 to 1e12; about 0.05 to 0.2 with cosines, 1 with inner products.
-        correction: "yi" takes strength * log q off every candidate; "calibrated"
-            is exact about the positive and masks its repetitions; "mixed" takes
-            log q off the negatives only, as published for mixed negative sampling;
-            "none" takes nothing off, and over-suppresses popular items.
+        correction: "yi" subtracts strength * log q from every candidate. "calibrated"
+            is exact about the positive and masks its repetitions. "mixed" subtracts
+            log q from the negatives only, as published for mixed negative sampling.
+            "none" subtracts nothing, and over-suppresses popular items.
         strength: beta in [0, 1], for "yi".
-        mask_hits: leave other copies of a row's own item out of its negatives. For
-            "none" a choice; "calibrated" always does; with "yi" it would be wrong,
-            because there the repetitions are what log q counts.
+        mask_hits: drop other copies of a row's own item from its negatives. For
+            "none" a choice; "calibrated" always does. "yi" and "mixed" refuse it,
+            because there log q counts these copies.
 
     Raises:
-        ValueError: a parameter is outside its domain, or a strength or a mask is
-            asked for where it does not belong.
+        ValueError: a parameter is outside its domain, or not for this correction.
 
     The formulas: :func:`~minitower.formulas.softmax.in_batch_softmax`,
     :mod:`minitower.formulas.logq`.
     """
 
-    temperature: float = 0.07
-    correction: Literal["yi", "calibrated", "mixed", "none"] = "yi"
-    strength: float = 1.0
+    temperature: Temperature = TEMPERATURE
+    correction: Annotated[
+        Literal["yi", "calibrated", "mixed", "none"], Option("logQ correction of in-batch")
+    ] = "yi"
+    strength: Annotated[float, Option("weight of log q in yi", 0, 1, metavar="BETA")] = 1.0
     mask_hits: bool = False
 
     def __post_init__(self) -> None:
-        positive_temperature(self.temperature)
-        choice("correction", self.correction, ("yi", "calibrated", "mixed", "none"))
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength must be in [0, 1], got {self.strength}")
+        check_options(self)
         if self.correction != "yi" and self.strength != 1:
             raise ValueError(f"strength belongs to yi; correction is {self.correction!r}")
         if self.mask_hits and self.correction in ("yi", "mixed"):
-            raise ValueError(f"{self.correction} counts the repetitions that mask_hits leaves out")
+            raise ValueError(f"{self.correction} counts the repetitions that mask_hits drops")
 
-    def __call__(
-        self, users: Vectors, items: Vectors, batch: Batch
-    ) -> tuple[float, tuple[Vectors, Vectors]]:
-        return blocked_in_batch_softmax(
-            users, items, self._correction(batch), temperature=self.temperature
-        )
-
-    def _correction(self, batch: Batch) -> Correction:
-        n = len(batch)
+    def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
+        n, log_q, rows = len(batch), batch.log_q, batch.item_rows
         if self.correction == "yi":
-            return yi(batch.log_q, logq_weight=self.strength, n=n)
+            correction = yi(log_q, logq_weight=self.strength, n=n)
+        elif self.correction == "calibrated":
+            correction = calibrated(log_q, rows, n=n)
+        elif self.correction == "mixed":
+            correction = mixed(log_q, n)
+        else:
+            correction = uncorrected(rows, mask_hits=self.mask_hits, n=n)
+        return blocked_in_batch_softmax(users, items, correction, temperature=self.temperature)
+
+
+class CrossBatchSoftmax:
+    """In-batch softmax over the batch and a first-in first-out bank of earlier item vectors.
+
+    A vector changes little from step to step, so an earlier one is nearly as good a negative,
+    and costs no pass through the item tower. The bank is a constant: its vectors get no
+    gradient and keep their log q. Copies of a row's own item in the bank are dropped.
+
+    Args:
+        size: vectors remembered at the most, >= 0; 0 is Yi et al.'s in-batch softmax.
+        warmup: steps before the bank is used, >= 0; at first vectors move too fast.
+
+    Attributes:
+        vectors, log_q, rows: what is remembered, oldest first.
+        drift: how stale the bank is: mean distance between this step's vectors and those of
+            the same items in the bank; NaN without such items.
+
+    Raises:
+        ValueError: a parameter is outside its domain.
+
+    Reference: J. Wang et al., Cross-Batch Negative Sampling, SIGIR 2021, Eqs. 3, 4, 5 and 9.
+    """
+
+    def __init__(
+        self,
+        size: Annotated[int, Option("vectors in the bank", 0, metavar="N", name="bank")] = 8192,
+        temperature: Temperature = TEMPERATURE,
+        warmup: int = 0,
+    ) -> None:
+        self.size, self.temperature = size, temperature
+        self.warmup = strict_integer("warmup", warmup, 0)
+        check_options(self)
+        self.vectors: Vectors = np.empty((0, 0), np.float32)
+        self.log_q: Vectors = np.empty(0)
+        self.rows: Rows = np.empty(0, np.int64)
+        self.drift = np.nan
+        self._step = 0
+
+    def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
+        n, m = len(users), len(items)
+        if not len(self.rows):
+            self.vectors = items[:0]
+        used = slice(None) if self._step >= self.warmup else slice(0)
+        candidates = np.concatenate([items, self.vectors[used]])
+        log_q = np.concatenate([batch.log_q, self.log_q[used]])
+        rows = np.concatenate([batch.item_rows, self.rows[used]])
+        loss, (d_users, d_candidates) = blocked_in_batch_softmax(
+            users, candidates, cross_batch(log_q, rows, n), temperature=self.temperature
+        )
+        self._remember(items[:n], batch.log_q[:n], batch.item_rows[:n])
+        return loss, (d_users, d_candidates[:m])
+
+    def _remember(self, vectors: Vectors, log_q: Vectors, rows: Rows) -> None:
+        _, now, then = np.intersect1d(rows, self.rows, return_indices=True)
+        moved = np.linalg.norm(vectors[now] - self.vectors[then], axis=1)
+        self.drift = float(moved.mean()) if len(moved) else np.nan
+        last = slice(-self.size, None) if self.size else slice(0)
+        self.vectors = np.concatenate([self.vectors, vectors])[last]
+        self.log_q = np.concatenate([self.log_q, log_q])[last]
+        self.rows = np.concatenate([self.rows, rows])[last]
+        self._step += 1
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """Binary classification: clicked pairs are +1, pairs with a negative -1.
+
+    The mean is over all pairs, so two or three negatives a click (the lecture's ratio)
+    weigh twice or three times as much as the click.
+
+    Args:
+        loss: "logistic" bends around scale * score + bias = 0; "squared" pulls cosines
+            to +1 and -1.
+        scale: 1e-12 to 1e6; with cosines well above 1. At 1 no loss is below log(1 + 1/e).
+        bias: of the logistic.
+
+    The formulas: :mod:`minitower.formulas.pointwise`.
+    """
+
+    loss: Literal["logistic", "squared"] = "logistic"
+    scale: float = 10.0
+    bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        choice("loss", self.loss, ("logistic", "squared"))
+        positive_scale(self.scale)
+        number_within("bias", self.bias, BIASES)
+
+    def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
+        positive, negative, _, backward = _scores(users, items, batch)
+        scores = np.concatenate([positive, negative])
+        labels = np.repeat([1, -1], [len(positive), len(negative)])
+        if self.loss == "squared":
+            loss, d_scores = pointwise_squared(scores, labels)
+        else:
+            loss, (d_scores, _, _) = pointwise_logistic(
+                scores, labels, scale=self.scale, bias=self.bias
+            )
+        return loss, backward(d_scores[: len(positive)], d_scores[len(positive) :])
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """Each clicked item above each of its negatives; the mean is over such pairs of items.
+
+    Args:
+        loss: "hinge" asks for a lead of ``margin``, "logistic" bends with ``scale``.
+        margin: > 0, at most 1e6, of the hinge.
+        scale: 1e-12 to 1e6, of the logistic.
+
+    The formulas: :mod:`minitower.formulas.pairwise`.
+    """
+
+    loss: Literal["hinge", "logistic"] = "logistic"
+    margin: Margin = MARGIN
+    scale: float = 10.0
+
+    def __post_init__(self) -> None:
+        choice("loss", self.loss, ("hinge", "logistic"))
+        check_options(self)
+        positive_scale(self.scale)
+
+    def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
+        positive, negative, owners, backward = _scores(users, items, batch)
+        if not len(negative):
+            return 0.0, backward(np.zeros_like(positive), negative)
+        leader = positive[owners]
+        if self.loss == "hinge":
+            loss, (d_leader, d_negative) = triplet_hinge(leader, negative, margin=self.margin)
+        else:
+            loss, (d_leader, d_negative) = triplet_logistic(leader, negative, scale=self.scale)
+        d_positive = np.bincount(owners, d_leader, len(positive)).astype(users.dtype)
+        return loss, backward(d_positive, d_negative)
+
+
+@dataclass(frozen=True)
+class Listwise:
+    """Each clicked item above all its negatives at once, by a softmax over them.
+
+    Args:
+        temperature: 1e-6 to 1e12.
+        correction: "none" is the lecture's: it separates a click from the drawn negatives.
+            "calibrated" subtracts log(k q) from each of a pair's k negatives, so that they
+            stand for the whole catalogue. It does not fit hard negatives.
+
+    The formula: :func:`~minitower.formulas.softmax.listwise_softmax`.
+    """
+
+    temperature: Temperature = TEMPERATURE
+    correction: Literal["none", "calibrated"] = "none"
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        choice("correction", self.correction, ("none", "calibrated"))
+
+    def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
+        positive, negative, owners, backward = _scores(users, items, batch)
+        counts = np.bincount(owners, minlength=len(positive))
         if self.correction == "calibrated":
-            return calibrated(batch.log_q, batch.item_rows, n=n)
-        if self.correction == "mixed":
-            return mixed(batch.log_q, n)
-        return uncorrected(batch.item_rows, mask_hits=self.mask_hits, n=n)
+            log_kq = np.log(counts[owners]) + batch.negative_log_q
+            negative = negative - (self.temperature * log_kq).astype(negative.dtype)
+        # Lists of different lengths stand side by side; the softmax drops cells beyond their ends.
+        inside = np.arange(counts.max()) < counts[:, None]
+        lists = np.zeros(inside.shape, negative.dtype)
+        lists[inside] = negative
+        loss, (d_positive, d_lists) = listwise_softmax(
+            positive, lists, temperature=self.temperature, drop=~inside
+        )
+        return loss, backward(d_positive, d_lists[inside])
+
+
+def _scores(
+    users: Vectors, items: Vectors, batch: Batch
+) -> tuple[Vectors, Vectors, Integers, Callable[[Vectors, Vectors], Gradients]]:
+    """Scores of n clicked pairs and of their e negatives, and the way back.
+
+    Shapes: (n,d),(n+e,d)->(n),(e),(e),((n),(e)->(n,d),(n+e,d))
+    """
+    if batch.owners is None:
+        raise ValueError(
+            "this objective needs negatives of its own for each pair, such as "
+            "uniform_negatives; the batch has none or shares them"
+        )
+    n, owners = len(users), batch.owners
+    positive, back_positive = inner_product(users, items[:n])
+    negative, back_negative = inner_product(users[owners], items[n:])
+
+    def backward(d_positive: Vectors, d_negative: Vectors) -> Gradients:
+        d_users, d_clicked = back_positive(d_positive)
+        d_owners, d_negatives = back_negative(d_negative)
+        of_users = sum_by_row(owners, d_owners)
+        d_users[of_users.rows] += of_users.values
+        return d_users, np.concatenate([d_clicked, d_negatives])
+
+    return positive, negative, owners, backward

@@ -1,137 +1,286 @@
-"""The options of a training step, by the names that the command line has for them.
+"""What a training step is made of, by the names that options have for it.
 
-A published version carries them, so that an update trains as the version was trained.
+A published version carries these names and values, so that an update trains as the version was
+trained. The options themselves are declared where they are taken: by the objectives,
+:class:`SelfSupervised`, the optimizers and :class:`Trainer`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
-from minitower.training.cross_batch import CrossBatchSoftmax
-from minitower.training.negatives import Negatives, Portable
-from minitower.training.objectives import InBatchSoftmax, Objective
-from minitower.training.pair_objectives import Listwise, Pairwise, Pointwise
-from minitower.training.self_supervised import SelfSupervised
-from minitower.training.trainer import Trainer
-
-Options = dict[str, Any]
-
-OPTIMIZERS: dict[str, type[Any]] = {
-    "adagrad": Adagrad,
-    "rowwise-adagrad": RowWiseAdagrad,
-    "adam": Adam,
-    "rowwise-adam": RowWiseAdam,
-    "sgd": SGD,
-}
-
-_SHARED = ("positive_power", "self_supervised", "optimizer", "learning_rate", "batch_size")
-_OF = {
-    "in-batch": ("temperature", "correction", "strength"),
-    "cross-batch": ("temperature", "bank"),
-    "pointwise": ("temperature",),
-    "pointwise-squared": (),
-    "pairwise": ("temperature",),
-    "pairwise-hinge": ("margin",),
-    "listwise": ("temperature",),
-}
-_OF_VIEWS = ("alpha", "self_temperature", "self_batch_size", "self_sampling", "dropped_values")
+from minitower.data import DataError, Dataset
+from minitower.data.option_values import Options, written
+from minitower.data.options import Option, Seed, checked, declared
+from minitower.towers.optimizers import Optimizer
+from minitower.towers.two_tower import TwoTower
+from minitower.training.batches import BatchSize, PositivePower
+from minitower.training.named import (
+    NEGATIVES,
+    NEGATIVES_OF,
+    OBJECTIVES,
+    OPTIMIZERS,
+    parse_negatives,
+    read_negatives,
+)
+from minitower.training.negatives import MixedNegatives, Negatives, Portable
+from minitower.training.objectives import CrossBatchSoftmax, Objective, Pairwise, Pointwise
+from minitower.training.self_supervised import AUGMENTS, SelfSupervised
+from minitower.training.trainer import History, Progress, Trainer
 
 
-def recipe(trainer: Trainer) -> Options:
-    """The options of a trainer, as JSON.
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What a training step is made of, apart from the model and the data.
 
-    What no option can say (a custom objective, a learning rate that is a schedule, lists of
-    hard negatives) is left out; :func:`missing` then names it.
-
-    >>> import minitower as mt
-    >>> ids = mt.Schema(user=[mt.Id("user_id")], item=[mt.Id("item_id")])
-    >>> log = {"user_id": [1, 2], "item_id": [7, 8]}
-    >>> data = mt.Dataset.from_columns(ids, log, split=mt.RandomSplit(0, 0))
-    >>> made = recipe(mt.Trainer(mt.TwoTower(data.schema, dim=2), data, batch_size=2))
-    >>> made["objective"], made["temperature"], made["learning_rate"], made["negatives"]
-    ('in-batch', 0.07, 0.05, 'none')
+    Args:
+        objective, optimizer, self_supervised: as :class:`Trainer` takes them.
+        negatives: as the option writes them, such as "uniform:5", or "none"; None: no option
+            can write them.
+        positive_power, batch_size, seed: as :class:`Trainer` takes them.
     """
-    options = {
-        "negatives": _negatives(trainer.batches.negatives),
-        "positive_power": trainer.positive_power,
-        "batch_size": trainer.batches.size,
-        "seed": trainer.seed,
-        **_objective(trainer.objective),
-        **_views(trainer.self_supervised),
-        **_optimizer(trainer.optimizer),
-    }
-    return {name: value for name, value in options.items() if value is not None}
+
+    objective: Objective
+    optimizer: Optimizer
+    negatives: str | None = "none"
+    self_supervised: SelfSupervised | None = None
+    positive_power: PositivePower = 1.0
+    batch_size: BatchSize = 1024
+    seed: Seed = 0
+
+    def trainer(
+        self,
+        model: TwoTower,
+        data: Dataset,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> Trainer:
+        """A trainer made of this recipe.
+
+        Raises:
+            DataError: the parts do not go together, or a step would take too much memory.
+        """
+        check_memory(self, model, data)
+        return checked(
+            Trainer,
+            model,
+            data,
+            objective=deepcopy(self.objective),  # it may remember what it has seen
+            optimizer=self.optimizer.fresh(),
+            batch_size=self.batch_size,
+            negatives=self._source(model, data),
+            positive_power=self.positive_power,
+            self_supervised=self.self_supervised,
+            seed=self.seed,
+            on_progress=on_progress,
+        )
+
+    def _source(self, model: TwoTower, data: Dataset) -> Negatives | None:
+        parts = []
+        for kind, k in parse_negatives(self.negatives):
+            try:
+                parts.append(NEGATIVES[kind](model, data, k))
+            except ValueError as error:
+                raise DataError(f"--negatives {kind}:{k}: {error}") from None
+        return checked(MixedNegatives, parts) if len(parts) > 1 else parts[0] if parts else None
+
+    @staticmethod
+    def of(trainer: Trainer) -> Recipe:
+        """The recipe of a trainer."""
+        source = trainer.batches.negatives
+        option = source.option if isinstance(source, Portable) else None
+        return Recipe(
+            trainer.objective,
+            trainer.optimizer,
+            "none" if source is None else option,
+            trainer.self_supervised,
+            trainer.positive_power,
+            trainer.batches.size,
+            trainer.seed,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The options that make this recipe, for the notes of a version.
+
+        What no option can say is left out: a custom objective, a learning rate that is a
+        schedule, lists of hard negatives. :func:`missing` then names it.
+
+        >>> Recipe(Listwise(0.1), SGD(0.5), "uniform:5").to_json()["temperature"]
+        0.1
+        """
+        names = {kind: name for name, kind in OPTIMIZERS.items()}
+        rate = self.optimizer.rate
+        options = {
+            "negatives": self.negatives,
+            **written(self),
+            **_objective(self.objective),
+            **_views(self.self_supervised),
+            "optimizer": names.get(type(self.optimizer)),
+            "learning_rate": None if callable(rate) else float(rate),
+        }
+        return {name: value for name, value in options.items() if value is not None}
 
 
-def missing(options: Options, *, by_day: bool) -> list[str]:
+def read_recipe(
+    options: Options,
+    *,
+    objective: Annotated[
+        str, Option("loss to minimize", choices=tuple(OBJECTIVES), metavar="NAME")
+    ] = "in-batch",
+    negatives: Annotated[
+        str | None,
+        Option(
+            "beside the batch's own: uniform:K, popular:K (clicks^0.75) or mined:K (from the "
+            "model's own recall) for each pair, several joined by +, or shared:N uniform ones a "
+            "batch, or none (default: none in-batch, uniform:2 pointwise, uniform:1 pairwise, "
+            "uniform:10 listwise)",
+            parse=read_negatives,
+            metavar="KIND:K",
+        ),
+    ] = None,
+    self_supervised: Annotated[
+        str,
+        Option(
+            "how two views of an item are made, which should find each other",
+            choices=("none", *AUGMENTS),
+            metavar="VIEWS",
+        ),
+    ] = "none",
+    optimizer: Annotated[str, Option("optimizer", choices=tuple(OPTIMIZERS))] = "adagrad",
+) -> Recipe:
+    """The recipe that options describe: ``options.make(read_recipe, options)``.
+
+    Raises:
+        DataError: options do not go together.
+    """
+    views = self_supervised != "none"
+    return options.make(
+        Recipe,
+        options.make(OBJECTIVES[objective]),
+        options.make(OPTIMIZERS[optimizer]),
+        negatives or NEGATIVES_OF[objective],
+        options.make(SelfSupervised, augment=self_supervised) if views else None,
+    )
+
+
+def fit(
+    options: Options, data: Dataset, on_progress: Callable[[Progress], object] | None = None
+) -> tuple[Trainer, History]:
+    """Train the model that options describe, on a data set.
+
+    Raises:
+        DataError: options do not go together.
+        TrainingError: as :meth:`Trainer.fit`.
+    """
+    model = options.make(TwoTower, data.schema)
+    trainer = options.make(read_recipe, options).trainer(model, data, on_progress)
+    return trainer, options.make(trainer.fit)
+
+
+TRAINING = {
+    **declared(read_recipe, *OBJECTIVES.values(), SelfSupervised, Optimizer, Recipe),
+    "metric": declared(Trainer.fit)["metric"],
+}
+"""The options of a training step, and the metric that validates it."""
+
+
+def missing(options: Mapping[str, Any], *, by_day: bool) -> list[str]:
     """Options that a training step needs and that these do not give, by name.
 
     Args:
         options: by name.
         by_day: of an incremental update, which has no negatives beside the batch's.
     """
-    shared = ("optimizer", "learning_rate", "batch_size") if by_day else ("negatives", *_SHARED)
-    needed = ["objective", *_OF.get(options.get("objective", ""), ()), *shared]
+    objective = OBJECTIVES.get(str(options.get("objective")))
+    needed = ["objective", *(declared(objective) if objective else ())]
+    if not by_day:
+        needed += ["negatives", "positive_power", "self_supervised"]
+    needed += ["optimizer", "learning_rate", "batch_size"]
     if not by_day and options.get("self_supervised", "none") != "none":
-        needed += _OF_VIEWS
+        views = declared(SelfSupervised).items()
+        needed += [name for name, o in views if o.default is not None and o.type is not bool]
     return [name for name in needed if name not in options]
 
 
-def _objective(objective: Objective) -> Options:
-    if isinstance(objective, InBatchSoftmax) and not objective.mask_hits:
-        correction, strength = objective.correction, objective.strength
-        temperature = objective.temperature
-        return _named("in-batch", temperature=temperature, correction=correction, strength=strength)
-    if isinstance(objective, CrossBatchSoftmax) and not objective.warmup:
-        return _named("cross-batch", temperature=objective.temperature, bank=objective.size)
-    if isinstance(objective, Pointwise) and objective.loss == "squared":
-        return _named("pointwise-squared")
-    if isinstance(objective, Pointwise) and not objective.bias:
-        return _named("pointwise", temperature=_inverse(objective.scale))
-    if isinstance(objective, Pairwise) and objective.loss == "hinge":
-        return _named("pairwise-hinge", margin=objective.margin)
-    if isinstance(objective, Pairwise):
-        return _named("pairwise", temperature=_inverse(objective.scale))
-    if isinstance(objective, Listwise) and objective.correction == "none":
-        return _named("listwise", temperature=objective.temperature)
+def _objective(objective: Objective) -> dict[str, Any]:
+    """The name and the options of an objective; empty where none make it."""
+    for name, make in OBJECTIVES.items():
+        if type(make()) is not type(objective):
+            continue
+        options = {n: _setting(objective, o.parameter) for n, o in declared(make).items()}
+        parameters = {declared(make)[n].parameter: value for n, value in options.items()}
+        if _same(make(**parameters), objective):
+            return {"objective": name, **options}
     return {}
 
 
-def _named(name: str, **options: Any) -> Options:
-    return {"objective": name, **options}
+def _setting(objective: Any, parameter: str) -> Any:
+    """An argument that an objective was made with; a temperature may be 1 / scale."""
+    if parameter != "temperature" or not isinstance(objective, Pointwise | Pairwise):
+        return getattr(objective, parameter)
+    short = round(1 / objective.scale, 12)  # as a person would have written it
+    return short if short and 1 / short == objective.scale else 1 / objective.scale
 
 
-def _inverse(scale: float) -> float:
-    """The temperature of which a scale is the inverse, as a person would have written it."""
-    short = round(1 / scale, 12)
-    return short if short and 1 / short == scale else 1 / scale
+def _same(one: Objective, other: Objective) -> bool:
+    """Whether two objectives of a class were made with the same arguments, up to rounding."""
+    for parameter in inspect.signature(type(one)).parameters:
+        a, b = getattr(one, parameter), getattr(other, parameter)
+        if a != b and not (isinstance(a, float) and math.isclose(a, b, rel_tol=1e-12)):
+            return False
+    return True
 
 
-def _negatives(negatives: Negatives | None) -> str | None:
-    if negatives is None:
-        return "none"
-    return negatives.option if isinstance(negatives, Portable) else None
-
-
-def _views(views: SelfSupervised | None) -> Options:
+def _views(views: SelfSupervised | None) -> dict[str, Any]:
     if views is None:
         return {"self_supervised": "none"}
-    if (views.rounding, views.relations, views.both_directions) != ("floor", "items", False):
-        return {}
-    return {
-        "self_supervised": views.augment,
-        "alpha": views.alpha,
-        "self_temperature": views.temperature,
-        "self_batch_size": views.batch_size,
-        "self_sampling": views.sampling,
-        "hidden_fields": views.hidden,
-        "dropped_values": views.dropout,
-        "mask_per_item": views.per_item,
-    }
+    options, known = written(views), declared(SelfSupervised)
+    parameters = {known[name].parameter: value for name, value in options.items()}
+    same = SelfSupervised(augment=views.augment, **parameters) == views
+    return {"self_supervised": views.augment, **options} if same else {}
 
 
-def _optimizer(optimizer: Optimizer) -> Options:
-    names = {kind: name for name, kind in OPTIMIZERS.items()}
-    rate = None if callable(optimizer.rate) else float(optimizer.rate)
-    return {"optimizer": names.get(type(optimizer)), "learning_rate": rate}
+MOST_NUMBERS = 1 << 25
+"""Numbers, 128 MB: what the item tower computes for shared negatives, or what a bank holds.
+With gradients and copies a step takes up to five times as much."""
+
+MOST_OF_PAIRS = 1 << 27
+"""The same for the negatives of each pair, which grow with --batch-size."""
+
+_FEW = 100  # negatives of a pair that are always allowed, even of a smaller catalogue
+
+
+def check_memory(recipe: Recipe, model: TwoTower, data: Dataset) -> None:
+    """Refuse a training step whose negatives or whose bank would take too much memory.
+
+    Raises:
+        DataError: names the flag, and the number of vectors that this model takes.
+    """
+    tower = model.item_tower
+    width = tower.dim + sum(inputs for _, inputs, _ in tower.layers)  # numbers for each item
+    positives = len(data.train) + len(data.valid) + len(data.test)  # a refit trains on all
+    pairs = min(recipe.batch_size, positives)
+    parts = parse_negatives(recipe.negatives)
+    of_pair = [(kind, k) for kind, k in parts if kind != "shared"]
+    for kind, k in of_pair:
+        if k > max(len(data.items), _FEW):
+            raise DataError(
+                f"--negatives {kind}:{k}: {k:,} negatives for each pair are more than the "
+                f"{len(data.items):,} items"
+            )
+    shared = sum(k for kind, k in parts if kind == "shared")
+    bank = recipe.objective.size if isinstance(recipe.objective, CrossBatchSoftmax) else 0
+    for flag, size, each, most in (
+        ("--negatives", sum(k for _, k in of_pair) * pairs, width, MOST_OF_PAIRS),
+        ("--negatives", shared, width, MOST_NUMBERS),
+        ("--bank", bank, tower.dim, MOST_NUMBERS),
+    ):
+        if size * each > most:
+            raise DataError(
+                f"{flag}: {size:,} vectors in one step are too many; this model takes at most "
+                f"{most // each:,}: lower {flag}, --batch-size or --dim"
+            )

@@ -7,13 +7,14 @@ any: hide different parts of it, and let the item tower tell whose views they ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minitower.data import Dataset, Features, Ragged
-from minitower.formulas.arguments import choice, number_within, positive_temperature, strict_integer
+from minitower.data.options import Option, check_options
+from minitower.formulas.arguments import TEMPERATURES, choice
 from minitower.formulas.arrays import Mask, Vectors
 from minitower.formulas.augmentation import complementary_masks, correlated_masks, random_mask
 from minitower.formulas.blocked import blocked_in_batch_softmax
@@ -76,29 +77,54 @@ class SelfSupervised:
     """
 
     augment: Augment
-    alpha: float = 0.1
-    batch_size: int = 1024
-    temperature: float = 0.1
-    hidden: int | None = None
-    dropout: float = 0.5
-    per_item: bool = False
+    alpha: Annotated[
+        float, Option("weight of the self-supervised loss", 0, 1e6, metavar="ALPHA")
+    ] = 0.1
+    batch_size: Annotated[
+        int, Option("items of which a step makes views", 2, metavar="N", name="self_batch_size")
+    ] = 1024
+    temperature: Annotated[
+        float,
+        Option(
+            "temperature of the self-supervised loss",
+            *TEMPERATURES,
+            metavar="TAU",
+            name="self_temperature",
+        ),
+    ] = 0.1
+    hidden: Annotated[
+        int | None,
+        Option(
+            "fields that mask hides (default: half of them)", 1, metavar="N", name="hidden_fields"
+        ),
+    ] = None
+    dropout: Annotated[
+        float,
+        Option(
+            "share of the values of a field that dropout drops",
+            above=0,
+            below=1,
+            metavar="SHARE",
+            name="dropped_values",
+        ),
+    ] = 0.5
+    per_item: Annotated[
+        bool,
+        Option("hide other fields of each item, not the same in a batch", name="mask_per_item"),
+    ] = False
     rounding: Literal["floor", "ceil"] = "floor"
     relations: Literal["items", "clicks"] = "items"
     both_directions: bool = False
-    sampling: Literal["uniform", "clicks"] = "uniform"
+    sampling: Annotated[
+        Literal["uniform", "clicks"],
+        Option("draw those items uniformly, or by clicks", name="self_sampling"),
+    ] = "uniform"
 
     def __post_init__(self) -> None:
         choice("augment", self.augment, AUGMENTS)
         choice("rounding", self.rounding, ("floor", "ceil"))
         choice("relations", self.relations, ("items", "clicks"))
-        choice("sampling", self.sampling, ("uniform", "clicks"))
-        positive_temperature(self.temperature)
-        number_within("alpha", self.alpha, (0, 1e6))
-        strict_integer("batch_size", self.batch_size, 2)
-        if not 0 < self.dropout < 1:
-            raise ValueError(f"dropout must be in (0, 1), got {self.dropout}")
-        if self.hidden is not None:
-            strict_integer("hidden", self.hidden, 1)
+        check_options(self)
         if self.hidden is not None and self.masking != "mask":
             raise ValueError(f"hidden belongs to mask; augment is {self.augment!r}")
         if (self.rounding, self.relations) != ("floor", "items") and self.masking != "correlated":

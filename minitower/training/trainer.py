@@ -1,4 +1,4 @@
-"""The loop: epochs of shuffled batches, validated, the best one kept."""
+"""The training loop: epochs of shuffled batches, validation, and the best epoch kept."""
 
 from __future__ import annotations
 
@@ -6,31 +6,38 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 
 from minitower.data import Dataset
-from minitower.evaluation.evaluator import ACCURACY, Evaluator, NothingToFind
-from minitower.formulas.arguments import LARGEST, shown, strict_integer
-from minitower.towers.gradients import Gradients, RowGradient, add_gradients, first_not_finite
+from minitower.data.options import Option, Seed
+from minitower.evaluation.metrics import read_metric
+from minitower.formulas.arguments import strict_integer
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
-from minitower.training.batches import Batch, Batches
+from minitower.training.batches import Batch, Batches, BatchSize, PositivePower
+from minitower.training.gradient_step import gradient_step
 from minitower.training.negatives import Negatives, on
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.self_supervised import Contrast, SelfSupervised
+from minitower.training.validation import BestEpoch, ValidationGate
+
+Metric = Annotated[
+    str,
+    Option("metric of the best epoch, on validation", parse=read_metric, metavar="NAME@K"),
+]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training is, told to ``on_progress`` after every step and every epoch.
+    """The state of training, passed to ``on_progress`` after every step.
 
     Attributes:
-        epoch, epochs: the running epoch, counted from 1, and how many there will be.
-        step, steps: the step within the epoch, counted from 1, and their number.
+        epoch, epochs: the running epoch, counted from 1, and the number of epochs.
+        step, steps: the step within the epoch, counted from 1, and the number of steps.
         loss: mean over the epoch so far.
-        metrics: of the validation, after the epoch's last step; else empty.
+        metrics: those of the validation, after the last step of an epoch; else empty.
     """
 
     epoch: int
@@ -47,10 +54,10 @@ class Epoch:
 
     Attributes:
         epoch: counted from 1.
-        loss: mean per pair, of the objective alone.
-        metrics: of the validation.
-        seconds: of training.
-        self_supervised: mean per step of the self-supervised loss, times alpha; 0 without.
+        loss: mean per pair of the objective alone.
+        metrics: those of the validation; empty without one.
+        seconds: duration of the training, without the validation.
+        self_supervised: mean per step of the self-supervised loss times alpha, or 0.
     """
 
     epoch: int
@@ -62,40 +69,36 @@ class Epoch:
 
 @dataclass(frozen=True)
 class History:
-    """All finished epochs, and the number of the one whose parameters the model has."""
+    """All finished epochs, and the number of the epoch whose parameters the model has."""
 
     epochs: list[Epoch]
     best_epoch: int
-
-
-class TrainingError(ArithmeticError):
-    """Training left the finite numbers; the message names the tensor and the step."""
 
 
 class Trainer:
     """Trains a model on the training positives of a data set, in place.
 
     Args:
-        model: its parameters are changed.
+        model: its parameters change.
         data: positives to train on and to validate with.
-        objective: what to minimise; :class:`InBatchSoftmax` by default.
+        objective: the loss to minimize; :class:`InBatchSoftmax` by default.
         optimizer: :class:`Adagrad` by default.
         batch_size: pairs a step; see :class:`~minitower.training.batches.Batches`. In-batch,
             it is also the number of candidates.
-        negatives: what to draw beside the positives (:mod:`minitower.training.negatives`).
+        negatives: sampled beside the positives (:mod:`minitower.training.negatives`).
         positive_power: see :class:`~minitower.training.batches.Batches`.
-        self_supervised: what to add to each step's loss, on items of the whole catalogue;
+        self_supervised: the loss to add to each step, on items of the whole catalogue;
             see :class:`~minitower.training.self_supervised.SelfSupervised`. None: nothing.
-        seed: of the shuffling and of the default-row replacement. On one thread of
-            the same kind of CPU the same seed gives the same parameters, bit for bit; on
-            others BLAS adds in another order.
+        seed: of the shuffling and of the default-row replacement. The same seed gives the
+            same parameters, bit for bit, on one thread of the same kind of CPU. On other CPUs
+            BLAS adds in another order.
         on_progress: called with a :class:`Progress`.
 
     Attributes:
-        best_epoch: epochs behind the parameters that the model has now; 0 before :meth:`fit`.
+        best_epoch: number of epochs that made the parameters; 0 before :meth:`fit`.
 
     Raises:
-        ValueError: there is nothing to train on, or a parameter is out of its domain.
+        ValueError: there is nothing to train on, or an argument is outside its domain.
     """
 
     def __init__(
@@ -105,11 +108,11 @@ class Trainer:
         *,
         objective: Objective | None = None,
         optimizer: Optimizer | None = None,
-        batch_size: int = 1024,
+        batch_size: BatchSize = 1024,
         negatives: Negatives | None = None,
-        positive_power: float = 1.0,
+        positive_power: PositivePower = 1.0,
         self_supervised: SelfSupervised | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> None:
         self.model, self.data = model, data
@@ -121,7 +124,7 @@ class Trainer:
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)
         self.self_supervised, self.best_epoch = self_supervised, 0
-        self._moved = False  # whether this trainer has made a step
+        self._stepped = False  # whether this trainer has made a step
         self.contrast: Contrast | None = None
         if self_supervised is not None:
             contrast = Contrast(self_supervised, data, seed)  # refuses what cannot be, at any alpha
@@ -130,87 +133,85 @@ class Trainer:
 
     def fit(
         self,
-        epochs: int,
+        epochs: Annotated[
+            int, Option("passes over the training positives", 1, default=10, metavar="N")
+        ],
         *,
         validate: bool | None = None,
-        metric: str = "recall@20",
-        patience: int | None = None,
+        metric: Metric = "recall@20",
+        patience: Annotated[
+            int | None,
+            Option("stop after this many epochs without a better one", 1, metavar="N"),
+        ] = None,
     ) -> History:
-        """Train, and leave model and optimizer as they were after the best epoch.
+        """Train, and set the model and the optimizer back to the best epoch.
 
-        To go back to it, validation keeps a second copy of parameters and optimizer state.
+        To go back, validation keeps a second copy of parameters and optimizer state.
 
         Args:
             epochs: passes over the training positives, >= 1.
-            validate: evaluate on ``data.valid`` after every epoch. None does so
-                where it holds anything that its users had not met before. Without it
-                the last epoch is kept.
-            metric: what "best" means, such as "recall@20" or "ndcg@10".
-            patience: stop after so many epochs without a better one.
+            validate: evaluate on ``data.valid`` after every epoch. None: do so if the part
+                holds an item that is new to its user. Without validation the last epoch is
+                kept.
+            metric: decides which epoch is best, such as "recall@20" or "ndcg@10".
+            patience: stop after this many epochs without a better one.
 
         Returns:
-            What each epoch gave.
+            One entry per epoch.
 
         Raises:
             TrainingError: a loss, gradient or parameter is not finite.
-            ValueError: epochs < 1, or validation is asked for without data.
+            ValueError: epochs < 1, or validation is required without data.
         """
         strict_integer("epochs", epochs, 1)
         if patience is not None:
             strict_integer("patience", patience, 1)
-        judge = None if validate is False else self._judge(metric)
-        if validate and judge is None:
+        gate = None if validate is False else ValidationGate(self.data, metric)
+        measures = gate is not None and gate.measures
+        if validate and not measures:
             raise ValueError(
                 "there is nothing to validate on: the valid split is empty, or all repeats"
             )
-        if patience is not None and judge is None:
+        if patience is not None and not measures:
             raise ValueError("patience needs a validation split")
         done: list[Epoch] = []
-        best, best_epoch, kept = -np.inf, epochs, None
+        best = BestEpoch()
         for epoch in range(1, epochs + 1):
             started = time.perf_counter()
             loss, added = self._epoch(epoch, epochs)
             seconds = time.perf_counter() - started
-            metrics: dict[str, float] = {}
-            if judge is not None:
-                metrics = judge(self.model).metrics
-                if metrics[metric] > best:
-                    best, best_epoch = metrics[metric], epoch
-                    kept = (
-                        _copies(self.model.parameters),
-                        _copies(self.optimizer.state),
-                        self.optimizer.step,
-                    )
+            metrics = {} if gate is None else gate.metrics(self.model)
+            if metrics:
+                best.offer(epoch, metrics[metric], self.model, self.optimizer)
             done.append(Epoch(epoch, loss, metrics, seconds, added))
             steps = len(self.batches)
             self.on_progress(Progress(epoch, epochs, steps, steps, loss, metrics))
-            if patience is not None and epoch - best_epoch >= patience:
+            if patience is not None and epoch - best.epoch >= patience:
                 break
-        if kept is not None:
-            parameters, self.optimizer.state, self.optimizer.step = kept
-            for name, parameter in parameters.items():
-                self.model.parameters[name][...] = parameter
-        self.best_epoch += best_epoch if kept is not None else len(done)
-        return History(done, best_epoch)
+        if best.epoch:
+            best.restore(self.model, self.optimizer)
+        kept = best.epoch or len(done)
+        self.best_epoch += kept
+        return History(done, kept)
 
     def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
         """Train once more, on all interactions, for as many epochs as :meth:`fit` kept.
 
-        Validation has chosen the epoch, and the test has been read: what is published may
-        learn from them, too. A new model of the same configuration and seed is trained on
-        ``data.everything()``, with vocabularies of all of it. This trainer, its model and its
-        data stay as they are. A learning rate that is a schedule is stretched, so that an
-        epoch has the rates that it had.
+        Validation has chosen the epoch, and the test part has been measured, so the published
+        model may learn from both. A new model of the same configuration and seed is trained on
+        ``data.everything()``, with vocabularies of all data. This trainer, its model and its
+        data stay as they are. A learning rate schedule is stretched, so that each epoch keeps
+        its rates.
 
         Args:
             on_progress: of the new trainer; None: this trainer's.
 
         Returns:
-            The trainer of the new model, which has been fitted: what to publish.
+            The trainer of the new model, fitted: publish this one.
 
         Raises:
-            ValueError: nothing has been fitted; the model did not begin with random
-                parameters; or the data, or a source of negatives, cannot be made again.
+            ValueError: nothing has been fitted; the model did not start with random
+                parameters; or the data or a source of negatives cannot be made again.
             TrainingError: as :meth:`fit`.
         """
         if not self.best_epoch:
@@ -235,89 +236,27 @@ class Trainer:
         again.fit(self.best_epoch, validate=False)
         return again
 
-    @np.errstate(over="ignore", invalid="ignore")  # found below, and named
     def step(self, batch: Batch) -> float:
-        """One step of training on one batch; the objective's loss before the step."""
-        users, back_users = self.model.user(batch.users)
-        items, back_items = self.model.item(batch.items)
-        loss, (d_users, d_items) = self.objective(users, items, batch)
-        gradients = add_gradients(back_users(d_users), back_items(d_items))
-        added = 0.0
-        if self.contrast is not None:
-            added, of_views = self.contrast(self.model)
-            gradients = add_gradients(gradients, of_views)
-        self._check_finite(loss + added, gradients)
-        self.optimizer.update(self.model.parameters, gradients)
-        self._moved = True
-        self._check_parameters(gradients)
+        """Train on one batch; returns the objective's loss before the step."""
+        loss, _ = gradient_step(
+            self.model,
+            self.optimizer,
+            self.objective,
+            batch,
+            contrast=self.contrast,
+            when=f"step {self.optimizer.step + 1}",
+            first=not self._stepped,
+        )
+        self._stepped = True
         return loss
 
-    def _judge(self, metric: str) -> Evaluator | None:
-        return validator(self.data, metric)
-
     def _epoch(self, epoch: int, epochs: int) -> tuple[float, float]:
-        """The objective's mean over the pairs, and what self-supervision added a step."""
+        """The objective's mean over pairs, and the self-supervised loss's mean over steps."""
         total, added, seen, steps = 0.0, 0.0, 0, len(self.batches)
         for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
             total += self.step(batch) * len(batch)
             added += 0.0 if self.contrast is None else self.contrast.loss
             seen += len(batch)
-            if step < steps:  # the last step is told together with its validation
+            if step < steps:  # the last step is reported together with its validation
                 self.on_progress(Progress(epoch, epochs, step, steps, total / seen))
         return total / seen, added / steps
-
-    def _check_finite(self, loss: float, gradients: Gradients) -> None:
-        step = self.optimizer.step + 1
-        if not np.isfinite(loss):
-            raise TrainingError(f"step {step}: the loss is {loss}; {self._likely_cause}")
-        bad = first_not_finite((name, _values(g)) for name, g in gradients.items())
-        if bad is not None:
-            raise TrainingError(
-                f"step {step}: the gradient of '{bad}' is not finite; {self._likely_cause}"
-            )
-
-    @property
-    def _likely_cause(self) -> str:
-        data = "the temperature or scale, log q (the counts of items) and the features"
-        if self._moved:
-            return f"lower the learning rate; or look for extreme numbers in {data}"
-        return f"nothing has been learned yet: look for extreme numbers in {data}"
-
-    def _check_parameters(self, gradients: Gradients) -> None:
-        parameters = self.model.parameters
-        bad = first_not_finite(
-            (name, parameters[name][g.rows] if isinstance(g, RowGradient) else parameters[name])
-            for name, g in gradients.items()
-        )
-        if bad is not None:
-            raise TrainingError(
-                f"step {self.optimizer.step}: the parameter '{bad}' is not finite after the "
-                "update; lower the learning rate"
-            )
-
-
-def validator(data: Dataset, metric: str) -> Evaluator | None:
-    """What measures a metric on the validation part; None where that has nothing to find.
-
-    Raises:
-        ValueError: there is no such metric.
-    """
-    name, _, k = metric.partition("@") if isinstance(metric, str) else ("", "", "")
-    cutoff = int(k) if k.isdecimal() and len(k) < 20 else 0
-    if name not in ACCURACY or not 1 <= cutoff <= LARGEST:
-        known = ", ".join(ACCURACY)
-        raise ValueError(
-            f"metric must be one of {known}, then @k of 1 or more; got {shown(metric)}"
-        )
-    try:
-        return Evaluator(data, "valid", (cutoff,))
-    except NothingToFind:
-        return None
-
-
-def _copies(arrays: dict[str, Any]) -> dict[str, Any]:
-    return {name: array.copy() for name, array in arrays.items()}
-
-
-def _values(gradient: Any) -> Any:
-    return gradient.values if isinstance(gradient, RowGradient) else gradient

@@ -1,17 +1,18 @@
-"""From a trainer to a store: the model, and everything the next update needs to know."""
+"""Publish from a trainer to a store: the model, and all that the next update needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from minitower.data.errors import DataError
-from minitower.evaluation.evaluator import Report
+from minitower.evaluation.report import Report
 from minitower.search.index import Index
+from minitower.store.full_version import publish_model
 from minitower.store.provenance import provenance
-from minitower.store.snapshot import Store, publish_model
-from minitower.training.recipe import recipe
+from minitower.store.snapshot import Store
+from minitower.training.recipe import Recipe
 from minitower.training.trainer import Trainer
 from minitower.updating.streams import Cursor, content_hashes
 
@@ -20,7 +21,7 @@ def publish(
     trainer: Trainer,
     folder: str | Path,
     *,
-    index: Literal["hnsw", "exact"] | Index = "hnsw",
+    index: str | Index | None = None,
     report: Report | None = None,
     logs: str | Path | None = None,
     cursor: Cursor | None = None,
@@ -29,23 +30,23 @@ def publish(
     parent: int | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> Store:
-    """Publish the model of a trainer; returns the version, as opened.
+    """Publish the model of a trainer; returns the new version, as opened.
 
     The version records how it was made: the rule of positives, the column of times, the
-    options of the training step, the optimizer with its state, and up to where it has
-    learned from clicks. ``minitower update`` goes on from there.
+    options of the training step, the optimizer with its state, and which clicks it has
+    learned. :func:`~minitower.updating.full_update.full_update` goes on from there.
 
     Args:
         trainer: after ``fit`` or ``refit``.
         folder, index, metrics, parent, on_progress: as in :func:`publish_model`.
-        report: what :func:`evaluate` measured on held-out interactions, before ``refit``.
-        logs: the folder of click logs that the data was made of: an update skips them.
+        report: of :func:`evaluate` on held-out interactions, before ``refit``.
+        logs: the folder of click logs that the data was made of: an update skips these logs.
             Without it, an update skips the clicks up to the last time in the training data.
         cursor: of the click stream whose events were learned, instead of `logs`.
-        notes: JSON of the caller's own; its names must not be those of the record.
+        notes: JSON of the caller's own, under names that the record does not use.
 
     Raises:
-        DataError: a name of the notes is taken, or as :func:`publish_model`.
+        DataError: the record uses a name of the notes, or as :func:`publish_model`.
     """
     if not isinstance(trainer, Trainer):
         raise DataError(
@@ -84,6 +85,6 @@ def record(
         files: SHA-256 -> name of the files that the data was read from.
     """
     of_logs = {} if logs is None else content_hashes(logs)
-    made = provenance(trainer.data, recipe(trainer), files or {}, of_logs)
+    made = provenance(trainer.data, Recipe.of(trainer).to_json(), files or {}, of_logs)
     made["best_epoch"] = trainer.best_epoch
     return made | ({} if report is None else {"report": report.to_dict()})

@@ -1,0 +1,128 @@
+"""The public names of the package: ``minitower`` hands them out on first use."""
+
+from minitower.data import (
+    Categorical,
+    Continuous,
+    DataError,
+    Dataset,
+    GivenSplit,
+    Id,
+    Interactions,
+    LastSplit,
+    MultiValued,
+    RandomSplit,
+    Schema,
+    Split,
+    TimeSplit,
+    next_day,
+    retire,
+)
+from minitower.evaluation.diagnostics import neighbours
+from minitower.evaluation.encode import encode
+from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
+from minitower.evaluation.report import Report
+from minitower.scale.milvus import MilvusIndex
+from minitower.search.approximate import ApproximateIndex
+from minitower.search.by_id import VectorIndex
+from minitower.search.index import ExactIndex
+from minitower.store.full_version import publish_model
+from minitower.store.incremental import publish_incremental
+from minitower.store.local_index import LocalIndex
+from minitower.store.model_files import load_model, load_optimizer, save_model
+from minitower.store.recommender import Recommender
+from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
+from minitower.towers.schedules import cosine_decay, warmup
+from minitower.towers.two_tower import TwoTower
+from minitower.training.gradient_step import TrainingError
+from minitower.training.hard_negatives import HardNegatives, MinedNegatives
+from minitower.training.negatives import MixedNegatives, SharedNegatives
+from minitower.training.objectives import (
+    CrossBatchSoftmax,
+    InBatchSoftmax,
+    Listwise,
+    Pairwise,
+    Pointwise,
+)
+from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
+from minitower.training.self_supervised import SelfSupervised
+from minitower.training.trainer import History, Progress, Trainer
+from minitower.training.validation import UpdateRefused
+from minitower.training.views import relatedness
+from minitower.updating.full_update import full_update
+from minitower.updating.incremental_job import incremental_update
+from minitower.updating.incremental_session import IncrementalSession
+from minitower.updating.incremental_update import IncrementalUpdate, train_incremental_update
+from minitower.updating.options import FullUpdateOptions, IncrementalOptions
+from minitower.updating.publishing import publish
+from minitower.updating.train_full_update import train_full_update
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "ApproximateIndex",
+    "Categorical",
+    "Continuous",
+    "CrossBatchSoftmax",
+    "DataError",
+    "Dataset",
+    "Evaluator",
+    "ExactIndex",
+    "FullUpdateOptions",
+    "GivenSplit",
+    "HardNegatives",
+    "History",
+    "Id",
+    "InBatchSoftmax",
+    "IncrementalOptions",
+    "IncrementalSession",
+    "IncrementalUpdate",
+    "Interactions",
+    "LastSplit",
+    "Listwise",
+    "LocalIndex",
+    "MilvusIndex",
+    "MinedNegatives",
+    "MixedNegatives",
+    "MultiValued",
+    "Optimizer",
+    "Pairwise",
+    "Pointwise",
+    "PopularityScorer",
+    "Progress",
+    "RandomSplit",
+    "Recommender",
+    "Report",
+    "RowWiseAdagrad",
+    "RowWiseAdam",
+    "Schema",
+    "SelfSupervised",
+    "SharedNegatives",
+    "Split",
+    "TimeSplit",
+    "Trainer",
+    "TrainingError",
+    "TwoTower",
+    "UpdateRefused",
+    "VectorIndex",
+    "cosine_decay",
+    "encode",
+    "evaluate",
+    "full_update",
+    "incremental_update",
+    "load_model",
+    "load_optimizer",
+    "neighbours",
+    "next_day",
+    "popular_negatives",
+    "publish",
+    "publish_incremental",
+    "publish_model",
+    "relatedness",
+    "retire",
+    "save_model",
+    "train_full_update",
+    "train_incremental_update",
+    "uniform_negatives",
+    "warmup",
+]

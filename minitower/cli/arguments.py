@@ -1,0 +1,144 @@
+"""From declared options to arguments of a command, and back.
+
+A command is a function. Each parameter that declares an option is an argument of the command:
+a keyword-only parameter is a flag, the others stand in their order.
+"""
+
+import argparse
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NoReturn
+
+from minitower.cli.terminal import write
+from minitower.data.errors import DataError, show
+from minitower.data.options import Option, declared, flag
+
+Command = Callable[..., None]
+
+
+class CommandFailed(Exception):
+    """The work of a command failed, and its report has been printed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise DataError(f"{message} (see {self.prog} --help)")
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """The values of an argument; argparse itself would take --flag=-- for no value."""
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: expected a value, got '--'")
+        return super()._get_values(action, arg_strings)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print --help or --version; argparse itself would hide that stdout is full."""
+        write(message)
+
+
+def add_command(
+    parser: argparse.ArgumentParser,
+    run: Command,
+    groups: Mapping[str, Mapping[str, Option]] | None = None,
+) -> None:
+    """Make a parser from the options that a function declares, and run the function.
+
+    Args:
+        parser: of the command.
+        run: called with the arguments that were given, by the names of its parameters.
+        groups: title -> further options. The function gets the strings of those that were
+            typed, by name, as the argument `typed`.
+    """
+    own, parameters = declared(run), inspect.signature(run).parameters
+    flags = {}
+    for name, option in own.items():
+        if parameters[option.parameter].kind is inspect.Parameter.KEYWORD_ONLY:
+            flags[name] = option
+        else:
+            more: dict[str, Any] = (
+                {} if option.required else {"nargs": "?", "default": option.default}
+            )
+            parser.add_argument(name, **_about(name, option), **more)
+    add_own_flags(parser, flags)
+    for title, options in (groups or {}).items():
+        add_flags(parser.add_argument_group(title), options)
+
+    def call(args: argparse.Namespace) -> None:
+        given = vars(args)
+        values = {o.parameter: given[name] for name, o in own.items() if name in given}
+        if groups is not None:
+            known = {name for options in groups.values() for name in options}
+            values["typed"] = {name: given[name] for name in known if name in given}
+        run(**values)
+
+    parser.set_defaults(run=call)
+
+
+def add_own_flags(group: Any, options: Mapping[str, Option]) -> None:
+    """A flag for each option, read as it is parsed; an absent flag leaves no trace."""
+    for name, option in options.items():
+        dashed = f"-{name}" if len(name) == 1 else flag(name)
+        more: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
+        if option.type is bool:
+            group.add_argument(dashed, action="store_true", help=_help(option), **more)
+            continue
+        more |= {"nargs": "+", "action": "extend"} if option.many else {}
+        group.add_argument(dashed, required=option.required, **_about(name, option), **more)
+
+
+def add_flags(group: Any, options: Mapping[str, Option]) -> None:
+    """A flag for each option. Its string is read later, below that of a job file or of notes.
+
+    An absent flag leaves no trace in the arguments.
+    """
+    for name, option in options.items():
+        more: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(option)}
+        if option.type is bool:
+            more["action"] = argparse.BooleanOptionalAction
+        else:
+            more["metavar"] = option.metavar or name.upper()
+            if option.metavar == "COLUMN=TYPE":
+                more["action"] = "append"
+        group.add_argument(flag(name), **more)
+
+
+def _about(name: str, option: Option) -> dict[str, Any]:
+    return {
+        "metavar": option.metavar or name.upper(), "help": _help(option), "type": reader(option)
+    }  # fmt: skip
+
+
+def reader(option: Option) -> Callable[[str], Any]:
+    """The ``type`` of an argument that reads an option."""
+
+    def read(value: str) -> Any:
+        try:
+            return option.read(value)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{error}, got {show(value)}") from None
+
+    return read
+
+
+def reads(kind: type, **domain: float) -> Callable[[str], Any]:
+    """The ``type`` of an argument: a path, a number or an integer within bounds."""
+    return reader(Option("", type=kind, **domain))  # type: ignore[arg-type]
+
+
+def without(options: Mapping[str, Option], names: Collection[str]) -> dict[str, Option]:
+    """The options of other names."""
+    return {name: option for name, option in options.items() if name not in names}
+
+
+def _help(option: Option) -> str:
+    """The help, with the choices, and with the default where the help does not give it."""
+    text, default = option.help, option.default
+    if option.choices:
+        text += f": {', '.join(option.choices)}"
+    said = option.required or default is None or option.type is bool or "(default" in text
+    if not said and default != ():
+        if isinstance(default, tuple):
+            default = (" " if option.many else ",").join(map(str, default))
+        text += f" (default: {default})"
+    return text.replace("%", "%%")

@@ -1,0 +1,171 @@
+"""A folder of data in whichever layout it has, and the options that say how to read it.
+
+RecBole's atomic files   *.inter, and perhaps *.user and *.item
+MovieLens                u.data (100K) or ratings.dat (1M)
+Split files              train.txt, test.txt and perhaps valid.txt
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from minitower.data import atomic_files, movielens, split_files
+from minitower.data.atomic_files import RawData
+from minitower.data.columns import Columns
+from minitower.data.errors import DataError
+from minitower.data.option_values import written
+from minitower.data.options import Option, Seed
+from minitower.data.regular_file import read_regular
+from minitower.data.schema import Categorical, Field, Schema, field_from_json, field_to_json
+from minitower.data.splits import GivenSplit, Split, parse_split
+
+_INTERACTIONS = ("*.inter", "u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt")
+_MOST = {"dim": 4096, "buckets": 2**16}  # of a field that an option describes
+
+Overrides = Mapping[str, Field | str | None]
+
+
+def read_overrides(value: Any) -> dict[str, Field | str | None]:
+    """What columns are read as: a table, or a list of COLUMN=TYPE.
+
+    Raises:
+        ValueError: the value is no table, or a type is unknown.
+
+    >>> read_overrides(["genre=token_seq", "zip=none"])
+    {'genre': 'token_seq', 'zip': None}
+    """
+    if isinstance(value, list):
+        value = dict(str(pair).partition("=")[::2] for pair in value)
+    if not isinstance(value, dict):
+        raise ValueError("expected a table of columns and their types")
+    return {name: _override(name, kind) for name, kind in value.items()}
+
+
+def _override(name: str, kind: Any) -> Field | str | None:
+    if isinstance(kind, str) and kind.startswith("{"):
+        try:
+            kind = tomllib.loads(f"field = {kind}")["field"]
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"column '{name}': {error}") from None
+    if isinstance(kind, dict):
+        field = field_from_json({"name": name, **kind})
+        for option, most in _MOST.items():
+            if (getattr(field, option, None) or 0) > most:
+                raise ValueError(f"column '{name}': {option} must be at most {most:,}")
+        return field
+    if not name or kind not in ("token", "token_seq", "float", "none"):
+        raise ValueError("expected COLUMN=TYPE, the type one of token, token_seq, float, none")
+    return None if kind == "none" else str(kind)
+
+
+def _split(value: Any) -> str:
+    parse_split(value)
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a folder of data becomes a data set."""
+
+    positive: Annotated[
+        str | None,
+        Option(
+            "rule of positive interactions, such as 'rating >= 4', or 'all' (default: decided by "
+            "the columns, and printed)",
+            metavar="RULE",
+        ),
+    ] = None
+    split: Annotated[
+        str | None,
+        Option(
+            "time:0.1,0.1 or random:0.1,0.1 (shares of validation and test), last:1,1 (per user), "
+            "given:COLUMN (default: time where there are timestamps, else random)",
+            parse=_split,
+        ),
+    ] = None
+    valid: Annotated[
+        float | None,
+        Option("share of train to validate on, for split files without valid.txt", metavar="SHARE"),
+    ] = None
+    override: Annotated[
+        Overrides | None,
+        Option(
+            "read a column of atomic files as token, token_seq, float or none, or as a field such "
+            "as '{kind=\"continuous\", impute=true}'; may be repeated",
+            parse=read_overrides,
+            metavar="COLUMN=TYPE",
+        ),
+    ] = None
+    seed: Seed = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The options that are set, as JSON that :func:`~.option_values.read_options` takes."""
+        options = written(self)
+        if self.override:
+            options["override"] = {
+                name: kind if isinstance(kind, str) else field_to_json(kind) if kind else "none"
+                for name, kind in self.override.items()
+            }
+        return options
+
+
+def read_folder(folder: Path, how: Reading) -> tuple[RawData, Split | None, list[str]]:
+    """The columns of a folder, the split that was asked for or given, and remarks.
+
+    Categories that are nearly as many as the entities, such as zip codes, are dropped: each
+    value would be learned from one or two entities, as the id itself is.
+
+    Raises:
+        DataError: the layout is unknown, an option is for another one, or a file is wrong.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
+    split = None if how.split is None else parse_split(how.split, how.seed)
+    atomic, split_in_files = any(folder.glob("*.inter")), (folder / "train.txt").exists()
+    if how.override is not None and not atomic:
+        raise DataError(f"{folder}: --override is for atomic files, and there is no .inter file")
+    if how.valid is not None and not split_in_files:
+        raise DataError(f"{folder}: --valid is for split files; say --split to cut these")
+    if atomic:
+        raw = atomic_files.read(folder, overrides=how.override)
+    elif (folder / "u.data").exists() or (folder / "ratings.dat").exists():
+        raw = movielens.read(folder)
+    elif split_in_files:
+        if split is not None:
+            raise DataError(f"{folder}: split files are split already; leave --split out")
+        raw, split = split_files.read(folder, valid=how.valid, seed=how.seed), GivenSplit("split")
+    else:
+        raise DataError(
+            f"{folder}: found no data; expected *.inter (RecBole), u.data or ratings.dat "
+            "(MovieLens), or train.txt (split files)"
+        )
+    remarks: list[str] = []
+    users = _without_other_keys(raw.schema.user, raw.users, how.override or {}, remarks)
+    items = _without_other_keys(raw.schema.item, raw.items, how.override or {}, remarks)
+    return raw._replace(schema=Schema(users, items)), split, remarks
+
+
+def _without_other_keys(
+    fields: Sequence[Field], columns: Columns | None, asked: Collection[str], remarks: list[str]
+) -> list[Field]:
+    kept = []
+    for field in fields:
+        if isinstance(field, Categorical) and columns is not None and field.name not in asked:
+            distinct = len(set(columns[field.name].tolist()))
+            if 2 * distinct > len(columns) > 100:
+                remarks.append(
+                    f"dropped column {field.name}: {distinct:,} values on {len(columns):,} rows "
+                    f"(use --override {field.name}=token to keep it)"
+                )
+                continue
+        kept.append(field)
+    return kept
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 -> name of the files of interactions."""
+    found = [path for pattern in _INTERACTIONS for path in sorted(folder.glob(pattern))]
+    return {hashlib.sha256(read_regular(path)).hexdigest(): path.name for path in found}

@@ -1,0 +1,291 @@
+"""Approximate search: an engine proposes items, and this file does all the rest.
+
+The rest is exclusion, deletion, over-fetching, exact answers where the engine falls short,
+and the recall that the build measures.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitower.data.errors import DataError, show
+from minitower.data.ragged import Ragged
+from minitower.formulas.arguments import strict_integer
+from minitower.formulas.arrays import Array
+from minitower.search.engines import Engine, Files, Hnsw
+from minitower.search.faiss import FaissFlat, FaissHnsw, FaissIvfPq
+from minitower.search.index import (
+    ExactIndex,
+    Rows,
+    Scores,
+    SearchResult,
+    Vectors,
+    best_pairs,
+    checked_k,
+    checked_queries,
+    empty_result,
+)
+from minitower.search.points import Similarity, item_points, longest, query_points
+from minitower.search.scann import Scann
+from minitower.search.tuning import SAMPLE, TuningResult, query_sample, tune
+
+ENGINES: dict[str, type[Engine]] = {
+    engine.name: engine for engine in (Hnsw, FaissFlat, FaissHnsw, FaissIvfPq, Scann)
+}
+"""The engines by name; beside them, `exact` names the exact index."""
+
+
+class ApproximateIndex:
+    """The m items in an engine; `search` keeps the contract of :class:`Index`.
+
+    Over-fetch, then drop excluded and deleted items. A query that excludes e items asks the
+    engine for the next power of two above k + e, at an effort in proportion. The exact
+    index answers two kinds of query instead: those that ask for more than an eighth of the
+    items, where an engine has no advantage left, and those for which the engine finds too few.
+
+    Calls from several threads are safe.
+
+    Attributes:
+        engine: the library.
+        similarity: "cosine" or "inner_product".
+        tuning: the recall that the build measured.
+        effort: the search effort at list length `tuning.k`; may be set.
+        rescore: True scores the proposed items in the arithmetic of the exact index, in
+            float64. False returns the scores of the engine: cosines in float32.
+        exact_answers: the number of queries that the exact index answered.
+
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        exact: ExactIndex,
+        similarity: Similarity,
+        tuning: TuningResult,
+        *,
+        rescore: bool = True,
+    ) -> None:
+        self.engine, self._exact = engine, exact
+        self.similarity, self.tuning, self.rescore = similarity, tuning, rescore
+        self.effort = tuning.effort
+        self.exact_answers = 0
+        self._lock = threading.Lock()  # of the counter
+
+    @classmethod
+    def build(
+        cls,
+        engine: str,
+        vectors: Vectors,
+        *,
+        similarity: Similarity,
+        queries: Vectors | None = None,
+        k: int = 100,
+        target_recall: float = 0.95,
+        seed: int = 0,
+        rescore: bool = True,
+        **options: Any,
+    ) -> "ApproximateIndex":
+        """Index the items, measure the recall, choose the effort.
+
+        Args:
+            engine: a key of `ENGINES`.
+            vectors: items (m,d), m >= 1. With cosine, of length one (or zero).
+            similarity: the score of the model.
+            queries: user vectors (n,d) to measure the recall with; a thousand are drawn. Without
+                them items stand in, which are nearer to their neighbors: pass users.
+            k: the list length to measure at (at most m).
+            target_recall: in (0, 1].
+            seed: of the sample and of the engine, >= 0.
+            rescore: as in :class:`ApproximateIndex`.
+            options: of the engine's `build`.
+
+        Raises:
+            ValueError: a parameter is outside its domain, vectors are not finite, or cosine
+                vectors are not of length one.
+            ModuleNotFoundError: the library is not installed; names the extra.
+
+        Warns:
+            UserWarning: the largest effort misses the target.
+        """
+        if engine not in ENGINES:
+            raise DataError(f"engine must be one of {', '.join(ENGINES)}, got {show(engine)}")
+        exact = ExactIndex(vectors)
+        vectors, k = exact.vectors, min(checked_k(k), len(exact.vectors))
+        if not len(vectors):
+            raise DataError("vectors is empty: an index needs at least one item")
+        sample = query_sample(queries, vectors, k, target_recall, seed)
+        sample = checked_queries(exact, sample, k, None)
+        built = ENGINES[engine].build(item_points(vectors, similarity), seed=seed, **options)
+        untuned = TuningResult(0.0, target_recall, 0, k, len(sample))
+        index = cls(built, exact, similarity, untuned, rescore=rescore)
+        index.tuning = tune(
+            lambda effort: index._proposed(sample, k, k, None, effort)[1],
+            built.efforts(k),
+            exact.search(sample, k)[1][:, -1:],
+            k,
+            target_recall,
+        )
+        index.effort = index.tuning.effort
+        return index
+
+    @property
+    def name(self) -> str:
+        """The name of the engine."""
+        return self.engine.name
+
+    @property
+    def vectors(self) -> Vectors:
+        """The item vectors (m,d), as the model made them."""
+        return self._exact.vectors
+
+    def delete(self, rows: Rows) -> None:
+        """Exclude items from every later search; the engine keeps them."""
+        self._exact.delete(rows)
+
+    @property
+    def deleted(self) -> Array | None:
+        """(m,) boolean, True for deleted items; None before the first deletion."""
+        return self._exact.deleted
+
+    def search(self, queries: Vectors, k: int, exclude: Ragged | None = None) -> SearchResult:
+        """Most of the k best items of each query; see :class:`Index` for the contract.
+
+        Shapes: (n,d)->(n,k),(n,k)
+
+        Raises:
+            ValueError: as :meth:`ExactIndex.search`.
+        """
+        queries, k = checked_queries(self, queries, k, exclude), int(k)
+        n, m, deleted = len(queries), len(self.vectors), self.deleted
+        if exclude is None and deleted is None and n:  # one call serves all
+            return self._fetched(queries, k, k, None)
+        rows, scores = empty_result(n, k)
+        wanted = np.full(n, k) if exclude is None else k + exclude.counts
+        if deleted is not None:  # deleted items are among those found in proportion
+            wanted = wanted * (m / max(m - int(deleted.sum()), 1))
+        for size, group in by_fetch_size(wanted, k, m // 8 + 1):
+            part = None if exclude is None else exclude.take(group)
+            rows[group], scores[group] = self._fetched(queries[group], k, size, part)
+        return rows, scores
+
+    def _fetched(self, queries: Vectors, k: int, size: int, exclude: Ragged | None) -> SearchResult:
+        """The k best of the `size` items that the engine finds; exactly where that falls short."""
+        if self.engine.pooled:
+            size = max(size, self.tuning.k)
+        if size > len(self.vectors) // 8:
+            return self._exactly(queries, k, exclude)
+        effort = scaled_effort(self.effort, size, self.tuning.k)
+        rows, scores = self._proposed(queries, k, size, exclude, effort)
+        short = np.flatnonzero(rows[:, -1] < 0)
+        if len(short):
+            part = None if exclude is None else exclude.take(short)
+            rows[short], scores[short] = self._exactly(queries[short], k, part)
+        return rows, scores
+
+    def _proposed(
+        self, queries: Vectors, k: int, size: int, exclude: Ragged | None, effort: int
+    ) -> SearchResult:
+        """The k best of the `size` items that the engine finds, padded with -1."""
+        rows, scores = self.engine.search(query_points(queries, self.similarity), size, effort)
+        kept, deleted = rows >= 0, self.deleted
+        if deleted is not None:
+            kept &= ~deleted[rows]
+        if exclude is not None:
+            m, query = len(self.vectors), np.arange(len(queries))
+            pairs = np.repeat(query, exclude.counts) * m + exclude.values
+            kept &= ~np.isin(query[:, None] * m + rows, pairs)
+        if not self.rescore:
+            return first_kept(k, rows, scores, kept)
+        rows = np.sort(np.where(kept, rows, -1), axis=1)
+        there = rows >= 0
+        return best_pairs(queries, self.vectors, np.nonzero(there)[0], rows[there], k)
+
+    def _exactly(self, queries: Vectors, k: int, exclude: Ragged | None) -> SearchResult:
+        with self._lock:
+            self.exact_answers += len(queries)
+        return self._exact.search(queries, k, exclude)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the files of the engine; returns what `open` needs beside them, for JSON.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        self.engine.save(folder)
+        return {
+            "engine": self.engine.name,
+            "similarity": self.similarity,
+            "rescore": self.rescore,
+            "effort": self.effort,
+            "tuning": asdict(self.tuning),
+        }
+
+    @classmethod
+    def open(cls, saved: Files, vectors: Vectors, stated: Mapping[str, Any]) -> "ApproximateIndex":
+        """The index that `save` wrote, for the item vectors of its build.
+
+        Raises:
+            DataError: the engine is unknown, or the files hold other vectors.
+            ModuleNotFoundError: the library is not installed; names the extra.
+        """
+        if stated["engine"] not in ENGINES:
+            raise DataError(f"{saved.folder}: an index of an unknown engine {stated['engine']!r}")
+        exact, similarity = ExactIndex(vectors), stated["similarity"]
+        m, width = exact.vectors.shape
+        shape = m, width + (similarity == "inner_product")
+        engine = ENGINES[stated["engine"]].open(saved, shape)
+        # Checksums find damage. This finds a file of other vectors; a sample is enough.
+        some = np.unique(np.linspace(0, m - 1, SAMPLE).astype(np.int64))
+        held = engine.points(some)
+        if held is not None:
+            radius = None if similarity == "cosine" else longest(exact.vectors)
+            if not np.array_equal(held, item_points(exact.vectors[some], similarity, radius)):
+                raise DataError(f"{saved.folder} is not the graph of these {m} item vectors")
+        tuning = TuningResult(**stated["tuning"])
+        index = cls(engine, exact, similarity, tuning, rescore=stated["rescore"])
+        index.effort = strict_integer("effort", stated["effort"], 0)
+        return index
+
+
+def by_fetch_size(wanted: Array, k: int, most: int) -> Iterator[tuple[int, Rows]]:
+    """Group queries by fetch size, so that one call serves each group.
+
+    Args:
+        wanted: (n,) the number of items that each query must fetch, >= k.
+        k: the list length.
+        most: the largest fetch size.
+
+    Yields:
+        A fetch size (k, or a power of two above it), and the queries of that size.
+
+    >>> [(size, rows.tolist()) for size, rows in by_fetch_size(np.array([9, 5, 5, 11]), 5, 100)]
+    [(5, [1, 2]), (16, [0, 3])]
+    """
+    sizes = np.where(wanted > k, 1 << np.ceil(np.log2(wanted)).astype(np.int64), k)
+    sizes = np.minimum(sizes, most)
+    for size in np.unique(sizes).tolist():
+        yield size, np.flatnonzero(sizes == size)
+
+
+def scaled_effort(effort: int, size: int, k: int) -> int:
+    """The search effort for `size` items, of an index tuned at `effort` for a list of k.
+
+    The effort grows in proportion, and never falls below its tuned value.
+    """
+    return max(effort, -(-effort * size // k))
+
+
+def first_kept(k: int, rows: Rows, scores: Scores, kept: Array) -> SearchResult:
+    """The first k kept items of each query, padded with -1. (n,s)->(n,k)"""
+    if kept.all():
+        return rows[:, :k], scores[:, :k]
+    order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
+    there = np.take_along_axis(kept, order, axis=1)
+    rows = np.where(there, np.take_along_axis(rows, order, axis=1), -1)
+    scores = np.take_along_axis(scores, order, axis=1)
+    scores[~there] = -np.inf
+    return rows, scores

@@ -1,0 +1,177 @@
+"""Full versions of a store: a model with everything that serving it needs.
+
+A full version holds the model, the tables of users and items, the seen items of each user, and
+the index of the item vectors that this model made. They are written together, so a model
+never meets the index of another model.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitower.data.interactions import Dataset
+from minitower.data.ragged import Ragged
+from minitower.data.table import Features, Table
+from minitower.evaluation.encode import check_same_schema, encode, encode_sample
+from minitower.formulas.arrays import Array, Vectors
+from minitower.search.index import Index
+from minitower.store.folder import MANIFEST, check_target, mismatch_is_data_error
+from minitower.store.formats import write_array, write_arrays
+from minitower.store.index_files import (
+    build_index,
+    check_engine,
+    read_index,
+    wanted_engine,
+    write_index,
+)
+from minitower.store.model_files import read_model, write_model
+from minitower.store.snapshot import Store, check_shapes, check_values, checked_notes
+from minitower.store.transaction import new_version, transaction, with_version
+from minitower.store.version_log import Version, VersionLog
+from minitower.towers.optimizers import Optimizer
+from minitower.towers.two_tower import TwoTower
+
+
+def publish_model(
+    model: TwoTower,
+    data: Dataset,
+    folder: str | Path,
+    *,
+    index: str | Index | None = None,
+    notes: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    optimizer: Optimizer | None = None,
+    parent: int | None = None,
+    item_counts: Array | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
+) -> Store:
+    """Write a full version and make it current; returns it, as opened from the disk.
+
+    The version becomes current after all of it is on the disk and has been opened from
+    there. Until then, and if anything goes wrong, the version before it stays current.
+
+    Args:
+        model: trained on this data.
+        data: its users, items, and all its positives, which count as seen.
+        folder: of the store; made if it is missing.
+        index: "exact" or an engine ("hnsw", "faiss-flat", "faiss-hnsw", "faiss-ivfpq",
+            "scann"), built with defaults, its recall measured with users of the data; or an
+            index of this model's item vectors. None: the engine of the parent, else "hnsw".
+        notes: as in :func:`save_model`.
+        metrics: measures of the model's quality, by name.
+        optimizer: that trained the model; its state is saved for :func:`load_optimizer`.
+        parent: the number of the full version that training started from; None: from no
+            version.
+        item_counts: (m,) clicks of each item, its popularity; None: its training positives
+            in the data.
+        on_progress: called with the number of encoded items and the number of all items.
+
+    Raises:
+        VersionConflict: the parent is not the current full version. To publish now would
+            silently undo what was published since.
+        DataError: the model was fitted to other data, the folder holds something else, or
+            it cannot be written.
+        ValueError: the given index holds other vectors than the model makes, or the state of
+            the optimizer is of other parameters.
+        ModuleNotFoundError: the library of the engine is not installed; names the extra.
+    """
+    check_target(Path(folder).absolute())  # before minutes of building, not after
+    if parent is not None:
+        log = VersionLog.read(folder)
+        saved = log.open(log.check_full(parent))
+        if index is None:
+            with mismatch_is_data_error(saved, MANIFEST):
+                index = wanted_engine(saved.content)
+    wanted = "hnsw" if index is None else index
+    if isinstance(wanted, str):
+        check_engine(wanted)
+    check_same_schema(model.schema, data.schema)
+    if optimizer is not None:
+        optimizer.check_state(model.parameters)
+    vectors = _item_vectors(model, data.items, on_progress)
+    if isinstance(wanted, str):
+        users = None if wanted == "exact" else encode_sample(model.user, data.users)
+        index = build_index(wanted, vectors, similarity=model.similarity, queries=users)
+    elif np.array_equal(wanted.vectors, vectors):
+        index = wanted
+    else:
+        raise ValueError("the index holds other item vectors than the model makes: rebuild it")
+    content: dict[str, Any] = {
+        "notes": dict(notes or {}),
+        "metrics": dict(metrics or {}),
+        "parent": parent,
+    }
+    with transaction(folder) as log:
+        if parent is not None:
+            log.check_full(parent)
+        with new_version(log, "full", content) as place:
+            write_model(place, model, content, optimizer)
+            seen = data.seen("all")
+            groups = {
+                "items": data.items.to_arrays(),
+                "users": data.users.to_arrays(),
+                "seen": {"indptr": seen.indptr, "values": seen.values},
+            }
+            if data.retired is not None:
+                groups["retired"] = data.retired.to_arrays()
+            for group, arrays in groups.items():
+                content["arrays"][group] = write_arrays(place, group, arrays)
+            counts = data.item_counts if item_counts is None else item_counts
+            write_array(place / "item_counts.npy", counts)
+            write_array(place / "item_vectors.npy", vectors)
+            content["index"] = write_index(place, index, wanted)
+        log = with_version(log, "full", parent)
+        store = read_full(log, log.version())
+        log.write()
+    return store
+
+
+def read_full(log: VersionLog, version: Version, opened: Store | None = None) -> Store:
+    """Open a full version, its large arrays mapped.
+
+    Args:
+        log: of the store.
+        version: the full version.
+        opened: a full version that is open; returned if it is this version.
+
+    Raises:
+        DataError: it is damaged, or its parts do not fit; the message names the file.
+    """
+    if opened is not None and opened.version == version:
+        return opened
+    saved = log.open(version)
+    model = read_model(saved, mapped=True)
+    vectors = saved.array("item_vectors.npy", mapped=True)
+    parts = ("items", "users", "seen")
+    items, users, seen = (saved.arrays(part, mapped=True) for part in parts)
+    counts = saved.array("item_counts.npy", mapped=True)
+    gone = saved.arrays("retired", mapped=True) if "retired" in saved else None
+    if "item_names.npy" in saved:  # release 0.1 kept names outside the table
+        items["names"] = saved.array("item_names.npy", mapped=True)
+    with mismatch_is_data_error(saved):
+        index = read_index(saved, vectors)
+        tables = Table.from_arrays(items), Table.from_arrays(users)
+        retired = None if gone is None else Table.from_arrays(gone)
+        store = Store(model, *tables, Ragged(**seen), index, counts, retired, version)
+        check_shapes(store)
+        check_values(store)
+        return replace(store, notes=checked_notes(saved.content["notes"]))
+
+
+def _item_vectors(
+    model: TwoTower, items: Table, on_progress: Callable[[int, int], object] | None
+) -> Vectors:
+    done = 0
+
+    def tower(features: Features) -> tuple[Array, None]:
+        nonlocal done
+        vectors, _ = model.item(features)
+        done += len(vectors)
+        if on_progress is not None:
+            on_progress(done, len(items))
+        return vectors, None
+
+    return encode(tower, items)

@@ -1,0 +1,112 @@
+"""One training step: loss, gradients, optimizer update, and a check that all stays finite.
+
+The trainer and the incremental update (:mod:`minitower.updating.incremental_update`) both
+train by this function. The second one moves embeddings of ids only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from minitower.formulas.arrays import Array
+from minitower.towers.gradients import (
+    Gradient,
+    Gradients,
+    RowGradient,
+    add_gradients,
+    first_not_finite,
+)
+from minitower.towers.optimizers import Optimizer
+from minitower.towers.two_tower import TwoTower
+from minitower.training.batches import Batch
+from minitower.training.objectives import Objective
+from minitower.training.self_supervised import Contrast
+
+
+class TrainingError(ArithmeticError):
+    """Training left the finite numbers; the message names the tensor and the step."""
+
+
+@np.errstate(over="ignore", invalid="ignore")  # the checks below find and name such numbers
+def gradient_step(
+    model: TwoTower,
+    optimizer: Optimizer,
+    objective: Objective,
+    batch: Batch,
+    *,
+    contrast: Contrast | None = None,
+    id_tables: Collection[str] | None = None,
+    when: str,
+    first: bool,
+) -> tuple[float, Gradients]:
+    """Compute the loss of one batch and move the parameters against its gradient, in place.
+
+    Args:
+        model, optimizer: their parameters and state change.
+        objective: the loss on user and item vectors.
+        batch: n pairs and m candidate items.
+        contrast: the self-supervised loss to add; None: nothing.
+        id_tables: names of the id embeddings that may move, all rows but row 0; None: all
+            parameters may move.
+        when: where training stands, for the error message, such as "step 7".
+        first: whether no step came before, so that the learning rate cannot be the cause.
+
+    Returns:
+        The objective's loss before the step, and the gradients that were applied.
+
+    Raises:
+        TrainingError: the loss, a gradient or a parameter is not finite. Parameters are
+            unchanged in the first two cases.
+    """
+    users, back_users = model.user(batch.users)
+    items, back_items = model.item(batch.items)
+    loss, (d_users, d_items) = objective(users, items, batch)
+    gradients, total = back_users(d_users), loss
+    if id_tables is None or any(name.startswith("item.") for name in id_tables):
+        gradients = add_gradients(gradients, back_items(d_items))
+    if contrast is not None:
+        added, of_views = contrast(model)
+        gradients, total = add_gradients(gradients, of_views), loss + added
+    if id_tables is not None:
+        gradients = {name: _without_row_0(gradients[name]) for name in id_tables}
+    _check_gradients(total, gradients, when, first)
+    optimizer.update(model.parameters, gradients)
+    _check_parameters(model, gradients, when)
+    return loss, gradients
+
+
+def _without_row_0(gradient: Gradient) -> RowGradient:
+    """Row 0 is the default embedding that all unknown ids share: one id must not move it."""
+    assert isinstance(gradient, RowGradient)
+    own = gradient.rows > 0
+    return RowGradient(gradient.rows[own], gradient.values[own])
+
+
+def _check_gradients(loss: float, gradients: Gradients, when: str, first: bool) -> None:
+    bad = first_not_finite((name, _values(g)) for name, g in gradients.items())
+    if np.isfinite(loss) and bad is None:
+        return
+    what = f"the gradient of '{bad}' is not finite" if np.isfinite(loss) else f"the loss is {loss}"
+    cause = "nothing has been learned yet: look" if first else "lower the learning rate; or look"
+    raise TrainingError(
+        f"{when}: {what}; {cause} for extreme numbers in the temperature or scale, log q (the "
+        "counts of items) and the features"
+    )
+
+
+def _check_parameters(model: TwoTower, gradients: Gradients, when: str) -> None:
+    def moved(name: str, gradient: Gradient) -> Array:
+        parameter = model.parameters[name]
+        return parameter[gradient.rows] if isinstance(gradient, RowGradient) else parameter
+
+    bad = first_not_finite((name, moved(name, g)) for name, g in gradients.items())
+    if bad is not None:
+        raise TrainingError(
+            f"{when}: the parameter '{bad}' is not finite after the update; lower the learning rate"
+        )
+
+
+def _values(gradient: Gradient) -> Array:
+    return gradient.values if isinstance(gradient, RowGradient) else gradient

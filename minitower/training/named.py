@@ -1,0 +1,111 @@
+"""What the words of options stand for: objectives, negatives and optimizers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minitower.data import Dataset
+from minitower.data.options import Option
+from minitower.formulas.sampling import Uniform
+from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdagrad, RowWiseAdam
+from minitower.towers.two_tower import TwoTower
+from minitower.training.hard_negatives import MinedNegatives
+from minitower.training.negatives import Negatives, SharedNegatives
+from minitower.training.objectives import (
+    MARGIN,
+    TEMPERATURE,
+    CrossBatchSoftmax,
+    InBatchSoftmax,
+    Listwise,
+    Margin,
+    Objective,
+    Pairwise,
+    Pointwise,
+    Temperature,
+)
+from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
+
+
+def pointwise(temperature: Temperature = TEMPERATURE) -> Pointwise:
+    """The logistic loss of pairs, whose scale is 1 / temperature."""
+    return Pointwise("logistic", scale=1 / temperature)
+
+
+def pointwise_squared() -> Pointwise:
+    """The squared loss of pairs."""
+    return Pointwise("squared")
+
+
+def pairwise(temperature: Temperature = TEMPERATURE) -> Pairwise:
+    """The logistic loss of triples, whose scale is 1 / temperature."""
+    return Pairwise("logistic", scale=1 / temperature)
+
+
+def pairwise_hinge(margin: Margin = MARGIN) -> Pairwise:
+    """The hinge loss of triples."""
+    return Pairwise("hinge", margin=margin)
+
+
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "in-batch": InBatchSoftmax,
+    "cross-batch": CrossBatchSoftmax,
+    "pointwise": pointwise,
+    "pointwise-squared": pointwise_squared,
+    "pairwise": pairwise,
+    "pairwise-hinge": pairwise_hinge,
+    "listwise": Listwise,
+}
+NEGATIVES_OF = dict.fromkeys(OBJECTIVES, "none") | {
+    "pointwise": "uniform:2",
+    "pointwise-squared": "uniform:2",
+    "pairwise": "uniform:1",
+    "pairwise-hinge": "uniform:1",
+    "listwise": "uniform:10",
+}
+"""Negatives of an objective where the option says nothing."""
+NEGATIVES: dict[str, Callable[[TwoTower, Dataset, int], Negatives]] = {
+    "uniform": lambda model, data, k: uniform_negatives(data, k),
+    "popular": lambda model, data, k: popular_negatives(data, k),
+    "mined": MinedNegatives,
+    "shared": lambda model, data, k: SharedNegatives(Uniform(len(data.items)), k),
+}
+OPTIMIZERS: dict[str, type[Any]] = {
+    "adagrad": Adagrad,
+    "rowwise-adagrad": RowWiseAdagrad,
+    "adam": Adam,
+    "rowwise-adam": RowWiseAdam,
+    "sgd": SGD,
+}
+_COUNT = Option("negatives", 0, type=int)
+
+
+def parse_negatives(value: Any) -> list[tuple[str, int]]:
+    """Kinds of negatives and the number of each.
+
+    Raises:
+        ValueError: the value does not read like negatives; says what was expected.
+
+    >>> parse_negatives("uniform:5+mined:5")
+    [('uniform', 5), ('mined', 5)]
+    >>> parse_negatives("none")
+    []
+    """
+    if value == "none":
+        return []
+    parts = [part.partition(":") for part in value.split("+")] if isinstance(value, str) else []
+    try:
+        if parts and all(kind in NEGATIVES for kind, _, _ in parts):
+            return [(kind, _COUNT.read(k)) for kind, _, k in parts]
+    except ValueError:
+        pass
+    raise ValueError(
+        "expected none, uniform:K, popular:K, mined:K, shared:N, or several such as "
+        "uniform:5+mined:5"
+    )
+
+
+def read_negatives(value: Any) -> str:
+    """The value of ``--negatives``, checked as :func:`parse_negatives` does."""
+    parse_negatives(value)
+    return str(value)

@@ -1,0 +1,113 @@
+"""A copy of the full model in which only the embeddings of ids move."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from copy import copy, deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+
+from minitower.formulas.arrays import Array
+from minitower.store.incremental import Rows
+from minitower.towers.gradients import RowGradient
+from minitower.towers.optimizers import Optimizer
+from minitower.towers.two_tower import TwoTower
+from minitower.training.batches import Batch
+from minitower.training.gradient_step import gradient_step
+from minitower.training.objectives import Objective
+
+
+@dataclass(eq=False)
+class Branch:
+    """A model and its optimizer, trained on top of a full model that stays as it is.
+
+    The branch owns the id tables and their optimizer state. It shares all other arrays with
+    the full model and never writes to them.
+
+    Attributes:
+        full: the full model.
+        model, optimizer, objective: what is trained.
+        touched: by the name of each id table, (n,) bool: rows that a step has used.
+        pairs: clicks that were learned.
+        total_loss: the sum of their losses.
+    """
+
+    full: TwoTower
+    model: TwoTower
+    optimizer: Optimizer
+    objective: Objective
+    touched: dict[str, Array]
+    pairs: int = 0
+    total_loss: float = 0.0
+
+    @staticmethod
+    def off(
+        full: TwoTower, optimizer: Optimizer, objective: Objective, id_tables: Collection[str]
+    ) -> Branch:
+        """Branch off a full model.
+
+        Args:
+            full, optimizer, objective: the branch works on copies.
+            id_tables: names of the embeddings that may move.
+        """
+        tables = {name: full.parameters[name] for name in full.parameters if name in id_tables}
+        touched = {name: np.zeros(len(table), bool) for name, table in tables.items()}
+        parts = _copied(full, optimizer, id_tables)
+        return Branch(full, *parts, deepcopy(objective), touched)
+
+    def copy(self) -> Branch:
+        """A second branch that learns on its own."""
+        parts = _copied(self.model, self.optimizer, self.touched)
+        touched = {name: rows.copy() for name, rows in self.touched.items()}
+        objective = deepcopy(self.objective)
+        return Branch(self.full, *parts, objective, touched, self.pairs, self.total_loss)
+
+    def step(self, batch: Batch) -> None:
+        """Learn from one batch.
+
+        Raises:
+            TrainingError: a loss, gradient or parameter is not finite; the branch is then of
+                no further use.
+        """
+        loss, gradients = gradient_step(
+            self.model,
+            self.optimizer,
+            self.objective,
+            batch,
+            id_tables=self.touched,
+            when=f"after {self.pairs} clicks",
+            first=self.pairs == 0,
+        )
+        for name, gradient in gradients.items():
+            assert isinstance(gradient, RowGradient)
+            self.touched[name][gradient.rows] = True
+        self.pairs += len(batch)
+        self.total_loss += loss * len(batch)
+
+    def moved_rows(self) -> Rows:
+        """All rows that differ from the full model, and their values, by table."""
+        moved = {}
+        for name, touched in self.touched.items():
+            rows = np.flatnonzero(touched)
+            values = self.model.parameters[name][rows]
+            different = (values != self.full.parameters[name][rows]).any(axis=1)
+            if different.any():
+                moved[name] = rows[different], values[different]
+        return moved
+
+
+def _copied(
+    model: TwoTower, optimizer: Optimizer, id_tables: Collection[str]
+) -> tuple[TwoTower, Optimizer]:
+    """A model and its optimizer with their own id tables; they share all other arrays."""
+    own_model, own_optimizer = copy(model), copy(optimizer)
+    own_model.parameters = {
+        name: array.copy() if name in id_tables else array
+        for name, array in model.parameters.items()
+    }
+    own_optimizer.state = {
+        key: array.copy() if key.rpartition("/")[0] in id_tables else array
+        for key, array in optimizer.state.items()
+    }
+    return own_model, own_optimizer

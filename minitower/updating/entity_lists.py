@@ -1,0 +1,154 @@
+"""Lists that come with a full update: new or changed users and items, and items to retire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitower.data import DataError
+from minitower.data.columns import Columns, read_columns
+from minitower.data.errors import Place
+from minitower.data.regular_file import read_regular
+from minitower.data.schema import Field, Id
+from minitower.data.table import Table
+from minitower.store.snapshot import Store
+from minitower.updating.click_source import id_type
+from minitower.updating.options import FullUpdateOptions
+from minitower.updating.streams.events import object_columns, typed_ids
+from minitower.updating.streams.parquet import is_complete, read_parquet
+
+
+@dataclass(frozen=True)
+class EntityLists:
+    """The lists of one full update.
+
+    Attributes:
+        users, items: the columns of new or changed ones; None: no list, or an empty one.
+        retired: ids of items to retire.
+        retired_from: where the ids come from, for messages.
+        item_name: the column of the items' names, where the list has it.
+    """
+
+    users: Columns | None
+    items: Columns | None
+    retired: list[int | str]
+    retired_from: str
+    item_name: str | None
+
+    @staticmethod
+    def read(options: FullUpdateOptions, full: Store) -> EntityLists:
+        """Read the files or columns that the options name.
+
+        Raises:
+            DataError: a file or a value in it cannot be read; names the line or the row.
+        """
+        name = full.notes.get("item_name") if options.items is not None else None
+        schema, retire = full.model.schema, options.retire
+        users = read_list("users", options.users, schema.user.fields, full.users)
+        items = read_list("items", options.items, schema.item.fields, full.items, name)
+        retired = [] if retire is None else read_ids(retire, full.items)
+        where = str(retire) if isinstance(retire, str | Path) else "retire"
+        return EntityLists(users, items, retired, where, name)
+
+    @property
+    def adds(self) -> bool:
+        """Whether there are users or items to add or to change."""
+        return self.users is not None or self.items is not None
+
+
+def read_list(
+    what: str, source: Any, fields: Sequence[Field], known: Table, name: str | None = None
+) -> Columns | None:
+    """The columns of a list of users or items; None without a list or without rows.
+
+    Args:
+        what: "users" or "items", for messages.
+        source: a path, or anything table-like; None: no list.
+        fields: of the side; all of them must be there.
+        known: the side's table; the ids get the type of its ids.
+        name: one more column to read.
+
+    Raises:
+        DataError: the file is missing, of another kind or incomplete, or a record or a column
+            cannot be read; names the line or the row.
+    """
+    if source is None:
+        return None
+    names = list(dict.fromkeys([*(field.name for field in fields), *([name] if name else [])]))
+    if isinstance(source, str | Path):
+        columns = _read_file(Path(source), names)
+    else:
+        columns = read_columns(source, Place(what))
+    if not len(columns):
+        return None
+    key = next(field.name for field in fields if isinstance(field, Id))
+    ids = typed_ids(columns[key], id_type(known), columns.at(key))
+    return Columns({**columns.arrays, key: ids}, columns.place)
+
+
+def read_ids(source: str | Path | Sequence[int | str], table: Table) -> list[int | str]:
+    """The ids of a list, or those in a file, one a line.
+
+    Raises:
+        DataError: the file is missing, or an id is of another type than the table's.
+    """
+    if not isinstance(source, str | Path):
+        return list(source)
+    ids = []
+    for number, line in enumerate(_text(Path(source)).splitlines(), start=1):
+        try:
+            ids += [table.parse_id(line)] if line else []
+        except DataError as error:
+            raise DataError(f"{source}, line {number}: {error}") from None
+    return ids
+
+
+def _read_file(path: Path, names: list[str]) -> Columns:
+    if path.suffix not in (".jsonl", ".json", ".parquet") or not path.is_file():
+        raise DataError(f"{path}: expected a file whose name ends with .jsonl or .parquet")
+    return (_parquet if path.suffix == ".parquet" else _json_lines)(path, names)
+
+
+def _json_lines(path: Path, names: list[str]) -> Columns:
+    """Unlike a log, the file is complete: its last line needs no line end."""
+    rows, lines = [], []
+    for line, text in enumerate(_text(path).split("\n")):
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text)
+            if not isinstance(record, dict):
+                raise ValueError("expected an object")
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", None) or error
+            raise DataError(f"{path}, line {line + 1}: {reason}") from None
+        for name in names:
+            if name not in record:
+                raise DataError(f"{path}, line {line + 1}: no '{name}'; null is a missing value")
+        rows.append([record[name] for name in names])
+        lines.append(line)
+    return object_columns(names, rows, Place(str(path), first_line=1, rows=lines))
+
+
+def _parquet(path: Path, names: list[str]) -> Columns:
+    if not is_complete(path):
+        raise DataError(f"{path}: incomplete: it has no footer")
+    blocks = list(read_parquet(path, 0, names))
+    arrays = {
+        name: np.concatenate([block.columns[name] for block in blocks])
+        for name in (names if blocks else ())
+    }
+    return Columns(arrays, Place(str(path)))
+
+
+def _text(path: Path) -> str:
+    try:
+        text = read_regular(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: {error}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")  # any end of line
