@@ -47,7 +47,7 @@ from minitower.training.sampled_negatives import popular_negatives, uniform_nega
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import History, Progress, Trainer
 from minitower.training.validation import UpdateRefused
-from minitower.training.views import relatedness
+from minitower.training.views import pairwise_mutual_information
 from minitower.updating.full_update import full_update
 from minitower.updating.incremental_job import incremental_update
 from minitower.updating.incremental_session import IncrementalSession
@@ -114,11 +114,11 @@ __all__ = [
     "load_optimizer",
     "neighbours",
     "next_day",
+    "pairwise_mutual_information",
     "popular_negatives",
     "publish",
     "publish_incremental",
     "publish_model",
-    "relatedness",
     "retire",
     "save_model",
     "train_full_update",

@@ -143,7 +143,7 @@ def test_correlated_masks__of_equals_the_first_are_closer():
     assert all(set(np.flatnonzero(row)) in groups for row in first)
 
 
-def test_correlated_masks__relatedness_may_be_whole_numbers():
+def test_correlated_masks__mutual_information_may_be_integers():
     related = np.array([[0, 9, 1], [9, 0, 1], [1, 1, 0]])
     first, _ = correlated_masks(np.random.default_rng(0), 200, related, per_item=True)
     assert {tuple(row) for row in first.tolist()} == {(True, True, False), (True, False, True)}

@@ -14,7 +14,7 @@ import minitower as mt
 from minitower.data.columns import read_columns
 from minitower.data.errors import DataError, Place
 from minitower.scale import distributed
-from minitower.scale.distributed import click_counts, encode_items, relatedness
+from minitower.scale.distributed import click_counts, encode_items, pairwise_mutual_information
 
 MISSING = "not installed: pip install '.[dask]'"
 pd = pytest.importorskip("pandas", reason=MISSING)
@@ -278,7 +278,7 @@ def test_encode_items__refuses_what_is_no_catalogue(world, client, tmp_path):
     with pytest.raises(DataError, match="items: the table has no rows"):
         encode_items(dd.from_pandas(nothing, npartitions=1), world.saved, tmp_path / "vectors")
     with pytest.raises(DataError, match="items: the table has no rows"):
-        relatedness(dd.from_pandas(nothing, npartitions=1), world.saved)
+        pairwise_mutual_information(dd.from_pandas(nothing, npartitions=1), world.saved)
 
 
 def test_a_worker_opens_the_model_that_was_meant(world, tmp_path):
@@ -342,13 +342,13 @@ def test_encode_items__a_killed_worker_loses_nothing(world, client, tmp_path):
     assert len(files.files) == 15
 
 
-def test_relatedness__a_killed_worker_counts_nothing_twice(world, client):
+def test_pairwise_mutual_information__a_killed_worker_counts_nothing_twice(world, client):
     start = time.monotonic()
     thread, killed = kill_a_worker_when(lambda: time.monotonic() > start + 0.5, client)
-    _, matrix = relatedness(slow(world, 15), world.saved, client=client)
+    _, matrix = pairwise_mutual_information(slow(world, 15), world.saved, client=client)
     thread.join()
     assert killed
-    assert matrix == pytest.approx(mt.relatedness(world.data)[1], abs=1e-12)
+    assert matrix == pytest.approx(mt.pairwise_mutual_information(world.data)[1], abs=1e-12)
 
 
 def test_a_partition_that_fails_is_done_again(world, client, tmp_path):
@@ -410,16 +410,16 @@ def test_click_counts__refuses(world, client):
 
 
 @pytest.mark.parametrize("by", ["items", "clicks"])
-def test_relatedness__equals_the_local_matrix(world, client, by):
+def test_pairwise_mutual_information__equals_the_local_matrix(world, client, by):
     clicks = click_counts(world.click_files, positive="all") if by == "clicks" else None
-    names, matrix = relatedness(world.item_files, world.saved, clicks=clicks)
-    local_names, local = mt.relatedness(world.data, by)
+    names, matrix = pairwise_mutual_information(world.item_files, world.saved, clicks=clicks)
+    local_names, local = mt.pairwise_mutual_information(world.data, by)
     assert names == local_names == ["color", "tags", "price", "size", "year"]
     assert matrix == pytest.approx(local, abs=1e-12)
     assert not np.isnan(matrix).any()
 
 
-def test_relatedness__of_an_id_alone_is_empty(client, tmp_path):
+def test_pairwise_mutual_information__of_an_id_alone_is_empty(client, tmp_path):
     data = mt.Dataset.from_columns(
         mt.Schema(user=[mt.Id("user_id")], item=[mt.Id("item_id")]),
         {"user_id": [1, 2], "item_id": [1, 2]},
@@ -427,5 +427,5 @@ def test_relatedness__of_an_id_alone_is_empty(client, tmp_path):
     )
     mt.save_model(tmp_path / "model", mt.TwoTower(data.schema, dim=4, hidden=()))
     items = cut({"item_id": [1, 2]}, tmp_path / "items", 2)
-    names, matrix = relatedness(items, tmp_path / "model")
+    names, matrix = pairwise_mutual_information(items, tmp_path / "model")
     assert (names, matrix.shape) == ([], (0, 0))

@@ -12,7 +12,7 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
 from minitower.training.gradient_step import TrainingError, gradient_step
 from minitower.training.objectives import InBatchSoftmax
-from minitower.training.self_supervised import Contrast, SelfSupervised
+from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
 from minitower.training.trainer import Trainer
 
 USERS, ITEMS = "user.u.embedding", "item.i.embedding"
@@ -94,9 +94,9 @@ def test_gradient_step__adds_the_self_supervised_gradient():
     """The loss that it returns stays the objective's."""
     batch, views = one_batch(), SelfSupervised(augment="mask", alpha=0.5, batch_size=8)
     with_views, without = small_model(), small_model()
-    loss, _ = stepped(with_views, batch, contrast=Contrast(views, DATA, seed=0))
+    loss, _ = stepped(with_views, batch, contrast=ContrastiveLoss(views, DATA, seed=0))
     plain, _ = stepped(without, batch)
-    _, of_views = Contrast(views, DATA, seed=0)(small_model())
+    _, of_views = ContrastiveLoss(views, DATA, seed=0)(small_model())
     assert loss == plain
     rows = of_views[ITEMS].rows
     apart = with_views.parameters[ITEMS] - without.parameters[ITEMS]

@@ -96,7 +96,7 @@ def test_batch__extra_candidates_follow_the_positives():
     assert batch.item_rows[:7].tolist() == SHOP.train.items.tolist()
     assert np.isin(batch.item_rows[7:], [3, 4, 5]).all()
     assert len(batch) == 7
-    assert batch.owners is None
+    assert batch.pair_index is None
     assert len(batch.items["i"]) == 11
 
 
@@ -165,5 +165,5 @@ def test_interactions_need_not_be_training_positives():
     """Benchmarks and updates draw for pairs of their own."""
     pairs = Interactions(np.array([3, 3]), np.array([5, 5]))
     batch = Batches(SHOP, 2, uniform_negatives(SHOP, 1)).of(pairs, rng())
-    assert batch.owners is not None
-    assert batch.owners.tolist() == [0, 1]
+    assert batch.pair_index is not None
+    assert batch.pair_index.tolist() == [0, 1]

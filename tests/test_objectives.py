@@ -41,13 +41,13 @@ def problems(draw, own=True):
     """n users, their items and e more, of which some belong to a pair, some repeat."""
     n, d = draw(st.integers(1, 4)), 3
     counts = draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
-    owners = np.repeat(np.arange(n), counts)
-    m = n + len(owners)
+    pair_index = np.repeat(np.arange(n), counts)
+    m = n + len(pair_index)
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     rows = rng.integers(0, 4, m)
     log_q = np.log(np.array([0.1, 0.2, 0.3, 0.4]))[rows]
     users, items = rng.standard_normal((n, d)), rng.standard_normal((m, d))
-    batch = Batch({}, {}, np.arange(n), rows, log_q, owners if own else None, log_q[n:])
+    batch = Batch({}, {}, np.arange(n), rows, log_q, pair_index if own else None, log_q[n:])
     return users, items, batch
 
 
@@ -89,7 +89,7 @@ def naive_scores(users, items, batch):
     return [
         (
             float(users[i] @ items[i]),
-            [float(users[i] @ extras[e]) for e in range(len(extras)) if batch.owners[e] == i],
+            [float(users[i] @ extras[e]) for e in range(len(extras)) if batch.pair_index[e] == i],
         )
         for i in range(n)
     ]
@@ -148,8 +148,8 @@ def test_pairs_without_negatives(objective):
 def test_thousands_of_negatives_for_one_pair():
     rng = np.random.default_rng(0)
     users, items = rng.standard_normal((2, 3)), rng.standard_normal((5002, 3))
-    owners = np.ones(5000, np.int64)
-    batch = Batch({}, {}, np.arange(2), np.arange(5002), np.zeros(5002), owners, np.zeros(5000))
+    pair_index = np.ones(5000, np.int64)
+    batch = Batch({}, {}, np.arange(2), np.arange(5002), np.zeros(5002), pair_index, np.zeros(5000))
     for objective in (OWN[0], OWN[2], OWN[4]):
         check(objective, users, items, batch)
 
@@ -166,8 +166,8 @@ def test_negatives_of_nobody_are_refused(objective):
 def test_own_negatives__float32_stays_float32(objective):
     rng = np.random.default_rng(0)
     users, items = rng.standard_normal((2, 3), np.float32), rng.standard_normal((5, 3), np.float32)
-    owners = np.array([0, 0, 1])
-    batch = Batch({}, {}, np.arange(2), np.arange(5), np.zeros(5), owners, np.zeros(3))
+    pair_index = np.array([0, 0, 1])
+    batch = Batch({}, {}, np.arange(2), np.arange(5), np.zeros(5), pair_index, np.zeros(3))
     _, gradients = objective(users, items, batch)
     assert all(g.dtype == np.float32 for g in gradients)
 
@@ -222,9 +222,9 @@ def test_objectives__are_finite_in_float32_up_to_the_ends_of_their_domains(objec
     own = isinstance(objective, Listwise | Pairwise | Pointwise)
     users, items = unit(3), unit(6)
     users[0] = items[3]  # one that the model has wrong
-    owners = np.arange(3) if own else None
+    pair_index = np.arange(3) if own else None
     log_q = np.log(rng.uniform(0.1, 0.9, 6))
-    batch = Batch({}, {}, np.arange(3), np.arange(6), log_q, owners, log_q[3:])
+    batch = Batch({}, {}, np.arange(3), np.arange(6), log_q, pair_index, log_q[3:])
     loss, gradients = objective(users, items, batch)
     assert 0 <= loss < np.inf
     for gradient in gradients:

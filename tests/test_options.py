@@ -15,7 +15,7 @@ from minitower.data.columns import as_array
 from minitower.data.errors import Place
 from minitower.data.layouts import Reading
 from minitower.data.options import Option, declared
-from minitower.formulas import augmentation, mutual_information, sampling
+from minitower.formulas import augmentation, draw_probability, mutual_information
 from minitower.formulas.arguments import number
 from minitower.formulas.sampling import Uniform
 from minitower.store.full_version import publish_model
@@ -42,7 +42,7 @@ BAD = [True, np.bool(True), 1.5, 2.0, np.nan, -1, 2**63, 10**60, 10**400]
     ("name", "call"),
     [
         ("seed", lambda bad: mt.TwoTower(SHOP.schema, seed=bad)),
-        ("seed", lambda bad: model().grown(SHOP.schema, seed=bad)),
+        ("seed", lambda bad: model().extended(SHOP.schema, seed=bad)),
         ("seed", lambda bad: mt.train_full_update(model(), SHOP, seed=bad)),
         ("seed", lambda bad: train(seed=bad)),
         ("seed", lambda bad: mt.RandomSplit(seed=bad)),
@@ -189,9 +189,9 @@ def test_columns__of_foreign_kinds_are_refused_with_their_place():
 def test_formulas__refuse_what_cannot_be_paired():
     log_q = np.log([0.5, 0.5])
     with pytest.raises(ValueError, match="log_q and log_q_positive must broadcast"):
-        sampling.excluding(np.log([0.1, 0.2, 0.7]), log_q)
+        draw_probability.excluding(np.log([0.1, 0.2, 0.7]), log_q)
     with pytest.raises(ValueError, match="log_inclusion must be at most 0"):
-        sampling.from_inclusion_probability([0.1], 3)
+        draw_probability.from_inclusion_probability([0.1], 3)
     with pytest.raises(ValueError, match="fields must be a list of columns"):
         mutual_information.mutual_information(np.array(1))
     with pytest.raises(ValueError, match="indptr and values must be vectors"):

@@ -16,7 +16,7 @@ from minitower.formulas.similarity import cosine
 from minitower.formulas.softmax import info_nce
 from minitower.towers.gradients import add_gradients
 from minitower.training.batches import Batches
-from minitower.training.self_supervised import AUGMENTS, Contrast, SelfSupervised
+from minitower.training.self_supervised import AUGMENTS, ContrastiveLoss, SelfSupervised
 
 
 def shop(n=40, seed=0):
@@ -87,7 +87,7 @@ def hidden_in(contrast, n=40):
 @given(seed=st.integers(0, 999))
 def test_complementary__each_view_hides_what_the_other_shows(per_item, seed):
     how = SelfSupervised(augment="complementary", per_item=per_item)
-    first, second = hidden_in(Contrast(how, DATA, seed))
+    first, second = hidden_in(ContrastiveLoss(how, DATA, seed))
     assert np.array_equal(first, ~second)
     assert (first.sum(axis=1) == 2).all()  # of five
     assert (first == first[0]).all() != per_item
@@ -98,7 +98,7 @@ def test_complementary__each_view_hides_what_the_other_shows(per_item, seed):
 def test_correlated__relatives_in_one_view_and_the_id_in_either(per_item, seed, rounding):
     """Of k = 4 measured fields the first view hides a seed and two relatives."""
     how = SelfSupervised(augment="correlated", per_item=per_item)
-    contrast = Contrast(how, DATA, seed)
+    contrast = ContrastiveLoss(how, DATA, seed)
     first, second = hidden_in(contrast)
     assert np.array_equal(first, ~second)
     assert (first[:, 1:].sum(axis=1) == 3).all()
@@ -107,15 +107,15 @@ def test_correlated__relatives_in_one_view_and_the_id_in_either(per_item, seed, 
 
 
 def test_correlated__a_coin_shows_the_id_in_one_view_or_the_other():
-    contrast = Contrast(SelfSupervised(augment="correlated"), DATA)
+    contrast = ContrastiveLoss(SelfSupervised(augment="correlated"), DATA)
     sides = [hidden_in(contrast, 1)[0][0, 0] for _ in range(200)]
     assert 70 < sum(sides) < 130
 
 
 def test_correlated__hides_the_seed_with_what_tells_most_about_it():
     """Colour, tags and price hang together; where weight is hidden, one of them is seen."""
-    contrast = Contrast(SelfSupervised(augment="correlated"), DATA)
-    names, related = mt.relatedness(DATA)
+    contrast = ContrastiveLoss(SelfSupervised(augment="correlated"), DATA)
+    names, related = mt.pairwise_mutual_information(DATA)
     groups = {frozenset([s, *sorted({0, 1, 2, 3} - {s}, key=lambda f: -related[s, f])[:2]])
               for s in range(4)}  # fmt: skip
     seen = set()
@@ -141,13 +141,13 @@ def test_correlated__relatives_by_items_or_by_clicks(relations, closest):
         split=mt.RandomSplit(0, 0),
     )
     how = SelfSupervised(augment="correlated", relations=relations, per_item=True)
-    views = Contrast(how, data).views(np.zeros(900, np.int64))
+    views = ContrastiveLoss(how, data).views(np.zeros(900, np.int64))
     assert 500 < (views[closest][:900] == 0).sum() < 700
 
 
 @pytest.mark.parametrize("hidden", [None, 1, 4])
 def test_mask__hides_so_many_of_each_view_by_itself(hidden):
-    contrast = Contrast(SelfSupervised(augment="mask", hidden=hidden, per_item=True), DATA)
+    contrast = ContrastiveLoss(SelfSupervised(augment="mask", hidden=hidden, per_item=True), DATA)
     first, second = hidden_in(contrast)
     for mask in (first, second):
         assert (mask.sum(axis=1) == (2 if hidden is None else hidden)).all()
@@ -159,7 +159,7 @@ def test_views__same_seed_same_views_and_the_catalogue_stays(augment):
     how = SelfSupervised(augment=augment, per_item=True)
     before = DATA.items.to_arrays()
     before = {name: array.copy() for name, array in before.items()}
-    one, two, other = (Contrast(how, DATA, seed) for seed in (1, 1, 2))
+    one, two, other = (ContrastiveLoss(how, DATA, seed) for seed in (1, 1, 2))
     drawn = [Table(DATA.items.ids, c.views(c.draw())) for c in (one, two, other)]
     first, again, differs = (table.to_arrays() for table in drawn)
     equal = lambda a, b: all(np.array_equal(a[name], b[name]) for name in a)
@@ -172,7 +172,7 @@ def test_views__same_seed_same_views_and_the_catalogue_stays(augment):
 
 def test_dropout__comes_after_the_mask():
     """A hidden set is one value, which stays; a set that is seen loses one of its four."""
-    contrast = Contrast(SelfSupervised(augment="complementary+dropout", dropout=0.25), DATA)
+    contrast = ContrastiveLoss(SelfSupervised(augment="complementary+dropout", dropout=0.25), DATA)
     counts = contrast.views(np.arange(40))["tags"].counts
     assert {tuple(set(half)) for half in np.split(counts, 2)} == {(1,), (3,)}
 
@@ -181,7 +181,7 @@ def test_dropout__comes_after_the_mask():
 
 
 def test_draw__distinct_items_of_the_catalogue_each_as_likely():
-    contrast = Contrast(SelfSupervised(augment="complementary", batch_size=10), DATA)
+    contrast = ContrastiveLoss(SelfSupervised(augment="complementary", batch_size=10), DATA)
     drawn = np.array([contrast.draw() for _ in range(2000)])
     assert all(len(set(rows.tolist())) == 10 for rows in drawn)
     share = np.bincount(drawn.ravel(), minlength=40) / 2000
@@ -189,7 +189,7 @@ def test_draw__distinct_items_of_the_catalogue_each_as_likely():
 
 
 def test_draw__everything_where_there_is_no_more():
-    contrast = Contrast(SelfSupervised(augment="complementary", batch_size=99), DATA)
+    contrast = ContrastiveLoss(SelfSupervised(augment="complementary", batch_size=99), DATA)
     assert contrast.draw().tolist() == list(range(40))
 
 
@@ -201,12 +201,12 @@ def test_draw__by_clicks_takes_what_is_clicked_and_the_popular_more_often():
         split=GivenSplit("part"),
     )
     options = {"augment": "complementary", "sampling": "clicks"}
-    contrast = Contrast(SelfSupervised(batch_size=2, **options), data)
+    contrast = ContrastiveLoss(SelfSupervised(batch_size=2, **options), data)
     drawn = np.array([contrast.draw() for _ in range(500)])
     assert not (drawn == 3).any()
     # Two distinct ones in turn: 1 - 2/10 (1/9) for the popular one.
     assert (drawn == 0).any(axis=1).mean() == pytest.approx(1 - 2 / 90, abs=0.02)
-    everything = Contrast(SelfSupervised(batch_size=9, **options), data).draw()
+    everything = ContrastiveLoss(SelfSupervised(batch_size=9, **options), data).draw()
     assert sorted(everything) == [0, 1, 2]
 
 
@@ -219,7 +219,7 @@ def test_contrast__is_info_nce_of_the_cosines_of_the_views(similarity, both):
     options = {"augment": "correlated", "temperature": 0.3, "batch_size": 12}
     how = SelfSupervised(alpha=0.7, both_directions=both, **options)
     model = generic(model_of(similarity=similarity, dtype=np.float64))
-    contrast, same = Contrast(how, DATA, 5), Contrast(how, DATA, 5)
+    contrast, same = ContrastiveLoss(how, DATA, 5), ContrastiveLoss(how, DATA, 5)
     loss, _ = contrast(model)
     first, second = np.split(model.item(same.views(same.draw()))[0], 2)
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (first, second)]
@@ -242,7 +242,7 @@ def problems(draw):
         both_directions=draw(st.booleans()),
     )
     try:
-        Contrast(how, data)
+        ContrastiveLoss(how, data)
     except ValueError:
         assume(False)
     similarity = draw(st.sampled_from(["cosine", "inner_product"]))
@@ -254,7 +254,7 @@ def problems(draw):
 def joint(model, batch, how, data, seed):
     """main + alpha * self, and its gradients."""
     loss, gradients = whole_loss(model, batch, mt.InBatchSoftmax(0.4))
-    added, of_views = Contrast(how, data, seed)(model)
+    added, of_views = ContrastiveLoss(how, data, seed)(model)
     return loss + added, add_gradients(gradients, of_views)
 
 
@@ -301,7 +301,8 @@ def slopes(model, batch, how, data, seed):
 def test_contrast__is_linear_in_alpha_and_moves_the_item_tower_alone(alpha, augment, seed):
     model = generic(model_of(dtype=np.float64))
     (one, of_one), (some, of_some) = (
-        Contrast(SelfSupervised(augment=augment, alpha=a), DATA, seed)(model) for a in (1.0, alpha)
+        ContrastiveLoss(SelfSupervised(augment=augment, alpha=a), DATA, seed)(model)
+        for a in (1.0, alpha)
     )
     assert some == pytest.approx(alpha * one)
     assert of_one.keys() == {name for name in model.parameters if name.startswith("item.")}
@@ -392,7 +393,7 @@ def test_history__has_the_objective_and_what_was_added_apart():
     fresh = model_of()
     batch = next(Batches(DATA, len(DATA.train)).epoch(np.random.default_rng(0)))
     expected, _ = whole_loss(fresh, batch, mt.InBatchSoftmax())
-    added, _ = Contrast(trainer.contrast.how, DATA, 0)(fresh)
+    added, _ = ContrastiveLoss(trainer.contrast.how, DATA, 0)(fresh)
     epoch = trainer.fit(1).epochs[0]
     assert epoch.loss == pytest.approx(expected, rel=1e-5)
     assert epoch.self_supervised == pytest.approx(added, rel=1e-5)
@@ -479,11 +480,11 @@ def test_trainer__refuses_views_that_would_keep_nothing_or_change_nothing(data, 
 
 def test_correlated__ceil_needs_one_field_more():
     how = {"augment": "correlated", "rounding": "ceil"}
-    assert Contrast(SelfSupervised(**how), DATA)
+    assert ContrastiveLoss(SelfSupervised(**how), DATA)
     data = few(
         Id("i"), Categorical("c"), Categorical("d"), Categorical("e"), c=["a", "b", "a"],
         d=["a", "b", "a"], e=["1", "1", "3"],
     )  # fmt: skip
-    assert Contrast(SelfSupervised(augment="correlated"), data)
+    assert ContrastiveLoss(SelfSupervised(augment="correlated"), data)
     with pytest.raises(ValueError, match="all of 3 fields"):
-        Contrast(SelfSupervised(**how), data)
+        ContrastiveLoss(SelfSupervised(**how), data)

@@ -9,7 +9,7 @@ from strategies import datasets
 from minitower.data import Categorical, Continuous, Dataset, Id, MultiValued, RandomSplit, Schema
 from minitower.data.ragged import Ragged
 from minitower.formulas.mutual_information import mutual_information
-from minitower.training.views import drop, hide, relatedness
+from minitower.training.views import drop, hide, pairwise_mutual_information
 
 
 def row_of(feature, i):
@@ -83,12 +83,12 @@ def shop(**price):
 
 
 @pytest.mark.parametrize("transform", ["none", "standardise", "log1p", "bucketise"])
-def test_relatedness__is_mutual_information_with_numbers_in_buckets(transform):
+def test_pairwise_mutual_information__is_mutual_information_with_numbers_in_buckets(transform):
     """The id is not there; a field that identifies is, as NaN; clicks are repetitions."""
     rows = {"items": [0, 1, 2, 3], "clicks": [0, 1, 1, 1, 2, 3]}
     price, tags = np.array([0, 1, 1, 1]), ["xy", "x", "y", "x"]  # the upper bucket begins at 2
     for by, taken in rows.items():
-        names, measured = relatedness(shop(transform=transform, buckets=2), by)
+        names, measured = pairwise_mutual_information(shop(transform=transform, buckets=2), by)
         assert names == ["price", "tags", "code"]
         assert np.isnan(measured[2]).all()
         assert np.isnan(measured[:, 2]).all()
@@ -98,11 +98,11 @@ def test_relatedness__is_mutual_information_with_numbers_in_buckets(transform):
         assert measured[:2, :2] == pytest.approx(expected, abs=1e-12)
 
 
-def test_relatedness__without_fields_is_empty():
+def test_pairwise_mutual_information__without_fields_is_empty():
     data = Dataset.from_columns(
         Schema(user=[Id("u")], item=[Id("i")]),
         {"u": [1], "i": [1]},
         split=RandomSplit(0, 0),
     )
-    names, measured = relatedness(data)
+    names, measured = pairwise_mutual_information(data)
     assert (names, measured.shape) == ([], (0, 0))

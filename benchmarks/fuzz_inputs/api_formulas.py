@@ -203,7 +203,7 @@ def _draws() -> Calls:
         "complementary_masks": (mask(augmentation.complementary_masks), {"n": 3, "k": 4}),
         "correlated_masks": (
             mask(augmentation.correlated_masks),
-            {"n": 3, "relatedness": np.eye(3), "rounding": "floor"},
+            {"n": 3, "pairwise_mi": np.eye(3), "rounding": "floor"},
         ),
         "drop_values": (
             mask(augmentation.drop_values),

@@ -88,8 +88,10 @@ def targets() -> dict[str, Target]:
             lambda: options_of(mt.SelfSupervised) | {"augment": "mask", "batch_size": 16},
             weight=2,
         ),
-        "relatedness": Target(
-            lambda by: mt.relatedness(valid_data(), by), lambda: {"by": "items"}, weight=0.3
+        "pairwise_mutual_information": Target(
+            lambda by: mt.pairwise_mutual_information(valid_data(), by),
+            lambda: {"by": "items"},
+            weight=0.3,
         ),
         "train_full_update": Target(
             lambda **options: mt.train_full_update(valid_model(), next_day(), **options),

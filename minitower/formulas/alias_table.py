@@ -56,9 +56,7 @@ def vose(p: ArrayLike) -> tuple[Floats, Rows]:
         alias[lacking] = donor
         keep[donor] -= 1 - keep[lacking]
         (small if keep[donor] < 1 else large).append(donor)
-    # Only rounding keeps these slots from exactly 1; a slot of probability 0 stays at 0.
-    leftover = np.array(small + large, dtype=np.int64)
-    keep[leftover] = p[leftover] > 0
+    keep[small + large] = 1  # only rounding keeps these slots from exactly 1
     return keep, alias
 
 

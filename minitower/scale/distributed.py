@@ -114,7 +114,7 @@ def click_counts(
     return Tally.of(np.empty(0, np.int64)) if counts is None else counts
 
 
-def relatedness(
+def pairwise_mutual_information(
     items: Any,
     model: str | Path,
     *,
@@ -124,7 +124,7 @@ def relatedness(
 ) -> tuple[list[str], Floats]:
     """The mutual information of every pair of an item's fields.
 
-    It equals :func:`minitower.training.views.relatedness` for a table that lists all items.
+    Equal to :func:`minitower.training.views.pairwise_mutual_information` of all items.
     Numbers without buckets need one more pass, for their quantiles. The joint counts of all
     fields must fit into memory.
 

@@ -36,7 +36,7 @@ class Batch:
             catalogue, its share of the mixture of all. A hard negative counts as if it had
             been drawn by these, with one click at least: to correct it for its own draw
             would undo the emphasis it was added for.
-        owners: (m - n,) the pair that each extra candidate was drawn for; None: all.
+        pair_index: (m - n,) the pair that each extra candidate was drawn for; None: all.
         negative_log_q: (m - n,) log-probability of the draw of each, given its pair.
     """
 
@@ -45,7 +45,7 @@ class Batch:
     user_rows: Array
     item_rows: Array
     log_q: Array
-    owners: Array | None = None
+    pair_index: Array | None = None
     negative_log_q: Array = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
@@ -127,11 +127,11 @@ class Batches:
         self, pairs: Interactions, rng: np.random.Generator, positions: Array | None = None
     ) -> Batch:
         """The batch of these pairs, which are the training positives at these positions."""
-        rows, log_q, owners = pairs.items, self.log_q[pairs.items], None
+        rows, log_q, pair_index = pairs.items, self.log_q[pairs.items], None
         negative_log_q: Array = np.empty(0)
         if self.negatives is not None:
             drawn = self.negatives.draw(pairs, positions, rng)
-            owners, negative_log_q = drawn.pair_index, drawn.log_q
+            pair_index, negative_log_q = drawn.pair_index, drawn.log_q
             rows = np.concatenate([rows, drawn.items])
             sizes = [size for _, size in drawn.samplers]
             hard = len(drawn.items) > round(sum(sizes))
@@ -145,7 +145,7 @@ class Batches:
             user_rows=pairs.users,
             item_rows=rows,
             log_q=log_q,
-            owners=owners,
+            pair_index=pair_index,
             negative_log_q=negative_log_q,
         )
 

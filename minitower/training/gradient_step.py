@@ -22,7 +22,7 @@ from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch
 from minitower.training.objectives import Objective
-from minitower.training.self_supervised import Contrast
+from minitower.training.self_supervised import ContrastiveLoss
 
 
 class TrainingError(ArithmeticError):
@@ -36,7 +36,7 @@ def gradient_step(
     objective: Objective,
     batch: Batch,
     *,
-    contrast: Contrast | None = None,
+    contrast: ContrastiveLoss | None = None,
     id_tables: Collection[str] | None = None,
     when: str,
     first: bool,

@@ -225,15 +225,15 @@ class Pairwise:
         positive_scale(self.scale)
 
     def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
-        positive, negative, owners, backward = _scores(users, items, batch)
+        positive, negative, pair_index, backward = _scores(users, items, batch)
         if not len(negative):
             return 0.0, backward(np.zeros_like(positive), negative)
-        leader = positive[owners]
+        leader = positive[pair_index]
         if self.loss == "hinge":
             loss, (d_leader, d_negative) = triplet_hinge(leader, negative, margin=self.margin)
         else:
             loss, (d_leader, d_negative) = triplet_logistic(leader, negative, scale=self.scale)
-        d_positive = np.bincount(owners, d_leader, len(positive)).astype(users.dtype)
+        d_positive = np.bincount(pair_index, d_leader, len(positive)).astype(users.dtype)
         return loss, backward(d_positive, d_negative)
 
 
@@ -258,10 +258,10 @@ class Listwise:
         choice("correction", self.correction, ("none", "calibrated"))
 
     def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
-        positive, negative, owners, backward = _scores(users, items, batch)
-        counts = np.bincount(owners, minlength=len(positive))
+        positive, negative, pair_index, backward = _scores(users, items, batch)
+        counts = np.bincount(pair_index, minlength=len(positive))
         if self.correction == "calibrated":
-            log_kq = np.log(counts[owners]) + batch.negative_log_q
+            log_kq = np.log(counts[pair_index]) + batch.negative_log_q
             negative = negative - (self.temperature * log_kq).astype(negative.dtype)
         # Lists of different lengths stand side by side; the softmax drops cells beyond their ends.
         inside = np.arange(counts.max()) < counts[:, None]
@@ -280,20 +280,20 @@ def _scores(
 
     Shapes: (n,d),(n+e,d)->(n),(e),(e),((n),(e)->(n,d),(n+e,d))
     """
-    if batch.owners is None:
+    if batch.pair_index is None:
         raise ValueError(
             "this objective needs negatives of its own for each pair, such as "
             "uniform_negatives; the batch has none or shares them"
         )
-    n, owners = len(users), batch.owners
+    n, pair_index = len(users), batch.pair_index
     positive, back_positive = inner_product(users, items[:n])
-    negative, back_negative = inner_product(users[owners], items[n:])
+    negative, back_negative = inner_product(users[pair_index], items[n:])
 
     def backward(d_positive: Vectors, d_negative: Vectors) -> Gradients:
         d_users, d_clicked = back_positive(d_positive)
-        d_owners, d_negatives = back_negative(d_negative)
-        of_users = sum_by_row(owners, d_owners)
+        d_repeated, d_negatives = back_negative(d_negative)
+        of_users = sum_by_row(pair_index, d_repeated)
         d_users[of_users.rows] += of_users.values
         return d_users, np.concatenate([d_clicked, d_negatives])
 
-    return positive, negative, owners, backward
+    return positive, negative, pair_index, backward

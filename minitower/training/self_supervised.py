@@ -22,7 +22,7 @@ from minitower.formulas.logq import uncorrected
 from minitower.formulas.similarity import l2_normalize
 from minitower.towers.gradients import Gradients
 from minitower.towers.two_tower import TwoTower
-from minitower.training.views import drop, hide, relatedness
+from minitower.training.views import drop, hide, pairwise_mutual_information
 
 Augment = Literal[
     "mask",
@@ -57,7 +57,7 @@ class SelfSupervised:
             fields are hidden would otherwise tell items apart.
         rounding: of "correlated"; see :func:`correlated_masks`.
         relations: of "correlated": every item counts once, or as often as it is clicked;
-            see :func:`~minitower.training.views.relatedness`.
+            see :func:`~minitower.training.views.pairwise_mutual_information`.
         both_directions: also let second views find first ones, and take the mean.
         sampling: "uniform" draws m distinct items of the catalogue, each as likely;
             "clicks" draws them one after the other, each in proportion to training clicks
@@ -143,7 +143,7 @@ class SelfSupervised:
         return self.augment.endswith("dropout")
 
 
-class Contrast:
+class ContrastiveLoss:
     """The contrastive part of a training step, on the items of a data set.
 
     Args:
@@ -166,7 +166,7 @@ class Contrast:
         by_clicks = how.sampling == "clicks"
         self._share = data.item_counts / len(data.train) if by_clicks else None
         if how.masking == "correlated":
-            names, related = relatedness(data, how.relations)
+            names, related = pairwise_mutual_information(data, how.relations)
             known = ~np.isnan(np.diag(related))
             self._related = related[np.ix_(known, known)]
             measured = {name for name, is_known in zip(names, known, strict=True) if is_known}

@@ -20,7 +20,7 @@ from minitower.training.batches import Batch, Batches, BatchSize, PositivePower
 from minitower.training.gradient_step import gradient_step
 from minitower.training.negatives import Negatives, on
 from minitower.training.objectives import InBatchSoftmax, Objective
-from minitower.training.self_supervised import Contrast, SelfSupervised
+from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
 from minitower.training.validation import BestEpoch, ValidationGate
 
 Metric = Annotated[
@@ -125,9 +125,10 @@ class Trainer:
         self.rng = np.random.default_rng(self.seed)
         self.self_supervised, self.best_epoch = self_supervised, 0
         self._stepped = False  # whether this trainer has made a step
-        self.contrast: Contrast | None = None
+        self.contrast: ContrastiveLoss | None = None
         if self_supervised is not None:
-            contrast = Contrast(self_supervised, data, seed)  # refuses what cannot be, at any alpha
+            # Made at alpha 0, too: it refuses views that the data cannot have.
+            contrast = ContrastiveLoss(self_supervised, data, seed)
             self.contrast = contrast if self_supervised.alpha > 0 else None
         self.on_progress = on_progress or (lambda progress: None)
 

@@ -23,7 +23,7 @@ from minitower.formulas.augmentation import drop_values
 from minitower.formulas.mutual_information import mutual_information
 
 
-def relatedness(
+def pairwise_mutual_information(
     data: Dataset, by: Literal["items", "clicks"] = "items"
 ) -> tuple[list[str], Floats]:
     """The mutual information of every pair of an item's fields, over the whole catalogue.
