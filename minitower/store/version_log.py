@@ -54,7 +54,7 @@ class VersionLog:
     Attributes:
         folder: of the store.
         versions: ascending.
-        current: the number of the version that is served; None before the first.
+        current: the number of the version that is served; None before the first one.
         next: the number that the next version gets.
         unfinished: numbers whose folders, where they exist, are not versions: one is being
             written, or is to be removed.
@@ -158,7 +158,7 @@ class VersionLog:
         return SavedFolder(self.path(version.number), version.kind, sha256=version.manifest)
 
     def verify(self, version: Version) -> None:
-        """Read every file of a version, needed for serving or not.
+        """Read every file of a version, also files that serving does not need.
 
         Raises:
             DataError: a file is damaged or missing; the message names it.
