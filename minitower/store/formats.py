@@ -40,8 +40,8 @@ def from_json(text: bytes, place: Path) -> Any:
     Python's own reader also accepts NaN and a name that occurs twice.
 
     Raises:
-        DataError: the text is not JSON, a name occurs twice in an object, a number is not
-            finite or has more than 4,300 digits, or the nesting is deeper than 100 levels.
+        DataError: the text is not JSON; a name occurs twice in an object; a number is not
+            finite or has more than 4,300 digits; the nesting is deeper than 100 levels.
     """
     try:
         return _parsed(text)

@@ -1,8 +1,8 @@
 """Full versions of a store: a model with everything that serving it needs.
 
-A full version holds the model, the tables of users and items, the seen items of each user, and
-the index of the item vectors that this model made. They are written together, so a model
-never meets the index of another model.
+A full version holds the model, the tables of users and items, and the seen items of each user.
+It also holds the index of the item vectors that this model made. They are written together,
+so a model never serves with the index of another model.
 """
 
 from collections.abc import Callable, Mapping

@@ -41,7 +41,7 @@ def publish_incremental(
 
     The version holds all rows that moved since the parent, not since the last incremental
     version: it stands on one full version and on nothing else. If rows of the item tower
-    moved, the items are encoded again and the changed vectors become part of the version, so
+    moved, the items are encoded again. The changed vectors become part of the version, so
     tower and vectors always agree.
 
     Args:

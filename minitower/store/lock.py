@@ -31,8 +31,8 @@ def locked(path: Path, wait: float) -> Iterator[None]:
         wait: seconds. After one second a warning names the process that holds the lock.
 
     Raises:
-        DataError: another process held the lock for all of the time, the file is not one
-            that this function wrote, or the system has no flock (Windows).
+        DataError: another process held the lock all the time; this function did not write
+            the file; or the system has no flock (Windows).
     """
     try:
         import fcntl

@@ -122,9 +122,8 @@ class Recommender:
             Item ids, and their scores.
 
         Raises:
-            DataError: the id is of another type than the table's, the profile names a
-                field that is not there or holds a value that cannot be read, or k
-                is no integer of at least 1.
+            DataError: the id has another type than the table's; the profile names an unknown
+                field or holds a value that cannot be read; k is no integer of at least 1.
         """
         return self.recall_many([user_id], [profile or {}], k, exclude_seen, [exclude])[0]
 
@@ -136,10 +135,11 @@ class Recommender:
         exclude_seen: bool = True,
         exclude: Sequence[Sequence[int | str]] | None = None,
     ) -> list[Answer]:
-        """As :meth:`recall`, for many users at once; one profile and one exclude for each.
+        """As :meth:`recall` for many users at once, each with a profile and an exclude list.
 
         Raises:
-            DataError: as :meth:`recall`; or profiles or exclude are not as many as users.
+            DataError: as :meth:`recall`; or the number of profiles or lists is not that of
+                the users.
         """
         store = self.store  # once: reload() may replace it meanwhile
         k = min(checked_k(k), len(store.items))

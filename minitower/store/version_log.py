@@ -54,7 +54,7 @@ class VersionLog:
     Attributes:
         folder: of the store.
         versions: ascending.
-        current: the number of the version that is served; None before the first.
+        current: the number of the version that is served; None before the first one.
         next: the number that the next version gets.
         unfinished: numbers whose folders, where they exist, are not versions: one is being
             written, or is to be removed.
@@ -158,7 +158,7 @@ class VersionLog:
         return SavedFolder(self.path(version.number), version.kind, sha256=version.manifest)
 
     def verify(self, version: Version) -> None:
-        """Read every file of a version, needed for serving or not.
+        """Read every file of a version, also files that serving does not need.
 
         Raises:
             DataError: a file is damaged or missing; the message names it.
@@ -176,15 +176,30 @@ def _log(folder: Path, stated: Any) -> VersionLog:
     """The version log that JSON states; release 0.1 states nothing unfinished.
 
     Raises:
-        ValueError: a type or a range is wrong, numbers do not ascend, or an incremental
-            version does not stand on an earlier full one.
+        ValueError: the JSON is not what :meth:`VersionLog.write` writes.
     """
     if not isinstance(stated, dict):
         raise ValueError(f"expected an object, got {show(stated)}")
     stated = {"versions": None, "current": None, "next": None, "unfinished": [], **stated}
-    if not isinstance(stated["versions"], list):
-        raise ValueError(f"versions: expected a list, got {show(stated['versions'])}")
-    versions = tuple(_version(entry) for entry in stated["versions"])
+    versions = _versions(stated["versions"])
+    current, following, unfinished = stated["current"], stated["next"], stated["unfinished"]
+    numbers = [version.number for version in versions]
+    if not (is_integer(current, 1) and current in numbers if versions else current is None):
+        raise ValueError(f"current cannot be {show(current)}")
+    if not is_integer(following, max(numbers, default=0) + 1):
+        raise ValueError(f"next cannot be {show(following)}")
+    if not isinstance(unfinished, list) or not all(
+        is_integer(n, 1) and n <= following and n not in numbers for n in unfinished
+    ):
+        raise ValueError(f"unfinished cannot be {show(unfinished)}")
+    return VersionLog(folder, versions, current, following, tuple(unfinished))
+
+
+def _versions(stated: Any) -> tuple[Version, ...]:
+    """Entries in ascending order, each incremental one on an earlier full version."""
+    if not isinstance(stated, list):
+        raise ValueError(f"versions: expected a list, got {show(stated)}")
+    versions = tuple(_version(entry) for entry in stated)
     full, last = set[int | None](), 0
     for version in versions:
         if version.number <= last:
@@ -194,17 +209,7 @@ def _log(folder: Path, stated: Any) -> VersionLog:
         last = version.number
         if version.kind == "full":
             full.add(last)
-    current, following, unfinished = stated["current"], stated["next"], stated["unfinished"]
-    numbers = [version.number for version in versions]
-    if not (is_integer(current, 1) and current in numbers if versions else current is None):
-        raise ValueError(f"current cannot be {show(current)}")
-    if not is_integer(following, last + 1):
-        raise ValueError(f"next cannot be {show(following)}")
-    if not isinstance(unfinished, list) or not all(
-        is_integer(n, 1) and n <= following and n not in numbers for n in unfinished
-    ):
-        raise ValueError(f"unfinished cannot be {show(unfinished)}")
-    return VersionLog(folder, versions, current, following, tuple(unfinished))
+    return versions
 
 
 def _version(stated: Any) -> Version:
