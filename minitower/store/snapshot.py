@@ -274,6 +274,8 @@ def fitting(saved: SavedFolder, name: str = "") -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, DataError) and str(saved.folder) in str(error):
+            raise  # says already where: a file of the index is damaged
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         what = f"{name}: {what}" if name else what
         raise DataError(f"{saved.folder}: its parts do not fit together: {what}") from error
