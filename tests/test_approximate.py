@@ -17,8 +17,10 @@ from minitower.search.approximate import (
     first_kept,
     scaled_effort,
 )
-from minitower.search.engines import Hnsw
+from minitower.search.engines import Engine, Hnsw
 from minitower.search.index import ExactIndex
+from minitower.search.points import item_points
+from minitower.search.tuning import TuningResult
 
 INSTALLED = [name for name, engine in ENGINES.items() if find_spec(engine.module) is not None]
 
@@ -290,6 +292,52 @@ def test_search__engines_that_rescore_a_pool_fetch_no_shorter_list(cosine, poole
     for k in (5, 10, 40):
         index.search(unit(clustered(5, 3)), k)
     assert asked == sizes
+
+
+class Perfect(Engine):
+    """Finds the very best points."""
+
+    name = "perfect"
+    module = "numpy"
+    library = save = open = None
+
+    def __init__(self, items):
+        self.items = items
+
+    @classmethod
+    def build(cls, points, *, seed=0):
+        return cls(points)
+
+    def search(self, points, size, effort):
+        scores = points @ self.items.T
+        rows = np.argsort(-scores, axis=1, kind="stable")[:, :size]
+        return rows, np.take_along_axis(scores, rows, axis=1)
+
+
+few = st.lists(st.integers(0, 199), max_size=9)
+
+
+@given(
+    seed=st.integers(0, 99),
+    k=st.integers(1, 9) | st.integers(1, 220),
+    excluded=st.none() | st.lists(few | st.just([*range(150)]), min_size=3, max_size=3),
+    deleted=few | st.just([*range(50, 200)]),
+)
+def test_search__over_a_perfect_engine_equals_exact_search(seed, k, excluded, deleted):
+    """To the bit, whatever is excluded and deleted, with as many exact answers as it takes."""
+    rng = np.random.default_rng(seed)
+    items, queries = (rng.standard_normal((n, 8)).astype(np.float32) for n in (200, 3))
+    tuning = TuningResult(recall=1.0, target=0.9, effort=1, k=5, queries=1)
+    engine = Perfect(item_points(items, "inner_product"))
+    index = ApproximateIndex(engine, ExactIndex(items), "inner_product", tuning)
+    exact = ExactIndex(items)
+    exclude = None
+    if excluded is not None:
+        exclude = Ragged.from_counts([*map(len, excluded)], [j for e in excluded for j in e])
+    for one in (index, exact):
+        one.delete(np.array(deleted, np.int64))
+    for mine, right in zip(index.search(queries, k, exclude), exact.search(queries, k, exclude)):
+        np.testing.assert_array_equal(mine, right)
 
 
 def test_search__without_rescoring_the_scores_are_those_of_the_engine(cosine):

@@ -155,6 +155,44 @@ def test_publish__is_alone_in_saying_what_went_wrong(run, store, tmp_path):
     index.close()
 
 
+@pytest.fixture
+def clicks(tmp_path):
+    """A folder of split files of clicks."""
+    (tmp_path / "data").mkdir()
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 40), ("test", 2)):
+        lists = [f"{u} {' '.join(map(str, rng.integers(0, 60, n)))}\n" for u in range(30)]
+        (tmp_path / "data" / f"{part}.txt").write_text("".join(lists))
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("engine, from_job", [("exact", True), ("faiss-hnsw", False)])
+def test_train__serves_through_the_index_that_is_named(run, clicks, tmp_path, engine, from_job):
+    if engine != "exact":
+        needs("faiss", "faiss")
+    job = tmp_path / "job.toml"
+    job.write_text(f'data = "data"\nindex = "{engine if from_job else "scann"}"\n')
+    named = [] if from_job else ["--index", engine]
+    out = tmp_path / "out"
+    options = ["--out", out, "--dim", 4, "--hidden", "", "--epochs", 1]
+    status, _, err = run("train", "--job", job, *named, *options)
+    assert status == 0, err
+    assert (f"index: {engine} finds" in err) == (engine != "exact")
+    assert Recommender.open(out).index.name == engine
+
+
+def test_train__refuses_an_index_before_it_trains(run, clicks, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    status, _, err = run("train", clicks, "--out", out, "--index", "nmslib")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "index must be one of exact, hnsw, faiss-flat" in err
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    status, _, err = run("train", clicks, "--out", out, "--index", "faiss-hnsw")
+    assert (status, err.count("\n")) == (1, 1)
+    assert 'Faiss is missing: pip install "minitower[faiss]"' in err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("command", [["publish", "--to", "exact:{}/x"], ["index-bench"]])
 def test_inner_products_are_refused(run, trained, tmp_path, command):
     name, *more = command

@@ -206,3 +206,11 @@ def test_check_engine__refuses_what_is_unknown():
     with pytest.raises(DataError, match=r"engine must be one of hnsw, .*, got 'exact'"):
         ApproximateIndex.build("exact", np.eye(3), similarity="cosine")
     check_engine("exact")
+
+
+def test_open__a_damaged_graph_is_one_clear_line(tmp_path, data, model):
+    publish_model(model, data, tmp_path / "s")
+    path = tmp_path / "s/versions/000001/index.hnsw"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(DataError, match=rf"^{path}: damaged"):
+        Recommender.open(tmp_path / "s")

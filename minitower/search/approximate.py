@@ -233,7 +233,7 @@ class ApproximateIndex:
             ModuleNotFoundError: the library is not installed; names the extra.
         """
         if stated["engine"] not in ENGINES:
-            raise DataError(f"{saved.folder}: an index of an unknown engine {stated['engine']!r}")
+            raise DataError(f"{saved.folder}: unknown engine {show(stated['engine'])}")
         exact, similarity = ExactIndex(vectors), stated["similarity"]
         m, width = exact.vectors.shape
         shape = m, width + (similarity == "inner_product")

@@ -142,5 +142,74 @@ def _check_rows(place: str, rows: Array, below: int | None) -> None:
         raise ValueError(f"{place}: expected numbers {bound}, got {low} to {high}")
 
 
+<<<<<<< HEAD
 def _form(array: Array) -> str:
     return f"{array.dtype} {array.shape}"
+=======
+@contextmanager
+def fitting(saved: SavedFolder, name: str = "") -> Iterator[None]:
+    """What goes wrong within is a folder whose parts are intact but do not fit together.
+
+    Args:
+        saved: the folder.
+        name: the file that does not fit the others, where that is known.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, DataError) and str(saved.folder) in str(error):
+            raise  # says already where: a file of the index is damaged
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        what = f"{name}: {what}" if name else what
+        raise DataError(f"{saved.folder}: its parts do not fit together: {what}") from error
+
+
+def _item_vectors(
+    model: TwoTower, items: Table, on_progress: Callable[[int, int], object] | None
+) -> Vectors:
+    done = 0
+
+    def tower(features: Features) -> tuple[Array, None]:
+        nonlocal done
+        vectors, _ = model.item(features)
+        done += len(vectors)
+        if on_progress is not None:
+            on_progress(done, len(items))
+        return vectors, None
+
+    return encode(tower, items)
+
+
+def saved_model(folder: str | Path, version: int | None) -> SavedFolder:
+    """The folder that :func:`load_model` reads."""
+    if version is None and not (Path(folder) / POINTER).exists():
+        return SavedFolder(folder, "model")
+    catalogue = Catalogue.read(folder)
+    catalogue.check_family("full")
+    chosen = catalogue.full() if version is None else catalogue.version(version)
+    if chosen.kind != "full":
+        raise DataError(f"{folder}: version {version} is not a full one: nothing starts from it")
+    return catalogue.open(chosen)
+
+
+def _write_model(place: Path, model: TwoTower, content: dict[str, Any]) -> None:
+    content["config"] = model.config
+    content["schema"], arrays = model.schema.to_state()
+    write_arrays(place / "schema.npz", arrays)
+    write_arrays(place / "parameters.npz", model.parameters)
+
+
+def read_model(saved: SavedFolder, *, mapped: bool = False) -> TwoTower:
+    """The model in a folder that is open."""
+    schema = read_schema(saved, mapped=mapped)
+    parameters = saved.arrays("parameters.npz", mapped=mapped)
+    with fitting(saved):
+        return TwoTower(schema, **saved.content["config"], parameters=parameters)
+
+
+def read_schema(saved: SavedFolder, *, mapped: bool = False) -> FittedSchema:
+    """The fitted schema of that model, without its parameters."""
+    arrays = saved.arrays("schema.npz", mapped=mapped)
+    with fitting(saved):
+        return FittedSchema.from_state(saved.content["schema"], arrays)
+>>>>>>> search
