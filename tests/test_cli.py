@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.cli import commands, main
-from minitower.cli.job import OPTIONS, READING, read_job
+from minitower.cli.job import OPTIONS, read_job
 from minitower.data import (
     Categorical,
     Continuous,
@@ -26,12 +26,14 @@ from minitower.data import (
     Schema,
 )
 from minitower.data.layouts import Reading
-from minitower.data.option_values import Options, read_options
+from minitower.data.option_values import Options
 from minitower.data.source import open_folder
 from minitower.evaluation.evaluator import PopularityScorer, evaluate
 from minitower.lab import demo, plots
 from minitower.lab.funnel import simulate
 from minitower.lab.summary import grouped
+from minitower.search.approximate import ApproximateIndex
+from minitower.search.index import ExactIndex
 from minitower.store.full_version import publish_model
 from minitower.store.model_files import load_model
 from minitower.store.recommender import Recommender
@@ -215,6 +217,14 @@ def test_train__interrupted(run, world, tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "fit", interrupt)
     assert "interrupted" in error_of(run("train", world, "--out", tmp_path / "m"), status=130)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("index, kind", [("exact", ExactIndex), ("hnsw", ApproximateIndex)])
+def test_train__builds_the_index_that_is_asked_for(run, world, tmp_path, index, kind):
+    assert run("train", world, "--out", tmp_path / "m", "--index", index, *QUICK)[0] == 0
+    assert isinstance(Recommender.open(tmp_path / "m").store.index, kind)
+    line = error_of(run("train", world, "--out", tmp_path / "m", "--index", "tree", *QUICK))
+    assert "--index: expected one of hnsw, exact, got 'tree'" in line
 
 
 def test_evaluate__is_the_evaluator(run, world, model):
@@ -634,13 +644,6 @@ def test_read_job__any_value_is_read_or_named(name, value):
     else:
         return
     assert told.startswith(f"job.toml: {name}: ")
-
-
-def test_read_job__how_to_read_comes_back():
-    override = {"genre": "token_seq", "zip": None, "age": Continuous("age", impute=True)}
-    how = Reading("rating >= 3", split="last:1,2", valid=0.2, override=override, seed=4)
-    stored = json.loads(json.dumps(how.to_json()))
-    assert read_options(READING, {}, ("stored", stored)).make(Reading) == how
 
 
 @pytest.mark.parametrize("flags, told", [

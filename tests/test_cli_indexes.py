@@ -178,7 +178,7 @@ def test_train__serves_through_the_index_that_is_named(run, clicks, tmp_path, en
     status, _, err = run("train", "--job", job, *named, *options)
     assert status == 0, err
     assert (f"index: {engine} finds" in err) == (engine != "exact")
-    assert Recommender.open(out).index.name == engine
+    assert Recommender.open(out).store.index.name == engine
 
 
 def test_train__refuses_an_index_before_it_trains(run, clicks, tmp_path, monkeypatch):

@@ -12,7 +12,15 @@ import pytest
 from minitower.data import DataError
 from minitower.lab import page, plots
 from minitower.lab.page import write_page
-from minitower.lab.story import METRICS, Example, IndexPoint, ItemMap, Recalled, Story, System
+from minitower.lab.run_report import (
+    METRICS,
+    Example,
+    IndexPoint,
+    ItemMap,
+    Recalled,
+    RunReport,
+    System,
+)
 from minitower.lab.text import as_text
 
 needs_plots = pytest.mark.skipif(not plots.can_draw(), reason="matplotlib (extra cli) is missing")
@@ -29,8 +37,8 @@ def system(name: str, scale: float, **more) -> System:
 
 
 @pytest.fixture
-def story() -> Story:
-    return Story(
+def run_report() -> RunReport:
+    return RunReport(
         data="a <small> world",
         facts={"users & items": "4,000"},
         k=K,
@@ -55,8 +63,8 @@ def story() -> Story:
 
 
 @pytest.fixture
-def html(story, tmp_path) -> str:
-    return write_page(story, tmp_path / "report.html").read_text(encoding="utf-8")
+def html(run_report, tmp_path) -> str:
+    return write_page(run_report, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 class Tags(HTMLParser):
@@ -120,7 +128,7 @@ def test_page__plots_follow_light_and_dark(html):
 
 
 @needs_plots
-def test_page__tells_every_number(html, story):
+def test_page__tells_every_number(html, run_report):
     text = re.sub(r"<[^>]+>", " ", html)
     for told in (".100", ".150", "97.0%", "4.0×", "Split by time.", "0.20 ms", "A plane."):
         assert told in text, told
@@ -144,53 +152,53 @@ def test_page__escapes_what_data_says(html):
 
 
 @needs_plots
-def test_page__is_deterministic(story):
-    assert page._page(story) == page._page(story)
+def test_page__is_deterministic(run_report):
+    assert page._page(run_report) == page._page(run_report)
 
 
 @needs_plots
-def test_page__without_validation_has_no_such_plot(story, html):
-    bare = [dataclasses.replace(s, validation=[]) for s in story.systems]
-    less = page._page(dataclasses.replace(story, systems=bare))
+def test_page__without_validation_has_no_such_plot(run_report, html):
+    bare = [dataclasses.replace(s, validation=[]) for s in run_report.systems]
+    less = page._page(dataclasses.replace(run_report, systems=bare))
     assert 'aria-label="Validation' in html
     assert 'aria-label="Validation' not in less
     assert less.count("<figure") == html.count("<figure") - 1
 
 
-def test_page__without_matplotlib_names_the_extra(story, tmp_path, monkeypatch):
+def test_page__without_matplotlib_names_the_extra(run_report, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "can_draw", lambda: False)
     with pytest.raises(ModuleNotFoundError, match=r"minitower\[cli\]"):
-        write_page(story, tmp_path / "report.html")
+        write_page(run_report, tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
 
 
 @needs_plots
-def test_page__a_full_disk_leaves_the_old_page(story, tmp_path):
+def test_page__a_full_disk_leaves_the_old_page(run_report, tmp_path):
     old = tmp_path / "report.html"
     old.write_text("last week")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
     try:
         with pytest.raises(DataError, match=r"report.html: cannot be written: File too large"):
-            write_page(story, old)
+            write_page(run_report, old)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("report.html", "last week")]
 
 
 @needs_plots
-def test_slices__a_slice_that_was_not_measured_is_not_drawn(story):
+def test_slices__a_slice_that_was_not_measured_is_not_drawn(run_report):
     """NaN means that there was nothing to find; a bar of height 0 would say something else."""
-    ElementTree.fromstring(plots.slices(story))
-    told = re.sub(r"<[^>]+>", " ", plots.slices(story))
+    ElementTree.fromstring(plots.slices(run_report))
+    told = re.sub(r"<[^>]+>", " ", plots.slices(run_report))
     assert "1–9" in told
     assert "new" not in told
 
 
 @needs_plots
-def test_slices__bars_are_as_high_as_the_recall(story):
+def test_slices__bars_are_as_high_as_the_recall(run_report):
     """Read back from the drawing: the ratio of two bars of one slice is that of their values."""
-    svg = plots.slices(story)
+    svg = plots.slices(run_report)
     heights = {}
     for colour in ("s0", "s1"):
         path = re.search(rf'<path d="([^"]+)"[^>]*style="fill: var\(--{colour}\)', svg)[1]
@@ -203,15 +211,15 @@ def test_slices__bars_are_as_high_as_the_recall(story):
 @pytest.mark.parametrize("draw", [
     plots.loss, plots.validation, plots.slices, plots.index, plots.item_map,
 ])  # fmt: skip
-def test_plots__are_svg_elements(draw, story):
-    root = ElementTree.fromstring(draw(story))
+def test_plots__are_svg_elements(draw, run_report):
+    root = ElementTree.fromstring(draw(run_report))
     assert root.tag.endswith("svg")
     assert root.get("aria-label")
     assert root.get("viewBox")
 
 
-def test_text__tells_every_number(story):
-    lines = as_text(story).splitlines()
+def test_text__tells_every_number(run_report):
+    lines = as_text(run_report).splitlines()
     rows = {line.split("  ")[0]: line.split() for line in lines if line}
     assert lines[0].split("  ")[-1].strip() == "most popular"
     for k, value in zip(K, ("0.0500", "0.1000", "0.1500")):
@@ -223,22 +231,22 @@ def test_text__tells_every_number(story):
     assert rows["HNSW, ef=20"][-3:] == ["0.9700", "0.0987", "0.200"]
 
 
-def test_text__example_marks_what_was_found(story):
-    told = as_text(story)
+def test_text__example_marks_what_was_found(run_report):
+    told = as_text(run_report)
     assert re.search(r"^ +1   \+0\.800  Tea & Co  tea$", told, re.M)
     assert re.search(r"^ +2 ✓ -0\.100  Blue Fox  jazz$", told, re.M)
 
 
-def test_text__hostile_names_stay_on_their_line(story):
+def test_text__hostile_names_stay_on_their_line(run_report):
     name = "two\nlines\t\x1b[31m\u202e\ud800"
     example = Example(name, name, [name], [Recalled(name, name, 0.5)])
-    told = as_text(dataclasses.replace(story, example=example))
-    assert told.count("\n") == as_text(story).count("\n") - 2  # one item less, and no mark
+    told = as_text(dataclasses.replace(run_report, example=example))
+    assert told.count("\n") == as_text(run_report).count("\n") - 2  # one item less, and no mark
     assert not set("\t\x1b\u202e\ud800") & set(told)
 
 
 @needs_plots
-def test_page__half_a_surrogate_pair_is_written(story, tmp_path):
-    example = dataclasses.replace(story.example, user="user \ud800")
-    page = write_page(dataclasses.replace(story, example=example), tmp_path / "r.html")
+def test_page__half_a_surrogate_pair_is_written(run_report, tmp_path):
+    example = dataclasses.replace(run_report.example, user="user \ud800")
+    page = write_page(dataclasses.replace(run_report, example=example), tmp_path / "r.html")
     assert "user \\ud800" in page.read_text("utf-8")

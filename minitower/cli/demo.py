@@ -62,11 +62,11 @@ def demo(
         views.make(read_recipe, views)
     reading = options.make(Reading)
     source = print_remarks(simulated(reading) if data is None else open_folder(data, reading))
-    story = run(source, options, lambda name: TrainingBar(name, options["metric"]), say)
-    write(f"{as_text(story)}\n")
+    result = run(source, options, lambda name: TrainingBar(name, options["metric"]), say)
+    write(f"{as_text(result)}\n")
     if not no_report:
         row()
-        row(write_page(story, report))
+        row(write_page(result, report))
 
 
 def _check_report(path: Path) -> None:

@@ -21,7 +21,7 @@ from minitower.formulas.arrays import Array
 from minitower.lab import summary
 from minitower.lab.funnel import simulate
 from minitower.lab.funnel_words import THEMES
-from minitower.lab.story import IndexPoint, Story
+from minitower.lab.run_report import IndexPoint, RunReport
 from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import ExactIndex, Index
 from minitower.towers.two_tower import TwoTower
@@ -57,7 +57,7 @@ def simulated(how: Reading) -> Source:
     raw = RawData(world.schema, **tables, item_name="name")
     data = Dataset.from_raw(raw, positive="all", split=split)
     theme = {c: theme for theme, categories in THEMES.items() for c in categories}
-    themes = np.array([theme[text.split()[0]] for text in world.items["category"].tolist()])
+    themes = np.array([theme[category.split()[0]] for category in world.items["category"].tolist()])
     return Source(
         "a simulated month in twenty cities",
         raw,
@@ -67,7 +67,7 @@ def simulated(how: Reading) -> Source:
     )
 
 
-def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) -> Story:
+def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) -> RunReport:
     """Train, index and measure.
 
     Args:
@@ -124,7 +124,7 @@ def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) ->
         "to find": f"{reports[0].positives:,}",
         f"for {epochs} epochs of training": f"{seconds:.1f} s",
     }
-    return Story(
+    return RunReport(
         data=source.name,
         facts=facts,
         k=_K,

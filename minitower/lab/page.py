@@ -1,4 +1,4 @@
-"""The story as one HTML file that needs nothing else."""
+"""The report as one HTML file that needs nothing else."""
 
 from collections.abc import Sequence
 from html import escape
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from minitower.data.atomic_write import write_file
 from minitower.lab import plots
-from minitower.lab.story import METRICS, Example, Story
+from minitower.lab.run_report import METRICS, Example, RunReport
 
 
-def write_page(story: Story, path: Path) -> Path:
-    """Write the story as one self-contained HTML file, and return its path.
+def write_page(report: RunReport, path: Path) -> Path:
+    """Write the report as one self-contained HTML file, and return its path.
 
     Raises:
         ModuleNotFoundError: there is no matplotlib; the message names the extra.
@@ -19,31 +19,31 @@ def write_page(story: Story, path: Path) -> Path:
     """
     if not plots.can_draw():
         raise ModuleNotFoundError('the plots need matplotlib: pip install "minitower[cli]"')
-    write_file(path, _page(story).encode("utf-8", "backslashreplace"))
+    write_file(path, _page(report).encode("utf-8", "backslashreplace"))
     return path
 
 
-def _page(story: Story) -> str:
-    k = story.middle
-    ours, theirs = (story.systems[i].metrics[f"recall@{k}"] for i in (0, -1))
-    baseline = escape(story.systems[-1].name)
+def _page(report: RunReport) -> str:
+    k = report.middle
+    ours, theirs = (report.systems[i].metrics[f"recall@{k}"] for i in (0, -1))
+    baseline = escape(report.systems[-1].name)
     return _template("page.html").format(
         style="\n" + _template("page.css"),
-        title=escape(story.data),
+        title=escape(report.data),
         headline=f"{k} guesses per person find <em>{ours:.0%}</em> of what comes next. "
         f"<span>“{baseline.capitalize()}” finds {theirs:.0%}.</span>",
         facts=" <i>·</i> ".join(
-            f"<b>{escape(value)}</b> {escape(name)}" for name, value in story.facts.items()
+            f"<b>{escape(value)}</b> {escape(name)}" for name, value in report.facts.items()
         ),
-        tiles=_tiles(story, ours, theirs),
-        legend=_legend("s", [system.name for system in story.systems]),
-        figures=_figures(story),
-        map=plots.item_map(story),
-        groups=_legend("g", story.map.names),
-        caption=escape(story.map.caption),
-        table=_table(story),
-        example=_example(story.example),
-        notes="".join(f"<li>{escape(note)}</li>" for note in story.notes),
+        tiles=_tiles(report, ours, theirs),
+        legend=_legend("s", [system.name for system in report.systems]),
+        figures=_figures(report),
+        map=plots.item_map(report),
+        groups=_legend("g", report.map.names),
+        caption=escape(report.map.caption),
+        table=_table(report),
+        example=_example(report.example),
+        notes="".join(f"<li>{escape(note)}</li>" for note in report.notes),
     )
 
 
@@ -51,14 +51,14 @@ def _template(name: str) -> str:
     return files("minitower.lab").joinpath(name).read_text("utf-8")
 
 
-def _tiles(story: Story, ours: float, theirs: float) -> str:
-    k, index = story.middle, story.index
-    coverage = story.systems[0].metrics[f"coverage@{k}"]
+def _tiles(report: RunReport, ours: float, theirs: float) -> str:
+    k, index = report.middle, report.index
+    coverage = report.systems[0].metrics[f"coverage@{k}"]
     tiles = [
         (f"{ours:.1%}", f"recall@{k}", f"of what a person took later is among their {k}"),
         (
             f"{ours / theirs:.1f}×" if theirs else "–",
-            f"“{story.systems[-1].name}”",
+            f"“{report.systems[-1].name}”",
             "which is the same list for everybody",
         ),
         (f"{coverage:.0%}", f"coverage@{k}", f"of all items are among the {k} of somebody"),
@@ -66,7 +66,7 @@ def _tiles(story: Story, ours: float, theirs: float) -> str:
             f"{index.recall:.1%}",
             "of the exact answer",
             f"through HNSW, in {index.milliseconds:.2f} ms per query; the exact index takes "
-            f"{story.exact.milliseconds:.2f} ms",
+            f"{report.exact.milliseconds:.2f} ms",
         ),
     ]
     return "".join(
@@ -76,33 +76,33 @@ def _tiles(story: Story, ours: float, theirs: float) -> str:
     )
 
 
-def _figures(story: Story) -> str:
+def _figures(report: RunReport) -> str:
     figures = [
         (
             "Training loss",
-            plots.loss(story),
+            plots.loss(report),
             "By epoch, the main loss alone. Of two objectives compare the bend, not the height.",
         )
     ]
-    if any(system.validation for system in story.systems):
+    if any(system.validation for system in report.systems):
         figures.append(
             (
-                f"Validation {story.validation_metric}",
-                plots.validation(story),
+                f"Validation {report.validation_metric}",
+                plots.validation(report),
                 "By epoch, on what training has not seen. A ring marks the epoch kept.",
             )
         )
-    pays = story.index.milliseconds < story.exact.milliseconds
+    pays = report.index.milliseconds < report.exact.milliseconds
     figures += [
         (
-            f"Recall@{story.middle} by popularity",
-            plots.slices(story),
+            f"Recall@{report.middle} by popularity",
+            plots.slices(report),
             "Rare items left, popular items right; each slice holds an equal share of what there "
             "is to find, and items new since training stand apart.",
         ),
         (
             "What a better answer costs",
-            plots.index(story),
+            plots.index(report),
             "HNSW against the exact index; ef is how far it looks around, the ring how it was "
             "built." + ("" if pays else " With so few items, looking at all of them is as fast."),
         ),
@@ -120,24 +120,24 @@ def _legend(family: str, names: Sequence[str]) -> str:
     )
 
 
-def _table(story: Story) -> str:
+def _table(report: RunReport) -> str:
     """Systems down, measures across; the best of each column in bold."""
     groups = "".join(
-        f"<th colspan={len(story.k)} scope=colgroup>{label}</th>" for label in METRICS.values()
+        f"<th colspan={len(report.k)} scope=colgroup>{label}</th>" for label in METRICS.values()
     )
     cuts = "".join(
         f"<th scope=col{' class=first' if i == 0 else ''}>@{k}</th>"
         for _ in METRICS
-        for i, k in enumerate(story.k)
+        for i, k in enumerate(report.k)
     )
     body = []
-    for row, system in enumerate(story.systems):
+    for row, system in enumerate(report.systems):
         cells = []
         for name in METRICS:
-            for i, k in enumerate(story.k):
+            for i, k in enumerate(report.k):
                 key = f"{name}@{k}"
                 value = system.metrics[key]
-                best = value >= max(s.metrics[key] for s in story.systems)
+                best = value >= max(s.metrics[key] for s in report.systems)
                 text = f"{value:.3f}".lstrip("0") if value < 1 else "1"
                 classes = " ".join(["first"] * (i == 0) + ["best"] * best)
                 cells.append(f'<td class="{classes}">{text}</td>')

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-from minitower.lab.story import Story
+from minitower.lab.run_report import RunReport
 
 _INK, _MUTED, _LINE, _CARD = "#010101", "#010102", "#010103", "#010104"
 _SYSTEMS = ("#010201", "#010202", "#010203", "#010204")
@@ -53,20 +53,20 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def loss(story: Story) -> str:
+def loss(report: RunReport) -> str:
     """Training loss by epoch, a line per trained system."""
 
     def draw(axes: Any) -> None:
-        _by_epoch(axes, [system.losses for system in story.systems])
+        _by_epoch(axes, [system.losses for system in report.systems])
 
     return _svg("loss", "Training loss by epoch", draw)
 
 
-def validation(story: Story) -> str:
+def validation(report: RunReport) -> str:
     """The validation metric by epoch, with a ring around the best one."""
 
     def draw(axes: Any) -> None:
-        curves = [system.validation for system in story.systems]
+        curves = [system.validation for system in report.systems]
         _by_epoch(axes, curves)
         for color, values in zip(_SYSTEMS, curves, strict=False):
             if values:
@@ -74,16 +74,16 @@ def validation(story: Story) -> str:
                 _ring(axes, best + 1, values[best], color)
         axes.set_ylim(bottom=0)
 
-    return _svg("validation", f"Validation {story.validation_metric} by epoch", draw)
+    return _svg("validation", f"Validation {report.validation_metric} by epoch", draw)
 
 
-def slices(story: Story) -> str:
+def slices(report: RunReport) -> str:
     """Recall by popularity slice, a group of bars per slice that was measured."""
-    names = story.measured_slices
-    width = 0.8 / len(story.systems)
+    names = report.measured_slices
+    width = 0.8 / len(report.systems)
 
     def draw(axes: Any) -> None:
-        for i, (color, system) in enumerate(zip(_SYSTEMS, story.systems, strict=False)):
+        for i, (color, system) in enumerate(zip(_SYSTEMS, report.systems, strict=False)):
             middles = [x - 0.4 + (i + 0.5) * width for x in range(len(names))]
             values = [system.slices.get(name, math.nan) for name in names]
             axes.bar(middles, values, 0.9 * width, color=color)
@@ -91,7 +91,7 @@ def slices(story: Story) -> str:
                 if i == 0 and not math.isnan(value):
                     _label(axes, f"{value:.2f}".removeprefix("0"), x, value, (0, 2), ha="center")
         labels = [
-            f"{name.removesuffix(' clicks').replace('-', '–')}\n{story.slice_items[name]:,} items"
+            f"{name.removesuffix(' clicks').replace('-', '–')}\n{report.slice_items[name]:,} items"
             for name in names
         ]
         axes.set_xticks(range(len(names)), labels, fontsize=8)
@@ -99,22 +99,22 @@ def slices(story: Story) -> str:
         axes.set_xlabel("training clicks of an item")
         axes.margins(x=0.02, y=0.12)
 
-    return _svg("slices", f"Recall@{story.middle} by popularity slice", draw)
+    return _svg("slices", f"Recall@{report.middle} by popularity slice", draw)
 
 
-def index(story: Story) -> str:
+def index(report: RunReport) -> str:
     """Recall against the exact index by time per query, at every setting."""
 
     def draw(axes: Any) -> None:
-        x = [point.milliseconds for point in story.hnsw]
-        y = [point.recall for point in story.hnsw]
+        x = [point.milliseconds for point in report.hnsw]
+        y = [point.recall for point in report.hnsw]
         axes.plot(x, y, color=_SYSTEMS[0], marker="o", markersize=4)
-        for point in story.hnsw:
+        for point in report.hnsw:
             if point.chosen:
                 _ring(axes, point.milliseconds, point.recall, _SYSTEMS[0])
             color = _INK if point.chosen else _MUTED
             _label(axes, point.name, point.milliseconds, point.recall, (7, -11), color=color)
-        exact = story.exact
+        exact = report.exact
         axes.axvline(exact.milliseconds, color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
         axes.plot(exact.milliseconds, exact.recall, "D", color=_INK, markersize=6)
         _label(axes, exact.name, exact.milliseconds, exact.recall, (-7, 6), ha="right")
@@ -126,13 +126,13 @@ def index(story: Story) -> str:
     return _svg("index", "Recall against the exact index, by milliseconds per query", draw)
 
 
-def item_map(story: Story) -> str:
+def item_map(report: RunReport) -> str:
     """Item vectors in a plane, colored by group; the ungrouped lie faintly below."""
-    points = story.map.points
+    points = report.map.points
 
     def draw(axes: Any) -> None:
         for group, color in ((-1, _LINE), *enumerate(_GROUPS)):
-            inside = [p for p, g in zip(points, story.map.groups, strict=True) if g == group]
+            inside = [p for p, g in zip(points, report.map.groups, strict=True) if g == group]
             if inside:
                 x, y = zip(*inside, strict=True)
                 axes.scatter(x, y, s=7, color=color, alpha=0.8, linewidths=0)

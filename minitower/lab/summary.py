@@ -13,7 +13,7 @@ from minitower.data.option_values import Options
 from minitower.data.source import Source
 from minitower.evaluation.report import Report
 from minitower.formulas.arrays import Array
-from minitower.lab.story import Example, ItemMap, Recalled, System
+from minitower.lab.run_report import Example, ItemMap, Recalled, System
 from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import Index
 from minitower.store.recommender import Recommender
@@ -56,7 +56,7 @@ def views_note(pair: list[tuple[Options, System]], k: int) -> str:
 
 
 def example(source: Source, model: TwoTower, index: Index) -> Example:
-    """A recall for the first user with some history of whom it finds something.
+    """A recall for the first user with some history, if the recall finds something.
 
     "Some" is five items before the test and three in it; where nobody is like that, anybody
     with a positive in the test will do.
@@ -97,7 +97,7 @@ def about(fields: Sequence[Field], columns: Columns | None, row: int) -> str:
 
 def item_name(data: Dataset, row: int) -> str:
     """The name of an item, or its id."""
-    return str(data.items.shown[row])
+    return str((data.items.ids if data.items.names is None else data.items.names)[row])
 
 
 def grouped(source: Source) -> tuple[str, Array]:
@@ -183,7 +183,7 @@ def notes(
         f"HNSW chose ef = {tuning.effort} to find {tuning.target:.0%} of the exact top "
         f"{tuning.k}. Times are medians of queries sent one by one.",
         "The example is the first user, in order of the table, with at least five items before "
-        "the test and three in it, of whom something is found; or, without one, the last tried.",
+        "the test and three in it, and a hit among the recalled; or, without one, the last tried.",
         f"For {exactly:,} of the {report.users:,} users the HNSW index answered exactly: what they "
         "met comes on top of what is asked for, and beyond an eighth of the items the graph has "
         "no advantage.",

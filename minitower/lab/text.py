@@ -1,27 +1,30 @@
-"""The story on a terminal."""
+"""The report on a terminal."""
 
 import math
 
 from minitower.data.printable import printable
-from minitower.lab.story import METRICS, Example, Story
+from minitower.lab.run_report import METRICS, Example, RunReport
 
 
-def as_text(story: Story) -> str:
+def as_text(report: RunReport) -> str:
     """The small table, the two indexes side by side, and the example."""
-    body = _rows(story)
+    body = _rows(report)
     left = 2 + max(len(first) for first, *_ in body)
-    width = 2 + max(15, *(len(s.name) for s in story.systems))
+    width = 2 + max(15, *(len(s.name) for s in report.systems))
 
     def line(first: str, *values: str) -> str:
         return first.ljust(left) + "".join(value.rjust(width) for value in values)
 
-    lines = [line("", *(s.name for s in story.systems))]
+    lines = [line("", *(s.name for s in report.systems))]
     lines += ["-" * len(lines[0]), *(line(*row) for row in body)]
-    lines += ["", line("index", "of exact", f"Recall@{story.middle}", "ms per query")]
-    for name, point in (("exact", story.exact), (f"HNSW, {story.index.name}", story.index)):
+    lines += ["", line("index", "of exact", f"Recall@{report.middle}", "ms per query")]
+    for name, point in (
+        ("exact", report.exact),
+        (f"HNSW, {report.index.name}", report.index),
+    ):
         found = "" if point.found is None else _number(point.found)
         lines.append(line(name, f"{point.recall:.4f}", found, f"{point.milliseconds:.3f}"))
-    return "\n".join([*lines, "", *_example(story.example)])
+    return "\n".join([*lines, "", *_example(report.example)])
 
 
 def _example(example: Example) -> list[str]:
@@ -36,16 +39,16 @@ def _example(example: Example) -> list[str]:
     return [printable(line) for line in lines]
 
 
-def _rows(story: Story) -> list[tuple[str, ...]]:
+def _rows(report: RunReport) -> list[tuple[str, ...]]:
     """The table's body: name of the measure, one value per system."""
     rows = []
     for name, label in METRICS.items():
-        for k in story.k:
-            values = [s.metrics[f"{name}@{k}"] for s in story.systems]
+        for k in report.k:
+            values = [s.metrics[f"{name}@{k}"] for s in report.systems]
             rows.append((f"{label}@{k}", *map(_number, values)))
-    for name in story.measured_slices:
-        values = [s.slices.get(name, math.nan) for s in story.systems]
-        rows.append((f"Recall@{story.middle} {name}", *map(_number, values)))
+    for name in report.measured_slices:
+        values = [s.slices.get(name, math.nan) for s in report.systems]
+        rows.append((f"Recall@{report.middle} {name}", *map(_number, values)))
     return rows
 
 

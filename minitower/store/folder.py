@@ -212,6 +212,8 @@ def mismatch_is_data_error(saved: SavedFolder, name: str = "") -> Iterator[None]
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, DataError) and str(saved.folder) in str(error):
+            raise  # the error already names its place: a file of the index is damaged
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         what = f"{name}: {what}" if name else what
         raise DataError(f"{saved.folder}: its parts do not fit together: {what}") from error

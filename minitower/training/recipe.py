@@ -109,6 +109,8 @@ class Recipe:
         What no option can say is left out: a custom objective, a learning rate that is a
         schedule, lists of hard negatives. :func:`missing` then names it.
 
+        >>> from minitower.towers.optimizers import SGD
+        >>> from minitower.training.objectives import Listwise
         >>> Recipe(Listwise(0.1), SGD(0.5), "uniform:5").to_json()["temperature"]
         0.1
         """

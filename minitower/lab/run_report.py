@@ -1,4 +1,4 @@
-"""What is told about one run, before it has any looks."""
+"""The report of one run of the demo, as data: pages, plots and text are made of it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class System:
     Attributes:
         name: what it is called in the table.
         metrics: values by "recall@10", "ndcg@10", ..., "coverage@100".
-        slices: recall at the story's k by name of popularity slice; NaN where no test
+        slices: recall at the run_report's k by name of popularity slice; NaN where no test
             positive lies in the slice.
         losses: training loss by epoch; empty for a system that is not trained.
         validation: the validation metric by epoch.
@@ -90,14 +90,14 @@ class ItemMap:
 
 
 @dataclass(frozen=True)
-class Story:
-    """Everything that is told about one run.
+class RunReport:
+    """The report of one run.
 
     Attributes:
         data: what the data set is called.
-        facts: short name -> value, told in this order.
-        k: the cut-offs of the table, ascending; the middle one is told in headlines.
-        systems: the comparison; the first is the model the story is about, the last the
+        facts: short name -> value, in the order of the page.
+        k: the cut-offs of the table, ascending; headlines use the middle one.
+        systems: the comparison; the first is the model the run_report is about, the last the
             baseline it has to beat.
         slice_items: number of items by name of popularity slice, rarest first.
         validation_metric: what ``System.validation`` measures.
