@@ -1,0 +1,119 @@
+"""The package speaks plainly: no word of a private language, no long sentence, one spelling.
+
+The rules hold for docstrings, comments, messages and the help of the commands.
+"""
+
+import ast
+import io
+import re
+import textwrap
+import tokenize
+from pathlib import Path
+
+import pytest
+
+import minitower
+
+PACKAGE = Path(minitower.__file__).parent
+LONGEST = 25  # words of a sentence
+
+BANNED = {
+    "told": "said, recorded, given",
+    "mend(s|ed|ing)?": "fix",
+    "by lot": "at random",
+    "(of|to|for) whom": "name the noun",
+    "(is|are) none": "say what is missing",
+    "whole numbers?": "integer",
+    "truth values?": "boolean",
+    "put by": "stored",
+    "must not come": "excluded",
+    "who(m)?ever": "every user",
+    "dearer": "more expensive",
+    "so many": "a number of",
+    "afresh|anew": "again, new",
+    "have met|had met|has met|they met": "saw",
+    "taken off|takes off|take off": "subtracted",
+    "there is no(ne)?|there are no(ne)?": "is missing, without",
+    "catalogue of versions": "version log",
+    "verdict": "result",
+}
+BRITISH = (
+    r"\b(colour|behaviour|favour|neighbour|normalis|standardis|minimis|maximis|initialis"
+    r"|optimis|organis|recognis|summaris|penalis|regularis|factoris|vectoris|labelled|modelled"
+    r"|cancelled|centre|grey|catalogued|analys(e|ed|es)\b)"
+)
+ALLOWED = {"standardise", "bucketise"}  # values of options that stores hold
+
+
+def prose(path: Path) -> list[tuple[int, str]]:
+    """The docstrings, messages and comments of a file, with their lines."""
+    source = path.read_text("utf-8")
+    found = [
+        (node.lineno, node.value)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+    ]
+    block: list[str] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            block.append(token.string.lstrip("# "))
+        elif token.type != tokenize.NL and block:
+            found.append((token.start[0] - 1, " ".join(block)))
+            block = []
+    return found
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a docstring or a message, without doctests, formulas and tables."""
+    found: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", textwrap.dedent(text)):
+        lines = paragraph.splitlines()
+        if any(">>>" in line for line in lines) or any(re.search(r"\S {2,}\S", x) for x in lines):
+            continue  # a doctest, a formula or a table
+        entries = re.split(r"\n(?=\s*(?:[*\w, ]{1,40}: |[-*] |Args|Raises|Returns|Attr))", paragraph)
+        for entry in entries:
+            entry = re.sub(r"^\s*[*\w, ]{1,40}: ", "", entry)
+            found += re.split(r"(?<=[.!?;:])\s+", " ".join(entry.split()))
+    return found
+
+
+def problems(text: str) -> list[str]:
+    """What is wrong with the words of a text."""
+    found = []
+    for sentence in sentences(text):
+        words = re.sub(r"``.*?``|`.*?`", "code", sentence).split()
+        if len(words) > LONGEST:
+            found.append(f"{len(words)} words: {sentence}")
+        for word, instead in BANNED.items():
+            if re.search(rf"\b({word})\b", sentence, re.IGNORECASE):
+                found.append(f"'{word}' (say: {instead}): {sentence}")
+        british = re.search(BRITISH, sentence.lower())
+        if british and not any(word in sentence for word in ALLOWED):
+            found.append(f"British '{british[0]}': {sentence}")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.name)
+def test_words__of_a_file(path):
+    found = [f"line {line}: {p}" for line, text in prose(path) for p in problems(text)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("text, problem", [
+    ("None is told.", "'told'"),
+    ("A choice by lot.", "'by lot'"),
+    ("The colour.", "British 'colour'"),
+    (" ".join(["word"] * 26) + ".", "26 words"),
+    ("Args:\n    k: " + " ".join(["word"] * 26) + ".", "26 words"),
+])  # fmt: skip
+def test_words__finds(text, problem):
+    assert any(problem in found for found in problems(text))
+
+
+@pytest.mark.parametrize("text", [
+    "Twelve words stand here. " * 9,
+    "Example:\n\n    >>> told",
+    "x  =  " + "a b " * 30,
+])  # fmt: skip
+def test_words__lets_pass(text):
+    assert not problems(text)
