@@ -184,7 +184,7 @@ def test_full__the_seed_is_that_of_new_rows_too(tmp_path, run):
     day = next_day(quiet, log)
     same = []
     for seed in (3, 0):
-        grown = load_model(store, 1).grown(quiet.schema, seed=seed)
+        grown = load_model(store, 1).extended(quiet.schema, seed=seed)
         trained = train_full_update(load_model(store, 2), day, make, seed=seed).model
         for version, by_hand in ((2, grown), (3, trained)):
             published = load_model(store, version).parameters

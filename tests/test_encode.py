@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import datasets
 
-from minitower.data import DataError, Dataset, FittedSchema, Id, RandomSplit, Schema
+from minitower.data import DataError, Dataset, FeatureEncoders, Id, RandomSplit, Schema
 from minitower.evaluation.encode import BLOCK, check_same_schema, encode
 from minitower.towers.two_tower import TwoTower
 
@@ -61,7 +61,7 @@ def test_encode__float16_of_a_tower_of_ones_own_becomes_float32():
 
 @given(datasets())
 def test_same_schema__a_stored_one_is_the_same(data):
-    check_same_schema(FittedSchema.from_state(*data.schema.to_state()), data.schema)
+    check_same_schema(FeatureEncoders.from_state(*data.schema.to_state()), data.schema)
 
 
 def test_same_schema__another_split_is_another_vocabulary():

@@ -193,7 +193,7 @@ def test_optimizers__refuse(make, message):
 
 @pytest.mark.parametrize("make", EVERY)
 @given(before=steps, after=steps)
-def test_grown__goes_on_as_if_the_rows_had_always_been_there(make, before, after):
+def test_extended__goes_on_as_if_the_rows_had_always_been_there(make, before, after):
     def go_on(optimizer, parameters, updates):
         for rows, values in updates:
             gradient = RowGradient(np.array(rows), values[rows])
@@ -209,11 +209,11 @@ def test_grown__goes_on_as_if_the_rows_had_always_been_there(make, before, after
     go_on(optimizer, table, early)
     larger = table | {"t": np.concatenate([table["t"], np.ones((2, 2))])}
     state = {key: kept.copy() for key, kept in optimizer.state.items()}
-    grown = optimizer.extended(larger)
-    go_on(grown, larger, after)
+    extended = optimizer.extended(larger)
+    go_on(extended, larger, after)
     for name in expected:
         np.testing.assert_array_equal(larger[name], expected[name])
-    assert grown.step == always.step
+    assert extended.step == always.step
     assert optimizer.step == len(early)
     assert all(np.array_equal(optimizer.state[key], kept) for key, kept in state.items())
 

@@ -372,7 +372,7 @@ def test_two_tower__refuses_what_does_not_fit_the_schema():
         TwoTower(Dataset.from_columns(wide, log, split=GivenSplit("part")).schema, hidden=())
 
 
-def grown_example(default_rate=0.0, hidden=(3,), **more):
+def extended_example(default_rate=0.0, hidden=(3,), **more):
     """A model and a day with a new user in a new city, whose row 0 says something."""
     city = Categorical("city", default_rate=default_rate)
     schema = Schema(user=[Id("u"), city], item=[Id("i")])
@@ -384,42 +384,42 @@ def grown_example(default_rate=0.0, hidden=(3,), **more):
 
 
 @pytest.mark.parametrize("hidden", [(), (3,)])
-def test_grown__reads_what_was_known_as_before_and_what_is_new_as_the_unknown(hidden):
-    data, model, day = grown_example(0.1, hidden)
+def test_extended__reads_what_was_known_as_before_and_what_is_new_as_the_unknown(hidden):
+    data, model, day = extended_example(0.1, hidden)
     model.parameters["item.i.embedding"][0] = 0.5
-    grown = model.extended(day.schema)
+    extended = model.extended(day.schema)
     for tower, old_table, table in (
         ("user", data.users, day.users),
         ("item", data.items, day.items),
     ):
         before, _ = getattr(model, tower)(old_table.columns)
-        after, _ = getattr(grown, tower)(table.columns)
+        after, _ = getattr(extended, tower)(table.columns)
         assert np.array_equal(after[:2], before)
         unknown = getattr(data.schema, tower).default_features(1)
         np.testing.assert_allclose(after[2:], getattr(model, tower)(unknown)[0], rtol=1e-6)
-    shapes = {name: array.shape for name, array in grown.parameters.items()}
+    shapes = {name: array.shape for name, array in extended.parameters.items()}
     anew = TwoTower(day.schema, dim=4, hidden=hidden)
     assert shapes == {name: array.shape for name, array in anew.parameters.items()}
 
 
-def test_grown__shares_nothing_and_changes_nothing():
-    _, model, day = grown_example()
+def test_extended__shares_nothing_and_changes_nothing():
+    _, model, day = extended_example()
     before = {name: array.copy() for name, array in model.parameters.items()}
-    grown = model.extended(day.schema)
-    for array in grown.parameters.values():
+    extended = model.extended(day.schema)
+    for array in extended.parameters.values():
         array += 1
     assert all(np.array_equal(model.parameters[name], array) for name, array in before.items())
     assert model.user_tower.tables["u"] == (3, 4)
-    assert grown.user_tower.tables["u"] == (4, 4)
+    assert extended.user_tower.tables["u"] == (4, 4)
 
 
 @pytest.mark.parametrize(
     "hidden, similarity, drawn",
     [((), "cosine", True), ((), "inner_product", False), ((3,), "cosine", False)],
 )
-def test_grown__a_row_is_drawn_where_a_zero_would_have_no_direction(hidden, similarity, drawn):
+def test_extended__a_row_is_drawn_where_a_zero_would_have_no_direction(hidden, similarity, drawn):
     """Item ids alone: training never shows their row 0, which stays zero."""
-    _, model, day = grown_example(hidden=hidden, similarity=similarity)
+    _, model, day = extended_example(hidden=hidden, similarity=similarity)
     new = model.extended(day.schema).parameters["item.i.embedding"][-1]
     assert new.any() == drawn
     assert np.array_equal(new, model.extended(day.schema).parameters["item.i.embedding"][-1])
@@ -427,8 +427,8 @@ def test_grown__a_row_is_drawn_where_a_zero_would_have_no_direction(hidden, simi
     assert np.array_equal(new, other) == (not drawn)
 
 
-def test_grown__refuses_a_schema_that_means_something_else():
-    data, model, day = grown_example()
+def test_extended__refuses_a_schema_that_means_something_else():
+    data, model, day = extended_example()
     later = model.extended(day.schema)
     with pytest.raises(ValueError, match="does not continue the model's"):
         later.extended(data.schema)

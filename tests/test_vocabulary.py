@@ -106,23 +106,23 @@ def test_vocabulary__refuses_the_other_kind():
 
 
 @given(columns, st.data())
-def test_grown__old_values_keep_their_rows_and_new_ones_follow(fitted, data):
+def test_extended__old_values_keep_their_rows_and_new_ones_follow(fitted, data):
     same_kind = texts if fitted and isinstance(fitted[0], str) else integers
     more = data.draw(st.lists((st.sampled_from(fitted) if fitted else same_kind) | same_kind))
     old = Vocabulary.fit(fitted)
-    grown = old.grown(more)
+    extended = old.extended(more)
     new = sorted(set(more) - set(fitted))
-    assert grown.values.tolist() == [*old.values.tolist(), *new]
-    assert grown.encode(fitted + more).tolist() == [
-        grown.values.tolist().index(value) + 1 for value in fitted + more
+    assert extended.values.tolist() == [*old.values.tolist(), *new]
+    assert extended.encode(fitted + more).tolist() == [
+        extended.values.tolist().index(value) + 1 for value in fitted + more
     ]
 
 
-def test_grown__is_itself_without_news_and_of_any_kind_while_empty():
+def test_extended__is_itself_without_news_and_of_any_kind_while_empty():
     vocabulary, empty = Vocabulary.fit([1, 2]), Vocabulary.fit([])
-    assert vocabulary.grown([2, None, 1]) is vocabulary
-    assert empty.grown(["b", "a", ""]).values.tolist() == ["a", "b"]
-    assert empty.grown([3]).values.tolist() == [3]
-    assert Vocabulary.fit(["a"]).grown(["a longer one"]).values.tolist() == ["a", "a longer one"]
+    assert vocabulary.extended([2, None, 1]) is vocabulary
+    assert empty.extended(["b", "a", ""]).values.tolist() == ["a", "b"]
+    assert empty.extended([3]).values.tolist() == [3]
+    assert Vocabulary.fit(["a"]).extended(["a longer one"]).values.tolist() == ["a", "a longer one"]
     with pytest.raises(DataError, match="the vocabulary holds integers, the values are strings"):
-        vocabulary.grown(["1"])
+        vocabulary.extended(["1"])

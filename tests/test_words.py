@@ -70,7 +70,9 @@ def sentences(text: str) -> list[str]:
         lines = paragraph.splitlines()
         if any(">>>" in line for line in lines) or any(re.search(r"\S {2,}\S", x) for x in lines):
             continue  # a doctest, a formula or a table
-        entries = re.split(r"\n(?=\s*(?:[*\w, ]{1,40}: |[-*] |Args|Raises|Returns|Attr))", paragraph)
+        entries = re.split(
+            r"\n(?=\s*(?:[*\w, ]{1,40}: |[-*] |Args|Raises|Returns|Attr))", paragraph
+        )
         for entry in entries:
             entry = re.sub(r"^\s*[*\w, ]{1,40}: ", "", entry)
             found += re.split(r"(?<=[.!?;:])\s+", " ".join(entry.split()))

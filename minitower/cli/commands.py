@@ -12,7 +12,7 @@ from minitower.cli.arguments import add_command
 from minitower.cli.job import GROUPS, READING, Publishing, read_job, read_toml
 from minitower.cli.progress import ItemsBar, TrainingBar
 from minitower.cli.terminal import row, say, write
-from minitower.data import Categorical, DataError, MultiValued, SideEncoder
+from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
 from minitower.data.layouts import Reading
 from minitower.data.option_values import read_options
 from minitower.data.options import Option, checked
@@ -238,7 +238,7 @@ def print_remarks(source: Source) -> Source:
     return source
 
 
-def _profile(pairs: Sequence[str], encoder: SideEncoder) -> dict[str, Any]:
+def _profile(pairs: Sequence[str], encoder: FeatureEncoder) -> dict[str, Any]:
     """KEY=VALUE strings as values of the type that training saw."""
     fields = {field.name: field for field in encoder.fields}
     profile: dict[str, Any] = {}
@@ -257,7 +257,7 @@ def _profile(pairs: Sequence[str], encoder: SideEncoder) -> dict[str, Any]:
     return profile
 
 
-def _as_seen(name: str, values: list[str], encoder: SideEncoder) -> list[Any]:
+def _as_seen(name: str, values: list[str], encoder: FeatureEncoder) -> list[Any]:
     """Integers where training saw integers; prints values that training never saw.
 
     A column of booleans is one of 1 and 0.

@@ -1,8 +1,8 @@
 """What a user brings: schema, vocabularies, encoded tables, interaction logs, readers."""
 
 from minitower.data.days import next_day, retire
-from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.errors import DataError
+from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.interactions import Dataset, Interactions
 from minitower.data.positives import positive_rule
 from minitower.data.ragged import Ragged
@@ -25,9 +25,10 @@ __all__ = [
     "Continuous",
     "DataError",
     "Dataset",
+    "FeatureEncoder",
+    "FeatureEncoders",
     "Features",
     "Field",
-    "FittedSchema",
     "GivenSplit",
     "Id",
     "Interactions",
@@ -37,7 +38,6 @@ __all__ = [
     "RandomSplit",
     "Rule",
     "Schema",
-    "SideEncoder",
     "Split",
     "Table",
     "TimeSplit",

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns, read_columns
-from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
+from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.interactions import Dataset, Interactions, item_names
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Id
@@ -84,7 +84,7 @@ def next_day(
     history = data.seen("all")
     added = len(users_table) - len(history)
     return Dataset(
-        FittedSchema(user_side, item_side),
+        FeatureEncoders(user_side, item_side),
         users_table,
         items_table,
         *parts,
@@ -161,14 +161,14 @@ def _rows_in(table: Table, ids: Array) -> Array:
 
 
 def _extended(
-    side: SideEncoder,
+    side: FeatureEncoder,
     table: Table,
     columns: Columns,
     ids: Array,
     at: Array,
     trained: Array,
     names: Array | None = None,
-) -> tuple[SideEncoder, Table]:
+) -> tuple[FeatureEncoder, Table]:
     """Extend the encoder and the table of a side by the entities of the day.
 
     Args:
@@ -182,7 +182,7 @@ def _extended(
     if not columns.arrays:  # no table was given
         nothing = {field.name: np.empty(0, object) for field in side.fields}
         columns = Columns(nothing, columns.place)
-    side = side.grown(columns, ids[has_positive[at]])
+    side = side.extended(columns, ids[has_positive[at]])
     written = _written(len(columns), at, len(table))
     names = None if names is None else names[written]
     table = table.updated(at[written], side.encode(columns, ids[written], names))

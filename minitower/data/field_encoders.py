@@ -37,11 +37,11 @@ class RowEncoder:
         known = values[np.repeat(training, counts) & ~missing]
         return cls(field, Vocabulary.fit(known, place))
 
-    def grown(self, column: Array, place: Place) -> Self:
+    def extended(self, column: Array, place: Place) -> Self:
         """Append rows for the values of a column that have no row."""
         _, members, place = self._members(self.field, column, place)
         values, missing = scalars(members, place)
-        return type(self)(self.field, self.vocabulary.grown(values[~missing], place))
+        return type(self)(self.field, self.vocabulary.extended(values[~missing], place))
 
     @property
     def cardinality(self) -> int:
@@ -137,7 +137,7 @@ class NumberEncoder:
         """The encoder that :meth:`to_state` wrote."""
         return NumberEncoder(field, **state)
 
-    def grown(self, column: Array, place: Place) -> "NumberEncoder":
+    def extended(self, column: Array, place: Place) -> "NumberEncoder":
         """Itself: the tower has learned with these statistics."""
         return self
 
@@ -189,8 +189,8 @@ class BucketEncoder:
         """The encoder that :meth:`to_state` wrote."""
         return BucketEncoder(field, arrays["edges"])
 
-    def grown(self, column: Array, place: Place) -> "BucketEncoder":
-        """Itself, as :meth:`NumberEncoder.grown`."""
+    def extended(self, column: Array, place: Place) -> "BucketEncoder":
+        """Itself, as :meth:`NumberEncoder.extended`."""
         return self
 
 

@@ -11,9 +11,9 @@ from scipy import sparse
 
 from minitower.data import atomic_files, layouts, movielens, split_files
 from minitower.data.columns import Columns, read_columns, scalars
-from minitower.data.encoding import FittedSchema, SideEncoder
 from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place, show
+from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.positives import positive_rule, warn_of_default
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Schema
@@ -89,7 +89,7 @@ class Dataset:
             all for training); None: the columns are not at hand.
     """
 
-    schema: FittedSchema
+    schema: FeatureEncoders
     users: Table
     items: Table
     train: Interactions
@@ -267,9 +267,9 @@ class _Recipe:
         parts = Interactions(user_rows, item_rows, times).parts(labels)
         trained_users = np.bincount(parts[0].users, minlength=len(user_ids)) > 0
         trained_items = np.bincount(parts[0].items, minlength=len(item_ids)) > 0
-        fitted = FittedSchema(
-            SideEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
-            SideEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
+        fitted = FeatureEncoders(
+            FeatureEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
+            FeatureEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
         )
         return Dataset(
             fitted,

@@ -7,7 +7,7 @@ import numpy as np
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Continuous, Field, Id
 from minitower.data.table import Features
-from minitower.data.tally import Tally
+from minitower.data.value_counts import ValueCounts
 from minitower.formulas.arrays import Array
 
 Values = Array | tuple[Array, Array]
@@ -23,19 +23,19 @@ def needs_edges(field: Field) -> bool:
     return isinstance(field, Continuous) and field.transform != "bucketise"
 
 
-def quantile_edges(tally: Tally, field: Field) -> Array:
+def quantile_edges(counts: ValueCounts, field: Field) -> Array:
     """Cut a number at quantiles over all items, into at most ``buckets`` parts.
 
     Shapes: ->(<= buckets - 1)
 
-    >>> prices = Tally.of(np.array([1.0, 1.0, 5.0, 9.0]))
+    >>> prices = ValueCounts.of(np.array([1.0, 1.0, 5.0, 9.0]))
     >>> quantile_edges(prices, Continuous("price", buckets=4))
     array([1., 5.])
     """
     assert isinstance(field, Continuous)
-    below = np.cumsum(tally.counts)  # integers, so that rounding moves no quantile
+    below = np.cumsum(counts.counts)  # integers, so that rounding moves no quantile
     at = np.searchsorted(below * field.buckets, np.arange(1, field.buckets) * below[-1])
-    return np.unique(tally.values[at])
+    return np.unique(counts.values[at])
 
 
 def compared_values(features: Features, field: Field, edges: Array | None = None) -> Values:

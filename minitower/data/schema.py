@@ -1,6 +1,6 @@
 """The schema: which columns of users and items are features, and of which kind.
 
-A schema has not seen any data. :mod:`minitower.data.encoding` fits it to training rows.
+A schema has not seen any data. :mod:`minitower.data.feature_encoder` fits it to training rows.
 
 Ids, categories and values of sets are integers of 64 bits or strings of at most 256 characters.
 """

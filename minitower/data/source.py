@@ -8,8 +8,8 @@ from pathlib import Path
 
 from minitower.data.atomic_files import RawData
 from minitower.data.columns import read_columns
-from minitower.data.encoding import FittedSchema
 from minitower.data.errors import Place
+from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.interactions import Dataset
 from minitower.data.layouts import Reading, hashes, read_folder
 from minitower.data.positives import positive_rule
@@ -36,7 +36,7 @@ class Source:
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     item_groups: tuple[str, Array] | None = None
 
-    def encoded_by(self, fitted: FittedSchema) -> "Source":
+    def encoded_by(self, fitted: FeatureEncoders) -> "Source":
         """The same interactions; users and items are encoded as an older model knows them.
 
         Raises:

@@ -42,11 +42,11 @@ class Vocabulary:
             return Vocabulary(text_array(sorted(set(values.tolist()) - {""})))
         return Vocabulary(distinct(values[~missing]))
 
-    def grown(self, values: Any, place: Place = _VALUES) -> "Vocabulary":
+    def extended(self, values: Any, place: Place = _VALUES) -> "Vocabulary":
         """Append rows, in ascending order, for the values that have no row.
 
         >>> cities = Vocabulary.fit(["rome", "paris"])
-        >>> cities.grown(["rome", "oslo"]).encode(["paris", "rome", "oslo"])
+        >>> cities.extended(["rome", "oslo"]).encode(["paris", "rome", "oslo"])
         array([1, 2, 3], dtype=int32)
 
         Raises:

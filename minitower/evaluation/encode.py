@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.encoding import FittedSchema
 from minitower.data.errors import DataError
+from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.table import Features, Table
 from minitower.formulas import arguments
 from minitower.formulas.arrays import Array, Vectors
@@ -52,7 +52,7 @@ def encode_sample(tower: Tower, table: Table, size: int = 1000) -> Vectors:
     return encode(tower, table, np.sort(rows))
 
 
-def check_same_schema(model: FittedSchema, data: FittedSchema) -> None:
+def check_same_schema(model: FeatureEncoders, data: FeatureEncoders) -> None:
     """Check that the rows of the data stand for the values that the model was trained on.
 
     Raises:

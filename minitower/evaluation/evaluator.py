@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minitower.data.encoding import FittedSchema
 from minitower.data.errors import DataError
+from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.interactions import Dataset
 from minitower.data.table import Features
 from minitower.evaluation.encode import check_same_schema, encode
@@ -27,7 +27,7 @@ _USERS = 1 << 15  # users ranked at a time: bounds memory, does not change any a
 class Model(Protocol):
     """Two towers to evaluate."""
 
-    schema: FittedSchema
+    schema: FeatureEncoders
 
     def user(self, features: Features) -> tuple[Array, Any]:
         """User vectors, and their backward."""

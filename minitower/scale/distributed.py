@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns
-from minitower.data.encoding import FittedSchema
 from minitower.data.entities import read_ids
 from minitower.data.errors import DataError, Place, show
+from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.positives import must_be_stated
 from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
 from minitower.data.schema import Field, MultiValued
 from minitower.data.splits import parse_rule
 from minitower.data.table import Table
-from minitower.data.tally import Tally
+from minitower.data.value_counts import ValueCounts
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array, Floats
 from minitower.formulas.mutual_information import Cooccurrences, count_together
@@ -88,7 +88,7 @@ def encode_items(
 
 def click_counts(
     clicks: Any, column: str = "item_id", *, positive: str | None = None, client: Any = None
-) -> Tally:
+) -> ValueCounts:
     """Count the clicks of each item; the ``shares`` of the result are the items' popularity.
 
     On training clicks ``counts_of(data.items.ids)`` equals ``data.item_counts`` on one machine.
@@ -111,14 +111,14 @@ def click_counts(
         raise DataError(f"clicks: {reason}")
     positive = None if positive == "all" else positive
     counts = folded(parts, client, _count_ids, column=column, positive=positive)
-    return Tally.of(np.empty(0, np.int64)) if counts is None else counts
+    return ValueCounts.of(np.empty(0, np.int64)) if counts is None else counts
 
 
 def pairwise_mutual_information(
     items: Any,
     model: str | Path,
     *,
-    clicks: Tally | None = None,
+    clicks: ValueCounts | None = None,
     version: int | None = None,
     client: Any = None,
 ) -> tuple[list[str], Floats]:
@@ -143,8 +143,8 @@ def pairwise_mutual_information(
     if not fields:
         return names, np.empty((0, 0))
     cut = [field for field in fields if needs_edges(field)]
-    tallies = folded(parts, client, _count_numbers, schema, fields=cut) if cut else None
-    edges = {f.name: quantile_edges(tally, f) for f, tally in zip(cut, tallies or ())}
+    cuts = folded(parts, client, _count_numbers, schema, fields=cut) if cut else None
+    edges = {f.name: quantile_edges(counts, f) for f, counts in zip(cut, cuts or ())}
     counts = folded(parts, client, _count_values, schema, clicks, fields=fields, edges=edges)
     if counts is None:
         raise DataError("items: the table has no rows")
@@ -160,30 +160,30 @@ def _encode(part: Part, model: TwoTower, *, folder: str, **stated: Any) -> str:
     return name
 
 
-def _count_ids(part: Part, *, column: str, positive: str | None = None) -> Tally | None:
+def _count_ids(part: Part, *, column: str, positive: str | None = None) -> ValueCounts | None:
     rule = None if positive is None else parse_rule(positive)
     names = [column] if rule is None else list(dict.fromkeys([column, rule.column]))
 
-    def counted(columns: Columns) -> Tally:
+    def counted(columns: Columns) -> ValueCounts:
         ids = read_ids(columns, column)
-        return Tally.of(ids if rule is None else ids[rule.apply(columns)])
+        return ValueCounts.of(ids if rule is None else ids[rule.apply(columns)])
 
     return total(map(counted, blocks(part, names)))
 
 
 def _count_numbers(
-    part: Part, schema: FittedSchema, *, fields: list[Field]
-) -> tuple[Tally, ...] | None:
-    def counted(table: Table) -> tuple[Tally, ...]:
-        return tuple(Tally.of(np.asarray(table.columns[field.name])) for field in fields)
+    part: Part, schema: FeatureEncoders, *, fields: list[Field]
+) -> tuple[ValueCounts, ...] | None:
+    def counted(table: Table) -> tuple[ValueCounts, ...]:
+        return tuple(ValueCounts.of(np.asarray(table.columns[field.name])) for field in fields)
 
     return total(map(counted, _tables(part, schema)))
 
 
 def _count_values(
     part: Part,
-    schema: FittedSchema,
-    clicks: Tally | None,
+    schema: FeatureEncoders,
+    clicks: ValueCounts | None,
     *,
     fields: list[Field],
     edges: dict[str, Array],
@@ -196,7 +196,7 @@ def _count_values(
     return total(map(counted, _tables(part, schema)))
 
 
-def _tables(part: Part, schema: FittedSchema) -> Iterator[Table]:
+def _tables(part: Part, schema: FeatureEncoders) -> Iterator[Table]:
     """The encoded items of a partition, block by block."""
     for columns in blocks(part, [field.name for field in schema.item.fields]):
         for field in schema.item.fields:
@@ -244,5 +244,5 @@ def _load_model(folder: str, kind: str, sha256: str) -> TwoTower:
     return read_model(SavedFolder(folder, kind, sha256=sha256))
 
 
-def _load_schema(folder: str, kind: str, sha256: str) -> FittedSchema:
+def _load_schema(folder: str, kind: str, sha256: str) -> FeatureEncoders:
     return read_schema(SavedFolder(folder, kind, sha256=sha256))

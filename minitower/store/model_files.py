@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minitower.data.encoding import FittedSchema
 from minitower.data.errors import DataError, show
+from minitower.data.feature_encoder import FeatureEncoders
 from minitower.store.folder import (
     MANIFEST,
     POINTER,
@@ -138,8 +138,8 @@ def read_model(saved: SavedFolder, *, mapped: bool = False) -> TwoTower:
         return TwoTower(schema, **saved.content["config"], parameters=parameters)
 
 
-def read_schema(saved: SavedFolder, *, mapped: bool = False) -> FittedSchema:
+def read_schema(saved: SavedFolder, *, mapped: bool = False) -> FeatureEncoders:
     """The fitted schema of that model, without its parameters."""
     arrays = saved.arrays("schema", mapped=mapped)
     with mismatch_is_data_error(saved):
-        return FittedSchema.from_state(saved.content["schema"], arrays)
+        return FeatureEncoders.from_state(saved.content["schema"], arrays)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.encoding import SideEncoder
 from minitower.data.errors import show
+from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Continuous, MultiValued
 from minitower.data.table import Table
@@ -98,7 +98,7 @@ def checked_notes(notes: Any) -> dict[str, Any]:
     return notes
 
 
-def _check_table(what: str, table: Table, side: SideEncoder) -> None:
+def _check_table(what: str, table: Table, side: FeatureEncoder) -> None:
     ids = table.ids
     if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
         raise ValueError(f"{what}: expected ids (n,) of int64 or strings, got {_form(ids)}")

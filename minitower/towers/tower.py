@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.encoding import SideEncoder
+from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.ragged import Ragged
 from minitower.data.schema import Field, Id, MultiValued
 from minitower.data.table import Features
@@ -55,7 +55,7 @@ class Tower:
     def __init__(
         self,
         name: str,
-        encoder: SideEncoder,
+        encoder: FeatureEncoder,
         *,
         dim: int,
         hidden: tuple[int, ...],

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minitower.data.encoding import FittedSchema
+from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.options import Option, Seed
 from minitower.data.table import Features
 from minitower.formulas.arguments import choice, shown, strict_integer
@@ -59,7 +59,7 @@ class TwoTower:
 
     def __init__(
         self,
-        schema: FittedSchema,
+        schema: FeatureEncoders,
         *,
         dim: Annotated[int, Option("length of the vectors", 1, MAX_WIDTH, metavar="D")] = 64,
         hidden: Annotated[
@@ -72,7 +72,7 @@ class TwoTower:
         dtype: DTypeLike = np.float32,
         parameters: Parameters | None = None,
     ) -> None:
-        if not isinstance(schema, FittedSchema):
+        if not isinstance(schema, FeatureEncoders):
             raise ValueError("TwoTower needs a data set's fitted schema: pass data.schema")
         choice("similarity", similarity, ("cosine", "inner_product"))
         scalar = _scalar(dtype)
@@ -106,7 +106,7 @@ class TwoTower:
         """Compute item vectors (n,d), and the function from their gradient to the parameters'."""
         return self.item_tower(self.parameters, features)
 
-    def extended(self, schema: FittedSchema, *, seed: int = 0) -> TwoTower:
+    def extended(self, schema: FeatureEncoders, *, seed: int = 0) -> TwoTower:
         """Copy this model for a schema with larger vocabularies.
 
         Known values keep their rows. A new row is a copy of row 0, the default embedding; see
@@ -132,7 +132,7 @@ class TwoTower:
         model.parameters = {**users, **items}
         return model
 
-    def fresh(self, schema: FittedSchema) -> TwoTower:
+    def fresh(self, schema: FeatureEncoders) -> TwoTower:
         """Make an untrained model of the same configuration and seed for another schema.
 
         Raises:
@@ -157,7 +157,7 @@ def _scalar(dtype: DTypeLike) -> type[np.floating[Any]]:
     return scalar
 
 
-def _towers(schema: FittedSchema, config: dict[str, Any]) -> tuple[Tower, Tower]:
+def _towers(schema: FeatureEncoders, config: dict[str, Any]) -> tuple[Tower, Tower]:
     options: dict[str, Any] = {
         "dim": config["dim"],
         "hidden": tuple(config["hidden"]),

@@ -10,14 +10,14 @@ from typing import Literal
 
 import numpy as np
 
-from minitower.data import Dataset, Features, Ragged, SideEncoder
+from minitower.data import Dataset, FeatureEncoder, Features, Ragged
 from minitower.data.relations import (
     compared_fields,
     compared_values,
     needs_edges,
     quantile_edges,
 )
-from minitower.data.tally import Tally
+from minitower.data.value_counts import ValueCounts
 from minitower.formulas.arrays import Floats, Mask
 from minitower.formulas.augmentation import drop_values
 from minitower.formulas.mutual_information import mutual_information
@@ -43,7 +43,7 @@ def pairwise_mutual_information(
     fields = compared_fields(data.schema.item.inputs)
     features = data.items.columns
     edges = {
-        field.name: quantile_edges(Tally.of(np.asarray(features[field.name])), field)
+        field.name: quantile_edges(ValueCounts.of(np.asarray(features[field.name])), field)
         for field in fields
         if needs_edges(field)
     }
@@ -53,7 +53,7 @@ def pairwise_mutual_information(
     return [f.name for f in fields], matrix
 
 
-def hide(encoder: SideEncoder, features: Features, names: Sequence[str], mask: Mask) -> Features:
+def hide(encoder: FeatureEncoder, features: Features, names: Sequence[str], mask: Mask) -> Features:
     """Hide fields of some items: what is hidden reads as what is unknown.
 
     That is embedding row 0, the set {row 0}, or, of a number, the mean of training.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data import Continuous, SideEncoder
+from minitower.data import Continuous, FeatureEncoder
 from minitower.data.columns import Columns
 from minitower.data.errors import show
 from minitower.data.table import Table
@@ -53,7 +53,12 @@ def _positives(base: UpdateBase, batches: list[EventBatch], emit: OnEvent) -> Lo
 
 
 def _with_numbers_of(
-    side: SideEncoder, log: Log, key: str, listed: Columns | None, known: list[Table], emit: OnEvent
+    side: FeatureEncoder,
+    log: Log,
+    key: str,
+    listed: Columns | None,
+    known: list[Table],
+    emit: OnEvent,
 ) -> Log:
     needs = [f.name for f in side.fields if isinstance(f, Continuous) and not f.impute]
     if not needs:

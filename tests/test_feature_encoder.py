@@ -14,11 +14,11 @@ from minitower.data import (
     Categorical,
     Continuous,
     DataError,
-    FittedSchema,
+    FeatureEncoder,
+    FeatureEncoders,
     Id,
     MultiValued,
     Ragged,
-    SideEncoder,
     Table,
 )
 from minitower.data.columns import as_array, read_columns
@@ -45,7 +45,7 @@ def side(fields, table, training=None):
     read = read_columns(table, Place("items"))
     ids = read["id"]
     training = np.ones(len(ids), bool) if training is None else np.array(training)
-    encoder = SideEncoder.fit("item", (Id("id"), *fields), read, ids, training)
+    encoder = FeatureEncoder.fit("item", (Id("id"), *fields), read, ids, training)
     return encoder, encoder.encode(read, ids)
 
 
@@ -196,7 +196,7 @@ def test_side__state_survives_json_and_npz(data):
     np.savez(file, **arrays)
     file.seek(0)
     with np.load(file, allow_pickle=False) as loaded:
-        restored = FittedSchema.from_state(json.loads(json.dumps(state)), dict(loaded))
+        restored = FeatureEncoders.from_state(json.loads(json.dumps(state)), dict(loaded))
     assert restored.schema == data.schema.schema
     for before, after in ((data.schema.user, restored.user), (data.schema.item, restored.item)):
         assert before.to_state()[0] == after.to_state()[0]
@@ -239,7 +239,7 @@ def test_side__inputs_and_embeddings():
     encoder, _ = side([Continuous("price"), Continuous("age", "bucketise")], table)
     assert [encoder.is_embedded(name) for name in ("id", "price", "age")] == [True, False, True]
     read = read_columns(table, Place("items"))
-    hidden = SideEncoder.fit(
+    hidden = FeatureEncoder.fit(
         "item",
         (Id("id", None, 0.5, embed=False), Continuous("price")),
         read,

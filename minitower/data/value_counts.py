@@ -10,17 +10,17 @@ from minitower.formulas.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
+class ValueCounts:
     """Distinct values and how often each occurs.
 
     Args:
         values: (v,) ascending: numbers, or fixed-width strings.
         counts: (v,) int64, > 0.
 
-    >>> tally = Tally.of(np.array([7, 9])) + Tally.of(np.array([9, 8, 9]))
-    >>> tally
-    Tally(values=array([7, 8, 9]), counts=array([1, 1, 3]))
-    >>> tally.counts_of(np.array([9, 5]))
+    >>> clicks = ValueCounts.of(np.array([7, 9])) + ValueCounts.of(np.array([9, 8, 9]))
+    >>> clicks
+    ValueCounts(values=array([7, 8, 9]), counts=array([1, 1, 3]))
+    >>> clicks.counts_of(np.array([9, 5]))
     array([3, 0])
     """
 
@@ -28,13 +28,13 @@ class Tally:
     counts: Array
 
     @staticmethod
-    def of(values: Array) -> "Tally":
+    def of(values: Array) -> "ValueCounts":
         """The counts of one column; strings may be objects."""
         plain = text_array(values.tolist()) if values.dtype == object else values
         distinct, counts = np.unique(plain, return_counts=True)
-        return Tally(distinct, counts.astype(np.int64))
+        return ValueCounts(distinct, counts.astype(np.int64))
 
-    def __add__(self, other: "Tally") -> "Tally":
+    def __add__(self, other: "ValueCounts") -> "ValueCounts":
         """The counts of both columns together.
 
         Raises:
@@ -49,7 +49,7 @@ class Tally:
         distinct, at = np.unique(both, return_inverse=True)
         counts = np.zeros(len(distinct), np.int64)
         np.add.at(counts, at, np.concatenate([self.counts, other.counts]))
-        return Tally(distinct, counts)
+        return ValueCounts(distinct, counts)
 
     @property
     def shares(self) -> Array:

@@ -28,12 +28,12 @@ from minitower.data.table import Feature, Features, Table, take
 from minitower.data.vocabulary import Vocabulary
 from minitower.formulas.arrays import Array
 
-__all__ = ["Features", "FittedSchema", "Ragged", "SideEncoder", "Table", "take"]
+__all__ = ["FeatureEncoder", "FeatureEncoders", "Features", "Ragged", "Table", "take"]
 
 ID_DEFAULT_RATE = 0.01
 
 
-class SideEncoder:
+class FeatureEncoder:
     """The fitted fields of one side.
 
     Args:
@@ -49,7 +49,7 @@ class SideEncoder:
     @staticmethod
     def fit(
         side: str, fields: tuple[Field, ...], columns: Columns, ids: Array, training: Array
-    ) -> "SideEncoder":
+    ) -> "FeatureEncoder":
         """Fit every field to the entities that occur in training.
 
         Args:
@@ -65,9 +65,9 @@ class SideEncoder:
             if not isinstance(field, Id):
                 column, rows = columns[field.name], training[: len(columns)]
             encoders.append(fit_field(field, column, rows, columns.at(field.name)))
-        return SideEncoder(side, encoders)
+        return FeatureEncoder(side, encoders)
 
-    def grown(self, columns: Columns, ids: Array) -> "SideEncoder":
+    def extended(self, columns: Columns, ids: Array) -> "FeatureEncoder":
         """Append rows for the ids and values that have no row.
 
         Existing rows keep their numbers. Means, deviations and edges of buckets stay as
@@ -80,8 +80,8 @@ class SideEncoder:
         encoders = []
         for name, encoder in self._encoders.items():
             column = ids if isinstance(encoder.field, Id) else columns[name]
-            encoders.append(encoder.grown(column, columns.at(name)))
-        return SideEncoder(self.side, encoders)
+            encoders.append(encoder.extended(column, columns.at(name)))
+        return FeatureEncoder(self.side, encoders)
 
     @property
     def inputs(self) -> tuple[Field, ...]:
@@ -210,7 +210,7 @@ class SideEncoder:
         return {"side": self.side, "fields": fields}, arrays
 
     @staticmethod
-    def from_state(state: dict[str, Any], arrays: Mapping[str, Array]) -> "SideEncoder":
+    def from_state(state: dict[str, Any], arrays: Mapping[str, Array]) -> "FeatureEncoder":
         """The encoder that :meth:`to_state` wrote."""
         encoders = []
         for entry in state["fields"]:
@@ -221,22 +221,22 @@ class SideEncoder:
                 if key.partition(".")[2] == field.name
             }
             encoders.append(restore_field(field, entry["fitted"], own))
-        return SideEncoder(state["side"], encoders)
+        return FeatureEncoder(state["side"], encoders)
 
 
 @dataclass(frozen=True, eq=False)
-class FittedSchema:
+class FeatureEncoders:
     """The fitted encoders of both sides. A model is built on them and saved with them."""
 
-    user: SideEncoder
-    item: SideEncoder
+    user: FeatureEncoder
+    item: FeatureEncoder
 
     @property
     def schema(self) -> Schema:
         """The schema that was fitted."""
         return Schema(self.user.fields, self.item.fields)
 
-    def continues(self, earlier: "FittedSchema") -> bool:
+    def continues(self, earlier: "FeatureEncoders") -> bool:
         """Whether all rows of an earlier schema stand for the same values here."""
         (ours, now), (theirs, then) = self.to_state(), earlier.to_state()
         return ours == theirs and all(
@@ -253,15 +253,15 @@ class FittedSchema:
         return state, arrays
 
     @staticmethod
-    def from_state(state: dict[str, Any], arrays: Mapping[str, Array]) -> "FittedSchema":
+    def from_state(state: dict[str, Any], arrays: Mapping[str, Array]) -> "FeatureEncoders":
         """The fitted schema that :meth:`to_state` wrote."""
 
-        def side(name: str) -> SideEncoder:
+        def side(name: str) -> FeatureEncoder:
             prefix = f"{name}."
             own = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
-            return SideEncoder.from_state(state[name], own)
+            return FeatureEncoder.from_state(state[name], own)
 
-        return FittedSchema(side("user"), side("item"))
+        return FeatureEncoders(side("user"), side("item"))
 
 
 def _append_default(feature: Feature, encoder: FieldEncoder, times: int) -> Feature:
