@@ -49,8 +49,7 @@ from minitower.training.trainer import History, Progress, Trainer
 from minitower.training.validation import UpdateRefused
 from minitower.training.views import pairwise_mutual_information
 from minitower.updating.full_update import full_update
-from minitower.updating.incremental_job import incremental_update
-from minitower.updating.incremental_session import IncrementalSession
+from minitower.updating.incremental_session import IncrementalSession, incremental_update
 from minitower.updating.incremental_update import IncrementalUpdate, train_incremental_update
 from minitower.updating.options import FullUpdateOptions, IncrementalOptions
 from minitower.updating.publishing import publish

@@ -36,14 +36,15 @@ from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
-from minitower.updating import click_source, incremental_job, incremental_session
+from minitower.updating import base as update_base
 from minitower.updating import full_update as full_update_job
+from minitower.updating import incremental_session
+from minitower.updating.base import UpdateBase
 from minitower.updating.incremental_update import IncrementalUpdate
 from minitower.updating.publishing import record
 from minitower.updating.streams import EventFields, PollOptions, write_events
 from minitower.updating.streams.parquet import write_parquet
 from minitower.updating.train_full_update import train_full_update
-from minitower.updating.update_base import UpdateBase
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), MultiValued("tags")])
 FLAGS = ("--batch-size", "16", "--seed", "3")
@@ -128,7 +129,7 @@ def write(logs, day, users, items, n=60):
 def test_full__is_the_chain_of_full_updates(places, run, tmp_path, monkeypatch):
     """The files of each night, only new clicks read, carry on model, optimizer and what was met."""
     store, logs = places
-    monkeypatch.setattr(click_source, "CHUNK", 16)  # several batches a night
+    monkeypatch.setattr(update_base, "CHUNK", 16)  # several batches a night
     model, optimizer, data = load_model(store), Adagrad(0.05), FIRST
     load_optimizer(store, optimizer)
     new = tmp_path / "new.jsonl"
@@ -157,7 +158,7 @@ def test_full__is_the_chain_of_full_updates(places, run, tmp_path, monkeypatch):
         published = load_model(store)
         for name, parameter in model.parameters.items():
             assert np.array_equal(published.parameters[name], parameter), name
-    serving = Recommender.open(store)
+    serving = Recommender.open(store).store
     assert np.array_equal(serving.seen.values, data.seen("all").values)
     assert serving.users.ids.tolist() == data.users.ids.tolist()
     reading = {"positive": "all", "timestamp": "timestamp", "seed": 1}
@@ -213,7 +214,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     store, logs = places
     write(logs, 1, 10, 12)
     assert run(store, logs, "--full", *FLAGS)[0] == 0
-    before, optimizer = Recommender.open(store), Adagrad(0.05)
+    before, optimizer = Recommender.open(store).store, Adagrad(0.05)
     load_optimizer(store, optimizer)
     (tmp_path / "users.jsonl").write_text('{"user": "new", "city": "bern"}')
     (tmp_path / "items.jsonl").write_text('{"item": 50, "tags": ["a", "new"]}')
@@ -224,7 +225,7 @@ def test_full__without_clicks_users_and_items_still_come_and_go(places, run, tmp
     assert (status, out) == (0, "3\n"), err
     assert "no clicks since version 2: nothing is trained" in err
     assert "gone: 1 ids belong to no item, such as 77" in err
-    after = Recommender.open(store)
+    after = Recommender.open(store).store
     assert after.users.ids.tolist()[-1] == "new"
     assert after.items.ids.tolist() == [i for i in range(12) if i not in (3, 7)] + [50]
     for name, parameter in before.model.parameters.items():
@@ -347,14 +348,14 @@ def test_incremental__publishes_what_moved_on_top_of_the_full_version(places, ru
     log = write(logs, 1, 12, 12)
     status, out, err = run(store, logs, "--incremental", *flags, *FLAGS)
     assert (status, out) == (0, "2\n"), err
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     assert served.version.kind == "incremental"
     for name, parameter in branch(store, log, **options).parameters.items():
         assert np.array_equal(served.model.parameters[name], parameter), name
     for name, values in write(logs, 2, 12, 12).items():
         log[name] = [*log[name], *values]
     assert run(store, logs, "--incremental", *flags, *FLAGS)[:2] == (0, "3\n")
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     for name, parameter in branch(store, log, **options).parameters.items():
         assert np.array_equal(served.model.parameters[name], parameter), name
     assert run(store, logs, "--full", *FLAGS)[:2] == (0, "4\n")
@@ -364,7 +365,7 @@ def test_incremental__publishes_what_moved_on_top_of_the_full_version(places, ru
 def test_incremental__follows_and_changes_over_to_a_new_full_version(places, run, monkeypatch):
     """While it waits, a night passes; it then publishes on top of the new full version."""
     store, logs = places
-    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
+    monkeypatch.setattr(incremental_session, "PollOptions", partial(PollOptions, interval=0.02))
     write(logs, 1, 12, 12)
     seen = []
 
@@ -400,7 +401,7 @@ def test_full__retires_items(places, run, tmp_path):
     write(logs, 1, 12, 12)
     (tmp_path / "gone").write_text("3\n11\n99\n")
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 0
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     assert sorted(served.items.ids) == [i for i in range(12) if i not in (3, 11)]
     assert len(load_model(store).parameters["item.item.embedding"]) == 13
     write(logs, 2, 12, 12)
@@ -412,7 +413,7 @@ def test_full__retires_items(places, run, tmp_path):
     assert run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)[0] == 2
     (tmp_path / "gone").write_text("\n".join(map(str, range(12))))
     status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
-    assert (status, "gone: every item would be retired" in err) == (2, True)
+    assert (status, "gone: all items would be retired" in err) == (2, True)
     assert "epoch" not in err, "it is told before the training"
     assert VersionLog.read(store).current == 3
 
@@ -583,7 +584,9 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
     if Recommender.open(store).store.version.number == 1:
         subprocess.run([*arguments, str(store), *flags], check=True, capture_output=True)
     for name in ("parameters.npz", "optimizer.npz", "item_vectors.npy", "seen.npz"):
-        ours, theirs = (one / "versions/000002" / name for one in (store, other))
+        ours, theirs = (
+            log.path(log.current) / name for log in map(VersionLog.read, (store, other))
+        )
         assert ours.read_bytes() == theirs.read_bytes(), name
 
 
@@ -637,7 +640,7 @@ USER = '{"user": "u1", "city": "rome"}\n'
         ("users.jsonl", USER + USER[:9], "users.jsonl, line 2: "),
         ("users.jsonl", USER + "\n[3]\n", "users.jsonl, line 3: expected an object"),
         ("users.jsonl", '\n{"user": "u1", "city": 7.5}', "users.jsonl, line 2, column 'city': "),
-        ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' is there twice"),
+        ("users.jsonl", USER * 2, "users.jsonl, line 2, column 'user': the id 'u1' occurs twice"),
         ("users.jsonl", '{"user": "u1", "City": 7.5}', "users.jsonl, line 1: no 'city'; null is"),
         ("users.jsonl", USER + '{"user": "u2"}', "users.jsonl, line 2: no 'city'; null is a"),
         ("users.parquet", "PAR1 half", "users.parquet: not complete: it has no footer"),
@@ -676,7 +679,7 @@ def test_full__users_from_parquet(places, run, tmp_path):
         write_parquet(path, {"user": np.array(ids, object), "city": np.array(["rome"] * len(ids))})
         got, _, err = run(store, logs, "--full", "--users", path, *FLAGS)
         assert got == status, err
-        assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' is" in err
+        assert status == 0 or "users.parquet, row 1, column 'user': the id 'n1' occurs twice" in err
         write(logs, 5 + len(list(logs.iterdir())), 10, 12)
     assert Recommender.open(store).store.users.ids.tolist()[10:] == ["n1", "n2"]
     odd = arrow.array([1], arrow.time64("ns"))  # which Python cannot hold
@@ -755,7 +758,7 @@ def test_update__the_rule_of_positives_holds_for_the_stream(places, run, tmp_pat
     status, _, err = run(store, logs, kind)
     assert status == 0, err
     assert "20 of 60 clicks are positives: rating >= 4" in err
-    served = Recommender.open(store)
+    served = Recommender.open(store).store
     if kind == "--incremental":
         by_hand = branch(store, log, rate=0.01, objective=InBatchSoftmax(0.3))
         name = "user.user.embedding"
@@ -896,7 +899,7 @@ def test_incremental__the_full_version_is_read_once(places, run, monkeypatch):
 def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeypatch):
     """They are fewer than a step has; the branch goes on in steps of one size all the same."""
     store, logs = places
-    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
+    monkeypatch.setattr(incremental_session, "PollOptions", partial(PollOptions, interval=0.02))
     first, moved = write(logs, 1, 12, 12), []
 
     def meanwhile():
@@ -923,7 +926,7 @@ def test_incremental__few_clicks_are_published_by_the_clock(places, run, monkeyp
 def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch, sent):
     """It is no failure; without --follow it is as always."""
     store, logs = places
-    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
+    monkeypatch.setattr(incremental_session, "PollOptions", partial(PollOptions, interval=0.02))
     log = write(logs, 1, 12, 12)
     by_hand, before, feed = branch(store, log), signal.getsignal(sent), IncrementalUpdate.feed
 
@@ -947,9 +950,9 @@ def test_incremental__a_signal_publishes_what_was_read(places, run, monkeypatch,
 def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, run, monkeypatch):
     """What is served may have learned from clicks that this one has not read yet."""
     store, logs = places
-    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
-    monkeypatch.setattr(click_source, "CHUNK", 16)
-    monkeypatch.setattr(incremental_job, "CHUNK", 16)
+    monkeypatch.setattr(incremental_session, "PollOptions", partial(PollOptions, interval=0.02))
+    monkeypatch.setattr(update_base, "CHUNK", 16)
+    monkeypatch.setattr(incremental_session, "CHUNK", 16)
     for day in (1, 2, 3):
         write(logs, day, 12, 12)
     feed = IncrementalUpdate.feed
@@ -969,7 +972,7 @@ def test_incremental__stopped_while_it_catches_up_it_publishes_nothing(places, r
 def test_incremental__the_second_interrupt_is_as_always(places, run, monkeypatch):
     """It does not wait for what the first one began."""
     store, logs = places
-    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
+    monkeypatch.setattr(incremental_session, "PollOptions", partial(PollOptions, interval=0.02))
     write(logs, 1, 12, 12)
     monkeypatch.setattr(
         IncrementalUpdate, "feed", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in "ab"]
@@ -982,7 +985,7 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
     places, run, monkeypatch
 ):
     store, logs = places
-    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.02))
+    monkeypatch.setattr(incremental_session, "PollOptions", partial(PollOptions, interval=0.02))
     for day in (1, 2, 3):  # files, and so blocks, after each of which it could stop
         write(logs, day, 12, 12)
     feed = IncrementalUpdate.feed
@@ -1006,11 +1009,11 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
     """Before, what is served may know more; and not more often than told."""
     store, logs = places
     feed, clock, seen = IncrementalUpdate.feed, [0.0], []
-    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.01))
-    monkeypatch.setattr(click_source, "CHUNK", 16)
-    monkeypatch.setattr(incremental_job, "CHUNK", 16)
-    monkeypatch.setattr(incremental_job, "_LONGEST_PAUSE", 0.01)
-    monkeypatch.setattr(incremental_job, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(incremental_session, "PollOptions", partial(PollOptions, interval=0.01))
+    monkeypatch.setattr(update_base, "CHUNK", 16)
+    monkeypatch.setattr(incremental_session, "CHUNK", 16)
+    monkeypatch.setattr(incremental_session, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(incremental_session, "monotonic", lambda: clock[0])
     write(logs, 1, 12, 12)
 
     def fed(update, events):
@@ -1042,8 +1045,8 @@ def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
 
 def test_incremental__a_new_full_version_is_noticed_without_clicks(places, run, monkeypatch):
     store, logs = places
-    monkeypatch.setattr(click_source, "PollOptions", partial(PollOptions, interval=0.01))
-    monkeypatch.setattr(incremental_job, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(incremental_session, "PollOptions", partial(PollOptions, interval=0.01))
+    monkeypatch.setattr(incremental_session, "_LONGEST_PAUSE", 0.01)
     opened = UpdateBase.open
 
     def opens(*arguments):

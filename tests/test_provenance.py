@@ -20,9 +20,9 @@ from minitower.towers.optimizers import Adam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.trainer import Trainer
+from minitower.updating.base import base_dataset
 from minitower.updating.publishing import publish
 from minitower.updating.streams import EventFields, write_events
-from minitower.updating.update_base import base_dataset
 
 SCHEMA = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("tags")])
 QUICK = ("--dim", "4", "--hidden", "", "--epochs", "2", "--batch-size", "64")

@@ -17,7 +17,7 @@ from minitower.data.options import declared, flag
 from minitower.store.snapshot import Store
 from minitower.training.recipe import TRAINING
 from minitower.updating.full_update import full_update
-from minitower.updating.incremental_job import incremental_update
+from minitower.updating.incremental_session import incremental_update
 from minitower.updating.options import FullUpdateOptions, IncrementalOptions, UpdateOptions
 
 K = TypeVar("K", bound=UpdateOptions)

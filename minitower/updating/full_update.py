@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from minitower.data import DataError, Dataset, TimeSplit, next_day, retire
+from minitower.data import (
+    Continuous,
+    DataError,
+    Dataset,
+    FeatureEncoder,
+    TimeSplit,
+    next_day,
+    retire,
+)
+from minitower.data.columns import Columns
+from minitower.data.errors import show
 from minitower.data.options import checked
 from minitower.data.table import Table
 from minitower.formulas.arrays import Array
@@ -16,14 +27,14 @@ from minitower.store.full_version import publish_model
 from minitower.store.snapshot import Store
 from minitower.training.batches import TooFewClicks
 from minitower.training.trainer import Progress
-from minitower.updating.clicks_to_learn import clicks_to_learn
+from minitower.updating.base import UpdateBase, base_dataset, retrying
 from minitower.updating.entity_lists import EntityLists
-from minitower.updating.events import Event, OnEvent, ReadReport, ignore
 from minitower.updating.options import FullUpdateOptions
-from minitower.updating.streams import Cursor, EventBatch
+from minitower.updating.report import OnEvent, ReadReport, UpdateReport, ignore
+from minitower.updating.streams import EventBatch
 from minitower.updating.train_full_update import FullUpdate, train_full_update
-from minitower.updating.update_base import UpdateBase, base_dataset, retrying
-from minitower.updating.update_report import UpdateReport
+
+Clicks = dict[str, Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +77,7 @@ def full_update(
         store: folder of the store.
         logs: folder of click logs.
         options: by default all defaults.
-        on_event: called with each :class:`~minitower.updating.events.Event`.
+        on_event: called with each :class:`~minitower.updating.report.Event`.
         on_progress: called with the trainer's progress.
         on_encoded: called with the numbers of items encoded so far, and of all items.
 
@@ -75,128 +86,168 @@ def full_update(
         UpdateRefused: the model is below `at_least`; the store is as before.
         TrainingError: a loss, gradient or parameter is not finite.
     """
-    options = options or FullUpdateOptions()
-    job = _Job(Path(store), Path(logs), options, on_event, on_progress, on_encoded)
-    return retrying(job.run, on_event)
+    options, logs = options or FullUpdateOptions(), Path(logs)
 
-
-@dataclass(frozen=True)
-class _Job:
-    """The arguments of :func:`full_update`, shared by its steps."""
-
-    store: Path
-    logs: Path
-    options: FullUpdateOptions
-    emit: OnEvent
-    on_progress: Callable[[Progress], object] | None
-    on_encoded: Callable[[int, int], object] | None
-
-    def run(self) -> FullUpdateResult:
-        """One attempt.
-
-        Raises:
-            VersionConflict: another full version is served now.
-        """
-        base = UpdateBase.open(self.store, self.logs, self.options, self.emit)
-        lists = EntityLists.read(self.options, base.full)
-        assert base.source is not None
-        batches = list(base.source.batches())
-        cursor = batches[-1].cursor if batches else base.source.start
-        base.emit_read(base.source.report(cursor), self.options, self.emit)
+    def attempt() -> FullUpdateResult:
+        base = UpdateBase.open(store, logs, options, on_event)
+        lists = EntityLists.read(options, base.full)
+        batches = list(base.batches())
+        base.read_until(batches[-1].cursor if batches else base.start)
         try:
-            return self._update(base, lists, batches, cursor)
+            return update(base, lists, batches)
         except TooFewClicks as error:
-            self.emit(Event("result", f"{self.logs}: {error}; the next update reads it again"))
-            return self._update(base, lists, [], base.source.start)
+            base.emit("result", f"{logs}: {error}; the next update reads it again")
+            return update(base, lists, [])
 
-    def _update(
-        self, base: UpdateBase, lists: EntityLists, batches: list[EventBatch], cursor: Cursor
-    ) -> FullUpdateResult:
-        assert base.source is not None
-        read = base.source.report(cursor)
-        log = clicks_to_learn(base, batches, lists, self.emit)
-        times, day = log[base.fields.timestamp], base_dataset(base.full)
-        if len(times) or lists.adds:
-            share = self.options.validate
-            split = None if share is None else checked(TimeSplit, share, 0)
-            day = next_day(
-                day,
-                log,
-                lists.users,
-                lists.items,
-                positive="all",
-                timestamp=base.fields.timestamp,
-                split=split,
-                item_name=lists.item_name,
-            )
-        after = _retired(day, lists, self.emit)
+    def update(base: UpdateBase, lists: EntityLists, batches: list[EventBatch]) -> FullUpdateResult:
+        cursor = batches[-1].cursor if batches else base.start
+        read = ReadReport.between(base.start, cursor)
+        clicks = _clicks_to_learn(base, batches, lists)
+        times = clicks[base.fields.timestamp]
+        day = _next_day(base, clicks, lists, options.validate)
+        after = _retired(base, day, lists)
         notes = base.next_notes(cursor, times)
         metrics, counts, report = None, None, None
         if len(times):
-            update = self._trained(base, day)
-            model, optimizer, report = update.model, update.optimizer, update.report
+            trained = _trained(base, day, options.at_least, on_progress)
+            model, optimizer, report = trained.model, trained.optimizer, trained.report
             metrics, notes["update"] = report.after, report.to_dict()
         else:
-            what = "no clicks"
-            if read.records:
-                what = f"nothing to learn from in {read.records:,} records"
-            since = f"{self.logs}: {what} since version {base.version.number}"
+            what = f"nothing to learn from in {read.records:,} records"
+            what = what if read.records else "no clicks"
+            since = f"{logs}: {what} since version {base.version.number}"
             if not lists.adds and after is day:
-                self.emit(Event("result", f"{since}: nothing to publish"))
+                base.emit("result", f"{since}: nothing to publish")
                 return FullUpdateResult(None, read)
-            self.emit(Event("result", f"{since}: nothing is trained"))
+            base.emit("result", f"{since}: nothing is trained")
             model = base.full.model.extended(day.schema, seed=base.plan.recipe.seed)
             optimizer = base.optimizer.extended(model.parameters)
-            counts = _counts_before(base, after.items)
+            counts = _counts_before(base.full, after.items)
         changes = _changes(base.full, after)
         text = "{:,} new users, {:,} new items, {:,} items retired, {:,} reactivated"
-        self.emit(Event("result", text.format(*changes)))
+        base.emit("result", text.format(*changes))
         published = publish_model(
             model,
             after,
-            self.store,
+            store,
             parent=base.version.number,
             optimizer=optimizer,
             notes=notes,
             metrics=metrics,
             item_counts=counts,
-            on_progress=self.on_encoded,
+            on_progress=on_encoded,
         )
         return FullUpdateResult(published, read, report, *changes)
 
-    def _trained(self, base: UpdateBase, day: Dataset) -> FullUpdate:
-        plan = base.plan
-        update = checked(
-            train_full_update,
-            base.full.model,
-            day,
-            lambda model, data: plan.recipe.trainer(model, data, self.on_progress),
-            optimizer=base.optimizer,
-            metric=plan.options["metric"],
-            at_least=self.options.at_least,
-            seed=plan.recipe.seed,
-        )
-        report = update.report
-        text = f"{report.pairs:,} clicks learned, {sum(report.rows_added.values()):,} new rows"
-        text += f"; users moved by {report.users.mean:.3f}, items by {report.items.mean:.3f}"
-        for name, value in report.after.items():
-            text += f"; {name} {report.before[name]:.4f} -> {value:.4f}"
-        self.emit(Event("trained", text))
-        return update
+    return retrying(attempt, on_event)
 
 
-def _retired(day: Dataset, lists: EntityLists, emit: OnEvent) -> Dataset:
+def _clicks_to_learn(base: UpdateBase, batches: list[EventBatch], lists: EntityLists) -> Clicks:
+    """The columns of the positives, without those whose required numbers are unknown.
+
+    A model may need a number, such as an age, that no table and no list gives for a new user
+    or item. Clicks of such users and on such items are ignored, and reported.
+
+    Raises:
+        DataError: the column that the rule of positives needs is missing from all clicks.
+    """
+    fields, full = base.fields, base.full
+    parts = [fields.from_rows([])]  # columns of the right types, even without clicks
+    parts += [base.positives(batch.events) for batch in batches]
+    base.positives.require_values()
+    if base.positives.rule is not None and batches:
+        base.emit("positives", str(base.positives))
+    clicks = {
+        fields.user_id: np.concatenate([events.users for events in parts]),
+        fields.item_id: np.concatenate([events.items for events in parts]),
+        fields.timestamp: np.concatenate([events.timestamps for events in parts]),
+    }
+    retired = [] if full.retired is None else [full.retired]
+    user, item = full.model.schema.user, full.model.schema.item
+    clicks = _with_numbers(base, user, clicks, fields.user_id, lists.users, [full.users])
+    return _with_numbers(base, item, clicks, fields.item_id, lists.items, [full.items, *retired])
+
+
+def _with_numbers(
+    base: UpdateBase,
+    side: FeatureEncoder,
+    clicks: Clicks,
+    key: str,
+    listed: Columns | None,
+    known: list[Table],
+) -> Clicks:
+    """The clicks whose user (or item) has all numbers that its side of the model needs."""
+    needs = [f.name for f in side.fields if isinstance(f, Continuous) and not f.impute]
+    if not needs:
+        return clicks
+    ids = set[Any]() if listed is None else set(listed[key].tolist())
+    kept = np.fromiter(map(ids.__contains__, clicks[key].tolist()), bool, len(clicks[key]))
+    for table in known:
+        kept |= table.rows_of(clicks[key]) >= 0
+    if not kept.all():
+        text = f"{np.count_nonzero(~kept):,} clicks of {side.side}s ignored: their "
+        text += f"{' and '.join(needs)} is unknown; list them, such as "
+        base.emit("ignored", text + show(clicks[key][~kept][0]))
+    return {name: column[kept] for name, column in clicks.items()}
+
+
+def _next_day(
+    base: UpdateBase, clicks: Clicks, lists: EntityLists, validate: float | None
+) -> Dataset:
+    """The data set to train on; the full version's own where clicks and lists add nothing."""
+    day, timestamp = base_dataset(base.full), base.fields.timestamp
+    if not len(clicks[timestamp]) and not lists.adds:
+        return day
+    return next_day(
+        day,
+        clicks,
+        lists.users,
+        lists.items,
+        positive="all",
+        timestamp=timestamp,
+        split=None if validate is None else checked(TimeSplit, validate, 0),
+        item_name=lists.item_name,
+    )
+
+
+def _retired(base: UpdateBase, day: Dataset, lists: EntityLists) -> Dataset:
     """The data set to publish: the day without the retired items, which it is trained on."""
     before = [] if day.retired is None else day.retired.ids.tolist()
     known = {*day.items.ids.tolist(), *before}
     unknown = [id_ for id_ in lists.retired if id_ not in known]
     if unknown:
         what = f"{len(unknown)} ids belong to no item, such as {unknown[0]!r}"
-        emit(Event("ignored", f"{lists.retired_from}: {what}"))
+        base.emit("ignored", f"{lists.retired_from}: {what}")
     try:
         return retire(day, lists.retired)
     except DataError as error:
         raise DataError(f"{lists.retired_from}: {error}") from None
+
+
+def _trained(
+    base: UpdateBase,
+    day: Dataset,
+    at_least: float | None,
+    on_progress: Callable[[Progress], object] | None,
+) -> FullUpdate:
+    recipe = base.plan.recipe
+    update = checked(
+        train_full_update,
+        base.full.model,
+        day,
+        lambda model, data: recipe.trainer(model, data, on_progress),
+        optimizer=base.optimizer,
+        metric=base.plan.options["metric"],
+        at_least=at_least,
+        seed=recipe.seed,
+    )
+    report = update.report
+    text = f"{report.pairs:,} clicks learned, {sum(report.rows_added.values()):,} new rows"
+    text += f"; users moved by {report.users.mean:.3f}, items by {report.items.mean:.3f}"
+    for name, value in report.after.items():
+        text += f"; {name} {report.before[name]:.4f} -> {value:.4f}"
+    base.emit("trained", text)
+    return update
 
 
 def _changes(full: Store, after: Dataset) -> tuple[int, int, int, int]:
@@ -208,7 +259,8 @@ def _changes(full: Store, after: Dataset) -> tuple[int, int, int, int]:
     return len(after.users) - len(full.users), new_items, len(before - now), len(reactivated)
 
 
-def _counts_before(base: UpdateBase, items: Table) -> Array:
+def _counts_before(full: Store, items: Table) -> Array:
     """The popularity that items had before; 0 of new items."""
-    rows = base.full.items.rows_of(items.ids)
-    return np.where(rows >= 0, base.item_counts[rows], 0)
+    assert full.item_counts is not None  # a full version has them
+    rows = full.items.rows_of(items.ids)
+    return np.where(rows >= 0, full.item_counts[rows], 0)

@@ -1,26 +1,128 @@
-"""A day of incremental updates on a store: learn clicks as they come, publish the moved rows."""
+"""Incremental updates of a store: learn clicks as they come, and publish the rows that moved."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event as Signal
+from time import monotonic
 from typing import Any
 
 import numpy as np
 
-from minitower.data import DataError
+from minitower.data.columns import read_columns
+from minitower.data.errors import Place
 from minitower.data.options import checked
 from minitower.store.incremental import Rows, publish_incremental, read_rows
 from minitower.store.snapshot import Store
 from minitower.store.version_log import Version, VersionLog
-from minitower.updating.click_source import as_events
-from minitower.updating.events import Event, OnEvent, ignore
+from minitower.updating.base import CHUNK, UpdateBase, base_dataset, retrying
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
 from minitower.updating.options import IncrementalOptions
+from minitower.updating.report import Increment, OnEvent, ReadReport, ignore
 from minitower.updating.streams import EventBatch, PollOptions
-from minitower.updating.update_base import UpdateBase, base_dataset
-from minitower.updating.update_report import Increment
+
+_LONGEST_PAUSE = 30.0
+"""Seconds until clicks are learned, and a new full version is noticed, while following."""
+
+
+@dataclass(frozen=True, eq=False)
+class IncrementalResult:
+    """What an incremental update did.
+
+    Attributes:
+        versions: numbers of the published versions, oldest first.
+        read: what was read from the logs since the last full version.
+        increment: what has moved since then; None: following was stopped before all logs
+            were read.
+    """
+
+    versions: tuple[int, ...]
+    read: ReadReport
+    increment: Increment | None
+
+
+def incremental_update(
+    store: str | Path,
+    logs: str | Path,
+    options: IncrementalOptions | None = None,
+    *,
+    stop: Signal | None = None,
+    on_event: OnEvent = ignore,
+    on_publish: Callable[[Store], object] | None = None,
+) -> IncrementalResult:
+    """Learn the clicks since the full version in time order, and publish the rows that moved.
+
+    Without `follow`, one version is published at the end of the logs. With it, versions are
+    published when all logs have been read, then by the clock, and once more at the end. Where
+    a new full version appears, the update starts again from that one.
+
+    Args:
+        store: folder of the store.
+        logs: folder of click logs.
+        options: by default all defaults.
+        stop: set it from another thread to end following; what was learned is published.
+        on_event: called with each :class:`~minitower.updating.report.Event`.
+        on_publish: called with each version, as opened.
+
+    Raises:
+        DataError: the store, the logs or an option cannot be used.
+        TrainingError: a loss, gradient or parameter is not finite.
+    """
+    options, stop, versions = options or IncrementalOptions(), stop or Signal(), list[int]()
+
+    def published(version: Store) -> None:
+        assert version.version is not None
+        versions.append(version.version.number)
+        if on_publish is not None:
+            on_publish(version)
+
+    def attempt() -> tuple[ReadReport, Increment | None]:
+        session = IncrementalSession.open(store, logs, options, on_event=on_event)
+        return _run(session, options, stop, published)
+
+    read, increment = retrying(attempt, on_event)
+    return IncrementalResult(tuple(versions), read, increment)
+
+
+def _run(
+    session: IncrementalSession,
+    options: IncrementalOptions,
+    stop: Signal,
+    on_publish: Callable[[Store], object],
+) -> tuple[ReadReport, Increment | None]:
+    """Learn and publish until the logs end or the update is stopped.
+
+    Raises:
+        VersionConflict: another full version is served now.
+    """
+    base, poll = session.base, None
+    if options.follow and not stop.is_set():
+        poll = PollOptions(emit_every=min(options.every, _LONGEST_PAUSE), stop=stop)
+
+    def publish() -> None:
+        version = session.publish()
+        if version is not None:
+            on_publish(version)
+
+    due, cursor = monotonic(), base.start
+    caught_up = poll is None  # before that, the served version may have learned more clicks
+    for batch in session.batches(poll):
+        cursor = batch.cursor
+        caught_up |= len(batch) < CHUNK and not stop.is_set()
+        session.learn(batch)
+        if poll is not None and caught_up and monotonic() >= due:
+            publish()
+            due = monotonic() + options.every
+    read = base.read_until(cursor)
+    if poll is None:
+        base.positives.require_values()
+    if caught_up:
+        publish()
+    else:
+        base.emit("result", "stopped before all logs were read: nothing is published")
+    return read, session.published
 
 
 class IncrementalSession:
@@ -35,19 +137,18 @@ class IncrementalSession:
         published: the increment of the last :meth:`publish`.
     """
 
-    def __init__(
-        self, store: str | Path, base: UpdateBase, options: IncrementalOptions, on_event: OnEvent
-    ) -> None:
-        self.store, self.base, self.options, self._emit = Path(store), base, options, on_event
-        recipe = base.plan.recipe
+    def __init__(self, store: str | Path, base: UpdateBase, *, item_ids: bool = False) -> None:
+        self.store, self.base = Path(store), base
+        recipe, counts = base.plan.recipe, base.full.item_counts
+        assert counts is not None  # a full version has them
         self.update = checked(
             IncrementalUpdate,
             base.full.model,
             base_dataset(base.full),
             optimizer=base.optimizer,
             objective=recipe.objective,
-            item_ids=options.item_ids,
-            frequency=checked(frequency_of, base.item_counts, recipe.batch_size),
+            item_ids=item_ids,
+            frequency=checked(frequency_of, counts, recipe.batch_size),
             batch_size=recipe.batch_size,
         )
         self.published: Increment | None = None
@@ -70,19 +171,18 @@ class IncrementalSession:
             store: folder of the store.
             logs: folder of click logs; None: the caller brings the clicks.
             options: by default all defaults.
-            on_event: called with each :class:`~minitower.updating.events.Event`.
+            on_event: called with each :class:`~minitower.updating.report.Event`.
 
         Raises:
             DataError: the store or an option cannot be used.
         """
         options = options or IncrementalOptions()
-        return cls(store, UpdateBase.open(store, logs, options, on_event), options, on_event)
+        base = UpdateBase.open(store, logs, options, on_event)
+        return cls(store, base, item_ids=options.item_ids)
 
     def batches(self, poll: PollOptions | None = None) -> Iterator[EventBatch]:
         """The clicks of the logs that the full version has not learned, in time order."""
-        if self.base.source is None:
-            raise DataError("the session was opened without logs; pass clicks to learn()")
-        return self.base.source.batches(poll)
+        return self.base.batches(poll)
 
     def learn(self, clicks: EventBatch | Any) -> int:
         """Learn clicks that come after all clicks so far.
@@ -100,9 +200,10 @@ class IncrementalSession:
             TrainingError: a loss, gradient or parameter is not finite.
         """
         VersionLog.read(self.store).check_full(self.base.version.number)
-        events = (
-            clicks.events if isinstance(clicks, EventBatch) else as_events(clicks, self.base.fields)
-        )
+        if isinstance(clicks, EventBatch):
+            events = clicks.events
+        else:
+            events = self.base.fields.events(read_columns(clicks, Place("clicks")))
         positives = self.base.positives(events)
         self.update.feed(positives)
         if len(events):
@@ -155,8 +256,8 @@ class IncrementalSession:
         if text == self._reported:
             return
         if self.base.positives.rule is not None:
-            self._emit(Event("positives", str(self.base.positives)))
-        self._emit(Event("trained", text))
+            self.base.emit("positives", str(self.base.positives))
+        self.base.emit("trained", text)
         self._reported = text
 
 

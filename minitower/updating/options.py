@@ -169,7 +169,7 @@ class FullUpdateOptions(UpdateOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class IncrementalOptions(UpdateOptions):
-    """Options of :func:`~minitower.updating.incremental_job.incremental_update`."""
+    """Options of :func:`~minitower.updating.incremental_session.incremental_update`."""
 
     allowed_lateness: Annotated[
         float,

@@ -20,7 +20,7 @@ from minitower.towers.tower import Parameters
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import Trainer
 from minitower.training.validation import ValidationGate
-from minitower.updating.update_report import (
+from minitower.updating.report import (
     Drift,
     Side,
     UpdateReport,
