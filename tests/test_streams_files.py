@@ -20,7 +20,7 @@ from minitower.updating.streams import (
     tfrecord,
     write_events,
 )
-from minitower.updating.streams.formats import READERS
+from minitower.updating.streams.folder import READERS
 from minitower.updating.streams.text_files import read_csv, read_json_lines
 
 KINDS = {".jsonl": "json", ".csv": "csv", ".parquet": "pyarrow", ".tfrecord": "google_crc32c"}

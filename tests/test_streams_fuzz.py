@@ -21,7 +21,7 @@ from minitower.updating.streams import (
     tfrecord,
     write_events,
 )
-from minitower.updating.streams.formats import WRITERS
+from minitower.updating.streams.folder import WRITERS
 
 KINDS = {".jsonl": "json", ".csv": "csv", ".parquet": "pyarrow", ".tfrecord": "google_crc32c"}
 FIELDS = [

@@ -11,8 +11,7 @@ import pytest
 
 from minitower.data import DataError
 from minitower.updating.streams import ClickStream, EventFields, tfrecord
-from minitower.updating.streams.parquet import read_parquet
-from minitower.updating.streams.parquet_footer import uncompressed_sizes
+from minitower.updating.streams.parquet import read_parquet, uncompressed_sizes
 
 GOOD = b'{"user_id": 1, "item_id": 2, "timestamp": 3}\n'
 HEADER = b"user_id,item_id,timestamp\n"

@@ -2,23 +2,19 @@
 
 From the file to the batch:
 
-text_files     JSON lines and CSV
-tfrecord       TFRecord of tf.train.Example, checksums checked
-parquet        Parquet, over pyarrow
-parquet_footer sizes of columns in Parquet, before they are decoded
-records        what these readers hand on: blocks of records, bad records
-formats        the formats by suffix; how a log is written
-folder         finds logs, knows them by their content, polls
-events         typed clicks; a buffer in time order
-dead_letters   the file of bad records
-cursor         where reading stands
-stream         batches in time order; late events
+text_files    JSON lines and CSV
+tfrecord      TFRecord of tf.train.Example, checksums checked
+parquet       Parquet, over pyarrow; sizes of columns are checked before they are decoded
+folder        finds logs, knows them by their content, polls; writes a log
+events        typed clicks, the records that they come from, a buffer in time order
+dead_letters  the file of bad records
+cursor        where reading stands
+stream        batches in time order; late events
 """
 
 from minitower.updating.streams.cursor import Counts, Cursor, FileMark
 from minitower.updating.streams.events import EventFields, Events
-from minitower.updating.streams.folder import PollOptions, content_hashes
-from minitower.updating.streams.formats import write_events
+from minitower.updating.streams.folder import PollOptions, content_hashes, write_events
 from minitower.updating.streams.stream import ClickStream, EventBatch
 
 __all__ = [

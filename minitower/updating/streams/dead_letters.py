@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from minitower.data.errors import DataError
-from minitower.updating.streams.records import BadRecord
+from minitower.updating.streams.events import BadRecord
 
 _BEGIN = b'{"file": '
 _TYPES = {"file": str, "sha256": str, "number": int, "reason": str, "record": str}

@@ -1,6 +1,10 @@
-"""Clicks in memory: who, what, when, perhaps a value; and a buffer that sorts them by time."""
+"""Clicks in memory: who, what, when, perhaps a value; and the records that readers make them of.
 
-from dataclasses import dataclass
+The records of a file are numbered from 1, the bad ones included. The header of a CSV file is
+no record; an empty line is.
+"""
+
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,14 @@ from minitower.data.times import seconds
 from minitower.data.values import BOOLEANS, IdType, refuse, typed_ids
 from minitower.formulas.arrays import Array
 
-_ROWS = Place("rows")
+BLOCK_SIZE = 1 << 18
+"""Bytes of a block, about."""
+
+MAX_RECORD_SIZE = 1 << 22
+"""Bytes of one record."""
+
+RECORD = Place("record", single=True)
+"""The place in the reason of a bad record; file and number stand beside the reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +128,9 @@ class EventFields:
             values,
         )
 
-    def from_rows(self, rows: list[Any], place: Place = _ROWS) -> Events:
+    def from_rows(self, rows: list[Any]) -> Events:
         """Events of rows of user, item, timestamp and, if the log has one, value."""
-        return self.events(object_columns(self.names, rows, place))
+        return self.events(object_columns(self.names, rows, Place("rows")))
 
 
 def object_columns(names: list[str], rows: list[Any], place: Place) -> Columns:
@@ -174,3 +185,42 @@ class EventBuffer:
 
 def _in_time_order(events: Events) -> Events:
     return events.take(np.argsort(events.timestamps, kind="stable"))
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A record that is no event.
+
+    Args:
+        number: of the record in its file.
+        reason: what is wrong.
+        content: the record as text, where it can be read as text.
+        rest: the whole rest of the file is set aside with this record.
+    """
+
+    number: int
+    reason: str
+    content: str
+    rest: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Consecutive records of one file.
+
+    Args:
+        columns: the good records, by the names of the requested columns.
+        numbers: (n,) int64, the number of each good record.
+        stop: the number of the last record, good or bad.
+        bad: the bad records.
+    """
+
+    columns: Columns
+    numbers: Array
+    stop: int
+    bad: list[BadRecord] = field(default_factory=list)
+
+    @staticmethod
+    def empty(names: list[str]) -> "Block":
+        """A block without records."""
+        return Block(object_columns(names, [], RECORD), np.empty(0, np.int64), 0)

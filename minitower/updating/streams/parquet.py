@@ -1,7 +1,11 @@
 """Parquet files, over pyarrow: columns of any kind, and the columns of clicks.
 
 Checksums of pages are checked. A column that would take far more memory than its rows can need
-is refused before it is decoded.
+is refused before it is decoded: its size stands in the footer, a Thrift struct in the compact
+protocol, its length (4 bytes, little-endian), and "PAR1". The footer is read here and not by
+pyarrow, which ends the process over the metadata of a damaged column.
+
+Reference: apache/parquet-format, parquet.thrift; apache/thrift, thrift-compact-protocol.md.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +19,13 @@ from minitower.data.columns import Columns, as_array
 from minitower.data.errors import DataError, listed, show
 from minitower.data.values import LONGEST
 from minitower.formulas.arrays import Array
-from minitower.updating.streams.parquet_footer import uncompressed_sizes
-from minitower.updating.streams.records import RECORD, Block
+from minitower.updating.streams.events import RECORD, Block
 
 _MAGIC = b"PAR1"
 _BLOCK_ROWS = 1 << 14
 _COLUMN_OVERHEAD = 1 << 20  # bytes of a column beside its values
 _MAX_STRING_SIZE = 4 * LONGEST  # bytes in UTF-8
+_ROW_GROUPS, _COLUMNS, _META_DATA, _PATH, _UNCOMPRESSED = 4, 1, 3, 3, 6  # ids of fields
 
 
 def read_parquet(
@@ -136,10 +140,11 @@ def _check_complete(path: Path) -> None:
 
 def _check_names(path: Path, known: list[str], names: list[str]) -> None:
     for name in names:
-        found = known.count(name)
-        if found != 1:
-            problem = "is no column" if not found else "is more than one column"
-            raise DataError(f"{path}: there {problem} '{name}'; columns: {listed(known)}")
+        if known.count(name) != 1:
+            what = f"column '{name}' is missing"
+            if name in known:
+                what = f"there is more than one column '{name}'"
+            raise DataError(f"{path}: {what}; columns: {listed(known)}")
 
 
 def _check_sizes(path: Path, file: Any, group: int, names: list[str], cell_size: int) -> None:
@@ -218,3 +223,71 @@ def _string(dictionary: Any, index: int) -> str | bytes | None:
         return cut.decode(errors="replace" if content.size > _MAX_STRING_SIZE else "strict")
     except UnicodeDecodeError:
         return cut
+
+
+def uncompressed_sizes(path: Path, group: int) -> Iterator[tuple[str, int]]:
+    """The name and the uncompressed bytes of every column in a group of rows.
+
+    A column with parts, such as a list, comes once for each of them.
+
+    Raises:
+        ValueError: the footer is damaged.
+    """
+    with path.open("rb") as file:
+        file.seek(-8, 2)
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(-8 - length, 2)
+        content = file.read(length)
+    try:
+        chunks = _Compact(content).struct()[_ROW_GROUPS][group][_COLUMNS]
+        for metadata in (chunk[_META_DATA] for chunk in chunks):
+            yield metadata[_PATH][0].decode(), metadata[_UNCOMPRESSED]
+    except (AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
+        raise ValueError(f"damaged footer: {error}") from None
+
+
+class _Compact:
+    """Reads values of the compact protocol: a struct is a dict by the ids of its fields."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self._at = content, 0
+
+    def struct(self) -> dict[int, Any]:
+        fields: dict[int, Any] = {}
+        number = 0
+        while head := self._byte():
+            number = number + (head >> 4) if head >> 4 else self._integer()
+            kind = head & 15
+            fields[number] = kind == 1 if kind in (1, 2) else self._value(kind)
+        return fields
+
+    def _value(self, kind: int) -> Any:
+        if kind in (1, 2, 3):  # in a list, a boolean is a byte
+            return self._byte()
+        if kind in (4, 5, 6):
+            return self._integer()
+        if kind in (7, 8):
+            length = 8 if kind == 7 else self._varint()
+            self._at += length
+            return self._content[self._at - length : self._at]
+        if kind in (9, 10):
+            head = self._byte()
+            size = head >> 4 if head >> 4 < 15 else self._varint()
+            return [self._value(head & 15) for _ in range(size)]
+        if kind == 12:
+            return self.struct()
+        raise IndexError(f"no type {kind} in a footer")
+
+    def _byte(self) -> int:
+        self._at += 1
+        return self._content[self._at - 1]
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while (byte := self._byte()) & 128:
+            value, shift = value | (byte & 127) << shift, shift + 7
+        return value | byte << shift
+
+    def _integer(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)

@@ -18,9 +18,8 @@ from minitower.formulas.arguments import floats, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.cursor import Counts, Cursor
 from minitower.updating.streams.dead_letters import DeadLetters
-from minitower.updating.streams.events import EventBuffer, EventFields, Events
+from minitower.updating.streams.events import BadRecord, Block, EventBuffer, EventFields, Events
 from minitower.updating.streams.folder import FolderReader, PollOptions, is_ignored
-from minitower.updating.streams.records import BadRecord, Block
 
 
 @dataclass(frozen=True, eq=False)

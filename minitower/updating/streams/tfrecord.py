@@ -19,13 +19,13 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.formulas.arrays import Array
-from minitower.updating.streams.events import object_columns
-from minitower.updating.streams.records import (
+from minitower.updating.streams.events import (
     BLOCK_SIZE,
     MAX_RECORD_SIZE,
     RECORD,
     BadRecord,
     Block,
+    object_columns,
 )
 
 _LENGTH = struct.Struct("<Q")
