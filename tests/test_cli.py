@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.cli import commands, main
-from minitower.cli.job import OPTIONS, read_job
+from minitower.cli import main
+from minitower.cli import train as train_command
+from minitower.cli.train import OPTIONS, read_job
 from minitower.data import (
     Categorical,
     Continuous,
@@ -195,7 +196,7 @@ def test_fit__options_reach_model_and_trainer(world, monkeypatch):
 def test_train__keeps_what_it_did_not_write(run, world, tmp_path, monkeypatch):
     """And says so before it trains rather than after."""
     (tmp_path / "thesis.txt").write_text("ten years of work")
-    monkeypatch.setattr(commands, "fit", lambda *args: pytest.fail("it trained first"))
+    monkeypatch.setattr(train_command, "fit", lambda *args: pytest.fail("it trained first"))
     assert "not written by minitower" in error_of(run("train", world, "--out", tmp_path, *QUICK))
     assert names_in(tmp_path) == ["thesis.txt"]
 
@@ -204,7 +205,7 @@ def test_train__failure_leaves_nothing(run, world, tmp_path, monkeypatch):
     def explode(*args):
         raise TrainingError("step 3: the loss is nan")
 
-    monkeypatch.setattr(commands, "fit", explode)
+    monkeypatch.setattr(train_command, "fit", explode)
     told = run("train", world, "--out", tmp_path / "deep" / "m")
     assert "step 3" in error_of(told, status=1)
     assert not list(tmp_path.iterdir())
@@ -214,7 +215,7 @@ def test_train__interrupted(run, world, tmp_path, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "fit", interrupt)
+    monkeypatch.setattr(train_command, "fit", interrupt)
     assert "interrupted" in error_of(run("train", world, "--out", tmp_path / "m"), status=130)
     assert not list(tmp_path.iterdir())
 

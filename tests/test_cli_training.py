@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minitower.cli.job import read_job
+from minitower.cli.train import read_job
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
 from minitower.towers.two_tower import TwoTower
 from minitower.training.named import OBJECTIVES, parse_negatives

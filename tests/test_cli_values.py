@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.cli import commands, main
-from minitower.cli.job import read_job, read_toml
+from minitower.cli import main
+from minitower.cli import train as train_command
+from minitower.cli.train import read_job, read_toml
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
 from minitower.towers.two_tower import MAX_DENSE_WEIGHTS, TwoTower
 
@@ -164,7 +165,7 @@ def test_out_of_memory__one_line_names_the_flags(run, folder, tmp_path, monkeypa
     def fail(*args, **options):
         raise error
 
-    monkeypatch.setattr(commands, "fit", fail)
+    monkeypatch.setattr(train_command, "fit", fail)
     line = error_of(run("train", folder, "--out", tmp_path / "m"), 1)
     assert "lower --batch-size, --dim, --hidden, --negatives, --bank or --self-batch-size" in line
     assert f"{type(error).__name__}: {error}" in line
@@ -206,7 +207,7 @@ def test_train__prints_an_odd_folder_on_one_line(run, folder, tmp_path):
 ])  # fmt: skip
 def test_job_file__one_line(run, folder, tmp_path, monkeypatch, text, told):
     """And before any training."""
-    monkeypatch.setattr(commands, "fit", lambda *args: pytest.fail("it trained first"))
+    monkeypatch.setattr(train_command, "fit", lambda *args: pytest.fail("it trained first"))
     job = tmp_path / "job.toml"
     job.write_bytes(text)
     arguments = [] if b"data" in text else [folder]

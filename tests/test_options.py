@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minitower as mt
-from minitower.cli.job import OPTIONS
+from minitower.cli.train import OPTIONS
 from minitower.data.columns import as_array
 from minitower.data.errors import Place
 from minitower.data.layouts import Reading

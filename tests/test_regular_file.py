@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import minitower
-from minitower.cli.job import read_toml
+from minitower.cli.train import read_toml
 from minitower.data import DataError, Id, atomic_files, movielens, split_files
 from minitower.data.regular_file import read_regular
 from minitower.updating.entity_lists import read_ids, read_list

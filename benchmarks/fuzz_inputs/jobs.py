@@ -14,7 +14,7 @@ from flags import ENDLESS, NAMED, named_in
 from values import INTEGERS, NUMBERS, TEXTS, mutated_bytes
 from world import commands
 
-from minitower.cli.job import OPTIONS
+from minitower.cli.train import OPTIONS
 from minitower.data.printable import printable
 
 _RAW = (

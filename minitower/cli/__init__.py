@@ -19,8 +19,8 @@ from minitower.data.errors import DataError
 
 MODULES = {
     "demo": {"demo": "train, index, recall and report, on simulated data or your own"},
-    "commands": {
-        "train": "train a model on a folder of data and write it to a folder",
+    "train": {"train": "train a model on a folder of data and write it to a folder"},
+    "evaluate": {
         "evaluate": "measure a trained model on data",
         "recall": "recall items for a user",
     },

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from minitower.cli.arguments import add_command, without
-from minitower.cli.commands import print_remarks
-from minitower.cli.job import GROUPS, Publishing, read_job, read_toml
-from minitower.cli.progress import TrainingBar
-from minitower.cli.terminal import row, say, write
+from minitower.cli.terminal import TrainingBar, row, say, write
+from minitower.cli.train import GROUPS, Publishing, read_job, read_toml
 from minitower.data import DataError
 from minitower.data.layouts import Reading
 from minitower.data.options import Option, declared
@@ -61,7 +59,9 @@ def demo(
         views = options.but(self_supervised=VIEWS)
         views.make(read_recipe, views)
     reading = options.make(Reading)
-    source = print_remarks(simulated(reading) if data is None else open_folder(data, reading))
+    source = simulated(reading) if data is None else open_folder(data, reading)
+    for remark in source.remarks:
+        say(remark)
     result = run(source, options, lambda name: TrainingBar(name, options["metric"]), say)
     write(f"{as_text(result)}\n")
     if not no_report:

@@ -9,8 +9,7 @@ from threading import Event, Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
 from minitower.cli.arguments import add_flags, add_own_flags, reads, without
-from minitower.cli.progress import ItemsBar, TrainingBar
-from minitower.cli.terminal import row, say
+from minitower.cli.terminal import ItemsBar, TrainingBar, row, say
 from minitower.data.errors import DataError
 from minitower.data.layouts import Reading
 from minitower.data.options import declared, flag

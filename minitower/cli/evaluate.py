@@ -1,4 +1,4 @@
-"""``train``, ``evaluate`` and ``recall``."""
+"""``evaluate`` and ``recall``: measure a published model, and ask it."""
 
 import argparse
 import json
@@ -9,44 +9,27 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from minitower.cli.arguments import add_command
-from minitower.cli.job import GROUPS, READING, Publishing, read_job, read_toml
-from minitower.cli.progress import ItemsBar, TrainingBar
 from minitower.cli.terminal import row, say, write
 from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
 from minitower.data.layouts import Reading
 from minitower.data.option_values import read_options
-from minitower.data.options import Option, checked
+from minitower.data.options import Option, declared
 from minitower.data.source import Source, open_folder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
 from minitower.evaluation.report import Report
-from minitower.search.approximate import ApproximateIndex
 from minitower.store.current import read_current, read_version
-from minitower.store.folder import MANIFEST, POINTER, check_target
-from minitower.store.full_version import publish_model
-from minitower.store.index_files import check_engine
+from minitower.store.folder import MANIFEST, POINTER
 from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
 from minitower.store.recommender import Recommender
 from minitower.store.snapshot import Store
-from minitower.training.recipe import fit
-from minitower.training.trainer import Trainer
-from minitower.updating.publishing import record
 
 Model = Annotated[Path, Option("folder that train wrote", metavar="MODEL")]
-DATA = Option("folder of data", metavar="DATA")
+_READING = declared(Reading)
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``train``, ``evaluate`` and ``recall`` to the program."""
-    a = add(
-        "train",
-        description="Read a folder of RecBole atomic files (.inter, .user, .item), of "
-        "MovieLens-100K or -1M, or of split files (train.txt, test.txt). Train; measure on the "
-        "test part; train once more on everything; build the index. Write everything that recall "
-        "and update need to a folder, and print its path. A TOML job file may hold options under "
-        "the names of the flags, with underscores; flags win.",
-    )
-    add_command(a, train, GROUPS)
+    """Add ``evaluate`` and ``recall`` to the program."""
     a = add(
         "evaluate",
         description="Rank all items for every user of one part of the data. Print recall and "
@@ -54,7 +37,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "is read as it was for training, unless flags say otherwise. Positives that the version "
         "may have learned from are refused.",
     )
-    add_command(a, evaluate, {"the data": READING})
+    add_command(a, evaluate, {"the data": _READING})
     a = add(
         "recall",
         description="Print id, score and name of the items recalled for a user, best first. For "
@@ -63,71 +46,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_command(a, recall)
 
 
-def train(
-    data: Annotated[Path | None, DATA] = None,
-    *,
-    job: Annotated[
-        Path | None, Option("TOML job file; may name data and out", metavar="FILE")
-    ] = None,
-    out: Annotated[Path | None, Option("where to write (default: model)", metavar="FOLDER")] = None,
-    typed: Mapping[str, Any],
-) -> None:
-    """Read, train, index and publish; prints the folder."""
-    places, table = ({}, {}) if job is None else read_toml(job)
-    folder, out = data or places.get("data"), out or places.get("out") or Path("model")
-    if folder is None:
-        raise DataError("train: name a folder of data, or a job file with the key 'data'")
-    options = read_job(typed, (str(job), table))
-    publishing = options.make(Publishing)
-    check_target(out)  # before an hour of training, not after it
-    check_engine(publishing.index)
-    reading, metric = options.make(Reading), options["metric"]
-    source = print_remarks(open_folder(folder, reading))
-    with TrainingBar("training", metric) as bar:
-        trainer, history = fit(options, source.data, bar)
-    report = _report(trainer)
-    if publishing.refit and (len(source.data.valid) or len(source.data.test)):
-        with TrainingBar("training on everything", metric) as bar:
-            trainer = checked(trainer.refit, on_progress=bar)
-    notes = record(trainer, report=report, files=source.files)
-    notes["reading"] = reading.to_json() | notes["reading"]
-    notes["training"]["metric"] = metric
-    with ItemsBar() as items_bar:
-        store = publish_model(
-            trainer.model,
-            trainer.data,
-            out,
-            index=publishing.index,
-            notes=notes,
-            metrics=history.epochs[history.best_epoch - 1].metrics,
-            optimizer=trainer.optimizer,
-            on_progress=items_bar,
-        )
-    if isinstance(store.index, ApproximateIndex):
-        tuning = store.index.tuning
-        say(
-            f"index: {store.index.name} finds {tuning.recall:.1%} of the exact top "
-            f"{tuning.k} at effort {tuning.effort}"
-        )
-    row(out)
-
-
-def _report(trainer: Trainer) -> Report | None:
-    """Print recall on the test part beside that of "most popular"; None without a test."""
-    try:
-        evaluator = Evaluator(trainer.data, "test")
-    except NothingToFind:
-        return None
-    report, popular = evaluator(trainer.model), evaluator(PopularityScorer())
-    k = next(iter(report.k[1:]), report.k[0])
-    recalls = [r[f"recall@{k}"] for r in (report, popular)]
-    say(f"test: recall@{k} {recalls[0]:.4f}, most popular {recalls[1]:.4f}")
-    return report
-
-
 def evaluate(
     model: Model,
-    data: Annotated[Path, DATA],
+    data: Annotated[Path, Option("folder of data", metavar="DATA")],
     *,
     part: Annotated[Literal["train", "valid", "test"], Option("part of the split")] = "test",
     k: Annotated[Sequence[int], Option("lengths of the recalled list", 1, metavar="K")] = (
@@ -150,9 +71,11 @@ def evaluate(
         say(f"measuring version {store.version.number}, which is served ({store.version.kind})")
     else:
         store, two_tower, notes = None, load_model(model), load_notes(model)
-    known = {n: value for n, value in notes.get("reading", {}).items() if n in READING}
-    reading = read_options(READING, typed, (str(model / MANIFEST), known)).make(Reading)
-    source = print_remarks(open_folder(data, reading).encoded_by(two_tower.schema))
+    known = {n: value for n, value in notes.get("reading", {}).items() if n in _READING}
+    reading = read_options(_READING, typed, (str(model / MANIFEST), known)).make(Reading)
+    source = open_folder(data, reading).encoded_by(two_tower.schema)
+    for remark in source.remarks:
+        say(remark)
     try:
         evaluator = Evaluator(source.data, part, k)
     except NothingToFind as error:
@@ -229,13 +152,6 @@ def recall(
         ids.tolist(), scores.tolist(), recommender.names(ids), strict=True
     ):
         row(item, f"{score:.6f}", name)
-
-
-def print_remarks(source: Source) -> Source:
-    """Print the decisions made in reading."""
-    for remark in source.remarks:
-        say(remark)
-    return source
 
 
 def _profile(pairs: Sequence[str], encoder: FeatureEncoder) -> dict[str, Any]:

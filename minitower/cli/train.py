@@ -1,0 +1,173 @@
+"""``train``: options from flags and from a TOML job file, then read, train, index and publish."""
+
+import argparse
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from minitower.cli.arguments import add_command, without
+from minitower.cli.terminal import ItemsBar, TrainingBar, row, say
+from minitower.data.errors import DataError, show
+from minitower.data.layouts import Reading
+from minitower.data.option_values import Options, read_options
+from minitower.data.options import Option, checked, declared
+from minitower.data.regular_file import read_regular
+from minitower.data.source import open_folder
+from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
+from minitower.evaluation.report import Report
+from minitower.search.approximate import ENGINES, ApproximateIndex
+from minitower.store.folder import check_target
+from minitower.store.full_version import publish_model
+from minitower.store.index_files import check_engine
+from minitower.towers.two_tower import TwoTower
+from minitower.training.recipe import TRAINING, fit
+from minitower.training.self_supervised import SelfSupervised
+from minitower.training.trainer import Trainer
+from minitower.updating.publishing import record
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """What ``train`` publishes."""
+
+    refit: Annotated[
+        bool,
+        Option(
+            "after measuring, train once more on all interactions for the epochs that validation "
+            "chose, and publish that model"
+        ),
+    ] = True
+    index: Annotated[
+        str, Option("index of the item vectors; updates keep it", choices=("exact", *ENGINES))
+    ] = "hnsw"
+
+
+READING = declared(Reading)
+_MODEL = without(declared(TwoTower), READING)
+_VIEWS = {"self_supervised": TRAINING["self_supervised"], **declared(SelfSupervised)}
+_FITTING = declared(Trainer.fit, Publishing)
+OPTIONS = {**READING, **_MODEL, **TRAINING, **_FITTING}
+GROUPS = {
+    "the data": READING,
+    "the model": _MODEL,
+    "self-supervised learning": _VIEWS,
+    "the training": without({**TRAINING, **_FITTING}, {*READING, *_VIEWS}),
+}
+"""The options by subject, as ``--help`` shows them."""
+
+PLACES = ("data", "out")
+"""Keys of a job file besides the options: paths, relative to the job file."""
+
+_LARGEST = 1 << 20  # bytes of a job file
+
+
+def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add ``train`` to the program."""
+    a = add(
+        "train",
+        description="Read a folder of RecBole atomic files (.inter, .user, .item), of "
+        "MovieLens-100K or -1M, or of split files (train.txt, test.txt). Train; measure on the "
+        "test part; train once more on everything; build the index. Write everything that recall "
+        "and update need to a folder, and print its path. A TOML job file may hold options under "
+        "the names of the flags, with underscores; flags win.",
+    )
+    add_command(a, train, GROUPS)
+
+
+def train(
+    data: Annotated[Path | None, Option("folder of data", metavar="DATA")] = None,
+    *,
+    job: Annotated[
+        Path | None, Option("TOML job file; may name data and out", metavar="FILE")
+    ] = None,
+    out: Annotated[Path | None, Option("where to write (default: model)", metavar="FOLDER")] = None,
+    typed: Mapping[str, Any],
+) -> None:
+    """Read, train, index and publish; prints the folder."""
+    places, table = ({}, {}) if job is None else read_toml(job)
+    folder, out = data or places.get("data"), out or places.get("out") or Path("model")
+    if folder is None:
+        raise DataError("train: name a folder of data, or a job file with the key 'data'")
+    options = read_job(typed, (str(job), table))
+    publishing = options.make(Publishing)
+    check_target(out)  # before an hour of training, not after it
+    check_engine(publishing.index)
+    reading, metric = options.make(Reading), options["metric"]
+    source = open_folder(folder, reading)
+    for remark in source.remarks:
+        say(remark)
+    with TrainingBar("training", metric) as bar:
+        trainer, history = fit(options, source.data, bar)
+    report = _report(trainer)
+    if publishing.refit and (len(source.data.valid) or len(source.data.test)):
+        with TrainingBar("training on everything", metric) as bar:
+            trainer = checked(trainer.refit, on_progress=bar)
+    notes = record(trainer, report=report, files=source.files)
+    notes["reading"] = reading.to_json() | notes["reading"]
+    notes["training"]["metric"] = metric
+    with ItemsBar() as items_bar:
+        store = publish_model(
+            trainer.model,
+            trainer.data,
+            out,
+            index=publishing.index,
+            notes=notes,
+            metrics=history.epochs[history.best_epoch - 1].metrics,
+            optimizer=trainer.optimizer,
+            on_progress=items_bar,
+        )
+    if isinstance(store.index, ApproximateIndex):
+        tuning = store.index.tuning
+        say(
+            f"index: {store.index.name} finds {tuning.recall:.1%} of the exact top "
+            f"{tuning.k} at effort {tuning.effort}"
+        )
+    row(out)
+
+
+def _report(trainer: Trainer) -> Report | None:
+    """Print recall on the test part beside that of "most popular"; None without a test."""
+    try:
+        evaluator = Evaluator(trainer.data, "test")
+    except NothingToFind:
+        return None
+    report, popular = evaluator(trainer.model), evaluator(PopularityScorer())
+    k = next(iter(report.k[1:]), report.k[0])
+    recalls = [r[f"recall@{k}"] for r in (report, popular)]
+    say(f"test: recall@{k} {recalls[0]:.4f}, most popular {recalls[1]:.4f}")
+    return report
+
+
+def read_job(typed: Mapping[str, Any], *files: tuple[str, Mapping[str, Any]]) -> Options:
+    """The options of a job, as :func:`~minitower.data.option_values.read_options` reads them."""
+    return read_options(OPTIONS, typed, *files)
+
+
+def read_toml(path: Path) -> tuple[dict[str, Path], dict[str, Any]]:
+    """The places and the options of a job file.
+
+    Raises:
+        DataError: the file cannot be opened or is not TOML, or a place is not a path; names
+            the line or the key.
+    """
+    content = read_regular(path, _LARGEST)
+    try:
+        table = tomllib.loads(content.decode())
+        repr(table)  # the error about a value shows the value
+    except RecursionError:
+        raise DataError(f"{path}: brackets or keys are nested too deeply") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {error}") from None
+    except ValueError:
+        raise DataError(f"{path}: an integer has too many digits") from None
+    places = {}
+    for name in PLACES:
+        if name in table:
+            value = table.pop(name)
+            try:
+                places[name] = path.parent / Option("place", type=Path).read(value)
+            except ValueError as error:
+                raise DataError(f"{path}: {name}: {error}, got {show(value)}") from None
+    return places, table
