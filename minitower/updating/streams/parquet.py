@@ -138,8 +138,8 @@ def _check_names(path: Path, known: list[str], names: list[str]) -> None:
     for name in names:
         found = known.count(name)
         if found != 1:
-            problem = "is no column" if not found else "is more than one column"
-            raise DataError(f"{path}: there {problem} '{name}'; columns: {listed(known)}")
+            problem = "is missing" if not found else "occurs more than once"
+            raise DataError(f"{path}: column '{name}' {problem}; columns: {listed(known)}")
 
 
 def _check_sizes(path: Path, file: Any, group: int, names: list[str], cell_size: int) -> None:
