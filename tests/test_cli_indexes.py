@@ -244,7 +244,8 @@ def test_index_bench__refuses_a_plot_before_it_builds(run, store, tmp_path, monk
     (tmp_path / "folder.svg").mkdir()
     status, out, err = run("index-bench", store, "--plot", tmp_path / name)
     assert (status, out) == (2, "")
-    assert f"{tmp_path / name}: " in err and "plot" in err
+    assert f"{tmp_path / name}: " in err
+    assert "plot" in err
     assert err.count("\n") == 1
 
 
