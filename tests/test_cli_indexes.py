@@ -185,7 +185,7 @@ def test_train__refuses_an_index_before_it_trains(run, clicks, tmp_path, monkeyp
     out = tmp_path / "out"
     status, _, err = run("train", clicks, "--out", out, "--index", "nmslib")
     assert (status, err.count("\n")) == (2, 1)
-    assert "index must be one of exact, hnsw, faiss-flat" in err
+    assert "--index: expected one of exact, hnsw, faiss-flat" in err
     monkeypatch.setitem(sys.modules, "faiss", None)
     status, _, err = run("train", clicks, "--out", out, "--index", "faiss-hnsw")
     assert (status, err.count("\n")) == (1, 1)
@@ -244,7 +244,8 @@ def test_index_bench__refuses_a_plot_before_it_builds(run, store, tmp_path, monk
     (tmp_path / "folder.svg").mkdir()
     status, out, err = run("index-bench", store, "--plot", tmp_path / name)
     assert (status, out) == (2, "")
-    assert f"{tmp_path / name}: a plot" in err
+    assert f"{tmp_path / name}: " in err
+    assert "plot" in err
     assert err.count("\n") == 1
 
 

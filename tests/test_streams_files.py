@@ -344,7 +344,7 @@ def test_parquet__whole_floats_are_ids(tmp_path):
 @pytest.mark.parametrize(
     "names, message",
     [
-        (["user_id", "item_id", "timestamp", "user_id"], "there is more than one column 'user_id'"),
+        (["user_id", "item_id", "timestamp", "user_id"], "column 'user_id' occurs more than once"),
         (["user_id", "item_id"], "column 'timestamp' is missing"),
     ],
 )

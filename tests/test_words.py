@@ -66,6 +66,8 @@ def prose(path: Path) -> list[tuple[int, str]]:
 def sentences(text: str) -> list[str]:
     """The sentences of a docstring or a message, without doctests, formulas and tables."""
     found: list[str] = []
+    if not re.search(r"[.,:;]", text):
+        return []  # a list of words
     for paragraph in re.split(r"\n\s*\n", textwrap.dedent(text)):
         lines = paragraph.splitlines()
         if any(">>>" in line for line in lines) or any(re.search(r"\S {2,}\S", x) for x in lines):

@@ -144,7 +144,10 @@ def _other_views(job: Options, data: Dataset) -> tuple[Options | None, str]:
     if job["self_supervised"] != "none":
         return job.but(self_supervised="none"), ""
     if len(data.schema.item.inputs) < 2:
-        return None, "Views of an item need two fields of it: there is no self-supervised model."
+        return (
+            None,
+            "Views of an item need two fields; the items have one, so no model is self-supervised.",
+        )
     return job.but(self_supervised=VIEWS), ""
 
 

@@ -14,7 +14,7 @@ def write_page(report: RunReport, path: Path) -> Path:
     """Write the report as one self-contained HTML file, and return its path.
 
     Raises:
-        ModuleNotFoundError: there is no matplotlib; the message names the extra.
+        ModuleNotFoundError: matplotlib is missing; the message names the extra.
         DataError: the file cannot be written; the old file, if any, stays whole.
     """
     if not plots.can_draw():

@@ -18,9 +18,9 @@ class System:
     """One line of the comparison.
 
     Attributes:
-        name: what it is called in the table.
+        name: its name in the table.
         metrics: values by "recall@10", "ndcg@10", ..., "coverage@100".
-        slices: recall at the run_report's k by name of popularity slice; NaN where no test
+        slices: recall at the middle k by name of popularity slice; NaN where no test
             positive lies in the slice.
         losses: training loss by epoch; empty for a system that is not trained.
         validation: the validation metric by epoch.

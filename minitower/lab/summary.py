@@ -175,18 +175,18 @@ def notes(
     )
     return [
         *(f"{remark[0].upper()}{remark[1:]}." for remark in source.remarks),
-        f"All {len(source.data.items):,} items are ranked for every user, those the user met "
-        "before the test left out.",
-        f"Means are over the {report.users:,} users with something to find; "
-        f"{report.users_without_positives:,} have nothing and are not counted.",
+        f"All {len(source.data.items):,} items are ranked for every user, except those that the "
+        "user saw before the test.",
+        f"Means are over the {report.users:,} users with positives in the test; "
+        f"{report.users_without_positives:,} have none and do not count.",
         kept,
         f"HNSW chose ef = {tuning.effort} to find {tuning.target:.0%} of the exact top "
         f"{tuning.k}. Times are medians of queries sent one by one.",
-        "The example is the first user, in order of the table, with at least five items before "
-        "the test and three in it, and a hit among the recalled; or, without one, the last tried.",
-        f"For {exactly:,} of the {report.users:,} users the HNSW index answered exactly: what they "
-        "met comes on top of what is asked for, and beyond an eighth of the items the graph has "
-        "no advantage.",
+        "The example is the first user with at least five items before the test, three in it, "
+        "and a hit among the recalled items. If no user has a hit, it is the last one tried.",
+        f"For {exactly:,} of the {report.users:,} users the HNSW index answered exactly. The graph "
+        "must also fetch the items that a user saw, and above an eighth of all items it has no "
+        "advantage.",
         f"minitower {__version__}, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, seed {seed}.",
     ]

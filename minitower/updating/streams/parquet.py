@@ -140,11 +140,10 @@ def _check_complete(path: Path) -> None:
 
 def _check_names(path: Path, known: list[str], names: list[str]) -> None:
     for name in names:
-        if known.count(name) != 1:
-            what = f"column '{name}' is missing"
-            if name in known:
-                what = f"there is more than one column '{name}'"
-            raise DataError(f"{path}: {what}; columns: {listed(known)}")
+        found = known.count(name)
+        if found != 1:
+            problem = "is missing" if not found else "occurs more than once"
+            raise DataError(f"{path}: column '{name}' {problem}; columns: {listed(known)}")
 
 
 def _check_sizes(path: Path, file: Any, group: int, names: list[str], cell_size: int) -> None:
