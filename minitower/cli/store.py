@@ -5,54 +5,45 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
-from minitower.cli.arguments import reads
+from minitower.cli.arguments import add_command
 from minitower.cli.terminal import row, say, write
 from minitower.data import DataError
+from minitower.data.options import Option
 from minitower.store.transaction import NotRemoved, prune, rollback
 from minitower.store.version_log import VersionLog
+
+StorePath = Annotated[Path, Option("folder of the store", metavar="STORE")]
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add ``store`` and its five commands to the program."""
     top = add(
         "store",
-        help="list, show, verify, roll back and prune the versions of a store",
         description="Look after a store, a folder of versions that train wrote. Publishing adds a "
         "version and makes it current. An open recommender changes over when it reloads.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=type(top))
-
-    def command(
-        name: str, run: Callable[[argparse.Namespace], None], says: str, more: str = ""
-    ) -> argparse.ArgumentParser:
-        a: argparse.ArgumentParser = commands.add_parser(
-            name, help=says, description=f"{says[0].upper()}{says[1:]}.{more}"
-        )
-        a.add_argument("store", type=reads(Path), metavar="STORE", help="folder of the store")
-        a.set_defaults(run=run)
-        return a
-
-    command("list", _list, "print the versions",
-            " Columns: number, kind, parent, time of publishing, bytes, * if current.")  # fmt: skip
-    a = command("show", _show, "print the record of a version, as JSON")
-    a.add_argument("version", type=reads(int, low=1), nargs="?", metavar="VERSION",
-                   help="its number (default: the current one)")  # fmt: skip
-    command("verify", _verify, "read every file of every version",
-            " Exits with an error if a file is missing or damaged.")  # fmt: skip
-    a = command("rollback", _rollback, "make an earlier version current again",
-                " The version is verified first. Prints its number.")  # fmt: skip
-    a.add_argument("version", type=reads(int, low=1), nargs="?", metavar="VERSION",
-                   help="its number (default: the one before)")  # fmt: skip
-    a = command("prune", _prune, "remove old versions",
-                " The current version stays, with its full version. Incremental versions of "
-                "an older full version are removed. Prints the numbers.")  # fmt: skip
-    a.add_argument("--keep", type=reads(int, low=1), required=True, metavar="N",
-                   help="keep the newest N full versions")  # fmt: skip
+    for name, run, does, more in (
+        ("list", list_versions, "print the versions",
+         " Columns: number, kind, parent, time of publishing, bytes, * if current."),
+        ("show", show, "print the record of a version, as JSON", ""),
+        ("verify", verify, "read every file of every version",
+         " Exits with an error if a file is missing or damaged."),
+        ("rollback", roll_back, "make an earlier version current again",
+         " The version is verified first. Prints its number."),
+        ("prune", remove_old, "remove old versions",
+         " The current version stays, with its full version. Incremental versions of an older "
+         "full version are removed. Prints the numbers."),
+    ):  # fmt: skip
+        description = f"{does[0].upper()}{does[1:]}.{more}"
+        add_command(commands.add_parser(name, help=does, description=description), run)
 
 
-def _list(args: argparse.Namespace) -> None:
-    log, rows = VersionLog.read(args.store), []
+def list_versions(store: StorePath) -> None:
+    """Print a line for each version."""
+    log, rows = VersionLog.read(store), []
     for version in log.versions:
         size = sum(f.stat().st_size for f in log.path(version.number).glob("*"))
         parent = "" if version.parent is None else version.parent
@@ -62,46 +53,61 @@ def _list(args: argparse.Namespace) -> None:
         row(*cells)
 
 
-def _show(args: argparse.Namespace) -> None:
-    log = VersionLog.read(args.store)
-    version = log.version(args.version)
-    saved = log.open(version)
+def show(
+    store: StorePath,
+    version: Annotated[
+        int | None, Option("its number (default: the current one)", 1, metavar="VERSION")
+    ] = None,
+) -> None:
+    """Print the record of a version."""
+    log = VersionLog.read(store)
+    shown = log.version(version)
+    saved = log.open(shown)
     content = {name: saved.content.get(name, {}) for name in ("metrics", "notes", "arrays")}
-    stated = {**asdict(version), **content, "files": saved.files}
+    stated = {**asdict(shown), **content, "files": saved.files}
     write(f"{json.dumps(stated, indent=1)}\n")
 
 
-def _verify(args: argparse.Namespace) -> None:
-    log = VersionLog.read(args.store)
+def verify(store: StorePath) -> None:
+    """Print for each version whether it is intact."""
+    log = VersionLog.read(store)
     damaged = []
     for version in log.versions:
         try:
             log.verify(version)
         except DataError as error:
-            if version not in VersionLog.read(args.store).versions:
+            if version not in VersionLog.read(store).versions:
                 continue  # pruned meanwhile
             say(str(error))
             damaged.append(version.number)
         row(version.number, "damaged" if version.number in damaged else "intact")
     if damaged:
-        raise DataError(f"{args.store}: damaged: {', '.join(map(str, damaged))}")
+        raise DataError(f"{store}: damaged: {', '.join(map(str, damaged))}")
 
 
-def _rollback(args: argparse.Namespace) -> None:
-    version = rollback(args.store, args.version)
-    say(f"current from now on: version {version.number} of {version.published}")
-    row(version.number)
+def roll_back(
+    store: StorePath,
+    version: Annotated[
+        int | None, Option("its number (default: the one before)", 1, metavar="VERSION")
+    ] = None,
+) -> None:
+    """Make a version current; prints its number."""
+    current = rollback(store, version)
+    say(f"current from now on: version {current.number} of {current.published}")
+    row(current.number)
 
 
-def _prune(args: argparse.Namespace) -> None:
+def remove_old(
+    store: StorePath,
+    *,
+    keep: Annotated[int, Option("keep the newest N full versions", 1, metavar="N")],
+) -> None:
+    """Remove versions; prints their numbers, also where not all could be removed."""
     try:
-        removed = prune(args.store, args.keep)
+        removed = prune(store, keep)
     except NotRemoved as error:
-        _print_all(error.removed)
+        for number in error.removed:
+            row(number)
         raise
-    _print_all(removed)
-
-
-def _print_all(numbers: list[int]) -> None:
-    for number in numbers:
+    for number in removed:
         row(number)

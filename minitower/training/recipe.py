@@ -136,10 +136,10 @@ def read_recipe(
     negatives: Annotated[
         str | None,
         Option(
-            "beside the batch's own: uniform:K, popular:K (clicks^0.75) or mined:K (from the "
-            "model's own recall) for each pair, several joined by +, or shared:N uniform ones a "
-            "batch, or none (default: none in-batch, uniform:2 pointwise, uniform:1 pairwise, "
-            "uniform:10 listwise)",
+            "negatives beside the batch's own. For each pair: uniform:K, popular:K (clicks^0.75), "
+            "mined:K (from the model's own recall), or several joined by +. For the batch: "
+            "shared:N uniform ones. Or none. (default: none in-batch, uniform:2 pointwise, "
+            "uniform:1 pairwise, uniform:10 listwise)",
             parse=read_negatives,
             metavar="KIND:K",
         ),

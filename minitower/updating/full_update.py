@@ -31,7 +31,7 @@ from minitower.updating.base import UpdateBase, base_dataset, retrying
 from minitower.updating.entity_lists import EntityLists
 from minitower.updating.options import FullUpdateOptions
 from minitower.updating.report import OnEvent, ReadReport, UpdateReport, ignore
-from minitower.updating.streams import EventBatch
+from minitower.updating.streams import EventBatch, Events
 from minitower.updating.train_full_update import FullUpdate, train_full_update
 
 Clicks = dict[str, Array]
@@ -152,16 +152,12 @@ def _clicks_to_learn(base: UpdateBase, batches: list[EventBatch], lists: EntityL
         DataError: the column that the rule of positives needs is missing from all clicks.
     """
     fields, full = base.fields, base.full
-    parts = [fields.from_rows([])]  # columns of the right types, even without clicks
-    parts += [base.positives(batch.events) for batch in batches]
+    none = fields.from_rows([])  # columns of the right types, even without clicks
+    events = Events.concatenate(none, *(base.positives(batch.events) for batch in batches))
     base.positives.require_values()
     if base.positives.rule is not None and batches:
         base.emit("positives", str(base.positives))
-    clicks = {
-        fields.user_id: np.concatenate([events.users for events in parts]),
-        fields.item_id: np.concatenate([events.items for events in parts]),
-        fields.timestamp: np.concatenate([events.timestamps for events in parts]),
-    }
+    clicks = dict(zip(fields.names[:3], events.columns))
     retired = [] if full.retired is None else [full.retired]
     user, item = full.model.schema.user, full.model.schema.item
     clicks = _with_numbers(base, user, clicks, fields.user_id, lists.users, [full.users])

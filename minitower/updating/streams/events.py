@@ -43,35 +43,25 @@ class Events:
     def __len__(self) -> int:
         return len(self.users)
 
+    @property
+    def columns(self) -> list[Array]:
+        """The columns that are there, in the order of :attr:`EventFields.names`."""
+        columns = [self.users, self.items, self.timestamps]
+        return columns if self.values is None else [*columns, self.values]
+
     def take(self, rows: Any) -> "Events":
         """The given events (indices, a slice, or a mask)."""
-        values = self.values
-        return Events(
-            self.users[rows],
-            self.items[rows],
-            self.timestamps[rows],
-            None if values is None else values[rows],
-        )
+        return Events(*(column[rows] for column in self.columns))
 
     def rows(self) -> list[list[Any]]:
         """JSON that :meth:`EventFields.from_rows` reads; a missing value is None."""
-        columns = [self.users, self.items, self.timestamps]
-        if self.values is not None:
-            values = self.values.astype(object)
-            values[np.isnan(self.values)] = None
-            columns.append(values)
-        return [list(row) for row in zip(*(column.tolist() for column in columns))]
+        columns = [column.tolist() for column in self.columns]
+        return [[None if x != x else x for x in row] for row in zip(*columns)]
 
     @staticmethod
-    def concatenate(first: "Events", second: "Events") -> "Events":
-        """The events of both, one after the other; both have the same fields."""
-        values = [part.values for part in (first, second) if part.values is not None]
-        return Events(
-            np.concatenate([first.users, second.users]),
-            np.concatenate([first.items, second.items]),
-            np.concatenate([first.timestamps, second.timestamps]),
-            np.concatenate(values) if values else None,
-        )
+    def concatenate(*parts: "Events") -> "Events":
+        """The events of all parts, one after the other; all have the same fields."""
+        return Events(*map(np.concatenate, zip(*(part.columns for part in parts))))
 
 
 @dataclass(frozen=True)

@@ -188,11 +188,10 @@ def write_events(path: str | Path, columns: Any, fields: EventFields | None = No
         place = Place("events", fields.timestamp)
         raise place.error("TFRecord holds whole seconds only", int(fractions.argmax()))
     times = times if fractions.any() else times.astype(np.int64)
-    arrays = [events.users, events.items, times]
-    arrays += [] if events.values is None else [events.values]
+    arrays = dict(zip(fields.names, events.columns)) | {fields.timestamp: times}
     with new_file(path) as file:
         try:
-            WRITERS[path.suffix](file, dict(zip(fields.names, arrays)))
+            WRITERS[path.suffix](file, arrays)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
 
