@@ -105,7 +105,7 @@ def test_samplers_are_checked_too(run, file):
 @pytest.mark.parametrize(
     "target, formula, said",
     [
-        ("nowhere.py:f", "triplet_hinge", "nowhere.py: there is no such file"),
+        ("nowhere.py:f", "triplet_hinge", "nowhere.py: the file is missing"),
         ("{}", "triplet_hinge", "expected FILE.py:FUNCTION"),
         ("{}:", "triplet_hinge", "expected FILE.py:FUNCTION"),
         ("{}:missing", "triplet_hinge", "has no missing"),

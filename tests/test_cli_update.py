@@ -616,7 +616,7 @@ def test_full__killed_and_started_again_ends_the_same(places, tmp_path, delay):
         (("--incremental", "--at-least", "0.1"), "--at-least belongs to --full"),
         (("--full", "--item-ids"), "--item-ids belongs to --incremental"),
         (("--full", "--at-least", "0.1"), "at_least needs clicks to measure on: set validate"),
-        (("--full", "--dead-letter-file", "no/aside"), "no/aside: there is no folder"),
+        (("--full", "--dead-letter-file", "no/aside"), "no/aside: the folder"),
         (("--full", "--allowed-lateness", "30x"), "expected a time such as 90s, 20m or 2h"),
         (("--incremental", "--batch-size", "0"), "--batch-size: expected an integer of at least 1"),
         (("--full", "--validate", "1.5"), "--validate: expected a number from 0 and below 1"),

@@ -163,7 +163,7 @@ def test_content_hashes__are_of_logs_with_records(tmp_path):
     write(tmp_path / "c.csv", [1])
     shutil.copy(tmp_path / "c.csv", tmp_path / "d.csv")
     assert list(content_hashes(tmp_path).values()) == ["c.csv"]
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(DataError, match="the folder is missing"):
         content_hashes(tmp_path / "none")
 
 

@@ -100,7 +100,7 @@ def load(target: str) -> Callable[..., Any]:
     if not colon or not name:
         raise DataError(f"{target}: expected FILE.py:FUNCTION")
     if not path.is_file():
-        raise DataError(f"{file}: there is no such file")
+        raise DataError(f"{file}: the file is missing")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise DataError(f"{file}: expected a Python file, *.py")

@@ -79,4 +79,4 @@ def _check_report(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: is a folder or a device; name the file to write")
     if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.parent} to write it to")
+        raise DataError(f"{path}: the folder {path.parent} is missing")

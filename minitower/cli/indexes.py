@@ -29,9 +29,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add ``publish`` and ``index-bench`` to the program."""
     a = add(
         "publish",
-        description="Index the item vectors of the current version of a store, measure the "
-        "recall with its users, and serve the index instead of the one before, which stays "
-        "until it is pruned. A folder (exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH) is a store "
+        description="Index the item vectors of the current version of a store. Measure the "
+        "recall with its users, and serve the index. The index before stays until it is pruned. "
+        "A folder (exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH) is a store "
         "of versions, see minitower store. Milvus is the path of a Milvus Lite (milvus:PATH.db) "
         f"or the URI of a cluster (milvus:http://HOST:PORT), whose token stands in ${_TOKEN}. "
         "Prints the number of the version, or the name of the collection.",
@@ -40,9 +40,10 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     a = add(
         "index-bench",
         description="Build every installed index of a store's item vectors, and search it with "
-        "the vectors of its users at rising search effort. Prints a line for each: index, seconds "
-        "to build, MB in memory, MB on disk, effort, recall of the exact top k, milliseconds per "
-        "query, queries per second in batches, * at the effort that the build chose.",
+        "the vectors of its users at rising search effort. Prints a line for each: index; "
+        "seconds to build; MB in memory; MB on disk; effort; recall of the exact top k; "
+        "milliseconds per query; queries per second in batches; a star at the effort that the "
+        "build chose.",
     )
     add_command(a, bench)
 

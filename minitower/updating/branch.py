@@ -53,15 +53,22 @@ class Branch:
         """
         tables = {name: full.parameters[name] for name in full.parameters if name in id_tables}
         touched = {name: np.zeros(len(table), bool) for name, table in tables.items()}
-        parts = _copied(full, optimizer, id_tables)
-        return Branch(full, *parts, deepcopy(objective), touched)
+        return Branch(full, full, optimizer, objective, touched).copy()
 
     def copy(self) -> Branch:
-        """A second branch that learns on its own."""
-        parts = _copied(self.model, self.optimizer, self.touched)
+        """A second branch that learns on its own: it copies what may move and shares the rest."""
+        model, optimizer = copy(self.model), copy(self.optimizer)
+        model.parameters = {
+            name: array.copy() if name in self.touched else array
+            for name, array in model.parameters.items()
+        }
+        optimizer.state = {
+            key: array.copy() if key.rpartition("/")[0] in self.touched else array
+            for key, array in optimizer.state.items()
+        }
         touched = {name: rows.copy() for name, rows in self.touched.items()}
-        objective = deepcopy(self.objective)
-        return Branch(self.full, *parts, objective, touched, self.pairs, self.total_loss)
+        parts = model, optimizer, deepcopy(self.objective), touched
+        return Branch(self.full, *parts, self.pairs, self.total_loss)
 
     def step(self, batch: Batch) -> None:
         """Learn from one batch.
@@ -95,19 +102,3 @@ class Branch:
             if different.any():
                 moved[name] = rows[different], values[different]
         return moved
-
-
-def _copied(
-    model: TwoTower, optimizer: Optimizer, id_tables: Collection[str]
-) -> tuple[TwoTower, Optimizer]:
-    """A model and its optimizer with their own id tables; they share all other arrays."""
-    own_model, own_optimizer = copy(model), copy(optimizer)
-    own_model.parameters = {
-        name: array.copy() if name in id_tables else array
-        for name, array in model.parameters.items()
-    }
-    own_optimizer.state = {
-        key: array.copy() if key.rpartition("/")[0] in id_tables else array
-        for key, array in optimizer.state.items()
-    }
-    return own_model, own_optimizer

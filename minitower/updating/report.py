@@ -54,7 +54,7 @@ class ReadReport:
         buffered: clicks within the allowed lateness, read again by the next update.
         recognized: skipped files -> the name under which the version has learned the same log.
         broken: files -> the number of the record from which on they are dropped.
-        learned_until: seconds since 1970; -inf where logs are told apart by content.
+        learned_until: seconds since 1970; -inf where logs are known by content.
     """
 
     records: int = 0

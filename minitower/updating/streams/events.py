@@ -54,7 +54,7 @@ class Events:
         return Events(*(column[rows] for column in self.columns))
 
     def rows(self) -> list[list[Any]]:
-        """JSON that :meth:`EventFields.from_rows` reads; a missing value is None."""
+        """JSON that :meth:`EventFields.from_rows` reads; None stands for a missing value."""
         columns = [column.tolist() for column in self.columns]
         return [[None if x != x else x for x in row] for row in zip(*columns)]
 

@@ -209,7 +209,7 @@ def log_files(folder: Path) -> list[Path]:
             stands for a link to nowhere, a device, or a folder with the suffix of a log.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder")
+        raise DataError(f"{folder}: the folder is missing")
     try:
         paths = sorted(path for path in folder.iterdir() if not is_ignored(path.name))
     except OSError as error:

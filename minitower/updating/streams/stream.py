@@ -88,7 +88,7 @@ class ClickStream:
             if path.parent == Path(os.path.realpath(self.folder)) and not is_ignored(path.name):
                 raise ValueError(f"{path}: would be read as a log; put it elsewhere")
             if not path.parent.is_dir():
-                raise ValueError(f"{self.dead_letter_file}: there is no folder {path.parent}")
+                raise ValueError(f"{self.dead_letter_file}: the folder {path.parent} is missing")
 
     def batches(
         self, size: int, *, cursor: Cursor | None = None, poll: PollOptions | None = None

@@ -34,7 +34,7 @@ def read_json_lines(path: Path, skip: int, names: list[str]) -> Iterator[Block]:
     Args:
         path: the file.
         skip: the number of records to pass over.
-        names: the columns to read; a missing one is None.
+        names: the columns to read; None stands for a missing value.
 
     Raises:
         DataError: a line has more than 4 MB.
