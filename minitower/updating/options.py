@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from minitower.data import DataError
 from minitower.data.options import Option, checked, checked_path, declared
+from minitower.updating.streams.stream import MaxErrorRate, MinErrors
 
 
 def read_moment(value: Any) -> float:
@@ -108,13 +109,8 @@ class UpdateOptions:
             metavar="FILE",
         ),
     ] = None
-    max_error_rate: Annotated[
-        float,
-        Option("fail if a larger share of the records goes to that file", 0, 1, metavar="SHARE"),
-    ] = 0.01
-    min_errors: Annotated[
-        int, Option("records that may go there before the share counts", 0, metavar="N")
-    ] = 100
+    max_error_rate: MaxErrorRate = 0.01
+    min_errors: MinErrors = 100
     max_clock_skew: Annotated[
         float,
         Option(

@@ -7,19 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
-from minitower.data.options import checked_path
+from minitower.data.options import Option, check_options, checked_path
 from minitower.formulas.arguments import floats, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.cursor import Counts, Cursor
 from minitower.updating.streams.dead_letters import DeadLetters
 from minitower.updating.streams.events import BadRecord, Block, EventBuffer, EventFields, Events
 from minitower.updating.streams.folder import FolderReader, PollOptions, is_ignored
+
+MaxErrorRate = Annotated[
+    float,
+    Option("fail if a larger share of the records goes to that file", 0, 1, metavar="SHARE"),
+]
+MinErrors = Annotated[
+    int, Option("records that may go there before the share counts", 0, metavar="N")
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +74,8 @@ class ClickStream:
     allowed_lateness: float = 0.0
     late: Literal["refuse", "count"] = "refuse"
     dead_letter_file: str | Path | None = None
-    max_error_rate: float = 0.01
-    min_errors: int = 100
+    max_error_rate: MaxErrorRate = 0.01
+    min_errors: MinErrors = 100
     max_clock_skew: float | None = None
 
     def __post_init__(self) -> None:
@@ -78,10 +86,7 @@ class ClickStream:
                 raise ValueError(f"{name} must be at least 0 seconds, got {seconds}")
         if self.late not in ("refuse", "count"):
             raise ValueError(f"late must be 'refuse' or 'count', got {self.late!r}")
-        if not 0 <= self.max_error_rate <= 1:
-            raise ValueError(f"max_error_rate must be in [0, 1], got {self.max_error_rate}")
-        if not self.min_errors >= 0:
-            raise ValueError(f"min_errors must be at least 0 records, got {self.min_errors}")
+        check_options(self)
         if self.dead_letter_file is not None:
             checked_path("dead_letter_file", self.dead_letter_file)
             path = Path(os.path.realpath(self.dead_letter_file))
