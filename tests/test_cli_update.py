@@ -29,6 +29,7 @@ from minitower.store import folder
 from minitower.store.folder import fingerprint
 from minitower.store.full_version import publish_model
 from minitower.store.model_files import load_model, load_notes, load_optimizer
+from minitower.store.provenance import provenance
 from minitower.store.recommender import Recommender
 from minitower.store.transaction import rollback
 from minitower.store.version_log import VersionLog
@@ -41,7 +42,6 @@ from minitower.updating import full_update as full_update_job
 from minitower.updating import incremental_session
 from minitower.updating.base import UpdateBase
 from minitower.updating.incremental_update import IncrementalUpdate
-from minitower.updating.publishing import record
 from minitower.updating.streams import EventFields, PollOptions, write_events
 from minitower.updating.streams.parquet import write_parquet
 from minitower.updating.train_full_update import train_full_update
@@ -74,7 +74,7 @@ FIRST = Dataset.from_columns(
 def store_of(model, data, folder, optimizer=None, parent=None, **notes):
     """A version that says how it was made, with some notes in place of the recorded ones."""
     optimizer = optimizer or Adagrad(0.05)
-    made = record(Trainer(model, data, optimizer=optimizer, batch_size=16))
+    made = provenance(Trainer(model, data, optimizer=optimizer, batch_size=16))
     for name, value in notes.items():
         made[name] = {**made.get(name, {}), **value} if isinstance(value, dict) else value
     return publish_model(model, data, folder, optimizer=optimizer, notes=made, parent=parent)

@@ -121,11 +121,6 @@ def reader(option: Option) -> Callable[[str], Any]:
     return read
 
 
-def reads(kind: type, **domain: float) -> Callable[[str], Any]:
-    """The ``type`` of an argument: a path, a number or an integer within bounds."""
-    return reader(Option("", type=kind, **domain))  # type: ignore[arg-type]
-
-
 def without(options: Mapping[str, Option], names: Collection[str]) -> dict[str, Option]:
     """The options of other names."""
     return {name: option for name, option in options.items() if name not in names}

@@ -21,11 +21,11 @@ from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.store.folder import check_target
 from minitower.store.full_version import publish_model
 from minitower.store.index_files import check_engine
+from minitower.store.provenance import provenance
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING, fit
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
-from minitower.updating.publishing import record
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def train(
     if publishing.refit and (len(source.data.valid) or len(source.data.test)):
         with TrainingBar("training on everything", metric) as bar:
             trainer = checked(trainer.refit, on_progress=bar)
-    notes = record(trainer, report=report, files=source.files)
+    notes = provenance(trainer, report=report, files=source.files)
     notes["reading"] = reading.to_json() | notes["reading"]
     notes["training"]["metric"] = metric
     with ItemsBar() as items_bar:

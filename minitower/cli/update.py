@@ -8,11 +8,11 @@ from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
-from minitower.cli.arguments import add_flags, add_own_flags, reads, without
+from minitower.cli.arguments import add_flags, add_own_flags, reader, without
 from minitower.cli.terminal import ItemsBar, TrainingBar, row, say
 from minitower.data.errors import DataError
 from minitower.data.layouts import Reading
-from minitower.data.options import declared, flag
+from minitower.data.options import Option, declared, flag
 from minitower.store.snapshot import Store
 from minitower.training.recipe import TRAINING
 from minitower.updating.full_update import full_update
@@ -34,8 +34,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "embeddings only, in time order, and publish the rows that moved on top of the full "
         "version; the next full version does not build on them. Prints the number of each version.",
     )
-    a.add_argument("store", type=reads(Path), metavar="STORE", help="folder of the store")
-    a.add_argument("logs", type=reads(Path), metavar="LOGS", help="folder of click logs")
+    path = reader(Option("", type=Path))
+    a.add_argument("store", type=path, metavar="STORE", help="folder of the store")
+    a.add_argument("logs", type=path, metavar="LOGS", help="folder of click logs")
     kind = a.add_mutually_exclusive_group(required=True)
     kind.add_argument("--full", dest="run", action="store_const", const=_full,
                       help="update all parameters, such as each night")  # fmt: skip

@@ -20,7 +20,10 @@ from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
 from minitower.data.ragged import Ragged
 from minitower.data.table import Table
+from minitower.evaluation.report import Report
 from minitower.formulas.arrays import Array
+from minitower.training.recipe import Recipe
+from minitower.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -127,22 +130,26 @@ def _within(times: Array, interval: tuple[float, float] | None) -> Array:
 
 
 def provenance(
-    data: Dataset,
-    training: Mapping[str, Any],
-    files: Mapping[str, str],
-    logs: Mapping[str, str],
+    trainer: Trainer,
+    *,
+    report: Report | None = None,
+    files: Mapping[str, str] | None = None,
+    logs: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The notes on how a version was made.
 
     Args:
-        data: what it was trained on.
-        training: the options of the training step.
+        trainer: after the training of the version.
+        report: of the evaluation on held-out interactions before that training.
         files, logs: as in :class:`Learned`.
     """
+    data = trainer.data
     reading = {"positive": data.positive, "timestamp": data.timestamp}
-    return {
+    notes = {
         "reading": {name: value for name, value in reading.items() if value is not None},
         "item_name": data.item_name,
-        "training": dict(training),
-        "learned": Learned.of(data, files, logs).to_json(),
+        "training": Recipe.of(trainer).to_json(),
+        "learned": Learned.of(data, files or {}, logs or {}).to_json(),
+        "best_epoch": trainer.best_epoch,
     }
+    return notes if report is None else notes | {"report": report.to_dict()}

@@ -12,7 +12,6 @@ from minitower.search.index import Index
 from minitower.store.full_version import publish_model
 from minitower.store.provenance import provenance
 from minitower.store.snapshot import Store
-from minitower.training.recipe import Recipe
 from minitower.training.trainer import Trainer
 from minitower.updating.streams import Cursor, content_hashes
 
@@ -53,7 +52,8 @@ def publish(
             f"publish takes a Trainer, got {type(trainer).__name__}; "
             "publish_model(model, data, folder) takes the parts"
         )
-    made = record(trainer, report=report, logs=logs)
+    of_logs = None if logs is None else content_hashes(logs)
+    made = provenance(trainer, report=report, logs=of_logs)
     if cursor is not None:
         made["cursor"] = cursor.to_state()
     for name in made.keys() & (notes or {}).keys():
@@ -69,22 +69,3 @@ def publish(
         parent=parent,
         on_progress=on_progress,
     )
-
-
-def record(
-    trainer: Trainer,
-    *,
-    report: Report | None = None,
-    files: Mapping[str, str] | None = None,
-    logs: str | Path | None = None,
-) -> dict[str, Any]:
-    """The notes on how a version was made; see :mod:`minitower.store.provenance`.
-
-    Args:
-        trainer, report, logs: as in :func:`publish`.
-        files: SHA-256 -> name of the files that the data was read from.
-    """
-    of_logs = {} if logs is None else content_hashes(logs)
-    made = provenance(trainer.data, Recipe.of(trainer).to_json(), files or {}, of_logs)
-    made["best_epoch"] = trainer.best_epoch
-    return made | ({} if report is None else {"report": report.to_dict()})
