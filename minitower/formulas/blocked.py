@@ -30,8 +30,7 @@ from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import floats, integer, pair_weights
 from minitower.formulas.arrays import Floats, Mask, Vectors
-from minitower.formulas.logq import Correction
-from minitower.formulas.softmax import check_batch
+from minitower.formulas.logq import Correction, check_batch
 
 BLOCK = 256
 """Users in a block: enough for BLAS to be fast, few enough for the scores to stay in cache."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, ids, number, row_count
+from minitower.formulas.arguments import floats, ids, number, positive_temperature, row_count
 from minitower.formulas.arrays import Floats, Ids
 from minitower.formulas.hits import AccidentalHits, Hits
 
@@ -41,6 +41,17 @@ class Correction:
     def __post_init__(self) -> None:
         for name in ("candidates", "positive"):
             object.__setattr__(self, name, floats(name, getattr(self, name)))
+
+
+def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> float:
+    """Refuse scores of a shape that the correction was not made for; return the temperature."""
+    made_for = (len(correction.positive), len(correction.candidates))
+    if shape != made_for or not 1 <= shape[0] <= shape[1]:
+        raise ValueError(
+            f"scores have shape {shape}, the correction was made for {made_for}; "
+            "the first n of the m candidates are the positives of n >= 1 rows"
+        )
+    return positive_temperature(temperature)
 
 
 def uncorrected(candidate_ids: Ids, *, mask_hits: bool = False, n: int | None = None) -> Correction:

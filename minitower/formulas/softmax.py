@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import floats, integers, mask, pair_weights, positive_temperature
 from minitower.formulas.arrays import Floats, Scores
-from minitower.formulas.logq import Correction, uncorrected
+from minitower.formulas.logq import Correction, check_batch, uncorrected
 
 
 def softmax_cross_entropy(
@@ -287,14 +287,3 @@ def corrected_logits(
     logits -= correction.candidates
     np.fill_diagonal(logits, own)
     return logits, temperature
-
-
-def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> float:
-    """Refuse scores of a shape that the correction was not made for; return the temperature."""
-    made_for = (len(correction.positive), len(correction.candidates))
-    if shape != made_for or not 1 <= shape[0] <= shape[1]:
-        raise ValueError(
-            f"scores have shape {shape}, the correction was made for {made_for}; "
-            "the first n of the m candidates are the positives of n >= 1 rows"
-        )
-    return positive_temperature(temperature)

@@ -25,8 +25,15 @@ from minitower.data.schema import Field, Id, MultiValued
 from minitower.data.table import Features
 from minitower.formulas.arrays import Array
 from minitower.formulas.similarity import l2_normalize
-from minitower.towers.gradients import Gradients, add_gradients
-from minitower.towers.layers import concatenate, dense, embedding, embedding_bag, relu
+from minitower.towers.layers import (
+    Gradients,
+    add_gradients,
+    concatenate,
+    dense,
+    embedding,
+    embedding_bag,
+    relu,
+)
 
 Parameters = dict[str, Array]
 Backward = Callable[[Array], Gradients]

@@ -11,7 +11,7 @@ from collections.abc import Collection
 import numpy as np
 
 from minitower.formulas.arrays import Array
-from minitower.towers.gradients import (
+from minitower.towers.layers import (
     Gradient,
     Gradients,
     RowGradient,

@@ -32,7 +32,7 @@ from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
 from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
 from minitower.formulas.similarity import inner_product
 from minitower.formulas.softmax import listwise_softmax
-from minitower.towers.gradients import sum_by_row
+from minitower.towers.layers import sum_by_row
 from minitower.training.batches import Batch
 
 Gradients = tuple[Vectors, Vectors]  # with respect to the vectors of users and items

@@ -20,7 +20,7 @@ from minitower.formulas.augmentation import complementary_masks, correlated_mask
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import uncorrected
 from minitower.formulas.similarity import l2_normalize
-from minitower.towers.gradients import Gradients
+from minitower.towers.layers import Gradients
 from minitower.towers.two_tower import TwoTower
 from minitower.training.views import drop, hide, pairwise_mutual_information
 
