@@ -46,9 +46,8 @@ class StreamingFrequency:
             they are all there is to save. For new items (hashes = 0) append 0 and initial_gap.
         step: number of batches so far.
 
-    Raises:
-        ValueError: an argument is outside its domain; in use, an id is not an integer or,
-            without hashes, outside 0..H-1.
+    Raises ValueError: an argument is outside its domain; in use, an id is not an integer or,
+        without hashes, outside 0..H-1.
 
     With "expected_count", c copies in every batch give ((1 - alpha)^-c - 1) (1 - alpha) / alpha:
     c for small alpha c, and too much otherwise. Choose alpha well below one over the copies of
@@ -56,8 +55,7 @@ class StreamingFrequency:
 
     Properties: equals_the_loop, copies_are_counted_or_not, several_hashes_take_the_longest_gap,
         collisions_shorten_gaps, unseen_is_one_over_initial_gap, order_within_a_batch_is_no_matter,
-        steady_copies, resumes_from_its_state, follows_a_change,
-        silence_ages
+        steady_copies, resumes_from_its_state, follows_a_change, silence_ages
 
     >>> frequency = StreamingFrequency(4, alpha=0.5, initial_gap=2.0)
     >>> for batch in ([0, 1], [0], [0, 1], [0]):
@@ -143,8 +141,8 @@ def gap_bias(appearances: int, *, alpha: float, initial: float, mean: float) -> 
 
         E gap_t - mean = (1 - alpha)^t (initial - mean)
 
-    Yi et al., Eq. 7, is one factor off: it prints (1 - alpha)^t initial - (1 - alpha)^(t-1) mean,
-    and mean / (1 - alpha) as the unbiased start, which is initial = mean.
+    Yi et al., Eq. 7, is one factor off: it prints (1 - alpha)^t initial - (1 - alpha)^(t-1) mean.
+    The unbiased start is initial = mean, not mean / (1 - alpha) as printed.
 
     Args:
         appearances: t >= 0.

@@ -67,9 +67,7 @@ def uncorrected(candidate_ids: Ids, *, mask_hits: bool = False, n: int | None = 
         mask_hits: whether to leave out other copies of a row's own item.
         n: number of rows, all m by default.
 
-    Raises:
-        ValueError: n > m, or ids are neither integers nor strings.
-
+    Raises ValueError: n > m, or ids are neither integers nor strings.
     Properties: optimum_is_the_mutual_information
     """
     items = ids("candidate_ids", candidate_ids)
@@ -97,14 +95,11 @@ def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> C
     softmax times k q / (P + k q). Here q and P are the positive's draw probability and
     softmax probability. A rare positive that is already likely thus learns more slowly.
 
-    Raises:
-        ValueError: a log_q is not finite, logq_weight is outside [0, 1], or n > m.
-
+    Raises ValueError: a log_q is not finite, logq_weight is outside [0, 1], or n > m.
     Properties: scale_of_q_changes_nothing, uniform_q_is_no_correction,
         whole_catalogue_in_the_batch_is_the_full_softmax,
-        loss_exceeds_the_full_one_by_log_repetitions, limit_weight,
-        optimum_is_the_log_probability, logq_weight_leaves_a_power_law,
-        rare_items_keep_their_correction
+        loss_exceeds_the_full_one_by_log_repetitions, limit_weight, optimum_is_the_log_probability,
+        logq_weight_leaves_a_power_law, rare_items_keep_their_correction
 
     >>> yi(np.log([0.5, 0.25]), logq_weight=0.5).candidates.round(3)
     array([-0.347, -0.693])
@@ -132,11 +127,8 @@ def cross_batch(log_q: ArrayLike, candidate_ids: Ids, n: int) -> Correction:
     inexact; ``yi(log_q, n=n)`` and :func:`calibrated` are the full softmax where batch and
     bank hold the catalogue in proportion to q.
 
-    Raises:
-        ValueError: a log_q is not finite, the lengths differ, or n > m.
-
-    Properties: empty_bank_is_yi, banked_copies_are_left_out,
-        only_keeping_or_calibrating_is_exact
+    Raises ValueError: a log_q is not finite, the lengths differ, or n > m.
+    Properties: empty_bank_is_yi, banked_copies_are_left_out, only_keeping_or_calibrating_is_exact
 
     Reference: J. Wang, J. Zhu, X. He, Cross-Batch Negative Sampling for Training Two-Tower
         Recommenders, SIGIR 2021, Eqs. 3, 4 and 9; docs/09.
@@ -161,14 +153,12 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
     examples that the model already ranks right keep receiving gradient. :func:`calibrated`
     with the mixture's log q has factor 1.
 
-    Raises:
-        ValueError: a log_q is not finite, or n > m.
-
+    Raises ValueError: a log_q is not finite, or n > m.
     Properties: limit_weight, scale_of_q_is_a_head_start_of_the_positive,
         sum_of_weighted_draws_is_unbiased
 
-    Reference: J. Yang et al., Mixed Negative Sampling for Learning Two-tower Neural Networks
-        in Recommendations, WWW 2020 companion, Eq. 5; docs/09.
+    Reference: J. Yang et al., Mixed Negative Sampling for Learning Two-tower Neural Networks in
+        Recommendations, WWW 2020 companion, Eq. 5; docs/09.
     """
     log_q = _finite(log_q)
     return Correction(log_q, np.zeros(row_count(n, "log_q", log_q)))
@@ -177,8 +167,8 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
 def calibrated(log_q: ArrayLike, candidate_ids: Ids, n: int | None = None) -> Correction:
     """Correct each negative by its expected count, and the positive not at all.
 
-    The positive is in the sum for certain. The n_i negatives of row i, accidental hits left
-    out, are draws from Q' = q / (1 - q_i), so each stands for 1 / (n_i Q') items:
+    The positive is in the sum for certain. The n_i negatives of row i that are no accidental
+    hits are draws from Q' = q / (1 - q_i). Each stands for 1 / (n_i Q') items:
 
         correction_ij = log n_i + log q_j - log(1 - q_i)
 
@@ -192,17 +182,15 @@ def calibrated(log_q: ArrayLike, candidate_ids: Ids, n: int | None = None) -> Co
         candidate_ids: item of each candidate, to find the accidental hits.
         n: number of rows, all m by default; the first n candidates are their positives.
 
-    Raises:
-        ValueError: a log_q is not finite, an item has probability >= 1 while others are in
-            the batch, the lengths differ, or n > m.
-
+    Raises ValueError: a log_q is not finite, an item has probability >= 1 while others are in the
+        batch, the lengths differ, or n > m.
     Properties: equals_the_definition, each_other_item_once_is_the_full_softmax,
         repeated_items_are_the_full_softmax, sum_is_unbiased, limit_weight,
         optimum_is_the_log_probability, known_positives_leave_the_unclicked,
         a_batch_of_one_item_costs_nothing, exact_up_to_a_certain_item
 
-    Reference: the gradient equals that of K. Khrylchenko et al., Correcting the LogQ
-        Correction, RecSys 2025 (:mod:`minitower.formulas.stop_gradient_logq`); docs/09.
+    Reference: the gradient equals that of K. Khrylchenko et al., Correcting the LogQ Correction,
+        RecSys 2025 (:mod:`minitower.formulas.stop_gradient_logq`); docs/09.
     """
     log_q, items = _same_length(log_q, candidate_ids)
     n = row_count(n, "candidate_ids", items)

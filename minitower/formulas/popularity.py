@@ -21,8 +21,7 @@ def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
         recalled: rows of items; negative entries are the padding of short lists.
         m: number of items.
 
-    Raises:
-        ValueError: an entry is m or more.
+    Raises ValueError: an entry is m or more.
 
     >>> times_recalled(np.array([[2, 0], [2, -1]]), 3)
     array([1, 0, 2])
@@ -58,17 +57,14 @@ def gini(times: Counts) -> float:
     Args:
         times: as in :func:`coverage`.
 
-    Raises:
-        ValueError: there is no item, a negative count, or no recall.
-
-    Properties: zero_when_even, one_item_takes_all, equals_mean_difference,
-        scale_invariant
+    Raises ValueError: m = 0, a count is negative, or all are 0.
+    Properties: zero_when_even, one_item_takes_all, equals_mean_difference, scale_invariant
 
     >>> gini(np.array([0, 0, 0, 8]))
     0.75
 
-    Reference: D. Fleder, K. Hosanagar, Blockbuster Culture's Next Rise or Fall, Management
-        Science 2009; docs/16.
+    Reference: D. Fleder, K. Hosanagar, Blockbuster Culture's Next Rise or Fall, Management Science
+        2009; docs/16.
     """
     ascending = np.sort(_catalogue("times", times))
     m, total = len(ascending), ascending.sum(dtype=float)
@@ -90,9 +86,7 @@ def novelty(times: Counts, clicks: Counts) -> float:
         clicks: training clicks of each item, at least one click. An unclicked item counts as
             clicked once.
 
-    Raises:
-        ValueError: shapes differ, or there is no recall or no click.
-
+    Raises ValueError: shapes differ, or all recalls or all clicks are 0.
     Properties: equals_naive, uniform_clicks_give_log2_m
 
     >>> novelty(np.array([1, 1]), np.array([3, 1]))        # (log2(4/3) + 2) / 2
@@ -158,9 +152,7 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
         positives: test positives of each item, >= 0.
         slices: s >= 1, besides the new items.
 
-    Raises:
-        ValueError: shapes differ, a count is negative, or slices < 1.
-
+    Raises ValueError: shapes differ, a count is negative, or slices < 1.
     Properties: popularity_never_decreases, shares_are_equal, new_items_stand_apart
 
     >>> slices_by_positives(np.array([0, 1, 2, 9]), np.array([0, 2, 2, 4]), 2).of_item
@@ -192,9 +184,7 @@ def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
         clicks: training clicks of each item, >= 0.
         quantiles: increasing, in (0, 1). (0.8,) separates the tail of four items in five.
 
-    Raises:
-        ValueError: a count is negative, or the quantiles do not increase within (0, 1).
-
+    Raises ValueError: a count is negative, or the quantiles do not increase within (0, 1).
     Properties: popularity_never_decreases, sizes_follow_the_quantiles
 
     >>> slices_by_items(np.array([0, 1, 2, 3, 4, 9]), (0.8,)).of_item

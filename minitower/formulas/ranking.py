@@ -25,9 +25,7 @@ def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Coun
         excluded: (n,m) mask of items that are never ranked, such as seen ones. If fewer than k
             items are left, the last ranks hold -1.
 
-    Raises:
-        ValueError: a score is NaN, the shapes differ, or k < 1.
-
+    Raises ValueError: a score is NaN, the shapes differ, or k < 1.
     Properties: equals_naive, ties_go_by_row, excluded_are_never_ranked
 
     >>> ranked([[0.5, 0.9, 0.5]], k=4, excluded=[[False, True, False]])
@@ -58,10 +56,8 @@ def recall(hits: Hits, positives: Counts, k: int) -> float:
         positives: number of positives of each user, found or not, >= 0.
         k: number of ranks, 1..K.
 
-    Raises:
-        ValueError: the shapes differ, k is outside 1..K, a user has more hits than positives,
-            or no user has a positive.
-
+    Raises ValueError: the shapes differ, k is outside 1..K, a user has more hits than positives,
+        or no user has a positive.
     Properties: equals_naive, users_without_positives_do_not_count, grows_with_k
 
     >>> hits = np.array([[True, False, True], [False, True, False]])
@@ -190,9 +186,7 @@ def recall_by_slice(
         positives_by_slice: number of the user's positives in each slice.
         k: as in :func:`recall`.
 
-    Raises:
-        ValueError: as :func:`recall`.
-
+    Raises ValueError: as :func:`recall`.
     Properties: one_slice_is_recall, equals_naive, hits_on_others_do_not_count
     """
     hits, slice_of_rank = _booleans(hits), integers("slice_of_rank", slice_of_rank)

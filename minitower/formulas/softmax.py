@@ -2,7 +2,8 @@
 
 Every loss here is :func:`softmax_cross_entropy` on a matrix of logits. The forms differ in the
 candidates, and in the correction that is subtracted from their logits
-(:mod:`minitower.formulas.logq`).
+(:mod:`minitower.formulas.logq`). Each returns the loss, and its gradients with respect to its
+scores.
 
 Training runs :func:`~minitower.formulas.blocked.blocked_in_batch_softmax`; the test
 ``test_blocked__equals_the_textbook`` holds it equal to :func:`in_batch_softmax`.
@@ -38,20 +39,14 @@ def softmax_cross_entropy(
         weights: reward of each pair, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights (Yi et al., Eq. 2).
 
-    Returns:
-        The loss, and its gradient with respect to the logits.
-
-    Raises:
-        ValueError: shapes do not fit, there is no row, or a positive is out of range or
-            dropped. NaN among the logits is not checked: the loss is NaN.
-
-    Gradient:
-        d_logits_ij = weights_i / n (P_ij - [j is the positive]), with P the softmax of the row.
-
-    Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_zero,
-        never_negative, unmoved_by_a_row_constant, dropping_is_removing,
-        one_candidate_costs_nothing, equal_logits_cost_log_m, linear_in_weights,
-        is_a_mean, float32_is_close, extremes_stay_finite
+    Raises ValueError: shapes do not fit, n = 0, or a positive is out of range or
+        dropped. NaN among the logits is not checked: the loss is NaN.
+    Gradient: d_logits_ij = weights_i / n (P_ij - [j is the positive]), with P the softmax of the
+        row.
+    Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_zero, never_negative,
+        unmoved_by_a_row_constant, dropping_is_removing, one_candidate_costs_nothing,
+        equal_logits_cost_log_m, linear_in_weights, is_a_mean, float32_is_close,
+        extremes_stay_finite
 
     >>> loss, d_logits = softmax_cross_entropy(np.log([[2.0, 1.0, 1.0]]), np.array([0]))
     >>> round(loss, 6), d_logits.round(6)
@@ -110,20 +105,13 @@ def in_batch_softmax(
             0.05 to 0.2.
         weights: as in :func:`softmax_cross_entropy`.
 
-    Returns:
-        The loss, and its gradient with respect to the scores.
-
-    Raises:
-        ValueError: shapes do not fit, or temperature is outside its domain.
-
+    Raises ValueError: shapes do not fit, or temperature is outside its domain.
     Gradient: d_scores = d_logits / temperature.
-
     Properties: equals_naive, gradient_is_right, two_in_the_batch_by_hand,
-        order_of_temperature_and_correction_matters,
-        joint_permutation_changes_nothing, large_temperature_forgets_the_scores,
-        small_temperature_is_a_hinge_on_the_best_negative,
-        cosines_bound_the_loss, one_row_and_a_million_candidates,
-        float32_is_close, extremes_stay_finite
+        order_of_temperature_and_correction_matters, joint_permutation_changes_nothing,
+        large_temperature_forgets_the_scores, small_temperature_is_a_hinge_on_the_best_negative,
+        cosines_bound_the_loss, one_row_and_a_million_candidates, float32_is_close,
+        extremes_stay_finite
 
     >>> loss, d_scores = in_batch_softmax([[2.0, 0.0], [0.0, 2.0]], uncorrected([7, 5]),
     ...                                   temperature=1.0)
@@ -162,16 +150,11 @@ def listwise_softmax(
         drop: (n,k) mask of negatives to leave out, for lists of unequal length.
         weights: as in :func:`softmax_cross_entropy`.
 
-    Returns:
-        The loss, and its gradients with respect to (positive, negatives).
-
-    Raises:
-        ValueError: shapes do not fit, or temperature is outside its domain.
-
+    Raises ValueError: shapes do not fit, or temperature is outside its domain.
     Properties: equals_naive, gradient_is_right, without_negatives_costs_nothing,
-        one_negative_is_triplet_logistic, order_of_negatives_changes_nothing,
-        dropping_is_removing, all_dropped_costs_nothing, linear_in_weights,
-        is_a_mean, a_million_negatives, float32_is_close, extremes_stay_finite
+        one_negative_is_triplet_logistic, order_of_negatives_changes_nothing, dropping_is_removing,
+        all_dropped_costs_nothing, linear_in_weights, is_a_mean, a_million_negatives,
+        float32_is_close, extremes_stay_finite
 
     >>> loss, (d_positive, d_negatives) = listwise_softmax([2.0], [[2.0, 2.0]], temperature=1.0)
     >>> round(loss, 6), d_positive.round(3), d_negatives.round(3)     # log 3
@@ -207,7 +190,7 @@ def info_nce(
 
         loss = mean_i -weights_i log( exp(scores_ii / t) / sum_j exp(scores_ij / t) )
 
-    Items are drawn uniformly, so there is no q to correct for.
+    Items are drawn uniformly, so no q needs a correction.
 
     Shapes: (m,m)->(),(m,m)
 
@@ -218,12 +201,7 @@ def info_nce(
             and Yao et al. print one direction; Radford et al. take both.
         weights: weight of each item, as in :func:`softmax_cross_entropy`.
 
-    Returns:
-        The loss, and its gradient with respect to the scores.
-
-    Raises:
-        ValueError: scores is not a square matrix, or temperature is outside its domain.
-
+    Raises ValueError: scores is not a square matrix, or temperature is outside its domain.
     Properties: equals_naive, gradient_is_right, is_uncorrected_in_batch_softmax,
         symmetric_is_blind_to_the_order_of_views, one_direction_is_not,
         symmetric_scores_need_no_choice, equal_views_only_repel, float32_is_close,
@@ -234,8 +212,8 @@ def info_nce(
     (0.503204, array([[-0.25 ,  0.25 ],
            [ 0.134, -0.134]]))
 
-    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,
-        CIKM 2021, Eq. 3; A. Radford et al., ICML 2021, Fig. 3; docs/12.
+    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations, CIKM
+        2021, Eq. 3; A. Radford et al., ICML 2021, Fig. 3; docs/12.
     """
     scores = floats("scores", scores)
     plain = uncorrected(np.arange(len(scores)))
@@ -256,9 +234,7 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
     To learn a temperature, descend along its logarithm, whose derivative is temperature times
     this, and keep it above a floor of about 0.01.
 
-    Raises:
-        ValueError: the shapes differ, or temperature is outside its domain.
-
+    Raises ValueError: the shapes differ, or temperature is outside its domain.
     Properties: gradient_is_right, both_sides_of_a_list_add_up, vectors_do_as_well,
         uniform_scores_do_not_care, float32_is_close
 

@@ -28,9 +28,7 @@ def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
             the item of a click.
         power: > 0. With power 2 the result is 2 - 2 mean cosine, in [0, 4].
 
-    Raises:
-        ValueError: the shapes differ, there is no pair, or power <= 0.
-
+    Raises ValueError: the shapes differ, n = 0, or power <= 0.
     Properties: equals_naive, is_two_less_twice_the_cosine, zero_when_equal
 
     >>> alignment([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]])
@@ -63,9 +61,7 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
         A number in [-4 scale, 0]: 0 where all vectors are equal, near -2 scale where they
         spread evenly over a sphere of many dimensions.
 
-    Raises:
-        ValueError: there are fewer than two vectors, or scale is outside its domain.
-
+    Raises ValueError: there are fewer than two vectors, or scale is outside its domain.
     Properties: equals_naive, zero_when_all_are_one, two_poles, blocks_change_nothing
 
     >>> uniformity([[1.0, 0.0], [-1.0, 0.0]])

@@ -64,7 +64,7 @@ class TwoTower:
         dim: Annotated[int, Option("length of the vectors", 1, MAX_WIDTH, metavar="D")] = 64,
         hidden: Annotated[
             tuple[int, ...] | list[int],
-            Option("widths of the hidden layers; '' is none", 1, MAX_HIDDEN, metavar="WIDTHS"),
+            Option("widths of the hidden layers; '' for no layer", 1, MAX_HIDDEN, metavar="WIDTHS"),
         ] = (128,),
         similarity: Annotated[Similarity, Option("how the two vectors are compared")] = "cosine",
         residual: Annotated[bool, Option("add the id's embedding to each tower's output")] = False,

@@ -90,7 +90,7 @@ class Batches:
         check_batch_size(size, drawn=negatives is not None)
         n = len(data.train)
         if not n:
-            raise ValueError("there is no training interaction; does the positive rule pass any?")
+            raise ValueError("no interaction to train on; does the positive rule pass any?")
         if n == 1 and negatives is None:
             raise TooFewClicks(
                 "1 click is too few to train on: without drawn negatives it needs a second click "

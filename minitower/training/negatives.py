@@ -135,8 +135,8 @@ class MixedNegatives:
             hard negative in a hundred, take k = 10 of both and (0.99, 0.01).
 
     Raises:
-        ValueError: there is no part, a part shares its negatives among all pairs, or shares are
-            outside [0, 1] or not one per part.
+        ValueError: parts are empty or hold SharedNegatives, or shares are outside [0, 1] or not
+            one per part.
     """
 
     def __init__(self, parts: Sequence[Negatives], shares: Sequence[float] | None = None) -> None:

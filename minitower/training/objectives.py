@@ -106,8 +106,8 @@ class InBatchSoftmax:
 class CrossBatchSoftmax:
     """In-batch softmax over the batch and a first-in first-out bank of earlier item vectors.
 
-    A vector changes little from step to step, so an earlier one is nearly as good a negative,
-    and costs no pass through the item tower. The bank is a constant: its vectors get no
+    A vector changes little from step to step. An earlier one is nearly as good a negative, and
+    costs no pass through the item tower. The bank is a constant: its vectors get no
     gradient and keep their log q. Copies of a row's own item in the bank are dropped.
 
     Args:
@@ -169,8 +169,7 @@ class CrossBatchSoftmax:
 class Pointwise:
     """Binary classification: clicked pairs are +1, pairs with a negative -1.
 
-    The mean is over all pairs, so two or three negatives a click (the lecture's ratio)
-    weigh twice or three times as much as the click.
+    The mean is over all pairs: with two negatives a click, they weigh twice as much as the click.
 
     Args:
         loss: "logistic" bends around scale * score + bias = 0; "squared" pulls cosines
