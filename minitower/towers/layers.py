@@ -141,9 +141,7 @@ def embedding_bag(
     Args:
         pool: "mean" or "sum".
 
-    Raises:
-        ValueError: pool is neither.
-
+    Raises ValueError: pool is neither.
     Gradient: d_table[v] += dy_i / |S_i| for each occurrence of v.
 
     Reference: pooling of multi-valued features, X. Yi et al., RecSys 2019, section 5.1.

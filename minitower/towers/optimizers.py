@@ -144,9 +144,8 @@ class Optimizer(ABC):
 
         A parameter without a gradient so far has no slots.
 
-        Raises:
-            ValueError: an array belongs to no parameter or slot, or a slot is missing, has a
-                wrong shape or type, or holds an impossible number.
+        Raises ValueError: an array belongs to no parameter or slot, or a slot is missing, has a
+            wrong shape or type, or holds an impossible number.
         """
         for key in self.state:
             name, slash, slot = key.rpartition("/")

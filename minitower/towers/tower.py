@@ -54,9 +54,8 @@ class Tower:
         residual: add the id's embedding to the output of the layers.
         normalize: end with L2 normalization, for cosines.
 
-    Raises:
-        ValueError: the side has no feature, a width does not fit the sum or the residual path,
-            or a size is not positive.
+    Raises ValueError: the side has no feature, a width does not fit the sum or the residual path,
+        or a size is not positive.
     """
 
     def __init__(

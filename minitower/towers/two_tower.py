@@ -49,12 +49,11 @@ class TwoTower:
             Training changes the arrays in place.
         seed: seed of the initial parameters; None if they were not random.
 
-    Raises:
-        ValueError: sizes, similarity or schema do not make a model. A size above its bound is
-            refused before any memory is taken.
+    Raises ValueError: sizes, similarity or schema do not make a model. A size above its bound is
+        refused before any memory is taken.
 
-    Reference: P. Huang et al., Learning Deep Structured Semantic Models, CIKM 2013; X. Yi
-        et al., RecSys 2019; lecture, section 1; docs/02.
+    Reference: P. Huang et al., Learning Deep Structured Semantic Models, CIKM 2013; X. Yi et al.,
+        RecSys 2019; lecture, section 1; docs/02.
     """
 
     def __init__(
@@ -116,8 +115,8 @@ class TwoTower:
             schema: a later schema, made by :func:`~minitower.data.days.next_day`.
             seed: seed of new rows where row 0 cannot be copied.
 
-        Raises:
-            ValueError: the schema does not continue this model's, or the seed is not an integer.
+        Raises ValueError: the schema does not continue this model's, or the seed is not an
+            integer.
         """
         if not schema.continues(self.schema):
             raise ValueError(
@@ -135,8 +134,7 @@ class TwoTower:
     def fresh(self, schema: FeatureEncoders) -> TwoTower:
         """Make an untrained model of the same configuration and seed for another schema.
 
-        Raises:
-            ValueError: this model did not begin with random parameters.
+        Raises ValueError: this model did not begin with random parameters.
         """
         if self.seed is None:
             raise ValueError(

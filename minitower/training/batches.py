@@ -74,10 +74,8 @@ class Batches:
             cold items come more often and hot ones less, an item in proportion to its
             clicks^power, and log q follows.
 
-    Raises:
-        ValueError: there is nothing to train on, size is too small, or the power is outside
-            [0, 1].
-        TooFewClicks: there is one training positive, and no negatives are drawn.
+    Raises ValueError: there is nothing to train on, size is too small, or the power is outside [0,
+        1]. TooFewClicks: there is one training positive, and no negatives are drawn.
     """
 
     def __init__(
@@ -157,8 +155,7 @@ def check_batch_size(size: int, *, drawn: bool) -> None:
         size: pairs a batch.
         drawn: whether negatives are drawn beside them.
 
-    Raises:
-        ValueError: size < 1, or size < 2 without drawn negatives.
+    Raises ValueError: size < 1, or size < 2 without drawn negatives.
     """
     strict_integer("batch_size", size, 1)
     if size == 1 and not drawn:

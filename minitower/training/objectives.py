@@ -69,8 +69,7 @@ class InBatchSoftmax:
             "none" a choice; "calibrated" always does. "yi" and "mixed" refuse it,
             because there log q counts these copies.
 
-    Raises:
-        ValueError: a parameter is outside its domain, or not for this correction.
+    Raises ValueError: a parameter is outside its domain, or not for this correction.
 
     The formulas: :func:`~minitower.formulas.softmax.in_batch_softmax`,
     :mod:`minitower.formulas.logq`.
@@ -119,8 +118,7 @@ class CrossBatchSoftmax:
         drift: how stale the bank is: mean distance between this step's vectors and those of
             the same items in the bank; NaN without such items.
 
-    Raises:
-        ValueError: a parameter is outside its domain.
+    Raises ValueError: a parameter is outside its domain.
 
     Reference: J. Wang et al., Cross-Batch Negative Sampling, SIGIR 2021, Eqs. 3, 4, 5 and 9.
     """

@@ -69,11 +69,10 @@ class SelfSupervised:
     "correlated" cannot measure it, so a coin decides which of its views shows the id; a field
     of which no two items share a value is treated alike.
 
-    Raises:
-        ValueError: a parameter is outside its domain.
+    Raises ValueError: a parameter is outside its domain.
 
-    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,
-        CIKM 2021, Eqs. 3 and 5; the lecture, section 5.
+    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations, CIKM
+        2021, Eqs. 3 and 5; the lecture, section 5.
     """
 
     augment: Augment
@@ -155,8 +154,7 @@ class ContrastiveLoss:
     Attributes:
         loss: alpha times the contrastive loss of the latest step.
 
-    Raises:
-        ValueError: a view would keep nothing or hide nothing, for want of fields.
+    Raises ValueError: a view would keep nothing or hide nothing, for want of fields.
     """
 
     def __init__(self, how: SelfSupervised, data: Dataset, seed: int = 0) -> None:
