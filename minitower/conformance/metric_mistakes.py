@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minitower.conformance.mistake import (
-    Mistake,
-    Words,
-    value_alone,
-)
+from minitower.conformance.mistake_tables import Mistake, Words, value_alone
 from minitower.formulas.ranking import mean_average_precision, mrr, ndcg, precision, recall
 
 Measure = Callable[[Any, Any, Any], Any]

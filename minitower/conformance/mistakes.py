@@ -17,13 +17,7 @@ import numpy as np
 
 from minitower.conformance.formula import Compute
 from minitower.conformance.metric_mistakes import METRIC_MISTAKES
-from minitower.conformance.mistake import (
-    FLIPPED,
-    Mistake,
-    then,
-    value_alone,
-)
-from minitower.conformance.mistake_tables import unit
+from minitower.conformance.mistake_tables import FLIPPED, Mistake, then, unit, value_alone
 from minitower.conformance.pair_mistakes import PAIR_MISTAKES
 from minitower.conformance.softmax_mistakes import SOFTMAX_MISTAKES
 from minitower.conformance.view_mistakes import VIEW_MISTAKES

@@ -5,28 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from minitower.conformance import cases
-from minitower.conformance.adapters import (
-    lookup,
-    metric,
-    one_gradient,
-    weighted_cosines,
-)
+from minitower.conformance.adapters import lookup, metric, one_gradient, weighted_cosines
 from minitower.conformance.cases import grid, of_batches, of_table
 from minitower.conformance.formula import Argument, Formula
-from minitower.conformance.softmax_registry import SOFTMAX_FORMULAS
+from minitower.conformance.softmax_registry import (
+    ITEMS,
+    LOG_Q,
+    POSITIVE,
+    SOFTMAX_FORMULAS,
+    USERS,
+    YI,
+)
 from minitower.formulas import ranking
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
 from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
 from minitower.formulas.sampling import power_law
 
-_USERS = Argument("users", "(n,d)", "user vectors, one a row", gradient=True)
-_ITEMS = Argument("items", "(n,d)", "vectors of the clicked items; row i is user i's", True)
-_LOG_Q = Argument("log_q", "(n)", "log of the probability that one draw is the item of the row")
-_IDS = Argument("item_ids", "(n)", "which item each row of items is", kind="int")
-_TAU = Argument("temperature", "()", "what scores are divided by, > 0")
 _SCORES = Argument("scores", "(n)", "scores of the pairs", gradient=True)
 _LABELS = Argument("labels", "(n)", "+1 for clicked pairs, -1 for drawn ones")
-_POSITIVE = Argument("positive", "(n)", "scores of the clicked items", gradient=True)
 _NEGATIVE = Argument("negative", "(n)", "scores of the drawn items", gradient=True)
 _PULL = Argument("pull", "(n)", "a constant factor of each pair; it makes one number of many")
 _HITS = (
@@ -34,17 +30,6 @@ _HITS = (
     Argument("positives", "(n)", "how many positives each user has", kind="int"),
     Argument("k", "()", "how many ranks count", kind="int"),
 )
-
-_VIEWS = (
-    Argument("first", "(n,d)", "vectors of one view of n items", gradient=True),
-    Argument("second", "(n,d)", "vectors of another view of the same", gradient=True),
-    _TAU,
-)
-_TWO_VIEWS = {"first": "users", "second": "items", "temperature": "temperature"}
-_IN_BATCH = {"users": "users", "items": "items", "log_q": "log_q", "temperature": "temperature"}
-_BY_ID = {"users": "users", "items": "items", "item_ids": "item_ids", "temperature": "temperature"}
-_LOGQ_BY_ID = {**_IN_BATCH, "item_ids": "item_ids"}
-_YI = "X. Yi et al., Sampling-Bias-Corrected Neural Modeling, RecSys 2019"
 _MANNING = "Manning, Raghavan and Schuetze, Introduction to Information Retrieval, 2008"
 
 _OTHERS = (
@@ -76,7 +61,7 @@ _OTHERS = (
         "a positive should lead its negative by a margin",
         "loss = mean_i max(0, negative_i - positive_i + margin)",
         "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 2",
-        (_POSITIVE, _NEGATIVE, Argument("margin", "()", "the lead asked for, > 0")),
+        (POSITIVE, _NEGATIVE, Argument("margin", "()", "the lead asked for, > 0")),
         lambda p, g, margin: triplet_hinge(p, g, margin=margin),
         cases.pairwise(margin=0.25),
     ),
@@ -85,7 +70,7 @@ _OTHERS = (
         "the hinge's smooth sibling",
         "loss = mean_i log(1 + exp(scale (negative_i - positive_i)))",
         "lecture, section 2.3 (pairwise training)",
-        (_POSITIVE, _NEGATIVE, Argument("scale", "()", "how sharply the loss bends, > 0")),
+        (POSITIVE, _NEGATIVE, Argument("scale", "()", "how sharply the loss bends, > 0")),
         lambda p, g, scale: triplet_logistic(p, g, scale=scale),
         cases.pairwise(scale=2.5),
     ),
@@ -95,7 +80,7 @@ _OTHERS = (
         "loss = sum_i pull_i (users_i / |users_i|) . (items_i / |items_i|); a zero vector stays"
         " zero and gets no gradient",
         "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 3",
-        (_USERS, _ITEMS, _PULL),
+        (USERS, ITEMS, _PULL),
         weighted_cosines,
         of_batches({"users": "users", "items": "items", "pull": "log_q"}),
     ),
@@ -103,11 +88,11 @@ _OTHERS = (
         "serving_scores",
         "what ranks items for a user: the plain inner product, whatever training took off",
         "scores_ij = users_i . items_j",
-        f"{_YI}, section 4; lecture, section 2.4",
+        f"{YI}, section 4; lecture, section 2.4",
         (
             Argument("users", "(n,d)", "user vectors, one a row"),
             Argument("items", "(n,d)", "item vectors, one a row"),
-            _LOG_Q,
+            LOG_Q,
         ),
         lambda users, items, log_q: (users @ items.T, ()),
         of_batches({"users": "users", "items": "items", "log_q": "log_q"}),

@@ -112,11 +112,7 @@ def blocked_in_batch_softmax(
 
 
 def _factors(
-    users: Vectors,
-    items: Vectors,
-    correction: Correction,
-    temperature: float,
-    dtype: np.dtype[Any],
+    users: Vectors, items: Vectors, correction: Correction, temperature: float, dtype: np.dtype[Any]
 ) -> tuple[Floats, Floats, Floats, Floats, Mask]:
     """Compute the factors of the logits, in bits.
 

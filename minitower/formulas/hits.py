@@ -47,11 +47,7 @@ def accidental_hits(candidate_ids: Ids, n: int | None = None, *, since: int = 0)
 
 
 def known_positives(
-    user_rows: Integers,
-    candidate_ids: Ids,
-    positives: tuple[Integers, Ids],
-    *,
-    own: bool = True,
+    user_rows: Integers, candidate_ids: Ids, positives: tuple[Integers, Ids], *, own: bool = True
 ) -> Mask:
     """Find the candidates that each row's user is known to have clicked.
 

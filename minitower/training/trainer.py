@@ -24,8 +24,7 @@ from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
 from minitower.training.validation import BestEpoch, ValidationGate
 
 Metric = Annotated[
-    str,
-    Option("metric of the best epoch, on validation", parse=read_metric, metavar="NAME@K"),
+    str, Option("metric of the best epoch, on validation", parse=read_metric, metavar="NAME@K")
 ]
 
 
@@ -140,8 +139,7 @@ class Trainer:
         validate: bool | None = None,
         metric: Metric = "recall@20",
         patience: Annotated[
-            int | None,
-            Option("stop after this many epochs without a better one", 1, metavar="N"),
+            int | None, Option("stop after this many epochs without a better one", 1, metavar="N")
         ] = None,
     ) -> History:
         """Train, and set the model and the optimizer back to the best epoch.
