@@ -1,8 +1,7 @@
 """Calling an implementation: NumPy returns its gradients, the others are differentiated.
 
-Each framework is imported when it is asked for. All return the result and the
-gradients by name, as NumPy arrays; :class:`Unusable` is raised for what cannot be
-compared at all.
+Each framework is imported when it is asked for. All return the result and the gradients by name,
+as NumPy arrays; :class:`Unusable` is raised for what cannot be compared at all.
 """
 
 from __future__ import annotations

@@ -96,10 +96,10 @@ def correlated_masks(
         pairwise_mi: :func:`~minitower.formulas.mutual_information.mutual_information` of each
             two fields, or another measure of relatedness. The diagonal is not read. Among
             equally related fields the first ones are closer.
-        rounding: the first view hides the seed and k / 2 related fields, rounded so. The
-            paper's text reads as floor; a translation prints the ceiling.
-        per_item: whether each item has its own seed. By default the batch has one, as in the
-            paper; seeds per item let a tower tell items apart by their hidden fields.
+        rounding: of k / 2, the number of related fields that the first view hides. The paper's
+            text reads as floor; a translation prints the ceiling.
+        per_item: whether each item has its own seed. By default the batch has one (the paper):
+            seeds per item let a tower tell items apart by their hidden fields.
 
     Raises ValueError: pairwise_mi is not a finite square matrix, rounding is neither, or a view
         would keep no field: k < 3 with floor, k < 4 with ceil.

@@ -60,7 +60,6 @@ def blocked_in_batch_softmax(
         block: users in a block, >= 1. It changes the speed, and the result only by rounding.
 
     Raises ValueError: shapes do not fit, or temperature is outside its domain.
-    Gradient: see the head of this file.
     Properties: equals_the_textbook, block_changes_nothing, float32_is_close_to_float64,
         extremes_stay_finite
 

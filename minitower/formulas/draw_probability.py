@@ -92,7 +92,7 @@ def expected_count(log_q: ArrayLike, draws: float) -> Floats:
 
         log(draws q)
 
-    A logQ correction needs this quantity. It may exceed log 1.
+    A logQ correction needs this quantity, which may exceed log 1.
 
     Shapes: (...)->(...)
 

@@ -36,10 +36,9 @@ class StreamingFrequency:
             range; 0 for ids that are slots, such as rows of a table. A collision shortens a gap,
             so of several hashes the longest gap counts.
         repeats: effect of an item that stands c > 1 times in a batch. "expected_count": c
-            appearances, the later ones at gap 0, as in the paper's loop. The frequency is the
-            mean number of copies per batch, which a logQ correction needs; it may exceed 1.
-            "inclusion_probability": one appearance, as in the paper's simulation. The
-            frequency is the probability that the batch has the item.
+            appearances, the later ones at gap 0 (the paper's loop). The frequency is the mean
+            number of copies per batch, which a logQ correction needs. "inclusion_probability":
+            one appearance; the frequency is the probability that the batch has the item.
 
     Attributes:
         state: "last" (m,H) int64 and "gap" (m,H) float64; updates write to them. With ``step``

@@ -4,9 +4,8 @@ A hit of row i is another copy of the row's own item, or another item that the u
 has clicked. A hit is left out of the softmax sum.
 
 :func:`accidental_hits` and :func:`known_positives` are the textbook form, an (n,m) mask.
-:class:`AccidentalHits` and :class:`KnownPositives` hold the same hits in O(n + m) memory;
-training uses them. The tests ``equals_the_textbook`` in ``tests/test_hits.py`` hold the two
-forms together.
+:class:`AccidentalHits` and :class:`KnownPositives` hold the same hits in O(n + m) memory; training
+uses them. The tests ``equals_the_textbook`` in ``tests/test_hits.py`` hold the two forms together.
 """
 
 from __future__ import annotations
@@ -53,9 +52,8 @@ def known_positives(
 
         hit_ij = j != i and (id_j in positives of user i, or own and id_j = id_i)
 
-    Leave the hits out of any correction with ``dataclasses.replace(correction, hits=...)``.
-    The loss then estimates the softmax over the positive and the items that the user has
-    not clicked; for :func:`~minitower.formulas.logq.calibrated` exactly.
+    Leave the hits out of any correction with ``dataclasses.replace(correction, hits=...)``: the
+    loss then estimates the softmax over the positive and the items that the user has not clicked.
 
     Shapes: (n),(m)->(n,m)
 

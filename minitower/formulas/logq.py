@@ -57,15 +57,13 @@ def check_batch(shape: tuple[int, ...], correction: Correction, temperature: flo
 def uncorrected(candidate_ids: Ids, *, mask_hits: bool = False, n: int | None = None) -> Correction:
     """Subtract nothing.
 
-    The optimum is the pointwise mutual information log p(item | user) - log q(item), not the
-    log-probability of the click: popular items are over-suppressed.
+    The optimum is the pointwise mutual information log p(item | user) - log q(item).
 
-    Shapes: (m)->Correction of n rows
+    Shapes: (m)->Correction of n rows, all m by default; their positives are the first n candidates.
 
     Args:
-        candidate_ids: item of each candidate; the first n are the positives of the rows.
+        candidate_ids: item of each candidate.
         mask_hits: whether to leave out other copies of a row's own item.
-        n: number of rows, all m by default.
 
     Raises ValueError: n > m, or ids are neither integers nor strings.
     Properties: optimum_is_the_mutual_information
@@ -87,13 +85,10 @@ def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> C
             negatives distributed as clicks^0.75, the lecture's power law. 0 corrects nothing.
         n: number of rows, all m by default; the first n candidates are their positives.
 
-    Accidental hits must stay in the sum: log q counts the copies of an item in the batch.
-    Masking them gives a wrong gradient (test
-    ``masking_hits_is_wrong_when_the_positive_is_corrected``).
-
-    With k independent draws beside the positive, the gradient tends to that of the full
-    softmax times k q / (P + k q). Here q and P are the positive's draw probability and
-    softmax probability. A rare positive that is already likely thus learns more slowly.
+    Accidental hits must stay in the sum: log q counts the copies of an item in the batch (test
+    ``masking_hits_is_wrong_when_the_positive_is_corrected``). With k draws beside the positive,
+    the gradient tends to that of the full softmax times k q / (P + k q). P is the positive's
+    softmax probability.
 
     Raises ValueError: a log_q is not finite, logq_weight is outside [0, 1], or n > m.
     Properties: scale_of_q_changes_nothing, uniform_q_is_no_correction,
@@ -119,13 +114,10 @@ def cross_batch(log_q: ArrayLike, candidate_ids: Ids, n: int) -> Correction:
     Shapes: (m),(m)->Correction of n rows; candidates n to m are the bank of earlier items.
 
     Args:
-        log_q: as in :func:`yi`; for the bank, its value when the item entered.
-        candidate_ids: item of each candidate.
-        n: number of rows; the first n candidates are their positives.
+        log_q, candidate_ids, n: as in :func:`calibrated`; of the bank, log q at entry.
 
     The bank's vectors are constants: drop their gradient. Leaving out copies makes the form
-    inexact; ``yi(log_q, n=n)`` and :func:`calibrated` are the full softmax where batch and
-    bank hold the catalogue in proportion to q.
+    inexact, where :func:`yi` and :func:`calibrated` are exact.
 
     Raises ValueError: a log_q is not finite, the lengths differ, or n > m.
     Properties: empty_bank_is_yi, banked_copies_are_left_out, only_keeping_or_calibrating_is_exact
@@ -148,10 +140,8 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
             (:func:`~minitower.formulas.draw_probability.log_mixture`). Its scale matters.
         n: number of rows; the first n candidates are their positives.
 
-    The gradient tends to that of the full softmax times k / (P + k), with k the draws and P
-    the positive's probability. Without the accidental hits the factor is about 1 / (1 - P):
-    examples that the model already ranks right keep receiving gradient. :func:`calibrated`
-    with the mixture's log q has factor 1.
+    The gradient tends to that of the full softmax times k / (P + k), with k the draws and P the
+    positive's probability; :func:`calibrated` with the mixture's log q has factor 1.
 
     Raises ValueError: a log_q is not finite, or n > m.
     Properties: limit_weight, scale_of_q_is_a_head_start_of_the_positive,
@@ -172,8 +162,8 @@ def calibrated(log_q: ArrayLike, candidate_ids: Ids, n: int | None = None) -> Co
 
         correction_ij = log n_i + log q_j - log(1 - q_i)
 
-    The two terms of the row stand, with the opposite sign, on its positive instead: a
-    constant added to all logits of a row changes nothing.
+    A constant on all logits of a row changes nothing, so the two terms of the row stand on its
+    positive, with the opposite sign.
 
     Shapes: (m),(m)->Correction of n rows
 

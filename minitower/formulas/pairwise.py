@@ -30,8 +30,7 @@ def triplet_hinge(
         weights: weight of each triple, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights.
 
-    Raises ValueError: the shapes differ, n = 0, or margin or weights are outside
-        their domain.
+    Raises ValueError: the shapes differ, n = 0, or margin or weights are outside their domain.
     Gradient: d_negative_i = weights_i / n for an active triple (negative - positive + margin > 0),
         else 0; d_positive = -d_negative. At the kink the subgradient 0 is chosen.
     Properties: equals_naive, gradient_is_right, at_the_kink_nothing_pulls, zero_when_separated,

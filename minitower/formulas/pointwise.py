@@ -35,8 +35,7 @@ def pointwise_squared(
         weights: weight of each pair, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights.
 
-    Raises ValueError: the shapes differ, n = 0, or labels or weights are outside their
-        domain.
+    Raises ValueError: the shapes differ, n = 0, or labels or weights are outside their domain.
     Gradient: d_scores_i = 2 weights_i (scores_i - labels_i) / n.
     Properties: equals_naive, gradient_is_right, zero_only_at_the_label,
         label_and_score_may_both_flip, linear_in_weights, is_a_mean, float32_is_close,

@@ -31,9 +31,8 @@ def power_law(counts: ArrayLike, beta: float = 0.75) -> Floats:
 
     Args:
         counts: clicks of each item, >= 0, at least one of them > 0.
-        beta: exponent, >= 0. 1 keeps the click distribution, 0.75 is the value of word2vec
-            and the lecture, 0 is uniform over the clicked items. An item without a click
-            is never drawn: smooth the counts or mix in :class:`Uniform` to reach it.
+        beta: exponent, >= 0. 1 keeps the click distribution, 0.75 is the value of word2vec and
+            the lecture, 0 is uniform over the clicked items. Others are never drawn.
 
     Raises ValueError: counts are empty, negative, not finite or all zero, or beta < 0.
     Properties: equals_naive, one_is_the_clicks, zero_is_uniform_over_the_clicked, keeps_order,

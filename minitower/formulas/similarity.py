@@ -2,6 +2,7 @@
 
 The two towers meet only here ("late fusion"). The inner product of unit vectors is the cosine,
 so a tower normalizes its output once; training and search then take plain inner products.
+Each function returns its result, and the function that sends a gradient back to its arguments.
 """
 
 from __future__ import annotations
@@ -28,9 +29,6 @@ def l2_normalize(
     Args:
         x: vectors.
         epsilon: length at or below which a row has no direction, >= 0.
-
-    Returns:
-        The unit vectors, and the function that sends their gradient back to x.
 
     Raises ValueError: x is not a matrix, or epsilon < 0.
     Gradient: d_x_i = (d_y_i - y_i (y_i . d_y_i)) / |x_i|, orthogonal to x_i; 0 for a row at or
@@ -83,9 +81,6 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
     Args:
         users, items: vectors; pair i is row i of both.
 
-    Returns:
-        The scores, and the function that sends their gradient back to (users, items).
-
     Raises ValueError: users and items are not matrices of one shape.
     Gradient: d_u_i = d_s_i v_i, d_v_i = d_s_i u_i.
     Properties: equals_naive, gradient_is_right, symmetric, linear_in_each, float32_is_close
@@ -117,9 +112,7 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
         epsilon: as in :func:`l2_normalize`. Each side is normalized by itself: the product of
             two short lengths would vanish before either does.
 
-    Returns:
-        The scores, within [-1, 1] up to rounding (clip them before an arccos), and the
-        function that sends their gradient back to (users, items).
+    The scores are within [-1, 1] up to rounding: clip them before an arccos.
 
     Raises ValueError: as :func:`inner_product` and :func:`l2_normalize`.
     Gradient: With unit vectors U, V: d_u_i = d_s_i (V_i - s_i U_i) / |u_i|, orthogonal to u_i;

@@ -100,9 +100,8 @@ def in_batch_softmax(
     Args:
         scores: inner products or cosines of n users with m candidates.
         correction: a published form of :mod:`minitower.formulas.logq`.
-        temperature: 1e-6 to 1e12. The lecture has none, which is 1. With cosines and 1,024
-            candidates no positive can then exceed 0.72% (e^2 / (e^2 + 1023)): take about
-            0.05 to 0.2.
+        temperature: 1e-6 to 1e12; with cosines about 0.05 to 0.2. The lecture has none, which is
+            1: then no positive of 1,024 candidates can exceed 0.72% (e^2 / (e^2 + 1023)).
         weights: as in :func:`softmax_cross_entropy`.
 
     Raises ValueError: shapes do not fit, or temperature is outside its domain.
@@ -229,10 +228,9 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
 
         d_temperature = -sum(scores d_scores) / temperature
 
-    Shapes: any two arrays of one shape -> (). The two sides of a listwise loss add up. Vectors
-    and their gradient (users, or items) do as well as scores, which are linear in each.
-    To learn a temperature, descend along its logarithm, whose derivative is temperature times
-    this, and keep it above a floor of about 0.01.
+    Shapes: two arrays of one shape -> (); scores, or the vectors of one side. The two sides of a
+    listwise loss add up. To learn a temperature, descend along its logarithm, whose derivative is
+    temperature times this, and keep it above about 0.01.
 
     Raises ValueError: the shapes differ, or temperature is outside its domain.
     Properties: gradient_is_right, both_sides_of_a_list_add_up, vectors_do_as_well,

@@ -34,7 +34,6 @@ class HardNegatives:
     """
 
     option: str | None = None
-    """See :class:`~minitower.training.negatives.Portable`."""
 
     def __init__(self, lists: Ragged, k: int, *, of: str = "user") -> None:
         if of not in ("user", "pair"):
