@@ -47,12 +47,8 @@ _OTHERS = (
         "binary classification of clicked and drawn pairs",
         "loss = mean_i log(1 + exp(-labels_i (scale scores_i + bias)))",
         "lecture, section 2.2 (pointwise training)",
-        (
-            _SCORES,
-            _LABELS,
-            Argument("scale", "()", "how much a unit of score says", gradient=True),
-            Argument("bias", "()", "log-odds at score 0", gradient=True),
-        ),
+        (_SCORES, _LABELS, Argument("scale", "()", "how much a unit of score says", gradient=True),
+         Argument("bias", "()", "log-odds at score 0", gradient=True)),
         lambda s, y, scale, bias: pointwise_logistic(s, y, scale=scale, bias=bias),
         cases.pointwise(scale=2.5, bias=-0.75),
     ),
@@ -89,11 +85,8 @@ _OTHERS = (
         "what ranks items for a user: the plain inner product, whatever training took off",
         "scores_ij = users_i . items_j",
         f"{YI}, section 4; lecture, section 2.4",
-        (
-            Argument("users", "(n,d)", "user vectors, one a row"),
-            Argument("items", "(n,d)", "item vectors, one a row"),
-            LOG_Q,
-        ),
+        (Argument("users", "(n,d)", "user vectors, one a row"),
+         Argument("items", "(n,d)", "item vectors, one a row"), LOG_Q),
         lambda users, items, log_q: (users @ items.T, ()),
         of_batches({"users": "users", "items": "items", "log_q": "log_q"}),
         result="scores",
@@ -103,11 +96,9 @@ _OTHERS = (
         "rows of a table, made one number by constant factors: repeated rows add up",
         "loss = sum_ic pull_ic table[rows_i, c]",
         "J. Duchi et al., JMLR 2011, is where a lost duplicate hurts: (g1 + g2)^2",
-        (
-            Argument("table", "(r,d)", "an embedding table", gradient=True),
-            Argument("rows", "(n)", "the row of each example, 0 to r - 1", kind="int"),
-            Argument("pull", "(n,d)", "a constant factor of each number looked up"),
-        ),
+        (Argument("table", "(r,d)", "an embedding table", gradient=True),
+         Argument("rows", "(n)", "the row of each example, 0 to r - 1", kind="int"),
+         Argument("pull", "(n,d)", "a constant factor of each number looked up")),
         lookup,
         of_table({
             "plain": ("each row once", {
@@ -125,10 +116,8 @@ _OTHERS = (
         "p_i = counts_i^beta / sum_j counts_j^beta",
         "T. Mikolov et al., Distributed Representations of Words and Phrases, NIPS 2013,"
         " section 2.2; lecture, section 2.4",
-        (
-            Argument("counts", "(K)", "clicks of each item"),
-            Argument("beta", "()", "0.75 as a rule"),
-        ),
+        (Argument("counts", "(K)", "clicks of each item"),
+         Argument("beta", "()", "0.75 as a rule")),
         lambda counts, beta: (power_law(counts, beta), ()),
         of_table({
             "sixteen_to_one": ("16 times the clicks, 8 times the draws", {

@@ -104,13 +104,10 @@ SOFTMAX_FORMULAS = (
         "z_ij = users_i . items_j / temperature - log(n/m exp(log_q_j) + (1 - n/m) / catalogue),"
         "  z_ii without correction,  loss = mean_i (log sum_j exp(z_ij) - z_ii)",
         "J. Yang et al., Mixed Negative Sampling, WWW 2020, Eq. 5",
-        (
-            USERS,
-            Argument("items", "(m,d)", "vectors of m >= n candidates; row i < n is user i's", True),
-            Argument("log_q", "(m)", "log of the probability that one click is on the item"),
-            Argument("catalogue", "()", "how many items there are", kind="int"),
-            _TAU,
-        ),
+        (USERS,
+         Argument("items", "(m,d)", "vectors of m >= n candidates; row i < n is user i's", True),
+         Argument("log_q", "(m)", "log of the probability that one click is on the item"),
+         Argument("catalogue", "()", "how many items there are", kind="int"), _TAU),
         of_vectors(mixed_batch),
         of_batches(_IN_BATCH | {"items": "candidates", "log_q": "log_q_all"} | {
             "catalogue": "catalogue"}),
@@ -121,14 +118,10 @@ SOFTMAX_FORMULAS = (
         "as in_batch_softmax over the n items and then the b of the bank; copies of row i's"
         " item in the bank are left out of its sum",
         "J. Wang et al., Cross-Batch Negative Sampling, SIGIR 2021, Eqs. 3, 4 and 9",
-        (
-            USERS,
-            ITEMS,
-            Argument("bank", "(b,d)", "item vectors of earlier batches, b >= 0"),
-            Argument("log_q", "(n+b)", "log of the probability that one draw is the item"),
-            Argument("item_ids", "(n+b)", "which item each row of items, then bank is", kind="int"),
-            _TAU,
-        ),
+        (USERS, ITEMS, Argument("bank", "(b,d)", "item vectors of earlier batches, b >= 0"),
+         Argument("log_q", "(n+b)", "log of the probability that one draw is the item"),
+         Argument("item_ids", "(n+b)", "which item each row of items, then bank is", kind="int"),
+         _TAU),
         banked,
         of_batches(_IN_BATCH | {"bank": "bank", "log_q": "log_q_all", "item_ids": "item_ids_all"}),
     ),
@@ -138,12 +131,8 @@ SOFTMAX_FORMULAS = (
         "loss = mean_i (log(exp(p_i) + sum_{j kept} exp(g_ij)) - p_i),"
         "  p = positive / temperature,  g = negatives / temperature",
         "lecture, section 2.4 (listwise training)",
-        (
-            POSITIVE,
-            Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True),
-            Argument("drop", "(n,k)", "negatives to leave out", kind="bool"),
-            _TAU,
-        ),
+        (POSITIVE, Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True),
+         Argument("drop", "(n,k)", "negatives to leave out", kind="bool"), _TAU),
         lambda p, g, drop, t: listwise_softmax(p, g, drop=drop, temperature=t),
         of_table(cases.LISTWISE),
     ),
@@ -172,10 +161,8 @@ SOFTMAX_FORMULAS = (
         "the in-batch softmax of scores, with the gradient of the temperature too",
         "loss = mean_i (log sum_j exp(scores_ij / temperature) - scores_ii / temperature)",
         f"{YI}, section 3; the temperature as a parameter",
-        (
-            Argument("scores", "(n,n)", "scores of every user with every item", gradient=True),
-            Argument("temperature", "()", "what scores are divided by, > 0", gradient=True),
-        ),
+        (Argument("scores", "(n,n)", "scores of every user with every item", gradient=True),
+         Argument("temperature", "()", "what scores are divided by, > 0", gradient=True)),
         learned_temperature,
         tuple(
             Case(name, why, {"scores": b["users"] @ b["items"].T, "temperature": b["temperature"]})

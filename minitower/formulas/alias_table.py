@@ -26,13 +26,11 @@ def vose(p: ArrayLike) -> tuple[Floats, Rows]:
     the first and keeps what is left over.
 
     Shapes: (K)->(K),(K)
-
     Args:
         p: probabilities, with sum 1.
 
     Returns:
         (keep, alias). keep is 0 for an id of probability 0, which is nobody's alias.
-
     Raises ValueError: p is not a vector of probabilities with sum 1.
     Properties: rebuilds_p, zeros_are_never_drawn
 
@@ -66,9 +64,7 @@ def prefix_sums(p: ArrayLike) -> tuple[Floats, Rows]:
     reaches beyond its donor, the donor itself becomes light and the next donor fills it.
 
     Shapes: (K)->(K),(K)
-
     Args, Returns, Raises: as in :func:`vose`; alias_i = i where keep_i = 1.
-
     Properties: draws_as_vose, rebuilds_p, zeros_are_never_drawn, leftovers_are_one
 
     >>> prefix_sums([0.125, 0.125, 0.25, 0.5])

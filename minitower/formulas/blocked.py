@@ -51,14 +51,12 @@ def blocked_in_batch_softmax(
     """Compute ``in_batch_softmax(users @ items.T, ...)`` without the matrix of scores.
 
     Shapes: (n,d),(m,d)->(),((n,d),(m,d)) with m >= n
-
     Args:
         users: user vectors.
         items: candidate vectors; row i < n is the positive of user i.
         correction, temperature, weights: as in
             :func:`~minitower.formulas.softmax.in_batch_softmax`.
         block: users in a block, >= 1. It changes the speed, and the result only by rounding.
-
     Raises ValueError: shapes do not fit, or temperature is outside its domain.
     Properties: equals_the_textbook, block_changes_nothing, float32_is_close_to_float64,
         extremes_stay_finite

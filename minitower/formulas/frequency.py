@@ -44,7 +44,6 @@ class StreamingFrequency:
         state: "last" (m,H) int64 and "gap" (m,H) float64; updates write to them. With ``step``
             they are all there is to save. For new items (hashes = 0) append 0 and initial_gap.
         step: number of batches so far.
-
     Raises ValueError: an argument is outside its domain; in use, an id is not an integer or,
         without hashes, outside 0..H-1.
 
@@ -147,7 +146,6 @@ def gap_bias(appearances: int, *, alpha: float, initial: float, mean: float) -> 
         appearances: t >= 0.
         alpha: in (0, 1].
         initial, mean: gap at the start, and mean of the gaps.
-
     Properties: equals_enumeration, the_mean_is_the_unbiased_start
 
     >>> round(gap_bias(1, alpha=0.01, initial=100.0, mean=7.0), 2)      # as printed: 92.00
@@ -167,7 +165,6 @@ def gap_variance(appearances: int, *, alpha: float, variance: float) -> float:
     Args:
         appearances, alpha: as in :func:`gap_bias`.
         variance: variance of one gap.
-
     Properties: equals_enumeration
 
     >>> round(gap_variance(1000, alpha=0.01, variance=100.0), 4)

@@ -23,12 +23,10 @@ def accidental_hits(candidate_ids: Ids, n: int | None = None, *, since: int = 0)
         hit_ij = (id_i = id_j) and j != i and j >= since
 
     Shapes: (m)->(n,m)
-
     Args:
         candidate_ids: item of each candidate; the first n are the positives of n rows.
         n: number of rows, all m by default.
         since: candidates before this column are never hits.
-
     Raises ValueError: n > m, or ids are neither integers nor strings (a float that rounds integers
         is refused, too).
 
@@ -56,14 +54,12 @@ def known_positives(
     loss then estimates the softmax over the positive and the items that the user has not clicked.
 
     Shapes: (n),(m)->(n,m)
-
     Args:
         user_rows: user of each row.
         candidate_ids: item of each candidate; the first n are the positives of the rows.
         positives: (indptr, indices) of a CSR matrix, the items of every user.
         own: whether other copies of the row's own item are hits. False for
             :func:`~minitower.formulas.logq.yi`, whose log q counts those copies.
-
     Raises ValueError: n > m, a user is not in the CSR, or ids are not all integers or all strings.
 
     >>> clicked = np.array([0, 2, 3]), np.array([7, 3, 5])       # user 0: 7 and 3; user 1: 5

@@ -30,7 +30,6 @@ class Correction:
         candidates: (m) subtracted from candidate j wherever it is a negative.
         positive: (n) subtracted from row i's own positive.
         hits: negatives to leave out of the sum; None keeps all.
-
     Properties: of_n_rows_are_the_first_of_the_square
     """
 
@@ -60,11 +59,9 @@ def uncorrected(candidate_ids: Ids, *, mask_hits: bool = False, n: int | None = 
     The optimum is the pointwise mutual information log p(item | user) - log q(item).
 
     Shapes: (m)->Correction of n rows, all m by default; their positives are the first n candidates.
-
     Args:
         candidate_ids: item of each candidate.
         mask_hits: whether to leave out other copies of a row's own item.
-
     Raises ValueError: n > m, or ids are neither integers nor strings.
     Properties: optimum_is_the_mutual_information
     """
@@ -77,7 +74,6 @@ def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> C
     """Subtract logq_weight * log q from every candidate, the positive included (Yi et al.).
 
     Shapes: (m)->Correction of n rows
-
     Args:
         log_q: log-probability that one draw for the batch is the item. A factor common to all
             q changes nothing, because the positive is corrected, too.
@@ -112,7 +108,6 @@ def cross_batch(log_q: ArrayLike, candidate_ids: Ids, n: int) -> Correction:
     """Correct as :func:`yi`, and leave out banked copies of a row's positive (Wang et al.).
 
     Shapes: (m),(m)->Correction of n rows; candidates n to m are the bank of earlier items.
-
     Args:
         log_q, candidate_ids, n: as in :func:`calibrated`; of the bank, log q at entry.
 
@@ -134,7 +129,6 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
     """Correct the negatives of in-batch and uniform draws, not the positive (Yang et al.).
 
     Shapes: (m)->Correction of n rows; candidates n to m are the uniform draws.
-
     Args:
         log_q: log Q* of all candidates in one draw of the *mixture*
             (:func:`~minitower.formulas.draw_probability.log_mixture`). Its scale matters.
@@ -166,12 +160,10 @@ def calibrated(log_q: ArrayLike, candidate_ids: Ids, n: int | None = None) -> Co
     positive, with the opposite sign.
 
     Shapes: (m),(m)->Correction of n rows
-
     Args:
         log_q: log-probability that one draw is the item, < 0. Its scale matters.
         candidate_ids: item of each candidate, to find the accidental hits.
         n: number of rows, all m by default; the first n candidates are their positives.
-
     Raises ValueError: a log_q is not finite, an item has probability >= 1 while others are in the
         batch, the lengths differ, or n > m.
     Properties: equals_the_definition, each_other_item_once_is_the_full_softmax,

@@ -33,7 +33,6 @@ def mutual_information(
     value "none".
 
     Shapes: k fields of n rows->(k,k)
-
     Args:
         fields: for each field the (n) values, or (indptr, values) where row i has
             values[indptr[i]:indptr[i + 1]]. Values are only compared.
@@ -44,7 +43,6 @@ def mutual_information(
 
     Returns:
         A symmetric matrix >= 0, with the entropies of the fields on the diagonal.
-
     Raises ValueError: n = 0, fields differ in length, an indptr does not fit, or weights are
         outside their domain.
     Properties: equals_naive, symmetric_and_at_most_either_entropy, zero_on_products,
@@ -77,7 +75,6 @@ class Cooccurrences:
         joint: for each pair of fields i < j, in lexicographic order, (v_i+1,v_j+1) summed weight
             of two values together.
         total: summed weight of all rows.
-
     Properties: parts_add_up, order_of_parts_is_no_matter
     """
 
@@ -148,7 +145,6 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
 
     Shapes: k fields of n rows->Cooccurrences. For a field of mostly distinct values the counts
     are as large as the table.
-
     Args, Raises: as in :func:`mutual_information`; here weights may all be zero.
 
     >>> first, second = np.array([0, 0, 1, 1]), np.array([5, 5, 7, 7])
@@ -190,11 +186,9 @@ def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
     Rare values look related. Subtract the bias to compare fields of different sizes.
 
     Shapes: broadcast.
-
     Args:
         r, c: numbers of values of the two fields.
         n: number of rows, > 0.
-
     Raises ValueError: n is not positive.
     Properties: bias_of_independent_rows
 

@@ -21,7 +21,6 @@ def triplet_hinge(
         loss = mean_i weights_i max(0, negative_i - positive_i + margin)
 
     Shapes: (n),(n)->(),((n),(n))
-
     Args:
         positive: scores of the clicked items. With cosines, in [-1, 1].
         negative: scores of the sampled items, same scale.
@@ -29,7 +28,6 @@ def triplet_hinge(
             by at most 2, so a larger margin is never met.
         weights: weight of each triple, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights.
-
     Raises ValueError: the shapes differ, n = 0, or margin or weights are outside their domain.
     Gradient: d_negative_i = weights_i / n for an active triple (negative - positive + margin > 0),
         else 0; d_positive = -d_negative. At the kink the subgradient 0 is chosen.
@@ -61,14 +59,11 @@ def triplet_logistic(
         loss = mean_i weights_i log(1 + exp(scale (negative_i - positive_i)))
 
     Shapes: (n),(n)->(),((n),(n))
-
     Args:
         positive, negative, weights: as in :func:`triplet_hinge`.
         scale: slope of the logistic, 1e-12 to 1e6 (the lecture's sigma). As it grows,
             loss / scale approaches the hinge without margin.
-
     Raises: as :func:`triplet_hinge`, with scale for margin.
-
     Gradient: d_negative_i = weights_i scale sigmoid(scale (negative_i - positive_i)) / n,
         d_positive = -d_negative.
     Properties: equals_naive, gradient_is_right, log2_when_equal, odd_part_is_linear,

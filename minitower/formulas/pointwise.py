@@ -28,13 +28,11 @@ def pointwise_squared(
         loss = mean_i weights_i (scores_i - labels_i)^2
 
     Shapes: (n),(n)->(),(n)
-
     Args:
         scores: scores of n pairs of a user and an item. With cosines, in [-1, 1].
         labels: +1 for clicked pairs, -1 for sampled ones.
         weights: weight of each pair, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights.
-
     Raises ValueError: the shapes differ, n = 0, or labels or weights are outside their domain.
     Gradient: d_scores_i = 2 weights_i (scores_i - labels_i) / n.
     Properties: equals_naive, gradient_is_right, zero_only_at_the_label,
@@ -66,14 +64,12 @@ def pointwise_logistic(
         loss = mean_i weights_i log(1 + exp(-labels_i z_i)),   z_i = scale scores_i + bias
 
     Shapes: (n),(n)->(),((n),(),())
-
     Args:
         scores, labels, weights: as in :func:`pointwise_squared`.
         scale: 1e-12 to 1e6. With cosines take it well above 1: at scale 1 no loss falls
             below log(1 + exp(-1)) = 0.313.
         bias: -1e6 to 1e6, the log-odds of a click at score 0. With k sampled pairs per click
             its optimum is log k lower; the ranking does not depend on it.
-
     Raises ValueError: as :func:`pointwise_squared`, or scale or bias is outside its domain.
     Gradient: dz_i = -weights_i labels_i sigmoid(-labels_i z_i) / n, one minus the probability of
         the true label. d_scores = scale dz, d_scale = sum(dz scores), d_bias = sum(dz).

@@ -20,7 +20,6 @@ def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
     Args:
         recalled: rows of items; negative entries are the padding of short lists.
         m: number of items.
-
     Raises ValueError: an entry is m or more.
 
     >>> times_recalled(np.array([[2, 0], [2, -1]]), 3)
@@ -53,10 +52,8 @@ def gini(times: Counts) -> float:
         gini = sum_i (2i - m - 1) t_(i) / (m sum_i t_i),   t_(1) <= ... <= t_(m)
 
     Shapes: (m)->()
-
     Args:
         times: as in :func:`coverage`.
-
     Raises ValueError: m = 0, a count is negative, or all are 0.
     Properties: zero_when_even, one_item_takes_all, equals_mean_difference, scale_invariant
 
@@ -80,12 +77,10 @@ def novelty(times: Counts, clicks: Counts) -> float:
         novelty = sum_j times_j log2(sum(clicks) / max(clicks_j, 1)) / sum_j times_j
 
     Shapes: (m),(m)->()
-
     Args:
         times: as in :func:`coverage`, at least one recall.
         clicks: training clicks of each item, at least one click. An unclicked item counts as
             clicked once.
-
     Raises ValueError: shapes differ, or all recalls or all clicks are 0.
     Properties: equals_naive, uniform_clicks_give_log2_m
 
@@ -146,12 +141,10 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
     passes 1/s, 2/s, ... of the total. An item at a cut goes to the side with its larger part.
 
     Shapes: (m),(m)->Slices. New items are a slice of their own. Empty slices are dropped.
-
     Args:
         clicks: training clicks of each item, >= 0.
         positives: test positives of each item, >= 0.
         slices: s >= 1, besides the new items.
-
     Raises ValueError: shapes differ, a count is negative, or slices < 1.
     Properties: popularity_never_decreases, shares_are_equal, new_items_stand_apart
 
@@ -179,11 +172,9 @@ def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
     """Cut the clicked items, in order of training clicks, at quantiles of their number.
 
     Shapes: (m),(q)->Slices. New items are a slice of their own.
-
     Args:
         clicks: training clicks of each item, >= 0.
         quantiles: increasing, in (0, 1). (0.8,) separates the tail of four items in five.
-
     Raises ValueError: a count is negative, or the quantiles do not increase within (0, 1).
     Properties: popularity_never_decreases, sizes_follow_the_quantiles
 

@@ -28,12 +28,10 @@ def power_law(counts: ArrayLike, beta: float = 0.75) -> Floats:
         p_j = counts_j^beta / sum_l counts_l^beta,   0^beta = 0
 
     Shapes: (K)->(K)
-
     Args:
         counts: clicks of each item, >= 0, at least one of them > 0.
         beta: exponent, >= 0. 1 keeps the click distribution, 0.75 is the value of word2vec and
             the lecture, 0 is uniform over the clicked items. Others are never drawn.
-
     Raises ValueError: counts are empty, negative, not finite or all zero, or beta < 0.
     Properties: equals_naive, one_is_the_clicks, zero_is_uniform_over_the_clicked, keeps_order,
         scale_of_counts_changes_nothing
@@ -103,7 +101,6 @@ class AliasTable:
 
     Attributes:
         keep, alias: (K),(K) the table of :func:`~minitower.formulas.alias_table.prefix_sums`.
-
     Raises ValueError: p is empty, negative, not finite or all zero.
     Properties: rebuilds_p, zeros_are_never_drawn, leftovers_are_one, draws_what_it_says,
         frequencies_follow_p
@@ -146,7 +143,6 @@ class Mixture:
 
     Args:
         parts: (share, sampler) pairs over one catalogue; shares >= 0 of any scale.
-
     Raises ValueError: shares are empty, negative, not finite or all zero, or the catalogues differ
         in size.
     Properties: log_q_is_the_mixtures_own, draws_what_it_says, one_part_is_that_part

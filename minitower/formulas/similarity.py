@@ -25,11 +25,9 @@ def l2_normalize(
         y_i = x_i / |x_i|   where |x_i| > epsilon, else 0
 
     Shapes: (n,d)->(n,d)
-
     Args:
         x: vectors.
         epsilon: length at or below which a row has no direction, >= 0.
-
     Raises ValueError: x is not a matrix, or epsilon < 0.
     Gradient: d_x_i = (d_y_i - y_i (y_i . d_y_i)) / |x_i|, orthogonal to x_i; 0 for a row at or
         below epsilon. (The usual clamp x / max(|x|, epsilon) has d_y / epsilon there, which throws
@@ -77,10 +75,8 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
         s_i = u_i . v_i
 
     Shapes: (n,d),(n,d)->(n)
-
     Args:
         users, items: vectors; pair i is row i of both.
-
     Raises ValueError: users and items are not matrices of one shape.
     Gradient: d_u_i = d_s_i v_i, d_v_i = d_s_i u_i.
     Properties: equals_naive, gradient_is_right, symmetric, linear_in_each, float32_is_close
@@ -106,7 +102,6 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
         s_i = (u_i / |u_i|) . (v_i / |v_i|), 0 where a vector has no direction
 
     Shapes: (n,d),(n,d)->(n)
-
     Args:
         users, items: as in :func:`inner_product`.
         epsilon: as in :func:`l2_normalize`. Each side is normalized by itself: the product of

@@ -31,14 +31,12 @@ def softmax_cross_entropy(
         loss = mean_i weights_i (log sum_j exp(logits_ij) - logits_i,positive(i))
 
     Shapes: (n,m),(n)->(),(n,m)
-
     Args:
         logits: one row per pair, one column per candidate.
         positive: column of each row's clicked item.
         drop: (n,m) mask of candidates that are left out of a row's sum; never the positive.
         weights: reward of each pair, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights (Yi et al., Eq. 2).
-
     Raises ValueError: shapes do not fit, n = 0, or a positive is out of range or
         dropped. NaN among the logits is not checked: the loss is NaN.
     Gradient: d_logits_ij = weights_i / n (P_ij - [j is the positive]), with P the softmax of the
@@ -96,14 +94,12 @@ def in_batch_softmax(
     the power 1 / temperature.
 
     Shapes: (n,m)->(),(n,m) with m >= n; columns n to m are extra negatives.
-
     Args:
         scores: inner products or cosines of n users with m candidates.
         correction: a published form of :mod:`minitower.formulas.logq`.
         temperature: 1e-6 to 1e12; with cosines about 0.05 to 0.2. The lecture has none, which is
             1: then no positive of 1,024 candidates can exceed 0.72% (e^2 / (e^2 + 1023)).
         weights: as in :func:`softmax_cross_entropy`.
-
     Raises ValueError: shapes do not fit, or temperature is outside its domain.
     Gradient: d_scores = d_logits / temperature.
     Properties: equals_naive, gradient_is_right, two_in_the_batch_by_hand,
@@ -141,14 +137,12 @@ def listwise_softmax(
                / (exp(positive_i / t) + sum_j exp(negatives_ij / t)) )
 
     Shapes: (n),(n,k)->(),((n),(n,k)); with k = 0 the loss is 0.
-
     Args:
         positive: scores of the clicked items.
         negatives: scores of the sampled items. To correct for a known q, subtract t log q.
         temperature: t, 1e-6 to 1e12. The lecture has none, which is 1.
         drop: (n,k) mask of negatives to leave out, for lists of unequal length.
         weights: as in :func:`softmax_cross_entropy`.
-
     Raises ValueError: shapes do not fit, or temperature is outside its domain.
     Properties: equals_naive, gradient_is_right, without_negatives_costs_nothing,
         one_negative_is_triplet_logistic, order_of_negatives_changes_nothing, dropping_is_removing,
@@ -192,14 +186,12 @@ def info_nce(
     Items are drawn uniformly, so no q needs a correction.
 
     Shapes: (m,m)->(),(m,m)
-
     Args:
         scores: scores_ij of the first view of item i with the second view of item j.
         temperature: t, 1e-6 to 1e12.
         symmetric: whether to take the mean with the loss of the transposed scores. The lecture
             and Yao et al. print one direction; Radford et al. take both.
         weights: weight of each item, as in :func:`softmax_cross_entropy`.
-
     Raises ValueError: scores is not a square matrix, or temperature is outside its domain.
     Properties: equals_naive, gradient_is_right, is_uncorrected_in_batch_softmax,
         symmetric_is_blind_to_the_order_of_views, one_direction_is_not,
@@ -231,7 +223,6 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
     Shapes: two arrays of one shape -> (); scores, or the vectors of one side. The two sides of a
     listwise loss add up. To learn a temperature, descend along its logarithm, whose derivative is
     temperature times this, and keep it above about 0.01.
-
     Raises ValueError: the shapes differ, or temperature is outside its domain.
     Properties: gradient_is_right, both_sides_of_a_list_add_up, vectors_do_as_well,
         uniform_scores_do_not_care, float32_is_close

@@ -30,14 +30,12 @@ def stop_gradient_logq(
     the gradient of their value. The value here can be negative and measures no progress.
 
     Shapes: (n,m),(m),(m)->(),(n,m) with m >= n; a row without negatives has loss 0.
-
     Args:
         scores, temperature, weights: as in :func:`~minitower.formulas.softmax.in_batch_softmax`.
         log_q, candidate_ids: as in :func:`~minitower.formulas.logq.calibrated`.
 
     Returns:
         The loss, and its gradient *with 1 - p held constant*.
-
     Raises ValueError: as ``in_batch_softmax`` and ``calibrated``.
     Gradient: With w = weights (1 - p): d_scores_ii = -w_i / (n t), and for the negatives
         d_scores_ij = w_i softmax(l_i)_j / (n t).

@@ -48,7 +48,6 @@ def sum_by_row(
     this is one sparse product.
 
     Shapes: (u),(u,d)->RowGradient; in bags (u),(n,d),(n+1),(u)->RowGradient
-
     Args:
         rows: table row of each of u uses.
         values: gradient of each use; with ``indptr``, of each bag of uses.
@@ -111,7 +110,6 @@ def embedding(rows: Array, table: Array) -> tuple[Array, Callable[[Array], RowGr
     """Look up one row of the table for each value.
 
     Shapes: (n),(v,d)->(n,d)
-
     Gradient: d_table[r] is the sum of dy over the uses of row r.
 
     >>> table = np.array([[0.0, 0.0], [1.0, 2.0]])
@@ -137,10 +135,8 @@ def embedding_bag(
     row in its place.
 
     Shapes: n bags,(v,d)->(n,d)
-
     Args:
         pool: "mean" or "sum".
-
     Raises ValueError: pool is neither.
     Gradient: d_table[v] += dy_i / |S_i| for each occurrence of v.
 
@@ -165,7 +161,6 @@ def dense(
     """Apply an affine map: y = x W + b.
 
     Shapes: (n,i),(i,o),(o)->(n,o)
-
     Gradient: dx = dy W', d_weight = x' dy, d_bias = sum of dy over the rows.
     """
     y = x @ weight

@@ -29,7 +29,6 @@ def cosine_decay(rate: float, steps: int, floor: float = 0.0) -> Schedule:
         rate: learning rate at step 0, > 0.
         steps: length of the decay, >= 0.
         floor: last rate as a share of the first, in [0, 1].
-
     Raises ValueError: an argument is outside its domain.
 
     Reference: I. Loshchilov, F. Hutter, SGDR, ICLR 2017, Eq. 5.

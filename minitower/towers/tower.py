@@ -53,7 +53,6 @@ class Tower:
         hidden: widths of the hidden layers; () sums the features.
         residual: add the id's embedding to the output of the layers.
         normalize: end with L2 normalization, for cosines.
-
     Raises ValueError: the side has no feature, a width does not fit the sum or the residual path,
         or a size is not positive.
     """

@@ -48,7 +48,6 @@ class TwoTower:
             "item.mlp.0.weight". Freezing, saving and comparing are operations on the names.
             Training changes the arrays in place.
         seed: seed of the initial parameters; None if they were not random.
-
     Raises ValueError: sizes, similarity or schema do not make a model. A size above its bound is
         refused before any memory is taken.
 
@@ -114,7 +113,6 @@ class TwoTower:
         Args:
             schema: a later schema, made by :func:`~minitower.data.days.next_day`.
             seed: seed of new rows where row 0 cannot be copied.
-
         Raises ValueError: the schema does not continue this model's, or the seed is not an
             integer.
         """

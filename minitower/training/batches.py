@@ -68,7 +68,6 @@ class Batches:
         negatives: what to draw beside the positives; None: nothing.
         positive_power: 1 takes the positives as they are. Below 1, an epoch draws the same number
             with replacement, each item in proportion to its clicks^power; log q follows.
-
     Raises ValueError: there is nothing to train on, size is too small, or the power is outside [0,
         1]. TooFewClicks: there is one training positive, and no negatives are drawn.
     """
@@ -149,7 +148,6 @@ def check_batch_size(size: int, *, drawn: bool) -> None:
     Args:
         size: pairs a batch.
         drawn: whether negatives are drawn beside them.
-
     Raises ValueError: size < 1, or size < 2 without drawn negatives.
     """
     strict_integer("batch_size", size, 1)

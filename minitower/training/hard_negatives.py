@@ -27,7 +27,6 @@ class HardNegatives:
         lists: rows of the item table; a list for each user or each training positive.
         k: draws per pair, 0 to 2^24.
         of: owner of a list, "user" or "pair".
-
     Raises ValueError: an argument is outside its domain.
 
     Reference: lecture, section 2.2; docs/08.
@@ -86,7 +85,6 @@ class MinedNegatives:
         k: draws per pair, 0 to 2^24.
         first, last: ranks, counted from 1.
         every: batches between two searches with the model's current vectors, >= 1.
-
     Raises ValueError: an argument is outside its domain, or the catalogue ends before ``first``.
 
     Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, section 6.1

@@ -94,7 +94,6 @@ class SharedNegatives:
     Args:
         sampler: draws rows of the item table.
         size: draws per batch, 0 to 2^24.
-
     Raises ValueError: size is outside its domain.
 
     Reference: J. Yang et al., Mixed Negative Sampling, WWW 2020, section 3.
@@ -127,7 +126,6 @@ class MixedNegatives:
         parts: the sources.
         shares: probability in [0, 1] to keep a negative of each part; all 1 by default. For one
             hard negative in a hundred, take k = 10 of both and (0.99, 0.01).
-
     Raises ValueError: parts are empty or hold SharedNegatives, or shares are outside [0, 1] or not
         one per part.
     """

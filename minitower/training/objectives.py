@@ -68,7 +68,6 @@ class InBatchSoftmax:
         mask_hits: drop other copies of a row's own item from its negatives. For
             "none" a choice; "calibrated" always does. "yi" and "mixed" refuse it,
             because there log q counts these copies.
-
     Raises ValueError: a parameter is outside its domain, or not for this correction.
 
     The formulas: :func:`~minitower.formulas.softmax.in_batch_softmax`,
@@ -117,7 +116,6 @@ class CrossBatchSoftmax:
         vectors, log_q, rows: what is remembered, oldest first.
         drift: how stale the bank is: mean distance between this step's vectors and those of
             the same items in the bank; NaN without such items.
-
     Raises ValueError: a parameter is outside its domain.
 
     Reference: J. Wang et al., Cross-Batch Negative Sampling, SIGIR 2021, Eqs. 3, 4, 5 and 9.

@@ -28,7 +28,6 @@ class SampledNegatives:
         known: items that each user has clicked. A draw of a known item is rejected, so
             negatives follow Q' = Q / (1 - Q(known)). A user who knows all items that can be
             drawn gets no negatives. None rejects nothing.
-
     Raises ValueError: k is outside its domain, or a known item is not in the catalogue.
 
     Reference: lecture, section 2.1; T. Mikolov et al., NIPS 2013, section 2.2; docs/07.

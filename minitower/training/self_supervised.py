@@ -148,7 +148,6 @@ class ContrastiveLoss:
 
     Attributes:
         loss: alpha times the contrastive loss of the latest step.
-
     Raises ValueError: a view would keep nothing or hide nothing, for want of fields.
     """
 

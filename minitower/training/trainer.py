@@ -92,7 +92,6 @@ class Trainer:
 
     Attributes:
         best_epoch: number of epochs that made the parameters; 0 before :meth:`fit`.
-
     Raises ValueError: there is nothing to train on, or an argument is outside its domain.
     """
 

@@ -54,7 +54,6 @@ def hide(encoder: FeatureEncoder, features: Features, names: Sequence[str], mask
     That is embedding row 0, the set {row 0}, or, of a number, the mean of training.
 
     Shapes: n rows of features,(k),(n,k)->n rows of features
-
     Args:
         names: the field of each column of the mask.
     """
