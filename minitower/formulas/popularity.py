@@ -1,7 +1,6 @@
 """Popularity of the recalled items, beside accuracy.
 
-A few popular items give a good accuracy. The functions here measure how much of the catalogue
-is recalled, how evenly, and cut it into slices of popularity.
+How much of the catalogue is recalled, how evenly, and at which popularity.
 """
 
 from dataclasses import dataclass
@@ -105,8 +104,8 @@ class Slices:
     """A partition of the catalogue by training clicks.
 
     Attributes:
-        of_item: (m) slice of each item. Slice 0 holds the items without a click ("new", possibly
-            none); then 1, 2, ... from the rarest to the most clicked.
+        of_item: (m) slice of each item: 0 for the items without a click ("new"), then 1, 2, ...
+            from the rarest to the most clicked.
         clicks: (s,2) fewest and most clicks of an item in each slice.
         items: (s) number of items in each slice.
     """

@@ -46,12 +46,7 @@ Rate = Annotated[
 
 @dataclass(frozen=True)
 class OptimizerSlot:
-    """One slot of one parameter, seen at the rows that a step uses.
-
-    Attributes:
-        table: the whole slot; updates write to it.
-        rows: index of the rows.
-    """
+    """One slot of one parameter: the whole table, and the rows that a step uses."""
 
     table: Array
     rows: Any
@@ -108,7 +103,6 @@ class Optimizer(ABC):
             parameter[rows] -= self._displacement(gradient, rate, slots)
 
     def _new_slot(self, parameter: Array, per_row: bool) -> Array:
-        """Make the slot of a parameter before its first gradient."""
         shape, dtype = _shape(parameter, per_row), parameter.dtype
         # np.zeros takes memory only for pages that are touched: unused rows cost nothing.
         return np.zeros(shape, dtype) if self.start == 0 else np.full(shape, self.start, dtype)

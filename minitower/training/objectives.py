@@ -60,18 +60,11 @@ class InBatchSoftmax:
 
     Args:
         temperature: 1e-6 to 1e12; about 0.05 to 0.2 with cosines, 1 with inner products.
-        correction: "yi" subtracts strength * log q from every candidate. "calibrated"
-            is exact about the positive and masks its repetitions. "mixed" subtracts
-            log q from the negatives only, as published for mixed negative sampling.
-            "none" subtracts nothing, and over-suppresses popular items.
-        strength: beta in [0, 1], for "yi".
-        mask_hits: drop other copies of a row's own item from its negatives. For
-            "none" a choice; "calibrated" always does. "yi" and "mixed" refuse it,
-            because there log q counts these copies.
+        correction: a form of :mod:`minitower.formulas.logq`; "none" is ``uncorrected``.
+        strength: logq_weight in [0, 1], for "yi".
+        mask_hits: drop other copies of a row's own item from its negatives, for "none".
+            "calibrated" always does; in "yi" and "mixed" log q counts these copies.
     Raises ValueError: a parameter is outside its domain, or not for this correction.
-
-    The formulas: :func:`~minitower.formulas.softmax.in_batch_softmax`,
-    :mod:`minitower.formulas.logq`.
     """
 
     temperature: Temperature = TEMPERATURE
@@ -168,12 +161,9 @@ class Pointwise:
     The mean is over all pairs: with two negatives a click, they weigh twice as much as the click.
 
     Args:
-        loss: "logistic" bends around scale * score + bias = 0; "squared" pulls cosines
-            to +1 and -1.
-        scale: 1e-12 to 1e6; with cosines well above 1. At 1 no loss is below log(1 + 1/e).
-        bias: of the logistic.
-
-    The formulas: :mod:`minitower.formulas.pointwise`.
+        loss: "logistic" or "squared" of :mod:`minitower.formulas.pointwise`.
+        scale: of the logistic, 1e-12 to 1e6; with cosines well above 1.
+        bias: of the logistic, -1e6 to 1e6.
     """
 
     loss: Literal["logistic", "squared"] = "logistic"
@@ -203,11 +193,9 @@ class Pairwise:
     """Each clicked item above each of its negatives; the mean is over such pairs of items.
 
     Args:
-        loss: "hinge" asks for a lead of ``margin``, "logistic" bends with ``scale``.
-        margin: > 0, at most 1e6, of the hinge.
-        scale: 1e-12 to 1e6, of the logistic.
-
-    The formulas: :mod:`minitower.formulas.pairwise`.
+        loss: "hinge" or "logistic" of :mod:`minitower.formulas.pairwise`.
+        margin: of the hinge, in (0, 1e6].
+        scale: of the logistic, 1e-12 to 1e6.
     """
 
     loss: Literal["hinge", "logistic"] = "logistic"
