@@ -155,7 +155,7 @@ OTHERS = {
 }
 
 # Results that a formula makes, of what has been checked already, are no formulas themselves.
-RESULTS = {"Cooccurrences", "Slices"}
+RESULTS = {"Cooccurrences", "Hits", "Slices"}
 
 
 def parameters(call):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import Categorical, Dataset, GivenSplit, Id, Schema
-from minitower.towers.gradients import RowGradient, add_gradients
+from minitower.towers.layers import RowGradient, add_gradients
 from minitower.towers.optimizers import SGD, Adagrad
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches

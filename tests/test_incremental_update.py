@@ -14,7 +14,7 @@ from minitower.formulas.frequency import StreamingFrequency
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.recommender import Recommender
-from minitower.towers.gradients import add_gradients
+from minitower.towers.layers import add_gradients
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch

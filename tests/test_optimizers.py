@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from minitower.towers.gradients import RowGradient
+from minitower.towers.layers import RowGradient
 from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdagrad, RowWiseAdam
 from minitower.towers.schedules import cosine_decay, warmup
 

@@ -11,7 +11,7 @@ import pytest
 
 import minitower as mt
 from minitower.conformance import check
-from minitower.towers.gradients import RowGradient
+from minitower.towers.layers import RowGradient
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")
 

@@ -14,7 +14,7 @@ from minitower.data.ragged import Ragged
 from minitower.data.table import Table
 from minitower.formulas.similarity import cosine
 from minitower.formulas.softmax import info_nce
-from minitower.towers.gradients import add_gradients
+from minitower.towers.layers import add_gradients
 from minitower.training.batches import Batches
 from minitower.training.self_supervised import AUGMENTS, ContrastiveLoss, SelfSupervised
 

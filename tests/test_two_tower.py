@@ -21,7 +21,7 @@ from minitower.data import (
     next_day,
 )
 from minitower.formulas.sampling import Uniform
-from minitower.towers.gradients import RowGradient, add_gradients
+from minitower.towers.layers import RowGradient, add_gradients
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
 from minitower.training.objectives import InBatchSoftmax, Listwise, Pairwise, Pointwise

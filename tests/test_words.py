@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import minitower
+from minitower.conformance import FORMULAS, MISTAKES
 
 PACKAGE = Path(minitower.__file__).parent
 LONGEST = 25  # words of a sentence
@@ -43,6 +44,13 @@ BRITISH = (
     r"|cancelled|centre|grey|catalogued|analys(e|ed|es)\b)"
 )
 ALLOWED = {"standardise", "bucketise"}  # values of options that stores hold
+
+PUBLISHED = {
+    *(words for table in MISTAKES.values() for m in table for words in (m.name, m.fix)),
+    *(formula.summary for formula in FORMULAS.values()),
+    *(case.why for formula in FORMULAS.values() for case in formula.cases),
+}
+"""Words of the golden vectors, and names of mistakes: they change with the vectors' version."""
 
 
 def prose(path: Path) -> list[tuple[int, str]]:
@@ -84,7 +92,7 @@ def sentences(text: str) -> list[str]:
 def problems(text: str) -> list[str]:
     """What is wrong with the words of a text."""
     found = []
-    for sentence in sentences(text):
+    for sentence in sentences(text) if text not in PUBLISHED else ():
         words = re.sub(r"``.*?``|`.*?`", "code", sentence).split()
         if len(words) > LONGEST:
             found.append(f"{len(words)} words: {sentence}")

@@ -12,7 +12,7 @@ from living import MINUTE, Living, Served, Service, of_model, with_rate
 
 import minitower as mt
 from minitower.evaluation.encode import encode
-from minitower.towers.gradients import Gradients
+from minitower.towers.layers import Gradients
 from minitower.training.batches import Batch, Batches
 from minitower.updating.incremental_update import IncrementalUpdate
 

@@ -12,18 +12,9 @@ import numpy as np
 
 from minitower.conformance.formula import Compute
 from minitower.formulas.draw_probability import log_mixture
-from minitower.formulas.logq import (
-    Correction,
-    cross_batch,
-    mixed,
-    uncorrected,
-    yi,
-)
+from minitower.formulas.logq import Correction, cross_batch, mixed, uncorrected, yi
 from minitower.formulas.similarity import cosine, l2_normalize
-from minitower.formulas.softmax import (
-    in_batch_softmax,
-    temperature_gradient,
-)
+from minitower.formulas.softmax import in_batch_softmax, temperature_gradient
 
 
 def of_vectors(loss: Any) -> Compute:

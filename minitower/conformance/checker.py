@@ -10,7 +10,7 @@ import numpy as np
 
 from minitower.conformance.formula import TOLERANCE, Case, Formula, Outputs, error, errors, exploded
 from minitower.conformance.frameworks import Unusable, runner
-from minitower.conformance.mistake import Mistake
+from minitower.conformance.mistake_tables import Mistake
 from minitower.conformance.mistakes import MISTAKES
 from minitower.conformance.registry import FORMULAS
 from minitower.conformance.report import NO_KNOWN, Report, Result

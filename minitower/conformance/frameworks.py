@@ -1,8 +1,7 @@
 """Calling an implementation: NumPy returns its gradients, the others are differentiated.
 
-Each framework is imported when it is asked for. All return the result and the
-gradients by name, as NumPy arrays; :class:`Unusable` is raised for what cannot be
-compared at all.
+Each framework is imported when it is asked for. All return the result and the gradients by name,
+as NumPy arrays; :class:`Unusable` is raised for what cannot be compared at all.
 """
 
 from __future__ import annotations
@@ -69,15 +68,20 @@ def _numpy(
     return _arrays(formula, inputs, value, known)
 
 
-def _torch(
-    torch: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
-) -> Outputs:
-    tensors = [
-        torch.tensor(x, dtype=getattr(torch, dtype) if a.kind == "float" else None)
+def _converted(formula: Formula, inputs: list[Any], dtype: Any, convert: Any) -> list[Any]:
+    """The arrays, and the numbers with a gradient, as tensors of a framework."""
+    return [
+        convert(x, dtype=dtype if a.kind == "float" else None)
         if isinstance(x, np.ndarray) or a.gradient
         else x
         for a, x in zip(formula.arguments, inputs, strict=True)
     ]
+
+
+def _torch(
+    torch: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
+) -> Outputs:
+    tensors = _converted(formula, inputs, getattr(torch, dtype), torch.tensor)
     learned = [t.requires_grad_() for t, a in zip(tensors, formula.arguments) if a.gradient]
     value = fn(*tensors)
     if not isinstance(value, torch.Tensor):
@@ -98,12 +102,7 @@ def _jax(
     jax: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
 ) -> Outputs:
     with jax.enable_x64(dtype == "float64"):
-        arrays = [
-            jax.numpy.asarray(x, dtype if a.kind == "float" else None)
-            if isinstance(x, np.ndarray) or a.gradient
-            else x
-            for a, x in zip(formula.arguments, inputs, strict=True)
-        ]
+        arrays = _converted(formula, inputs, dtype, jax.numpy.asarray)
         learned = [i for i, a in enumerate(formula.arguments) if a.gradient]
         if not learned:
             return _arrays(formula, inputs, fn(*arrays), {})
@@ -121,12 +120,7 @@ def _tensorflow(
     tf: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
 ) -> Outputs:
     with tf.GradientTape() as tape:
-        tensors = [
-            tf.constant(x, dtype=dtype if a.kind == "float" else None)
-            if isinstance(x, np.ndarray) or a.gradient
-            else x
-            for a, x in zip(formula.arguments, inputs, strict=True)
-        ]
+        tensors = _converted(formula, inputs, dtype, tf.constant)
         learned = [t for t, a in zip(tensors, formula.arguments) if a.gradient]
         tape.watch(learned)
         value = fn(*tensors)

@@ -16,17 +16,11 @@ from typing import Any
 import numpy as np
 
 from minitower.conformance.formula import Compute
-from minitower.conformance.metric_mistakes import METRIC_MISTAKES
-from minitower.conformance.mistake import (
-    FLIPPED,
-    Mistake,
-    then,
-    value_alone,
-)
-from minitower.conformance.mistake_tables import unit
+from minitower.conformance.mistake_tables import FLIPPED, Mistake, Words, then, unit, value_alone
 from minitower.conformance.pair_mistakes import PAIR_MISTAKES
 from minitower.conformance.softmax_mistakes import SOFTMAX_MISTAKES
 from minitower.conformance.view_mistakes import VIEW_MISTAKES
+from minitower.formulas.ranking import mean_average_precision, mrr, ndcg, precision, recall
 
 
 def _inner(users: Any, items: Any, pull: Any) -> Any:
@@ -110,6 +104,113 @@ _POWER_LAW = [
     )
 ]  # fmt: skip
 
+Measure = Callable[[Any, Any, Any], Any]
+
+
+def _zero_for_nothing(measure: Measure) -> Measure:
+    """Users without positives counted as failures."""
+    return lambda hits, positives, k: measure(hits, positives, k) * (positives > 0).mean()
+
+
+def _where_found(measure: Measure) -> Measure:
+    """The mean over users with a hit only."""
+
+    def compute(hits: Any, positives: Any, k: Any) -> Any:
+        found = hits[:, :k].any(axis=1)
+        return measure(hits[found], positives[found], k) if found.any() else 0.0
+
+    return compute
+
+
+_CHANCE = "leave users without positives out: nothing to find is no failure"
+_EVERY: dict[Words, Callable[[Measure], Measure]] = {
+    ("users without positives counted as failures", _CHANCE): _zero_for_nothing,
+    ("users without a hit left out", "a user with positives and no hit counts 0"): _where_found,
+    ("not cut at k", "only the first k ranks count"): lambda measure: (
+        lambda hits, positives, k: measure(hits, positives, hits.shape[1])
+    ),
+}
+
+
+def _metric_mistakes(measure: Measure, own: dict[Words, Measure]) -> list[Mistake]:
+    everywhere = {words: wrong(measure) for words, wrong in _EVERY.items()}
+    return [Mistake(*words, value_alone(compute)) for words, compute in (everywhere | own).items()]
+
+
+def _over_users(each: Callable[..., Any]) -> Measure:
+    """The mean over users with positives of each(hits in k ranks, positives, ranks, k)."""
+
+    def compute(hits: Any, positives: Any, k: Any) -> Any:
+        hits, positives = hits[positives > 0, :k], positives[positives > 0]
+        return each(hits, positives, np.arange(1, k + 1), k).mean()
+
+    return compute
+
+
+def _dcg(discount: Callable[[Any], Any], most: Measure) -> Measure:
+    def each(hits: Any, positives: Any, ranks: Any, k: Any) -> Any:
+        ideal = np.append(0, discount(ranks).cumsum())[most(hits, positives, k)]
+        return np.divide(hits @ discount(ranks), ideal, out=np.zeros(len(hits)), where=ideal > 0)
+
+    return _over_users(each)
+
+
+_log2: Callable[[Any], Any] = lambda r: 1 / np.log2(r + 1)
+_possible: Measure = lambda hits, positives, k: np.minimum(positives, k)
+_average_precision: Callable[[Any, Any], Any] = lambda hits, ranks: (
+    hits.cumsum(axis=1) / ranks * hits
+).sum(axis=1)
+
+_METRICS = {
+    "recall": _metric_mistakes(recall, {
+        ("divided by min(k, positives)", "divide by all positives (that is recall_capped)"):
+            _over_users(lambda hits, p, ranks, k: hits.sum(axis=1) / np.minimum(p, k)),
+        ("precision", "divide by the positives, not by k"): precision,
+        ("hit rate", "count all hits, not whether there is one"):
+            _over_users(lambda hits, p, ranks, k: hits.any(axis=1)),
+        ("pooled over users", "the mean of the users' recalls, each user weighs the same"):
+            lambda hits, p, k: hits[:, :k].sum() / p.sum(),
+    }),
+    "mrr": _metric_mistakes(mrr, {
+        ("ranks counted from zero", "the first rank is 1"):
+            _over_users(lambda hits, p, ranks, k: (hits / (ranks + 1)).max(axis=1)),
+        ("every hit counted, not the first", "one over the rank of the first hit"):
+            _over_users(lambda hits, p, ranks, k: (hits / ranks).sum(axis=1)),
+        ("rank of the last hit", "one over the rank of the first hit"):
+            _over_users(lambda hits, p, ranks, k: hits.any(axis=1) / (hits * ranks).max(axis=1)
+                        .clip(1)),
+        ("one over the mean rank", "the mean of the reciprocals"):
+            lambda hits, p, k: 1 / np.where(hits[:, :k].any(axis=1), 1 + hits.argmax(axis=1), np.inf
+                                            )[hits[:, :k].any(axis=1)].mean(),
+    }),
+    "mean_average_precision": _metric_mistakes(mean_average_precision, {
+        ("divided by all positives", "k ranks hold at most min(k, positives)"):
+            _over_users(lambda hits, p, ranks, k: _average_precision(hits, ranks) / p),
+        ("divided by the hits", "what was not found counts: divide by min(k, positives)"):
+            _over_users(lambda hits, p, ranks, k: _average_precision(hits, ranks)
+                        / hits.sum(axis=1).clip(1)),
+        ("divided by k", "divide by min(k, positives)"):
+            _over_users(lambda hits, p, ranks, k: _average_precision(hits, ranks) / k),
+        ("precision at every rank, hit or not", "only ranks that hit add their precision"):
+            _over_users(lambda hits, p, ranks, k: (hits.cumsum(axis=1) / ranks).sum(axis=1)
+                        / np.minimum(p, k)),
+    }),
+    "ndcg": _metric_mistakes(ndcg, {
+        ("ideal list of k hits", "the ideal list holds min(k, positives) hits"):
+            _dcg(_log2, lambda hits, p, k: np.full(len(p), k)),
+        ("ideal list of what was found", "the ideal list holds min(k, positives) hits"):
+            _dcg(_log2, lambda hits, p, k: hits.sum(axis=1)),
+        ("not normalised (DCG)", "divide by the ideal list's sum"):
+            _over_users(lambda hits, p, ranks, k: hits @ _log2(ranks)),
+        ("discount one over the rank", "the discount is 1 / log2(rank + 1)"):
+            _dcg(lambda r: 1 / r, _possible),
+        ("ranks counted from two", "1 / log2(rank + 1), the first rank is 1"):
+            _dcg(lambda r: 1 / np.log2(r + 2), _possible),
+        ("no discount at the first two ranks", "1 / log2(rank + 1); max(1, log2(rank)) is older"):
+            _dcg(lambda r: 1 / np.maximum(1, np.log2(r)), _possible),
+    }),
+}  # fmt: skip
+
 MISTAKES: dict[str, list[Mistake]] = {
     **SOFTMAX_MISTAKES,
     **VIEW_MISTAKES,
@@ -118,6 +219,6 @@ MISTAKES: dict[str, list[Mistake]] = {
     "serving_scores": _SERVING,
     "embedding_lookup": _LOOKUP,
     "power_law": _POWER_LAW,
-    **METRIC_MISTAKES,
+    **_METRICS,
 }
 """The known mistakes of every formula, by its name."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from minitower.conformance.formula import Compute
-from minitower.conformance.mistake import (
+from minitower.conformance.mistake_tables import (
     BITS,
     CLIPPED,
     FLIPPED,

@@ -5,28 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from minitower.conformance import cases
-from minitower.conformance.adapters import (
-    lookup,
-    metric,
-    one_gradient,
-    weighted_cosines,
-)
+from minitower.conformance.adapters import lookup, metric, one_gradient, weighted_cosines
 from minitower.conformance.cases import grid, of_batches, of_table
 from minitower.conformance.formula import Argument, Formula
-from minitower.conformance.softmax_registry import SOFTMAX_FORMULAS
+from minitower.conformance.softmax_registry import (
+    ITEMS,
+    LOG_Q,
+    POSITIVE,
+    SOFTMAX_FORMULAS,
+    USERS,
+    YI,
+)
 from minitower.formulas import ranking
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
 from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
 from minitower.formulas.sampling import power_law
 
-_USERS = Argument("users", "(n,d)", "user vectors, one a row", gradient=True)
-_ITEMS = Argument("items", "(n,d)", "vectors of the clicked items; row i is user i's", True)
-_LOG_Q = Argument("log_q", "(n)", "log of the probability that one draw is the item of the row")
-_IDS = Argument("item_ids", "(n)", "which item each row of items is", kind="int")
-_TAU = Argument("temperature", "()", "what scores are divided by, > 0")
 _SCORES = Argument("scores", "(n)", "scores of the pairs", gradient=True)
 _LABELS = Argument("labels", "(n)", "+1 for clicked pairs, -1 for drawn ones")
-_POSITIVE = Argument("positive", "(n)", "scores of the clicked items", gradient=True)
 _NEGATIVE = Argument("negative", "(n)", "scores of the drawn items", gradient=True)
 _PULL = Argument("pull", "(n)", "a constant factor of each pair; it makes one number of many")
 _HITS = (
@@ -34,17 +30,6 @@ _HITS = (
     Argument("positives", "(n)", "how many positives each user has", kind="int"),
     Argument("k", "()", "how many ranks count", kind="int"),
 )
-
-_VIEWS = (
-    Argument("first", "(n,d)", "vectors of one view of n items", gradient=True),
-    Argument("second", "(n,d)", "vectors of another view of the same", gradient=True),
-    _TAU,
-)
-_TWO_VIEWS = {"first": "users", "second": "items", "temperature": "temperature"}
-_IN_BATCH = {"users": "users", "items": "items", "log_q": "log_q", "temperature": "temperature"}
-_BY_ID = {"users": "users", "items": "items", "item_ids": "item_ids", "temperature": "temperature"}
-_LOGQ_BY_ID = {**_IN_BATCH, "item_ids": "item_ids"}
-_YI = "X. Yi et al., Sampling-Bias-Corrected Neural Modeling, RecSys 2019"
 _MANNING = "Manning, Raghavan and Schuetze, Introduction to Information Retrieval, 2008"
 
 _OTHERS = (
@@ -62,12 +47,8 @@ _OTHERS = (
         "binary classification of clicked and drawn pairs",
         "loss = mean_i log(1 + exp(-labels_i (scale scores_i + bias)))",
         "lecture, section 2.2 (pointwise training)",
-        (
-            _SCORES,
-            _LABELS,
-            Argument("scale", "()", "how much a unit of score says", gradient=True),
-            Argument("bias", "()", "log-odds at score 0", gradient=True),
-        ),
+        (_SCORES, _LABELS, Argument("scale", "()", "how much a unit of score says", gradient=True),
+         Argument("bias", "()", "log-odds at score 0", gradient=True)),
         lambda s, y, scale, bias: pointwise_logistic(s, y, scale=scale, bias=bias),
         cases.pointwise(scale=2.5, bias=-0.75),
     ),
@@ -76,7 +57,7 @@ _OTHERS = (
         "a positive should lead its negative by a margin",
         "loss = mean_i max(0, negative_i - positive_i + margin)",
         "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 2",
-        (_POSITIVE, _NEGATIVE, Argument("margin", "()", "the lead asked for, > 0")),
+        (POSITIVE, _NEGATIVE, Argument("margin", "()", "the lead asked for, > 0")),
         lambda p, g, margin: triplet_hinge(p, g, margin=margin),
         cases.pairwise(margin=0.25),
     ),
@@ -85,7 +66,7 @@ _OTHERS = (
         "the hinge's smooth sibling",
         "loss = mean_i log(1 + exp(scale (negative_i - positive_i)))",
         "lecture, section 2.3 (pairwise training)",
-        (_POSITIVE, _NEGATIVE, Argument("scale", "()", "how sharply the loss bends, > 0")),
+        (POSITIVE, _NEGATIVE, Argument("scale", "()", "how sharply the loss bends, > 0")),
         lambda p, g, scale: triplet_logistic(p, g, scale=scale),
         cases.pairwise(scale=2.5),
     ),
@@ -95,7 +76,7 @@ _OTHERS = (
         "loss = sum_i pull_i (users_i / |users_i|) . (items_i / |items_i|); a zero vector stays"
         " zero and gets no gradient",
         "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 3",
-        (_USERS, _ITEMS, _PULL),
+        (USERS, ITEMS, _PULL),
         weighted_cosines,
         of_batches({"users": "users", "items": "items", "pull": "log_q"}),
     ),
@@ -103,12 +84,9 @@ _OTHERS = (
         "serving_scores",
         "what ranks items for a user: the plain inner product, whatever training took off",
         "scores_ij = users_i . items_j",
-        f"{_YI}, section 4; lecture, section 2.4",
-        (
-            Argument("users", "(n,d)", "user vectors, one a row"),
-            Argument("items", "(n,d)", "item vectors, one a row"),
-            _LOG_Q,
-        ),
+        f"{YI}, section 4; lecture, section 2.4",
+        (Argument("users", "(n,d)", "user vectors, one a row"),
+         Argument("items", "(n,d)", "item vectors, one a row"), LOG_Q),
         lambda users, items, log_q: (users @ items.T, ()),
         of_batches({"users": "users", "items": "items", "log_q": "log_q"}),
         result="scores",
@@ -118,11 +96,9 @@ _OTHERS = (
         "rows of a table, made one number by constant factors: repeated rows add up",
         "loss = sum_ic pull_ic table[rows_i, c]",
         "J. Duchi et al., JMLR 2011, is where a lost duplicate hurts: (g1 + g2)^2",
-        (
-            Argument("table", "(r,d)", "an embedding table", gradient=True),
-            Argument("rows", "(n)", "the row of each example, 0 to r - 1", kind="int"),
-            Argument("pull", "(n,d)", "a constant factor of each number looked up"),
-        ),
+        (Argument("table", "(r,d)", "an embedding table", gradient=True),
+         Argument("rows", "(n)", "the row of each example, 0 to r - 1", kind="int"),
+         Argument("pull", "(n,d)", "a constant factor of each number looked up")),
         lookup,
         of_table({
             "plain": ("each row once", {
@@ -140,10 +116,8 @@ _OTHERS = (
         "p_i = counts_i^beta / sum_j counts_j^beta",
         "T. Mikolov et al., Distributed Representations of Words and Phrases, NIPS 2013,"
         " section 2.2; lecture, section 2.4",
-        (
-            Argument("counts", "(K)", "clicks of each item"),
-            Argument("beta", "()", "0.75 as a rule"),
-        ),
+        (Argument("counts", "(K)", "clicks of each item"),
+         Argument("beta", "()", "0.75 as a rule")),
         lambda counts, beta: (power_law(counts, beta), ()),
         of_table({
             "sixteen_to_one": ("16 times the clicks, 8 times the draws", {

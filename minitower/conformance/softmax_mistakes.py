@@ -14,20 +14,18 @@ from scipy.special import expit, logsumexp
 
 from minitower.conformance.formula import Compute
 from minitower.conformance.links import chain, cross_entropy, on_diagonal
-from minitower.conformance.mistake import (
-    FLIPPED,
-    half,
-    table,
-    then,
-)
 from minitower.conformance.mistake_tables import (
+    FLIPPED,
     corrections,
+    half,
     hit_mask,
     losses,
     masks,
     off_diagonal,
     smoothings,
+    table,
     temperatures,
+    then,
     unit,
 )
 from minitower.conformance.registry import FORMULAS

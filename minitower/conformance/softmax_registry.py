@@ -14,33 +14,16 @@ from minitower.conformance.adapters import (
 )
 from minitower.conformance.cases import of_batches, of_table
 from minitower.conformance.formula import Argument, Case, Formula
-from minitower.formulas.logq import (
-    calibrated,
-    uncorrected,
-    yi,
-)
-from minitower.formulas.softmax import (
-    info_nce,
-    listwise_softmax,
-)
+from minitower.formulas.logq import calibrated, uncorrected, yi
+from minitower.formulas.softmax import info_nce, listwise_softmax
 from minitower.formulas.stop_gradient_logq import stop_gradient_logq
 
-_USERS = Argument("users", "(n,d)", "user vectors, one a row", gradient=True)
-_ITEMS = Argument("items", "(n,d)", "vectors of the clicked items; row i is user i's", True)
-_LOG_Q = Argument("log_q", "(n)", "log of the probability that one draw is the item of the row")
+USERS = Argument("users", "(n,d)", "user vectors, one a row", gradient=True)
+ITEMS = Argument("items", "(n,d)", "vectors of the clicked items; row i is user i's", True)
+LOG_Q = Argument("log_q", "(n)", "log of the probability that one draw is the item of the row")
 _IDS = Argument("item_ids", "(n)", "which item each row of items is", kind="int")
 _TAU = Argument("temperature", "()", "what scores are divided by, > 0")
-_SCORES = Argument("scores", "(n)", "scores of the pairs", gradient=True)
-_LABELS = Argument("labels", "(n)", "+1 for clicked pairs, -1 for drawn ones")
-_POSITIVE = Argument("positive", "(n)", "scores of the clicked items", gradient=True)
-_NEGATIVE = Argument("negative", "(n)", "scores of the drawn items", gradient=True)
-_PULL = Argument("pull", "(n)", "a constant factor of each pair; it makes one number of many")
-_HITS = (
-    Argument("hits", "(n,K)", "true where the item at that rank is a positive", kind="bool"),
-    Argument("positives", "(n)", "how many positives each user has", kind="int"),
-    Argument("k", "()", "how many ranks count", kind="int"),
-)
-
+POSITIVE = Argument("positive", "(n)", "scores of the clicked items", gradient=True)
 _VIEWS = (
     Argument("first", "(n,d)", "vectors of one view of n items", gradient=True),
     Argument("second", "(n,d)", "vectors of another view of the same", gradient=True),
@@ -50,8 +33,7 @@ _TWO_VIEWS = {"first": "users", "second": "items", "temperature": "temperature"}
 _IN_BATCH = {"users": "users", "items": "items", "log_q": "log_q", "temperature": "temperature"}
 _BY_ID = {"users": "users", "items": "items", "item_ids": "item_ids", "temperature": "temperature"}
 _LOGQ_BY_ID = {**_IN_BATCH, "item_ids": "item_ids"}
-_YI = "X. Yi et al., Sampling-Bias-Corrected Neural Modeling, RecSys 2019"
-_MANNING = "Manning, Raghavan and Schuetze, Introduction to Information Retrieval, 2008"
+YI = "X. Yi et al., Sampling-Bias-Corrected Neural Modeling, RecSys 2019"
 
 SOFTMAX_FORMULAS = (
     Formula(
@@ -59,8 +41,8 @@ SOFTMAX_FORMULAS = (
         "each user against all items of the batch, log q taken off every candidate",
         "loss = mean_i (log sum_j exp(z_ij) - z_ii),  z_ij = users_i . items_j / temperature"
         " - log_q_j",
-        f"{_YI}, Eqs. 3 and 4",
-        (_USERS, _ITEMS, _LOG_Q, _TAU),
+        f"{YI}, Eqs. 3 and 4",
+        (USERS, ITEMS, LOG_Q, _TAU),
         corrected(yi),
         of_batches(_IN_BATCH),
     ),
@@ -69,8 +51,8 @@ SOFTMAX_FORMULAS = (
         "the same on vectors that the loss itself scales to length one",
         "as in_batch_softmax, with users_i / |users_i| and items_j / |items_j|; a zero vector"
         " stays zero and gets no gradient",
-        f"{_YI}, section 3, Normalization and Temperature",
-        (_USERS, _ITEMS, _LOG_Q, _TAU),
+        f"{YI}, section 3, Normalization and Temperature",
+        (USERS, ITEMS, LOG_Q, _TAU),
         of_unit_vectors(corrected(yi)),
         of_batches(_IN_BATCH),
     ),
@@ -78,8 +60,8 @@ SOFTMAX_FORMULAS = (
         "in_batch_softmax_weighted",
         "the same with a reward for each pair; the mean is over n, not over the weights",
         "loss = 1/n sum_i weights_i (log sum_j exp(z_ij) - z_ii),  z as in in_batch_softmax",
-        f"{_YI}, Eqs. 2 and 4",
-        (_USERS, _ITEMS, _LOG_Q, Argument("weights", "(n)", "reward of each pair, >= 0"), _TAU),
+        f"{YI}, Eqs. 2 and 4",
+        (USERS, ITEMS, LOG_Q, Argument("weights", "(n)", "reward of each pair, >= 0"), _TAU),
         of_vectors(weighted),
         of_batches(_IN_BATCH | {"weights": "weights"}),
     ),
@@ -89,7 +71,7 @@ SOFTMAX_FORMULAS = (
         "loss = mean_i (log sum_{j: j = i or ids_j != ids_i} exp(z_ij) - z_ii),"
         "  z_ij = users_i . items_j / temperature",
         "J. Yang et al., Mixed Negative Sampling, WWW 2020; lecture, section 2.4",
-        (_USERS, _ITEMS, _IDS, _TAU),
+        (USERS, ITEMS, _IDS, _TAU),
         corrected(lambda ids: uncorrected(ids, mask_hits=True)),
         of_batches(_BY_ID),
     ),
@@ -100,7 +82,7 @@ SOFTMAX_FORMULAS = (
         "  z_ii = users_i . items_i / temperature,  n_i = how many j have ids_j != ids_i,"
         "  loss = mean_i (log(exp z_ii + sum over those j of exp z_ij) - z_ii)",
         "gradient of K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025",
-        (_USERS, _ITEMS, _LOG_Q, _IDS, _TAU),
+        (USERS, ITEMS, LOG_Q, _IDS, _TAU),
         corrected(calibrated),
         of_batches(_LOGQ_BY_ID),
     ),
@@ -112,7 +94,7 @@ SOFTMAX_FORMULAS = (
         "  loss = mean_i constant(1 - P_i) (S_i - f_i),"
         "  P_i = exp f_i / (exp f_i + exp(S_i) / n_i)",
         "K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025",
-        (_USERS, _ITEMS, _LOG_Q, _IDS, _TAU),
+        (USERS, ITEMS, LOG_Q, _IDS, _TAU),
         of_vectors(lambda s, q, ids, t: stop_gradient_logq(s, q, ids, temperature=t)),
         of_batches(_LOGQ_BY_ID, leave_out=["one_row", "all_but_one_masked"]),
     ),
@@ -122,13 +104,10 @@ SOFTMAX_FORMULAS = (
         "z_ij = users_i . items_j / temperature - log(n/m exp(log_q_j) + (1 - n/m) / catalogue),"
         "  z_ii without correction,  loss = mean_i (log sum_j exp(z_ij) - z_ii)",
         "J. Yang et al., Mixed Negative Sampling, WWW 2020, Eq. 5",
-        (
-            _USERS,
-            Argument("items", "(m,d)", "vectors of m >= n candidates; row i < n is user i's", True),
-            Argument("log_q", "(m)", "log of the probability that one click is on the item"),
-            Argument("catalogue", "()", "how many items there are", kind="int"),
-            _TAU,
-        ),
+        (USERS,
+         Argument("items", "(m,d)", "vectors of m >= n candidates; row i < n is user i's", True),
+         Argument("log_q", "(m)", "log of the probability that one click is on the item"),
+         Argument("catalogue", "()", "how many items there are", kind="int"), _TAU),
         of_vectors(mixed_batch),
         of_batches(_IN_BATCH | {"items": "candidates", "log_q": "log_q_all"} | {
             "catalogue": "catalogue"}),
@@ -139,14 +118,10 @@ SOFTMAX_FORMULAS = (
         "as in_batch_softmax over the n items and then the b of the bank; copies of row i's"
         " item in the bank are left out of its sum",
         "J. Wang et al., Cross-Batch Negative Sampling, SIGIR 2021, Eqs. 3, 4 and 9",
-        (
-            _USERS,
-            _ITEMS,
-            Argument("bank", "(b,d)", "item vectors of earlier batches, b >= 0"),
-            Argument("log_q", "(n+b)", "log of the probability that one draw is the item"),
-            Argument("item_ids", "(n+b)", "which item each row of items, then bank is", kind="int"),
-            _TAU,
-        ),
+        (USERS, ITEMS, Argument("bank", "(b,d)", "item vectors of earlier batches, b >= 0"),
+         Argument("log_q", "(n+b)", "log of the probability that one draw is the item"),
+         Argument("item_ids", "(n+b)", "which item each row of items, then bank is", kind="int"),
+         _TAU),
         banked,
         of_batches(_IN_BATCH | {"bank": "bank", "log_q": "log_q_all", "item_ids": "item_ids_all"}),
     ),
@@ -156,12 +131,8 @@ SOFTMAX_FORMULAS = (
         "loss = mean_i (log(exp(p_i) + sum_{j kept} exp(g_ij)) - p_i),"
         "  p = positive / temperature,  g = negatives / temperature",
         "lecture, section 2.4 (listwise training)",
-        (
-            _POSITIVE,
-            Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True),
-            Argument("drop", "(n,k)", "negatives to leave out", kind="bool"),
-            _TAU,
-        ),
+        (POSITIVE, Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True),
+         Argument("drop", "(n,k)", "negatives to leave out", kind="bool"), _TAU),
         lambda p, g, drop, t: listwise_softmax(p, g, drop=drop, temperature=t),
         of_table(cases.LISTWISE),
     ),
@@ -189,11 +160,9 @@ SOFTMAX_FORMULAS = (
         "learned_temperature",
         "the in-batch softmax of scores, with the gradient of the temperature too",
         "loss = mean_i (log sum_j exp(scores_ij / temperature) - scores_ii / temperature)",
-        f"{_YI}, section 3; the temperature as a parameter",
-        (
-            Argument("scores", "(n,n)", "scores of every user with every item", gradient=True),
-            Argument("temperature", "()", "what scores are divided by, > 0", gradient=True),
-        ),
+        f"{YI}, section 3; the temperature as a parameter",
+        (Argument("scores", "(n,n)", "scores of every user with every item", gradient=True),
+         Argument("temperature", "()", "what scores are divided by, > 0", gradient=True)),
         learned_temperature,
         tuple(
             Case(name, why, {"scores": b["users"] @ b["items"].T, "temperature": b["temperature"]})

@@ -10,17 +10,15 @@ import numpy as np
 
 from minitower.conformance import links
 from minitower.conformance.links import chain, cross_entropy
-from minitower.conformance.mistake import (
-    table,
-    then,
-)
 from minitower.conformance.mistake_tables import (
     ROWS,
     TIMES_TAU,
     WRONG_AXIS,
     losses,
     masks,
+    table,
     temperatures,
+    then,
     unit,
 )
 
@@ -48,7 +46,7 @@ _LISTWISE = [
             (
                 "mask that is not low enough",
                 "logits may lie below any number: mask with -inf",
-            ): partial(_listwise, fill=-1e4),
+            ): partial(_listwise, fill=-1e4)
         }
     ),
     *temperatures(_listwise),

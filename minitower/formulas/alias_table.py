@@ -26,16 +26,12 @@ def vose(p: ArrayLike) -> tuple[Floats, Rows]:
     the first and keeps what is left over.
 
     Shapes: (K)->(K),(K)
-
     Args:
         p: probabilities, with sum 1.
 
     Returns:
         (keep, alias). keep is 0 for an id of probability 0, which is nobody's alias.
-
-    Raises:
-        ValueError: p is not a vector of probabilities with sum 1.
-
+    Raises ValueError: p is not a vector of probabilities with sum 1.
     Properties: rebuilds_p, zeros_are_never_drawn
 
     >>> keep, alias = vose([0.5, 0.3, 0.2])
@@ -44,8 +40,8 @@ def vose(p: ArrayLike) -> tuple[Floats, Rows]:
     >>> distribution(keep, alias).round(2)
     array([0.5, 0.3, 0.2])
 
-    Reference: M. Vose, A Linear Algorithm for Generating Random Numbers with a Given
-        Distribution, IEEE TSE 1991; A. Walker, ACM TOMS 1977.
+    Reference: M. Vose, A Linear Algorithm for Generating Random Numbers with a Given Distribution,
+        IEEE TSE 1991; A. Walker, ACM TOMS 1977.
     """
     p = _probabilities(p)
     keep, alias = len(p) * p, np.full(len(p), p.argmax())
@@ -68,16 +64,13 @@ def prefix_sums(p: ArrayLike) -> tuple[Floats, Rows]:
     reaches beyond its donor, the donor itself becomes light and the next donor fills it.
 
     Shapes: (K)->(K),(K)
-
     Args, Returns, Raises: as in :func:`vose`; alias_i = i where keep_i = 1.
-
     Properties: draws_as_vose, rebuilds_p, zeros_are_never_drawn, leftovers_are_one
 
     >>> prefix_sums([0.125, 0.125, 0.25, 0.5])
     (array([0.5, 0.5, 1. , 1. ]), array([3, 3, 2, 3]))
 
-    Reference: L. Hübschle-Schneider, P. Sanders, Parallel Weighted Random Sampling,
-        ESA 2019.
+    Reference: L. Hübschle-Schneider, P. Sanders, Parallel Weighted Random Sampling, ESA 2019.
     """
     p = _probabilities(p)
     keep = len(p) * p
@@ -103,8 +96,7 @@ def prefix_sums(p: ArrayLike) -> tuple[Floats, Rows]:
 def distribution(keep: ArrayLike, alias: ArrayLike) -> Floats:
     """Add up the probabilities that a table draws with. Shapes: (K),(K)->(K)
 
-    Raises:
-        ValueError: keep and alias are not two vectors of one length, or an alias is no slot.
+    Raises ValueError: keep and alias are not two vectors of one length, or an alias is no slot.
     """
     keep, alias = floats("keep", keep), rows("alias", alias, np.size(keep))
     if keep.ndim != 1 or keep.shape != alias.shape:

@@ -47,10 +47,7 @@ def as_array(name: str, x: ArrayLike) -> Array:
 
 
 def floats(name: str, x: ArrayLike) -> Floats:
-    """Convert to real numbers, in float32 at least.
-
-    float16 becomes float32, because its sums and exponentials lose most digits or overflow.
-    Integers and booleans become float64. Other floats stay as they are.
+    """Convert to real numbers: float16 to float32, integers and booleans to float64.
 
     >>> floats("labels", [1, 0])
     array([1., 0.])
@@ -66,10 +63,7 @@ def floats(name: str, x: ArrayLike) -> Floats:
 
 
 def integers(name: str, x: ArrayLike) -> Integers:
-    """Convert to int64. Floats that hold integers exactly are accepted.
-
-    A float64 holds every integer below 2^53 exactly, a float32 below 2^24, a float16 below 2^11.
-    Beyond, two ids may have become one.
+    """Convert to int64. Floats are accepted within the range where they hold every integer.
 
     >>> integers("rows", np.array([3.0, 7.0]))
     array([3, 7])
@@ -196,12 +190,7 @@ def choice(name: str, value: str, choices: Sequence[str]) -> str:
 
 
 def row_count(n: int | None, name: str, candidates: Array) -> int:
-    """Check the number n of rows whose positives are the first n of m candidates.
-
-    Args:
-        n: None for all m.
-        name, candidates: an array with one entry per candidate.
-    """
+    """Check the number n of rows whose positives are the first n of m candidates; None: all m."""
     if candidates.ndim != 1:
         raise ValueError(f"{name} must be of shape (m,), got {candidates.shape}")
     m = len(candidates)

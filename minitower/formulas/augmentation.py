@@ -30,15 +30,11 @@ def random_mask(
     """Hide a random set of fields.
 
     Shapes: ->(n,k)
-
     Args:
         n, k: items and fields.
         hidden: number of hidden fields, 0 to k - 1; every set of that size is equally likely.
         per_item: whether each item has its own set, or all items of the batch share one.
-
-    Raises:
-        ValueError: hidden < 0 or hidden >= k, which would keep no field.
-
+    Raises ValueError: hidden < 0 or hidden >= k, which would keep no field.
     Properties: hides_so_many, every_choice_is_as_likely, one_for_the_batch
 
     >>> random_mask(np.random.default_rng(0), 2, 4, hidden=1).astype(int)
@@ -63,17 +59,13 @@ def complementary_masks(
     """Split the fields into two random halves: each view hides what the other shows.
 
     Shapes: ->(n,k),(n,k). For odd k the first view hides the smaller half.
-
     Args:
         n, k, per_item: as in :func:`random_mask`.
-
-    Raises:
-        ValueError: k < 2, which would keep no field of one view.
-
+    Raises ValueError: k < 2, which would keep no field of one view.
     Properties: part_the_fields_in_halves, every_choice_is_as_likely
 
-    Reference: lecture, section 5.1, "complementary"; T. Yao et al., Self-supervised Learning
-        for Large-scale Item Recommendations, CIKM 2021, random feature masking; docs/11.
+    Reference: lecture, section 5.1, "complementary"; T. Yao et al., Self-supervised Learning for
+        Large-scale Item Recommendations, CIKM 2021, random feature masking; docs/11.
     """
     k = integer("k", k, 2, LONGEST_ARRAY)
     first = random_mask(rng, n, k, k // 2, per_item=per_item)
@@ -94,21 +86,17 @@ def correlated_masks(
     item must be recognized by its other fields.
 
     Shapes: (k,k)->(n,k),(n,k)
-
     Args:
         n: items.
         pairwise_mi: :func:`~minitower.formulas.mutual_information.mutual_information` of each
             two fields, or another measure of relatedness. The diagonal is not read. Among
             equally related fields the first ones are closer.
-        rounding: the first view hides the seed and k / 2 related fields, rounded so. The
-            paper's text reads as floor; a translation prints the ceiling.
-        per_item: whether each item has its own seed. By default the batch has one, as in the
-            paper; seeds per item let a tower tell items apart by their hidden fields.
-
-    Raises:
-        ValueError: pairwise_mi is not a finite square matrix, rounding is neither, or a view
-            would keep no field: k < 3 with floor, k < 4 with ceil.
-
+        rounding: of k / 2, the number of related fields that the first view hides. The paper's
+            text reads as floor; a translation prints the ceiling.
+        per_item: whether each item has its own seed. By default the batch has one (the paper):
+            seeds per item let a tower tell items apart by their hidden fields.
+    Raises ValueError: pairwise_mi is not a finite square matrix, rounding is neither, or a view
+        would keep no field: k < 3 with floor, k < 4 with ceil.
     Properties: seed_and_its_relatives, every_seed_is_as_likely,
         floor_and_ceil_differ_for_odd_numbers
 
@@ -117,8 +105,7 @@ def correlated_masks(
     >>> first.astype(int), second.astype(int)           # the seed is the last field
     (array([[1, 0, 1, 1]]), array([[0, 1, 0, 0]]))
 
-    Reference: T. Yao et al., CIKM 2021, correlated feature masking; lecture, section 5.1;
-        docs/11.
+    Reference: T. Yao et al., CIKM 2021, correlated feature masking; lecture, section 5.1; docs/11.
     """
     related = np.array(floats("pairwise_mi", pairwise_mi), dtype=float)
     n = integer("n", n, 0, LONGEST_ARRAY)
@@ -152,14 +139,10 @@ def drop_values(
     and at least one stays. A row with one value, or none, does not change.
 
     Shapes: CSR (n+1),(v)->(n+1),(<=v); the arguments are not modified.
-
     Args:
         indptr: row i has values[indptr[i]:indptr[i + 1]]; indptr[0] = 0.
         rate: share of values to drop, in [0, 1).
-
-    Raises:
-        ValueError: rate is outside [0, 1), or indptr does not fit the values.
-
+    Raises ValueError: rate is outside [0, 1), or indptr does not fit the values.
     Properties: drops_so_many, every_choice_is_as_likely, keeps_single_values,
         leaves_its_arguments_alone
 

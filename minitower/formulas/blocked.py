@@ -16,22 +16,21 @@ Three tricks make it fast. Each entry of the matrix is passed over once, by the 
 
 1. The bound of a row is known before its logits (Cauchy-Schwarz: |user| |item|), where the
    textbook passes over the row to find its maximum.
-2. The correction and the bound are two more columns of the factors of the first product, and
+2. The correction and the bound are two more columns of the factors of the first product.
    Z is one more column of the second product.
 3. Logits are in bits, log2(e) times their value: NumPy's exp2 is twice as fast as its exp.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import floats, integer, pair_weights
 from minitower.formulas.arrays import Floats, Mask, Vectors
-from minitower.formulas.logq import Correction
-from minitower.formulas.softmax import check_batch
+from minitower.formulas.logq import Correction, check_batch
 
 BLOCK = 256
 """Users in a block: enough for BLAS to be fast, few enough for the scores to stay in cache."""
@@ -52,24 +51,15 @@ def blocked_in_batch_softmax(
     """Compute ``in_batch_softmax(users @ items.T, ...)`` without the matrix of scores.
 
     Shapes: (n,d),(m,d)->(),((n,d),(m,d)) with m >= n
-
     Args:
         users: user vectors.
         items: candidate vectors; row i < n is the positive of user i.
         correction, temperature, weights: as in
             :func:`~minitower.formulas.softmax.in_batch_softmax`.
         block: users in a block, >= 1. It changes the speed, and the result only by rounding.
-
-    Returns:
-        The loss, and its gradients with respect to (users, items).
-
-    Raises:
-        ValueError: shapes do not fit, or temperature is outside its domain.
-
-    Gradient: see the head of this file.
-
-    Properties: equals_the_textbook, block_changes_nothing,
-        float32_is_close_to_float64, extremes_stay_finite
+    Raises ValueError: shapes do not fit, or temperature is outside its domain.
+    Properties: equals_the_textbook, block_changes_nothing, float32_is_close_to_float64,
+        extremes_stay_finite
 
     Reference: X. Yi et al., RecSys 2019, Eqs. 3 and 4; docs/04.
     """
@@ -118,30 +108,18 @@ def blocked_in_batch_softmax(
     return loss, (d_users, d_items)
 
 
-class _Factors(NamedTuple):
-    left: Floats
-    """(n,d+2), and right' is (d+2,m): left right' = logits - bound, except for the positives."""
-    right: Floats
-    """(m,d+2)"""
-    own: Floats
-    """(n) logit of each row's positive."""
-    bound: Floats
-    """(n) at least the largest logit of each row."""
-    is_loose: Mask
-    """(n) rows whose bound is so large that exp(own - bound) would underflow.
-
-    The loop replaces the bound of such a row by the true maximum.
-    """
-
-
 def _factors(
-    users: Vectors,
-    items: Vectors,
-    correction: Correction,
-    temperature: float,
-    dtype: np.dtype[Any],
-) -> _Factors:
-    """Compute the factors of the logits, in bits."""
+    users: Vectors, items: Vectors, correction: Correction, temperature: float, dtype: np.dtype[Any]
+) -> tuple[Floats, Floats, Floats, Floats, Mask]:
+    """Compute the factors of the logits, in bits.
+
+    Returns:
+        left (n,d+2) and right (m,d+2): left right' = logits - bound, except for the positives.
+        own (n): logit of each row's positive.
+        bound (n): at least the largest logit of each row.
+        is_loose (n): rows whose bound is so large that exp(own - bound) would underflow. The
+            loop replaces such a bound by the true maximum.
+    """
     (n, _), m = users.shape, len(items)
     bits = _bits(dtype)
     scale = bits / dtype.type(temperature)
@@ -157,7 +135,7 @@ def _factors(
     is_loose = is_unbounded | (own - bound < np.log2(np.finfo(dtype).tiny) + 36)
     left = np.column_stack([users * scale, np.full(n, -1, dtype), -bound])
     right = np.column_stack([items, subtracted, np.ones(m, dtype)])
-    return _Factors(left, right, own, bound, is_loose)
+    return left, right, own, bound, is_loose
 
 
 def _bits(dtype: np.dtype[Any]) -> Any:

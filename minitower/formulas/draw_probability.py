@@ -20,8 +20,7 @@ from minitower.formulas.arrays import Floats
 def normalized(name: str, weights: ArrayLike) -> Floats:
     """Divide weights >= 0 by their sum. Shapes: (K)->(K)
 
-    Raises:
-        ValueError: weights are empty, negative, not finite or all zero.
+    Raises ValueError: weights are empty, negative, not finite or all zero.
     """
     w = floats(name, weights).astype(float)
     if w.ndim != 1 or not np.all((w >= 0) & (w < np.inf)) or not w.any():
@@ -39,15 +38,11 @@ def log_mixture(log_qs: Sequence[ArrayLike], shares: ArrayLike) -> Floats:
         log Q*_j = log sum_c share_c exp(log q_cj) / sum_c share_c
 
     Shapes: c times (...),(c)->(...)
-
     Args:
         log_qs: log q of the same ids under each part, <= 0.
         shares: weight of each part, >= 0, of any scale. B in-batch and B' uniform
             negatives are the mixture with shares B and B'.
-
-    Raises:
-        ValueError: shares are not one per part, empty, negative, not finite or all zero.
-
+    Raises ValueError: shares are not one per part, empty, negative, not finite or all zero.
     Properties: equals_naive, scale_of_shares_changes_nothing, far_below_underflow
 
     >>> log_mixture([np.log([0.5, 0.5]), np.log([0.9, 0.1])], [1, 3]).round(3)
@@ -69,10 +64,7 @@ def excluding(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
         log Q'_j = log q_j - log(1 - q_positive)       for j other than the positive
 
     Shapes: broadcast; (n,k),(n,1)->(n,k) for k negatives of each of n rows.
-
-    Raises:
-        ValueError: q_positive is 1 or more, so no other item can be drawn.
-
+    Raises ValueError: q_positive is 1 or more, so no other item can be drawn.
     Properties: sums_to_one_over_the_others, equals_rejection
 
     Reference: K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
@@ -97,17 +89,13 @@ def expected_count(log_q: ArrayLike, draws: float) -> Floats:
 
         log(draws q)
 
-    A logQ correction needs this quantity. It may exceed log 1.
+    A logQ correction needs this quantity, which may exceed log 1.
 
     Shapes: (...)->(...)
-
     Args:
         log_q: log-probability of one draw, <= 0.
         draws: number of independent draws, > 0.
-
-    Raises:
-        ValueError: draws is not positive and finite.
-
+    Raises ValueError: draws is not positive and finite.
     Properties: equals_enumeration, and_back, at_least_the_inclusion_probability
     """
     return floats("log_q", log_q).astype(float) + math.log(positive_number("draws", draws))
@@ -125,11 +113,8 @@ def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
         log(1 - (1 - q)^draws)
 
     Shapes: (...)->(...)
-
     Args, Raises: as in :func:`expected_count`; log_q must be at most 0 and not NaN.
-
-    Properties: equals_enumeration, and_back, rare_items_keep_their_digits,
-        equals_many_digits
+    Properties: equals_enumeration, and_back, rare_items_keep_their_digits, equals_many_digits
     """
     log_q, draws = floats("log_q", log_q).astype(float), positive_number("draws", draws)
     # 1 - (1 - q)^draws = 1 - exp(-x) with x = -draws log(1 - q). Below q = e^-37, log(1 - q)

@@ -36,19 +36,16 @@ class StreamingFrequency:
             range; 0 for ids that are slots, such as rows of a table. A collision shortens a gap,
             so of several hashes the longest gap counts.
         repeats: effect of an item that stands c > 1 times in a batch. "expected_count": c
-            appearances, the later ones at gap 0, as in the paper's loop. The frequency is the
-            mean number of copies per batch, which a logQ correction needs; it may exceed 1.
-            "inclusion_probability": one appearance, as in the paper's simulation. The
-            frequency is the probability that the batch has the item.
+            appearances, the later ones at gap 0 (the paper's loop). The frequency is the mean
+            number of copies per batch, which a logQ correction needs. "inclusion_probability":
+            one appearance; the frequency is the probability that the batch has the item.
 
     Attributes:
         state: "last" (m,H) int64 and "gap" (m,H) float64; updates write to them. With ``step``
             they are all there is to save. For new items (hashes = 0) append 0 and initial_gap.
         step: number of batches so far.
-
-    Raises:
-        ValueError: an argument is outside its domain; in use, an id is not an integer or,
-            without hashes, outside 0..H-1.
+    Raises ValueError: an argument is outside its domain; in use, an id is not an integer or,
+        without hashes, outside 0..H-1.
 
     With "expected_count", c copies in every batch give ((1 - alpha)^-c - 1) (1 - alpha) / alpha:
     c for small alpha c, and too much otherwise. Choose alpha well below one over the copies of
@@ -56,8 +53,7 @@ class StreamingFrequency:
 
     Properties: equals_the_loop, copies_are_counted_or_not, several_hashes_take_the_longest_gap,
         collisions_shorten_gaps, unseen_is_one_over_initial_gap, order_within_a_batch_is_no_matter,
-        steady_copies, resumes_from_its_state, follows_a_change,
-        silence_ages
+        steady_copies, resumes_from_its_state, follows_a_change, silence_ages
 
     >>> frequency = StreamingFrequency(4, alpha=0.5, initial_gap=2.0)
     >>> for batch in ([0, 1], [0], [0, 1], [0]):
@@ -143,14 +139,13 @@ def gap_bias(appearances: int, *, alpha: float, initial: float, mean: float) -> 
 
         E gap_t - mean = (1 - alpha)^t (initial - mean)
 
-    Yi et al., Eq. 7, is one factor off: it prints (1 - alpha)^t initial - (1 - alpha)^(t-1) mean,
-    and mean / (1 - alpha) as the unbiased start, which is initial = mean.
+    Yi et al., Eq. 7, is one factor off: it prints (1 - alpha)^t initial - (1 - alpha)^(t-1) mean.
+    The unbiased start is initial = mean, not mean / (1 - alpha) as printed.
 
     Args:
         appearances: t >= 0.
         alpha: in (0, 1].
         initial, mean: gap at the start, and mean of the gaps.
-
     Properties: equals_enumeration, the_mean_is_the_unbiased_start
 
     >>> round(gap_bias(1, alpha=0.01, initial=100.0, mean=7.0), 2)      # as printed: 92.00
@@ -170,7 +165,6 @@ def gap_variance(appearances: int, *, alpha: float, variance: float) -> float:
     Args:
         appearances, alpha: as in :func:`gap_bias`.
         variance: variance of one gap.
-
     Properties: equals_enumeration
 
     >>> round(gap_variance(1000, alpha=0.01, variance=100.0), 4)

@@ -1,17 +1,14 @@
 """Hits: candidates that must not count as negatives of a row.
 
-A candidate is a hit of row i when it is row i's own item again, or another item that
-the user of row i has clicked. A hit is left out of the softmax sum.
+A hit of row i is another copy of the row's own item, or another item that the user of the row
+has clicked. A hit is left out of the softmax sum.
 
 :func:`accidental_hits` and :func:`known_positives` are the textbook form, an (n,m) mask.
-:class:`AccidentalHits` and :class:`KnownPositives` hold the same hits in O(n + m) memory;
-training uses them. The tests ``equals_the_textbook`` in ``tests/test_hits.py`` hold the two
-forms together.
+:class:`AccidentalHits` and :class:`KnownPositives` hold the same hits in O(n + m) memory; training
+uses them. The tests ``equals_the_textbook`` in ``tests/test_hits.py`` hold the two forms together.
 """
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 
@@ -26,15 +23,12 @@ def accidental_hits(candidate_ids: Ids, n: int | None = None, *, since: int = 0)
         hit_ij = (id_i = id_j) and j != i and j >= since
 
     Shapes: (m)->(n,m)
-
     Args:
         candidate_ids: item of each candidate; the first n are the positives of n rows.
         n: number of rows, all m by default.
         since: candidates before this column are never hits.
-
-    Raises:
-        ValueError: n > m, or ids are neither integers nor strings (a float that rounds
-            integers is refused, too).
+    Raises ValueError: n > m, or ids are neither integers nor strings (a float that rounds integers
+        is refused, too).
 
     >>> accidental_hits([7, 3, 7]).astype(int)
     array([[0, 0, 1],
@@ -50,31 +44,23 @@ def accidental_hits(candidate_ids: Ids, n: int | None = None, *, since: int = 0)
 
 
 def known_positives(
-    user_rows: Integers,
-    candidate_ids: Ids,
-    positives: tuple[Integers, Ids],
-    *,
-    own: bool = True,
+    user_rows: Integers, candidate_ids: Ids, positives: tuple[Integers, Ids], *, own: bool = True
 ) -> Mask:
     """Find the candidates that each row's user is known to have clicked.
 
         hit_ij = j != i and (id_j in positives of user i, or own and id_j = id_i)
 
-    Leave the hits out of any correction with ``dataclasses.replace(correction, hits=...)``.
-    The loss then estimates the softmax over the positive and the items that the user has
-    not clicked; for :func:`~minitower.formulas.logq.calibrated` exactly.
+    Leave the hits out of any correction with ``dataclasses.replace(correction, hits=...)``: the
+    loss then estimates the softmax over the positive and the items that the user has not clicked.
 
     Shapes: (n),(m)->(n,m)
-
     Args:
         user_rows: user of each row.
         candidate_ids: item of each candidate; the first n are the positives of the rows.
         positives: (indptr, indices) of a CSR matrix, the items of every user.
         own: whether other copies of the row's own item are hits. False for
             :func:`~minitower.formulas.logq.yi`, whose log q counts those copies.
-
-    Raises:
-        ValueError: n > m, a user is not in the CSR, or ids are not all integers or all strings.
+    Raises ValueError: n > m, a user is not in the CSR, or ids are not all integers or all strings.
 
     >>> clicked = np.array([0, 2, 3]), np.array([7, 3, 5])       # user 0: 7 and 3; user 1: 5
     >>> known_positives([0, 1], [7, 5, 3, 7], clicked).astype(int)
@@ -92,27 +78,13 @@ def known_positives(
     return hits
 
 
-class Hits(Protocol):
-    """The hits of n rows, listed block by block."""
-
-    count: Integers
-    """(n) number of hits of each row."""
-
-    def among(self, start: int, stop: int) -> tuple[Integers, Integers]:
-        """List the hits of rows start to stop, each once, as (rows, columns)."""
-        ...
-
-    def dense(self) -> Mask:
-        """All hits as a mask, (n,m)."""
-        ...
-
-
-class _Groups:
-    """Hits as groups of candidates with one item.
+class Hits:
+    """The hits of n rows, as groups of candidates with one item.
 
     ``order`` sorts the candidates by item, so the candidates of one item are a range of it.
     Row i has the groups pointer[i] to pointer[i + 1]; group g is the range of length size[g]
     from start[g]. A batch of n clicks on one item has n (n - 1) hits but only n groups.
+    ``count`` (n) is the number of hits of each row.
     """
 
     def __init__(
@@ -128,7 +100,7 @@ class _Groups:
         self.count: Integers = np.diff(total) - holds_own  # column i of row i is no hit
 
     def among(self, start: int, stop: int) -> tuple[Integers, Integers]:
-        """See :class:`Hits`."""
+        """List the hits of rows start to stop, each once, as (rows, columns)."""
         groups = slice(self._pointer[start], self._pointer[stop])
         size = self._size[groups]
         row_of_group = np.repeat(np.arange(start, stop), np.diff(self._pointer[start : stop + 1]))
@@ -138,13 +110,13 @@ class _Groups:
         return rows[hit], columns[hit]
 
     def dense(self) -> Mask:
-        """See :class:`Hits`."""
+        """All hits as a mask, (n,m)."""
         mask = np.zeros(self.shape, bool)
         mask[self.among(0, self.shape[0])] = True
         return mask
 
 
-class AccidentalHits(_Groups):
+class AccidentalHits(Hits):
     """:func:`accidental_hits` without the (n,m) mask. Arguments and errors are the same.
 
     Properties: equals_the_textbook
@@ -165,7 +137,7 @@ class AccidentalHits(_Groups):
         super().__init__((n, len(ids)), order, groups, np.arange(n) >= since)
 
 
-class KnownPositives(_Groups):
+class KnownPositives(Hits):
     """:func:`known_positives` without the (n,m) mask. Arguments and errors are the same.
 
     Properties: equals_the_textbook, own_item_alone_is_accidental_hits, dropping_is_removing

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, ids, number, row_count
+from minitower.formulas.arguments import floats, ids, number, positive_temperature, row_count
 from minitower.formulas.arrays import Floats, Ids
 from minitower.formulas.hits import AccidentalHits, Hits
 
@@ -30,7 +30,6 @@ class Correction:
         candidates: (m) subtracted from candidate j wherever it is a negative.
         positive: (n) subtracted from row i's own positive.
         hits: negatives to leave out of the sum; None keeps all.
-
     Properties: of_n_rows_are_the_first_of_the_square
     """
 
@@ -43,22 +42,27 @@ class Correction:
             object.__setattr__(self, name, floats(name, getattr(self, name)))
 
 
+def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> float:
+    """Refuse scores of a shape that the correction was not made for; return the temperature."""
+    made_for = (len(correction.positive), len(correction.candidates))
+    if shape != made_for or not 1 <= shape[0] <= shape[1]:
+        raise ValueError(
+            f"scores have shape {shape}, the correction was made for {made_for}; "
+            "the first n of the m candidates are the positives of n >= 1 rows"
+        )
+    return positive_temperature(temperature)
+
+
 def uncorrected(candidate_ids: Ids, *, mask_hits: bool = False, n: int | None = None) -> Correction:
     """Subtract nothing.
 
-    The optimum is the pointwise mutual information log p(item | user) - log q(item), not the
-    log-probability of the click: popular items are over-suppressed.
+    The optimum is the pointwise mutual information log p(item | user) - log q(item).
 
-    Shapes: (m)->Correction of n rows
-
+    Shapes: (m)->Correction of n rows, all m by default; their positives are the first n candidates.
     Args:
-        candidate_ids: item of each candidate; the first n are the positives of the rows.
+        candidate_ids: item of each candidate.
         mask_hits: whether to leave out other copies of a row's own item.
-        n: number of rows, all m by default.
-
-    Raises:
-        ValueError: n > m, or ids are neither integers nor strings.
-
+    Raises ValueError: n > m, or ids are neither integers nor strings.
     Properties: optimum_is_the_mutual_information
     """
     items = ids("candidate_ids", candidate_ids)
@@ -70,7 +74,6 @@ def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> C
     """Subtract logq_weight * log q from every candidate, the positive included (Yi et al.).
 
     Shapes: (m)->Correction of n rows
-
     Args:
         log_q: log-probability that one draw for the batch is the item. A factor common to all
             q changes nothing, because the positive is corrected, too.
@@ -78,22 +81,16 @@ def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> C
             negatives distributed as clicks^0.75, the lecture's power law. 0 corrects nothing.
         n: number of rows, all m by default; the first n candidates are their positives.
 
-    Accidental hits must stay in the sum: log q counts the copies of an item in the batch.
-    Masking them gives a wrong gradient (test
-    ``masking_hits_is_wrong_when_the_positive_is_corrected``).
+    Accidental hits must stay in the sum: log q counts the copies of an item in the batch (test
+    ``masking_hits_is_wrong_when_the_positive_is_corrected``). With k draws beside the positive,
+    the gradient tends to that of the full softmax times k q / (P + k q). P is the positive's
+    softmax probability.
 
-    With k independent draws beside the positive, the gradient tends to that of the full
-    softmax times k q / (P + k q). Here q and P are the positive's draw probability and
-    softmax probability. A rare positive that is already likely thus learns more slowly.
-
-    Raises:
-        ValueError: a log_q is not finite, logq_weight is outside [0, 1], or n > m.
-
+    Raises ValueError: a log_q is not finite, logq_weight is outside [0, 1], or n > m.
     Properties: scale_of_q_changes_nothing, uniform_q_is_no_correction,
         whole_catalogue_in_the_batch_is_the_full_softmax,
-        loss_exceeds_the_full_one_by_log_repetitions, limit_weight,
-        optimum_is_the_log_probability, logq_weight_leaves_a_power_law,
-        rare_items_keep_their_correction
+        loss_exceeds_the_full_one_by_log_repetitions, limit_weight, optimum_is_the_log_probability,
+        logq_weight_leaves_a_power_law, rare_items_keep_their_correction
 
     >>> yi(np.log([0.5, 0.25]), logq_weight=0.5).candidates.round(3)
     array([-0.347, -0.693])
@@ -111,21 +108,14 @@ def cross_batch(log_q: ArrayLike, candidate_ids: Ids, n: int) -> Correction:
     """Correct as :func:`yi`, and leave out banked copies of a row's positive (Wang et al.).
 
     Shapes: (m),(m)->Correction of n rows; candidates n to m are the bank of earlier items.
-
     Args:
-        log_q: as in :func:`yi`; for the bank, its value when the item entered.
-        candidate_ids: item of each candidate.
-        n: number of rows; the first n candidates are their positives.
+        log_q, candidate_ids, n: as in :func:`calibrated`; of the bank, log q at entry.
 
     The bank's vectors are constants: drop their gradient. Leaving out copies makes the form
-    inexact; ``yi(log_q, n=n)`` and :func:`calibrated` are the full softmax where batch and
-    bank hold the catalogue in proportion to q.
+    inexact, where :func:`yi` and :func:`calibrated` are exact.
 
-    Raises:
-        ValueError: a log_q is not finite, the lengths differ, or n > m.
-
-    Properties: empty_bank_is_yi, banked_copies_are_left_out,
-        only_keeping_or_calibrating_is_exact
+    Raises ValueError: a log_q is not finite, the lengths differ, or n > m.
+    Properties: empty_bank_is_yi, banked_copies_are_left_out, only_keeping_or_calibrating_is_exact
 
     Reference: J. Wang, J. Zhu, X. He, Cross-Batch Negative Sampling for Training Two-Tower
         Recommenders, SIGIR 2021, Eqs. 3, 4 and 9; docs/09.
@@ -139,25 +129,20 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
     """Correct the negatives of in-batch and uniform draws, not the positive (Yang et al.).
 
     Shapes: (m)->Correction of n rows; candidates n to m are the uniform draws.
-
     Args:
         log_q: log Q* of all candidates in one draw of the *mixture*
             (:func:`~minitower.formulas.draw_probability.log_mixture`). Its scale matters.
         n: number of rows; the first n candidates are their positives.
 
-    The gradient tends to that of the full softmax times k / (P + k), with k the draws and P
-    the positive's probability. Without the accidental hits the factor is about 1 / (1 - P):
-    examples that the model already ranks right keep receiving gradient. :func:`calibrated`
-    with the mixture's log q has factor 1.
+    The gradient tends to that of the full softmax times k / (P + k), with k the draws and P the
+    positive's probability; :func:`calibrated` with the mixture's log q has factor 1.
 
-    Raises:
-        ValueError: a log_q is not finite, or n > m.
-
+    Raises ValueError: a log_q is not finite, or n > m.
     Properties: limit_weight, scale_of_q_is_a_head_start_of_the_positive,
         sum_of_weighted_draws_is_unbiased
 
-    Reference: J. Yang et al., Mixed Negative Sampling for Learning Two-tower Neural Networks
-        in Recommendations, WWW 2020 companion, Eq. 5; docs/09.
+    Reference: J. Yang et al., Mixed Negative Sampling for Learning Two-tower Neural Networks in
+        Recommendations, WWW 2020 companion, Eq. 5; docs/09.
     """
     log_q = _finite(log_q)
     return Correction(log_q, np.zeros(row_count(n, "log_q", log_q)))
@@ -166,32 +151,28 @@ def mixed(log_q: ArrayLike, n: int) -> Correction:
 def calibrated(log_q: ArrayLike, candidate_ids: Ids, n: int | None = None) -> Correction:
     """Correct each negative by its expected count, and the positive not at all.
 
-    The positive is in the sum for certain. The n_i negatives of row i, accidental hits left
-    out, are draws from Q' = q / (1 - q_i), so each stands for 1 / (n_i Q') items:
+    The positive is in the sum for certain. The n_i negatives of row i that are no accidental
+    hits are draws from Q' = q / (1 - q_i). Each stands for 1 / (n_i Q') items:
 
         correction_ij = log n_i + log q_j - log(1 - q_i)
 
-    The two terms of the row stand, with the opposite sign, on its positive instead: a
-    constant added to all logits of a row changes nothing.
+    A constant on all logits of a row changes nothing, so the two terms of the row stand on its
+    positive, with the opposite sign.
 
     Shapes: (m),(m)->Correction of n rows
-
     Args:
         log_q: log-probability that one draw is the item, < 0. Its scale matters.
         candidate_ids: item of each candidate, to find the accidental hits.
         n: number of rows, all m by default; the first n candidates are their positives.
-
-    Raises:
-        ValueError: a log_q is not finite, an item has probability >= 1 while others are in
-            the batch, the lengths differ, or n > m.
-
+    Raises ValueError: a log_q is not finite, an item has probability >= 1 while others are in the
+        batch, the lengths differ, or n > m.
     Properties: equals_the_definition, each_other_item_once_is_the_full_softmax,
         repeated_items_are_the_full_softmax, sum_is_unbiased, limit_weight,
         optimum_is_the_log_probability, known_positives_leave_the_unclicked,
         a_batch_of_one_item_costs_nothing, exact_up_to_a_certain_item
 
-    Reference: the gradient equals that of K. Khrylchenko et al., Correcting the LogQ
-        Correction, RecSys 2025 (:mod:`minitower.formulas.stop_gradient_logq`); docs/09.
+    Reference: the gradient equals that of K. Khrylchenko et al., Correcting the LogQ Correction,
+        RecSys 2025 (:mod:`minitower.formulas.stop_gradient_logq`); docs/09.
     """
     log_q, items = _same_length(log_q, candidate_ids)
     n = row_count(n, "candidate_ids", items)

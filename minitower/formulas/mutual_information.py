@@ -6,7 +6,7 @@ each city has its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -33,7 +33,6 @@ def mutual_information(
     value "none".
 
     Shapes: k fields of n rows->(k,k)
-
     Args:
         fields: for each field the (n) values, or (indptr, values) where row i has
             values[indptr[i]:indptr[i + 1]]. Values are only compared.
@@ -44,11 +43,8 @@ def mutual_information(
 
     Returns:
         A symmetric matrix >= 0, with the entropies of the fields on the diagonal.
-
-    Raises:
-        ValueError: there is no row, fields differ in length, an indptr does not fit, or weights
-            are negative, not finite, all zero or not one per row.
-
+    Raises ValueError: n = 0, fields differ in length, an indptr does not fit, or weights are
+        outside their domain.
     Properties: equals_naive, symmetric_and_at_most_either_entropy, zero_on_products,
         diagonal_is_the_entropy, unchanged_by_relabelling, weights_are_repetitions,
         identifiers_tell_everything
@@ -60,8 +56,8 @@ def mutual_information(
            [0.693, 0.693, 0.   ],
            [0.   , 0.   , 0.562]])
 
-    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,
-        CIKM 2021, Eq. 4; lecture, section 5.1; docs/11.
+    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations, CIKM
+        2021, Eq. 4; lecture, section 5.1; docs/11.
     """
     return count_together(fields, weights=weights).information(identifiers=identifiers)
 
@@ -79,7 +75,6 @@ class Cooccurrences:
         joint: for each pair of fields i < j, in lexicographic order, (v_i+1,v_j+1) summed weight
             of two values together.
         total: summed weight of all rows.
-
     Properties: parts_add_up, order_of_parts_is_no_matter
     """
 
@@ -92,9 +87,8 @@ class Cooccurrences:
     def __add__(self, other: Cooccurrences) -> Cooccurrences:
         """Add the counts of another part of the table.
 
-        Raises:
-            ValueError: the parts differ in their number of fields, or a field has values in
-                one part that cannot be compared with those of the other.
+        Raises ValueError: the parts differ in their number of fields, or a field has values in one
+            part that cannot be compared with those of the other.
         """
         if len(self.values) != len(other.values):
             raise ValueError(f"{len(self.values)} and {len(other.values)} fields do not add up")
@@ -113,7 +107,7 @@ class Cooccurrences:
         rows = (spread(f, [part.rows[f] for part in parts]).astype(np.int64) for f in fields)
         weight = (spread(f, [part.weight[f] for part in parts]) for f in fields)
         joint = []
-        for pair, (i, j) in enumerate(_pairs(len(values))):
+        for pair, (i, j) in enumerate(combinations(range(len(values)), 2)):
             tables = [part.joint[pair].tocoo() for part in parts]
             row = np.concatenate([a[i][table.row] for a, table in zip(at, tables)])
             column = np.concatenate([a[j][table.col] for a, table in zip(at, tables)])
@@ -125,15 +119,14 @@ class Cooccurrences:
     def information(self, *, identifiers: bool = False) -> Floats:
         """Compute the mutual information, as :func:`mutual_information`.
 
-        Raises:
-            ValueError: all weights are zero.
+        Raises ValueError: all weights are zero.
         """
         if not 0 < self.total < np.inf:
             raise ValueError(f"weights must be finite and not all zero, got a sum of {self.total}")
         k = len(self.values)
         result = np.zeros((k, k))
         p = [weight / self.total for weight in self.weight]
-        for table, (i, j) in zip(self.joint, _pairs(k)):
+        for table, (i, j) in zip(self.joint, combinations(range(k), 2)):
             met = table.tocoo()
             p_uv = met.data / self.total
             # One division after the other: the product of two small shares would vanish.
@@ -152,7 +145,6 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
 
     Shapes: k fields of n rows->Cooccurrences. For a field of mostly distinct values the counts
     are as large as the table.
-
     Args, Raises: as in :func:`mutual_information`; here weights may all be zero.
 
     >>> first, second = np.array([0, 0, 1, 1]), np.array([5, 5, 7, 7])
@@ -181,7 +173,7 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
         tuple(values for values, _ in parts),
         tuple(np.bincount(t.indices, minlength=t.shape[1]) for t in tables),
         tuple(w @ table for table in tables),
-        tuple((weighed[i].T @ tables[j]).tocsr() for i, j in _pairs(len(tables))),
+        tuple((weighed[i].T @ tables[j]).tocsr() for i, j in combinations(range(len(tables)), 2)),
         float(w.sum()),
     )
 
@@ -194,14 +186,10 @@ def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
     Rare values look related. Subtract the bias to compare fields of different sizes.
 
     Shapes: broadcast.
-
     Args:
         r, c: numbers of values of the two fields.
         n: number of rows, > 0.
-
-    Raises:
-        ValueError: n is not positive.
-
+    Raises ValueError: n is not positive.
     Properties: bias_of_independent_rows
 
     >>> float(plug_in_bias(3, 11, n=100))
@@ -213,10 +201,6 @@ def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
     r, c, n = floats("r", r), floats("c", c), positive_number("n", n)
     bias: Floats = (r - 1) / 2 * ((c - 1) / n)
     return bias
-
-
-def _pairs(k: int) -> Iterator[tuple[int, int]]:
-    return combinations(range(k), 2)
 
 
 def _union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:

@@ -1,7 +1,8 @@
 """Pointwise training: binary classification of pairs into clicked and sampled ones.
 
 The lecture wants cosines near +1 for clicked pairs and near -1 for sampled pairs, with two or
-three sampled pairs for each click. It names no loss; the two usual losses are here.
+three sampled pairs for each click. It names no loss; the two usual losses are here. Each
+returns its value, and its gradients with respect to its arguments.
 """
 
 from __future__ import annotations
@@ -27,25 +28,16 @@ def pointwise_squared(
         loss = mean_i weights_i (scores_i - labels_i)^2
 
     Shapes: (n),(n)->(),(n)
-
     Args:
         scores: scores of n pairs of a user and an item. With cosines, in [-1, 1].
         labels: +1 for clicked pairs, -1 for sampled ones.
         weights: weight of each pair, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights.
-
-    Returns:
-        The loss, and its gradient with respect to the scores.
-
-    Raises:
-        ValueError: the shapes differ, there is no pair, or labels or weights are outside
-            their domain.
-
+    Raises ValueError: the shapes differ, n = 0, or labels or weights are outside their domain.
     Gradient: d_scores_i = 2 weights_i (scores_i - labels_i) / n.
-
     Properties: equals_naive, gradient_is_right, zero_only_at_the_label,
-        label_and_score_may_both_flip, linear_in_weights, is_a_mean,
-        float32_is_close, extremes_stay_finite
+        label_and_score_may_both_flip, linear_in_weights, is_a_mean, float32_is_close,
+        extremes_stay_finite
 
     >>> loss, d_scores = pointwise_squared([0.5, 0.0], [1, -1])
     >>> loss, d_scores
@@ -72,29 +64,19 @@ def pointwise_logistic(
         loss = mean_i weights_i log(1 + exp(-labels_i z_i)),   z_i = scale scores_i + bias
 
     Shapes: (n),(n)->(),((n),(),())
-
     Args:
         scores, labels, weights: as in :func:`pointwise_squared`.
         scale: 1e-12 to 1e6. With cosines take it well above 1: at scale 1 no loss falls
             below log(1 + exp(-1)) = 0.313.
         bias: -1e6 to 1e6, the log-odds of a click at score 0. With k sampled pairs per click
             its optimum is log k lower; the ranking does not depend on it.
-
-    Returns:
-        The loss, and its gradients with respect to (scores, scale, bias).
-
-    Raises:
-        ValueError: as :func:`pointwise_squared`, or scale or bias is outside its domain.
-
-    Gradient:
-        dz_i = -weights_i labels_i sigmoid(-labels_i z_i) / n, one minus the probability of
+    Raises ValueError: as :func:`pointwise_squared`, or scale or bias is outside its domain.
+    Gradient: dz_i = -weights_i labels_i sigmoid(-labels_i z_i) / n, one minus the probability of
         the true label. d_scores = scale dz, d_scale = sum(dz scores), d_bias = sum(dz).
-
-    Properties: equals_naive, gradient_is_right, log2_at_zero,
-        label_and_score_may_both_flip, falls_as_the_label_is_met,
-        is_softmax_against_zero, cosines_cannot_fall_below_the_floor,
-        bias_absorbs_the_class_ratio, linear_in_weights, is_a_mean,
-        float32_is_close, extremes_stay_finite
+    Properties: equals_naive, gradient_is_right, log2_at_zero, label_and_score_may_both_flip,
+        falls_as_the_label_is_met, is_softmax_against_zero, cosines_cannot_fall_below_the_floor,
+        bias_absorbs_the_class_ratio, linear_in_weights, is_a_mean, float32_is_close,
+        extremes_stay_finite
 
     >>> loss, (d_scores, d_scale, d_bias) = pointwise_logistic([0.0, 0.0], [1, -1], scale=4.0)
     >>> round(loss, 6), d_scores, d_scale, d_bias

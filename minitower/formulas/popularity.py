@@ -1,7 +1,6 @@
 """Popularity of the recalled items, beside accuracy.
 
-A few popular items give a good accuracy. The functions here measure how much of the catalogue
-is recalled, how evenly, and cut it into slices of popularity.
+How much of the catalogue is recalled, how evenly, and at which popularity.
 """
 
 from dataclasses import dataclass
@@ -20,9 +19,7 @@ def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
     Args:
         recalled: rows of items; negative entries are the padding of short lists.
         m: number of items.
-
-    Raises:
-        ValueError: an entry is m or more.
+    Raises ValueError: an entry is m or more.
 
     >>> times_recalled(np.array([[2, 0], [2, -1]]), 3)
     array([1, 0, 2])
@@ -54,21 +51,16 @@ def gini(times: Counts) -> float:
         gini = sum_i (2i - m - 1) t_(i) / (m sum_i t_i),   t_(1) <= ... <= t_(m)
 
     Shapes: (m)->()
-
     Args:
         times: as in :func:`coverage`.
-
-    Raises:
-        ValueError: there is no item, a negative count, or no recall.
-
-    Properties: zero_when_even, one_item_takes_all, equals_mean_difference,
-        scale_invariant
+    Raises ValueError: m = 0, a count is negative, or all are 0.
+    Properties: zero_when_even, one_item_takes_all, equals_mean_difference, scale_invariant
 
     >>> gini(np.array([0, 0, 0, 8]))
     0.75
 
-    Reference: D. Fleder, K. Hosanagar, Blockbuster Culture's Next Rise or Fall, Management
-        Science 2009; docs/16.
+    Reference: D. Fleder, K. Hosanagar, Blockbuster Culture's Next Rise or Fall, Management Science
+        2009; docs/16.
     """
     ascending = np.sort(_catalogue("times", times))
     m, total = len(ascending), ascending.sum(dtype=float)
@@ -84,15 +76,11 @@ def novelty(times: Counts, clicks: Counts) -> float:
         novelty = sum_j times_j log2(sum(clicks) / max(clicks_j, 1)) / sum_j times_j
 
     Shapes: (m),(m)->()
-
     Args:
         times: as in :func:`coverage`, at least one recall.
         clicks: training clicks of each item, at least one click. An unclicked item counts as
             clicked once.
-
-    Raises:
-        ValueError: shapes differ, or there is no recall or no click.
-
+    Raises ValueError: shapes differ, or all recalls or all clicks are 0.
     Properties: equals_naive, uniform_clicks_give_log2_m
 
     >>> novelty(np.array([1, 1]), np.array([3, 1]))        # (log2(4/3) + 2) / 2
@@ -116,8 +104,8 @@ class Slices:
     """A partition of the catalogue by training clicks.
 
     Attributes:
-        of_item: (m) slice of each item. Slice 0 holds the items without a click ("new", possibly
-            none); then 1, 2, ... from the rarest to the most clicked.
+        of_item: (m) slice of each item: 0 for the items without a click ("new"), then 1, 2, ...
+            from the rarest to the most clicked.
         clicks: (s,2) fewest and most clicks of an item in each slice.
         items: (s) number of items in each slice.
     """
@@ -152,15 +140,11 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
     passes 1/s, 2/s, ... of the total. An item at a cut goes to the side with its larger part.
 
     Shapes: (m),(m)->Slices. New items are a slice of their own. Empty slices are dropped.
-
     Args:
         clicks: training clicks of each item, >= 0.
         positives: test positives of each item, >= 0.
         slices: s >= 1, besides the new items.
-
-    Raises:
-        ValueError: shapes differ, a count is negative, or slices < 1.
-
+    Raises ValueError: shapes differ, a count is negative, or slices < 1.
     Properties: popularity_never_decreases, shares_are_equal, new_items_stand_apart
 
     >>> slices_by_positives(np.array([0, 1, 2, 9]), np.array([0, 2, 2, 4]), 2).of_item
@@ -187,14 +171,10 @@ def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
     """Cut the clicked items, in order of training clicks, at quantiles of their number.
 
     Shapes: (m),(q)->Slices. New items are a slice of their own.
-
     Args:
         clicks: training clicks of each item, >= 0.
         quantiles: increasing, in (0, 1). (0.8,) separates the tail of four items in five.
-
-    Raises:
-        ValueError: a count is negative, or the quantiles do not increase within (0, 1).
-
+    Raises ValueError: a count is negative, or the quantiles do not increase within (0, 1).
     Properties: popularity_never_decreases, sizes_follow_the_quantiles
 
     >>> slices_by_items(np.array([0, 1, 2, 3, 4, 9]), (0.8,)).of_item

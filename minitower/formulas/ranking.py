@@ -18,16 +18,12 @@ def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Coun
     """Rank items by score, the highest first; ties by row.
 
     Shapes: (n,m)->(n,k)
-
     Args:
         scores: score of each user for each item, not NaN.
         k: number of ranks, >= 1.
         excluded: (n,m) mask of items that are never ranked, such as seen ones. If fewer than k
             items are left, the last ranks hold -1.
-
-    Raises:
-        ValueError: a score is NaN, the shapes differ, or k < 1.
-
+    Raises ValueError: a score is NaN, the shapes differ, or k < 1.
     Properties: equals_naive, ties_go_by_row, excluded_are_never_ranked
 
     >>> ranked([[0.5, 0.9, 0.5]], k=4, excluded=[[False, True, False]])
@@ -52,16 +48,12 @@ def recall(hits: Hits, positives: Counts, k: int) -> float:
         recall@k = mean_i (hits of i in ranks 1..k) / positives_i
 
     Shapes: (n,K),(n)->()
-
     Args:
         hits: true where the item at that rank is a positive of the user.
         positives: number of positives of each user, found or not, >= 0.
         k: number of ranks, 1..K.
-
-    Raises:
-        ValueError: the shapes differ, k is outside 1..K, a user has more hits than positives,
-            or no user has a positive.
-
+    Raises ValueError: the shapes differ, k is outside 1..K, a user has more hits than positives,
+        or no user has a positive.
     Properties: equals_naive, users_without_positives_do_not_count, grows_with_k
 
     >>> hits = np.array([[True, False, True], [False, True, False]])
@@ -81,7 +73,6 @@ def recall_capped(hits: Hits, positives: Counts, k: int) -> float:
     Some papers call this recall. It equals :func:`recall` where no user has more than k positives.
 
     Shapes: (n,K),(n)->()
-
     Properties: equals_naive, perfect_is_one, is_recall_when_k_is_enough
 
     >>> recall_capped(np.array([[True, False]]), np.array([4]), k=2)
@@ -95,7 +86,6 @@ def precision(hits: Hits, positives: Counts, k: int) -> float:
     """Share of the first k ranks that hold a positive: hits / k. Empty ranks count as misses.
 
     Shapes: (n,K),(n)->()
-
     Properties: equals_naive, users_without_positives_do_not_count
 
     >>> precision(np.array([[True, False]]), np.array([4]), k=2)
@@ -109,7 +99,6 @@ def hit_rate(hits: Hits, positives: Counts, k: int) -> float:
     """Share of users with at least one positive in the first k ranks.
 
     Shapes: (n,K),(n)->()
-
     Properties: equals_naive, grows_with_k, is_recall_of_a_single_positive
 
     >>> hit_rate(np.array([[True, True], [False, False]]), np.array([4, 1]), k=2)
@@ -123,7 +112,6 @@ def mrr(hits: Hits, positives: Counts, k: int) -> float:
     """Mean reciprocal rank: 1 / (rank of the first hit), 0 without a hit in k ranks.
 
     Shapes: (n,K),(n)->()
-
     Properties: equals_naive, perfect_is_one, grows_with_k
 
     >>> mrr(np.array([[False, True], [False, False]]), np.array([1, 3]), k=2)
@@ -141,7 +129,6 @@ def mean_average_precision(hits: Hits, positives: Counts, k: int) -> float:
         MAP@k = mean_i sum_{r <= k, hit} precision_i@r / min(k, positives_i)
 
     Shapes: (n,K),(n)->()
-
     Properties: equals_naive, perfect_is_one, earlier_is_better
 
     >>> mean_average_precision(np.array([[True, False, True]]), np.array([2]), k=3)
@@ -160,7 +147,6 @@ def ndcg(hits: Hits, positives: Counts, k: int) -> float:
         NDCG@k = mean_i sum_{r <= k, hit} 1/log2(r+1)  /  sum_{r <= min(k, positives_i)} 1/log2(r+1)
 
     Shapes: (n,K),(n)->()
-
     Properties: equals_naive, perfect_is_one, earlier_is_better
 
     >>> round(ndcg(np.array([[False, True]]), np.array([1]), k=2), 6)    # 1/log2(3)
@@ -183,16 +169,12 @@ def recall_by_slice(
         recall@k of slice s = mean_i (hits of i on items of s) / positives_is
 
     Shapes: (n,K),(n,K),(n,s)->(s). NaN for a slice without a positive.
-
     Args:
         hits: as in :func:`recall`.
         slice_of_rank: slice of the item at each rank; read where hits is true.
         positives_by_slice: number of the user's positives in each slice.
         k: as in :func:`recall`.
-
-    Raises:
-        ValueError: as :func:`recall`.
-
+    Raises ValueError: as :func:`recall`.
     Properties: one_slice_is_recall, equals_naive, hits_on_others_do_not_count
     """
     hits, slice_of_rank = _booleans(hits), integers("slice_of_rank", slice_of_rank)

@@ -28,24 +28,19 @@ def power_law(counts: ArrayLike, beta: float = 0.75) -> Floats:
         p_j = counts_j^beta / sum_l counts_l^beta,   0^beta = 0
 
     Shapes: (K)->(K)
-
     Args:
         counts: clicks of each item, >= 0, at least one of them > 0.
-        beta: exponent, >= 0. 1 keeps the click distribution, 0.75 is the value of word2vec
-            and the lecture, 0 is uniform over the clicked items. An item without a click
-            is never drawn: smooth the counts or mix in :class:`Uniform` to reach it.
-
-    Raises:
-        ValueError: counts are empty, negative, not finite or all zero, or beta < 0.
-
-    Properties: equals_naive, one_is_the_clicks, zero_is_uniform_over_the_clicked,
-        keeps_order, scale_of_counts_changes_nothing
+        beta: exponent, >= 0. 1 keeps the click distribution, 0.75 is the value of word2vec and
+            the lecture, 0 is uniform over the clicked items. Others are never drawn.
+    Raises ValueError: counts are empty, negative, not finite or all zero, or beta < 0.
+    Properties: equals_naive, one_is_the_clicks, zero_is_uniform_over_the_clicked, keeps_order,
+        scale_of_counts_changes_nothing
 
     >>> power_law([16, 1, 0]).round(3)          # 16 times the clicks, 8 times the draws
     array([0.889, 0.111, 0.   ])
 
-    Reference: T. Mikolov et al., Distributed Representations of Words and Phrases, NIPS
-        2013, section 2.2; lecture, section 2.1; docs/07.
+    Reference: T. Mikolov et al., Distributed Representations of Words and Phrases, NIPS 2013,
+        section 2.2; lecture, section 2.1; docs/07.
     """
     share, beta = normalized("counts", counts), number("beta", beta)
     if not 0 <= beta < np.inf:
@@ -69,8 +64,7 @@ class Sampler(Protocol):
     def log_q(self, ids: Rows) -> Floats:
         """Log-probability that one draw is each id. Shapes: (...)->(...); -inf for never.
 
-        Raises:
-            ValueError: an id is outside 0..K-1.
+        Raises ValueError: an id is outside 0..K-1.
         """
         ...
 
@@ -78,9 +72,7 @@ class Sampler(Protocol):
 class Uniform:
     """Draw every item of the catalogue with equal probability: q = 1/K.
 
-    Raises:
-        ValueError: K < 1.
-
+    Raises ValueError: K < 1.
     Properties: draws_every_item_alike
     """
 
@@ -91,12 +83,10 @@ class Uniform:
         return self._k
 
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[Rows, Floats]:
-        """See :class:`Sampler`."""
         ids = rng.integers(self._k, size=size)
         return ids, self.log_q(ids)
 
     def log_q(self, ids: Rows) -> Floats:
-        """See :class:`Sampler`."""
         return np.full(rows("ids", ids, self._k).shape, -math.log(self._k))
 
 
@@ -111,10 +101,7 @@ class AliasTable:
 
     Attributes:
         keep, alias: (K),(K) the table of :func:`~minitower.formulas.alias_table.prefix_sums`.
-
-    Raises:
-        ValueError: p is empty, negative, not finite or all zero.
-
+    Raises ValueError: p is empty, negative, not finite or all zero.
     Properties: rebuilds_p, zeros_are_never_drawn, leftovers_are_one, draws_what_it_says,
         frequencies_follow_p
 
@@ -124,8 +111,8 @@ class AliasTable:
     >>> table.distribution()
     array([0.25, 0.25, 0.5 , 0.  ])
 
-    Reference: A. Walker, An Efficient Method for Generating Discrete Random Variables with
-        General Distributions, ACM TOMS 1977; docs/07.
+    Reference: A. Walker, An Efficient Method for Generating Discrete Random Variables with General
+        Distributions, ACM TOMS 1977; docs/07.
     """
 
     def __init__(self, p: ArrayLike) -> None:
@@ -141,13 +128,11 @@ class AliasTable:
         return distribution(self.keep, self.alias)
 
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[Rows, Floats]:
-        """See :class:`Sampler`."""
         slot = rng.integers(len(self), size=size)
         ids = np.where(rng.random(size) < self.keep[slot], slot, self.alias[slot])
         return ids, self.log_q(ids)
 
     def log_q(self, ids: Rows) -> Floats:
-        """See :class:`Sampler`."""
         return self._log_p[rows("ids", ids, len(self))]
 
 
@@ -158,11 +143,8 @@ class Mixture:
 
     Args:
         parts: (share, sampler) pairs over one catalogue; shares >= 0 of any scale.
-
-    Raises:
-        ValueError: shares are empty, negative, not finite or all zero, or the catalogues
-            differ in size.
-
+    Raises ValueError: shares are empty, negative, not finite or all zero, or the catalogues differ
+        in size.
     Properties: log_q_is_the_mixtures_own, draws_what_it_says, one_part_is_that_part
 
     >>> mixed = Mixture([(1024, AliasTable([3, 1, 0, 0])), (1024, Uniform(4))])
@@ -182,7 +164,6 @@ class Mixture:
         return len(self._samplers[0])
 
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[Rows, Floats]:
-        """See :class:`Sampler`."""
         chosen, _ = self._choice.draw(rng, size)
         ids = np.empty(chosen.shape, np.int64)
         for part, sampler in enumerate(self._samplers):
@@ -191,5 +172,4 @@ class Mixture:
         return ids, self.log_q(ids)
 
     def log_q(self, ids: Rows) -> Floats:
-        """See :class:`Sampler`."""
         return log_mixture([sampler.log_q(ids) for sampler in self._samplers], self._shares)

@@ -2,6 +2,7 @@
 
 The two towers meet only here ("late fusion"). The inner product of unit vectors is the cosine,
 so a tower normalizes its output once; training and search then take plain inner products.
+Each function returns its result, and the function that sends a gradient back to its arguments.
 """
 
 from __future__ import annotations
@@ -24,25 +25,15 @@ def l2_normalize(
         y_i = x_i / |x_i|   where |x_i| > epsilon, else 0
 
     Shapes: (n,d)->(n,d)
-
     Args:
         x: vectors.
         epsilon: length at or below which a row has no direction, >= 0.
-
-    Returns:
-        The unit vectors, and the function that sends their gradient back to x.
-
-    Raises:
-        ValueError: x is not a matrix, or epsilon < 0.
-
-    Gradient:
-        d_x_i = (d_y_i - y_i (y_i . d_y_i)) / |x_i|, orthogonal to x_i; 0 for a row at or
-        below epsilon. (The usual clamp x / max(|x|, epsilon) has d_y / epsilon there, which
-        throws a short row across the space.)
-
+    Raises ValueError: x is not a matrix, or epsilon < 0.
+    Gradient: d_x_i = (d_y_i - y_i (y_i . d_y_i)) / |x_i|, orthogonal to x_i; 0 for a row at or
+        below epsilon. (The usual clamp x / max(|x|, epsilon) has d_y / epsilon there, which throws
+        a short row across the space.)
     Properties: unit_length, unmoved_by_rescaling, gradient_is_across,
-        gradient_shrinks_with_length, zero_stays_zero, equals_naive,
-        gradient_is_right
+        gradient_shrinks_with_length, zero_stays_zero, equals_naive, gradient_is_right
 
     >>> y, backward = l2_normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))
     >>> y
@@ -84,20 +75,11 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
         s_i = u_i . v_i
 
     Shapes: (n,d),(n,d)->(n)
-
     Args:
         users, items: vectors; pair i is row i of both.
-
-    Returns:
-        The scores, and the function that sends their gradient back to (users, items).
-
-    Raises:
-        ValueError: users and items are not matrices of one shape.
-
+    Raises ValueError: users and items are not matrices of one shape.
     Gradient: d_u_i = d_s_i v_i, d_v_i = d_s_i u_i.
-
-    Properties: equals_naive, gradient_is_right, symmetric, linear_in_each,
-        float32_is_close
+    Properties: equals_naive, gradient_is_right, symmetric, linear_in_each, float32_is_close
 
     >>> scores, backward = inner_product(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))
     >>> scores, backward(np.array([1.0]))
@@ -105,11 +87,7 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
 
     Reference: lecture, section 1; docs/02.
     """
-    users, items = floats("users", users), floats("items", items)
-    if users.ndim != 2 or users.shape != items.shape:
-        raise ValueError(
-            f"users {users.shape} and items {items.shape} must be two matrices of one shape (n,d)"
-        )
+    users, items = _pairs(users, items)
 
     def backward(d_scores: Scores) -> tuple[Vectors, Vectors]:
         column = floats("d_scores", d_scores)[:, None]
@@ -124,23 +102,16 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
         s_i = (u_i / |u_i|) . (v_i / |v_i|), 0 where a vector has no direction
 
     Shapes: (n,d),(n,d)->(n)
-
     Args:
         users, items: as in :func:`inner_product`.
         epsilon: as in :func:`l2_normalize`. Each side is normalized by itself: the product of
             two short lengths would vanish before either does.
 
-    Returns:
-        The scores, within [-1, 1] up to rounding (clip them before an arccos), and the
-        function that sends their gradient back to (users, items).
+    The scores are within [-1, 1] up to rounding: clip them before an arccos.
 
-    Raises:
-        ValueError: as :func:`inner_product` and :func:`l2_normalize`.
-
-    Gradient:
-        With unit vectors U, V: d_u_i = d_s_i (V_i - s_i U_i) / |u_i|, orthogonal to u_i;
+    Raises ValueError: as :func:`inner_product` and :func:`l2_normalize`.
+    Gradient: With unit vectors U, V: d_u_i = d_s_i (V_i - s_i U_i) / |u_i|, orthogonal to u_i;
         d_v_i alike. Where a vector has no direction, both gradients are 0.
-
     Properties: equals_naive, gradient_is_right, within_one, unmoved_by_rescaling,
         gradient_is_across, zero_stays_zero, lengths_may_differ_wildly,
         of_unit_vectors_is_the_inner_product, float32_is_close
@@ -152,11 +123,7 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
     Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 3;
         lecture, section 1; docs/02.
     """
-    users, items = floats("users", users), floats("items", items)
-    if users.ndim != 2 or users.shape != items.shape:
-        raise ValueError(
-            f"users and items must be of one shape (n,d), got {users.shape} and {items.shape}"
-        )
+    users, items = _pairs(users, items)
     unit_users, back_users = l2_normalize(users, epsilon=epsilon)
     unit_items, back_items = l2_normalize(items, epsilon=epsilon)
     scores, back = inner_product(unit_users, unit_items)
@@ -166,3 +133,12 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
         return back_users(d_users), back_items(d_items)
 
     return scores, backward
+
+
+def _pairs(users: Vectors, items: Vectors) -> tuple[Vectors, Vectors]:
+    users, items = floats("users", users), floats("items", items)
+    if users.ndim != 2 or users.shape != items.shape:
+        raise ValueError(
+            f"users and items must be of one shape (n,d), got {users.shape} and {items.shape}"
+        )
+    return users, items

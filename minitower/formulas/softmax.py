@@ -2,7 +2,8 @@
 
 Every loss here is :func:`softmax_cross_entropy` on a matrix of logits. The forms differ in the
 candidates, and in the correction that is subtracted from their logits
-(:mod:`minitower.formulas.logq`).
+(:mod:`minitower.formulas.logq`). Each returns the loss, and its gradients with respect to its
+scores.
 
 Training runs :func:`~minitower.formulas.blocked.blocked_in_batch_softmax`; the test
 ``test_blocked__equals_the_textbook`` holds it equal to :func:`in_batch_softmax`.
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import floats, integers, mask, pair_weights, positive_temperature
 from minitower.formulas.arrays import Floats, Scores
-from minitower.formulas.logq import Correction, uncorrected
+from minitower.formulas.logq import Correction, check_batch, uncorrected
 
 
 def softmax_cross_entropy(
@@ -30,28 +31,20 @@ def softmax_cross_entropy(
         loss = mean_i weights_i (log sum_j exp(logits_ij) - logits_i,positive(i))
 
     Shapes: (n,m),(n)->(),(n,m)
-
     Args:
         logits: one row per pair, one column per candidate.
         positive: column of each row's clicked item.
         drop: (n,m) mask of candidates that are left out of a row's sum; never the positive.
         weights: reward of each pair, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights (Yi et al., Eq. 2).
-
-    Returns:
-        The loss, and its gradient with respect to the logits.
-
-    Raises:
-        ValueError: shapes do not fit, there is no row, or a positive is out of range or
-            dropped. NaN among the logits is not checked: the loss is NaN.
-
-    Gradient:
-        d_logits_ij = weights_i / n (P_ij - [j is the positive]), with P the softmax of the row.
-
-    Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_zero,
-        never_negative, unmoved_by_a_row_constant, dropping_is_removing,
-        one_candidate_costs_nothing, equal_logits_cost_log_m, linear_in_weights,
-        is_a_mean, float32_is_close, extremes_stay_finite
+    Raises ValueError: shapes do not fit, n = 0, or a positive is out of range or
+        dropped. NaN among the logits is not checked: the loss is NaN.
+    Gradient: d_logits_ij = weights_i / n (P_ij - [j is the positive]), with P the softmax of the
+        row.
+    Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_zero, never_negative,
+        unmoved_by_a_row_constant, dropping_is_removing, one_candidate_costs_nothing,
+        equal_logits_cost_log_m, linear_in_weights, is_a_mean, float32_is_close,
+        extremes_stay_finite
 
     >>> loss, d_logits = softmax_cross_entropy(np.log([[2.0, 1.0, 1.0]]), np.array([0]))
     >>> round(loss, 6), d_logits.round(6)
@@ -101,29 +94,19 @@ def in_batch_softmax(
     the power 1 / temperature.
 
     Shapes: (n,m)->(),(n,m) with m >= n; columns n to m are extra negatives.
-
     Args:
         scores: inner products or cosines of n users with m candidates.
         correction: a published form of :mod:`minitower.formulas.logq`.
-        temperature: 1e-6 to 1e12. The lecture has none, which is 1. With cosines and 1,024
-            candidates no positive can then exceed 0.72% (e^2 / (e^2 + 1023)): take about
-            0.05 to 0.2.
+        temperature: 1e-6 to 1e12; with cosines about 0.05 to 0.2. The lecture has none, which is
+            1: then no positive of 1,024 candidates can exceed 0.72% (e^2 / (e^2 + 1023)).
         weights: as in :func:`softmax_cross_entropy`.
-
-    Returns:
-        The loss, and its gradient with respect to the scores.
-
-    Raises:
-        ValueError: shapes do not fit, or temperature is outside its domain.
-
+    Raises ValueError: shapes do not fit, or temperature is outside its domain.
     Gradient: d_scores = d_logits / temperature.
-
     Properties: equals_naive, gradient_is_right, two_in_the_batch_by_hand,
-        order_of_temperature_and_correction_matters,
-        joint_permutation_changes_nothing, large_temperature_forgets_the_scores,
-        small_temperature_is_a_hinge_on_the_best_negative,
-        cosines_bound_the_loss, one_row_and_a_million_candidates,
-        float32_is_close, extremes_stay_finite
+        order_of_temperature_and_correction_matters, joint_permutation_changes_nothing,
+        large_temperature_forgets_the_scores, small_temperature_is_a_hinge_on_the_best_negative,
+        cosines_bound_the_loss, one_row_and_a_million_candidates, float32_is_close,
+        extremes_stay_finite
 
     >>> loss, d_scores = in_batch_softmax([[2.0, 0.0], [0.0, 2.0]], uncorrected([7, 5]),
     ...                                   temperature=1.0)
@@ -154,24 +137,17 @@ def listwise_softmax(
                / (exp(positive_i / t) + sum_j exp(negatives_ij / t)) )
 
     Shapes: (n),(n,k)->(),((n),(n,k)); with k = 0 the loss is 0.
-
     Args:
         positive: scores of the clicked items.
         negatives: scores of the sampled items. To correct for a known q, subtract t log q.
         temperature: t, 1e-6 to 1e12. The lecture has none, which is 1.
         drop: (n,k) mask of negatives to leave out, for lists of unequal length.
         weights: as in :func:`softmax_cross_entropy`.
-
-    Returns:
-        The loss, and its gradients with respect to (positive, negatives).
-
-    Raises:
-        ValueError: shapes do not fit, or temperature is outside its domain.
-
+    Raises ValueError: shapes do not fit, or temperature is outside its domain.
     Properties: equals_naive, gradient_is_right, without_negatives_costs_nothing,
-        one_negative_is_triplet_logistic, order_of_negatives_changes_nothing,
-        dropping_is_removing, all_dropped_costs_nothing, linear_in_weights,
-        is_a_mean, a_million_negatives, float32_is_close, extremes_stay_finite
+        one_negative_is_triplet_logistic, order_of_negatives_changes_nothing, dropping_is_removing,
+        all_dropped_costs_nothing, linear_in_weights, is_a_mean, a_million_negatives,
+        float32_is_close, extremes_stay_finite
 
     >>> loss, (d_positive, d_negatives) = listwise_softmax([2.0], [[2.0, 2.0]], temperature=1.0)
     >>> round(loss, 6), d_positive.round(3), d_negatives.round(3)     # log 3
@@ -207,23 +183,16 @@ def info_nce(
 
         loss = mean_i -weights_i log( exp(scores_ii / t) / sum_j exp(scores_ij / t) )
 
-    Items are drawn uniformly, so there is no q to correct for.
+    Items are drawn uniformly, so no q needs a correction.
 
     Shapes: (m,m)->(),(m,m)
-
     Args:
         scores: scores_ij of the first view of item i with the second view of item j.
         temperature: t, 1e-6 to 1e12.
         symmetric: whether to take the mean with the loss of the transposed scores. The lecture
             and Yao et al. print one direction; Radford et al. take both.
         weights: weight of each item, as in :func:`softmax_cross_entropy`.
-
-    Returns:
-        The loss, and its gradient with respect to the scores.
-
-    Raises:
-        ValueError: scores is not a square matrix, or temperature is outside its domain.
-
+    Raises ValueError: scores is not a square matrix, or temperature is outside its domain.
     Properties: equals_naive, gradient_is_right, is_uncorrected_in_batch_softmax,
         symmetric_is_blind_to_the_order_of_views, one_direction_is_not,
         symmetric_scores_need_no_choice, equal_views_only_repel, float32_is_close,
@@ -234,8 +203,8 @@ def info_nce(
     (0.503204, array([[-0.25 ,  0.25 ],
            [ 0.134, -0.134]]))
 
-    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,
-        CIKM 2021, Eq. 3; A. Radford et al., ICML 2021, Fig. 3; docs/12.
+    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations, CIKM
+        2021, Eq. 3; A. Radford et al., ICML 2021, Fig. 3; docs/12.
     """
     scores = floats("scores", scores)
     plain = uncorrected(np.arange(len(scores)))
@@ -251,14 +220,10 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
 
         d_temperature = -sum(scores d_scores) / temperature
 
-    Shapes: any two arrays of one shape -> (). The two sides of a listwise loss add up. Vectors
-    and their gradient (users, or items) do as well as scores, which are linear in each.
-    To learn a temperature, descend along its logarithm, whose derivative is temperature times
-    this, and keep it above a floor of about 0.01.
-
-    Raises:
-        ValueError: the shapes differ, or temperature is outside its domain.
-
+    Shapes: two arrays of one shape -> (); scores, or the vectors of one side. The two sides of a
+    listwise loss add up. To learn a temperature, descend along its logarithm, whose derivative is
+    temperature times this, and keep it above about 0.01.
+    Raises ValueError: the shapes differ, or temperature is outside its domain.
     Properties: gradient_is_right, both_sides_of_a_list_add_up, vectors_do_as_well,
         uniform_scores_do_not_care, float32_is_close
 
@@ -287,14 +252,3 @@ def corrected_logits(
     logits -= correction.candidates
     np.fill_diagonal(logits, own)
     return logits, temperature
-
-
-def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> float:
-    """Refuse scores of a shape that the correction was not made for; return the temperature."""
-    made_for = (len(correction.positive), len(correction.candidates))
-    if shape != made_for or not 1 <= shape[0] <= shape[1]:
-        raise ValueError(
-            f"scores have shape {shape}, the correction was made for {made_for}; "
-            "the first n of the m candidates are the positives of n >= 1 rows"
-        )
-    return positive_temperature(temperature)

@@ -30,25 +30,18 @@ def stop_gradient_logq(
     the gradient of their value. The value here can be negative and measures no progress.
 
     Shapes: (n,m),(m),(m)->(),(n,m) with m >= n; a row without negatives has loss 0.
-
     Args:
         scores, temperature, weights: as in :func:`~minitower.formulas.softmax.in_batch_softmax`.
         log_q, candidate_ids: as in :func:`~minitower.formulas.logq.calibrated`.
 
     Returns:
         The loss, and its gradient *with 1 - p held constant*.
-
-    Raises:
-        ValueError: as ``in_batch_softmax`` and ``calibrated``.
-
-    Gradient:
-        With w = weights (1 - p): d_scores_ii = -w_i / (n t), and for the negatives
+    Raises ValueError: as ``in_batch_softmax`` and ``calibrated``.
+    Gradient: With w = weights (1 - p): d_scores_ii = -w_i / (n t), and for the negatives
         d_scores_ij = w_i softmax(l_i)_j / (n t).
-
-    Properties: equals_naive, gradient_is_right_with_the_factor_frozen,
-        gradient_is_calibrated, is_not_the_slope_of_its_value, may_be_negative,
-        without_negatives_costs_nothing, linear_in_weights, float32_is_close,
-        extremes_stay_finite
+    Properties: equals_naive, gradient_is_right_with_the_factor_frozen, gradient_is_calibrated,
+        is_not_the_slope_of_its_value, may_be_negative, without_negatives_costs_nothing,
+        linear_in_weights, float32_is_close, extremes_stay_finite
 
     >>> loss, d_scores = stop_gradient_logq([[2.0, 0.0]], np.log([0.5, 0.5]), [7, 5],
     ...                                     temperature=1.0)

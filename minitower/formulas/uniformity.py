@@ -22,15 +22,11 @@ def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
         mean_i |x_i - y_i|^power
 
     Shapes: (n,d),(n,d)->()
-
     Args:
         x, y: unit vectors; row i of both is related: two views of an item, or the user and
             the item of a click.
         power: > 0. With power 2 the result is 2 - 2 mean cosine, in [0, 4].
-
-    Raises:
-        ValueError: the shapes differ, there is no pair, or power <= 0.
-
+    Raises ValueError: the shapes differ, n = 0, or power <= 0.
     Properties: equals_naive, is_two_less_twice_the_cosine, zero_when_equal
 
     >>> alignment([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]])
@@ -54,7 +50,6 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
         log mean_{i != j} exp(-scale |x_i - x_j|^2)
 
     Shapes: (n,d)->(). Time grows with n^2, memory does not.
-
     Args:
         x: unit vectors.
         scale: 1e-12 to 1e6, the paper's t.
@@ -62,10 +57,7 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
     Returns:
         A number in [-4 scale, 0]: 0 where all vectors are equal, near -2 scale where they
         spread evenly over a sphere of many dimensions.
-
-    Raises:
-        ValueError: there are fewer than two vectors, or scale is outside its domain.
-
+    Raises ValueError: there are fewer than two vectors, or scale is outside its domain.
     Properties: equals_naive, zero_when_all_are_one, two_poles, blocks_change_nothing
 
     >>> uniformity([[1.0, 0.0], [-1.0, 0.0]])

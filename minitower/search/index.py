@@ -16,7 +16,7 @@ from minitower.data.options import option
 from minitower.data.ragged import Ragged
 from minitower.formulas.arguments import floats
 from minitower.formulas.arrays import Array
-from minitower.towers.gradients import first_not_finite
+from minitower.towers.layers import first_not_finite
 
 Vectors = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]

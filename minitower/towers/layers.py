@@ -4,26 +4,112 @@
 gradients of the layer's array arguments, in order. The closure holds what the forward pass
 computed. A layer stores nothing, so any number of threads can share one set of parameters.
 
+A batch uses a few thousand rows of an embedding table that may have millions. The gradient
+of a table is therefore a :class:`RowGradient`: distinct rows, and a summed gradient for each.
+
 The pattern is that of Thinc (https://thinc.ai).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from minitower.data.ragged import Ragged
 from minitower.formulas.arrays import Array
-from minitower.towers.gradients import RowGradient, sum_by_row
+
+
+@dataclass(frozen=True)
+class RowGradient:
+    """The gradient of a table of which a step used some rows.
+
+    Attributes:
+        rows: (r) distinct row numbers, ascending.
+        values: (r,d) summed gradient of each row.
+    """
+
+    rows: Array
+    values: Array
+
+
+Gradient = Array | RowGradient
+Gradients = dict[str, Gradient]
+
+
+def sum_by_row(
+    rows: Array, values: Array, indptr: Array | None = None, share: Array | None = None
+) -> RowGradient:
+    """Sum the gradients of all uses of each row.
+
+    ``table[rows] += values`` keeps only one of two uses of a row, and ``np.add.at`` is slow;
+    this is one sparse product.
+
+    Shapes: (u),(u,d)->RowGradient; in bags (u),(n,d),(n+1),(u)->RowGradient
+    Args:
+        rows: table row of each of u uses.
+        values: gradient of each use; with ``indptr``, of each bag of uses.
+        indptr: bag i has the uses indptr[i] to indptr[i + 1]. Default: one use per bag.
+        share: factor of each use in its bag. Default: 1.
+
+    >>> sum_by_row(np.array([5, 2, 5]), np.array([[1.0], [2.0], [3.0]]))
+    RowGradient(rows=array([2, 5]), values=array([[2.],
+           [4.]]))
+    """
+    distinct, place = np.unique(rows, return_inverse=True)
+    if indptr is None:
+        indptr = np.arange(len(rows) + 1)
+    if share is None:
+        share = np.ones(len(rows), values.dtype)
+    uses = sparse.csr_array((share, place, indptr), shape=(len(indptr) - 1, len(distinct)))
+    return RowGradient(distinct, uses.T @ values)
+
+
+def add_gradients(*parts: Gradients) -> Gradients:
+    """Sum gradients by name, for parameters that a step uses more than once.
+
+    Raises:
+        TypeError: a name has a RowGradient in one part and an array in another.
+    """
+    total: Gradients = {}
+    for part in parts:
+        for name, gradient in part.items():
+            total[name] = _add(total[name], gradient) if name in total else gradient
+    return total
+
+
+def _add(a: Gradient, b: Gradient) -> Gradient:
+    if isinstance(a, RowGradient) and isinstance(b, RowGradient):
+        rows = np.union1d(a.rows, b.rows)
+        values = np.zeros((len(rows), *a.values.shape[1:]), np.result_type(a.values, b.values))
+        values[np.searchsorted(rows, a.rows)] = a.values
+        values[np.searchsorted(rows, b.rows)] += b.values  # the rows of b are distinct
+        return RowGradient(rows, values)
+    if isinstance(a, RowGradient) or isinstance(b, RowGradient):
+        raise TypeError("one gradient of a name is of rows, the other of the whole array")
+    return a + b
+
+
+def first_not_finite(arrays: Iterable[tuple[str, Array]]) -> str | None:
+    """Return the name of the first array that holds NaN or infinity, or None.
+
+    The sum of squares is finite only if every entry is, and takes one pass at memory speed.
+    Large finite entries may overflow the sum; only then the entries themselves are checked.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name, array in arrays:
+            flat = array.ravel()
+            if not np.isfinite(flat @ flat) and not np.isfinite(flat).all():
+                return name
+    return None
 
 
 def embedding(rows: Array, table: Array) -> tuple[Array, Callable[[Array], RowGradient]]:
     """Look up one row of the table for each value.
 
     Shapes: (n),(v,d)->(n,d)
-
     Gradient: d_table[r] is the sum of dy over the uses of row r.
 
     >>> table = np.array([[0.0, 0.0], [1.0, 2.0]])
@@ -49,13 +135,9 @@ def embedding_bag(
     row in its place.
 
     Shapes: n bags,(v,d)->(n,d)
-
     Args:
         pool: "mean" or "sum".
-
-    Raises:
-        ValueError: pool is neither.
-
+    Raises ValueError: pool is neither.
     Gradient: d_table[v] += dy_i / |S_i| for each occurrence of v.
 
     Reference: pooling of multi-valued features, X. Yi et al., RecSys 2019, section 5.1.
@@ -79,7 +161,6 @@ def dense(
     """Apply an affine map: y = x W + b.
 
     Shapes: (n,i),(i,o),(o)->(n,o)
-
     Gradient: dx = dy W', d_weight = x' dy, d_bias = sum of dy over the rows.
     """
     y = x @ weight

@@ -10,24 +10,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import Annotated, Any, Literal, Self, cast
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 
+from minitower.data.errors import show
 from minitower.data.options import Option
 from minitower.formulas.arguments import choice, number_within, positive_number
 from minitower.formulas.arrays import Array
-from minitower.towers.gradients import Gradients, RowGradient
-from minitower.towers.optimizer_state import (
-    Layout,
-    OptimizerSlot,
-    check_state,
-    extended_state,
-    new_slot,
-)
+from minitower.towers.layers import Gradients, RowGradient
 from minitower.towers.schedules import Schedule
 
-Slots = dict[str, OptimizerSlot]
+Layout = dict[str, bool]
+"""The slots of an optimizer: name -> True for one number per row, False for one per entry."""
+
+SIGNED = {"first"}
+"""Slots whose numbers may be negative. All other slots hold sums of squares, or counts."""
 
 LARGEST_RATE = 1e6
 """A larger step leaves no digit of a parameter near one in float32."""
@@ -45,6 +44,24 @@ Rate = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class OptimizerSlot:
+    """One slot of one parameter: the whole table, and the rows that a step uses."""
+
+    table: Array
+    rows: Any
+
+    def update(self, value: Array | float, *, decay: float = 1.0) -> Array:
+        """Set these rows to decay * rows + value, and return them."""
+        new: Array = self.table[self.rows] * decay
+        new += value
+        self.table[self.rows] = new
+        return new
+
+
+Slots = dict[str, OptimizerSlot]
+
+
 class Optimizer(ABC):
     """Base of all optimizers.
 
@@ -58,6 +75,7 @@ class Optimizer(ABC):
     """
 
     start = 0.0
+    options: tuple[str, ...] = ()  # names of the settings
 
     def __init__(self, rate: Rate) -> None:
         self.rate: float | Schedule = rate
@@ -72,19 +90,22 @@ class Optimizer(ABC):
         rate = self.rate(self.step) if callable(self.rate) else self.rate
         self.step += 1
         for name, gradient in gradients.items():
-            parameter, rows = parameters[name], cast(Any, ...)
+            parameter = parameters[name]
+            rows: Any = ...
             if isinstance(gradient, RowGradient):
                 rows, gradient = gradient.rows, gradient.values
-            slots = {
-                slot: OptimizerSlot(self._table(f"{name}/{slot}", parameter, per_row), rows)
-                for slot, per_row in self.layout.items()
-            }
+            slots = {}
+            for slot, per_row in self.layout.items():
+                key = f"{name}/{slot}"
+                if key not in self.state:
+                    self.state[key] = self._new_slot(parameter, per_row)
+                slots[slot] = OptimizerSlot(self.state[key], rows)
             parameter[rows] -= self._displacement(gradient, rate, slots)
 
-    def _table(self, key: str, parameter: Array, per_row: bool) -> Array:
-        if key not in self.state:
-            self.state[key] = new_slot(parameter, per_row, self.start)
-        return self.state[key]
+    def _new_slot(self, parameter: Array, per_row: bool) -> Array:
+        shape, dtype = _shape(parameter, per_row), parameter.dtype
+        # np.zeros takes memory only for pages that are touched: unused rows cost nothing.
+        return np.zeros(shape, dtype) if self.start == 0 else np.full(shape, self.start, dtype)
 
     @property
     def layout(self) -> Layout:
@@ -92,13 +113,18 @@ class Optimizer(ABC):
         return {}
 
     @abstractmethod
-    def _displacement(self, gradient: Array, rate: float, slots: dict[str, OptimizerSlot]) -> Array:
+    def _displacement(self, gradient: Array, rate: float, slots: Slots) -> Array:
         """Update the slots, and return what to subtract from the rows."""
 
     def extended(self, parameters: dict[str, Array]) -> Self:
         """Copy this optimizer for parameters with more rows; new rows start like fresh ones."""
         extended = copy(self)
-        extended.state = extended_state(self.state, parameters, self.start)
+        extended.state = {}
+        for key, slot in self.state.items():
+            parameter = parameters[key.rpartition("/")[0]]
+            rows = len(parameter) if parameter.ndim > 1 else len(slot)
+            extended.state[key] = larger = np.empty((rows, *slot.shape[1:]), slot.dtype)
+            larger[: len(slot)], larger[len(slot) :] = slot, self.start
         return extended
 
     def fresh(self) -> Self:
@@ -110,15 +136,24 @@ class Optimizer(ABC):
     def check_state(self, parameters: dict[str, Array]) -> None:
         """Refuse a state that this optimizer cannot have for these parameters.
 
-        Raises:
-            ValueError: as :func:`minitower.towers.optimizer_state.check_state`.
+        A parameter without a gradient so far has no slots.
+
+        Raises ValueError: an array belongs to no parameter or slot, or a slot is missing, has a
+            wrong shape or type, or holds an impossible number.
         """
-        check_state(self.state, self.layout, parameters)
+        for key in self.state:
+            name, slash, slot = key.rpartition("/")
+            if not slash or slot not in self.layout or name not in parameters:
+                raise ValueError(f"{show(key)} is the state of no parameter")
+        for name in dict.fromkeys(key.rpartition("/")[0] for key in self.state):
+            for slot, per_row in self.layout.items():
+                _check_slot(self.state, f"{name}/{slot}", parameters[name], per_row)
 
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments besides the rate, as JSON."""
-        return {}
+        values = {name: getattr(self, name) for name in self.options}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     def configure(self, settings: dict[str, Any]) -> None:
         """Take over the :attr:`settings` of another optimizer of this class.
@@ -134,7 +169,7 @@ class Optimizer(ABC):
 class SGD(Optimizer):
     """Stochastic gradient descent: w <- w - rate g."""
 
-    def _displacement(self, gradient: Array, rate: float, slots: dict[str, OptimizerSlot]) -> Array:
+    def _displacement(self, gradient: Array, rate: float, slots: Slots) -> Array:
         return gradient * rate
 
 
@@ -147,7 +182,6 @@ class Adagrad(Optimizer):
     The rate of an entry falls with its gradients, so a rare item keeps a large one.
 
     Args:
-        rate: > 0, or a schedule.
         start: G before the first gradient, in [0, 1e38). 0 (PyTorch) makes the first step
             rate * sign(g); 0.1 (Keras) makes the first steps smaller.
         epsilon: in (0, 1e38).
@@ -156,6 +190,7 @@ class Adagrad(Optimizer):
     """
 
     per_row = False
+    options = "start", "epsilon"
 
     def __init__(self, rate: Rate = 0.05, *, start: float = 0.0, epsilon: float = 1e-10) -> None:
         super().__init__(rate)
@@ -166,14 +201,10 @@ class Adagrad(Optimizer):
         self.start, self.epsilon = start, epsilon
 
     @property
-    def settings(self) -> dict[str, Any]:
-        return {"start": self.start, "epsilon": self.epsilon}
-
-    @property
     def layout(self) -> Layout:
         return {"square": self.per_row}
 
-    def _displacement(self, gradient: Array, rate: float, slots: dict[str, OptimizerSlot]) -> Array:
+    def _displacement(self, gradient: Array, rate: float, slots: Slots) -> Array:
         total = slots["square"].update(_square(gradient, self.per_row))
         return gradient * (rate / (np.sqrt(total) + self.epsilon))
 
@@ -198,7 +229,6 @@ class Adam(Optimizer):
     A row without a gradient keeps its moments and does not move; dense Adam would move it.
 
     Args:
-        rate: > 0, or a schedule.
         betas: (b1, b2), each in [0, 1).
         epsilon: in (0, 1e38).
         count: meaning of t. "row" is the number of updates of the row, so its first step is
@@ -209,6 +239,7 @@ class Adam(Optimizer):
     """
 
     per_row = False
+    options = "betas", "epsilon", "count"
 
     def __init__(
         self,
@@ -227,15 +258,11 @@ class Adam(Optimizer):
         self.betas, self.epsilon, self.count = betas, epsilon, count
 
     @property
-    def settings(self) -> dict[str, Any]:
-        return {"betas": list(self.betas), "epsilon": self.epsilon, "count": self.count}
-
-    @property
     def layout(self) -> Layout:
         layout = {"first": False, "second": self.per_row}
         return layout | ({"count": True} if self.count == "row" else {})
 
-    def _displacement(self, gradient: Array, rate: float, slots: dict[str, OptimizerSlot]) -> Array:
+    def _displacement(self, gradient: Array, rate: float, slots: Slots) -> Array:
         b1, b2 = self.betas
         square = _square(gradient, self.per_row)
         first = slots["first"].update(gradient * (1 - b1), decay=b1)
@@ -264,3 +291,22 @@ def _square(gradient: Array, per_row: bool) -> Array:
         return gradient * gradient
     square = np.einsum("...d,...d->...", gradient, gradient) / gradient.shape[-1]
     return np.asarray(square)[..., None]
+
+
+def _check_slot(state: dict[str, Array], key: str, parameter: Array, per_row: bool) -> None:
+    if key not in state:
+        raise ValueError(f"{show(key)} is missing from the state")
+    slot, shape, dtype = state[key], _shape(parameter, per_row), parameter.dtype
+    if slot.shape != shape or slot.dtype != dtype:
+        raise ValueError(f"{show(key)}: expected {dtype} {shape}, got {slot.dtype} {slot.shape}")
+    if not np.isfinite(slot).all():
+        raise ValueError(f"{show(key)}: not all numbers are finite")
+    if key.rpartition("/")[2] not in SIGNED and slot.min(initial=0) < 0:
+        raise ValueError(f"{show(key)}: not all numbers are at least 0")
+
+
+def _shape(parameter: Array, per_row: bool) -> tuple[int, ...]:
+    """Shape of a slot. Per row, a vector has one number."""
+    if not per_row:
+        return parameter.shape
+    return (*parameter.shape[:-1], 1) if parameter.ndim > 1 else (1,)

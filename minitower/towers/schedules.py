@@ -13,8 +13,7 @@ Schedule = Callable[[int], float]
 def warmup(rate: float, steps: int) -> Schedule:
     """Rise linearly from rate / steps to rate, then stay constant.
 
-    Raises:
-        ValueError: rate is not positive and finite, or steps is not an integer >= 0.
+    Raises ValueError: rate is not positive and finite, or steps is not an integer >= 0.
 
     >>> [warmup(1.0, 4)(step) for step in (0, 1, 3, 9)]
     [0.25, 0.5, 1.0, 1.0]
@@ -30,9 +29,7 @@ def cosine_decay(rate: float, steps: int, floor: float = 0.0) -> Schedule:
         rate: learning rate at step 0, > 0.
         steps: length of the decay, >= 0.
         floor: last rate as a share of the first, in [0, 1].
-
-    Raises:
-        ValueError: an argument is outside its domain.
+    Raises ValueError: an argument is outside its domain.
 
     Reference: I. Loshchilov, F. Hutter, SGDR, ICLR 2017, Eq. 5.
 

@@ -25,8 +25,15 @@ from minitower.data.schema import Field, Id, MultiValued
 from minitower.data.table import Features
 from minitower.formulas.arrays import Array
 from minitower.formulas.similarity import l2_normalize
-from minitower.towers.gradients import Gradients, add_gradients
-from minitower.towers.layers import concatenate, dense, embedding, embedding_bag, relu
+from minitower.towers.layers import (
+    Gradients,
+    add_gradients,
+    concatenate,
+    dense,
+    embedding,
+    embedding_bag,
+    relu,
+)
 
 Parameters = dict[str, Array]
 Backward = Callable[[Array], Gradients]
@@ -46,10 +53,8 @@ class Tower:
         hidden: widths of the hidden layers; () sums the features.
         residual: add the id's embedding to the output of the layers.
         normalize: end with L2 normalization, for cosines.
-
-    Raises:
-        ValueError: the side has no feature, a width does not fit the sum or the residual path,
-            or a size is not positive.
+    Raises ValueError: the side has no feature, a width does not fit the sum or the residual path,
+        or a size is not positive.
     """
 
     def __init__(

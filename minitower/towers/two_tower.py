@@ -48,13 +48,11 @@ class TwoTower:
             "item.mlp.0.weight". Freezing, saving and comparing are operations on the names.
             Training changes the arrays in place.
         seed: seed of the initial parameters; None if they were not random.
+    Raises ValueError: sizes, similarity or schema do not make a model. A size above its bound is
+        refused before any memory is taken.
 
-    Raises:
-        ValueError: sizes, similarity or schema do not make a model. A size above its bound is
-            refused before any memory is taken.
-
-    Reference: P. Huang et al., Learning Deep Structured Semantic Models, CIKM 2013; X. Yi
-        et al., RecSys 2019; lecture, section 1; docs/02.
+    Reference: P. Huang et al., Learning Deep Structured Semantic Models, CIKM 2013; X. Yi et al.,
+        RecSys 2019; lecture, section 1; docs/02.
     """
 
     def __init__(
@@ -64,7 +62,7 @@ class TwoTower:
         dim: Annotated[int, Option("length of the vectors", 1, MAX_WIDTH, metavar="D")] = 64,
         hidden: Annotated[
             tuple[int, ...] | list[int],
-            Option("widths of the hidden layers; '' is none", 1, MAX_HIDDEN, metavar="WIDTHS"),
+            Option("widths of the hidden layers; '' for no layer", 1, MAX_HIDDEN, metavar="WIDTHS"),
         ] = (128,),
         similarity: Annotated[Similarity, Option("how the two vectors are compared")] = "cosine",
         residual: Annotated[bool, Option("add the id's embedding to each tower's output")] = False,
@@ -115,9 +113,8 @@ class TwoTower:
         Args:
             schema: a later schema, made by :func:`~minitower.data.days.next_day`.
             seed: seed of new rows where row 0 cannot be copied.
-
-        Raises:
-            ValueError: the schema does not continue this model's, or the seed is not an integer.
+        Raises ValueError: the schema does not continue this model's, or the seed is not an
+            integer.
         """
         if not schema.continues(self.schema):
             raise ValueError(
@@ -135,8 +132,7 @@ class TwoTower:
     def fresh(self, schema: FeatureEncoders) -> TwoTower:
         """Make an untrained model of the same configuration and seed for another schema.
 
-        Raises:
-            ValueError: this model did not begin with random parameters.
+        Raises ValueError: this model did not begin with random parameters.
         """
         if self.seed is None:
             raise ValueError(

@@ -31,11 +31,9 @@ class Batch:
     Attributes:
         users, items: features of n users and m items.
         user_rows, item_rows: (n,), (m,) their rows in the data set's tables.
-        log_q: (m,) log-probability that one draw for this batch's candidates is the item:
-            its share of the clicks, or, with extra negatives from distributions over the
-            catalogue, its share of the mixture of all. A hard negative counts as if it had
-            been drawn by these, with one click at least: to correct it for its own draw
-            would undo the emphasis it was added for.
+        log_q: (m,) log-probability that one draw for this batch's candidates is the item: its
+            share of the clicks, or of the mixture with the extra negatives. A hard negative counts
+            as if drawn by these: to correct for its own draw would undo its emphasis.
         pair_index: (m - n,) the pair that each extra candidate was drawn for; None: all.
         negative_log_q: (m - n,) log-probability of the draw of each, given its pair.
     """
@@ -60,24 +58,18 @@ class Batches:
     """The training positives of a data set, an epoch at a time.
 
     Every positive comes once an epoch, in random order; the last batch may be short. Without
-    drawn negatives a pair learns from the other pairs of its batch. There a batch has at least
-    two pairs: a last pair that would be alone joins the batch before it.
-    Values are replaced by their default row as each field's ``default_rate`` says, so
-    that row 0 learns what an unknown value looks like.
+    drawn negatives a last pair that would be alone joins the batch before it.
+    Values are replaced by their default row at each field's ``default_rate``: row 0 learns
+    what an unknown value looks like.
 
     Args:
         data: the data set; its ``train`` positives are read.
         size: pairs a batch, >= 1; >= 2 without negatives.
         negatives: what to draw beside the positives; None: nothing.
-        positive_power: 1 takes the positives as they are. Below 1, an epoch draws as many
-            positives with replacement, in proportion to (clicks of the item)^(power - 1):
-            cold items come more often and hot ones less, an item in proportion to its
-            clicks^power, and log q follows.
-
-    Raises:
-        ValueError: there is nothing to train on, size is too small, or the power is outside
-            [0, 1].
-        TooFewClicks: there is one training positive, and no negatives are drawn.
+        positive_power: 1 takes the positives as they are. Below 1, an epoch draws the same number
+            with replacement, each item in proportion to its clicks^power; log q follows.
+    Raises ValueError: there is nothing to train on, size is too small, or the power is outside [0,
+        1]. TooFewClicks: there is one training positive, and no negatives are drawn.
     """
 
     def __init__(
@@ -90,7 +82,7 @@ class Batches:
         check_batch_size(size, drawn=negatives is not None)
         n = len(data.train)
         if not n:
-            raise ValueError("there is no training interaction; does the positive rule pass any?")
+            raise ValueError("no interaction to train on; does the positive rule pass any?")
         if n == 1 and negatives is None:
             raise TooFewClicks(
                 "1 click is too few to train on: without drawn negatives it needs a second click "
@@ -156,9 +148,7 @@ def check_batch_size(size: int, *, drawn: bool) -> None:
     Args:
         size: pairs a batch.
         drawn: whether negatives are drawn beside them.
-
-    Raises:
-        ValueError: size < 1, or size < 2 without drawn negatives.
+    Raises ValueError: size < 1, or size < 2 without drawn negatives.
     """
     strict_integer("batch_size", size, 1)
     if size == 1 and not drawn:

@@ -10,8 +10,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from minitower.formulas.arrays import Array
-from minitower.towers.gradients import (
+from minitower.towers.layers import (
     Gradient,
     Gradients,
     RowGradient,
@@ -85,7 +84,8 @@ def _without_row_0(gradient: Gradient) -> RowGradient:
 
 
 def _check_gradients(loss: float, gradients: Gradients, when: str, first: bool) -> None:
-    bad = first_not_finite((name, _values(g)) for name, g in gradients.items())
+    values = {n: g.values if isinstance(g, RowGradient) else g for n, g in gradients.items()}
+    bad = first_not_finite(values.items())
     if np.isfinite(loss) and bad is None:
         return
     what = f"the gradient of '{bad}' is not finite" if np.isfinite(loss) else f"the loss is {loss}"
@@ -97,16 +97,12 @@ def _check_gradients(loss: float, gradients: Gradients, when: str, first: bool) 
 
 
 def _check_parameters(model: TwoTower, gradients: Gradients, when: str) -> None:
-    def moved(name: str, gradient: Gradient) -> Array:
-        parameter = model.parameters[name]
-        return parameter[gradient.rows] if isinstance(gradient, RowGradient) else parameter
-
-    bad = first_not_finite((name, moved(name, g)) for name, g in gradients.items())
+    moved = (
+        (name, model.parameters[name][g.rows if isinstance(g, RowGradient) else ...])
+        for name, g in gradients.items()
+    )
+    bad = first_not_finite(moved)
     if bad is not None:
         raise TrainingError(
             f"{when}: the parameter '{bad}' is not finite after the update; lower the learning rate"
         )
-
-
-def _values(gradient: Gradient) -> Array:
-    return gradient.values if isinstance(gradient, RowGradient) else gradient

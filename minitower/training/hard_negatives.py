@@ -27,15 +27,12 @@ class HardNegatives:
         lists: rows of the item table; a list for each user or each training positive.
         k: draws per pair, 0 to 2^24.
         of: owner of a list, "user" or "pair".
-
-    Raises:
-        ValueError: an argument is outside its domain.
+    Raises ValueError: an argument is outside its domain.
 
     Reference: lecture, section 2.2; docs/08.
     """
 
     option: str | None = None
-    """See :class:`~minitower.training.negatives.Portable`."""
 
     def __init__(self, lists: Ragged, k: int, *, of: str = "user") -> None:
         if of not in ("user", "pair"):
@@ -45,7 +42,6 @@ class HardNegatives:
         self.lists, self.k, self.of = lists, checked_draws("k", k), of
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
-        """See :class:`~minitower.training.negatives.Negatives`."""
         rows = pairs.users if self.of == "user" else positions
         if rows is None:
             raise ValueError("lists of each pair need pairs that are training positives")
@@ -89,12 +85,10 @@ class MinedNegatives:
         k: draws per pair, 0 to 2^24.
         first, last: ranks, counted from 1.
         every: batches between two searches with the model's current vectors, >= 1.
+    Raises ValueError: an argument is outside its domain, or the catalogue ends before ``first``.
 
-    Raises:
-        ValueError: an argument is outside its domain, or the catalogue ends before ``first``.
-
-    Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, section
-        6.1 (ranks 101 to 500); docs/08.
+    Reference: J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, section 6.1
+        (ranks 101 to 500); docs/08.
     """
 
     def __init__(
@@ -119,7 +113,6 @@ class MinedNegatives:
         self._hard: HardNegatives | None = None
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
-        """See :class:`~minitower.training.negatives.Negatives`."""
         if self._hard is None or self._draws % self.every == 0:
             self._hard = HardNegatives(self._mine(), self.k)
         self._draws += 1
@@ -139,11 +132,9 @@ class MinedNegatives:
 
     @property
     def option(self) -> str | None:
-        """See :class:`~minitower.training.negatives.Portable`."""
         has_defaults = (self.first, self.last, self.every) == (101, 500, 1000)
         return f"mined:{self.k}" if has_defaults else None
 
     def on(self, model: TwoTower, data: Dataset) -> MinedNegatives:
-        """See :class:`~minitower.training.negatives.Portable`."""
         first, last, every = self.first, self.last, self.every
         return MinedNegatives(model, data, self.k, first=first, last=last, every=every)

@@ -73,8 +73,7 @@ class Portable(Protocol):
     def on(self, model: TwoTower, data: Dataset) -> Negatives:
         """Make the same source for another model and the data it trains on.
 
-        Raises:
-            ValueError: the source belongs to its own data.
+        Raises ValueError: the source belongs to its own data.
         """
         ...
 
@@ -82,8 +81,7 @@ class Portable(Protocol):
 def on(negatives: Negatives, model: TwoTower, data: Dataset) -> Negatives:
     """Call ``negatives.on(model, data)``.
 
-    Raises:
-        ValueError: the source has no such method, or belongs to its own data.
+    Raises ValueError: the source has no such method, or belongs to its own data.
     """
     if not isinstance(negatives, Portable):
         raise ValueError(f"{type(negatives).__name__} belongs to its data: it has no method 'on'")
@@ -96,9 +94,7 @@ class SharedNegatives:
     Args:
         sampler: draws rows of the item table.
         size: draws per batch, 0 to 2^24.
-
-    Raises:
-        ValueError: size is outside its domain.
+    Raises ValueError: size is outside its domain.
 
     Reference: J. Yang et al., Mixed Negative Sampling, WWW 2020, section 3.
     """
@@ -107,17 +103,14 @@ class SharedNegatives:
         self.sampler, self.size = sampler, checked_draws("size", size)
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
-        """See :class:`Negatives`."""
         items, log_q = self.sampler.draw(rng, self.size)
         return NegativeSample(items, log_q, None, ((self.sampler, self.size),))
 
     @property
     def option(self) -> str | None:
-        """See :class:`Portable`."""
         return f"shared:{self.size}" if isinstance(self.sampler, Uniform) else None
 
     def on(self, model: TwoTower, data: Dataset) -> SharedNegatives:
-        """See :class:`Portable`."""
         if not isinstance(self.sampler, Uniform):
             raise ValueError("shared negatives of a sampler of their own belong to their data")
         return SharedNegatives(Uniform(len(data.items)), self.size)
@@ -133,10 +126,8 @@ class MixedNegatives:
         parts: the sources.
         shares: probability in [0, 1] to keep a negative of each part; all 1 by default. For one
             hard negative in a hundred, take k = 10 of both and (0.99, 0.01).
-
-    Raises:
-        ValueError: there is no part, a part shares its negatives among all pairs, or shares are
-            outside [0, 1] or not one per part.
+    Raises ValueError: parts are empty or hold SharedNegatives, or shares are outside [0, 1] or not
+        one per part.
     """
 
     def __init__(self, parts: Sequence[Negatives], shares: Sequence[float] | None = None) -> None:
@@ -152,7 +143,6 @@ class MixedNegatives:
         self.parts = list(parts)
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
-        """See :class:`Negatives`."""
         samples = [part.draw(pairs, positions, rng) for part in self.parts]
         sizes = [len(sample.items) for sample in samples]
         part = np.repeat(np.arange(len(samples)), sizes)
@@ -172,22 +162,19 @@ class MixedNegatives:
 
     @property
     def option(self) -> str | None:
-        """See :class:`Portable`."""
         options = [part.option if isinstance(part, Portable) else None for part in self.parts]
         written = [option for option in options if option is not None]
         is_complete = len(written) == len(options) and min(self.shares) == 1
         return "+".join(written) if is_complete else None
 
     def on(self, model: TwoTower, data: Dataset) -> MixedNegatives:
-        """See :class:`Portable`."""
         return MixedNegatives([on(part, model, data) for part in self.parts], self.shares)
 
 
 def checked_rows(rows: Array, end: int, among: str, what: str) -> Array:
     """Return the rows; refuse one outside 0..end - 1.
 
-    Raises:
-        ValueError: "{what} {row} is not one of {among} {end}".
+    Raises ValueError: "{what} {row} is not one of {among} {end}".
     """
     if len(rows) and not 0 <= rows.min() <= rows.max() < end:
         bad = rows.min() if rows.min() < 0 else rows.max()

@@ -32,7 +32,7 @@ from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
 from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
 from minitower.formulas.similarity import inner_product
 from minitower.formulas.softmax import listwise_softmax
-from minitower.towers.gradients import sum_by_row
+from minitower.towers.layers import sum_by_row
 from minitower.training.batches import Batch
 
 Gradients = tuple[Vectors, Vectors]  # with respect to the vectors of users and items
@@ -60,20 +60,11 @@ class InBatchSoftmax:
 
     Args:
         temperature: 1e-6 to 1e12; about 0.05 to 0.2 with cosines, 1 with inner products.
-        correction: "yi" subtracts strength * log q from every candidate. "calibrated"
-            is exact about the positive and masks its repetitions. "mixed" subtracts
-            log q from the negatives only, as published for mixed negative sampling.
-            "none" subtracts nothing, and over-suppresses popular items.
-        strength: beta in [0, 1], for "yi".
-        mask_hits: drop other copies of a row's own item from its negatives. For
-            "none" a choice; "calibrated" always does. "yi" and "mixed" refuse it,
-            because there log q counts these copies.
-
-    Raises:
-        ValueError: a parameter is outside its domain, or not for this correction.
-
-    The formulas: :func:`~minitower.formulas.softmax.in_batch_softmax`,
-    :mod:`minitower.formulas.logq`.
+        correction: a form of :mod:`minitower.formulas.logq`; "none" is ``uncorrected``.
+        strength: logq_weight in [0, 1], for "yi".
+        mask_hits: drop other copies of a row's own item from its negatives, for "none".
+            "calibrated" always does; in "yi" and "mixed" log q counts these copies.
+    Raises ValueError: a parameter is outside its domain, or not for this correction.
     """
 
     temperature: Temperature = TEMPERATURE
@@ -106,8 +97,8 @@ class InBatchSoftmax:
 class CrossBatchSoftmax:
     """In-batch softmax over the batch and a first-in first-out bank of earlier item vectors.
 
-    A vector changes little from step to step, so an earlier one is nearly as good a negative,
-    and costs no pass through the item tower. The bank is a constant: its vectors get no
+    A vector changes little from step to step. An earlier one is nearly as good a negative, and
+    costs no pass through the item tower. The bank is a constant: its vectors get no
     gradient and keep their log q. Copies of a row's own item in the bank are dropped.
 
     Args:
@@ -118,9 +109,7 @@ class CrossBatchSoftmax:
         vectors, log_q, rows: what is remembered, oldest first.
         drift: how stale the bank is: mean distance between this step's vectors and those of
             the same items in the bank; NaN without such items.
-
-    Raises:
-        ValueError: a parameter is outside its domain.
+    Raises ValueError: a parameter is outside its domain.
 
     Reference: J. Wang et al., Cross-Batch Negative Sampling, SIGIR 2021, Eqs. 3, 4, 5 and 9.
     """
@@ -169,16 +158,12 @@ class CrossBatchSoftmax:
 class Pointwise:
     """Binary classification: clicked pairs are +1, pairs with a negative -1.
 
-    The mean is over all pairs, so two or three negatives a click (the lecture's ratio)
-    weigh twice or three times as much as the click.
+    The mean is over all pairs: with two negatives a click, they weigh twice as much as the click.
 
     Args:
-        loss: "logistic" bends around scale * score + bias = 0; "squared" pulls cosines
-            to +1 and -1.
-        scale: 1e-12 to 1e6; with cosines well above 1. At 1 no loss is below log(1 + 1/e).
-        bias: of the logistic.
-
-    The formulas: :mod:`minitower.formulas.pointwise`.
+        loss: "logistic" or "squared" of :mod:`minitower.formulas.pointwise`.
+        scale: of the logistic, 1e-12 to 1e6; with cosines well above 1.
+        bias: of the logistic, -1e6 to 1e6.
     """
 
     loss: Literal["logistic", "squared"] = "logistic"
@@ -208,11 +193,9 @@ class Pairwise:
     """Each clicked item above each of its negatives; the mean is over such pairs of items.
 
     Args:
-        loss: "hinge" asks for a lead of ``margin``, "logistic" bends with ``scale``.
-        margin: > 0, at most 1e6, of the hinge.
-        scale: 1e-12 to 1e6, of the logistic.
-
-    The formulas: :mod:`minitower.formulas.pairwise`.
+        loss: "hinge" or "logistic" of :mod:`minitower.formulas.pairwise`.
+        margin: of the hinge, in (0, 1e6].
+        scale: of the logistic, 1e-12 to 1e6.
     """
 
     loss: Literal["hinge", "logistic"] = "logistic"

@@ -28,22 +28,20 @@ class SampledNegatives:
         known: items that each user has clicked. A draw of a known item is rejected, so
             negatives follow Q' = Q / (1 - Q(known)). A user who knows all items that can be
             drawn gets no negatives. None rejects nothing.
-
-    Raises:
-        ValueError: k is outside its domain, or a known item is not in the catalogue.
+    Raises ValueError: k is outside its domain, or a known item is not in the catalogue.
 
     Reference: lecture, section 2.1; T. Mikolov et al., NIPS 2013, section 2.2; docs/07.
     """
 
     option: str | None = None
-    """See :class:`~minitower.training.negatives.Portable`."""
+    again: Callable[[Dataset], SampledNegatives] | None = None
+    """How to make these negatives for another data set; None: they belong to their data."""
 
     def __init__(self, sampler: Sampler, k: int, known: Ragged | None = None) -> None:
         self.sampler, self.k = sampler, checked_draws("k", k)
         self._known = None if known is None else _KnownItems(known, sampler)
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
-        """See :class:`~minitower.training.negatives.Negatives`."""
         n, known = len(pairs.users), self._known
         items, log_q = self.sampler.draw(rng, n * self.k)
         pair_index = np.repeat(np.arange(n), self.k)
@@ -67,8 +65,9 @@ class SampledNegatives:
         return NegativeSample(items, log_q, pair_index, ((self.sampler, len(items)),))
 
     def on(self, model: TwoTower, data: Dataset) -> SampledNegatives:
-        """See :class:`~minitower.training.negatives.Portable`."""
-        raise ValueError("negatives of a sampler of their own belong to their data")
+        if self.again is None:
+            raise ValueError("negatives of a sampler of their own belong to their data")
+        return self.again(data)
 
 
 class _KnownItems:
@@ -109,26 +108,6 @@ class _KnownItems:
         return left, p / p.sum()
 
 
-class _CatalogueNegatives(SampledNegatives):
-    """Sampled negatives that any data set can have: its sampler is made from the data."""
-
-    def __init__(
-        self,
-        data: Dataset,
-        k: int,
-        make_sampler: Callable[[Dataset], Sampler],
-        reject_known: bool,
-        option: str | None,
-    ) -> None:
-        super().__init__(make_sampler(data), k, data.seen("valid") if reject_known else None)
-        self._make_sampler, self._reject_known, self.option = make_sampler, reject_known, option
-
-    def on(self, model: TwoTower, data: Dataset) -> SampledNegatives:
-        return _CatalogueNegatives(
-            data, self.k, self._make_sampler, self._reject_known, self.option
-        )
-
-
 def uniform_negatives(data: Dataset, k: int, *, reject_known: bool = True) -> SampledNegatives:
     """Draw every item of the catalogue with equal probability.
 
@@ -137,8 +116,11 @@ def uniform_negatives(data: Dataset, k: int, *, reject_known: bool = True) -> Sa
         k: draws per pair, 0 to 2^24.
         reject_known: whether to reject items that the user has clicked.
     """
-    option = f"uniform:{k}" if reject_known else None
-    return _CatalogueNegatives(data, k, lambda d: Uniform(len(d.items)), reject_known, option)
+    known = data.seen("valid") if reject_known else None
+    negatives = SampledNegatives(Uniform(len(data.items)), k, known)
+    negatives.option = f"uniform:{k}" if reject_known else None
+    negatives.again = lambda other: uniform_negatives(other, k, reject_known=reject_known)
+    return negatives
 
 
 def popular_negatives(
@@ -151,9 +133,10 @@ def popular_negatives(
         power: exponent beta >= 0 of :func:`~minitower.formulas.sampling.power_law`.
     """
     power = number_within("power", power, (0, np.inf))
-    option = f"popular:{k}" if reject_known and power == 0.75 else None
-
-    def sampler(data: Dataset) -> Sampler:
-        return AliasTable(power_law(data.item_counts, power))
-
-    return _CatalogueNegatives(data, k, sampler, reject_known, option)
+    known = data.seen("valid") if reject_known else None
+    negatives = SampledNegatives(AliasTable(power_law(data.item_counts, power)), k, known)
+    negatives.option = f"popular:{k}" if reject_known and power == 0.75 else None
+    negatives.again = lambda other: popular_negatives(
+        other, k, power=power, reject_known=reject_known
+    )
+    return negatives

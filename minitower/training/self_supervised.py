@@ -20,7 +20,7 @@ from minitower.formulas.augmentation import complementary_masks, correlated_mask
 from minitower.formulas.blocked import blocked_in_batch_softmax
 from minitower.formulas.logq import uncorrected
 from minitower.formulas.similarity import l2_normalize
-from minitower.towers.gradients import Gradients
+from minitower.towers.layers import Gradients
 from minitower.towers.two_tower import TwoTower
 from minitower.training.views import drop, hide, pairwise_mutual_information
 
@@ -41,39 +41,33 @@ class SelfSupervised:
     """What is added to the main loss: alpha times a contrastive loss over views of items.
 
     Args:
-        augment: how two views come about. "mask" hides ``hidden`` fields, drawn for each
-            view by itself; "complementary" hides a random half in one view and the rest in
-            the other; "correlated" hides a random field and its closest relatives in one,
-            the rest in the other; "dropout" drops values of multi-valued fields.
-            "mask+dropout" and so on first hide and then drop. Two masks may come out alike,
-            above all of few fields; what is left then is to push items apart.
-        alpha: weight of the contrastive loss, 0 to 1e6. With 0 the part is left out, and training
-            is the same bit for bit as without it.
-        batch_size: m, items of the catalogue a step, >= 2. All, where there are fewer.
+        augment: how two views are made. "mask" hides ``hidden`` random fields of each view.
+            "complementary" hides a random half in one view and the rest in the other.
+            "correlated" hides a random field and its closest relatives in one view, the rest in
+            the other. "dropout" drops values of multi-valued fields. "mask+dropout" and so on
+            first hide and then drop.
+        alpha: weight of the contrastive loss, 0 to 1e6. 0 trains bit for bit as without it.
+        batch_size: m >= 2, items of the catalogue a step, or all if the catalogue has fewer.
         temperature: 1e-6 to 1e12, of the cosines of the views.
         hidden: fields that "mask" hides; None: half of them, rounded down.
         dropout: share of a row's values that are dropped, in (0, 1).
-        per_item: of masks, a choice of fields for each item; by default one for the batch, as which
-            fields are hidden would otherwise tell items apart.
+        per_item: whether each item has masks of its own. By default the batch shares them, because
+            the hidden fields would otherwise tell items apart.
         rounding: of "correlated"; see :func:`correlated_masks`.
         relations: of "correlated": every item counts once, or as often as it is clicked;
             see :func:`~minitower.training.views.pairwise_mutual_information`.
         both_directions: also let second views find first ones, and take the mean.
-        sampling: "uniform" draws m distinct items of the catalogue, each as likely;
-            "clicks" draws them one after the other, each in proportion to training clicks
-            among those that are left, and none without a click: it forgets the tail, the less
-            the nearer m comes to the number of clicked items.
+        sampling: "uniform" draws m distinct items with equal probability. "clicks" draws them in
+            proportion to training clicks, without replacement, and forgets the tail.
 
-    The id is a field like another where fields are hidden at random. If both views showed it,
-    reading it off would be all there is to learn, and if neither did, it would learn nothing.
-    "correlated" cannot measure it, so a coin decides which of its views shows the id; a field
-    of which no two items share a value is treated alike.
+    The id is hidden at random like any field: visible in both views it would be all that is
+    learned, hidden in both it would learn nothing. "correlated" cannot measure the id or another
+    field without a repeated value: a coin decides which view shows such a field.
 
-    Raises:
-        ValueError: a parameter is outside its domain.
+    Raises ValueError: a parameter is outside its domain.
 
-    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,
-        CIKM 2021, Eqs. 3 and 5; the lecture, section 5.
+    Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations, CIKM
+        2021, Eqs. 3 and 5; the lecture, section 5.
     """
 
     augment: Augment
@@ -147,16 +141,14 @@ class ContrastiveLoss:
     """The contrastive part of a training step, on the items of a data set.
 
     Args:
-        how: what to do.
-        data: its catalogue is drawn from.
-        seed: of draws and views. Their generator is their own: the main part of training
-            draws what it would draw without them.
+        how: the settings.
+        data: the data set whose catalogue is drawn from.
+        seed: of draws and views. They have a generator of their own, so the main part of training
+            draws the same with and without them.
 
     Attributes:
         loss: alpha times the contrastive loss of the latest step.
-
-    Raises:
-        ValueError: a view would keep nothing or hide nothing, for want of fields.
+    Raises ValueError: a view would keep nothing or hide nothing, for want of fields.
     """
 
     def __init__(self, how: SelfSupervised, data: Dataset, seed: int = 0) -> None:

@@ -24,8 +24,7 @@ from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
 from minitower.training.validation import BestEpoch, ValidationGate
 
 Metric = Annotated[
-    str,
-    Option("metric of the best epoch, on validation", parse=read_metric, metavar="NAME@K"),
+    str, Option("metric of the best epoch, on validation", parse=read_metric, metavar="NAME@K")
 ]
 
 
@@ -35,9 +34,9 @@ class Progress:
 
     Attributes:
         epoch, epochs: the running epoch, counted from 1, and the number of epochs.
-        step, steps: the step within the epoch, counted from 1, and the number of steps.
+        step, steps: the same of the steps within the epoch.
         loss: mean over the epoch so far.
-        metrics: those of the validation, after the last step of an epoch; else empty.
+        metrics: of the validation, after the last step of an epoch; else empty.
     """
 
     epoch: int
@@ -83,22 +82,17 @@ class Trainer:
         data: positives to train on and to validate with.
         objective: the loss to minimize; :class:`InBatchSoftmax` by default.
         optimizer: :class:`Adagrad` by default.
-        batch_size: pairs a step; see :class:`~minitower.training.batches.Batches`. In-batch,
-            it is also the number of candidates.
+        batch_size, positive_power: see :class:`~minitower.training.batches.Batches`.
         negatives: sampled beside the positives (:mod:`minitower.training.negatives`).
-        positive_power: see :class:`~minitower.training.batches.Batches`.
-        self_supervised: the loss to add to each step, on items of the whole catalogue;
-            see :class:`~minitower.training.self_supervised.SelfSupervised`. None: nothing.
-        seed: of the shuffling and of the default-row replacement. The same seed gives the
-            same parameters, bit for bit, on one thread of the same kind of CPU. On other CPUs
-            BLAS adds in another order.
+        self_supervised: the loss to add to each step
+            (:mod:`minitower.training.self_supervised`). None: nothing.
+        seed: of the shuffling and of the default-row replacement. The same seed gives the same
+            parameters, bit for bit, on one thread of the same kind of CPU.
         on_progress: called with a :class:`Progress`.
 
     Attributes:
         best_epoch: number of epochs that made the parameters; 0 before :meth:`fit`.
-
-    Raises:
-        ValueError: there is nothing to train on, or an argument is outside its domain.
+    Raises ValueError: there is nothing to train on, or an argument is outside its domain.
     """
 
     def __init__(
@@ -141,19 +135,15 @@ class Trainer:
         validate: bool | None = None,
         metric: Metric = "recall@20",
         patience: Annotated[
-            int | None,
-            Option("stop after this many epochs without a better one", 1, metavar="N"),
+            int | None, Option("stop after this many epochs without a better one", 1, metavar="N")
         ] = None,
     ) -> History:
         """Train, and set the model and the optimizer back to the best epoch.
 
-        To go back, validation keeps a second copy of parameters and optimizer state.
-
         Args:
             epochs: passes over the training positives, >= 1.
-            validate: evaluate on ``data.valid`` after every epoch. None: do so if the part
-                holds an item that is new to its user. Without validation the last epoch is
-                kept.
+            validate: evaluate on ``data.valid`` after every epoch. None: do so if the part holds
+                an item that is new to its user. Without validation the last epoch is kept.
             metric: decides which epoch is best, such as "recall@20" or "ndcg@10".
             patience: stop after this many epochs without a better one.
 
@@ -198,11 +188,10 @@ class Trainer:
     def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
         """Train once more, on all interactions, for as many epochs as :meth:`fit` kept.
 
-        Validation has chosen the epoch, and the test part has been measured, so the published
-        model may learn from both. A new model of the same configuration and seed is trained on
-        ``data.everything()``, with vocabularies of all data. This trainer, its model and its
-        data stay as they are. A learning rate schedule is stretched, so that each epoch keeps
-        its rates.
+        A new model of the same configuration and seed is trained on ``data.everything()``: the
+        published model learns from the validation and test parts as well. This trainer, its model
+        and its data do not change. A learning rate schedule is stretched, so that each epoch
+        keeps its rates.
 
         Args:
             on_progress: of the new trainer; None: this trainer's.

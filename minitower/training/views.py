@@ -11,12 +11,7 @@ from typing import Literal
 import numpy as np
 
 from minitower.data import Dataset, FeatureEncoder, Features, Ragged
-from minitower.data.relations import (
-    compared_fields,
-    compared_values,
-    needs_edges,
-    quantile_edges,
-)
+from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
 from minitower.data.value_counts import ValueCounts
 from minitower.formulas.arrays import Floats, Mask
 from minitower.formulas.augmentation import drop_values
@@ -59,7 +54,6 @@ def hide(encoder: FeatureEncoder, features: Features, names: Sequence[str], mask
     That is embedding row 0, the set {row 0}, or, of a number, the mean of training.
 
     Shapes: n rows of features,(k),(n,k)->n rows of features
-
     Args:
         names: the field of each column of the mask.
     """

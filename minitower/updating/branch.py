@@ -10,7 +10,7 @@ import numpy as np
 
 from minitower.formulas.arrays import Array
 from minitower.store.incremental import Rows
-from minitower.towers.gradients import RowGradient
+from minitower.towers.layers import RowGradient
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch
