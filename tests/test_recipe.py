@@ -79,7 +79,7 @@ def test_recipe__makes_the_same_trainer_again(job):
     """Job -> trainer -> recipe -> Job -> trainer: the parts are equal, exactly."""
     trainer = trainer_of(job)
     written = Recipe.of(trainer).to_json()
-    assert missing(written, by_day=False) == missing(written, by_day=True) == []
+    assert missing(written, incremental=False) == missing(written, incremental=True) == []
     assert set(written) <= set(TRAINING)
     again = trainer_of(written)
     for one, other in ((trainer, again), (again, trainer)):
@@ -122,16 +122,23 @@ def test_recipe__makes_the_same_trainer_again(job):
 ])  # fmt: skip
 def test_recipe__what_no_option_says_is_missing(options, lacking):
     """An update then asks for it instead of training otherwise."""
-    assert missing(Recipe.of(Trainer(MODEL, DATA, **options)).to_json(), by_day=False) == lacking
+    assert (
+        missing(Recipe.of(Trainer(MODEL, DATA, **options)).to_json(), incremental=False) == lacking
+    )
 
 
 def test_missing__names_what_the_objective_needs():
-    assert missing({}, by_day=True) == ["objective", "optimizer", "learning_rate", "batch_size"]
-    assert missing({"objective": "pairwise-hinge"}, by_day=False) == [
+    assert missing({}, incremental=True) == [
+        "objective",
+        "optimizer",
+        "learning_rate",
+        "batch_size",
+    ]
+    assert missing({"objective": "pairwise-hinge"}, incremental=False) == [
         "margin", "negatives", "positive_power", "self_supervised", "optimizer", "learning_rate",
         "batch_size",
     ]  # fmt: skip
-    views = missing({"objective": "listwise", "self_supervised": "mask"}, by_day=False)
+    views = missing({"objective": "listwise", "self_supervised": "mask"}, incremental=False)
     assert {"temperature", "alpha", "self_batch_size"} <= set(views)
 
 

@@ -60,7 +60,7 @@ class Learned:
         """Whether an update can separate new clicks from learned ones."""
         return self.until is not None or bool(self.logs)
 
-    def after_night(self, times: Array) -> "Learned":
+    def after_full_update(self, times: Array) -> "Learned":
         """The record after a full update on clicks of these times."""
         if not len(times):
             return self

@@ -190,19 +190,19 @@ TRAINING = {
 """The options of a training step, and the metric that validates it."""
 
 
-def missing(options: Mapping[str, Any], *, by_day: bool) -> list[str]:
+def missing(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
     """Options that a training step needs and that these do not give, by name.
 
     Args:
         options: by name.
-        by_day: of an incremental update, which has no negatives beside the batch's.
+        incremental: whether for an incremental update, which has no negatives beside the batch's.
     """
     objective = OBJECTIVES.get(str(options.get("objective")))
     needed = ["objective", *(declared(objective) if objective else ())]
-    if not by_day:
+    if not incremental:
         needed += ["negatives", "positive_power", "self_supervised"]
     needed += ["optimizer", "learning_rate", "batch_size"]
-    if not by_day and options.get("self_supervised", "none") != "none":
+    if not incremental and options.get("self_supervised", "none") != "none":
         views = declared(SelfSupervised).items()
         needed += [name for name, o in views if o.default is not None and o.type is not bool]
     return [name for name in needed if name not in options]

@@ -113,7 +113,7 @@ class UpdateBase:
         reading = {**notes.get("reading", {}), "positive": self.positives.text}
         new = {"reading": reading, "training": self.plan.to_notes()}
         if self.learned is not None:
-            new["learned"] = self.learned.after_night(times).to_json()
+            new["learned"] = self.learned.after_full_update(times).to_json()
         return kept | new | {"cursor": cursor.to_state()}
 
 

@@ -245,11 +245,11 @@ class IncrementalSession:
 
     def _served_rows(self) -> Rows:
         """The rows that the served version moves; files of this session are not read again."""
-        catalogue = VersionLog.read(self.store)
-        version = catalogue.version()
+        log = VersionLog.read(self.store)
+        version = log.version()
         if version == self._latest[0]:
             return self._latest[1]
-        return read_rows(catalogue.open(version)) if version.kind == "incremental" else {}
+        return read_rows(log.open(version)) if version.kind == "incremental" else {}
 
     def _report(self, increment: Increment) -> None:
         text = _summary(increment)

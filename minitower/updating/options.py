@@ -49,13 +49,6 @@ def read_lateness(value: Any) -> float:
     return read_duration(value) if number is None else number
 
 
-def _share_below_1(value: Any) -> float:
-    number = _finite(value)
-    if number is None or not 0 <= number < 1:
-        raise ValueError("expected a number from 0 and below 1")
-    return number
-
-
 def _finite(value: Any) -> float | None:
     """The finite number that a value stands for, or None."""
     try:
@@ -146,7 +139,8 @@ class FullUpdateOptions(UpdateOptions):
         float | None,
         Option(
             "share of the clicks, the newest, to validate on and not to train on (default: 0)",
-            parse=_share_below_1,
+            0,
+            below=1,
             metavar="SHARE",
         ),
     ] = None
@@ -157,8 +151,6 @@ class FullUpdateOptions(UpdateOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.validate is not None and not 0 <= self.validate < 1:
-            raise DataError(f"validate must be a number from 0 and below 1, got {self.validate}")
         if self.at_least is not None and self.validate is None:
             raise DataError("at_least needs clicks to measure on: set validate, too")
 

@@ -67,7 +67,7 @@ class TrainingPlan:
         read_options(TRAINING, given)  # a wrong value is reported before a missing one
         before, rule = _recorded(notes), notes.get("reading", {}).get("positive")
         lacking = [] if positive or rule else ["positive"]
-        lacking += missing(before | dict(given), by_day=incremental)
+        lacking += missing(before | dict(given), incremental=incremental)
         if lacking:
             flags = ", ".join(map(flag, lacking))
             raise DataError(f"{where} does not record how it was trained; give {flags}")
