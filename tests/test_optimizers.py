@@ -1,5 +1,7 @@
 """Each rule against a loop, and the law that a step moves only what it used."""
 
+import inspect
+import json
 import math
 
 import numpy as np
@@ -288,3 +290,13 @@ def test_check_state__sgd_keeps_nothing():
     optimizer.state = {"t/square": np.ones((4, 2))}
     with pytest.raises(ValueError, match="'t/square' is the state of no parameter"):
         optimizer.check_state({"t": np.ones((4, 2))})
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_settings__are_every_argument_but_the_rate(make):
+    optimizer = make()
+    settings = json.loads(json.dumps(optimizer.settings))
+    assert {"rate", *settings} == {"rate", *inspect.signature(type(optimizer)).parameters}
+    again = type(optimizer)(0.1)
+    again.configure(settings)
+    assert again.settings == optimizer.settings
