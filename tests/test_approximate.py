@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data.errors import DataError
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.search.approximate import (
     ENGINES,
     ApproximateIndex,

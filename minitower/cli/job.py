@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from minitower.cli.arguments import without
 from minitower.data.errors import DataError, show
+from minitower.data.files import read_regular
 from minitower.data.layouts import Reading
 from minitower.data.option_values import Options, read_options
 from minitower.data.options import Option, declared
-from minitower.data.regular_file import read_regular
 from minitower.search.approximate import ENGINES
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING

@@ -15,10 +15,9 @@ from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.interactions import Dataset, Interactions, item_names
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
-from minitower.data.table import Table
+from minitower.data.table import Ragged, Table
 from minitower.data.times import seconds, times_column
 from minitower.formulas.arrays import Array
 

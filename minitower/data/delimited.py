@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from minitower.data.errors import DataError, Place
-from minitower.data.regular_file import read_regular
+from minitower.data.files import read_regular
 from minitower.formulas.arrays import Array
 
 _REFUSED = {

@@ -7,8 +7,8 @@ import numpy as np
 from minitower.data.columns import Columns, distinct, read_columns, scalars
 from minitower.data.errors import Place, show
 from minitower.data.schema import Id
+from minitower.data.table import Vocabulary, text_array
 from minitower.data.values import BOOLEANS, refuse
-from minitower.data.vocabulary import Vocabulary, text_array
 from minitower.formulas.arrays import Array
 
 

@@ -22,10 +22,8 @@ from minitower.data.field_encoders import (
     how_to_impute,
     restore_field,
 )
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Continuous, Field, Id, Schema, field_from_json, field_to_json
-from minitower.data.table import Feature, Features, Table, take
-from minitower.data.vocabulary import Vocabulary
+from minitower.data.table import Feature, Features, Ragged, Table, Vocabulary, take
 from minitower.formulas.arrays import Array
 
 __all__ = ["FeatureEncoder", "FeatureEncoders", "Features", "Ragged", "Table", "take"]

@@ -12,10 +12,8 @@ import numpy as np
 
 from minitower.data.columns import numbers, scalars, sets
 from minitower.data.errors import DataError, Place, listed
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued
-from minitower.data.table import Feature
-from minitower.data.vocabulary import Vocabulary
+from minitower.data.table import Feature, Ragged, Vocabulary
 from minitower.formulas.arrays import Array
 
 State = tuple[dict[str, Any], dict[str, Array]]

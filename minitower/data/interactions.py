@@ -15,7 +15,6 @@ from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.positives import positive_rule, warn_of_default
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Schema
 from minitower.data.splits import (
     PARTS,
@@ -25,7 +24,7 @@ from minitower.data.splits import (
     TimeSplit,
     part_labels,
 )
-from minitower.data.table import Table
+from minitower.data.table import Ragged, Table
 from minitower.data.times import seconds, times_column
 from minitower.data.values import LONGEST
 from minitower.formulas.arrays import Array

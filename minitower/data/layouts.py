@@ -16,9 +16,9 @@ from minitower.data import atomic_files, movielens, split_files
 from minitower.data.atomic_files import RawData
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
+from minitower.data.files import read_regular
 from minitower.data.option_values import written
 from minitower.data.options import Option, Seed
-from minitower.data.regular_file import read_regular
 from minitower.data.schema import Categorical, Field, Schema, field_from_json, field_to_json
 from minitower.data.splits import GivenSplit, Split, parse_split
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.atomic_write import new_file
+from minitower.data.files import new_file
 from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_connection import silence_loggers

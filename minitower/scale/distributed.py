@@ -19,11 +19,16 @@ from minitower.data.entities import read_ids
 from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.positives import must_be_stated
-from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
 from minitower.data.schema import Field, MultiValued
 from minitower.data.splits import parse_rule
 from minitower.data.table import Table
-from minitower.data.value_counts import ValueCounts
+from minitower.data.value_counts import (
+    ValueCounts,
+    compared_fields,
+    compared_values,
+    needs_edges,
+    quantile_edges,
+)
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array, Floats
 from minitower.formulas.mutual_information import Cooccurrences, count_together

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, show
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.arguments import strict_integer
 from minitower.formulas.arrays import Array
 from minitower.search.engines import Engine, Files, Hnsw

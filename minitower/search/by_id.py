@@ -11,7 +11,7 @@ import numpy as np
 
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place, show
-from minitower.data.vocabulary import text_array
+from minitower.data.table import text_array
 from minitower.formulas.arguments import floats
 from minitower.formulas.arrays import Array
 from minitower.search.approximate import by_fetch_size

@@ -20,10 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minitower.data.atomic_write import TEMPORARY, flush, make_folder, rename, write_errors
 from minitower.data.errors import DataError, show
+from minitower.data.files import TEMPORARY, flush, make_folder, read_regular, rename, write_errors
 from minitower.data.options import checked_path
-from minitower.data.regular_file import read_regular
 from minitower.formulas.arrays import Array
 from minitower.store.formats import (
     from_json,

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.interactions import Dataset
-from minitower.data.ragged import Ragged
-from minitower.data.table import Features, Table
+from minitower.data.table import Features, Ragged, Table
 from minitower.evaluation.encode import check_same_schema, encode, encode_sample
 from minitower.formulas.arrays import Array, Vectors
 from minitower.search.index import Index

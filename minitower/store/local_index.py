@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, show
-from minitower.data.ragged import Ragged
-from minitower.data.table import Table
+from minitower.data.table import Ragged, Table
 from minitower.formulas.arrays import Array
 from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.search.by_id import checked_items, checked_search, unit_queries

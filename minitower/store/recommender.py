@@ -9,8 +9,7 @@ import numpy as np
 
 from minitower.data.columns import as_array
 from minitower.data.errors import DataError, Place
-from minitower.data.ragged import Ragged
-from minitower.data.table import Features, Table
+from minitower.data.table import Features, Ragged, Table
 from minitower.formulas.arrays import Array
 from minitower.search.index import Index, checked_k
 from minitower.store.current import read_current, read_version

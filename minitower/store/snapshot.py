@@ -13,9 +13,8 @@ import numpy as np
 
 from minitower.data.errors import show
 from minitower.data.feature_encoder import FeatureEncoder
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Continuous, MultiValued
-from minitower.data.table import Table
+from minitower.data.table import Ragged, Table
 from minitower.formulas.arrays import Array
 from minitower.search.index import Index
 from minitower.store.version_log import Version

@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from minitower.data.atomic_write import TEMPORARY, make_folder, write_errors
 from minitower.data.errors import DataError
+from minitower.data.files import TEMPORARY, make_folder, write_errors
 from minitower.store.folder import (
     LOCK,
     MANIFEST,

@@ -17,10 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from minitower.data.atomic_write import write_file
 from minitower.data.errors import DataError, show
+from minitower.data.files import read_regular, write_file
 from minitower.data.options import option
-from minitower.data.regular_file import read_regular
 from minitower.store.folder import LARGEST, POINTER, SavedFolder
 from minitower.store.formats import from_json, is_integer, is_sha256, to_json
 

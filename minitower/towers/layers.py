@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import sparse
 
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
 from minitower.towers.gradients import RowGradient, sum_by_row
 
