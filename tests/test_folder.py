@@ -217,7 +217,7 @@ def test_saved__refuses_a_manifest_that_is_none(tmp_path, text):
 
 
 def test_saved__refuses_a_place_that_is_no_folder(tmp_path):
-    with pytest.raises(DataError, match=r"x.manifest.json: there is no such folder"):
+    with pytest.raises(DataError, match=r"x.manifest.json: the folder is missing"):
         SavedFolder(tmp_path / "x", "test")
     with pytest.raises(DataError, match=r"manifest.json: missing; expected a folder"):
         SavedFolder(tmp_path, "test")

@@ -20,14 +20,13 @@ from minitower.data.source import Source, open_folder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
 from minitower.evaluation.report import Report
 from minitower.search.approximate import ApproximateIndex
-from minitower.store.current import read_current, read_version
 from minitower.store.folder import MANIFEST, POINTER, check_target
-from minitower.store.full_version import publish_model
+from minitower.store.full_version import Store, publish_model
 from minitower.store.index_files import check_engine
 from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
-from minitower.store.recommender import Recommender
-from minitower.store.snapshot import Store
+from minitower.store.recommender import Recommender, read_version
+from minitower.store.version_log import read_current
 from minitower.training.recipe import fit
 from minitower.training.trainer import Trainer
 from minitower.updating.publishing import record

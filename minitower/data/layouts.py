@@ -122,11 +122,11 @@ def read_folder(folder: Path, how: Reading) -> tuple[RawData, Split | None, list
         DataError: the layout is unknown, an option is for another one, or a file is wrong.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder")
+        raise DataError(f"{folder}: the folder is missing")
     split = None if how.split is None else parse_split(how.split, how.seed)
     atomic, split_in_files = any(folder.glob("*.inter")), (folder / "train.txt").exists()
     if how.override is not None and not atomic:
-        raise DataError(f"{folder}: --override is for atomic files, and there is no .inter file")
+        raise DataError(f"{folder}: --override is for atomic files, but a .inter file is missing")
     if how.valid is not None and not split_in_files:
         raise DataError(f"{folder}: --valid is for split files; say --split to cut these")
     if atomic:

@@ -1,7 +1,7 @@
 """Published splits: `train.txt`, `test.txt` and perhaps `valid.txt`.
 
 A line is a user and the items of that user, integers between spaces:
-`user item item item ...`. There are no features and no times.
+`user item item item ...`. Features and times are missing.
 
 Reference: the layout of LightGCN (He et al., SIGIR 2020) and its successors.
 """

@@ -22,8 +22,8 @@ from minitower.scale.milvus_connection import (
 )
 from minitower.search.approximate import scaled_effort
 from minitower.search.by_id import Hits, checked_items, checked_search, search_database
+from minitower.search.engines import Points
 from minitower.search.index import MAX_K, SearchResult
-from minitower.search.points import Points
 
 MOST = MAX_K  # items that Milvus returns for a query
 _BATCH = 1 << 22  # numbers in a message: 16 MB; the limit is 64

@@ -166,7 +166,7 @@ def _read_manifest(folder: Path, kinds: tuple[str, ...], sha256: str | None) -> 
     """The manifest of a folder, its form checked; errors as of :class:`SavedFolder`."""
     path = folder / MANIFEST
     if not path.is_file():
-        what = "there is no such folder" if not folder.is_dir() else "missing"
+        what = "the folder is missing" if not folder.is_dir() else "missing"
         raise DataError(f"{path}: {what}; expected a folder that minitower wrote")
     text = read_regular(path, LARGEST)
     if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:

@@ -18,7 +18,6 @@ from minitower.store.folder import (
     new_folder,
 )
 from minitower.store.formats import is_integer, write_arrays
-from minitower.store.snapshot import checked_notes
 from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
@@ -100,6 +99,24 @@ def load_optimizer(folder: str | Path, optimizer: Optimizer, version: int | None
     with mismatch_is_data_error(saved, "optimizer"):
         loaded.check_state(parameters)
     optimizer.state, optimizer.step = loaded.state, step
+
+
+def checked_notes(notes: Any) -> dict[str, Any]:
+    """The notes of a version or a model; checks the entries that minitower reads.
+
+    Raises:
+        ValueError: an entry has another form than minitower writes; names the entry.
+    """
+    if not isinstance(notes, dict):
+        raise ValueError(f"notes: expected an object, got {show(notes)}")
+    for name in ("reading", "training"):
+        if not isinstance(notes.get(name, {}), dict):
+            raise ValueError(f"notes: {name}: expected an object, got {show(notes[name])}")
+    timestamp, item_name = notes.get("reading", {}).get("timestamp"), notes.get("item_name")
+    for name, value in (("timestamp", timestamp), ("item_name", item_name)):
+        if not isinstance(value, str | None):
+            raise ValueError(f"notes: {name}: expected a string, got {show(value)}")
+    return notes
 
 
 def saved_model(folder: str | Path, version: int | None) -> SavedFolder:

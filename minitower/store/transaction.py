@@ -121,7 +121,7 @@ def rollback(folder: str | Path, to: int | None = None) -> Version:
         The current version from now on; all its files have been verified.
 
     Raises:
-        DataError: there is no such version, or it is damaged; the store is as before.
+        DataError: the version is missing or damaged; the store is as before.
     """
     VersionLog.read(folder)  # only publishing makes a store
     with transaction(folder) as log:
@@ -129,7 +129,7 @@ def rollback(folder: str | Path, to: int | None = None) -> Version:
             now = log.version().number
             earlier = [v.number for v in log.versions if v.number < now]
             if not earlier:
-                raise DataError(f"{folder}: there is no version before version {now}")
+                raise DataError(f"{folder}: version {now} is the first one")
             to = max(earlier)
         version = log.version(to)
         for part in {version, log.full(to)}:

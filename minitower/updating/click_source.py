@@ -19,8 +19,8 @@ from minitower.data.options import checked
 from minitower.data.splits import Rule
 from minitower.data.table import Table
 from minitower.data.values import IdType
+from minitower.store.full_version import Store
 from minitower.store.provenance import Learned
-from minitower.store.snapshot import Store
 from minitower.updating.events import ReadReport
 from minitower.updating.options import UpdateOptions
 from minitower.updating.streams import (

@@ -17,7 +17,7 @@ from minitower.data.files import read_regular
 from minitower.data.schema import Field, Id
 from minitower.data.table import Table
 from minitower.data.values import typed_ids
-from minitower.store.snapshot import Store
+from minitower.store.full_version import Store
 from minitower.updating.click_source import id_type
 from minitower.updating.options import FullUpdateOptions
 from minitower.updating.streams.events import object_columns

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event as Signal
 from time import monotonic
 
-from minitower.store.snapshot import Store
+from minitower.store.full_version import Store
 from minitower.updating.click_source import CHUNK, polling
 from minitower.updating.events import Event, OnEvent, ReadReport, ignore
 from minitower.updating.incremental_session import IncrementalSession

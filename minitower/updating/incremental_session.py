@@ -11,8 +11,8 @@ import numpy as np
 
 from minitower.data import DataError
 from minitower.data.options import checked
+from minitower.store.full_version import Store
 from minitower.store.incremental import Rows, publish_incremental, read_rows
-from minitower.store.snapshot import Store
 from minitower.store.version_log import Version, VersionLog
 from minitower.updating.click_source import as_events
 from minitower.updating.events import Event, OnEvent, ignore

@@ -13,12 +13,10 @@ import numpy as np
 
 from minitower.data import DataError, Dataset, Interactions
 from minitower.formulas.arrays import Array
-from minitower.store.current import read_current
-from minitower.store.full_version import read_full
+from minitower.store.full_version import Store, read_full
 from minitower.store.model_files import load_optimizer
 from minitower.store.provenance import Learned
-from minitower.store.snapshot import Store
-from minitower.store.version_log import Version, VersionConflict, VersionLog
+from minitower.store.version_log import Version, VersionConflict, VersionLog, read_current
 from minitower.towers.optimizers import Optimizer
 from minitower.updating.click_source import ClickSource, event_fields, start_cursor
 from minitower.updating.events import Event, OnEvent, ReadReport
