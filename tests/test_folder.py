@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from minitower.data import DataError
-from minitower.store.folder import SavedFolder, new_folder
-from minitower.store.formats import write_array, write_arrays
+from minitower.store.folder import SavedFolder
+from minitower.store.new_folder import new_folder, write_array, write_arrays
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 storable = st.sampled_from(["f4", "f8", "i4", "i8", "?", "U3"]).flatmap(

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.store import transaction as transaction_module
-from minitower.store.folder import LOCK
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
+from minitower.store.new_folder import LOCK
 from minitower.store.recommender import Recommender
 from minitower.store.transaction import prune, rollback, transaction
 from minitower.store.version_log import Version, VersionConflict, VersionLog

@@ -20,10 +20,10 @@ from minitower.data.source import Source, open_folder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
 from minitower.evaluation.report import Report
 from minitower.search.approximate import ApproximateIndex
-from minitower.store.folder import MANIFEST, POINTER, check_target
+from minitower.store.folder import MANIFEST, POINTER
 from minitower.store.full_version import Store, publish_model
-from minitower.store.index_files import check_engine
-from minitower.store.model_files import load_model, load_notes
+from minitower.store.model_files import check_engine, load_model, load_notes
+from minitower.store.new_folder import check_target
 from minitower.store.provenance import Learned
 from minitower.store.recommender import Recommender, read_version
 from minitower.store.version_log import read_current

@@ -43,8 +43,9 @@ from minitower.scale.partitions import (
     total,
 )
 from minitower.scale.vector_files import UNVERSIONED, VectorFiles, write_vectors
-from minitower.store.folder import MANIFEST, SavedFolder, fingerprint, new_folder
+from minitower.store.folder import MANIFEST, SavedFolder, fingerprint
 from minitower.store.model_files import read_model, read_schema, saved_model
+from minitower.store.new_folder import new_folder
 from minitower.towers.two_tower import TwoTower
 
 

@@ -84,8 +84,7 @@ def checked_items(ids: Any, vectors: Vectors) -> tuple[Array, Points]:
     """
     place = Place("ids")
     values, missing = scalars(as_array(ids, place), place)
-    if missing.any():
-        raise place.error("missing id", int(missing.argmax()))
+    place.refuse(missing, "missing id")
     if values.dtype == object:
         values = text_array(values.tolist())
     _, first, counts = np.unique(values, return_index=True, return_counts=True)

@@ -19,16 +19,18 @@ from minitower.data.table import Features, Ragged, Table
 from minitower.evaluation.encode import check_same_schema, encode, encode_sample
 from minitower.formulas.arrays import Array, Vectors
 from minitower.search.index import Index
-from minitower.store.folder import MANIFEST, check_target, mismatch_is_data_error
-from minitower.store.formats import write_array, write_arrays
-from minitower.store.index_files import (
+from minitower.store.folder import MANIFEST, mismatch_is_data_error
+from minitower.store.model_files import (
     build_index,
     check_engine,
+    checked_notes,
     read_index,
+    read_model,
     wanted_engine,
     write_index,
+    write_model,
 )
-from minitower.store.model_files import checked_notes, read_model, write_model
+from minitower.store.new_folder import check_target, write_array, write_arrays
 from minitower.store.transaction import new_version, transaction, with_version
 from minitower.store.version_log import Version, VersionLog
 from minitower.towers.optimizers import Optimizer

@@ -21,17 +21,9 @@ from typing import Any
 
 from minitower.data.errors import DataError
 from minitower.data.files import TEMPORARY, make_folder, write_errors
-from minitower.store.folder import (
-    LOCK,
-    MANIFEST,
-    POINTER,
-    check_target,
-    fingerprint,
-    manifest_if_ours,
-    new_folder,
-    temporary,
-)
+from minitower.store.folder import MANIFEST, POINTER, fingerprint, manifest_if_ours
 from minitower.store.lock import locked
+from minitower.store.new_folder import LOCK, check_target, new_folder, temporary
 from minitower.store.version_log import Kind, Version, VersionLog
 
 LONGEST_WAIT = 600.0  # seconds, for another process that changes the store

@@ -21,8 +21,8 @@ from typing import Any, Literal, TypeVar, get_args
 from minitower.data.errors import DataError, show
 from minitower.data.files import read_regular, write_file
 from minitower.data.options import option
-from minitower.store.folder import LARGEST, POINTER, SavedFolder
-from minitower.store.formats import from_json, is_integer, is_sha256, to_json
+from minitower.store.folder import LARGEST, POINTER, SavedFolder, from_json, is_integer, is_sha256
+from minitower.store.new_folder import to_json
 
 Kind = Literal["full", "incremental", "index"]
 T = TypeVar("T")
