@@ -265,7 +265,7 @@ def test_encode_items__refuses_files_that_are_not_whole(world, client, tmp_path)
     (tmp_path / "items").mkdir()
     whole = (world.item_files / "0.parquet").read_bytes()
     (tmp_path / "items" / "0.parquet").write_bytes(whole[:-9])
-    with pytest.raises(DataError, match="not a complete Parquet file"):
+    with pytest.raises(DataError, match="not complete: it has no footer"):
         encode_items(tmp_path / "items", world.saved, tmp_path / "vectors")
 
 

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns, read_columns
-from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.interactions import Dataset, Interactions, item_names
+from minitower.data.log_columns import entities, seconds, times_column
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
 from minitower.data.table import Ragged, Table
-from minitower.data.times import seconds, times_column
 from minitower.formulas.arrays import Array
 
 

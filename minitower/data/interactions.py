@@ -12,9 +12,9 @@ from scipy import sparse
 
 from minitower.data import atomic_files, layouts, movielens, split_files
 from minitower.data.columns import Columns, read_columns, scalars
-from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
+from minitower.data.log_columns import entities, seconds, times_column
 from minitower.data.positives import positive_rule, warn_of_default
 from minitower.data.schema import Schema
 from minitower.data.splits import (
@@ -26,7 +26,6 @@ from minitower.data.splits import (
     part_labels,
 )
 from minitower.data.table import Ragged, Table
-from minitower.data.times import seconds, times_column
 from minitower.data.values import LONGEST
 from minitower.formulas.arrays import Array
 
@@ -173,7 +172,7 @@ class Dataset:
                 None: :func:`~minitower.data.positives.positive_rule` decides by a column
                 click, clicked, is_click or rating, with a warning; else "all".
             timestamp: the column of times: seconds since 1970, or dates
-                (:func:`minitower.data.times.seconds`). The default column may be missing.
+                (:func:`minitower.data.log_columns.seconds`). The default column may be missing.
             split: None is TimeSplit() with timestamps, and RandomSplit() without.
             item_name: the column of names of items, cut to 256 characters each.
 

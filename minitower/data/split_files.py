@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minitower.data.atomic_files import RawData
+from minitower.data.atomic_files import RawData, read_text
 from minitower.data.columns import Columns
-from minitower.data.delimited import read_text
 from minitower.data.errors import DataError, Place, show
 from minitower.data.schema import Id, Schema
 from minitower.formulas.arrays import Array

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns
-from minitower.data.entities import read_ids
 from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoders
+from minitower.data.log_columns import read_ids
 from minitower.data.positives import must_be_stated
 from minitower.data.schema import Field, MultiValued
 from minitower.data.splits import parse_rule
