@@ -18,7 +18,7 @@ from timing import Rounds, interleave, milliseconds, ratio, table
 from train_step import CATEGORY_DIM, DIM, HIDDEN, clicks  # sets the threads, before NumPy
 
 import minitower as mt
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.sampling import AliasTable, Uniform, power_law
 from minitower.training.negatives import Negatives
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data.errors import DataError
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.search.approximate import (
     ENGINES,
     ApproximateIndex,
@@ -17,9 +17,8 @@ from minitower.search.approximate import (
     first_kept,
     scaled_effort,
 )
-from minitower.search.engines import Engine, Hnsw
+from minitower.search.engines import Engine, Hnsw, item_points
 from minitower.search.index import ExactIndex
-from minitower.search.points import item_points
 from minitower.search.tuning import TuningResult
 
 INSTALLED = [name for name, engine in ENGINES.items() if find_spec(engine.module) is not None]

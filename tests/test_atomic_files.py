@@ -14,8 +14,7 @@ from minitower.data import (
     RandomSplit,
     Schema,
 )
-from minitower.data.atomic_files import read
-from minitower.data.delimited import split_fields
+from minitower.data.atomic_files import read, split_fields
 from minitower.data.errors import Place
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ta\t5\t10\nu2\tb\t3\t20\n"

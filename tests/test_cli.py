@@ -765,7 +765,7 @@ def test_bad_files__negative_id(run, tmp_path):
     (lambda f: (f / "versions/000001/users-0.npy").unlink(), "users-0.npy: missing"),
     (lambda f: (f / "versions/000001/manifest.json").write_text("{}"), "manifest.json: damaged"),
     (lambda f: (f / "CURRENT").write_text("{}"), "CURRENT: damaged"),
-    (lambda f: shutil.rmtree(f), "there is no such folder"),
+    (lambda f: shutil.rmtree(f), "the folder is missing"),
 ])  # fmt: skip
 def test_bad_model_folder__names_the_file(run, world, model, tmp_path, spoil, told):
     folder = shutil.copytree(model, tmp_path / "m")

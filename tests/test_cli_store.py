@@ -132,12 +132,12 @@ def test_store__says_what_it_deletes(run, store):
 
 
 @pytest.mark.parametrize("arguments, told", [
-    (["show", "{}", 9], "there is no version 9; versions: 1, 2, 3"),
-    (["rollback", "{}", 9], "there is no version 9"),
+    (["show", "{}", 9], "version 9 is missing; versions: 1, 2, 3"),
+    (["rollback", "{}", 9], "version 9 is missing"),
     (["prune", "{}", "--keep", 0], "--keep: expected an integer of at least 1, got '0'"),
     (["prune", "{}"], "required: --keep (see minitower store prune --help)"),
     (["list", "{}/versions"], "CURRENT: missing; expected a store"),
-    (["list", "{}/none"], "CURRENT: there is no such folder"),
+    (["list", "{}/none"], "CURRENT: the folder is missing"),
     ([], "required: COMMAND (see minitower store --help)"),
 ])  # fmt: skip
 def test_store__one_clear_line(run, store, arguments, told):

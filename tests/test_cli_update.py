@@ -25,7 +25,7 @@ from minitower.data import (
     TimeSplit,
     next_day,
 )
-from minitower.store import folder
+from minitower.store import folder, new_folder
 from minitower.store.folder import fingerprint
 from minitower.store.full_version import publish_model
 from minitower.store.model_files import load_model, load_notes, load_optimizer
@@ -894,7 +894,8 @@ def test_incremental__the_full_version_is_read_once(places, run, monkeypatch):
         assert {*read} == {"new", "000002"}
         return version
 
-    monkeypatch.setattr(folder, "fingerprint", noted)
+    for module in (folder, new_folder):
+        monkeypatch.setattr(module, "fingerprint", noted)
     monkeypatch.setattr(incremental_session, "publish_incremental", published)
     assert run(store, logs, "--incremental", *FLAGS)[:2] == (0, "2\n")
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import Categorical, Continuous, DataError, Dataset, Id, MultiValued, Schema
+from minitower.data.atomic_files import read_text
 from minitower.data.columns import read_columns
-from minitower.data.delimited import read_text
 from minitower.data.errors import LONGEST_ERROR, Place, listed, printable, shorten, show
 
 SCHEMA = Schema(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from minitower.data import DataError
-from minitower.store.folder import SavedFolder, new_folder
-from minitower.store.formats import write_array, write_arrays
+from minitower.store.folder import SavedFolder
+from minitower.store.new_folder import new_folder, write_array, write_arrays
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 storable = st.sampled_from(["f4", "f8", "i4", "i8", "?", "U3"]).flatmap(
@@ -217,7 +217,7 @@ def test_saved__refuses_a_manifest_that_is_none(tmp_path, text):
 
 
 def test_saved__refuses_a_place_that_is_no_folder(tmp_path):
-    with pytest.raises(DataError, match=r"x.manifest.json: there is no such folder"):
+    with pytest.raises(DataError, match=r"x.manifest.json: the folder is missing"):
         SavedFolder(tmp_path / "x", "test")
     with pytest.raises(DataError, match=r"manifest.json: missing; expected a folder"):
         SavedFolder(tmp_path, "test")

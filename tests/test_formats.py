@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from minitower.data import DataError
-from minitower.store.formats import (
-    from_json,
-    read_archive,
-    read_array,
-    to_json,
-    write_array,
-    write_arrays,
-)
+from minitower.store.folder import from_json, read_archive, read_array
+from minitower.store.new_folder import to_json, write_array, write_arrays
 
 PLACE = Path("here.json")
 values = st.recursive(

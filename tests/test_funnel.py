@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minitower as mt
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.lab.funnel import START, Log, Simulation, simulate
 from minitower.lab.funnel_features import TASTE_DIM
 from minitower.lab.funnel_words import CATEGORIES, THEMES

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shop import SHOP, clicks, rng, untrained
 
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives, exposed_negatives
 
 

@@ -11,7 +11,7 @@ from minitower.data import Categorical, DataError, Dataset, Id, RandomSplit, Sch
 from minitower.evaluation.encode import encode
 from minitower.search.index import ExactIndex
 from minitower.search.patched import PatchedIndex
-from minitower.store import folder, transaction
+from minitower.store import folder, new_folder, transaction
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.model_files import load_model
@@ -163,7 +163,7 @@ def hashed(monkeypatch):
         folders.append(path.parent.name)
         return real(path)
 
-    for module in (folder, transaction):
+    for module in (folder, new_folder, transaction):
         monkeypatch.setattr(module, "fingerprint", noted)
     return folders
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.search import index
 from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.search.index import ExactIndex, Index

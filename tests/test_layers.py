@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numerics import along, assert_slope, directional
 
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.towers.layers import (
     RowGradient,
     add_gradients,

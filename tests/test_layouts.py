@@ -66,7 +66,7 @@ def test_open_folder__refuses_options_of_another_layout(tmp_path, how, layouts):
 def test_open_folder__an_unknown_layout(tmp_path):
     with pytest.raises(DataError, match="found no data"):
         open_folder(tmp_path, Reading())
-    with pytest.raises(DataError, match="there is no such folder"):
+    with pytest.raises(DataError, match="the folder is missing"):
         Dataset.from_files(tmp_path / "nowhere")
 
 

@@ -14,8 +14,7 @@ import pytest
 import minitower as mt
 from minitower.data import DataError
 from minitower.scale import milvus, milvus_versions
-from minitower.scale.milvus import MilvusIndex
-from minitower.scale.milvus_connection import connected, released
+from minitower.scale.milvus import MilvusIndex, connected, released
 from minitower.scale.milvus_versions import draft, finish, prune, publish_to_milvus, serve
 
 pytest.importorskip("pymilvus", reason="not installed: pip install '.[milvus]'")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shop import SHOP, clicks, rng, untrained
 
 from minitower.data import Interactions
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.draw_probability import log_mixture
 from minitower.formulas.sampling import AliasTable, Uniform
 from minitower.training.batches import Batches

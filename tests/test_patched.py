@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import MAX_K, ExactIndex
 from minitower.search.patched import PatchedIndex

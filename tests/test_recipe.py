@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minitower.data import Dataset, Id, MultiValued, RandomSplit, Schema
 from minitower.data.option_values import read_options
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdam
 from minitower.towers.schedules import warmup
 from minitower.towers.two_tower import TwoTower

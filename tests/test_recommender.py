@@ -231,7 +231,7 @@ def test_reload__a_damaged_version_leaves_the_open_one(tmp_path, world):
 
 def test_reload__needs_a_store(shop):
     assert shop.version is None
-    with pytest.raises(DataError, match="there is no store to reload"):
+    with pytest.raises(DataError, match="without a store to reload"):
         shop.reload()
 
 
@@ -266,7 +266,7 @@ def test_names(shop):
     unnamed = dataclasses.replace(store.items, names=None)
     shop_without = Recommender(store.model, unnamed, store.users, store.seen, store.index)
     assert shop_without.names([3, 0]) == ["3", "0"]
-    with pytest.raises(DataError, match="there is no item 9"):
+    with pytest.raises(DataError, match="unknown item 9"):
         shop.names([0, 9])
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shop import SHOP, clicks, rng
 
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.sampling import AliasTable, Uniform
 from minitower.training.sampled_negatives import (
     SampledNegatives,

@@ -7,12 +7,13 @@ from hypothesis import given
 from strategies import schemas
 
 from minitower.data import Categorical, Continuous, DataError, Id, MultiValued, Schema
-from minitower.data.schema import field_from_json
+from minitower.data.schema import field_from_json, field_to_json
 
 
 @given(schemas())
-def test_schema__survives_json(schema):
-    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+def test_fields__survive_json(schema):
+    for field in (*schema.user, *schema.item):
+        assert field_from_json(json.loads(json.dumps(field_to_json(field)))) == field
 
 
 def test_schema__ids_are_found():

@@ -10,8 +10,7 @@ from test_two_tower import as_dense, generic, whole_loss
 
 import minitower as mt
 from minitower.data import Categorical, Continuous, Dataset, GivenSplit, Id, MultiValued, Schema
-from minitower.data.ragged import Ragged
-from minitower.data.table import Table
+from minitower.data.table import Ragged, Table
 from minitower.formulas.similarity import cosine
 from minitower.formulas.softmax import info_nce
 from minitower.towers.layers import add_gradients

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
-from minitower.data.atomic_write import TEMPORARY
+from minitower.data.files import TEMPORARY
 from minitower.search.engines import Hnsw
 from minitower.store.folder import SavedFolder
 from minitower.store.full_version import publish_model

@@ -7,7 +7,7 @@ import pytest
 
 import minitower as mt
 from minitower.data import DataError
-from minitower.store import folder
+from minitower.store import folder, new_folder
 from minitower.store.folder import fingerprint
 from minitower.store.model_files import load_model
 from minitower.store.version_log import VersionConflict, VersionLog
@@ -131,7 +131,8 @@ def test_incremental_session__hashes_no_file_of_an_earlier_version_again(places,
         hashed.append(path.parent.name)
         return fingerprint(path)
 
-    monkeypatch.setattr(folder, "fingerprint", noted)
+    for module in (folder, new_folder):
+        monkeypatch.setattr(module, "fingerprint", noted)
     for number in (2, 3):
         hashed.clear()
         session.learn(clicks(number))

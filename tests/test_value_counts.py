@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
-from minitower.data.relations import quantile_edges
 from minitower.data.schema import Continuous
-from minitower.data.value_counts import ValueCounts
+from minitower.data.value_counts import ValueCounts, quantile_edges
 
 columns = st.lists(st.integers(-3, 3), max_size=8) | st.lists(st.sampled_from("abc"), max_size=8)
 

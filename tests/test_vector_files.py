@@ -7,7 +7,7 @@ from minitower.data.errors import DataError
 from minitower.scale import vector_files
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.vector_files import VectorFiles, publish_files, write_vectors
-from minitower.store.folder import new_folder
+from minitower.store.new_folder import new_folder
 
 pytest.importorskip("pyarrow.parquet", reason="not installed: pip install '.[streams]'")
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.store import transaction as transaction_module
-from minitower.store.folder import LOCK
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
+from minitower.store.new_folder import LOCK
 from minitower.store.recommender import Recommender
 from minitower.store.transaction import prune, rollback, transaction
 from minitower.store.version_log import Version, VersionConflict, VersionLog
@@ -89,7 +89,7 @@ def test_rollback__serves_the_one_before(shop, tmp_path):
         assert rollback(store).number == number
         assert recommender.reload()
         assert recommender.version.number == number
-    with pytest.raises(DataError, match="there is no version before version 1"):
+    with pytest.raises(DataError, match="version 1 is the first one"):
         rollback(store)
     assert rollback(store, 3).number == 3
     assert numbers(store) == [1, 2, 3]
@@ -148,7 +148,7 @@ def test_prune__refuses(shop, tmp_path):
     with pytest.raises(DataError, match="keep must be at least 1, got 0"):
         prune(tmp_path / "s", 0)
     for change in (lambda s: prune(s, 1), rollback):
-        with pytest.raises(DataError, match="CURRENT: there is no such folder"):
+        with pytest.raises(DataError, match="CURRENT: the folder is missing"):
             change(tmp_path / "t")
     assert not (tmp_path / "t").exists()
 

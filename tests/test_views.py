@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import datasets
 
 from minitower.data import Categorical, Continuous, Dataset, Id, MultiValued, RandomSplit, Schema
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.mutual_information import mutual_information
 from minitower.training.views import drop, hide, pairwise_mutual_information
 

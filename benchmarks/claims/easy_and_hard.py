@@ -11,7 +11,7 @@ from scipy.stats import mannwhitneyu
 from tasks import Task
 
 import minitower as mt
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.evaluation.encode import encode
 from minitower.formulas.sampling import AliasTable, power_law
 

@@ -23,7 +23,7 @@ from scipy.special import expit
 
 import minitower as mt
 from minitower.data import next_day
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Vectors
 from minitower.lab.funnel import START, Log, simulate

@@ -17,12 +17,12 @@ from minitower.data.options import Option, declared
 from minitower.data.source import Source, open_folder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
 from minitower.evaluation.report import Report
-from minitower.store.current import read_current, read_version
 from minitower.store.folder import MANIFEST, POINTER
+from minitower.store.full_version import Store
 from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
-from minitower.store.recommender import Recommender
-from minitower.store.snapshot import Store
+from minitower.store.recommender import Recommender, read_version
+from minitower.store.version_log import read_current
 
 Model = Annotated[Path, Option("folder that train wrote", metavar="MODEL")]
 _READING = declared(Reading)

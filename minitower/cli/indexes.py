@@ -13,7 +13,7 @@ from minitower.evaluation.encode import encode_sample
 from minitower.lab.frontier import check_plot, write_frontier
 from minitower.lab.index_bench import BACKENDS, installed, measure_backends
 from minitower.lab.plots import can_draw
-from minitower.scale.milvus_connection import silence_loggers
+from minitower.scale.milvus import silence_loggers
 from minitower.scale.milvus_versions import prune as prune_milvus
 from minitower.scale.targets import KINDS, Target, vectors_of
 from minitower.store.recommender import Recommender

@@ -10,17 +10,17 @@ from typing import Annotated, Any
 from minitower.cli.arguments import add_command, without
 from minitower.cli.terminal import ItemsBar, TrainingBar, row, say
 from minitower.data.errors import DataError, show
+from minitower.data.files import read_regular
 from minitower.data.layouts import Reading
 from minitower.data.option_values import Options, read_options
 from minitower.data.options import Option, checked, declared
-from minitower.data.regular_file import read_regular
 from minitower.data.source import open_folder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
 from minitower.evaluation.report import Report
 from minitower.search.approximate import ENGINES, ApproximateIndex
-from minitower.store.folder import check_target
 from minitower.store.full_version import publish_model
-from minitower.store.index_files import check_engine
+from minitower.store.model_files import check_engine
+from minitower.store.new_folder import check_target
 from minitower.store.provenance import provenance
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING, fit

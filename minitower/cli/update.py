@@ -13,7 +13,7 @@ from minitower.cli.terminal import ItemsBar, TrainingBar, row, say
 from minitower.data.errors import DataError
 from minitower.data.layouts import Reading
 from minitower.data.options import Option, declared, flag
-from minitower.store.snapshot import Store
+from minitower.store.full_version import Store
 from minitower.training.recipe import TRAINING
 from minitower.updating.full_update import full_update
 from minitower.updating.incremental_session import incremental_update

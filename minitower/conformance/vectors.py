@@ -12,7 +12,7 @@ import numpy as np
 
 from minitower.conformance.formula import TOLERANCE, Formula
 from minitower.conformance.registry import FORMULAS
-from minitower.data.atomic_write import new_file
+from minitower.data.files import new_file
 
 VERSION = 1
 """Grows whenever an input, a formula or the layout of the files changes."""

@@ -5,7 +5,6 @@ from minitower.data.errors import DataError
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.interactions import Dataset, Interactions
 from minitower.data.positives import positive_rule
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.data.splits import (
     GivenSplit,
@@ -17,8 +16,7 @@ from minitower.data.splits import (
     parse_rule,
     parse_split,
 )
-from minitower.data.table import Features, Table
-from minitower.data.vocabulary import Vocabulary
+from minitower.data.table import Features, Ragged, Table, Vocabulary
 
 __all__ = [
     "Categorical",

@@ -201,8 +201,7 @@ def numbers(values: Array, place: Place) -> Array:
     else:
         raise place.error(f"expected numbers, got values of type {values.dtype}")
     endless = np.abs(parsed) > np.finfo(np.float32).max
-    if endless.any():
-        raise place.error("the number is infinite or too large", int(endless.argmax()))
+    place.refuse(endless, "the number is infinite or too large")
     return parsed
 
 

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns, read_columns
-from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.interactions import Dataset, Interactions, item_names
-from minitower.data.ragged import Ragged
+from minitower.data.log_columns import entities, seconds, times_column
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
-from minitower.data.table import Table
-from minitower.data.times import seconds, times_column
+from minitower.data.table import Ragged, Table
 from minitower.formulas.arrays import Array
 
 
@@ -183,7 +181,8 @@ def _extended(
         nothing = {field.name: np.empty(0, object) for field in side.fields}
         columns = Columns(nothing, columns.place)
     side = side.extended(columns, ids[has_positive[at]])
-    written = _written(len(columns), at, len(table))
+    # The table gets the entities that the columns list, and the new ones.
+    written = np.flatnonzero((np.arange(len(at)) < len(columns)) | (at >= len(table)))
     names = None if names is None else names[written]
     table = table.updated(at[written], side.encode(columns, ids[written], names))
     key = next(field.name for field in side.fields if isinstance(field, Id))
@@ -191,8 +190,3 @@ def _extended(
     assert isinstance(rows, np.ndarray)  # a new array, not shared with the old table
     rows[at] = side.vocabulary(key).encode(ids, columns.at(key))
     return side, table
-
-
-def _written(listed: int, at: Array, n: int) -> Array:
-    """The entities of the day to write into a table of n rows: the listed and the new ones."""
-    return np.flatnonzero((np.arange(len(at)) < listed) | (at >= n))

@@ -1,7 +1,7 @@
 """DataError: the one error for bad input, and the place that it names."""
 
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,6 +107,20 @@ class Place:
         if self.column is not None:
             where += f", column '{shorten(printable(self.column), 60)}'"
         return DataError(f"{where}: {message}")
+
+    def refuse(self, bad: Any, message: str | Callable[[int], str]) -> None:
+        """Raise an error about the first row for which a mask (n,) holds, if there is one.
+
+        Args:
+            bad: a boolean array.
+            message: the message, or the message by the row.
+
+        Raises:
+            DataError: the mask holds for a row.
+        """
+        if bad.any():
+            row = int(bad.argmax())
+            raise self.error(message if isinstance(message, str) else message(row), row)
 
     def at(self, column: str) -> "Place":
         """The same table, one column of it."""

@@ -22,10 +22,8 @@ from minitower.data.field_encoders import (
     how_to_impute,
     restore_field,
 )
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Continuous, Field, Id, Schema, field_from_json, field_to_json
-from minitower.data.table import Feature, Features, Table, take
-from minitower.data.vocabulary import Vocabulary
+from minitower.data.table import Feature, Features, Ragged, Table, Vocabulary, take
 from minitower.formulas.arrays import Array
 
 __all__ = ["FeatureEncoder", "FeatureEncoders", "Features", "Ragged", "Table", "take"]
@@ -162,17 +160,12 @@ class FeatureEncoder:
 
     def default_rates(self) -> dict[str, float]:
         """The probability that training replaces each field by its default."""
-        others = len(self.inputs) > 1
-        return {
-            field.name: self._default_rate(field, ID_DEFAULT_RATE if others else 0.0)
-            for field in self.fields
-        }
-
-    @staticmethod
-    def _default_rate(field: Field, undecided: float) -> float:
-        if isinstance(field, Id) and not field.embed:
-            return 0.0
-        return undecided if field.default_rate is None else field.default_rate
+        undecided = ID_DEFAULT_RATE if len(self.inputs) > 1 else 0.0
+        rates = {}
+        for field in self.fields:
+            rate = undecided if field.default_rate is None else field.default_rate
+            rates[field.name] = rate if field in self.inputs else 0.0
+        return rates
 
     def replace_by_default(self, features: Features, rng: np.random.Generator) -> Features:
         """Replace each value by its default with the default rate of its field.

@@ -12,10 +12,8 @@ import numpy as np
 
 from minitower.data.columns import numbers, scalars, sets
 from minitower.data.errors import DataError, Place, listed
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued
-from minitower.data.table import Feature
-from minitower.data.vocabulary import Vocabulary
+from minitower.data.table import Feature, Ragged, Vocabulary
 from minitower.formulas.arrays import Array
 
 State = tuple[dict[str, Any], dict[str, Array]]
@@ -122,8 +120,7 @@ class NumberEncoder:
         z = (_transformed(self.field, x, place) - self.shift) / self.scale
         with np.errstate(over="ignore"):
             feature = np.where(missing, self.default, z).astype(np.float32)
-        if not np.isfinite(feature).all():
-            raise place.error("too far from the training rows", int(np.isinf(feature).argmax()))
+        place.refuse(~np.isfinite(feature), "too far from the training rows")
         return feature
 
     def to_state(self) -> State:
@@ -227,8 +224,8 @@ def restore_field(field: Field, state: dict[str, Any], arrays: dict[str, Array])
 
 def _missing(field: Continuous, x: Array, place: Place) -> Array:
     missing = np.isnan(x)
-    if missing.any() and not field.impute:
-        raise place.error(f"missing value; {how_to_impute(field)}", int(missing.argmax()))
+    if not field.impute:
+        place.refuse(missing, f"missing value; {how_to_impute(field)}")
     return missing
 
 
@@ -245,7 +242,5 @@ def how_to_impute(field: Continuous) -> str:
 def _transformed(field: Continuous, x: Array, place: Place) -> Array:
     if field.transform != "log1p":
         return x
-    if (x <= -1).any():
-        row = int((x <= -1).argmax())
-        raise place.error(f"log1p needs a value above -1, got {x[row]:g}", row)
+    place.refuse(x <= -1, lambda row: f"log1p needs a value above -1, got {x[row]:g}")
     return np.log1p(x)

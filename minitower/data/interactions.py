@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,10 @@ from scipy import sparse
 
 from minitower.data import atomic_files, layouts, movielens, split_files
 from minitower.data.columns import Columns, read_columns, scalars
-from minitower.data.entities import entities
 from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
+from minitower.data.log_columns import entities, seconds, times_column
 from minitower.data.positives import positive_rule, warn_of_default
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Schema
 from minitower.data.splits import (
     PARTS,
@@ -25,8 +25,7 @@ from minitower.data.splits import (
     TimeSplit,
     part_labels,
 )
-from minitower.data.table import Table
-from minitower.data.times import seconds, times_column
+from minitower.data.table import Ragged, Table
 from minitower.data.values import LONGEST
 from minitower.formulas.arrays import Array
 
@@ -173,7 +172,7 @@ class Dataset:
                 None: :func:`~minitower.data.positives.positive_rule` decides by a column
                 click, clicked, is_click or rating, with a warning; else "all".
             timestamp: the column of times: seconds since 1970, or dates
-                (:func:`minitower.data.times.seconds`). The default column may be missing.
+                (:func:`minitower.data.log_columns.seconds`). The default column may be missing.
             split: None is TimeSplit() with timestamps, and RandomSplit() without.
             item_name: the column of names of items, cut to 256 characters each.
 
@@ -191,7 +190,7 @@ class Dataset:
         rule = positive_rule(log, positive)
         if positive is None and rule != "all":
             warn_of_default(rule)
-        return _Recipe(schema, log, users, items, rule, name, item_name)(split)
+        return _build(schema, log, users, items, rule, name, item_name, split)
 
     @staticmethod
     def from_raw(
@@ -243,46 +242,38 @@ class Dataset:
         return Dataset.from_columns(raw.schema, raw.interactions, split=GivenSplit("split"))
 
 
-@dataclass(frozen=True, eq=False)
-class _Recipe:
-    """The columns of a data set and how to read them; the split is the argument."""
-
-    schema: Schema
-    log: Columns
-    users: Columns | None
-    items: Columns | None
-    positive: str
-    timestamp: str | None
-    item_name: str | None
-
-    def __call__(self, split: Split | None) -> Dataset:
-        """The data set of this split; None: everything is for training."""
-        log, schema = self.log, self.schema
-        times = (
-            None if self.timestamp is None else seconds(log[self.timestamp], log.at(self.timestamp))
-        )
-        user_ids, user_rows, user_columns = entities(schema.user_id, log, self.users, "users")
-        item_ids, item_rows, item_columns = entities(schema.item_id, log, self.items, "items")
-        labels = part_labels(log, user_rows, times, self.positive, split)
-        parts = Interactions(user_rows, item_rows, times).parts(labels)
-        trained_users = np.bincount(parts[0].users, minlength=len(user_ids)) > 0
-        trained_items = np.bincount(parts[0].items, minlength=len(item_ids)) > 0
-        fitted = FeatureEncoders(
-            FeatureEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
-            FeatureEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
-        )
-        return Dataset(
-            fitted,
-            fitted.user.encode(user_columns, user_ids),
-            fitted.item.encode(
-                item_columns, item_ids, item_names(item_columns, self.item_name, item_ids)
-            ),
-            *parts,
-            positive=self.positive,
-            timestamp=self.timestamp,
-            item_name=self.item_name,
-            remake=self,
-        )
+def _build(
+    schema: Schema,
+    log: Columns,
+    users: Columns | None,
+    items: Columns | None,
+    positive: str,
+    timestamp: str | None,
+    item_name: str | None,
+    split: Split | None,
+) -> Dataset:
+    """The data set of these columns and this split; None: everything is for training."""
+    times = None if timestamp is None else seconds(log[timestamp], log.at(timestamp))
+    user_ids, user_rows, user_columns = entities(schema.user_id, log, users, "users")
+    item_ids, item_rows, item_columns = entities(schema.item_id, log, items, "items")
+    labels = part_labels(log, user_rows, times, positive, split)
+    parts = Interactions(user_rows, item_rows, times).parts(labels)
+    trained_users = np.bincount(parts[0].users, minlength=len(user_ids)) > 0
+    trained_items = np.bincount(parts[0].items, minlength=len(item_ids)) > 0
+    fitted = FeatureEncoders(
+        FeatureEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
+        FeatureEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
+    )
+    return Dataset(
+        fitted,
+        fitted.user.encode(user_columns, user_ids),
+        fitted.item.encode(item_columns, item_ids, item_names(item_columns, item_name, item_ids)),
+        *parts,
+        positive=positive,
+        timestamp=timestamp,
+        item_name=item_name,
+        remake=partial(_build, schema, log, users, items, positive, timestamp, item_name),
+    )
 
 
 def item_names(columns: Columns, name: str | None, ids: Array) -> Array | None:

@@ -16,9 +16,9 @@ from minitower.data import atomic_files, movielens, split_files
 from minitower.data.atomic_files import RawData
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
+from minitower.data.files import read_regular
 from minitower.data.option_values import written
 from minitower.data.options import Option, Seed
-from minitower.data.regular_file import read_regular
 from minitower.data.schema import Categorical, Field, Schema, field_from_json, field_to_json
 from minitower.data.splits import GivenSplit, Split, parse_split
 
@@ -122,11 +122,11 @@ def read_folder(folder: Path, how: Reading) -> tuple[RawData, Split | None, list
         DataError: the layout is unknown, an option is for another one, or a file is wrong.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder")
+        raise DataError(f"{folder}: the folder is missing")
     split = None if how.split is None else parse_split(how.split, how.seed)
     atomic, split_in_files = any(folder.glob("*.inter")), (folder / "train.txt").exists()
     if how.override is not None and not atomic:
-        raise DataError(f"{folder}: --override is for atomic files, and there is no .inter file")
+        raise DataError(f"{folder}: --override is for atomic files, but a .inter file is missing")
     if how.valid is not None and not split_in_files:
         raise DataError(f"{folder}: --valid is for split files; say --split to cut these")
     if atomic:

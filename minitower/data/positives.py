@@ -73,9 +73,7 @@ def _clicks(log: Columns, name: str) -> str:
     """The default of a column of clicks. The rule itself reads every value."""
     rule = f"{name} = 1"
     bad = parse_rule(f"{name} != 1").apply(log) & ~parse_rule(f"{name} = 0").apply(log)
-    if bad.any():
-        row = int(bad.argmax())
-        raise log.at(name).error(f"{show(log[name][row])} is neither 0 nor 1", row)
+    log.at(name).refuse(bad, lambda row: f"{show(log[name][row])} is neither 0 nor 1")
     return rule
 
 
@@ -83,9 +81,7 @@ def _stars(log: Columns) -> str:
     place = log.at("rating")
     ratings = numbers(log["rating"], place)
     bad = (ratings < 0) | (ratings > 5)
-    if bad.any():
-        row = int(bad.argmax())
-        raise place.error(f"{show(log['rating'][row])} is not between 0 and 5", row)
+    place.refuse(bad, lambda row: f"{show(log['rating'][row])} is not between 0 and 5")
     if not np.any(ratings >= LIKED):
         raise place.error(f"no rating is {LIKED} or more")
     return f"rating >= {LIKED}"

@@ -166,8 +166,6 @@ class Schema:
     >>> schema = Schema(user=[Id("user_id")], item=[Id("item_id"), MultiValued("genres")])
     >>> schema.item_id.name
     'item_id'
-    >>> Schema.from_json(schema.to_json()) == schema
-    True
     """
 
     def __init__(self, user: Sequence[Field], item: Sequence[Field]) -> None:
@@ -186,18 +184,6 @@ class Schema:
 
     def __repr__(self) -> str:
         return f"Schema(user={list(self.user)}, item={list(self.item)})"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dicts and lists that :meth:`from_json` reads back."""
-        return {
-            side: [field_to_json(field) for field in fields]
-            for side, fields in (("user", self.user), ("item", self.item))
-        }
-
-    @staticmethod
-    def from_json(state: dict[str, Any]) -> "Schema":
-        """The schema that :meth:`to_json` wrote."""
-        return Schema(*([field_from_json(f) for f in state[side]] for side in ("user", "item")))
 
 
 def field_to_json(field: Field) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Published splits: `train.txt`, `test.txt` and perhaps `valid.txt`.
 
 A line is a user and the items of that user, integers between spaces:
-`user item item item ...`. There are no features and no times.
+`user item item item ...`. Features and times are missing.
 
 Reference: the layout of LightGCN (He et al., SIGIR 2020) and its successors.
 """
@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minitower.data.atomic_files import RawData
+from minitower.data.atomic_files import RawData, read_text
 from minitower.data.columns import Columns
-from minitower.data.delimited import read_text
 from minitower.data.errors import DataError, Place, show
 from minitower.data.schema import Id, Schema
 from minitower.formulas.arrays import Array

@@ -191,11 +191,8 @@ class GivenSplit:
         labels = np.full(len(values), -1, np.int8)
         for label, part in enumerate(PARTS):
             labels[values == part] = label
-        if (labels < 0).any():
-            row = int((labels < 0).argmax())
-            raise columns.at(self.column).error(
-                f"expected train, valid or test, got {show(values[row])}", row
-            )
+        said = lambda row: f"expected train, valid or test, got {show(values[row])}"
+        columns.at(self.column).refuse(labels < 0, said)
         return labels
 
 

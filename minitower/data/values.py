@@ -46,9 +46,7 @@ def integers(values: Array, place: Place) -> tuple[Array, Array]:
             wrong = (values % 1 != 0) | (np.abs(values) >= _exact_below(values.dtype))
     else:
         wrong = values > 2**63 - 1
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise place.error(_refusal(values[row]), row)
+    place.refuse(wrong, lambda row: _refusal(values[row]))
     return values.astype(np.int64), missing
 
 
@@ -114,8 +112,7 @@ def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
     refuse(BOOLEANS if kind == "integer" else (*BOOLEANS, *FLOATS), values, wanted, place)
     if values.dtype.kind in "iuf":
         ids, missing = integers(values, place)
-        if missing.any():
-            raise place.error("missing id", int(missing.argmax()))
+        place.refuse(missing, "missing id")
         if kind == "string":
             return np.fromiter(map(str, ids.tolist()), object, len(ids))
     else:
@@ -130,9 +127,7 @@ def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
             return np.fromiter(strings, object, len(strings))
         check_texts([item if type(item) is str else "" for item in items], place)
         ids = int64(list(map(int, items)), place)
-    if (ids < 0).any():
-        row = int((ids < 0).argmax())
-        raise place.error(f"negative id {ids[row]}", row)
+    place.refuse(ids < 0, lambda row: f"negative id {ids[row]}")
     return ids
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minitower.data.interactions import Dataset
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Model
 from minitower.formulas.similarity import l2_normalize

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minitower.data.atomic_write import new_file
 from minitower.data.errors import DataError
+from minitower.data.files import new_file
 
 _LOOKS: dict[Any, Any] = {
     "axes.spines.right": False,

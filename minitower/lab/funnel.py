@@ -33,8 +33,8 @@ from typing import Literal
 import numpy as np
 
 from minitower.data.interactions import Interactions
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Schema
+from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
 from minitower.lab.funnel_features import SCHEMA, ids
 from minitower.lab.funnel_world import TRAFFIC, WISH, Truth, World, draw_world

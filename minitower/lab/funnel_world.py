@@ -28,7 +28,7 @@ import numpy as np
 from scipy.special import expit
 
 from minitower.data.interactions import Dataset
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
 from minitower.lab.funnel_features import draw_features
 from minitower.lab.funnel_words import THEMES

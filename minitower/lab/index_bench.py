@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from minitower.data.atomic_write import new_file
+from minitower.data.files import new_file
 from minitower.formulas.arrays import Array
-from minitower.scale.milvus import MilvusIndex
-from minitower.scale.milvus_connection import silence_loggers
+from minitower.scale.milvus import MilvusIndex, silence_loggers
 from minitower.scale.milvus_versions import efforts, publish_to_milvus
 from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.search.by_id import checked_items, unit_queries

@@ -5,7 +5,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from minitower.data.atomic_write import write_file
+from minitower.data.files import write_file
 from minitower.lab import plots
 from minitower.lab.run_report import METRICS, Example, RunReport
 

@@ -15,15 +15,20 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns
-from minitower.data.entities import read_ids
 from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoders
+from minitower.data.log_columns import read_ids
 from minitower.data.positives import must_be_stated
-from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
 from minitower.data.schema import Field, MultiValued
 from minitower.data.splits import parse_rule
 from minitower.data.table import Table
-from minitower.data.value_counts import ValueCounts
+from minitower.data.value_counts import (
+    ValueCounts,
+    compared_fields,
+    compared_values,
+    needs_edges,
+    quantile_edges,
+)
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array, Floats
 from minitower.formulas.mutual_information import Cooccurrences, count_together
@@ -38,8 +43,9 @@ from minitower.scale.partitions import (
     total,
 )
 from minitower.scale.vector_files import UNVERSIONED, VectorFiles, write_vectors
-from minitower.store.folder import MANIFEST, SavedFolder, fingerprint, new_folder
+from minitower.store.folder import MANIFEST, SavedFolder, fingerprint
 from minitower.store.model_files import read_model, read_schema, saved_model
+from minitower.store.new_folder import new_folder
 from minitower.towers.two_tower import TwoTower
 
 
@@ -61,7 +67,7 @@ def encode_items(
             files.
         model: folder of a model or a store that all workers can read.
         folder: the output folder; all workers can write to it.
-        version: of a store, as in :func:`~minitower.store.snapshot.load_model`.
+        version: of a store, as in :func:`~minitower.store.full_version.load_model`.
         client: of Dask; None is the active one.
 
     Raises:

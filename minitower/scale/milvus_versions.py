@@ -13,12 +13,17 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.formulas.arrays import Array
-from minitower.scale.milvus import MOST, MilvusIndex
-from minitower.scale.milvus_connection import collections, connected, milvus_errors, properties_of
+from minitower.scale.milvus import (
+    MOST,
+    MilvusIndex,
+    collections,
+    connected,
+    milvus_errors,
+    properties_of,
+)
 from minitower.search.by_id import checked_items, unit_queries
-from minitower.search.engines import doubling
+from minitower.search.engines import Points, doubling
 from minitower.search.index import Scores
-from minitower.search.points import Points
 from minitower.search.tuning import kth_best, query_sample, tune
 
 _TEXT = 65_535  # bytes of an id, the most that Milvus allows

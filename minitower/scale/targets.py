@@ -1,9 +1,7 @@
 """Targets of item vectors, in one string: `faiss:PATH`, `milvus:URI`, ...
 
-| target | what it names |
-|---|---|
-| `exact:PATH`, `hnsw:PATH`, `faiss:PATH`, `scann:PATH` | a folder of versions, see `LocalIndex` |
-| `milvus:PATH.db`, `milvus:http://HOST:PORT` | Milvus Lite, or a cluster, see `MilvusIndex` |
+exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH   a folder of versions, see `LocalIndex`
+milvus:PATH.db, milvus:http://HOST:PORT         Milvus Lite, or a cluster, see `MilvusIndex`
 """
 
 import os
@@ -15,8 +13,8 @@ from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_versions import publish_to_milvus
 from minitower.search.by_id import VectorIndex
+from minitower.store.full_version import Store
 from minitower.store.local_index import LocalIndex, check_folder
-from minitower.store.snapshot import Store
 
 KINDS = {
     "exact": ("exact",),

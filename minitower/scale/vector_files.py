@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minitower.data.atomic_write import new_path
+from minitower.data.files import new_path
 from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_versions import drafted, finish, serve

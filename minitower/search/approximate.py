@@ -13,10 +13,18 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, show
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.arguments import strict_integer
 from minitower.formulas.arrays import Array
-from minitower.search.engines import Engine, Files, Hnsw
+from minitower.search.engines import (
+    Engine,
+    Files,
+    Hnsw,
+    Similarity,
+    item_points,
+    longest,
+    query_points,
+)
 from minitower.search.faiss import FaissFlat, FaissHnsw, FaissIvfPq
 from minitower.search.index import (
     ExactIndex,
@@ -29,7 +37,6 @@ from minitower.search.index import (
     checked_queries,
     empty_result,
 )
-from minitower.search.points import Similarity, item_points, longest, query_points
 from minitower.search.scann import Scann
 from minitower.search.tuning import SAMPLE, TuningResult, query_sample, tune
 
@@ -44,8 +51,8 @@ class ApproximateIndex:
 
     Over-fetch, then drop excluded and deleted items. A query that excludes e items asks the
     engine for the next power of two above k + e, at an effort in proportion. The exact
-    index answers two kinds of query instead: those that ask for more than an eighth of the
-    items, where an engine has no advantage left, and those for which the engine finds too few.
+    index answers two kinds of query instead. One asks for more than an eighth of the items, where
+    an engine has no advantage left. For the other, the engine finds too few.
 
     Calls from several threads are safe.
 
@@ -57,7 +64,6 @@ class ApproximateIndex:
         rescore: True scores the proposed items in the arithmetic of the exact index, in
             float64. False returns the scores of the engine: cosines in float32.
         exact_answers: the number of queries that the exact index answered.
-
     """
 
     def __init__(

@@ -11,12 +11,12 @@ import numpy as np
 
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place, show
-from minitower.data.vocabulary import text_array
+from minitower.data.table import text_array
 from minitower.formulas.arguments import floats
 from minitower.formulas.arrays import Array
 from minitower.search.approximate import by_fetch_size
+from minitower.search.engines import Points
 from minitower.search.index import SearchResult, Vectors, checked_k
-from minitower.search.points import Points
 from minitower.search.tuning import TuningResult
 
 Hits = dict[Any, float]
@@ -79,13 +79,12 @@ def checked_items(ids: Any, vectors: Vectors) -> tuple[Array, Points]:
     Shapes: (m),(m,d)->(m),(m,d)
 
     Raises:
-        DataError: there are no items; an id is missing, a duplicate, or neither an integer
+        DataError: no item is given; an id is missing, a duplicate, or neither an integer
             nor a string; ids and vectors differ in number; a vector is not finite or zero.
     """
     place = Place("ids")
     values, missing = scalars(as_array(ids, place), place)
-    if missing.any():
-        raise place.error("missing id", int(missing.argmax()))
+    place.refuse(missing, "missing id")
     if values.dtype == object:
         values = text_array(values.tolist())
     _, first, counts = np.unique(values, return_index=True, return_counts=True)

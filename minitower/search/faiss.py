@@ -7,9 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, Files, doubling, imported
+from minitower.search.engines import Engine, Files, Points, doubling, imported
 from minitower.search.index import SearchResult
-from minitower.search.points import Points
 
 
 class FaissFlat(Engine):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minitower.data.errors import DataError
 from minitower.data.options import option
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.arguments import floats
 from minitower.formulas.arrays import Array
 from minitower.towers.layers import first_not_finite

@@ -11,7 +11,7 @@ items, and as good for the others as the build measured.
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
 from minitower.search.approximate import first_kept
 from minitower.search.index import ExactIndex, Index, SearchResult, Vectors, checked_queries

@@ -50,7 +50,7 @@ def query_sample(
     Shapes: (n,d),(m,d)->(<=1000,d)
 
     Raises:
-        DataError: k < 1, the target is not in (0, 1], or there are no queries.
+        DataError: k < 1, the target is not in (0, 1], or `queries` is empty.
     """
     checked_k(k)
     if not 0 < target <= 1:

@@ -1,4 +1,4 @@
-"""A folder of arrays and JSON that is complete, or not there at all.
+"""Read a folder of arrays and JSON that :mod:`minitower.store.new_folder` wrote.
 
     folder/
       manifest.json       format, version, kind, content, and size and SHA-256 of each file
@@ -6,95 +6,38 @@
       parameters-0.npy    the first array of the group "parameters"; the content names it
       ...
 
-Writing goes to a sibling with a temporary name. The sibling takes the folder's place when
-it is complete and on the disk. Reading trusts only files that match the manifest.
+Reading trusts only files that match the manifest, and JSON and arrays in strict form. Any
+NumPy reads the arrays; a large one is mapped into memory, not copied.
 """
 
 import hashlib
+import json
+import math
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from minitower.data.atomic_write import TEMPORARY, flush, make_folder, rename, write_errors
+import numpy as np
+
 from minitower.data.errors import DataError, show
-from minitower.data.options import checked_path
-from minitower.data.regular_file import read_regular
+from minitower.data.files import read_regular
 from minitower.formulas.arrays import Array
-from minitower.store.formats import (
-    from_json,
-    is_integer,
-    is_sha256,
-    read_archive,
-    read_array,
-    to_json,
-)
 
 FORMAT = "minitower"
 VERSION = 2  # 1, of release 0.1, keeps groups of arrays in .npz files
 MANIFEST = "manifest.json"
 POINTER = "CURRENT"  # of a store, see minitower.store.version_log
-LOCK = "LOCK"
 LARGEST = 1 << 26  # bytes of CURRENT or a manifest
+DEEPEST = 100  # levels of lists and objects in JSON
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # of a file: in the folder itself, on any system
-_BEGUN = re.compile(rf"{LOCK}|CURRENT\.new|{TEMPORARY}")  # CURRENT.new is of release 0.1
-
-
-@contextmanager
-def new_folder(folder: str | Path, kind: str, content: Mapping[str, Any]) -> Iterator[Path]:
-    """A place to write files to, which becomes `folder` when the block ends well.
-
-    An older folder of the same kind is replaced; anything else is left alone. The content
-    of the files is on the disk before they get their names. Replacing takes two renames:
-    after a crash between them the old folder lies beside, under a temporary name.
-
-    Args:
-        folder: where to.
-        kind: what it holds ("model", "full"), checked when it is opened.
-        content: JSON of the manifest; entries may still be added within the block. The
-            entry "arrays" maps each group of arrays to the names that
-            :func:`~minitower.store.formats.write_arrays` returned.
-
-    Raises:
-        DataError: something else is there, it cannot be written, or content is not JSON.
-    """
-    target = Path(folder).absolute()
-    check_target(target, kind)
-    with write_errors(target):
-        make_folder(target.parent)
-        place = temporary(target)
-    try:
-        with write_errors(target):
-            fresh = place / "new"
-            fresh.mkdir()
-            yield fresh
-            paths = sorted(fresh.iterdir())
-            for path in paths:
-                flush(path)
-            manifest = {"format": FORMAT, "version": VERSION, "kind": kind, "content": content}
-            manifest["files"] = {path.name: fingerprint(path) for path in paths}
-            (fresh / MANIFEST).write_bytes(to_json(manifest, target))
-            flush(fresh / MANIFEST)
-            flush(fresh)
-            check_target(target, kind)
-            if target.exists():
-                target.rename(place / "old")
-            try:
-                rename(fresh, target)
-            except OSError:
-                if (place / "old").exists():
-                    (place / "old").rename(target)
-                raise
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 class SavedFolder:
-    """A folder that :func:`new_folder` wrote, opened for reading.
+    """A folder that :func:`~minitower.store.new_folder.new_folder` wrote, opened for reading.
 
     Args:
         folder: where it is.
@@ -127,7 +70,7 @@ class SavedFolder:
         return path
 
     def array(self, name: str, *, mapped: bool = False) -> Array:
-        """The array of an .npy file; see :func:`~minitower.store.formats.read_array`."""
+        """The array of an .npy file; see :func:`read_array`."""
         return read_array(self.path(name), mapped=mapped)
 
     def arrays(self, group: str, *, mapped: bool = False) -> dict[str, Array]:
@@ -167,7 +110,7 @@ def _read_manifest(folder: Path, kinds: tuple[str, ...], sha256: str | None) -> 
     """The manifest of a folder, its form checked; errors as of :class:`SavedFolder`."""
     path = folder / MANIFEST
     if not path.is_file():
-        what = "there is no such folder" if not folder.is_dir() else "missing"
+        what = "the folder is missing" if not folder.is_dir() else "missing"
         raise DataError(f"{path}: {what}; expected a folder that minitower wrote")
     text = read_regular(path, LARGEST)
     if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
@@ -219,38 +162,6 @@ def mismatch_is_data_error(saved: SavedFolder, name: str = "") -> Iterator[None]
         raise DataError(f"{saved.folder}: its parts do not fit together: {what}") from error
 
 
-def temporary(target: Path) -> Path:
-    """Make a folder beside `target`, with a temporary name that only this package gives."""
-    return Path(tempfile.mkdtemp(prefix=f".minitower-{target.name}.", dir=target.parent))
-
-
-def check_target(target: Path, kind: str = "store") -> None:
-    """Refuse a folder that holds anything but an older folder of this kind, or nothing.
-
-    Raises:
-        DataError: something else is there.
-    """
-    checked_path("folder", target)
-    if not target.exists():
-        return
-    names = {path.name for path in target.iterdir()} if target.is_dir() else {""}
-    if kind == "store":  # a crash at its very start leaves these
-        names = {name for name in names if not _BEGUN.fullmatch(name)}
-    if not names:
-        return
-    manifest = manifest_if_ours(target)
-    there = "store" if os.path.lexists(target / POINTER) else manifest.get("kind")
-    if not isinstance(there, str):
-        raise DataError(f"{target}: already there, and not written by minitower; choose another")
-    if there != kind:
-        raise DataError(f"{target}: already there, and holds a {there}; choose another")
-    if kind != "store":  # a store stays, any other folder is replaced
-        unlisted = names - {MANIFEST, *manifest["files"]}
-        if unlisted:
-            name = show(min(unlisted))
-            raise DataError(f"{target}: holds {name}, which minitower did not write; move it away")
-
-
 def manifest_if_ours(folder: Path) -> dict[str, Any]:
     """The manifest of a folder that any release of minitower wrote; {} for another folder."""
     try:
@@ -274,3 +185,95 @@ def fingerprint(path: Path) -> dict[str, Any]:
             return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest.hexdigest()}
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def from_json(text: bytes, place: Path) -> Any:
+    """The content of a JSON file.
+
+    Python's own reader also accepts NaN and a name that occurs twice.
+
+    Raises:
+        DataError: the text is not JSON; a name occurs twice in an object; a number is not
+            finite or has more than 4,300 digits; the nesting is deeper than 100 levels.
+    """
+    try:
+        return parsed_json(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: not JSON, perhaps cut: {error}") from None
+
+
+def parsed_json(text: bytes) -> Any:
+    value = json.loads(
+        text.decode("utf-8"),
+        object_pairs_hook=_distinct,
+        parse_constant=_finite,
+        parse_float=_finite,
+    )
+    if _depth(value) > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
+    return value
+
+
+def _depth(value: Any) -> int:
+    """How many levels of lists and objects a value of JSON has."""
+    if not isinstance(value, (dict, list)):
+        return 0
+    return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the name {show(name)} occurs twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{show(text)} is not a finite number")
+    return value
+
+
+def is_integer(value: Any, least: int) -> TypeGuard[int]:
+    """Whether a value of JSON is an integer (not 1.0, not true) from `least` to 2^53."""
+    return type(value) is int and least <= value <= 1 << 53
+
+
+def is_sha256(value: Any) -> bool:
+    """Whether a value of JSON is a SHA-256 as hashlib prints it."""
+    return isinstance(value, str) and len(value) == 64 and not {*value} - {*"0123456789abcdef"}
+
+
+def read_array(path: Path, *, mapped: bool) -> Array:
+    """The array of an .npy file: read-only and mapped, or writable and in memory.
+
+    Raises:
+        DataError: the file is not an .npy without objects, or the file is not as long as its
+            header states. No memory is taken before that is known.
+    """
+    try:
+        with path.open("rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):  # later ones allow a header of 4 GiB
+                raise ValueError("not of version 1.0 of the format")
+        array = np.lib.format.open_memmap(path, mode="r")
+        stated = array.offset + array.nbytes
+        if stated != (size := path.stat().st_size):
+            raise ValueError(f"its header states {stated} bytes, the file has {size}")
+    except Exception as error:  # NumPy lets Python parse the header, which fails in many ways
+        raise DataError(f"{path}: not an array file: {error}") from None
+    return np.asarray(array) if mapped else np.array(array, order="K")
+
+
+def read_archive(path: Path) -> dict[str, Array]:
+    """The arrays of an .npz file, which release 0.1 wrote, in memory.
+
+    Raises:
+        DataError: the file is not an .npz without objects.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return dict(archive.items())
+    except Exception as error:  # as in read_array, and zipfile's own
+        raise DataError(f"{path}: not an array file: {error}") from None

@@ -18,9 +18,9 @@ from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array
 from minitower.search.patched import PatchedIndex
 from minitower.store.folder import SavedFolder, mismatch_is_data_error
-from minitower.store.formats import write_array, write_arrays
-from minitower.store.full_version import read_full
-from minitower.store.snapshot import Store, checked_notes
+from minitower.store.full_version import Store, read_full
+from minitower.store.model_files import checked_notes
+from minitower.store.new_folder import write_array, write_arrays
 from minitower.store.transaction import new_version, transaction, with_version
 from minitower.store.version_log import Version, VersionLog
 from minitower.towers.two_tower import TwoTower

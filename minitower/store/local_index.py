@@ -18,19 +18,17 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, show
-from minitower.data.ragged import Ragged
-from minitower.data.table import Table
+from minitower.data.table import Ragged, Table
 from minitower.formulas.arrays import Array
 from minitower.search.approximate import ENGINES, ApproximateIndex
 from minitower.search.by_id import checked_items, checked_search, unit_queries
 from minitower.search.index import MAX_K, ExactIndex, SearchResult
 from minitower.search.tuning import query_sample
-from minitower.store.current import read_current
-from minitower.store.folder import POINTER, check_target, mismatch_is_data_error
-from minitower.store.formats import write_array
-from minitower.store.index_files import read_index, write_index
+from minitower.store.folder import POINTER, mismatch_is_data_error
+from minitower.store.model_files import read_index, write_index
+from minitower.store.new_folder import check_target, write_array
 from minitower.store.transaction import new_version, transaction, with_version
-from minitower.store.version_log import Version, VersionLog
+from minitower.store.version_log import Version, VersionLog, read_current
 
 BACKENDS = ("exact", *ENGINES)
 

@@ -18,8 +18,7 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
-from minitower.data.ragged import Ragged
-from minitower.data.table import Table
+from minitower.data.table import Ragged, Table
 from minitower.evaluation.report import Report
 from minitower.formulas.arrays import Array
 from minitower.training.recipe import Recipe

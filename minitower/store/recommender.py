@@ -9,13 +9,12 @@ import numpy as np
 
 from minitower.data.columns import as_array
 from minitower.data.errors import DataError, Place
-from minitower.data.ragged import Ragged
-from minitower.data.table import Features, Table
+from minitower.data.table import Features, Ragged, Table
 from minitower.formulas.arrays import Array
 from minitower.search.index import Index, checked_k
-from minitower.store.current import read_current, read_version
-from minitower.store.snapshot import Store, check_shapes
-from minitower.store.version_log import Version, VersionLog
+from minitower.store.full_version import Store, check_shapes, read_full
+from minitower.store.incremental import read_incremental
+from minitower.store.version_log import Version, VersionLog, read_current
 from minitower.towers.two_tower import TwoTower
 
 Answer = tuple[Array, Array]
@@ -86,7 +85,7 @@ class Recommender:
                 The open version stays open.
         """
         if self._folder is None:
-            raise DataError("this recommender was made from parts, there is no store to reload")
+            raise DataError("this recommender was made from parts, without a store to reload")
         with self._reloading:
             if VersionLog.read(self._folder).version() == self.store.version:
                 return False
@@ -165,10 +164,27 @@ class Recommender:
         store = self.store
         rows = store.items.rows_of(item_ids)
         if (rows < 0).any():
-            raise DataError(f"there is no item {list(item_ids)[int((rows < 0).argmax())]!r}")
+            raise DataError(f"unknown item {list(item_ids)[int((rows < 0).argmax())]!r}")
         items = store.items
         names = items.ids[rows] if items.names is None else items.names[rows]
         return [str(name) for name in names.tolist()]
+
+
+def read_version(log: VersionLog, version: Version, full: Store | None = None) -> Store:
+    """A version of any kind.
+
+    Args:
+        log: of the store.
+        version: which one.
+        full: a full version that is open; used if it is the one that is needed.
+
+    Raises:
+        DataError: a file is damaged, or parts do not belong together.
+    """
+    log.check_family("full")
+    base = log.full(version.number)
+    full = read_full(log, base, full)
+    return full if version == base else read_incremental(log, version, full)
 
 
 def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Features:

@@ -19,19 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from minitower.data.atomic_write import TEMPORARY, make_folder, write_errors
 from minitower.data.errors import DataError
-from minitower.store.folder import (
-    LOCK,
-    MANIFEST,
-    POINTER,
-    check_target,
-    fingerprint,
-    manifest_if_ours,
-    new_folder,
-    temporary,
-)
+from minitower.data.files import TEMPORARY, make_folder, write_errors
+from minitower.store.folder import MANIFEST, POINTER, fingerprint, manifest_if_ours
 from minitower.store.lock import locked
+from minitower.store.new_folder import LOCK, check_target, new_folder, temporary
 from minitower.store.version_log import Kind, Version, VersionLog
 
 LONGEST_WAIT = 600.0  # seconds, for another process that changes the store
@@ -121,7 +113,7 @@ def rollback(folder: str | Path, to: int | None = None) -> Version:
         The current version from now on; all its files have been verified.
 
     Raises:
-        DataError: there is no such version, or it is damaged; the store is as before.
+        DataError: the version is missing or damaged; the store is as before.
     """
     VersionLog.read(folder)  # only publishing makes a store
     with transaction(folder) as log:
@@ -129,7 +121,7 @@ def rollback(folder: str | Path, to: int | None = None) -> Version:
             now = log.version().number
             earlier = [v.number for v in log.versions if v.number < now]
             if not earlier:
-                raise DataError(f"{folder}: there is no version before version {now}")
+                raise DataError(f"{folder}: version {now} is the first one")
             to = max(earlier)
         version = log.version(to)
         for part in {version, log.full(to)}:

@@ -12,19 +12,20 @@ CURRENT holds the SHA-256 of each manifest, and each manifest that of its files.
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from minitower.data.atomic_write import write_file
 from minitower.data.errors import DataError, show
+from minitower.data.files import read_regular, write_file
 from minitower.data.options import option
-from minitower.data.regular_file import read_regular
-from minitower.store.folder import LARGEST, POINTER, SavedFolder
-from minitower.store.formats import from_json, is_integer, is_sha256, to_json
+from minitower.store.folder import LARGEST, POINTER, SavedFolder, from_json, is_integer, is_sha256
+from minitower.store.new_folder import to_json
 
 Kind = Literal["full", "incremental", "index"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class VersionLog:
         """
         path = Path(folder) / POINTER
         if not os.path.lexists(path):
-            what = "there is no such folder" if not path.parent.is_dir() else "missing"
+            what = "the folder is missing" if not path.parent.is_dir() else "missing"
             raise DataError(f"{path}: {what}; expected a store that minitower published")
         if path.is_symlink() or not path.is_file():
             raise DataError(f"{path}: a link or not a regular file; put the file itself there")
@@ -112,7 +113,7 @@ class VersionLog:
         if number is None:
             raise DataError(f"{self.folder}: nothing has been published yet")
         held = ", ".join(str(version.number) for version in self.versions)
-        raise DataError(f"{self.folder}: there is no version {number}; versions: {held}")
+        raise DataError(f"{self.folder}: version {number} is missing; versions: {held}")
 
     def full(self, number: int | None = None) -> Version:
         """The version itself if it is full, or else its parent; by default of the current one."""
@@ -166,6 +167,27 @@ class VersionLog:
         saved = self.open(version)
         for name in saved.files:
             saved.path(name)
+
+
+def read_current(folder: str | Path, read: Callable[[VersionLog, Version], T]) -> T:
+    """Read the current version; again if another one has become current meanwhile.
+
+    A version that is no longer current may be pruned while it is read.
+
+    Args:
+        folder: of the store.
+        read: makes something of the version log and its current version.
+
+    Raises:
+        DataError: the folder is not a store, or `read` raises it.
+    """
+    while True:
+        log = VersionLog.read(folder)
+        try:
+            return read(log, log.version())
+        except (DataError, OSError):
+            if VersionLog.read(folder) == log:
+                raise
 
 
 class VersionConflict(DataError):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
 
 

@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 
 from minitower.data.feature_encoder import FeatureEncoder
-from minitower.data.ragged import Ragged
 from minitower.data.schema import Field, Id, MultiValued
-from minitower.data.table import Features
+from minitower.data.table import Features, Ragged
 from minitower.formulas.arrays import Array
 from minitower.formulas.similarity import l2_normalize
 from minitower.towers.layers import (

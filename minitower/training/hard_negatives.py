@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from minitower.data import Dataset, Interactions
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.evaluation.encode import encode
 from minitower.formulas.arguments import strict_integer
 from minitower.formulas.arrays import Array

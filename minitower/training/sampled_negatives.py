@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from minitower.data import Dataset, Interactions
-from minitower.data.ragged import Ragged
+from minitower.data.table import Ragged
 from minitower.formulas.arguments import number_within
 from minitower.formulas.arrays import Array, Mask
 from minitower.formulas.sampling import AliasTable, Sampler, Uniform, power_law

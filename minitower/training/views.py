@@ -11,8 +11,13 @@ from typing import Literal
 import numpy as np
 
 from minitower.data import Dataset, FeatureEncoder, Features, Ragged
-from minitower.data.relations import compared_fields, compared_values, needs_edges, quantile_edges
-from minitower.data.value_counts import ValueCounts
+from minitower.data.value_counts import (
+    ValueCounts,
+    compared_fields,
+    compared_values,
+    needs_edges,
+    quantile_edges,
+)
 from minitower.formulas.arrays import Floats, Mask
 from minitower.formulas.augmentation import drop_values
 from minitower.formulas.mutual_information import mutual_information

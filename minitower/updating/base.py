@@ -16,12 +16,10 @@ from minitower.data.options import checked
 from minitower.data.table import Table
 from minitower.data.values import IdType
 from minitower.formulas.arrays import Array
-from minitower.store.current import read_current
-from minitower.store.full_version import read_full
+from minitower.store.full_version import Store, read_full
 from minitower.store.model_files import load_optimizer
 from minitower.store.provenance import Learned
-from minitower.store.snapshot import Store
-from minitower.store.version_log import Version, VersionConflict, VersionLog
+from minitower.store.version_log import Version, VersionConflict, VersionLog, read_current
 from minitower.towers.optimizers import Optimizer
 from minitower.updating.options import IncrementalOptions, UpdateOptions
 from minitower.updating.plan import PositiveFilter, TrainingPlan

@@ -13,11 +13,11 @@ import numpy as np
 from minitower.data import DataError
 from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import Place
-from minitower.data.regular_file import read_regular
+from minitower.data.files import read_regular
 from minitower.data.schema import Field, Id
 from minitower.data.table import Table
 from minitower.data.values import typed_ids
-from minitower.store.snapshot import Store
+from minitower.store.full_version import Store
 from minitower.updating.base import id_type
 from minitower.updating.options import FullUpdateOptions
 from minitower.updating.streams.events import object_columns

@@ -23,8 +23,7 @@ from minitower.data.errors import show
 from minitower.data.options import checked
 from minitower.data.table import Table
 from minitower.formulas.arrays import Array
-from minitower.store.full_version import publish_model
-from minitower.store.snapshot import Store
+from minitower.store.full_version import Store, publish_model
 from minitower.training.batches import TooFewClicks
 from minitower.training.trainer import Progress
 from minitower.updating.base import UpdateBase, base_dataset, retrying

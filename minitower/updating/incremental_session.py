@@ -14,8 +14,8 @@ import numpy as np
 from minitower.data.columns import read_columns
 from minitower.data.errors import Place
 from minitower.data.options import checked
+from minitower.store.full_version import Store
 from minitower.store.incremental import Rows, publish_incremental, read_rows
-from minitower.store.snapshot import Store
 from minitower.store.version_log import Version, VersionLog
 from minitower.updating.base import CHUNK, UpdateBase, base_dataset, retrying
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of

@@ -9,9 +9,8 @@ from typing import Any
 from minitower.data.errors import DataError
 from minitower.evaluation.report import Report
 from minitower.search.index import Index
-from minitower.store.full_version import publish_model
+from minitower.store.full_version import Store, publish_model
 from minitower.store.provenance import provenance
-from minitower.store.snapshot import Store
 from minitower.training.trainer import Trainer
 from minitower.updating.streams import Cursor, content_hashes
 

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from minitower.data.atomic_write import new_file
 from minitower.data.columns import read_columns
 from minitower.data.errors import DataError, Place, show
+from minitower.data.files import new_file
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.cursor import FileMark
 from minitower.updating.streams.events import Block, EventFields

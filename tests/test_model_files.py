@@ -17,8 +17,8 @@ from minitower.search.index import ExactIndex
 from minitower.search.patched import PatchedIndex
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
-from minitower.store.index_files import build_index, check_engine
 from minitower.store.local_index import LocalIndex
+from minitower.store.model_files import build_index, check_engine
 from minitower.store.recommender import Recommender
 from minitower.store.version_log import VersionLog
 from minitower.towers.two_tower import TwoTower

@@ -1,4 +1,4 @@
-"""Row r >= 1 belongs to one value, row 0 to everything else."""
+"""Row r >= 1 belongs to one value, row 0 to everything else; a ragged array is a list of lists."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import texts
 
-from minitower.data import DataError, Vocabulary
+from minitower.data import DataError, Ragged, Vocabulary
 
 integers = st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 2)
 columns = st.lists(integers) | st.lists(texts | st.sampled_from(["a", "b"]))
@@ -19,7 +19,7 @@ def naive_rows(fitted, values):
 
 @given(columns, st.data())
 def test_vocabulary__equals_naive(fitted, data):
-    same_kind = st.text(max_size=2) if fitted and isinstance(fitted[0], str) else integers
+    same_kind = (st.just("") | texts) if fitted and isinstance(fitted[0], str) else integers
     values = data.draw(
         st.lists(st.sampled_from(fitted) | same_kind | st.none()) if fitted else st.lists(integers)
     )
@@ -126,3 +126,38 @@ def test_extended__is_itself_without_news_and_of_any_kind_while_empty():
     assert Vocabulary.fit(["a"]).extended(["a longer one"]).values.tolist() == ["a", "a longer one"]
     with pytest.raises(DataError, match="the vocabulary holds integers, the values are strings"):
         vocabulary.extended(["1"])
+
+
+lists = st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=6)
+
+
+def ragged(rows):
+    return Ragged.from_counts([len(row) for row in rows], [v for row in rows for v in row])
+
+
+def unragged(array):
+    return [array.row(i).tolist() for i in range(len(array))]
+
+
+@given(lists, st.data())
+def test_ragged__take_equals_naive(rows, data):
+    wanted = data.draw(st.lists(st.integers(0, len(rows) - 1)))
+    taken = ragged(rows).take(np.array(wanted, np.int32))
+    assert unragged(taken) == [rows[i] for i in wanted]
+    assert (taken.indptr.dtype, taken.values.dtype) == (np.int64, np.int32)
+
+
+@given(lists, st.data())
+def test_ragged__replace_equals_naive(rows, data):
+    mask = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    before = ragged(rows)
+    replaced = before.replace(np.array(mask), 3)
+    assert unragged(replaced) == [[3] if hit else row for row, hit in zip(rows, mask)]
+    assert unragged(before) == rows  # the input stays
+
+
+@given(lists)
+def test_ragged__knows_its_lengths(rows):
+    array = ragged(rows)
+    assert len(array) == len(rows)
+    assert array.counts.tolist() == [len(row) for row in rows]

@@ -1,4 +1,7 @@
-"""Write a file or a folder so that it appears complete or not at all.
+"""Read a whole file; write a file or a folder so that it appears complete or not at all.
+
+Opening a FIFO waits for a writer, and reading a device may never end. So every reader of a
+whole file uses :func:`read_regular`.
 
 A rename replaces a name in one step, but says nothing of the content: after a power cut a
 renamed file may be empty. So the content goes to a temporary name in the same folder. When
@@ -18,6 +21,40 @@ from minitower.data.errors import DataError
 
 TEMPORARY = r"\.minitower-[0-9a-f]{16}"
 """What the name of a temporary file matches; a crash may leave the file."""
+
+
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: the file; links are followed.
+        most: the largest size in bytes; None: any size.
+
+    Raises:
+        DataError: the file is a folder, a FIFO, a socket or a device, is larger, or cannot
+            be read.
+
+    >>> import tempfile
+    >>> read_regular(Path(tempfile.gettempdir()) / "no such file")
+    Traceback (most recent call last):
+    minitower.data.errors.DataError: ...no such file: No such file or directory
+    """
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_NONBLOCK", 0)  # do not wait for the writer of a FIFO
+    try:
+        handle = os.open(path, flags)
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise DataError(f"{path}: expected a regular file")
+            if most is not None and found.st_size > most:
+                raise DataError(f"{path}: expected at most {most:,} bytes")
+            with open(handle, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
 
 
 @contextmanager
