@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 import minitower as mt
 from minitower.data.table import Ragged
-from minitower.lab.funnel import START, Log, Simulation, simulate
+from minitower.lab.funnel import Simulation, simulate
 from minitower.lab.funnel_features import TASTE_DIM
+from minitower.lab.funnel_log import START, Log
 from minitower.lab.funnel_words import CATEGORIES, THEMES
 from minitower.lab.funnel_world import TRAFFIC, WISH
 

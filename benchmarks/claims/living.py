@@ -26,7 +26,8 @@ from minitower.data import next_day
 from minitower.data.table import Ragged
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Vectors
-from minitower.lab.funnel import START, Log, simulate
+from minitower.lab.funnel import simulate
+from minitower.lab.funnel_log import START, Log
 from minitower.lab.funnel_world import WISH, Truth
 from minitower.search.index import ExactIndex
 from minitower.towers.optimizers import Optimizer

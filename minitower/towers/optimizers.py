@@ -11,37 +11,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from copy import copy
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from minitower.data.errors import show
-from minitower.data.options import Option
 from minitower.formulas.arguments import choice, number_within, positive_number
 from minitower.formulas.arrays import Array
 from minitower.towers.layers import Gradients, RowGradient
-from minitower.towers.schedules import Schedule
+from minitower.towers.schedules import LARGEST_RATE, Rate, Schedule
 
 Layout = dict[str, bool]
 """The slots of an optimizer: name -> True for one number per row, False for one per entry."""
 
 SIGNED = {"first"}
 """Slots whose numbers may be negative. All other slots hold sums of squares, or counts."""
-
-LARGEST_RATE = 1e6
-"""A larger step leaves no digit of a parameter near one in float32."""
-
-Rate = Annotated[
-    float | Schedule,
-    Option(
-        "learning rate",
-        above=0,
-        high=LARGEST_RATE,
-        name="learning_rate",
-        default=0.05,
-        metavar="RATE",
-    ),
-]
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
+from minitower.data.options import Option
 from minitower.formulas.arguments import number_within, positive_number, strict_integer
 
 Schedule = Callable[[int], float]
+
+LARGEST_RATE = 1e6
+"""A larger step leaves no digit of a parameter near one in float32."""
+
+Rate = Annotated[
+    float | Schedule,
+    Option(
+        "learning rate",
+        above=0,
+        high=LARGEST_RATE,
+        name="learning_rate",
+        default=0.05,
+        metavar="RATE",
+    ),
+]
 
 
 def warmup(rate: float, steps: int) -> Schedule:
