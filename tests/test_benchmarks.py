@@ -1,5 +1,6 @@
 """Every benchmark runs, at tiny size, as a person would start it."""
 
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -44,6 +45,29 @@ def test_self_supervised():
     printed = run("self_supervised.py", "--quick")
     assert "complementary" in printed
     assert "Mutual information" in printed
+
+
+def test_trips():
+    printed = run("trips.py")
+    assert "update --incremental, one click" in printed
+
+
+def test_same_answers__finds_a_planted_difference(tmp_path, monkeypatch):
+    monkeypatch.delenv("MINITOWER_DATA", raising=False)
+    package = BENCHMARKS.parent / "minitower"
+    for side in ("old", "new"):
+        shutil.copytree(package, tmp_path / side / "minitower")
+    script = ("same_answers.py", str(tmp_path / "old"), str(tmp_path / "new"), "--only", "sgd")
+    assert ", 0 are not" in run(*script)
+    optimizers = tmp_path / "new" / "minitower" / "towers" / "optimizers.py"
+    source = optimizers.read_text("utf-8")
+    assert source.count("self.step += 1\n") == 1
+    source = source.replace("self.step += 1\n", "self.step += 1\n        rate *= 1 + 1e-6\n")
+    optimizers.write_text(source, "utf-8")
+    command = [sys.executable, str(BENCHMARKS / script[0]), *script[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "parameter user.user_id.embedding: differs by at most" in done.stdout
 
 
 def test_updates():

@@ -156,3 +156,8 @@ def test_the_front_door_has_every_public_name_and_every_room():
     assert set(minitower.__all__) <= set(dir(minitower))
     assert minitower.TwoTower is minitower.towers.two_tower.TwoTower
     assert not hasattr(minitower, "nonsense")
+
+
+@pytest.mark.parametrize("path", FILES, ids=names)
+def test_a_file_is_one_idea_of_at_most_300_lines(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 300
