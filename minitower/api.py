@@ -17,7 +17,7 @@ from minitower.data import (
     next_day,
     retire,
 )
-from minitower.evaluation.diagnostics import neighbours
+from minitower.evaluation.diagnostics import neighbors
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
 from minitower.evaluation.report import Report
@@ -111,7 +111,7 @@ __all__ = [
     "incremental_update",
     "load_model",
     "load_optimizer",
-    "neighbours",
+    "neighbors",
     "next_day",
     "pairwise_mutual_information",
     "popular_negatives",

@@ -15,7 +15,7 @@ from minitower.formulas.similarity import l2_normalize
 from minitower.search.index import ExactIndex
 
 
-def neighbours(model: Model, data: Dataset, rows: ArrayLike, k: int = 10) -> NDArray[Any]:
+def neighbors(model: Model, data: Dataset, rows: ArrayLike, k: int = 10) -> NDArray[Any]:
     """The items with the largest cosine to each of some items, the item itself excluded.
 
     Shapes: (n)->(n,k), padded with -1 where the catalogue has fewer than k others.
