@@ -893,7 +893,8 @@ def test_demo__without_matplotlib_says_so_first(run, tmp_path, monkeypatch):
 @needs_plots
 def test_demo__nowhere_to_write_says_so_first(run, tmp_path, monkeypatch):
     monkeypatch.setattr("minitower.cli.demo.run", lambda *args: pytest.fail("it trained first"))
-    assert "no folder" in error_of(run("demo", "--report", tmp_path / "no" / "report.html"))
+    line = error_of(run("demo", "--report", tmp_path / "no" / "report.html"))
+    assert f"the folder {tmp_path / 'no'} is missing" in line
 
 
 def test_demo__options_of_files_need_files(run):
