@@ -651,6 +651,8 @@ USER = '{"user": "u1", "city": "rome"}\n'
     ],
 )
 def test_full__a_wrong_record_of_users_is_named(places, run, tmp_path, name, content, message):
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
     store, logs = places
     write(logs, 1, 12, 12)
     (tmp_path / name).write_text(content)
