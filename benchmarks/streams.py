@@ -28,7 +28,7 @@ from timing import interleave, milliseconds, ratio, table
 from minitower.updating.streams import ClickStream, write_events
 from minitower.updating.streams.tfrecord import example_type
 
-BOUNDS = {".jsonl": 2.0, ".csv": 9.0, ".parquet": 6.0, ".tfrecord": 7.0}
+BOUNDS = {".jsonl": 2.0, ".csv": 6.0, ".parquet": 6.0, ".tfrecord": 7.0}
 
 
 def consume(iterator: Iterator[object]) -> None:
