@@ -41,7 +41,7 @@ def choices_of(k, hidden):
 
 
 @given(seeds, sizes, st.integers(1, 6), st.booleans(), st.data())
-def test_random_mask__hides_so_many(rng, n, k, per_item, data):
+def test_random_mask__hides_that_number(rng, n, k, per_item, data):
     hidden = data.draw(st.integers(0, k - 1))
     mask = random_mask(rng, n, k, hidden, per_item=per_item)
     assert mask.shape == (n, k)
@@ -173,7 +173,7 @@ def is_subsequence(part, whole):
 
 @given(seeds, bags, rates)
 @example(np.random.default_rng(0), [[0], [1, 2, 3]], 1 - 2**-53)
-def test_drop_values__drops_so_many(rng, rows, rate):
+def test_drop_values__drops_that_number(rng, rows, rate):
     indptr, values = csr(rows)
     kept_indptr, kept = drop_values(rng, indptr, values, rate)
     assert kept.dtype == values.dtype

@@ -5,12 +5,9 @@ other id alias_i otherwise:
 
     p_j = (keep_j + sum_{i: alias_i = j} (1 - keep_i)) / K
 
-:func:`vose` builds a table as the textbook does. :func:`prefix_sums` builds one of the same
-distribution without a Python loop; the samplers use it. The test
-``test_prefix_sums__draws_as_vose`` holds the two together.
+:func:`vose` is the textbook form. The samplers use :func:`prefix_sums`: no Python loop, the
+same distribution.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,17 +17,12 @@ from minitower.formulas.arrays import Floats, Rows
 
 
 def vose(p: ArrayLike) -> tuple[Floats, Rows]:
-    """Build an alias table with two stacks.
+    """Build the table (keep, alias) of probabilities p, with two stacks.
 
     Scale p by K. Take a slot with less than 1 and a slot with at least 1: the second fills
     the first and keeps what is left over.
 
-    Shapes: (K)->(K),(K)
-    Args:
-        p: probabilities, with sum 1.
-
-    Returns:
-        (keep, alias). keep is 0 for an id of probability 0, which is nobody's alias.
+    Shapes: (K)->(K),(K). An id of probability 0 has keep 0 and is nobody's alias.
     Raises ValueError: p is not a vector of probabilities with sum 1.
     Properties: rebuilds_p, zeros_are_never_drawn
 
@@ -57,14 +49,13 @@ def vose(p: ArrayLike) -> tuple[Floats, Rows]:
 
 
 def prefix_sums(p: ArrayLike) -> tuple[Floats, Rows]:
-    """Build an alias table with cumulative sums instead of stacks.
+    """Build the same with cumulative sums; alias_i = i where keep_i = 1.
 
     Lay the gaps of all light slots end to end, and the surpluses of all heavy slots on a
     second line. The heavy slot above the start of a gap fills that gap. Where the gap
-    reaches beyond its donor, the donor itself becomes light and the next donor fills it.
+    extends beyond its donor, the donor itself becomes light and the next donor fills it.
 
-    Shapes: (K)->(K),(K)
-    Args, Returns, Raises: as in :func:`vose`; alias_i = i where keep_i = 1.
+    Shapes, Raises: as in :func:`vose`.
     Properties: draws_as_vose, rebuilds_p, zeros_are_never_drawn, leftovers_are_one
 
     >>> prefix_sums([0.125, 0.125, 0.25, 0.5])

@@ -1,13 +1,7 @@
 """Checks of arguments: one function for each kind.
 
-floats, integers, ids, rows, mask   arrays
-number, integer, choice             scalars; strict_integer refuses a float such as 3.0
-pair_weights, equally_long, ...     arguments that several formulas share
-
-Each returns the checked value, and raises a ValueError that names the argument.
+Each returns the value, converted, and raises a ValueError that names the argument.
 """
-
-from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
@@ -121,7 +115,7 @@ def number(name: str, value: float) -> float:
 
 
 def positive_number(name: str, value: float) -> float:
-    """As :func:`number`, > 0."""
+    """Convert as :func:`number`, > 0."""
     result = float(floats(name, value)) if np.ndim(value) == 0 else np.nan
     if not 0 < result < np.inf:
         raise ValueError(f"{name} must be positive and finite, got {shown(value)}")
@@ -129,7 +123,7 @@ def positive_number(name: str, value: float) -> float:
 
 
 def number_within(name: str, value: float, bounds: tuple[float, float]) -> float:
-    """As :func:`number`, within bounds, both included."""
+    """Convert as :func:`number`, within bounds, both included."""
     result, (low, high) = number(name, value), bounds
     if not low <= result <= high:
         raise ValueError(f"{name} must be from {low:g} to {high:g}, got {shown(value)}")
@@ -137,17 +131,17 @@ def number_within(name: str, value: float, bounds: tuple[float, float]) -> float
 
 
 def positive_temperature(value: float) -> float:
-    """As :func:`positive_number`, within :data:`TEMPERATURES`."""
+    """Convert as :func:`positive_number`, within :data:`TEMPERATURES`."""
     return number_within("temperature", positive_number("temperature", value), TEMPERATURES)
 
 
 def positive_scale(value: float) -> float:
-    """As :func:`positive_number`, within :data:`SCALES`."""
+    """Convert as :func:`positive_number`, within :data:`SCALES`."""
     return number_within("scale", positive_number("scale", value), SCALES)
 
 
 def positive_margin(value: float) -> float:
-    """As :func:`positive_number`, within :data:`MARGINS`."""
+    """Convert as :func:`positive_number`, within :data:`MARGINS`."""
     return number_within("margin", positive_number("margin", value), MARGINS)
 
 
@@ -160,7 +154,7 @@ def integer(name: str, value: int, least: int, most: int = LARGEST) -> int:
 
 
 def strict_integer(name: str, value: int, least: int, most: int = LARGEST) -> int:
-    """As :func:`integer`, but only int and NumPy's integers. For options and seeds.
+    """Convert as :func:`integer`, but only int and NumPy's integers. For options and seeds.
 
     >>> strict_integer("k", np.int32(7), 1)
     7
@@ -237,7 +231,6 @@ def shown(value: Any) -> str:
     return _one_line(_REPR.repr(value))
 
 
-def _one_line(text: str) -> str:
-    text = " ".join(text.split())
-    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _one_line(message: str) -> str:
+    line = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in " ".join(message.split()))
+    return line if len(line) <= 80 else f"{line[:77]}..."

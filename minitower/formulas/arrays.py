@@ -1,9 +1,7 @@
-"""The names of the array types, for the whole package.
+"""The names of the array types.
 
 Axis letters in shapes are fixed: n pairs, m candidates, d dimensions, k top-k.
 """
-
-from __future__ import annotations
 
 from typing import Any
 

@@ -5,8 +5,6 @@ as the default value. A mask is (n,k), true where a field is hidden. Every view 
 one field.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np
@@ -29,13 +27,12 @@ def random_mask(
 ) -> Mask:
     """Hide a random set of fields.
 
-    Shapes: ->(n,k)
+    Shapes: ->(n,k) of n items and k fields
     Args:
-        n, k: items and fields.
         hidden: number of hidden fields, 0 to k - 1; every set of that size is equally likely.
         per_item: whether each item has its own set, or all items of the batch share one.
-    Raises ValueError: hidden < 0 or hidden >= k, which would keep no field.
-    Properties: hides_so_many, every_choice_is_as_likely, one_for_the_batch
+    Raises ValueError: hidden is outside 0 to k - 1.
+    Properties: hides_that_number, every_choice_is_as_likely, one_for_the_batch
 
     >>> random_mask(np.random.default_rng(0), 2, 4, hidden=1).astype(int)
     array([[0, 1, 0, 0],
@@ -59,13 +56,12 @@ def complementary_masks(
     """Split the fields into two random halves: each view hides what the other shows.
 
     Shapes: ->(n,k),(n,k). For odd k the first view hides the smaller half.
-    Args:
-        n, k, per_item: as in :func:`random_mask`.
-    Raises ValueError: k < 2, which would keep no field of one view.
+    Args: as in :func:`random_mask`.
+    Raises ValueError: k < 2.
     Properties: part_the_fields_in_halves, every_choice_is_as_likely
 
     Reference: lecture, section 5.1, "complementary"; T. Yao et al., Self-supervised Learning for
-        Large-scale Item Recommendations, CIKM 2021, random feature masking; docs/11.
+        Large-scale Item Recommendations, CIKM 2021; docs/11.
     """
     k = integer("k", k, 2, LONGEST_ARRAY)
     first = random_mask(rng, n, k, k // 2, per_item=per_item)
@@ -82,21 +78,19 @@ def correlated_masks(
 ) -> tuple[Mask, Mask]:
     """Hide a random seed field and its most related fields; the second view hides the rest.
 
-    A related field that stays visible would give a hidden field away. Hidden together, the
-    item must be recognized by its other fields.
+    A related field that stays visible would give a hidden field away.
 
     Shapes: (k,k)->(n,k),(n,k)
     Args:
-        n: items.
         pairwise_mi: :func:`~minitower.formulas.mutual_information.mutual_information` of each
-            two fields, or another measure of relatedness. The diagonal is not read. Among
-            equally related fields the first ones are closer.
+            two fields, or a similar measure. The diagonal is not read. Among equally related
+            fields the first ones are closer.
         rounding: of k / 2, the number of related fields that the first view hides. The paper's
-            text reads as floor; a translation prints the ceiling.
+            wording means floor; a translation prints the ceiling.
         per_item: whether each item has its own seed. By default the batch has one (the paper):
             seeds per item let a tower tell items apart by their hidden fields.
-    Raises ValueError: pairwise_mi is not a finite square matrix, rounding is neither, or a view
-        would keep no field: k < 3 with floor, k < 4 with ceil.
+    Raises ValueError: pairwise_mi is not a finite square matrix, rounding is neither, or k < 3
+        with floor, k < 4 with ceil: a view would keep no field.
     Properties: seed_and_its_relatives, every_seed_is_as_likely,
         floor_and_ceil_differ_for_odd_numbers
 
@@ -143,7 +137,7 @@ def drop_values(
         indptr: row i has values[indptr[i]:indptr[i + 1]]; indptr[0] = 0.
         rate: share of values to drop, in [0, 1).
     Raises ValueError: rate is outside [0, 1), or indptr does not fit the values.
-    Properties: drops_so_many, every_choice_is_as_likely, keeps_single_values,
+    Properties: drops_that_number, every_choice_is_as_likely, keeps_single_values,
         leaves_its_arguments_alone
 
     >>> drop_values(np.random.default_rng(0), np.array([0, 2, 3]), np.array([7, 8, 9]))
@@ -172,5 +166,5 @@ def drop_values(
 
 
 def _repeated(mask: Mask, n: int) -> Mask:
-    """A mask of n items from a mask of n items or of the whole batch."""
+    """Repeat a mask that all n items share."""
     return mask if len(mask) == n else np.repeat(mask, n, axis=0)

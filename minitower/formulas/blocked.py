@@ -21,8 +21,6 @@ Three tricks make it fast. Each entry of the matrix is passed over once, by the 
 3. Logits are in bits, log2(e) times their value: NumPy's exp2 is twice as fast as its exp.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -50,12 +48,8 @@ def blocked_in_batch_softmax(
 ) -> tuple[float, tuple[Vectors, Vectors]]:
     """Compute ``in_batch_softmax(users @ items.T, ...)`` without the matrix of scores.
 
-    Shapes: (n,d),(m,d)->(),((n,d),(m,d)) with m >= n
+    Shapes: (n,d),(m,d)->(),((n,d),(m,d)) with m >= n; row i < n of items is user i's positive.
     Args:
-        users: user vectors.
-        items: candidate vectors; row i < n is the positive of user i.
-        correction, temperature, weights: as in
-            :func:`~minitower.formulas.softmax.in_batch_softmax`.
         block: users in a block, >= 1. It changes the speed, and the result only by rounding.
     Raises ValueError: shapes do not fit, or temperature is outside its domain.
     Properties: equals_the_textbook, block_changes_nothing, float32_is_close_to_float64,

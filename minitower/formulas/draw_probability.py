@@ -5,8 +5,6 @@ also call the expected number of draws or the inclusion probability a "sampling
 probability". The functions here convert between the three, in logarithms.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -40,8 +38,8 @@ def log_mixture(log_qs: Sequence[ArrayLike], shares: ArrayLike) -> Floats:
     Shapes: c times (...),(c)->(...)
     Args:
         log_qs: log q of the same ids under each part, <= 0.
-        shares: weight of each part, >= 0, of any scale. B in-batch and B' uniform
-            negatives are the mixture with shares B and B'.
+        shares: weight of each part, >= 0, of any scale: B in-batch and B' uniform negatives have
+            the shares B and B'.
     Raises ValueError: shares are not one per part, empty, negative, not finite or all zero.
     Properties: equals_naive, scale_of_shares_changes_nothing, far_below_underflow
 
@@ -85,11 +83,7 @@ def excluding(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
 
 
 def expected_count(log_q: ArrayLike, draws: float) -> Floats:
-    """Compute the log of the expected number of times that an item is drawn.
-
-        log(draws q)
-
-    A logQ correction needs this quantity, which may exceed log 1.
+    """Compute log(draws q), the log of the expected count of an item. It may exceed log 1.
 
     Shapes: (...)->(...)
     Args:
@@ -108,9 +102,7 @@ def from_expected_count(log_count: ArrayLike, draws: float) -> Floats:
 
 
 def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
-    """Compute the log-probability that an item is drawn at least once.
-
-        log(1 - (1 - q)^draws)
+    """Compute log(1 - (1 - q)^draws), of at least one draw of an item.
 
     Shapes: (...)->(...)
     Args, Raises: as in :func:`expected_count`; log_q must be at most 0 and not NaN.
@@ -130,10 +122,7 @@ def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
 
 
 def from_inclusion_probability(log_inclusion: ArrayLike, draws: float) -> Floats:
-    """Invert :func:`inclusion_probability`: the log-probability of one draw.
-
-    Shapes: (...)->(...). An inclusion that rounds to probability 1 has lost it.
-    """
+    """Invert :func:`inclusion_probability`; a 1 has lost q. Shapes: (...)->(...)"""
     log_inclusion = floats("log_inclusion", log_inclusion)
     _check_log_p(log_inclusion, "log_inclusion")
     return inclusion_probability(log_inclusion, 1 / positive_number("draws", draws))

@@ -5,8 +5,6 @@ an item that appears in one batch of ten leaves gaps of ten steps on average. Tw
 the last step of each slot and a moving average of its gaps; the frequency is 1 / gap.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 
@@ -29,21 +27,21 @@ class StreamingFrequency:
         last[h(y)] <- t
 
     Args:
-        slots: H >= 1, length of the arrays.
+        slots: H >= 1.
         alpha: weight of the newest gap, in (0, 1). About 1/alpha appearances are remembered.
         initial_gap: gap of an unseen item, > 0. The mean gap makes the start unbiased.
         hashes: m >= 1 hash functions, each into arrays of its own, for integer ids of any
             range; 0 for ids that are slots, such as rows of a table. A collision shortens a gap,
             so of several hashes the longest gap counts.
-        repeats: effect of an item that stands c > 1 times in a batch. "expected_count": c
-            appearances, the later ones at gap 0 (the paper's loop). The frequency is the mean
-            number of copies per batch, which a logQ correction needs. "inclusion_probability":
-            one appearance; the frequency is the probability that the batch has the item.
+        repeats: effect of c > 1 copies in a batch. "expected_count": c appearances, the later
+            ones at gap 0 (the paper's loop). The frequency is the mean number of copies per
+            batch, which a logQ correction needs. "inclusion_probability": one appearance; the
+            frequency is the probability that the batch has the item.
 
     Attributes:
-        state: "last" (m,H) int64 and "gap" (m,H) float64; updates write to them. With ``step``
-            they are all there is to save. For new items (hashes = 0) append 0 and initial_gap.
-        step: number of batches so far.
+        state: "last" (m,H) int64 and "gap" (m,H) float64. For new items (hashes = 0) append 0
+            and initial_gap.
+        step: number of batches so far. It and the state are all there is to save.
     Raises ValueError: an argument is outside its domain; in use, an id is not an integer or,
         without hashes, outside 0..H-1.
 
@@ -104,7 +102,6 @@ class StreamingFrequency:
         """Log of the appearances per batch, of the kind that ``repeats`` names. Shapes: (n)->(n)
 
         Args:
-            ids: item ids.
             aged: whether the time since an item's last appearance counts as its gap, where it is
                 longer. Otherwise an item that disappears keeps its frequency.
 
@@ -142,10 +139,7 @@ def gap_bias(appearances: int, *, alpha: float, initial: float, mean: float) -> 
     Yi et al., Eq. 7, is one factor off: it prints (1 - alpha)^t initial - (1 - alpha)^(t-1) mean.
     The unbiased start is initial = mean, not mean / (1 - alpha) as printed.
 
-    Args:
-        appearances: t >= 0.
-        alpha: in (0, 1].
-        initial, mean: gap at the start, and mean of the gaps.
+    Domain: appearances t >= 0, alpha in (0, 1].
     Properties: equals_enumeration, the_mean_is_the_unbiased_start
 
     >>> round(gap_bias(1, alpha=0.01, initial=100.0, mean=7.0), 2)      # as printed: 92.00
@@ -160,11 +154,9 @@ def gap_variance(appearances: int, *, alpha: float, variance: float) -> float:
 
         Var gap_t = alpha / (2 - alpha) (1 - (1 - alpha)^(2t)) variance
 
-    Yi et al., Eq. 8, prints the variance of one gap as E (gap_1 - alpha)^2 for E (gap_1 - mean)^2.
+    variance is that of one gap, E (gap_1 - mean)^2; Yi et al., Eq. 8, prints E (gap_1 - alpha)^2.
 
-    Args:
-        appearances, alpha: as in :func:`gap_bias`.
-        variance: variance of one gap.
+    Domain: as in :func:`gap_bias`.
     Properties: equals_enumeration
 
     >>> round(gap_variance(1000, alpha=0.01, variance=100.0), 4)

@@ -3,12 +3,9 @@
 A hit of row i is another copy of the row's own item, or another item that the user of the row
 has clicked. A hit is left out of the softmax sum.
 
-:func:`accidental_hits` and :func:`known_positives` are the textbook form, an (n,m) mask.
-:class:`AccidentalHits` and :class:`KnownPositives` hold the same hits in O(n + m) memory; training
-uses them. The tests ``equals_the_textbook`` in ``tests/test_hits.py`` hold the two forms together.
+The textbook form, :func:`accidental_hits` and :func:`known_positives`, is an (n,m) mask. Training
+uses :class:`AccidentalHits` and :class:`KnownPositives`: the same hits in O(n + m) memory.
 """
-
-from __future__ import annotations
 
 import numpy as np
 
@@ -27,8 +24,7 @@ def accidental_hits(candidate_ids: Ids, n: int | None = None, *, since: int = 0)
         candidate_ids: item of each candidate; the first n are the positives of n rows.
         n: number of rows, all m by default.
         since: candidates before this column are never hits.
-    Raises ValueError: n > m, or ids are neither integers nor strings (a float that rounds integers
-        is refused, too).
+    Raises ValueError: n > m, or ids are neither integers nor strings.
 
     >>> accidental_hits([7, 3, 7]).astype(int)
     array([[0, 0, 1],
@@ -56,7 +52,7 @@ def known_positives(
     Shapes: (n),(m)->(n,m)
     Args:
         user_rows: user of each row.
-        candidate_ids: item of each candidate; the first n are the positives of the rows.
+        candidate_ids: as in :func:`accidental_hits`.
         positives: (indptr, indices) of a CSR matrix, the items of every user.
         own: whether other copies of the row's own item are hits. False for
             :func:`~minitower.formulas.logq.yi`, whose log q counts those copies.
@@ -79,12 +75,11 @@ def known_positives(
 
 
 class Hits:
-    """The hits of n rows, as groups of candidates with one item.
+    """The hits of n rows, as groups of candidates with one item; ``count`` (n) hits in each row.
 
     ``order`` sorts the candidates by item, so the candidates of one item are a range of it.
     Row i has the groups pointer[i] to pointer[i + 1]; group g is the range of length size[g]
     from start[g]. A batch of n clicks on one item has n (n - 1) hits but only n groups.
-    ``count`` (n) is the number of hits of each row.
     """
 
     def __init__(
@@ -121,11 +116,9 @@ class AccidentalHits(Hits):
 
     Properties: equals_the_textbook
 
-    >>> hits = AccidentalHits(np.array([7, 3, 7]))
-    >>> hits.count
-    array([1, 0, 1])
-    >>> hits.among(0, 3)
-    (array([0, 2]), array([2, 0]))
+    >>> hits = AccidentalHits([7, 3, 7])
+    >>> hits.count, hits.among(0, 3)
+    (array([1, 0, 1]), (array([0, 2]), array([2, 0])))
     """
 
     def __init__(self, candidate_ids: Ids, n: int | None = None, *, since: int = 0) -> None:
@@ -141,10 +134,6 @@ class KnownPositives(Hits):
     """:func:`known_positives` without the (n,m) mask. Arguments and errors are the same.
 
     Properties: equals_the_textbook, own_item_alone_is_accidental_hits, dropping_is_removing
-
-    >>> clicked = np.array([0, 2, 3]), np.array([7, 3, 5])
-    >>> KnownPositives(np.array([0, 1]), np.array([7, 5, 3, 7]), clicked).among(0, 2)
-    (array([0, 0]), array([2, 3]))
     """
 
     def __init__(
@@ -177,7 +166,6 @@ class KnownPositives(Hits):
 def _checked(
     user_rows: Integers, candidate_ids: Ids, positives: tuple[Integers, Ids]
 ) -> tuple[Integers, Ids, Integers, Ids]:
-    """(users, candidate ids, indptr, indices)."""
     indptr = integers("positives (indptr)", positives[0])
     users = rows("user_rows", user_rows, len(indptr) - 1)
     ids = checked_ids("candidate_ids", candidate_ids)

@@ -7,10 +7,13 @@ the draw by 1/q, and the sum over the batch then estimates the sum over the cata
 Correct in training only. At serving the plain score is right: subtracting log q there turns
 "how likely is this click" into "how much more likely than average".
 
-Each published form makes a :class:`Correction`; :mod:`minitower.formulas.softmax` uses it.
-"""
+Each published form makes a :class:`Correction` of n rows and m candidates, for
+:mod:`minitower.formulas.softmax`. The first n candidates are the positives of the rows; where n
+is optional, it is m by default. Their arguments:
 
-from __future__ import annotations
+    log_q           (m) log-probability that one draw is the candidate's item, finite
+    candidate_ids   (m) item of each candidate, integers or strings
+"""
 
 from dataclasses import dataclass
 
@@ -24,7 +27,7 @@ from minitower.formulas.hits import AccidentalHits, Hits
 
 @dataclass(frozen=True)
 class Correction:
-    """What to subtract from the logits of n rows and m candidates.
+    """What to subtract from the logits.
 
     Attributes:
         candidates: (m) subtracted from candidate j wherever it is a negative.
@@ -43,7 +46,7 @@ class Correction:
 
 
 def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> float:
-    """Refuse scores of a shape that the correction was not made for; return the temperature."""
+    """Check that the correction was made for scores of this shape; return the temperature."""
     made_for = (len(correction.positive), len(correction.candidates))
     if shape != made_for or not 1 <= shape[0] <= shape[1]:
         raise ValueError(
@@ -58,10 +61,7 @@ def uncorrected(candidate_ids: Ids, *, mask_hits: bool = False, n: int | None = 
 
     The optimum is the pointwise mutual information log p(item | user) - log q(item).
 
-    Shapes: (m)->Correction of n rows, all m by default; their positives are the first n candidates.
-    Args:
-        candidate_ids: item of each candidate.
-        mask_hits: whether to leave out other copies of a row's own item.
+    Shapes: (m)->Correction. mask_hits leaves out other copies of a row's own item.
     Raises ValueError: n > m, or ids are neither integers nor strings.
     Properties: optimum_is_the_mutual_information
     """
@@ -73,18 +73,15 @@ def uncorrected(candidate_ids: Ids, *, mask_hits: bool = False, n: int | None = 
 def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> Correction:
     """Subtract logq_weight * log q from every candidate, the positive included (Yi et al.).
 
-    Shapes: (m)->Correction of n rows
-    Args:
-        log_q: log-probability that one draw for the batch is the item. A factor common to all
-            q changes nothing, because the positive is corrected, too.
-        logq_weight: beta in [0, 1]. 1 aims at the whole catalogue (Yi et al.). 0.25 leaves
-            negatives distributed as clicks^0.75, the lecture's power law. 0 corrects nothing.
-        n: number of rows, all m by default; the first n candidates are their positives.
-
     Accidental hits must stay in the sum: log q counts the copies of an item in the batch (test
     ``masking_hits_is_wrong_when_the_positive_is_corrected``). With k draws beside the positive,
     the gradient tends to that of the full softmax times k q / (P + k q). P is the positive's
     softmax probability.
+
+    Shapes: (m)->Correction. A factor common to all q changes nothing.
+    Args:
+        logq_weight: beta in [0, 1]. 1 aims at the full softmax (Yi et al.). 0.25 leaves
+            negatives distributed as clicks^0.75, the lecture's power law. 0 corrects nothing.
 
     Raises ValueError: a log_q is not finite, logq_weight is outside [0, 1], or n > m.
     Properties: scale_of_q_changes_nothing, uniform_q_is_no_correction,
@@ -107,13 +104,11 @@ def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> C
 def cross_batch(log_q: ArrayLike, candidate_ids: Ids, n: int) -> Correction:
     """Correct as :func:`yi`, and leave out banked copies of a row's positive (Wang et al.).
 
-    Shapes: (m),(m)->Correction of n rows; candidates n to m are the bank of earlier items.
-    Args:
-        log_q, candidate_ids, n: as in :func:`calibrated`; of the bank, log q at entry.
+    Candidates n to m are the bank of earlier items, each with its log q at entry. Their vectors
+    are constants: drop their gradient. Leaving out copies makes the form inexact, where
+    :func:`yi` and :func:`calibrated` are exact.
 
-    The bank's vectors are constants: drop their gradient. Leaving out copies makes the form
-    inexact, where :func:`yi` and :func:`calibrated` are exact.
-
+    Shapes: (m),(m)->Correction
     Raises ValueError: a log_q is not finite, the lengths differ, or n > m.
     Properties: empty_bank_is_yi, banked_copies_are_left_out, only_keeping_or_calibrating_is_exact
 
@@ -128,15 +123,12 @@ def cross_batch(log_q: ArrayLike, candidate_ids: Ids, n: int) -> Correction:
 def mixed(log_q: ArrayLike, n: int) -> Correction:
     """Correct the negatives of in-batch and uniform draws, not the positive (Yang et al.).
 
-    Shapes: (m)->Correction of n rows; candidates n to m are the uniform draws.
-    Args:
-        log_q: log Q* of all candidates in one draw of the *mixture*
-            (:func:`~minitower.formulas.draw_probability.log_mixture`). Its scale matters.
-        n: number of rows; the first n candidates are their positives.
+    Candidates n to m are the uniform draws. The gradient tends to that of the full softmax times
+    k / (P + k), with k the draws and P the positive's probability; :func:`calibrated` with the
+    mixture's log q has factor 1.
 
-    The gradient tends to that of the full softmax times k / (P + k), with k the draws and P the
-    positive's probability; :func:`calibrated` with the mixture's log q has factor 1.
-
+    Shapes: (m)->Correction. log_q is that of one draw of the *mixture*
+        (:func:`~minitower.formulas.draw_probability.log_mixture`). Its scale matters.
     Raises ValueError: a log_q is not finite, or n > m.
     Properties: limit_weight, scale_of_q_is_a_head_start_of_the_positive,
         sum_of_weighted_draws_is_unbiased
@@ -159,11 +151,7 @@ def calibrated(log_q: ArrayLike, candidate_ids: Ids, n: int | None = None) -> Co
     A constant on all logits of a row changes nothing, so the two terms of the row stand on its
     positive, with the opposite sign.
 
-    Shapes: (m),(m)->Correction of n rows
-    Args:
-        log_q: log-probability that one draw is the item, < 0. Its scale matters.
-        candidate_ids: item of each candidate, to find the accidental hits.
-        n: number of rows, all m by default; the first n candidates are their positives.
+    Shapes: (m),(m)->Correction. log_q < 0; its scale matters.
     Raises ValueError: a log_q is not finite, an item has probability >= 1 while others are in the
         batch, the lengths differ, or n > m.
     Properties: equals_the_definition, each_other_item_once_is_the_full_softmax,

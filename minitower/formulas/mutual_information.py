@@ -32,17 +32,13 @@ def mutual_information(
     Of several values in a row each weighs 1 over their number. All rows without a value share the
     value "none".
 
-    Shapes: k fields of n rows->(k,k)
+    Shapes: k fields of n rows->(k,k), symmetric and >= 0, the entropies on the diagonal
     Args:
         fields: for each field the (n) values, or (indptr, values) where row i has
             values[indptr[i]:indptr[i + 1]]. Values are only compared.
-        weights: (n) weight of each row, >= 0, of any scale; equal by default, which fits items
-            that are drawn uniformly.
+        weights: (n) weight of each row, >= 0, of any scale; equal by default.
         identifiers: whether to measure fields whose values are all distinct, such as ids. Such a
             field has MI(U, V) = H(V) with every field V. By default its row and column are NaN.
-
-    Returns:
-        A symmetric matrix >= 0, with the entropies of the fields on the diagonal.
     Raises ValueError: n = 0, fields differ in length, an indptr does not fit, or weights are
         outside their domain.
     Properties: equals_naive, symmetric_and_at_most_either_entropy, zero_on_products,
@@ -87,8 +83,7 @@ class Cooccurrences:
     def __add__(self, other: Cooccurrences) -> Cooccurrences:
         """Add the counts of another part of the table.
 
-        Raises ValueError: the parts differ in their number of fields, or a field has values in one
-            part that cannot be compared with those of the other.
+        Raises ValueError: the parts differ in their number of fields, or in the types of a field.
         """
         if len(self.values) != len(other.values):
             raise ValueError(f"{len(self.values)} and {len(other.values)} fields do not add up")
@@ -117,20 +112,17 @@ class Cooccurrences:
         return Cooccurrences(values, tuple(rows), tuple(weight), tuple(joint), total)
 
     def information(self, *, identifiers: bool = False) -> Floats:
-        """Compute the mutual information, as :func:`mutual_information`.
-
-        Raises ValueError: all weights are zero.
-        """
+        """Compute :func:`mutual_information`. Raises ValueError: all weights are zero."""
         if not 0 < self.total < np.inf:
             raise ValueError(f"weights must be finite and not all zero, got a sum of {self.total}")
         k = len(self.values)
         result = np.zeros((k, k))
         p = [weight / self.total for weight in self.weight]
         for table, (i, j) in zip(self.joint, combinations(range(k), 2)):
-            met = table.tocoo()
-            p_uv = met.data / self.total
+            seen = table.tocoo()
+            p_uv = seen.data / self.total
             # One division after the other: the product of two small shares would vanish.
-            terms = p_uv * np.log(p_uv / p[i][met.row] / p[j][met.col])
+            terms = p_uv * np.log(p_uv / p[i][seen.row] / p[j][seen.col])
             result[i, j] = result[j, i] = max(terms.sum(), 0.0)  # only rounding makes it negative
         for f, q in enumerate(p):
             result[f, f] = (q * -np.log(q, out=np.zeros_like(q), where=q > 0)).sum()
@@ -143,8 +135,7 @@ class Cooccurrences:
 def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None) -> Cooccurrences:
     """Count the values of every field, and of every pair of fields.
 
-    Shapes: k fields of n rows->Cooccurrences. For a field of mostly distinct values the counts
-    are as large as the table.
+    Shapes: k fields of n rows->Cooccurrences, as large as the table where values are distinct.
     Args, Raises: as in :func:`mutual_information`; here weights may all be zero.
 
     >>> first, second = np.array([0, 0, 1, 1]), np.array([5, 5, 7, 7])
@@ -185,10 +176,7 @@ def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
 
     Rare values look related. Subtract the bias to compare fields of different sizes.
 
-    Shapes: broadcast.
-    Args:
-        r, c: numbers of values of the two fields.
-        n: number of rows, > 0.
+    Shapes: broadcast; r and c are the numbers of values of the two fields.
     Raises ValueError: n is not positive.
     Properties: bias_of_independent_rows
 
@@ -204,7 +192,6 @@ def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
 
 
 def _union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-    """Merge two sets of values, ascending."""
     if not len(one) or not len(other):
         return one if len(one) else other
     if len({values.dtype.kind in "OUT" for values in (one, other)}) > 1:

@@ -1,10 +1,8 @@
 """Pairwise training: the clicked item should score above the one that was not clicked.
 
 One example is a triple: a user, a clicked item, a sampled item. Both items go through the same
-item tower. A loss here returns its value, and its gradients with respect to both scores.
+item tower. A loss returns its value, and its gradients with respect to both scores.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -1,11 +1,8 @@
 """Pointwise training: binary classification of pairs into clicked and sampled ones.
 
 The lecture wants cosines near +1 for clicked pairs and near -1 for sampled pairs, with two or
-three sampled pairs for each click. It names no loss; the two usual losses are here. Each
-returns its value, and its gradients with respect to its arguments.
+three sampled pairs for each click. It names no loss; the two usual losses are here.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -1,7 +1,4 @@
-"""Popularity of the recalled items, beside accuracy.
-
-How much of the catalogue is recalled, how evenly, and at which popularity.
-"""
+"""Popularity of the recalled items: how much of the catalogue, how evenly, how popular."""
 
 from dataclasses import dataclass
 
@@ -14,11 +11,9 @@ from minitower.formulas.arrays import Counts
 
 
 def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
-    """Count how often each of m items is recalled. Shapes: (n,k)->(m)
+    """Count how often each of m items is recalled.
 
-    Args:
-        recalled: rows of items; negative entries are the padding of short lists.
-        m: number of items.
+    Shapes: (n,k)->(m). Negative entries are the padding of short lists.
     Raises ValueError: an entry is m or more.
 
     >>> times_recalled(np.array([[2, 0], [2, -1]]), 3)
@@ -31,10 +26,9 @@ def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
 
 
 def coverage(times: Counts) -> float:
-    """Share of the catalogue that is recalled to any user. Shapes: (m)->()
+    """Share of the catalogue that is recalled to any user, from :func:`times_recalled`.
 
-    Args:
-        times: how often each item is recalled, from :func:`times_recalled`.
+    Shapes: (m)->()
 
     >>> coverage(np.array([1, 0, 2, 0]))
     0.5
@@ -51,8 +45,6 @@ def gini(times: Counts) -> float:
         gini = sum_i (2i - m - 1) t_(i) / (m sum_i t_i),   t_(1) <= ... <= t_(m)
 
     Shapes: (m)->()
-    Args:
-        times: as in :func:`coverage`.
     Raises ValueError: m = 0, a count is negative, or all are 0.
     Properties: zero_when_even, one_item_takes_all, equals_mean_difference, scale_invariant
 
@@ -75,11 +67,7 @@ def novelty(times: Counts, clicks: Counts) -> float:
 
         novelty = sum_j times_j log2(sum(clicks) / max(clicks_j, 1)) / sum_j times_j
 
-    Shapes: (m),(m)->()
-    Args:
-        times: as in :func:`coverage`, at least one recall.
-        clicks: training clicks of each item, at least one click. An unclicked item counts as
-            clicked once.
+    Shapes: (m),(m)->() of recalls and training clicks. An unclicked item counts as clicked once.
     Raises ValueError: shapes differ, or all recalls or all clicks are 0.
     Properties: equals_naive, uniform_clicks_give_log2_m
 
@@ -139,11 +127,7 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
     Items in order of training clicks (ties by row) are cut where the running sum of positives
     passes 1/s, 2/s, ... of the total. An item at a cut goes to the side with its larger part.
 
-    Shapes: (m),(m)->Slices. New items are a slice of their own. Empty slices are dropped.
-    Args:
-        clicks: training clicks of each item, >= 0.
-        positives: test positives of each item, >= 0.
-        slices: s >= 1, besides the new items.
+    Shapes: (m),(m)->Slices, at most ``slices`` and one of the new items. Empty ones are dropped.
     Raises ValueError: shapes differ, a count is negative, or slices < 1.
     Properties: popularity_never_decreases, shares_are_equal, new_items_stand_apart
 
@@ -161,7 +145,7 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
         raise ValueError(f"positives add up to {positives.sum(dtype=float):g}, too many to count")
     order = _clicked_in_order(clicks)
     mass = positives[order]
-    # In whole numbers: floor of s * (position of the item's middle) / total.
+    # In integers: floor of s * (position of the item's middle) / total.
     middle = 2 * mass.cumsum() - mass
     part = np.minimum(slices * middle // (2 * max(int(mass.sum()), 1)), slices - 1)
     return _slices(clicks, order, part)
@@ -170,10 +154,8 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
 def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
     """Cut the clicked items, in order of training clicks, at quantiles of their number.
 
-    Shapes: (m),(q)->Slices. New items are a slice of their own.
-    Args:
-        clicks: training clicks of each item, >= 0.
-        quantiles: increasing, in (0, 1). (0.8,) separates the tail of four items in five.
+    Shapes: (m),(q)->Slices, and one of the new items. Quantiles of (0.8,) separate the tail of
+        four items in five.
     Raises ValueError: a count is negative, or the quantiles do not increase within (0, 1).
     Properties: popularity_never_decreases, sizes_follow_the_quantiles
 

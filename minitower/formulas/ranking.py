@@ -1,8 +1,13 @@
 """Ranking metrics: how good is a list of k items per user, best first?
 
-`hits` (n,k) is true where the item at a rank is one of the user's positives. `positives` (n)
-is the number of positives of each user. Every metric is a mean over the
-users with at least one positive; users without one are left out.
+Every metric is a mean over the users with at least one positive, at the first k ranks:
+
+    hits        (n,K) bool, true where the item at a rank is one of the user's positives
+    positives   (n) number of positives of each user, found or not, >= 0
+    k           1..K
+
+Raises ValueError: the shapes differ, k is outside 1..K, a user has more hits than positives, or
+no user has a positive.
 """
 
 import numpy as np
@@ -19,7 +24,6 @@ def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Coun
 
     Shapes: (n,m)->(n,k)
     Args:
-        scores: score of each user for each item, not NaN.
         k: number of ranks, >= 1.
         excluded: (n,m) mask of items that are never ranked, such as seen ones. If fewer than k
             items are left, the last ranks hold -1.
@@ -48,12 +52,6 @@ def recall(hits: Hits, positives: Counts, k: int) -> float:
         recall@k = mean_i (hits of i in ranks 1..k) / positives_i
 
     Shapes: (n,K),(n)->()
-    Args:
-        hits: true where the item at that rank is a positive of the user.
-        positives: number of positives of each user, found or not, >= 0.
-        k: number of ranks, 1..K.
-    Raises ValueError: the shapes differ, k is outside 1..K, a user has more hits than positives,
-        or no user has a positive.
     Properties: equals_naive, users_without_positives_do_not_count, grows_with_k
 
     >>> hits = np.array([[True, False, True], [False, True, False]])
@@ -63,7 +61,7 @@ def recall(hits: Hits, positives: Counts, k: int) -> float:
     Reference: C. Manning, P. Raghavan, H. Schütze, Introduction to Information Retrieval, 2008,
         section 8.3; docs/16.
     """
-    hits, positives, k = _judged(hits, positives, k)
+    hits, positives, k = _with_positives(hits, positives, k)
     return float((hits.sum(axis=1) / positives).mean())
 
 
@@ -78,7 +76,7 @@ def recall_capped(hits: Hits, positives: Counts, k: int) -> float:
     >>> recall_capped(np.array([[True, False]]), np.array([4]), k=2)
     0.5
     """
-    hits, positives, k = _judged(hits, positives, k)
+    hits, positives, k = _with_positives(hits, positives, k)
     return float((hits.sum(axis=1) / np.minimum(positives, k)).mean())
 
 
@@ -91,7 +89,7 @@ def precision(hits: Hits, positives: Counts, k: int) -> float:
     >>> precision(np.array([[True, False]]), np.array([4]), k=2)
     0.5
     """
-    hits, _, k = _judged(hits, positives, k)
+    hits, _, k = _with_positives(hits, positives, k)
     return float((hits.sum(axis=1) / k).mean())
 
 
@@ -104,7 +102,7 @@ def hit_rate(hits: Hits, positives: Counts, k: int) -> float:
     >>> hit_rate(np.array([[True, True], [False, False]]), np.array([4, 1]), k=2)
     0.5
     """
-    hits, _, k = _judged(hits, positives, k)
+    hits, _, k = _with_positives(hits, positives, k)
     return float(hits.any(axis=1).mean())
 
 
@@ -119,7 +117,7 @@ def mrr(hits: Hits, positives: Counts, k: int) -> float:
 
     Reference: E. Voorhees, The TREC-8 Question Answering Track Report, 1999; docs/16.
     """
-    hits, _, k = _judged(hits, positives, k)
+    hits, _, k = _with_positives(hits, positives, k)
     return float((hits.any(axis=1) / (1 + hits.argmax(axis=1))).mean())
 
 
@@ -136,7 +134,7 @@ def mean_average_precision(hits: Hits, positives: Counts, k: int) -> float:
 
     Reference: C. Manning, P. Raghavan, H. Schütze, 2008, section 8.4, cut at k; docs/16.
     """
-    hits, positives, k = _judged(hits, positives, k)
+    hits, positives, k = _with_positives(hits, positives, k)
     at_rank = hits.cumsum(axis=1) / np.arange(1, k + 1)
     return float(((at_rank * hits).sum(axis=1) / np.minimum(positives, k)).mean())
 
@@ -155,7 +153,7 @@ def ndcg(hits: Hits, positives: Counts, k: int) -> float:
     Reference: K. Järvelin, J. Kekäläinen, Cumulated gain-based evaluation of IR techniques, TOIS
         2002, with binary gains; docs/16.
     """
-    hits, positives, k = _judged(hits, positives, k)
+    hits, positives, k = _with_positives(hits, positives, k)
     discount = 1 / np.log2(np.arange(2, k + 2))
     ideal = discount.cumsum()[np.minimum(positives, k) - 1]
     return float((hits @ discount / ideal).mean())
@@ -170,11 +168,8 @@ def recall_by_slice(
 
     Shapes: (n,K),(n,K),(n,s)->(s). NaN for a slice without a positive.
     Args:
-        hits: as in :func:`recall`.
         slice_of_rank: slice of the item at each rank; read where hits is true.
         positives_by_slice: number of the user's positives in each slice.
-        k: as in :func:`recall`.
-    Raises ValueError: as :func:`recall`.
     Properties: one_slice_is_recall, equals_naive, hits_on_others_do_not_count
     """
     hits, slice_of_rank = _booleans(hits), integers("slice_of_rank", slice_of_rank)
@@ -191,8 +186,8 @@ def recall_by_slice(
     return result
 
 
-def _judged(hits: Hits, positives: Counts, k: int) -> tuple[Hits, Counts, int]:
-    """(hits in the first k ranks, positives, k) of the users with a positive."""
+def _with_positives(hits: Hits, positives: Counts, k: int) -> tuple[Hits, Counts, int]:
+    """Keep the first k ranks of the users with a positive."""
     hits, positives = _booleans(hits), integers("positives", positives)
     if positives.shape != hits.shape[:1]:
         raise ValueError(
@@ -205,10 +200,10 @@ def _judged(hits: Hits, positives: Counts, k: int) -> tuple[Hits, Counts, int]:
             f"user {user} has {hits[user].sum()} hits but {positives[user]} positives: "
             "an item was recalled twice, or positives are missing"
         )
-    judged = positives > 0
-    if not judged.any():
+    counts = positives > 0
+    if not counts.any():
         raise ValueError("no user has a positive, so there is nothing to measure")
-    return hits[judged, :k], positives[judged], k
+    return hits[counts, :k], positives[counts], k
 
 
 def _booleans(hits: Hits) -> Hits:

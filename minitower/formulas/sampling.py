@@ -5,8 +5,6 @@ item; :mod:`minitower.formulas.draw_probability` converts it to the other quanti
 papers call a sampling probability.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Protocol
@@ -29,9 +27,8 @@ def power_law(counts: ArrayLike, beta: float = 0.75) -> Floats:
 
     Shapes: (K)->(K)
     Args:
-        counts: clicks of each item, >= 0, at least one of them > 0.
         beta: exponent, >= 0. 1 keeps the click distribution, 0.75 is the value of word2vec and
-            the lecture, 0 is uniform over the clicked items. Others are never drawn.
+            the lecture, 0 is uniform over the clicked items. Others are never sampled.
     Raises ValueError: counts are empty, negative, not finite or all zero, or beta < 0.
     Properties: equals_naive, one_is_the_clicks, zero_is_uniform_over_the_clicked, keeps_order,
         scale_of_counts_changes_nothing
@@ -58,7 +55,7 @@ class Sampler(Protocol):
         ...
 
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[Rows, Floats]:
-        """Draw ids in 0..K-1, and return them with their log q; both of shape ``size``."""
+        """Draw ids in 0..K-1; return them and their log q, both of shape ``size``."""
         ...
 
     def log_q(self, ids: Rows) -> Floats:
@@ -70,9 +67,8 @@ class Sampler(Protocol):
 
 
 class Uniform:
-    """Draw every item of the catalogue with equal probability: q = 1/K.
+    """Draw every item with probability q = 1/K. Raises ValueError: K < 1.
 
-    Raises ValueError: K < 1.
     Properties: draws_every_item_alike
     """
 
@@ -93,14 +89,11 @@ class Uniform:
 class AliasTable:
     """Draw from any distribution over K items, with two uniform numbers a draw.
 
-    Slot i is drawn with probability 1/K. It returns i with probability keep_i, else alias_i.
+    ``keep`` and ``alias`` are the table of :func:`~minitower.formulas.alias_table.prefix_sums`.
     Building is O(K), a draw is O(1).
 
     Args:
         p: (K) weights >= 0, of any scale, at least one > 0.
-
-    Attributes:
-        keep, alias: (K),(K) the table of :func:`~minitower.formulas.alias_table.prefix_sums`.
     Raises ValueError: p is empty, negative, not finite or all zero.
     Properties: rebuilds_p, zeros_are_never_drawn, leftovers_are_one, draws_what_it_says,
         frequencies_follow_p
@@ -124,7 +117,7 @@ class AliasTable:
         return len(self.keep)
 
     def distribution(self) -> Floats:
-        """(K) the probabilities of the draws, added up from the slots."""
+        """Add up the probabilities of the slots. Shapes: ->(K)"""
         return distribution(self.keep, self.alias)
 
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[Rows, Floats]:
@@ -139,7 +132,7 @@ class AliasTable:
 class Mixture:
     """Draw from one of several samplers, chosen at random by its share.
 
-    log q is the mixture's own, whichever sampler made the draw: every part could have.
+    log q is that of the mixture, whichever sampler made the draw.
 
     Args:
         parts: (share, sampler) pairs over one catalogue; shares >= 0 of any scale.

@@ -5,8 +5,6 @@ so a tower normalizes its output once; training and search then take plain inner
 Each function returns its result, and the function that sends a gradient back to its arguments.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -26,7 +24,6 @@ def l2_normalize(
 
     Shapes: (n,d)->(n,d)
     Args:
-        x: vectors.
         epsilon: length at or below which a row has no direction, >= 0.
     Raises ValueError: x is not a matrix, or epsilon < 0.
     Gradient: d_x_i = (d_y_i - y_i (y_i . d_y_i)) / |x_i|, orthogonal to x_i; 0 for a row at or
@@ -74,9 +71,7 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
 
         s_i = u_i . v_i
 
-    Shapes: (n,d),(n,d)->(n)
-    Args:
-        users, items: vectors; pair i is row i of both.
+    Shapes: (n,d),(n,d)->(n); pair i is row i of both.
     Raises ValueError: users and items are not matrices of one shape.
     Gradient: d_u_i = d_s_i v_i, d_v_i = d_s_i u_i.
     Properties: equals_naive, gradient_is_right, symmetric, linear_in_each, float32_is_close
@@ -103,7 +98,6 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
 
     Shapes: (n,d),(n,d)->(n)
     Args:
-        users, items: as in :func:`inner_product`.
         epsilon: as in :func:`l2_normalize`. Each side is normalized by itself: the product of
             two short lengths would vanish before either does.
 

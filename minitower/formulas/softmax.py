@@ -5,11 +5,9 @@ candidates, and in the correction that is subtracted from their logits
 (:mod:`minitower.formulas.logq`). Each returns the loss, and its gradients with respect to its
 scores.
 
-Training runs :func:`~minitower.formulas.blocked.blocked_in_batch_softmax`; the test
-``test_blocked__equals_the_textbook`` holds it equal to :func:`in_batch_softmax`.
+:func:`in_batch_softmax` is the textbook form. Training runs the equal
+:func:`~minitower.formulas.blocked.blocked_in_batch_softmax`.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,15 +30,13 @@ def softmax_cross_entropy(
 
     Shapes: (n,m),(n)->(),(n,m)
     Args:
-        logits: one row per pair, one column per candidate.
         positive: column of each row's clicked item.
         drop: (n,m) mask of candidates that are left out of a row's sum; never the positive.
         weights: reward of each pair, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights (Yi et al., Eq. 2).
-    Raises ValueError: shapes do not fit, n = 0, or a positive is out of range or
-        dropped. NaN among the logits is not checked: the loss is NaN.
-    Gradient: d_logits_ij = weights_i / n (P_ij - [j is the positive]), with P the softmax of the
-        row.
+    Raises ValueError: shapes do not fit, n = 0, or a positive is out of range or dropped. (The
+        loss of NaN is NaN.)
+    Gradient: d_logits_ij = weights_i / n (P_ij - [j is the positive]), P the softmax of the row.
     Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_zero, never_negative,
         unmoved_by_a_row_constant, dropping_is_removing, one_candidate_costs_nothing,
         equal_logits_cost_log_m, linear_in_weights, is_a_mean, float32_is_close,
@@ -95,7 +91,6 @@ def in_batch_softmax(
 
     Shapes: (n,m)->(),(n,m) with m >= n; columns n to m are extra negatives.
     Args:
-        scores: inner products or cosines of n users with m candidates.
         correction: a published form of :mod:`minitower.formulas.logq`.
         temperature: 1e-6 to 1e12; with cosines about 0.05 to 0.2. The lecture has none, which is
             1: then no positive of 1,024 candidates can exceed 0.72% (e^2 / (e^2 + 1023)).
@@ -138,7 +133,6 @@ def listwise_softmax(
 
     Shapes: (n),(n,k)->(),((n),(n,k)); with k = 0 the loss is 0.
     Args:
-        positive: scores of the clicked items.
         negatives: scores of the sampled items. To correct for a known q, subtract t log q.
         temperature: t, 1e-6 to 1e12. The lecture has none, which is 1.
         drop: (n,k) mask of negatives to leave out, for lists of unequal length.
@@ -183,7 +177,7 @@ def info_nce(
 
         loss = mean_i -weights_i log( exp(scores_ii / t) / sum_j exp(scores_ij / t) )
 
-    Items are drawn uniformly, so no q needs a correction.
+    Items are sampled uniformly, so no q needs a correction.
 
     Shapes: (m,m)->(),(m,m)
     Args:
@@ -191,7 +185,7 @@ def info_nce(
         temperature: t, 1e-6 to 1e12.
         symmetric: whether to take the mean with the loss of the transposed scores. The lecture
             and Yao et al. print one direction; Radford et al. take both.
-        weights: weight of each item, as in :func:`softmax_cross_entropy`.
+        weights: as in :func:`softmax_cross_entropy`.
     Raises ValueError: scores is not a square matrix, or temperature is outside its domain.
     Properties: equals_naive, gradient_is_right, is_uncorrected_in_batch_softmax,
         symmetric_is_blind_to_the_order_of_views, one_direction_is_not,
@@ -241,10 +235,7 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
 def corrected_logits(
     scores: ArrayLike, correction: Correction, temperature: float
 ) -> tuple[Floats, float]:
-    """Compute (scores / temperature - correction, temperature). Shapes: (n,m)->(n,m)
-
-    The diagonal has the correction of the positives.
-    """
+    """Compute scores / temperature - correction, and check the temperature."""
     scores = floats("scores", scores)
     temperature = check_batch(scores.shape, correction, temperature)
     logits = scores / temperature

@@ -1,7 +1,5 @@
 """The corrected softmax of Khrylchenko et al. as published, with a stopped gradient."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -30,15 +28,9 @@ def stop_gradient_logq(
     the gradient of their value. The value here can be negative and measures no progress.
 
     Shapes: (n,m),(m),(m)->(),(n,m) with m >= n; a row without negatives has loss 0.
-    Args:
-        scores, temperature, weights: as in :func:`~minitower.formulas.softmax.in_batch_softmax`.
-        log_q, candidate_ids: as in :func:`~minitower.formulas.logq.calibrated`.
-
-    Returns:
-        The loss, and its gradient *with 1 - p held constant*.
-    Raises ValueError: as ``in_batch_softmax`` and ``calibrated``.
-    Gradient: With w = weights (1 - p): d_scores_ii = -w_i / (n t), and for the negatives
-        d_scores_ij = w_i softmax(l_i)_j / (n t).
+    Args, Raises: as in ``in_batch_softmax`` and ``calibrated``.
+    Gradient *with 1 - p held constant*: With w = weights (1 - p): d_scores_ii = -w_i / (n t), and
+        for the negatives d_scores_ij = w_i softmax(l_i)_j / (n t).
     Properties: equals_naive, gradient_is_right_with_the_factor_frozen, gradient_is_calibrated,
         is_not_the_slope_of_its_value, may_be_negative, without_negatives_costs_nothing,
         linear_in_weights, float32_is_close, extremes_stay_finite

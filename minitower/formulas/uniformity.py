@@ -5,8 +5,6 @@ Uniformity is small when vectors spread over the sphere; random vectors minimize
 beside recall.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -21,10 +19,9 @@ def alignment(x: ArrayLike, y: ArrayLike, *, power: float = 2.0) -> float:
 
         mean_i |x_i - y_i|^power
 
-    Shapes: (n,d),(n,d)->()
+    Shapes: (n,d),(n,d)->() of unit vectors. Row i of both: two views of an item, or the user and
+        the item of a click.
     Args:
-        x, y: unit vectors; row i of both is related: two views of an item, or the user and
-            the item of a click.
         power: > 0. With power 2 the result is 2 - 2 mean cosine, in [0, 4].
     Raises ValueError: the shapes differ, n = 0, or power <= 0.
     Properties: equals_naive, is_two_less_twice_the_cosine, zero_when_equal
@@ -49,14 +46,11 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
 
         log mean_{i != j} exp(-scale |x_i - x_j|^2)
 
-    Shapes: (n,d)->(). Time grows with n^2, memory does not.
+    Shapes: (n,d)->() of unit vectors, in [-4 scale, 0]: 0 where all vectors are equal, near
+        -2 scale where they spread evenly over a sphere of many dimensions. Time grows with n^2,
+        memory does not.
     Args:
-        x: unit vectors.
         scale: 1e-12 to 1e6, the paper's t.
-
-    Returns:
-        A number in [-4 scale, 0]: 0 where all vectors are equal, near -2 scale where they
-        spread evenly over a sphere of many dimensions.
     Raises ValueError: there are fewer than two vectors, or scale is outside its domain.
     Properties: equals_naive, zero_when_all_are_one, two_poles, blocks_change_nothing
 
