@@ -6,6 +6,7 @@ reaches back to the towers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,15 +76,20 @@ def learned_temperature(scores: Any, temperature: float) -> Any:
     return value, (d_scores, temperature_gradient(scores, d_scores, temperature))
 
 
-def weighted_cosines(users: Any, items: Any, pull: Any) -> Any:
+def weighted_cosines(users: Any, items: Any, upstream: Any) -> Any:
     scores, backward = cosine(users, items)
-    return pull @ scores, backward(pull)
+    return upstream @ scores, backward(upstream)
 
 
-def lookup(table: Any, rows: Any, pull: Any) -> Any:
-    d_table = np.zeros_like(table)
-    np.add.at(d_table, rows, pull)
-    return (table[rows] * pull).sum(), (d_table,)
+def lookup(scatter: Callable[..., None]) -> Compute:
+    """Make the lookup of rows in a table, from what scatters the upstream gradient to them."""
+
+    def compute(table: Any, rows: Any, upstream: Any) -> Any:
+        d_table = np.zeros_like(table)
+        scatter(d_table, rows, upstream)
+        return (table[rows] * upstream).sum(), (d_table,)
+
+    return compute
 
 
 def one_gradient(loss: Any) -> Compute:
@@ -96,5 +102,6 @@ def one_gradient(loss: Any) -> Compute:
     return compute
 
 
-def metric(measure: Any) -> Compute:
-    return lambda hits, positives, k: (measure(hits, positives, k), ())
+def value_alone(compute: Any) -> Compute:
+    """Make a formula without gradients."""
+    return lambda *arguments: (compute(*arguments), ())

@@ -121,17 +121,17 @@ def chain(
     *,
     loss: Link = cross_entropy,
     slope: Callable[[Any], Any] = lambda t: 1 / t,
-    taken: Callable[[Any, Any], Any] = lambda offset, t: offset,
+    adjust: Callable[[Any, Any], Any] = lambda offset, t: offset,
     fill: float = -np.inf,
 ) -> Any:
     """Loss of the logits scores / temperature + offset, and its gradients by the vectors.
 
-    A mistake replaces one of: the loss, the slope of the logits, the offset that is ``taken``,
+    A mistake replaces one of: the loss, the slope of the logits, the adjustment of the offset,
     and the ``fill`` of a dropped logit.
     """
     n = len(users)
     slopes = np.where(drop, 0, slope(temperature))
-    logits = np.where(drop, fill, slopes * (users @ items.T) + taken(offset, temperature))
+    logits = np.where(drop, fill, slopes * (users @ items.T) + adjust(offset, temperature))
     value, gradient = loss(logits, np.arange(n), np.broadcast_to(weights / n, n))
     d_scores = gradient * slopes
     return value, (d_scores @ items, d_scores.T @ users)
@@ -172,7 +172,7 @@ def only_divided(x: Any) -> Any:
     return x / lengths(x), lambda dy: dy * x.any(axis=1, keepdims=True) / lengths(x)
 
 
-def kicked(x: Any) -> Any:
+def clamped(x: Any) -> Any:
     """x / max(|x|, 1e-12): multiplies the gradient of a zero vector by 1e12."""
     y, backward = l2_normalize(x)
     return y, lambda dy: np.where(x.any(axis=1, keepdims=True), backward(dy), dy * 1e12)

@@ -33,9 +33,16 @@ class Mistake:
     compute: Compute
 
 
-def table(mistakes: Mapping[Words, Compute]) -> list[Mistake]:
-    """Make mistakes from {(name, fix): compute}."""
-    return [Mistake(*words, compute) for words, compute in mistakes.items()]
+def table(
+    mistakes: Mapping[Words, Any], make: Callable[[Any], Compute] = lambda compute: compute
+) -> list[Mistake]:
+    """Make mistakes from {(name, fix): the part that differs}; ``make`` completes the formula."""
+    return [Mistake(*words, make(part)) for words, part in mistakes.items()]
+
+
+def replacing(right: Compute, link: str) -> Callable[[Any], Compute]:
+    """Make variants of a formula that differ in one of its keyword arguments."""
+    return lambda part: partial(right, **{link: part})
 
 
 def then(right: Compute, change: Callable[[Any], Any]) -> Compute:
@@ -51,11 +58,6 @@ def then(right: Compute, change: Callable[[Any], Any]) -> Compute:
 def half(loss: Compute, gradient: Compute) -> Compute:
     """Combine the loss of one variant with the gradients of another."""
     return lambda *arguments: (loss(*arguments)[0], gradient(*arguments)[1])
-
-
-def value_alone(compute: Callable[..., Any]) -> Compute:
-    """Make a formula without gradients."""
-    return lambda *arguments: (compute(*arguments), ())
 
 
 LN2 = float(np.log(2))
@@ -93,7 +95,7 @@ ROWS: dict[Words, links.Link] = {
     ("gradient that forgets the positive", "the gradient is P, minus one at the positive"):
         links.positive_forgotten,
 }  # fmt: skip
-"""Wrong losses of one row."""
+"""Mistakes in the loss of one row."""
 
 WRONG_AXIS: dict[Words, links.Link] = {
     ("softmax over the wrong axis", "each row is one softmax over its candidates"):
@@ -113,45 +115,42 @@ NO_TAU = "temperature left out", "divide the scores by it"
 def losses(right: Any, *wrong: dict[Words, links.Link]) -> list[Mistake]:
     """Mistakes in the loss of logits: of rows alone, unless wrong names others."""
     every = wrong or (ROWS, WRONG_AXIS, _IN_A_SQUARE)
-    return table({words: partial(right, loss=loss) for w in every for words, loss in w.items()})
+    return [mistake for one in every for mistake in table(one, replacing(right, "loss"))]
 
 
 def temperatures(right: Any) -> list[Mistake]:
-    return table({
-        TIMES_TAU: partial(right, slope=lambda t: t),
-        NO_TAU: partial(right, slope=_one),
-    })  # fmt: skip
+    return table({TIMES_TAU: lambda t: t, NO_TAU: _one}, replacing(right, "slope"))
 
 
 def corrections(right: Any) -> list[Mistake]:
-    """Mistakes in taking log q off, whatever log q is."""
+    """Mistakes in subtracting log q, whatever log q is."""
     return table({
         ("log q added instead of subtracted", "logits = scores / temperature - log_q"):
-            partial(right, taken=lambda offset, t: -offset),
+            lambda offset, t: -offset,
         ("(score - log q) / temperature", "divide first, then subtract: log q is not a score"):
-            partial(right, taken=lambda offset, t: offset / t),
-        ("log q left out, or taken off whole rows, where it cancels",
+            lambda offset, t: offset / t,
+        ("log q left out, or subtracted from entire rows, where it cancels",
          "subtract log_q[j] from column j: logits - log_q[None, :]"):
-            partial(right, taken=lambda offset, t: 0 * offset),
+            lambda offset, t: 0 * offset,
         ("log q to base two", "use the natural logarithm, which exp undoes"):
-            partial(right, taken=lambda offset, t: offset / LN2),
-    })  # fmt: skip
+            lambda offset, t: offset / LN2,
+    }, replacing(right, "adjust"))  # fmt: skip
 
 
 def smoothings(right: Any) -> list[Mistake]:
     """Mistakes that take the rarest items for more popular than they are."""
     return table({
         ("q clipped at 1e-6", "clip below 1 / (all clicks), or rare items lose their correction"):
-            partial(right, taken=lambda offset, t: np.minimum(offset, -np.log(1e-6))),
+            lambda offset, t: np.minimum(offset, -np.log(1e-6)),
         ("1e-6 added to q", "smooth counts instead, or rare items lose their correction"):
-            partial(right, taken=lambda offset, t: -np.log(np.exp(-offset) + 1e-6)),
-    })  # fmt: skip
+            lambda offset, t: -np.log(np.exp(-offset) + 1e-6),
+    }, replacing(right, "adjust"))  # fmt: skip
 
 
 def masks(right: Any, drop: Callable[..., Any]) -> list[Mistake]:
     """Mistakes in a mask, given the right one."""
     nothing = lambda *a: right(*a, drop=np.zeros_like(drop(*a)))
-    leave_out = "leave what is masked out of the sum: -inf before log sum exp"
+    leave_out = "leave masked candidates out of the sum: -inf before log sum exp"
     both = "mask before the loss, so that loss and gradient both see it"
     return table({
         ("mask that does nothing", f"{leave_out}; adding a tiny number masks nothing"): nothing,
@@ -179,19 +178,19 @@ def unit(right: Compute, mistakes: Iterable[Mistake]) -> list[Mistake]:
         value, (d_normal, *gradients) = right(normal, *others)
         return value, (backward(d_normal), *gradients)
 
-    whole = "d_x = (d_y - y (y . d_y)) / |x|"
-    by = partial(of_unit_vectors, right)
+    gradient = "d_x = (d_y - y (y . d_y)) / |x|"
     return table({
         ("vectors not normalised", "divide each vector by its length"): right,
         ("only the first side normalised", "divide both sides by their lengths"): first_only,
-        ("normalised over the batch", "the length is a row's: sum over d"):
-            by(links.over_the_batch),
-        ("divided by the squared length", "take the root"): by(links.by_squared_length),
-        ("gradient that forgets the normalisation", f"{whole}, not d_y"): by(links.passed_on),
-        ("gradient that takes the length as constant", f"{whole}, not d_y / |x|"):
-            by(links.only_divided),
+    }) + table({
+        ("normalised over the batch", "the length is a row's: sum over d"): links.over_the_batch,
+        ("divided by the squared length", "take the root"): links.by_squared_length,
+        ("gradient that forgets the normalisation", f"{gradient}, not d_y"): links.passed_on,
+        ("gradient that takes the length as constant", f"{gradient}, not d_y / |x|"):
+            links.only_divided,
         ("a zero vector divided by (almost) nothing",
          "score 0 and gradient 0 where there is no direction: x / max(|x|, eps) multiplies its "
-         "gradient by 1 / eps, x / |x| gives NaN"): by(links.kicked),
-        **{(m.name, m.fix): of_unit_vectors(m.compute) for m in mistakes},
-    })  # fmt: skip
+         "gradient by 1 / eps, x / |x| gives NaN"): links.clamped,
+    }, partial(of_unit_vectors, right)) + [
+        Mistake(m.name, m.fix, of_unit_vectors(m.compute)) for m in mistakes
+    ]  # fmt: skip

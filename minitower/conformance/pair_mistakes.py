@@ -18,6 +18,7 @@ from minitower.conformance.mistake_tables import (
     OVERFLOW,
     SUM,
     Mistake,
+    replacing,
     table,
     then,
 )
@@ -84,22 +85,19 @@ def _squared(
 
 
 _SQUARED = table({
-    words: partial(_squared, example=example)
-    for words, example in {
-        ("labels of -1 read as 0", "the target of a drawn pair is -1"):
-            lambda c, y: ((c - (y + 1) / 2) ** 2, 2 * c - y - 1),
-        ("half the square", "here the square is whole"):
-            lambda c, y: ((c - y) ** 2 / 2, c - y),
-        ("gradient without the two", "the slope of x^2 is 2 x"):
-            lambda c, y: ((c - y) ** 2, c - y),
-        ("labels' sign turned", "+1 is clicked, -1 is drawn"):
-            lambda c, y: ((c + y) ** 2, 2 * (c + y)),
-        ("absolute error instead of the square", "square the difference"):
-            lambda c, y: (np.abs(c - y), np.sign(c - y)),
-        ("nothing lost beyond the label", "a score beyond its label costs as well"):
-            lambda c, y: (_relu(1 - y * c)[0] ** 2, -2 * y * _relu(1 - y * c)[0]),
-    }.items()
-}) + _around(_squared)  # fmt: skip
+    ("labels of -1 read as 0", "the target of a sampled pair is -1"):
+        lambda c, y: ((c - (y + 1) / 2) ** 2, 2 * c - y - 1),
+    ("half the square", "here the loss is the square itself"):
+        lambda c, y: ((c - y) ** 2 / 2, c - y),
+    ("gradient without the two", "the slope of x^2 is 2 x"):
+        lambda c, y: ((c - y) ** 2, c - y),
+    ("labels' sign turned", "+1 is clicked, -1 is sampled"):
+        lambda c, y: ((c + y) ** 2, 2 * (c + y)),
+    ("absolute error instead of the square", "square the difference"):
+        lambda c, y: (np.abs(c - y), np.sign(c - y)),
+    ("nothing lost beyond the label", "a score beyond its label costs as well"):
+        lambda c, y: (_relu(1 - y * c)[0] ** 2, -2 * y * _relu(1 - y * c)[0]),
+}, replacing(_squared, "example")) + _around(_squared)  # fmt: skip
 
 
 def _logistic(
@@ -126,7 +124,7 @@ _SAME = lambda s: s, lambda s, b: b
 _LOGISTIC = table({
     ("labels of -1 given to a loss that wants 0", "map the labels first: (labels + 1) / 2"):
         _with_logits,
-    ("labels of 0 in log(1 + exp(-y z))", "with 0 for a drawn pair it learns from clicks alone"):
+    ("labels of 0 in log(1 + exp(-y z))", "with 0 for a sampled pair it learns from clicks alone"):
         partial(_logistic, sign=lambda y: -1.0 * (y > 0)),
     ("labels' sign turned", "log(1 + exp(-y z)), with minus"): partial(_logistic, sign=lambda y: y),
     ("sigmoid applied twice", "the loss wants logits, and got probabilities"):
@@ -151,8 +149,8 @@ _LOGISTIC = table({
 def _triplet(example: Example) -> Compute:
     """A loss of (negative - positive, the margin or scale)."""
 
-    def compute(positive: Any, negative: Any, given: Any) -> Any:
-        value, slope = _mean(*example(negative - positive, given))
+    def compute(positive: Any, negative: Any, parameter: Any) -> Any:
+        value, slope = _mean(*example(negative - positive, parameter))
         return value, (-slope, slope)
 
     return compute
@@ -164,27 +162,24 @@ def _per_active(x: Any, m: Any) -> tuple[Any, Any]:
     return losses * share, slopes * share
 
 
-_PLACES = "positive and negative exchanged", "the clicked item comes first, the drawn one second"
-_HINGE = [
-    Mistake(name, fix, _triplet(example))
-    for name, fix, example in (
-        (*_PLACES, lambda x, m: (_relu(m - x)[0], -_relu(m - x)[1])),
-        ("margin subtracted", "negative - positive + margin", lambda x, m: _relu(x - m)),
-        ("margin left out", "negative - positive + margin", lambda x, m: _relu(x)),
-        ("hinge on the wrong side", "max(0, .), not min(0, .)",
-         lambda x, m: (-_relu(-x - m)[0], _relu(-x - m)[1])),
-        ("no hinge", "a triple that leads by the margin costs nothing: max(0, .)",
-         lambda x, m: (x + m, np.ones_like(x))),
-        ("hinge squared", "here the hinge is linear",
-         lambda x, m: (_relu(x + m)[0] ** 2, 2 * _relu(x + m)[0])),
-        ("mean over the active triples", "divide by all n: an easy batch should weigh less",
-         _per_active),
-        ("gradient of triples that cost nothing", "where the hinge is flat the gradient is zero",
-         lambda x, m: (_relu(x + m)[0], np.ones_like(x))),
-        ("softplus instead of the hinge", "max(0, .) is not log(1 + exp(.))",
-         lambda x, m: _softplus(x + m)),
-    )
-] + _around(_triplet(lambda x, m: _relu(x + m)))  # fmt: skip
+_PLACES = "positive and negative exchanged", "the clicked item comes first, the sampled one second"
+_HINGE = table({
+    _PLACES: lambda x, m: (_relu(m - x)[0], -_relu(m - x)[1]),
+    ("margin subtracted", "negative - positive + margin"): lambda x, m: _relu(x - m),
+    ("margin left out", "negative - positive + margin"): lambda x, m: _relu(x),
+    ("hinge on the wrong side", "max(0, .), not min(0, .)"):
+        lambda x, m: (-_relu(-x - m)[0], _relu(-x - m)[1]),
+    ("no hinge", "a triple that leads by the margin costs nothing: max(0, .)"):
+        lambda x, m: (x + m, np.ones_like(x)),
+    ("hinge squared", "here the hinge is linear"):
+        lambda x, m: (_relu(x + m)[0] ** 2, 2 * _relu(x + m)[0]),
+    ("mean over the active triples", "divide by all n: an easy batch should weigh less"):
+        _per_active,
+    ("gradient of triples that cost nothing", "where the hinge is flat the gradient is zero"):
+        lambda x, m: (_relu(x + m)[0], np.ones_like(x)),
+    ("softplus instead of the hinge", "max(0, .) is not log(1 + exp(.))"):
+        lambda x, m: _softplus(x + m),
+}, _triplet) + _around(_triplet(lambda x, m: _relu(x + m)))  # fmt: skip
 
 
 def _scaled(
@@ -201,25 +196,21 @@ def _scaled(
     return example
 
 
-_TRIPLET_LOGISTIC = [
-    Mistake(name, fix, _triplet(example))
-    for name, fix, example in (
-        (*_PLACES, lambda x, s: (_softplus(-s * x)[0], -s * expit(-s * x))),
-        ("scale left out", "log(1 + exp(scale (negative - positive)))",
-         lambda x, s: _softplus(x)),
-        ("divided by the scale", "softplus(x, beta) of most libraries is log(1 + exp(beta x)) / "
-         "beta; multiply by beta", _scaled(_softplus, lambda s: 1 / s, lambda s: 1.0)),
-        ("multiplied by the scale outside", "the scale stands inside the exponential",
-         lambda x, s: (s * _softplus(x)[0], s * _softplus(x)[1])),
-        ("gradient without the scale", "the inner slope is the scale",
-         _scaled(_softplus, slope=lambda s: 1.0)),
-        (*OVERFLOW, _scaled(_unshifted)),
-        (*CLIPPED, _scaled(_clipped)),
-        (*BITS, _scaled(_bits)),
-        ("hinge instead of its smooth sibling", "log(1 + exp(.)) is not max(0, .)",
-         _scaled(_relu)),
-    )
-] + _around(_triplet(_scaled(_softplus)))  # fmt: skip
+_TRIPLET_LOGISTIC = table({
+    _PLACES: lambda x, s: (_softplus(-s * x)[0], -s * expit(-s * x)),
+    ("scale left out", "log(1 + exp(scale (negative - positive)))"): lambda x, s: _softplus(x),
+    ("divided by the scale",
+     "softplus(x, beta) of most libraries is log(1 + exp(beta x)) / beta; multiply by beta"):
+        _scaled(_softplus, lambda s: 1 / s, lambda s: 1.0),
+    ("multiplied by the scale outside", "the scale stands inside the exponential"):
+        lambda x, s: (s * _softplus(x)[0], s * _softplus(x)[1]),
+    ("gradient without the scale", "the inner slope is the scale"):
+        _scaled(_softplus, slope=lambda s: 1.0),
+    OVERFLOW: _scaled(_unshifted),
+    CLIPPED: _scaled(_clipped),
+    BITS: _scaled(_bits),
+    ("hinge instead of its smooth sibling", "log(1 + exp(.)) is not max(0, .)"): _scaled(_relu),
+}, _triplet) + _around(_triplet(_scaled(_softplus)))  # fmt: skip
 
 PAIR_MISTAKES = {
     "pointwise_squared": _SQUARED,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from minitower.conformance import cases
-from minitower.conformance.adapters import lookup, metric, one_gradient, weighted_cosines
+from minitower.conformance.adapters import lookup, one_gradient, value_alone, weighted_cosines
 from minitower.conformance.cases import grid, of_batches, of_table
 from minitower.conformance.formula import Argument, Formula
 from minitower.conformance.softmax_registry import (
@@ -24,13 +27,44 @@ from minitower.formulas.sampling import power_law
 _SCORES = Argument("scores", "(n)", "scores of the pairs", gradient=True)
 _LABELS = Argument("labels", "(n)", "+1 for clicked pairs, -1 for drawn ones")
 _NEGATIVE = Argument("negative", "(n)", "scores of the drawn items", gradient=True)
-_PULL = Argument("pull", "(n)", "a constant factor of each pair; it makes one number of many")
+_UPSTREAM = Argument("pull", "(n)", "a constant factor of each pair; it makes one number of many")
 _HITS = (
     Argument("hits", "(n,K)", "true where the item at that rank is a positive", kind="bool"),
     Argument("positives", "(n)", "how many positives each user has", kind="int"),
     Argument("k", "()", "how many ranks count", kind="int"),
 )
-_MANNING = "Manning, Raghavan and Schuetze, Introduction to Information Retrieval, 2008"
+_HUANG = "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020"
+_MANNING = "Manning, Raghavan and Schuetze, Introduction to Information Retrieval, 2008, chapter 8"
+
+
+def _triplet(
+    loss: Callable[..., Any], summary: str, math: str, reference: str, parameter: Argument,
+    value: float,
+) -> Formula:  # fmt: skip
+    """A pairwise loss, checked at one value of its parameter."""
+    return Formula(
+        loss.__name__,
+        summary,
+        math,
+        reference,
+        (POSITIVE, _NEGATIVE, parameter),
+        lambda positive, negative, x: loss(positive, negative, **{parameter.name: x}),
+        cases.pairwise(**{parameter.name: value}),
+    )
+
+
+def _metric(measure: Callable[..., Any], summary: str, math: str, reference: str) -> Formula:
+    return Formula(
+        measure.__name__,
+        summary,
+        f"value = mean over users with positives of {math}",
+        reference,
+        _HITS,
+        value_alone(measure),
+        of_table(cases.RANKED),
+        result="value",
+    )
+
 
 _OTHERS = (
     Formula(
@@ -52,31 +86,29 @@ _OTHERS = (
         lambda s, y, scale, bias: pointwise_logistic(s, y, scale=scale, bias=bias),
         cases.pointwise(scale=2.5, bias=-0.75),
     ),
-    Formula(
-        "triplet_hinge",
+    _triplet(
+        triplet_hinge,
         "a positive should lead its negative by a margin",
         "loss = mean_i max(0, negative_i - positive_i + margin)",
-        "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 2",
-        (POSITIVE, _NEGATIVE, Argument("margin", "()", "the lead asked for, > 0")),
-        lambda p, g, margin: triplet_hinge(p, g, margin=margin),
-        cases.pairwise(margin=0.25),
+        f"{_HUANG}, Eq. 2",
+        Argument("margin", "()", "the lead asked for, > 0"),
+        0.25,
     ),
-    Formula(
-        "triplet_logistic",
+    _triplet(
+        triplet_logistic,
         "the hinge's smooth sibling",
         "loss = mean_i log(1 + exp(scale (negative_i - positive_i)))",
         "lecture, section 2.3 (pairwise training)",
-        (POSITIVE, _NEGATIVE, Argument("scale", "()", "how sharply the loss bends, > 0")),
-        lambda p, g, scale: triplet_logistic(p, g, scale=scale),
-        cases.pairwise(scale=2.5),
+        Argument("scale", "()", "how sharply the loss bends, > 0"),
+        2.5,
     ),
     Formula(
         "cosine",
         "the cosine of each pair, made one number by constant factors",
         "loss = sum_i pull_i (users_i / |users_i|) . (items_i / |items_i|); a zero vector stays"
         " zero and gets no gradient",
-        "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 3",
-        (USERS, ITEMS, _PULL),
+        f"{_HUANG}, Eq. 3",
+        (USERS, ITEMS, _UPSTREAM),
         weighted_cosines,
         of_batches({"users": "users", "items": "items", "pull": "log_q"}),
     ),
@@ -87,7 +119,7 @@ _OTHERS = (
         f"{YI}, section 4; lecture, section 2.4",
         (Argument("users", "(n,d)", "user vectors, one a row"),
          Argument("items", "(n,d)", "item vectors, one a row"), LOG_Q),
-        lambda users, items, log_q: (users @ items.T, ()),
+        value_alone(lambda users, items, log_q: users @ items.T),
         of_batches({"users": "users", "items": "items", "log_q": "log_q"}),
         result="scores",
     ),
@@ -99,7 +131,7 @@ _OTHERS = (
         (Argument("table", "(r,d)", "an embedding table", gradient=True),
          Argument("rows", "(n)", "the row of each example, 0 to r - 1", kind="int"),
          Argument("pull", "(n,d)", "a constant factor of each number looked up")),
-        lookup,
+        lookup(np.add.at),
         of_table({
             "plain": ("each row once", {
                 "table": grid(4, 2), "rows": np.array([2, 0, 3]), "pull": grid(3, 2, salt=2)}),
@@ -118,7 +150,7 @@ _OTHERS = (
         " section 2.2; lecture, section 2.4",
         (Argument("counts", "(K)", "clicks of each item"),
          Argument("beta", "()", "0.75 as a rule")),
-        lambda counts, beta: (power_law(counts, beta), ()),
+        value_alone(power_law),
         of_table({
             "sixteen_to_one": ("16 times the clicks, 8 times the draws", {
                 "counts": np.array([16.0, 1]), "beta": 0.75}),
@@ -131,45 +163,29 @@ _OTHERS = (
         }),
         result="p",
     ),
-    *(
-        Formula(
-            measure.__name__,
-            summary,
-            math,
-            f"{_MANNING}, chapter 8" if cited is None else cited,
-            _HITS,
-            metric(measure),
-            of_table(cases.RANKED),
-            result="value",
-        )
-        for measure, summary, math, cited in (
-            (
-                ranking.recall,
-                "the share of a user's positives that the first k ranks hold",
-                "value = mean over users with positives of (hits in ranks 1..k) / positives",
-                None,
-            ),
-            (
-                ranking.mrr,
-                "one over the rank of the first hit",
-                "value = mean over users with positives of 1 / (rank of the first hit), 0 without",
-                "E. Voorhees, The TREC-8 Question Answering Track Report, 1999",
-            ),
-            (
-                ranking.mean_average_precision,
-                "precision at every rank that hits",
-                "value = mean over users with positives of"
-                " sum_{r <= k, hit} precision@r / min(k, positives)",
-                None,
-            ),
-            (
-                ranking.ndcg,
-                "hits discounted by rank, over the same sum for an ideal list",
-                "value = mean over users with positives of sum_{r <= k, hit} 1/log2(r+1)"
-                " / sum_{r <= min(k, positives)} 1/log2(r+1)",
-                "Jaervelin and Kekaelaeinen, TOIS 2002, with binary gains",
-            ),
-        )
+    _metric(
+        ranking.recall,
+        "the share of a user's positives that the first k ranks hold",
+        "(hits in ranks 1..k) / positives",
+        _MANNING,
+    ),
+    _metric(
+        ranking.mrr,
+        "one over the rank of the first hit",
+        "1 / (rank of the first hit), 0 without",
+        "E. Voorhees, The TREC-8 Question Answering Track Report, 1999",
+    ),
+    _metric(
+        ranking.mean_average_precision,
+        "precision at every rank that hits",
+        "sum_{r <= k, hit} precision@r / min(k, positives)",
+        _MANNING,
+    ),
+    _metric(
+        ranking.ndcg,
+        "hits discounted by rank, over the same sum for an ideal list",
+        "sum_{r <= k, hit} 1/log2(r+1) / sum_{r <= min(k, positives)} 1/log2(r+1)",
+        "Jaervelin and Kekaelaeinen, TOIS 2002, with binary gains",
     ),
 )  # fmt: skip
 

@@ -21,10 +21,10 @@ from minitower.conformance.report import NO_KNOWN, Report, Result
 from minitower.formulas.arrays import Array
 
 SAMPLER = "sampler"
-"""What a check of a sampler is called where formulas have their names."""
+"""Name of the check of a sampler, among those of the formulas."""
 
 FALSE_ALARM = 1e-6
-"""The chance that a right sampler fails a whole check."""
+"""The chance that a right sampler fails a check."""
 
 DRAWS = 100_000
 
@@ -44,29 +44,24 @@ CASES = tuple(
     )
 )
 
-_WRONG = table({
+_MISTAKES = table({
     ("uniform draws", "p is ignored"): lambda p: np.full(len(p), 1 / len(p)),
-    ("power law applied twice", "p is the law already: draw from it as it is"): (
-        lambda p: _share(np.where(p > 0, p, 1) ** 0.75 * (p > 0))
-    ),
-    ("power law undone", "p is the law already: draw from it as it is"): (
-        lambda p: _share(p ** (4 / 3))
-    ),
+    ("power law applied twice", "p is the law already: draw from it as it is"):
+        lambda p: _share(np.where(p > 0, p, 1) ** 0.75 * (p > 0)),
+    ("power law undone", "p is the law already: draw from it as it is"):
+        lambda p: _share(p ** (4 / 3)),
     ("ids counted from one", "ids are 0 to K - 1"): lambda p: np.append(0, p),
-    ("log-uniform by row", "that law wants items sorted by clicks, and is not p"): (
-        lambda p: _share(np.log1p(1 / np.arange(1.0, len(p) + 1)))
-    ),
+    ("log-uniform by row", "that law wants items sorted by clicks, and is not p"):
+        lambda p: _share(np.log1p(1 / np.arange(1.0, len(p) + 1))),
 })  # fmt: skip
-_WRONG_LOG_Q = table({
+_LOG_Q_MISTAKES = table({
     ("q returned instead of log q", "take the logarithm"): lambda p: p,
     ("sign of log q", "log q is at most 0"): lambda p: -np.log(p),
     ("log q to base two", "use the natural logarithm"): np.log2,
-    ("log of the expected count", "log q is of one draw: subtract log(draws)"): (
-        lambda p: np.log(DRAWS * p)
-    ),
-    ("log q of a uniform draw", "log q is of the law that was drawn from"): (
-        lambda p: np.full(len(p), -np.log(len(p)))
-    ),
+    ("log of the expected count", "log q is of one draw: subtract log(draws)"):
+        lambda p: np.log(DRAWS * p),
+    ("log q of a uniform draw", "log q is of the law that the draws follow"):
+        lambda p: np.full(len(p), -np.log(len(p))),
 })  # fmt: skip
 
 
@@ -174,11 +169,11 @@ def _counted(draw: Callable[..., Any], p: Array, rng: np.random.Generator) -> tu
 
 
 def _known(samples: list[_Sample], level: float) -> Mistake | None:
-    """Find the wrong distribution, or the wrong log q, that fits all cases."""
+    """Find the mistake in the distribution, or in log q, that fits all cases."""
     if all(case.verdict(level) is None for case in samples):
         return None
     if not all(case.follows(case.p, level) for case in samples):
-        laws = (m for m in _WRONG if all(d.follows(m.compute(d.p), level) for d in samples))
+        fit = (m for m in _MISTAKES if all(d.follows(m.compute(d.p), level) for d in samples))
     else:
-        laws = (m for m in _WRONG_LOG_Q if all(d.states(m.compute) for d in samples))
-    return next(laws, None)
+        fit = (m for m in _LOG_Q_MISTAKES if all(d.states(m.compute) for d in samples))
+    return next(fit, None)

@@ -22,6 +22,7 @@ from minitower.conformance.mistake_tables import (
     losses,
     masks,
     off_diagonal,
+    replacing,
     smoothings,
     table,
     temperatures,
@@ -41,11 +42,11 @@ def _transposed(logits: Any, positive: Any, share: Any) -> Any:
 
 
 _IN_BATCH = table({
-    ("q subtracted instead of log q", "take the logarithm of q off"):
+    ("q subtracted instead of log q", "subtract the logarithm of q"):
         lambda u, v, q, t: chain(u, v, t, -np.exp(q)),
-    ("positive not corrected", "in this form log q comes off every candidate, the positive too"):
+    ("positive not corrected", "this form subtracts log q from every candidate, the positive too"):
         lambda u, v, q, t: chain(u, v, t, on_diagonal(0 * q, -q)),
-    ("only the positive corrected", "log q comes off every candidate"):
+    ("only the positive corrected", "subtract log q from every candidate"):
         lambda u, v, q, t: chain(u, v, t, on_diagonal(-q, 0 * q)),
     ("gradient without 1 / temperature", "logits have the slope 1 / temperature"):
         lambda u, v, q, t: then(_yi, lambda g: (g[0] * t, g[1] * t))(u, v, q, t),
@@ -99,7 +100,6 @@ _MASKED = [
     *losses(_masked),
 ]  # fmt: skip
 
-Offset = Callable[[Any, Any, Any], Any]
 _rest: Callable[[Any], Any] = lambda q: np.log1p(-np.exp(q))
 
 
@@ -110,33 +110,33 @@ def _calibrated(
     ids: Any,
     t: Any,
     drop: Any = None,
-    offset: Offset = lambda q, log_n, hits: _rest(q)[:, None] - log_n - q,
+    offset: Callable[[Any, Any], Any] = lambda q, log_n: _rest(q)[:, None] - log_n - q,
     own: Any = 0.0,
     **link: Any,
 ) -> Any:
     hits = hit_mask(ids, len(u))
     log_n = np.log(np.maximum(1, len(u) - 1 - hits.sum(axis=1, keepdims=True)))
-    off = on_diagonal(own * q, offset(q, log_n, hits))
+    off = on_diagonal(own * q, offset(q, log_n))
     return chain(u, v, t, off, hits if drop is None else drop, **link)
 
 
 _CALIBRATED = [
     *table({
         ("log n left out", "n_i draws stand for the catalogue: subtract log n_i as well"):
-            partial(_calibrated, offset=lambda q, log_n, hits: _rest(q)[:, None] - q),
+            lambda q, log_n: _rest(q)[:, None] - q,
         ("n counts the accidental hits", "n_i is how many negatives row i keeps"):
-            partial(_calibrated, offset=lambda q, log_n, hits: (
-                _rest(q)[:, None] - np.log(max(1, len(q) - 1)) - q)),
+            lambda q, log_n: _rest(q)[:, None] - np.log(max(1, len(q) - 1)) - q,
         ("n counts the positive", "n_i is how many negatives row i keeps"):
-            partial(_calibrated, offset=lambda q, log_n, hits: (
-                _rest(q)[:, None] - np.log(np.exp(log_n) + 1) - q)),
-        ("log(1 - q) left out", "negatives are drawn from the others: Q' = q / (1 - q_i)"):
-            partial(_calibrated, offset=lambda q, log_n, hits: -log_n - q),
+            lambda q, log_n: _rest(q)[:, None] - np.log(np.exp(log_n) + 1) - q,
+        ("log(1 - q) left out", "negatives are draws from the others: Q' = q / (1 - q_i)"):
+            lambda q, log_n: -log_n - q,
         ("1 - q of the negative instead of the positive", "Q'_i(j) = q_j / (1 - q_i)"):
-            partial(_calibrated, offset=lambda q, log_n, hits: _rest(q) - log_n - q),
+            lambda q, log_n: _rest(q) - log_n - q,
+    }, replacing(_calibrated, "offset")),
+    *table({
         ("log q off the positive too, with hits masked",
          "correct the positive and keep hits (Yi), or mask hits and leave it (calibrated)"):
-            partial(_calibrated, offset=lambda q, log_n, hits: -q + 0 * log_n, own=-1.0),
+            partial(_calibrated, offset=lambda q, log_n: -q + 0 * log_n, own=-1.0),
     }),
     *masks(_calibrated, lambda u, v, q, ids, t: hit_mask(ids, len(u))),
     *corrections(_calibrated),
@@ -158,9 +158,9 @@ def _khrylchenko(
         np.fill_diagonal(logits, own if positive else -np.inf)
         others = logsumexp(logits, axis=1)
         weight = expit(others - own - mean * np.log(negatives)) if weighted else np.ones(n)
-        pull = weight + differentiated * weight * (1 - weight) * (others - own)
-        d_scores = np.exp(logits - others[:, None]) * pull[:, None] / (n * t)
-        d_scores[np.arange(n), np.arange(n)] -= pull / (n * t)
+        slope = weight + differentiated * weight * (1 - weight) * (others - own)
+        d_scores = np.exp(logits - others[:, None]) * slope[:, None] / (n * t)
+        d_scores[np.arange(n), np.arange(n)] -= slope / (n * t)
         return (weight * (others - own)).mean(), (d_scores @ v, d_scores.T @ u)
 
     return compute
@@ -188,7 +188,7 @@ def _mixed(
     q: Any,
     catalogue: int,
     t: Any,
-    mixture: Offset = lambda q, a, k: np.log(a * np.exp(q) + (1 - a) / k),
+    mixture: Callable[[Any, Any, Any], Any] = lambda q, a, k: np.log(a * np.exp(q) + (1 - a) / k),
     positive: bool = False,
     **link: Any,
 ) -> Any:
@@ -198,17 +198,17 @@ def _mixed(
 
 _MIXED = table({
     ("log q without the mixture", "uniform draws count: q* = n/m q + (1 - n/m) / catalogue"):
-        partial(_mixed, mixture=lambda q, a, k: q),
+        lambda q, a, k: q,
     ("each half with its own q", "one mixture for both: q* = n/m q + (1 - n/m) / catalogue"):
-        partial(_mixed, mixture=lambda q, a, k: np.where(
-            np.arange(len(q)) < a * len(q), q, -np.log(k))),
+        lambda q, a, k: np.where(np.arange(len(q)) < a * len(q), q, -np.log(k)),
     ("logarithms of q mixed instead of q", "mix probabilities, then take the logarithm"):
-        partial(_mixed, mixture=lambda q, a, k: a * q - (1 - a) * np.log(k)),
+        lambda q, a, k: a * q - (1 - a) * np.log(k),
     ("mixture of equal shares", "the shares are n/m and 1 - n/m"):
-        partial(_mixed, mixture=lambda q, a, k: np.log(np.exp(q) / 2 + 0.5 / k)),
+        lambda q, a, k: np.log(np.exp(q) / 2 + 0.5 / k),
     ("expected count instead of probability",
      "with the positive uncorrected the scale of q matters: divide by the m draws"):
-        partial(_mixed, mixture=lambda q, a, k: np.log(len(q) * (a * np.exp(q) + (1 - a) / k))),
+        lambda q, a, k: np.log(len(q) * (a * np.exp(q) + (1 - a) / k)),
+}, replacing(_mixed, "mixture")) + table({
     ("positive corrected as well", "in this form the positive keeps its score"):
         partial(_mixed, positive=True),
 }) + corrections(_mixed) + temperatures(_mixed) + losses(_mixed)  # fmt: skip
@@ -239,7 +239,7 @@ _CROSS_BATCH = [
         ("banked copies left out for every row", "an item is a hit only where it was clicked"):
             lambda u, v, b, q, ids, t: _bank(
                 u, v, b, q, ids, t, _banked(u, np.isin(ids, ids[: len(u)]))),
-        ("bank not corrected", "log q comes off the bank's columns as well"):
+        ("bank not corrected", "subtract log q from the bank's columns as well"):
             lambda u, v, b, q, ids, t: _bank(
                 u, v, b, q, ids, t, known=np.arange(len(q)) < len(u)),
     }),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minitower.conformance import links
+from minitower.conformance.formula import Compute
 from minitower.conformance.links import chain, cross_entropy
 from minitower.conformance.mistake_tables import (
     ROWS,
@@ -26,14 +27,14 @@ from minitower.conformance.mistake_tables import (
 def _listwise(
     p: Any,
     g: Any,
-    given: Any,
+    mask: Any,
     t: Any,
     drop: Any = None,
     loss: links.Link = cross_entropy,
     slope: Callable[[Any], Any] = lambda t: 1 / t,
     fill: float = -np.inf,
 ) -> Any:
-    n, drop = len(p), given if drop is None else drop
+    n, drop = len(p), mask if drop is None else drop
     logits = np.column_stack([p * slope(t), np.where(drop, fill, g * slope(t))])
     value, d_logits = loss(logits, np.zeros(n, int), np.full(n, 1 / n))
     return value, (d_logits[:, 0] * slope(t), np.where(drop, 0, d_logits[:, 1:] * slope(t)))
@@ -41,17 +42,13 @@ def _listwise(
 
 _LISTWISE = [
     *masks(_listwise, lambda p, g, drop, t: drop),
-    *table(
-        {
-            (
-                "mask that is not low enough",
-                "logits may lie below any number: mask with -inf",
-            ): partial(_listwise, fill=-1e4)
-        }
-    ),
+    *table({
+        ("mask that is not low enough", "logits may lie below any number: mask with -inf"):
+            partial(_listwise, fill=-1e4),
+    }),
     *temperatures(_listwise),
     *losses(_listwise, ROWS, WRONG_AXIS),
-]
+]  # fmt: skip
 
 
 def _info_nce(u: Any, v: Any, t: Any, **link: Any) -> Any:
@@ -98,14 +95,20 @@ def _learned(scores: Any, t: Any, loss: links.Link = cross_entropy) -> Any:
     return value, (gradient / t, -(gradient * scores).sum() / t**2)
 
 
+def _other_slope(change: Callable[[Any, Any], Any]) -> Compute:
+    """Change the gradient of the temperature."""
+    return lambda s, t: then(_learned, lambda g: (g[0], change(g[1], t)))(s, t)
+
+
 _LEARNED = table({
     ("gradient of the logarithm of the temperature", "that is temperature times as large"):
-        lambda s, t: then(_learned, lambda g: (g[0], g[1] * t))(s, t),
+        lambda slope, t: slope * t,
     ("gradient of one over the temperature", "d / d t = -(d / d scale) / t^2"):
-        lambda s, t: then(_learned, lambda g: (g[0], -g[1] * t**2))(s, t),
+        lambda slope, t: -slope * t**2,
     ("sign of the temperature's gradient", "logits shrink as the temperature grows"):
-        then(_learned, lambda g: (g[0], -g[1])),
-    ("temperature held constant", "do not detach it"): then(_learned, lambda g: (g[0], 0 * g[1])),
+        lambda slope, t: -slope,
+    ("temperature held constant", "do not detach it"): lambda slope, t: 0 * slope,
+}, _other_slope) + table({
     TIMES_TAU: lambda s, t: then(_learned, lambda g: (g[0], -g[1] / t**2))(s, 1 / t),
 }) + losses(_learned)  # fmt: skip
 
