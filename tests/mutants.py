@@ -33,7 +33,7 @@ def listed():
 
 if __name__ == "__main__":
     alive, known = set(survivors()), set(listed())
-    for told, lines in (("not listed", alive - known), ("not alive", known - alive)):
+    for state, lines in (("not listed", alive - known), ("not alive", known - alive)):
         for line in sorted(lines):
-            print(f"{told}   {line}")
+            print(f"{state}   {line}")
     sys.exit(alive != known)

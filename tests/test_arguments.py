@@ -227,38 +227,38 @@ VARIED = {
 }
 
 
-def bits(result, pull):
+def bits(result, upstream):
     """A result as something that is equal where all of its bits are; gradients included."""
     if isinstance(result, tuple) and len(result) == 2 and callable(result[1]):
         value, backward = result
-        return bits((value, backward(pull(np.ones(value.shape) * 3))), pull)
+        return bits((value, backward(upstream(np.ones(value.shape) * 3))), upstream)
     if isinstance(result, (tuple, list)):
-        return [bits(part, pull) for part in result]
+        return [bits(part, upstream) for part in result]
     if isinstance(result, dict):
-        return {name: bits(part, pull) for name, part in result.items()}
+        return {name: bits(part, upstream) for name, part in result.items()}
     if is_dataclass(result):
-        return [bits(getattr(result, field.name), pull) for field in fields(result)]
+        return [bits(getattr(result, field.name), upstream) for field in fields(result)]
     if hasattr(result, "tocoo"):
-        return bits((result.tocoo().data, *result.tocoo().coords), pull)
+        return bits((result.tocoo().data, *result.tocoo().coords), upstream)
     if isinstance(result, np.ndarray | np.generic):
         return result.dtype.str, result.shape, result.tobytes()
     if isinstance(result, float):
         return np.float64(result).tobytes()
     if hasattr(result, "__dict__") and not callable(result):
-        return bits(vars(result), pull)
+        return bits(vars(result), upstream)
     return result
 
 
-def outcome(name, call, values, pull):
+def outcome(name, call, values, upstream):
     """The bits of what comes out, or what is refused."""
     owner, _, method = name.partition(".")
     values = deepcopy(values)  # a generator moves on
     with np.errstate(all="ignore"):
         try:
             if not method:
-                return bits(call(**values), pull)
+                return bits(call(**values), upstream)
             instance = made(owner)
-            return bits((call(instance, **values), vars(instance)), pull)
+            return bits((call(instance, **values), vars(instance)), upstream)
         except ValueError as error:
             return error
 
@@ -293,7 +293,7 @@ NARROW = [np.float16, np.int8, np.uint8, np.int16, np.int32, np.int64, np.bool_]
 
 @st.composite
 def narrowed(draw, values, varied, dtype):
-    """The examples, some of them with numbers from the whole range of a type."""
+    """The examples, some of them with numbers from the full range of a type."""
     values, kind = dict(values), np.dtype(dtype).kind
     if kind == "b":  # where a mask is asked for, it is one already
         varied = [k for k in varied if not is_mask(values[k])]

@@ -22,7 +22,7 @@ sizes = st.integers(0, 6)
 MANY = 12_000
 
 
-def relatedness(k):
+def pairwise_mi_of(k):
     return arrays(float, (k, k), elements=st.integers(0, 3).map(float))
 
 
@@ -96,12 +96,12 @@ def test_complementary_masks__every_choice_is_as_likely(k):
 
 
 def naive_group(related, seed, relatives):
-    """The seed and those of the others that it tells most about, the first of equals."""
+    """The seed and those of the others with most information about it, the first of equals."""
     others = [j for j in range(len(related)) if j != seed]
     return {seed, *sorted(others, key=lambda j: (-related[seed][j], j))[:relatives]}
 
 
-@given(seeds, sizes, st.integers(3, 7).flatmap(relatedness), st.booleans(), st.booleans())
+@given(seeds, sizes, st.integers(3, 7).flatmap(pairwise_mi_of), st.booleans(), st.booleans())
 def test_correlated_masks__seed_and_its_relatives(rng, n, related, up, per_item):
     k = len(related)
     relatives = math.ceil(k / 2) if up else k // 2
@@ -166,8 +166,8 @@ def csr(rows):
     return np.cumsum([0, *map(len, rows)]), np.array([v for row in rows for v in row], np.int32)
 
 
-def is_subsequence(part, whole):
-    rest = iter(whole)
+def is_subsequence(part, full):
+    rest = iter(full)
     return all(value in rest for value in part)
 
 

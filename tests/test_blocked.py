@@ -63,9 +63,9 @@ def test_blocked__equals_the_textbook(form, problem, temperature, block):
 def test_blocked__block_changes_nothing(form, problem, block):
     users, items, ids, log_q, _ = problem
     correction = CORRECTIONS[form](ids, log_q)
-    whole = blocked_in_batch_softmax(users, items, correction, temperature=0.2)
+    at_once = blocked_in_batch_softmax(users, items, correction, temperature=0.2)
     parts = blocked_in_batch_softmax(users, items, correction, temperature=0.2, block=block)
-    assert_same(parts, whole, 1e-12)
+    assert_same(parts, at_once, 1e-12)
 
 
 @given(problems(), st.integers(1, 4), st.integers(1, 10))

@@ -1,4 +1,4 @@
-"""The golden cases are right, and every known mistake is told from all others by them."""
+"""The golden cases are right, and every known mistake differs from all others on them."""
 
 from itertools import combinations
 
@@ -22,7 +22,7 @@ from minitower.conformance.formula import TOLERANCE, error, errors
 formulas = pytest.mark.parametrize("formula", FORMULAS.values(), ids=lambda f: f.name)
 
 
-# --- Independent oracles: the formula again, from its text, in complex arithmetic, so that a step
+# --- Independent oracles: the formula again, as written, in complex arithmetic, so that a step
 # along the imaginary axis is its exact gradient (W. Squire and G. Trapp, SIAM Review 1998).
 
 
@@ -83,8 +83,8 @@ def stop_gradient(u, v, q, ids, t):
     for i in range(n):
         others = [j for j in range(n) if ids[j] != ids[i]]
         f = dot(u[i], v[i]) / t
-        drawn = [dot(u[i], v[j]) / t - q[j] + np.log(1 - np.exp(q[i])) for j in others]
-        s = log_sum_exp(drawn)
+        negatives = [dot(u[i], v[j]) / t - q[j] + np.log(1 - np.exp(q[i])) for j in others]
+        s = log_sum_exp(negatives)
         p = 1 / (1 + np.exp(min(700, s.real - f.real - np.log(len(others)))))
         total += (1 - p) * (s - f)
     return total / n
@@ -115,7 +115,7 @@ def info_nce(u, v, t):
     return rows(len(u), lambda i, j: dot(unit(u[i]), unit(v[j])) / t)
 
 
-def judged(each):
+def metric_of(each):
     """A metric as a mean over users with positives of each(0-based hit ranks, positives, k)."""
 
     def metric(hits, positives, k):
@@ -161,12 +161,12 @@ ORACLES = {
     "power_law": lambda counts, beta: np.array(
         [c**beta / sum(x**beta for x in counts) for c in counts]
     ),
-    "recall": judged(lambda ranks, p, k: len(ranks) / p),
-    "mrr": judged(lambda ranks, p, k: 1 / (ranks[0] + 1) if ranks else 0),
-    "mean_average_precision": judged(
+    "recall": metric_of(lambda ranks, p, k: len(ranks) / p),
+    "mrr": metric_of(lambda ranks, p, k: 1 / (ranks[0] + 1) if ranks else 0),
+    "mean_average_precision": metric_of(
         lambda ranks, p, k: sum((n + 1) / (r + 1) for n, r in enumerate(ranks)) / min(k, p)
     ),
-    "ndcg": judged(lambda ranks, p, k: dcg(ranks) / dcg(range(min(k, p)))),
+    "ndcg": metric_of(lambda ranks, p, k: dcg(ranks) / dcg(range(min(k, p)))),
 }  # fmt: skip
 
 
@@ -236,7 +236,7 @@ def test_hinge_cases_keep_off_the_kink():
 
 
 def collisions(variants, expected):
-    """The pairs of variants that no case tells apart; variants: name -> outputs of each case."""
+    """The pairs of variants that agree on every case; variants: name -> outputs of each case."""
     clear = 10 * TOLERANCE["float32"]
     return [
         (a, b)
@@ -297,7 +297,7 @@ def of_probability(p):
     return -SHARE @ np.log(p)
 
 
-WRONG = {
+VARIANTS = {
     links.cross_entropy: of_probability(P[OWN]),
     links.unshifted: of_probability(P[OWN]),
     links.softmax_twice: of_probability((np.exp(P) / np.exp(P).sum(axis=1, keepdims=True))[OWN]),
@@ -310,15 +310,15 @@ WRONG = {
         for i, row in enumerate(LOGITS)
     ],
 }
-WRONG[links.both_directions] = (WRONG[links.cross_entropy] + WRONG[links.other_axis]) / 2
+VARIANTS[links.both_directions] = (VARIANTS[links.cross_entropy] + VARIANTS[links.other_axis]) / 2
 
 
-@pytest.mark.parametrize("link", WRONG, ids=lambda link: link.__name__)
+@pytest.mark.parametrize("link", VARIANTS, ids=lambda link: link.__name__)
 def test_wrong_links_are_what_they_say(link):
     direction = np.cos(np.arange(12.0)).reshape(3, 4)
     value, gradient = link(LOGITS.copy(), POSITIVE, SHARE)
     slope = directional(lambda z: link(z, POSITIVE, SHARE)[0], [LOGITS], [direction])
-    assert value == pytest.approx(WRONG[link], rel=1e-12)
+    assert value == pytest.approx(VARIANTS[link], rel=1e-12)
     assert_slope(along([gradient], [direction]), slope, 1e-9)
 
 

@@ -108,32 +108,32 @@ def test_unknown_mistakes_show_a_common_factor_and_the_smallest_case():
         return 3 * value, gradients
 
     report = check(tripled, formula="in_batch_softmax")
-    text = str(report)
+    printed = str(report)
     assert report.mistake is None
     assert not report.unusable
-    assert "matches no known mistake" in text
-    assert "loss is 3 times what it should be, in every case" in text
-    assert "the smallest failing case is plain" in text
-    assert "d_users is" not in text
+    assert "matches no known mistake" in printed
+    assert "loss is 3 times what it should be, in every case" in printed
+    assert "the smallest failing case is plain" in printed
+    assert "d_users is" not in printed
     smallest = min(report.failed, key=lambda r: r.case.size)
     assert smallest.case.name == "plain"
     expected = FORMULAS["in_batch_softmax"].outputs(smallest.case)["loss"]
-    assert f"loss should be {expected:.6f}" in text
-    assert f"got {3 * expected:.6f}" in text
+    assert f"loss should be {expected:.6f}" in printed
+    assert f"got {3 * expected:.6f}" in printed
 
 
-def test_an_off_value_is_told_with_its_place_and_size():
+def test_an_off_value_is_shown_with_its_place_and_size():
     def off(*arguments):
         value, (d_users, d_items) = softmax_loss(*arguments)
         d_items[-1, -1] += 0.25
         return value, (d_users, d_items)
 
     for result in check(off, formula="in_batch_softmax").cases:
-        assert result.verdict.startswith("d_items off by ")
-        assert float(result.verdict.split()[-1]) <= 0.25
+        assert result.failure.startswith("d_items off by ")
+        assert float(result.failure.split()[-1]) <= 0.25
 
 
-def test_float32_inside_is_recognised_and_passes_when_asked_for():
+def test_float32_inside_is_recognized_and_passes_when_asked_for():
     def single(users, items, log_q, temperature):
         return softmax_loss(*(x.astype(np.float32) for x in (users, items, log_q)), temperature)
 
@@ -158,7 +158,7 @@ def raises(*arguments):
 
 
 @pytest.mark.parametrize(
-    "fn, said",
+    "fn, message",
     [
         (raises, "raised KeyError: 'user 7\\nis not there'"),
         (lambda *a: 0.5, "returned a float, expected (loss, gradients), the gradients a dict"),
@@ -174,11 +174,11 @@ def raises(*arguments):
         (lambda users: 0, "raised TypeError"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_compared_is_told_in_one_line(fn, said):
+def test_what_cannot_be_compared_is_one_line(fn, message):
     report = check(fn, formula="in_batch_softmax")
     assert not report.passed
     assert report.mistake is None
-    assert report.unusable.startswith(f"in_batch_softmax, case plain: {said}")
+    assert report.unusable.startswith(f"in_batch_softmax, case plain: {message}")
     assert "\n" not in report.unusable
 
 

@@ -13,7 +13,7 @@ from minitower.conformance import check
 from minitower.conformance.frameworks import FRAMEWORKS, runner
 
 
-def torch_words():
+def torch_operations():
     import torch
     from torch.nn import functional as F
 
@@ -27,7 +27,7 @@ def torch_words():
     )  # fmt: skip
 
 
-def jax_words():
+def jax_operations():
     import jax
     import jax.numpy as jnp
 
@@ -42,7 +42,7 @@ def jax_words():
     )  # fmt: skip
 
 
-def tensorflow_words():
+def tensorflow_operations():
     import tensorflow as tf
 
     return SimpleNamespace(
@@ -57,7 +57,7 @@ def tensorflow_words():
     )  # fmt: skip
 
 
-WORDS = {"torch": torch_words, "jax": jax_words, "tensorflow": tensorflow_words}
+WORDS = {"torch": torch_operations, "jax": jax_operations, "tensorflow": tensorflow_operations}
 TESTED = ["torch", "jax", "tensorflow"]
 
 
@@ -91,8 +91,8 @@ def losses(f):
     def stop_gradient(u, v, q, ids, t, detach=f.detach):
         z = scores(u, v) / t
         same, own = f.equal(ids), f.diagonal(z)
-        drawn = z - q + f.log1p(-f.exp(q))[:, None]
-        others = f.lse(f.where(same, f.number(-np.inf, dtype=z.dtype), drawn))
+        negatives = z - q + f.log1p(-f.exp(q))[:, None]
+        others = f.lse(f.where(same, f.number(-np.inf, dtype=z.dtype), negatives))
         weight = f.sigmoid(others - f.log(f.count(~same)) - own)
         return f.mean(detach(weight) * (others - own))
 
@@ -152,7 +152,7 @@ def wrong_losses(f):
          lambda *a: right["stop_gradient_logq"](*a, detach=lambda x: x)),
         ("pointwise_logistic", "labels' sign turned",
          lambda c, y, s, b: right["pointwise_logistic"](c, -y, s, b)),
-        ("serving_scores", "log q taken off at serving", lambda u, v, q: scores(u, v) - q),
+        ("serving_scores", "log q subtracted at serving", lambda u, v, q: scores(u, v) - q),
     ]  # fmt: skip
 
 
@@ -167,14 +167,14 @@ def test_wrong_implementations_are_named(framework, f, place):
 def test_what_cannot_be_differentiated(framework, f):
     loss = losses(f)["in_batch_softmax"]
 
-    def told(fn):
+    def complaint(fn):
         return check(fn, formula="in_batch_softmax", framework=framework).unusable
 
-    assert "expected" in told(lambda *a: (loss(*a), 0))
-    assert "returned loss of shape (3, 3), expected one number" in told(
+    assert "expected" in complaint(lambda *a: (loss(*a), 0))
+    assert "returned loss of shape (3, 3), expected one number" in complaint(
         lambda u, v, q, t: f.matmul(u, f.transpose(v))
     )
-    assert "raised" in told(lambda u: u)
+    assert "raised" in complaint(lambda u: u)
 
 
 def test_a_loss_may_branch_on_values(framework, f):

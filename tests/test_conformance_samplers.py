@@ -17,7 +17,7 @@ def by_choice(p, size, rng):
 
 
 def with_log_q(log_q):
-    """A right sampler that tells some log q."""
+    """A right sampler that states some log q."""
 
     def draw(p, size, rng):
         ids = by_choice(p, size, rng)
@@ -93,7 +93,7 @@ def leaves(p, size, rng):
 
 
 @pytest.mark.parametrize(
-    "draw, said",
+    "draw, message",
     [
         (raises, "raised RuntimeError: no luck"),
         (leaves, "raised SystemExit: "),
@@ -105,9 +105,9 @@ def leaves(p, size, rng):
         (lambda p, size, rng: (by_choice(p, size, rng), rng.random(size)), "returned two "),
     ],
 )  # fmt: skip
-def test_what_are_no_draws(draw, said):
+def test_what_are_no_draws(draw, message):
     report = check_sampler(draw)
-    assert report.unusable.startswith(f"sampler, case two_items: {said}")
+    assert report.unusable.startswith(f"sampler, case two_items: {message}")
 
 
 def test_one_draw_repeated_is_found():

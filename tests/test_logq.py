@@ -18,7 +18,7 @@ ids_of_a_batch = arrays(np.int64, st.integers(1, 12), elements=st.integers(0, 5)
 
 
 def full_softmax(catalogue, clicked):
-    """Loss and gradient (per item) of one user's exact softmax over the whole catalogue."""
+    """Loss and gradient (per item) of one user's exact softmax over the catalogue."""
     loss, gradient = softmax_cross_entropy(catalogue[None], np.array([clicked]))
     return loss, gradient[0]
 
@@ -371,7 +371,7 @@ def test_cross_batch__banked_copies_are_left_out(ids, data):
 
 @given(whole_catalogue_batches())
 def test_cross_batch__only_keeping_or_calibrating_is_exact(batch):
-    """Batch and bank both hold the whole catalogue in proportion."""
+    """Batch and bank both hold the catalogue in proportion."""
     catalogue, ids, log_q = batch
     n, both = len(ids), np.tile(ids, 2)
     scores = rows_of(catalogue, both)[:n]

@@ -38,7 +38,7 @@ def weights_of(rows):
 
 
 def naive(us, vs, weights):
-    """The definition, over dictionaries; one value of each row's set is drawn for each field."""
+    """The definition, over dictionaries; one value of each row's set is sampled for each field."""
     weights = weights or [1] * len(us)
     joint, p, q = defaultdict(float), defaultdict(float), defaultdict(float)
     for u_set, v_set, w in zip(us, vs, weights):
@@ -211,16 +211,16 @@ def test_cooccurrences__parts_add_up(table, data):
     first, *others = (counted(table, weights, range(*edge)) for edge in edges)
     for identifiers in (False, True):
         together = sum(others, first).information(identifiers=identifiers)
-        whole = mutual_information(
+        at_once = mutual_information(
             [csr(f) for f in table], weights=weights, identifiers=identifiers
         )
-        assert together == pytest.approx(whole, abs=1e-12, nan_ok=True)
-    whole = counted(table, weights, range(n))
+        assert together == pytest.approx(at_once, abs=1e-12, nan_ok=True)
+    at_once = counted(table, weights, range(n))
     together = sum(others, first)
-    for ours, theirs in zip(together.joint, whole.joint, strict=True):
+    for ours, theirs in zip(together.joint, at_once.joint, strict=True):
         assert ours.shape == theirs.shape
         assert ours.toarray() == pytest.approx(theirs.toarray(), abs=1e-12)
-    for ours, theirs in zip(together.rows, whole.rows, strict=True):
+    for ours, theirs in zip(together.rows, at_once.rows, strict=True):
         assert ours.dtype == theirs.dtype == np.int64
         assert ours.tolist() == theirs.tolist()
 
@@ -231,8 +231,8 @@ def test_cooccurrences__order_of_parts_is_no_matter(table, data):
     parts = [counted(table, None, [row]) for row in rows]
     while len(parts) > 1:  # a tree of sums
         parts = [sum(parts[i + 1 : i + 3], parts[i]) for i in range(0, len(parts), 3)]
-    whole = mutual_information([csr(field) for field in table], identifiers=True)
-    assert parts[0].information(identifiers=True) == pytest.approx(whole, abs=1e-12)
+    at_once = mutual_information([csr(field) for field in table], identifiers=True)
+    assert parts[0].information(identifiers=True) == pytest.approx(at_once, abs=1e-12)
 
 
 def test_cooccurrences__texts_and_missing_values_add_up():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from losses import scales, scores, weights
 from numerics import (
     EPS32,
     along,
@@ -19,14 +19,7 @@ from numerics import (
 
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
 
-n = st.shared(st.integers(1, 6), key="n")
-vectors = lambda low, high: n.flatmap(
-    lambda size: arrays(float, size, elements=st.floats(low, high, width=32))
-)
-scores = vectors(-1, 1)
-weights = vectors(0, 3)
 margins = st.floats(0.0625, 1.5, width=32)
-scales = st.floats(0.125, 30, width=32)
 
 LOSSES = {
     "hinge": lambda p, q, **options: triplet_hinge(p, q, margin=0.25, **options),
@@ -76,7 +69,7 @@ def test_triplet_hinge__slope_is_right(positive, negative, along_p, along_q, mar
 
 
 def test_triplet_hinge__at_the_kink_nothing_pulls():
-    """And a hair beyond it the whole force does."""
+    """And a hair beyond it the full force does."""
     for negative, force in [(0.25 - 2**-50, 0), (0.25, 0), (0.25 + 2**-50, 1)]:
         _, (d_positive, d_negative) = triplet_hinge([0.5], [negative], margin=0.25)
         assert (d_positive, d_negative) == (-force, force)

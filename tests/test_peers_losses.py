@@ -90,7 +90,7 @@ class Problem:
         self.scores = rng.uniform(-1, 1, (n, m))
         self.users, self.items = rng.normal(size=(n, d)), rng.normal(size=(m, d))
         self.paired = rng.normal(size=(n, d))
-        self.pull = rng.normal(size=n)
+        self.upstream = rng.normal(size=n)
         self.labels = rng.choice([-1.0, 1.0], n)
         self.weights = rng.uniform(0, 2, n)
         self.drop = rng.random((n, m)) < 0.3
@@ -134,8 +134,8 @@ def mean_of_log_softmax(f, logits, weights, drop=None):
 def test_similarity(framework, problem, similarity):
     scores, backward = similarity(problem.users, problem.paired)
     side = (lambda f, x: x) if similarity is inner_product else (lambda f, x: f.normalize(x))
-    theirs = lambda f, u, v: ((side(f, u) * side(f, v)).sum(1) * f.array(problem.pull)).sum()
-    ours = scores @ problem.pull, backward(problem.pull)
+    theirs = lambda f, u, v: ((side(f, u) * side(f, v)).sum(1) * f.array(problem.upstream)).sum()
+    ours = scores @ problem.upstream, backward(problem.upstream)
     agree(framework, ours, theirs, [problem.users, problem.paired])
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from losses import n, scales, scores, weights
 from numerics import (
     EPS32,
     along,
@@ -20,14 +21,7 @@ from numerics import (
 from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
 from minitower.formulas.softmax import softmax_cross_entropy
 
-n = st.shared(st.integers(1, 6), key="n")
-vectors = lambda low, high: n.flatmap(
-    lambda size: arrays(float, size, elements=st.floats(low, high, width=32))
-)
-scores = vectors(-1, 1)
 labels = n.flatmap(lambda size: arrays(float, size, elements=st.sampled_from([-1.0, 1.0])))
-weights = vectors(0, 3)
-scales = st.floats(0.125, 30, width=32)
 biases = st.floats(-4, 4, width=32)
 
 LOSSES = {
@@ -203,12 +197,12 @@ def test_pointwise_squared__extremes_stay_finite(dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_pointwise_logistic__extremes_stay_finite(dtype, scale):
-    """Met by 1e4 costs nothing, missed by 1e4 costs that, with the slope of a hinge."""
-    met, missed = np.array([1e4, -1e4], dtype), np.array([-1e4, 1e4], dtype)
-    loss, (d_scores, d_scale, d_bias) = pointwise_logistic(met, [1, -1], scale=scale)
+    """Right by 1e4 costs nothing, wrong by 1e4 costs that, with the slope of a hinge."""
+    right, wrong = np.array([1e4, -1e4], dtype), np.array([-1e4, 1e4], dtype)
+    loss, (d_scores, d_scale, d_bias) = pointwise_logistic(right, [1, -1], scale=scale)
     assert loss == d_scale == d_bias == 0
     assert not d_scores.any()
-    loss, (d_scores, d_scale, d_bias) = pointwise_logistic(missed, [1, -1], scale=scale)
+    loss, (d_scores, d_scale, d_bias) = pointwise_logistic(wrong, [1, -1], scale=scale)
     assert loss == pytest.approx(scale * 1e4)
     assert d_scores == pytest.approx(np.array([-scale / 2, scale / 2]))
     assert (d_scale, d_bias) == pytest.approx((1e4, 0))

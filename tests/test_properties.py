@@ -29,10 +29,10 @@ def promises(path):
 
 def unproven(path, tests):
     """The promises without a test of their name, of that function or of a group with it."""
-    owners = {snake(definition.name) for definition in definitions(path)}
+    groups = {snake(definition.name) for definition in definitions(path)}
     proven = [test.removeprefix("test_").split("__") for test in tests]
     kept = lambda owner, name: any(
-        name in names and (owner.startswith(of) or of not in owners) for of, *names in proven
+        name in names and (owner.startswith(of) or of not in groups) for of, *names in proven
     )
     return [promise for promise in promises(path) if not kept(*promise)]
 

@@ -63,8 +63,8 @@ def test_ranked__refuses(scores, k, excluded):
 
 
 @st.composite
-def judged(draw, width=6):
-    """Hits (n,K), positives (n) with somebody to judge, and a k."""
+def lists(draw, width=6):
+    """Hits (n,K), positives (n) with at least one positive, and a k."""
     n, K = draw(st.integers(1, 6)), draw(st.integers(1, width))
     hits = np.array(draw(st.lists(st.lists(st.booleans(), min_size=K, max_size=K),
                                   min_size=n, max_size=n)))  # fmt: skip
@@ -101,13 +101,13 @@ def naive(metric, hits, positives, k):
 
 
 @pytest.mark.parametrize("metric", ACCURACY)
-@given(case=judged())
+@given(case=lists())
 def test_accuracy__equals_naive(metric, case):
     assert metric(*case) == pytest.approx(naive(metric, *case), abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", ACCURACY)
-@given(case=judged())
+@given(case=lists())
 def test_accuracy__users_without_positives_do_not_count(metric, case):
     hits, positives, k = case
     more_hits = np.vstack([hits, np.zeros((2, hits.shape[1]), dtype=bool)])
@@ -123,7 +123,7 @@ def test_accuracy__perfect_is_one(metric, n, k, extra):
 
 
 @pytest.mark.parametrize("metric", [ranking.recall, ranking.hit_rate, ranking.mrr])
-@given(case=judged())
+@given(case=lists())
 def test_accuracy__grows_with_k(metric, case):
     hits, positives, _ = case
     values = [metric(hits, positives, k) for k in range(1, hits.shape[1] + 1)]
@@ -139,7 +139,7 @@ def test_accuracy__earlier_is_better(metric, rank):
     assert metric(early, one, 8) > metric(late, one, 8)
 
 
-@given(judged())
+@given(lists())
 def test_recall_capped__is_recall_when_k_is_enough(case):
     hits, positives, _ = case
     wide = np.hstack([hits, np.zeros((len(hits), 12), dtype=bool)])
@@ -172,14 +172,14 @@ def test_accuracy__refuses(metric, hits, positives, k, message):
         metric(np.array(hits), np.array(positives), k)
 
 
-@given(judged())
+@given(lists())
 def test_recall_by_slice__one_slice_is_recall(case):
     hits, positives, k = case
     by_slice = recall_by_slice(hits, np.zeros(hits.shape, dtype=int), positives[:, None], k)
     assert by_slice == pytest.approx([recall(hits, positives, k)])
 
 
-@given(judged(), st.data())
+@given(lists(), st.data())
 def test_recall_by_slice__equals_naive(case, data):
     hits, _, k = case
     n, K = hits.shape

@@ -232,11 +232,11 @@ def test_similarity__float32_is_close(similarity, both, d_scores):
     d = both.shape[-1]
     users, items = both.astype(float)
     length = lambda x: np.linalg.norm(x, axis=1, keepdims=True)
-    pull = np.abs(d_scores)[:, None].astype(float)
+    slope = np.abs(d_scores)[:, None].astype(float)
     if similarity is inner_product:
-        size = (np.abs(users * items).sum(axis=1), pull * np.abs(items), pull * np.abs(users))
+        size = (np.abs(users * items).sum(axis=1), slope * np.abs(items), slope * np.abs(users))
     else:
-        size = (np.ones(len(users)), pull / length(users), pull / length(items))
+        size = (np.ones(len(users)), slope / length(users), slope / length(items))
     bound = [(4 * d + 16) * EPS32 * part for part in size]
     assert_float32((scores, backward(d_scores)), (exact, exactly(d_scores.astype(float))), bound)
 
@@ -261,7 +261,7 @@ def test_l2_normalize__gradient_is_right(x, dy):
     assume(has_direction(x))
     naive = lambda z: sum(
         d * v / np.sqrt(sum(w * w for w in row))
-        for row, pull in zip(z, dy, strict=True)
-        for v, d in zip(row, pull, strict=True)
+        for row, upstream in zip(z, dy, strict=True)
+        for v, d in zip(row, upstream, strict=True)
     )
     assert_close([l2_normalize(x)[1](dy)], complex_step(naive, [x]))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from losses import batches, temperatures, weights_of
 from numerics import (
     EPS32,
     along,
@@ -53,17 +54,6 @@ def softmax_problems(draw):
     return logits, positive, drop, draw(arrays(float, n, elements=st.floats(0, 3)))
 
 
-@st.composite
-def batches(draw, square=False):
-    """Scores (n,m), item ids with repetitions, log q."""
-    n = draw(st.integers(1, 6))
-    m = n if square else n + draw(st.integers(0, 3))
-    scores = draw(arrays(float, (n, m), elements=st.floats(-1, 1, width=32)))
-    ids = draw(arrays(np.int64, m, elements=st.integers(0, 3)))
-    log_q = np.log(draw(arrays(float, 4, elements=st.floats(0.0625, 0.875, width=32))))[ids]
-    return scores, ids, log_q
-
-
 never = lambda i, j, ids, n: False
 same = lambda i, j, ids, n: ids[i] == ids[j]
 FORMS = {
@@ -79,8 +69,6 @@ FORMS = {
     "calibrated": (lambda ids, log_q, n: calibrated(log_q, ids, n), same),
 }
 forms = st.sampled_from(list(FORMS.values()))
-weights_of = lambda scores: arrays(float, len(scores), elements=st.floats(0, 3, width=32))
-temperatures = st.floats(0.0625, 2, width=32)
 
 
 def naive_cross_entropy(logits, positive, drop, weights):
@@ -665,7 +653,7 @@ def test_info_nce__symmetric_is_blind_to_the_order_of_views(scores, temperature)
 
 
 def test_info_nce__one_direction_is_not():
-    """The first views cannot be told apart by the second, the other way round they can."""
+    """The first views cannot be recognized by the second; the other way round they can."""
     scores = np.array([[1.0, -1.0], [1.0, 1.0]])
     scores[1, 1] = -1.0
     there, back = (info_nce(s, temperature=0.1)[0] for s in (scores, scores.T))
@@ -793,7 +781,7 @@ def test_temperature_gradient__refuses(scores, d_scores, temperature, message):
 
 def test_softmax__whole_numbers_are_scores():
     """In an array of integers, a share of 1/n of the loss would be 0."""
-    whole = np.array([[1, 0], [2, 1]])
+    integers = np.array([[1, 0], [2, 1]])
     ids, log_q = np.arange(2), np.log([0.5, 0.25])
     for loss in [
         lambda s: softmax_cross_entropy(s, ids),
@@ -803,4 +791,4 @@ def test_softmax__whole_numbers_are_scores():
         lambda s: stop_gradient_logq(s, log_q, ids, temperature=0.5),
         lambda s: blocked_in_batch_softmax(s, s, yi(log_q), temperature=0.5),
     ]:
-        assert_close(loss(whole), loss(whole.astype(float)), 0)
+        assert_close(loss(integers), loss(integers.astype(float)), 0)

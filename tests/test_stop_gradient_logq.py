@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from losses import batches, temperatures, weights_of
 from numerics import (
     EPS32,
     along,
@@ -17,27 +17,9 @@ from numerics import (
     float32_bound,
 )
 
-from minitower.formulas.logq import (
-    calibrated,
-)
-from minitower.formulas.softmax import (
-    in_batch_softmax,
-)
+from minitower.formulas.logq import calibrated
+from minitower.formulas.softmax import in_batch_softmax
 from minitower.formulas.stop_gradient_logq import stop_gradient_logq
-
-weights_of = lambda scores: arrays(float, len(scores), elements=st.floats(0, 3, width=32))
-temperatures = st.floats(0.0625, 2, width=32)
-
-
-@st.composite
-def batches(draw, square=False):
-    """Scores (n,m), item ids with repetitions, log q."""
-    n = draw(st.integers(1, 6))
-    m = n if square else n + draw(st.integers(0, 3))
-    scores = draw(arrays(float, (n, m), elements=st.floats(-1, 1, width=32)))
-    ids = draw(arrays(np.int64, m, elements=st.integers(0, 3)))
-    log_q = np.log(draw(arrays(float, 4, elements=st.floats(0.0625, 0.875, width=32))))[ids]
-    return scores, ids, log_q
 
 
 def naive_stop_gradient(scores, ids, log_q, temperature, weights, frozen=None):

@@ -16,8 +16,8 @@ from minitower.formulas.uniformity import alignment, uniformity
 def vectors(draw, sets=1):
     n, d = draw(st.integers(2, 9)), draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(st.integers(0, 999)))
-    drawn = [l2_normalize(rng.standard_normal((n, d)))[0] for _ in range(sets)]
-    return drawn[0] if sets == 1 else drawn
+    vectors = [l2_normalize(rng.standard_normal((n, d)))[0] for _ in range(sets)]
+    return vectors[0] if sets == 1 else vectors
 
 
 scales = st.floats(0.1, 1000)
@@ -64,10 +64,10 @@ def test_uniformity__two_poles(scale):
 
 @given(vectors(), st.integers(1, 40))
 def test_uniformity__blocks_change_nothing(x, block):
-    whole = uniformity(x)
+    at_once = uniformity(x)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BLOCK", block)
-        assert uniformity(x) == pytest.approx(whole, abs=1e-12)
+        assert uniformity(x) == pytest.approx(at_once, abs=1e-12)
 
 
 @pytest.mark.parametrize("call, message", [

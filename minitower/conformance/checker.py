@@ -61,15 +61,15 @@ def check(
     run = runner(framework)
     expected = [spec.outputs(case) for case in spec.cases]
 
-    def judge(case: Case, right: Outputs) -> Result:
+    def result_of(case: Case, right: Outputs) -> Result:
         try:
             with np.errstate(all="ignore"):
                 got = run(fn, spec, spec.inputs(case, dtype), dtype)
         except Unusable as problem:
             return Result(case, str(problem), unusable=True)
         except (Exception, SystemExit) as problem:
-            said = " ".join(str(problem).split()) or "no message"
-            return Result(case, f"raised {type(problem).__name__}: {said}", unusable=True)
+            message = " ".join(str(problem).split()) or "no message"
+            return Result(case, f"raised {type(problem).__name__}: {message}", unusable=True)
         if got[spec.result].shape != right[spec.result].shape:
             shapes = (
                 f"{got[spec.result].shape}, expected {right[spec.result].shape or 'one number'}"
@@ -85,7 +85,7 @@ def check(
             got=got,
         )  # fmt: skip
 
-    results = [judge(case, right) for case, right in zip(spec.cases, expected, strict=True)]
+    results = [result_of(case, right) for case, right in zip(spec.cases, expected, strict=True)]
     named = _recognize(spec, results, expected, TOLERANCE[dtype])
     mistake = next((r.mistake for r in named if r.mistake), None)
     return Report(
@@ -142,7 +142,7 @@ def _recognize(
         return all(agree(got[i], outputs[i], expected[i], tolerance) for i in which)
 
     def explaining(which: set[int]) -> Mistake | None:
-        if not any(results[i].verdict for i in which):
+        if not any(results[i].failure for i in which):
             return None
         in_float32 = Mistake(*_IN_FLOAT32, spec.compute)
         if fits(in_float32, which, TOLERANCE["float32"]):
@@ -165,7 +165,7 @@ def _recognize(
         main = explaining(set(got) - beyond)
         second = next(filter(overflows, known), None) if main else None
     return [
-        replace(r, mistake=second if i in beyond else main) if i in got and r.verdict else r
+        replace(r, mistake=second if i in beyond else main) if i in got and r.failure else r
         for i, r in enumerate(results)
     ]
 
@@ -175,7 +175,7 @@ def _unexplained(
 ) -> str:
     """What is wrong in numbers: what most cases have in common, and the smallest that fails."""
     got = {i: r.got for i, r in enumerate(results) if r.got is not None}
-    failed = {i for i in got if results[i].verdict}
+    failed = {i for i in got if results[i].failure}
     if not failed:
         return ""
     lines = [NO_KNOWN]

@@ -180,16 +180,16 @@ def unit(right: Compute, mistakes: Iterable[Mistake]) -> list[Mistake]:
 
     gradient = "d_x = (d_y - y (y . d_y)) / |x|"
     return table({
-        ("vectors not normalised", "divide each vector by its length"): right,
-        ("only the first side normalised", "divide both sides by their lengths"): first_only,
+        ("vectors not normalized", "divide each vector by its length"): right,
+        ("only the first side normalized", "divide both sides by their lengths"): first_only,
     }) + table({
-        ("normalised over the batch", "the length is a row's: sum over d"): links.over_the_batch,
+        ("normalized over the batch", "the length is a row's: sum over d"): links.over_the_batch,
         ("divided by the squared length", "take the root"): links.by_squared_length,
-        ("gradient that forgets the normalisation", f"{gradient}, not d_y"): links.passed_on,
+        ("gradient that forgets the normalization", f"{gradient}, not d_y"): links.passed_on,
         ("gradient that takes the length as constant", f"{gradient}, not d_y / |x|"):
             links.only_divided,
         ("a zero vector divided by (almost) nothing",
-         "score 0 and gradient 0 where there is no direction: x / max(|x|, eps) multiplies its "
+         "score 0 and gradient 0 for a vector without direction: x / max(|x|, eps) multiplies its "
          "gradient by 1 / eps, x / |x| gives NaN"): links.clamped,
     }, partial(of_unit_vectors, right)) + [
         Mistake(m.name, m.fix, of_unit_vectors(m.compute)) for m in mistakes

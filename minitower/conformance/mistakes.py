@@ -73,10 +73,10 @@ def _shares(x: Any) -> Any:
 
 
 _POWER_LAW = table({
-    ("not normalised", "divide by the sum"): lambda c, b: c**b,
+    ("not normalized", "divide by the sum"): lambda c, b: c**b,
     ("exponent left out", "raise the counts to the power beta"): lambda c, b: _shares(c),
     ("uniform", "raise the counts to the power beta"): lambda c, b: _shares(np.ones_like(c)),
-    ("normalised before the exponent only", "the powers have to sum to one"):
+    ("normalized before the exponent only", "the powers have to sum to one"):
         lambda c, b: _shares(c) ** b,
     ("exponent one over beta", "beta flattens: 16 times the clicks, 8 times the draws"):
         lambda c, b: _shares(c ** (1 / b)),
@@ -183,7 +183,7 @@ _METRICS = {
             _dcg(_log2, lambda hits, p, k: np.full(len(p), k)),
         ("ideal list of what was found", "the ideal list holds min(k, positives) hits"):
             _dcg(_log2, lambda hits, p, k: hits.sum(axis=1)),
-        ("not normalised (DCG)", "divide by the ideal list's sum"):
+        ("not normalized (DCG)", "divide by the ideal list's sum"):
             _over_users(lambda hits, p, ranks, k: hits @ _log2(ranks)),
         ("discount one over the rank", "the discount is 1 / log2(rank + 1)"):
             _dcg(lambda r: 1 / r, _possible),

@@ -15,14 +15,14 @@ class Result:
     """The result of one case.
 
     Attributes:
-        verdict: what is wrong, or None.
+        failure: what is wrong, or None.
         unusable: whether the outputs could not be compared: an exception, a wrong shape, NaN.
         got: the outputs of the implementation, if it returned any.
         mistake: the known mistake with the same outputs.
     """
 
     case: Case
-    verdict: str | None
+    failure: str | None
     unusable: bool = False
     got: Outputs | None = None
     mistake: Mistake | None = None
@@ -49,7 +49,7 @@ class Report:
     @property
     def failed(self) -> tuple[Result, ...]:
         """The results of the cases that failed."""
-        return tuple(result for result in self.cases if result.verdict is not None)
+        return tuple(result for result in self.cases if result.failure is not None)
 
     @property
     def passed(self) -> bool:
@@ -61,21 +61,21 @@ class Report:
         """One line about the first case without comparable outputs and without a known mistake."""
         for result in self.failed:
             if result.unusable and result.mistake is None:
-                return f"{self.formula}, case {result.case.name}: {result.verdict}"
+                return f"{self.formula}, case {result.case.name}: {result.failure}"
         return None
 
     def __str__(self) -> str:
         failed = self.failed
         outcome = f"{len(failed)} failed" if failed else "all passed"
         lines = [f"{self.formula}   {len(self.cases)} cases   {outcome}   ({self.how})"]
-        if len({r.verdict for r in failed}) == 1 and len(failed) == len(self.cases) > 1:
+        if len({r.failure for r in failed}) == 1 and len(failed) == len(self.cases) > 1:
             rows = [("every case", failed[0])]
         else:
             rows = [(result.case.name, result) for result in failed]
         width = max((len(name) for name, _ in rows), default=0)
         for name, r in rows:
             known = f'   matches the known mistake "{r.mistake.name}"' if r.mistake else ""
-            lines.append(f"  ✗ {name:{width}}   {r.verdict}{known}")
+            lines.append(f"  ✗ {name:{width}}   {r.failure}{known}")
         fixes = dict.fromkeys(r.mistake.fix for r in failed if r.mistake)
         lines += [f"  fix: {fix}" for fix in fixes]
         return "\n".join(lines + ([self.details] if failed and self.details else []))

@@ -104,7 +104,7 @@ def check_sampler(
     for case in CASES:
         try:
             samples.append(_Sample(case.inputs["p"], *_counted(draw, case.inputs["p"], rng)))
-            results.append(Result(case, samples[-1].verdict(level)))
+            results.append(Result(case, samples[-1].failure(level)))
         except (Exception, SystemExit) as problem:
             what = " ".join(str(problem).split())
             if not isinstance(problem, Unusable):
@@ -112,7 +112,7 @@ def check_sampler(
             results.append(Result(case, what, unusable=True))
     how = f"{DRAWS} draws a case; a right sampler fails once in {1 / false_alarm:,.0f} checks"
     known = _known(samples, level)
-    results = [replace(r, mistake=known) if r.verdict and not r.unusable else r for r in results]
+    results = [replace(r, mistake=known) if r.failure and not r.unusable else r for r in results]
     return Report(SAMPLER, how, tuple(results), known, "" if known else NO_KNOWN)
 
 
@@ -137,7 +137,7 @@ class _Sample:
         seen = self.counts > 0
         return error(self.log_q[seen], expected[seen]) <= TOLERANCE[str(self.log_q.dtype)]
 
-    def verdict(self, level: float) -> str | None:
+    def failure(self, level: float) -> str | None:
         if not self.follows(self.p, level):
             expected = DRAWS * np.append(self.p, 0)
             off = np.abs(self.counts - expected) / np.sqrt(np.maximum(expected, 1))
@@ -170,7 +170,7 @@ def _counted(draw: Callable[..., Any], p: Array, rng: np.random.Generator) -> tu
 
 def _known(samples: list[_Sample], level: float) -> Mistake | None:
     """Find the mistake in the distribution, or in log q, that fits all cases."""
-    if all(case.verdict(level) is None for case in samples):
+    if all(case.failure(level) is None for case in samples):
         return None
     if not all(case.follows(case.p, level) for case in samples):
         fit = (m for m in _MISTAKES if all(d.follows(m.compute(d.p), level) for d in samples))

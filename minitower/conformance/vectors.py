@@ -117,7 +117,7 @@ def write_vectors(folder: Path) -> Path:
         OSError: the folder cannot be made.
     """
     content = as_json()
-    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    vectors = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
     arrays: dict[str, Any] = {
         f"{formula['name']}/{case['name']}/{part}/{name}": np.asarray(x)
         for formula in content["formulas"]
@@ -126,13 +126,13 @@ def write_vectors(folder: Path) -> Path:
         for name, x in case[part].items()
     }
     formulas = "\n\n".join(f"### {f.name}\n\n```\n{describe(f)}\n```" for f in FORMULAS.values())
-    told = _README.format(version=VERSION, count=len(FORMULAS), formulas=formulas, **TOLERANCE)
+    readme = _README.format(version=VERSION, count=len(FORMULAS), formulas=formulas, **TOLERANCE)
     missing = [part for part in (folder, *folder.parents) if not part.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _write_together({
-            folder / "README.md": lambda file: file.write(told.encode()),
-            folder / "vectors.json": lambda file: file.write(f"{text}\n".encode()),
+            folder / "README.md": lambda file: file.write(readme.encode()),
+            folder / "vectors.json": lambda file: file.write(f"{vectors}\n".encode()),
             folder / "vectors.npz": lambda file: np.savez(file, **arrays),
         })  # fmt: skip
     except BaseException:
