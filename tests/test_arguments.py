@@ -227,38 +227,38 @@ VARIED = {
 }
 
 
-def bits(result, upstream):
+def bits(result, cast_gradient):
     """A result as something that is equal where all of its bits are; gradients included."""
     if isinstance(result, tuple) and len(result) == 2 and callable(result[1]):
         value, backward = result
-        return bits((value, backward(upstream(np.ones(value.shape) * 3))), upstream)
+        return bits((value, backward(cast_gradient(np.ones(value.shape) * 3))), cast_gradient)
     if isinstance(result, (tuple, list)):
-        return [bits(part, upstream) for part in result]
+        return [bits(part, cast_gradient) for part in result]
     if isinstance(result, dict):
-        return {name: bits(part, upstream) for name, part in result.items()}
+        return {name: bits(part, cast_gradient) for name, part in result.items()}
     if is_dataclass(result):
-        return [bits(getattr(result, field.name), upstream) for field in fields(result)]
+        return [bits(getattr(result, field.name), cast_gradient) for field in fields(result)]
     if hasattr(result, "tocoo"):
-        return bits((result.tocoo().data, *result.tocoo().coords), upstream)
+        return bits((result.tocoo().data, *result.tocoo().coords), cast_gradient)
     if isinstance(result, np.ndarray | np.generic):
         return result.dtype.str, result.shape, result.tobytes()
     if isinstance(result, float):
         return np.float64(result).tobytes()
     if hasattr(result, "__dict__") and not callable(result):
-        return bits(vars(result), upstream)
+        return bits(vars(result), cast_gradient)
     return result
 
 
-def outcome(name, call, values, upstream):
+def outcome(name, call, values, cast_gradient):
     """The bits of what comes out, or what is refused."""
     owner, _, method = name.partition(".")
     values = deepcopy(values)  # a generator moves on
     with np.errstate(all="ignore"):
         try:
             if not method:
-                return bits(call(**values), upstream)
+                return bits(call(**values), cast_gradient)
             instance = made(owner)
-            return bits((call(instance, **values), vars(instance)), upstream)
+            return bits((call(instance, **values), vars(instance)), cast_gradient)
         except ValueError as error:
             return error
 
