@@ -1,14 +1,13 @@
 """Calling an implementation: NumPy returns its gradients, the others are differentiated.
 
-Each framework is imported when it is asked for. All return the result and the gradients by name,
-as NumPy arrays; :class:`Unusable` is raised for what cannot be compared at all.
+Each framework is imported when it is used. All return the result and the gradients by name, as
+NumPy arrays. Outputs that cannot be compared raise :class:`Unusable`.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,18 @@ from minitower.conformance.formula import Formula, Outputs
 
 
 class Unusable(Exception):
-    """What an implementation returned has not the form that its formula has."""
+    """An implementation returned outputs of another form than its formula has."""
 
 
 Run = Callable[[Callable[..., Any], Formula, list[Any], str], Outputs]
 
 
 def runner(framework: str) -> Run:
-    """The function that calls implementations written in a framework.
+    """Return what calls implementations written in a framework.
 
     Raises:
         ValueError: no such framework.
-        ModuleNotFoundError: it is not installed; says how to.
+        ModuleNotFoundError: it is not installed.
     """
     if framework not in FRAMEWORKS:
         raise ValueError(f"no framework {framework!r}; there are {', '.join(FRAMEWORKS)}")
@@ -38,12 +37,15 @@ def runner(framework: str) -> Run:
         raise ModuleNotFoundError(
             f"framework {framework} needs a package that is not installed: pip install {framework}"
         ) from error
-    return partial(FRAMEWORKS[framework], library)
+
+    def run(fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str) -> Outputs:
+        value, gradients = FRAMEWORKS[framework](library, fn, formula, inputs, dtype)
+        return _arrays(formula, inputs, value, gradients)
+
+    return run
 
 
-def _numpy(
-    _: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
-) -> Outputs:
+def _numpy(_: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str) -> Any:
     before = [np.copy(x) for x in inputs]
     returned = fn(*inputs)
     for argument, x, then in zip(formula.arguments, inputs, before, strict=True):
@@ -51,7 +53,7 @@ def _numpy(
             raise Unusable(f"changed its argument {argument.name} in place")
     names = formula.gradients
     if not names:
-        return _arrays(formula, inputs, returned, {})
+        return returned, ()
     form = f"({formula.result}, gradients), the gradients a dict or a tuple of {', '.join(names)}"
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         raise Unusable(f"returned {_kind(returned)}, expected {form}")
@@ -65,7 +67,7 @@ def _numpy(
     missing = [name for name, gradient in known.items() if gradient is None]
     if missing:
         raise Unusable(f"returned no {missing[0]}, expected {form}")
-    return _arrays(formula, inputs, value, known)
+    return value, known.values()
 
 
 def _converted(formula: Formula, inputs: list[Any], dtype: Any, convert: Any) -> list[Any]:
@@ -80,7 +82,7 @@ def _converted(formula: Formula, inputs: list[Any], dtype: Any, convert: Any) ->
 
 def _torch(
     torch: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
-) -> Outputs:
+) -> Any:
     tensors = _converted(formula, inputs, getattr(torch, dtype), torch.tensor)
     learned = [t.requires_grad_() for t, a in zip(tensors, formula.arguments) if a.gradient]
     value = fn(*tensors)
@@ -88,56 +90,51 @@ def _torch(
         raise Unusable(f"returned {_kind(value)}, expected a tensor: the {formula.result} alone")
     result = value.detach().cpu().numpy()
     if not learned:
-        return _arrays(formula, inputs, result, {})
+        return result, ()
     _refuse_many(formula, result)
     if not value.requires_grad:
         raise Unusable(
             "the loss does not depend on its inputs: it was detached, or built from constants"
         )
     gradients = torch.autograd.grad(value, learned, allow_unused=True, materialize_grads=True)
-    return _arrays(formula, inputs, result, _named(formula, [g.numpy() for g in gradients]))
+    return result, [g.numpy() for g in gradients]
 
 
-def _jax(
-    jax: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
-) -> Outputs:
+def _jax(jax: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str) -> Any:
     with jax.enable_x64(dtype == "float64"):
         arrays = _converted(formula, inputs, dtype, jax.numpy.asarray)
         learned = [i for i, a in enumerate(formula.arguments) if a.gradient]
         if not learned:
-            return _arrays(formula, inputs, fn(*arrays), {})
+            return fn(*arrays), ()
 
         def loss(*arguments: Any) -> Any:
             value = fn(*arguments)
             _refuse_many(formula, value)
             return value
 
-        value, gradients = jax.value_and_grad(loss, argnums=learned)(*arrays)
-    return _arrays(formula, inputs, value, _named(formula, gradients))
+        return jax.value_and_grad(loss, argnums=learned)(*arrays)
 
 
 def _tensorflow(
     tf: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str
-) -> Outputs:
+) -> Any:
     with tf.GradientTape() as tape:
         tensors = _converted(formula, inputs, dtype, tf.constant)
         learned = [t for t, a in zip(tensors, formula.arguments) if a.gradient]
         tape.watch(learned)
         value = fn(*tensors)
     if not learned:
-        return _arrays(formula, inputs, value, {})
+        return value, ()
     _refuse_many(formula, value)
     gradients = tape.gradient(value, learned, unconnected_gradients="zero")
-    dense = [tf.convert_to_tensor(g).numpy() for g in gradients]
-    return _arrays(formula, inputs, value, _named(formula, dense))
+    return value, [tf.convert_to_tensor(g).numpy() for g in gradients]
 
 
 FRAMEWORKS = {"numpy": _numpy, "torch": _torch, "jax": _jax, "tensorflow": _tensorflow}
-"""Name of a framework, its module and its package -> how an implementation is called."""
+"""Name of a framework, its module and its package -> what calls an implementation.
 
-
-def _named(formula: Formula, gradients: Any) -> dict[str, Any]:
-    return dict(zip(formula.gradients, gradients, strict=True))
+It returns the result, and the gradients in order.
+"""
 
 
 def _refuse_many(formula: Formula, value: Any) -> None:
@@ -158,7 +155,8 @@ def _kind(returned: Any) -> str:
 def _arrays(formula: Formula, inputs: list[Any], value: Any, gradients: Any) -> Outputs:
     """Results and gradients as arrays of numbers; a gradient has its argument's shape."""
     outputs: Outputs = {}
-    for name, x in {formula.result: value, **gradients}.items():
+    named = {formula.result: value, **dict(zip(formula.gradients, gradients, strict=True))}
+    for name, x in named.items():
         try:
             outputs[name] = np.asarray(x)
             numeric = outputs[name].dtype.kind in "fiub"
