@@ -35,7 +35,7 @@ class Setting:
 
     temperature: float = 0.17
     correction: str = "yi"
-    strength: float = 1.0
+    logq_weight: float = 1.0
     batch_size: int = 2048
     rate: float = 0.01
     epochs: int = 30
@@ -46,7 +46,7 @@ PROMISED = {"recall@20": 0.272, "ndcg@20": 0.256}
 
 GRID = [Setting(temperature=temperature) for temperature in (0.14, 0.17, 0.2)] + [
     Setting(batch_size=1024),
-    Setting(strength=0.85),
+    Setting(logq_weight=0.85),
     Setting(correction="calibrated"),
 ]
 
@@ -58,7 +58,7 @@ def train(data: mt.Dataset, setting: Setting, seed: int) -> tuple[mt.TwoTower, m
     trainer = mt.Trainer(
         model,
         data,
-        objective=mt.InBatchSoftmax(setting.temperature, setting.correction, setting.strength),
+        objective=mt.InBatchSoftmax(setting.temperature, setting.correction, setting.logq_weight),
         optimizer=mt.RowWiseAdam(lambda step: setting.rate * (1 - step / steps)),
         batch_size=setting.batch_size,
         seed=seed,

@@ -62,7 +62,7 @@ FORMS = {
         lambda log_q, ids: uncorrected(ids, n=1),
         lambda log_q, p, n: (0 * log_q, 0.0),
     ),
-    "yi, strength 0.25": Form(
+    "yi, logQ weight 0.25": Form(
         lambda log_q, ids: yi(log_q, logq_weight=0.25, n=1),
         lambda log_q, p, n: (log_q / 4, log_q[p] / 4),
     ),
@@ -201,7 +201,7 @@ def main(quick: bool, figure: Path | None) -> None:
         for other in ("yi", "mixed"):
             bounds.at_most(0.01, last[other], f"{title}, {other}")
             bounds.at_most(last[other], last["calibrated"], f"{title}, calibrated beside {other}")
-        for other in ("none", "yi, strength 0.25", "cross-batch", "mixed, hits masked"):
+        for other in ("none", "yi, logQ weight 0.25", "cross-batch", "mixed, hits masked"):
             bounds.at_least(0.1, last[other], f"{title}, {other}")
     if figure is not None:
         draw(sizes, curves, figure)

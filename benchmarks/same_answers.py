@@ -26,11 +26,11 @@ import numpy as np
 FAST = ["--dim", "16", "--hidden", "16", "--epochs", "2", "--seed", "3"]
 RUNS = {
     "in-batch": [],
-    "in-batch, half of log q": ["--strength", "0.5"],
+    "in-batch, half of log q": ["--logq-weight", "0.5"],
     "in-batch, calibrated": ["--correction", "calibrated", "--residual"],
     "in-batch, mixed": ["--correction", "mixed", "--negatives", "shared:64"],
     "in-batch, uncorrected": ["--correction", "none", "--similarity", "inner_product"],
-    "in-batch, flattened": ["--positive-power", "0.5", "--hidden", ""],
+    "in-batch, flattened": ["--positive-exponent", "0.5", "--hidden", ""],
     "cross-batch": ["--objective", "cross-batch", "--bank", "512"],
     "pointwise": ["--objective", "pointwise"],
     "pointwise-squared": ["--objective", "pointwise-squared", "--negatives", "popular:2"],
@@ -46,6 +46,7 @@ RUNS = {
     "rowwise-adagrad": ["--optimizer", "rowwise-adagrad"],
     "sgd": ["--optimizer", "sgd", "--learning-rate", "1"],
 }
+FORMER_FLAGS = {"--logq-weight": "--strength", "--positive-exponent": "--positive-power"}
 OPTIMIZERS = {
     "adam": "Adam",
     "rowwise-adam": "RowWiseAdam",
@@ -159,11 +160,14 @@ def record(
             found.update({f"vectors {n}": a for n, a in np.load(path).items()})
         else:
             found[f"vectors {path.name}"] = np.array(path.read_text())
+    known = run(tree, "-m", "minitower", "train", "--help")
     for name in only:
+        # An old checkout has some flags under their former names.
+        flags = [f if f in known else FORMER_FLAGS.get(f, f) for f in RUNS[name]]
         for where, folder in data.items():
             store = str(work / f"{where} {name}")
             label = f"{where}, {name}: "
-            run(tree, "-m", "minitower", "train", str(folder), "--out", store, *FAST, *RUNS[name])
+            run(tree, "-m", "minitower", "train", str(folder), "--out", store, *FAST, *flags)
             found.update(probe(tree, store, name, label + "trained: "))
             report = run(tree, "-m", "minitower", "evaluate", store, str(folder), "--json",
                          "--learned")  # fmt: skip

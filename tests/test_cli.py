@@ -651,7 +651,7 @@ def test_read_job__any_value_is_read_or_named(name, value):
     (["--temperature", "0"], "--temperature: expected a number from 1e-06 to 1e+12, got '0'"),
     (["--objective", "pairwise", "--temperature", "0"], "--temperature: expected a number from"),
     (["--objective", "pointwise", "--temperature", "-1"], "--temperature: expected a number from"),
-    (["--correction", "none", "--strength", "0.5"], "strength belongs to yi"),
+    (["--correction", "none", "--logq-weight", "0.5"], "logq_weight belongs to yi"),
     (["--learning-rate", "-1"], "--learning-rate: expected a number above 0"),
     (["--dim", "0"], "dim"),
     (["--self-supervised", "crop"], "--self-supervised: expected one of none, mask, dropout"),

@@ -58,7 +58,7 @@ def test_options_reach_what_they_name():
     assert one.objective.margin == 0.4
     assert isinstance(one.batches.negatives, MixedNegatives)
     assert [part.k for part in one.batches.negatives.parts] == [1, 3]
-    one = trainer(objective="cross-batch", bank="7", temperature="0.2", positive_power="0.5")
+    one = trainer(objective="cross-batch", bank="7", temperature="0.2", positive_exponent="0.5")
     assert (one.objective.size, one.objective.temperature) == (7, 0.2)
     assert one.batches.log_q[1] == pytest.approx(np.log(2**0.5 / (2 + 2 * 2**0.5)))
     one = trainer(objective="pointwise", temperature="0.25")

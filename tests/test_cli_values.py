@@ -113,7 +113,7 @@ def test_two_tower__wide_embeddings_of_a_schema_are_refused():
     (["--metric", f"recall@{10**30}"], "--metric: expected NAME@K"),
     (["--temperature", "1e999"], "--temperature: expected a number from 1e-06 to 1e+12, got"),
     (["--negatives", "uniform:1+mined:2"], "--negatives mined:2: rank 101 is beyond the 80 items"),
-    (["--positive-power", "2"], "--positive-power: expected a number from 0 to 1, got '2'"),
+    (["--positive-exponent", "2"], "--positive-exponent: expected a number from 0 to 1, got '2'"),
     (["--split", f"last:1,{2**40}"], "--split: expected time, random, last"),
     (["--out", ""], "argument --out: expected a path, got ''"),
     (["--job", ""], "argument --job: expected a path, got ''"),

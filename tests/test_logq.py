@@ -93,10 +93,10 @@ def test_yi__uniform_q_is_no_correction(scores, log_q):
 
 
 @given(arrays(float, 4, elements=st.floats(-9, -0.1)), st.floats(0, 1))
-def test_yi__logq_weight_leaves_a_power_law(log_q, strength):
-    """Draws from q, weighted by exp(-correction), are spread as q^(1 - strength)."""
-    left = np.exp(log_q - yi(log_q, logq_weight=strength).candidates)
-    assert left == pytest.approx(np.exp(log_q) ** (1 - strength), rel=1e-12)
+def test_yi__logq_weight_leaves_a_power_law(log_q, logq_weight):
+    """Draws from q, weighted by exp(-correction), are spread as q^(1 - logq_weight)."""
+    left = np.exp(log_q - yi(log_q, logq_weight=logq_weight).candidates)
+    assert left == pytest.approx(np.exp(log_q) ** (1 - logq_weight), rel=1e-12)
 
 
 @given(
@@ -296,19 +296,19 @@ tables = arrays(np.int64, (3, 4), elements=st.integers(1, 4))
 constants = arrays(float, (3, 1), elements=st.floats(-3, 3))
 
 
-def optimum(counts, strength):
-    """log p(item | user) - (1 - strength) log q(item)."""
+def optimum(counts, logq_weight):
+    """log p(item | user) - (1 - logq_weight) log q(item)."""
     log_q = np.log(counts.sum(axis=0) / counts.sum())
-    return np.log(counts / counts.sum(axis=1, keepdims=True)) - (1 - strength) * log_q
+    return np.log(counts / counts.sum(axis=1, keepdims=True)) - (1 - logq_weight) * log_q
 
 
 @given(tables, constants, st.floats(0, 1))
-def test_yi__optimum_is_the_log_probability(counts, constant, strength):
-    """Of the click, at strength 1: so the plain score is served. At 0, over the popularity."""
+def test_yi__optimum_is_the_log_probability(counts, constant, logq_weight):
+    """Of the click, at logq_weight 1: so the plain score is served. At 0, over the popularity."""
     gradient = table_gradient(
-        lambda log_q, ids: yi(log_q, logq_weight=strength),
+        lambda log_q, ids: yi(log_q, logq_weight=logq_weight),
         counts,
-        optimum(counts, strength) + constant,
+        optimum(counts, logq_weight) + constant,
     )
     assert gradient == pytest.approx(np.zeros((3, 4)), abs=1e-14)
 

@@ -82,7 +82,7 @@ def test_mixed_negatives__shares_thin_each_source():
         (lambda: MixedNegatives([SharedNegatives(Uniform(3), 1)]), "do not mix"),
         (lambda: MixedNegatives([SampledNegatives(Uniform(3), 1)], shares=[1.1]), "shares in"),
         (lambda: MixedNegatives([SampledNegatives(Uniform(3), 1)], shares=[0.5, 0.5]), "1 shares"),
-        (lambda: Batches(SHOP, 2, positive_power=1.1), "in \\[0, 1\\]"),
+        (lambda: Batches(SHOP, 2, positive_exponent=1.1), "in \\[0, 1\\]"),
     ],
 )
 def test_negatives__refuse(make, message):
@@ -126,8 +126,8 @@ def test_batch__lists_of_pairs_follow_the_shuffle():
 
 
 @given(st.sampled_from([0.0, 0.5, 0.75]), st.integers(0, 20))
-def test_positive_power__items_come_as_their_clicks_to_the_power(power, seed):
-    batches = Batches(SHOP, 7, positive_power=power)
+def test_positive_exponent__items_come_as_their_clicks_to_the_power(power, seed):
+    batches = Batches(SHOP, 7, positive_exponent=power)
     expected = np.array([4, 2, 1, 0, 0, 0.0]) ** power * (np.arange(6) < 3)
     expected /= expected.sum()
     with np.errstate(divide="ignore"):

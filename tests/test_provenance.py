@@ -19,8 +19,10 @@ from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import Adam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
+from minitower.training.recipe import FORMER_NAMES
 from minitower.training.trainer import Trainer
 from minitower.updating.base import base_dataset
+from minitower.updating.plan import TrainingPlan
 from minitower.updating.publishing import publish
 from minitower.updating.streams import EventFields, write_events
 
@@ -101,9 +103,9 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     notes = load_notes(tmp_path / "s")
     assert store.notes == notes
     assert notes["reading"] == {"positive": "rating >= 4", "timestamp": "timestamp"}
-    wanted = {"objective": "in-batch", "temperature": 0.3, "correction": "yi", "strength": 1.0,
+    wanted = {"objective": "in-batch", "temperature": 0.3, "correction": "yi", "logq_weight": 1.0,
               "optimizer": "adam", "learning_rate": 0.01, "batch_size": 32, "seed": 7,
-              "negatives": "none", "self_supervised": "none", "positive_power": 1.0}  # fmt: skip
+              "negatives": "none", "self_supervised": "none", "positive_exponent": 1.0}  # fmt: skip
     assert notes["training"] == wanted
     liked = LOG["timestamp"][LOG["rating"] >= 4]
     assert notes["learned"]["until"] == liked.max()
@@ -420,3 +422,18 @@ def test_old_store__is_updated_once_it_is_said_what_it_does_not_say(run, old_sto
     assert load_notes(old_store)["update"]["pairs"] == 48
     assert run("update", old_store, logs, "--full")[:2] == (0, ""), "and then it says so itself"
     assert load_model(old_store, 3).dim == 2
+    training = load_notes(old_store)["training"]
+    assert (training["logq_weight"], training["positive_exponent"]) == (1.0, 1.0)
+    assert not training.keys() & FORMER_NAMES.keys()
+
+
+def test_old_store__options_under_former_names_are_read(old_store):
+    """The notes of release 0.1 say "strength" and "positive_power"."""
+    notes = json.loads(json.dumps(Recommender.open(old_store).store.full.notes))
+    assert notes["training"].keys() >= FORMER_NAMES.keys()
+    notes["training"] |= {"strength": 0.25, "positive_power": 0.5}
+    for given, weight in (({}, 0.25), ({"logq_weight": 0.75}, 0.75)):
+        plan = TrainingPlan.read("store", notes, given, "all", incremental=False)
+        assert plan.recipe.objective.logq_weight == weight
+        assert plan.recipe.positive_exponent == 0.5
+        assert plan.to_notes()["logq_weight"] == weight

@@ -49,10 +49,10 @@ def jobs(draw):
         "negatives": draw(st.sampled_from(["none", "shared:7"]) if in_batch else negatives),
         "temperature": draw(shares),
         "correction": correction if objective == "in-batch" else "yi",
-        "strength": draw(shares) if correction == "yi" and objective == "in-batch" else 1.0,
+        "logq_weight": draw(shares) if correction == "yi" and objective == "in-batch" else 1.0,
         "margin": draw(shares),
         "bank": draw(st.integers(1, 99)),
-        "positive_power": draw(st.sampled_from([1.0, 0.5])),
+        "positive_exponent": draw(st.sampled_from([1.0, 0.5])),
         "self_supervised": views,
         "alpha": draw(shares),
         "self_temperature": draw(shares),
@@ -94,7 +94,7 @@ def test_recipe__makes_the_same_trainer_again(job):
     else:
         assert trainer.objective.size == again.objective.size
         assert trainer.objective.temperature == again.objective.temperature
-    for name in ("seed", "self_supervised", "positive_power"):
+    for name in ("seed", "self_supervised", "positive_exponent"):
         assert getattr(trainer, name) == getattr(again, name)
     assert trainer.optimizer.rate == again.optimizer.rate
     assert trainer.batches.size == again.batches.size
@@ -135,7 +135,7 @@ def test_missing__names_what_the_objective_needs():
         "batch_size",
     ]
     assert missing({"objective": "pairwise-hinge"}, incremental=False) == [
-        "margin", "negatives", "positive_power", "self_supervised", "optimizer", "learning_rate",
+        "margin", "negatives", "positive_exponent", "self_supervised", "optimizer", "learning_rate",
         "batch_size",
     ]  # fmt: skip
     views = missing({"objective": "listwise", "self_supervised": "mask"}, incremental=False)

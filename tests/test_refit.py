@@ -66,7 +66,7 @@ def trained(epochs, **options):
      "negatives": lambda model, data: MixedNegatives([popular_negatives(data, 2, power=0.5),
                                                       MinedNegatives(model, data, 1, first=3)])},
     {"self_supervised": lambda model, data: SelfSupervised(augment="mask", alpha=0.5)},
-    {"positive_power": lambda model, data: 0.5},
+    {"positive_exponent": lambda model, data: 0.5},
 ])  # fmt: skip
 def test_refit__is_training_on_everything_for_the_best_epochs(options):
     """Bit for bit: new vocabularies, samplers, optimizer and objective; old ones untouched."""

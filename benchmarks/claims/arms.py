@@ -12,12 +12,12 @@ from minitower.training.negatives import Negatives
 from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 
 
-def in_batch(correction: str, strength: float = 1.0, batch_size: int | None = None) -> Arm:
+def in_batch(correction: str, logq_weight: float = 1.0, batch_size: int | None = None) -> Arm:
     """In-batch softmax; the task's own batch size unless one is given."""
 
     def trainer(task: Task, model: mt.TwoTower, setting: Setting) -> dict[str, Any]:
         return {
-            "objective": mt.InBatchSoftmax(setting["temperature"], correction, strength),
+            "objective": mt.InBatchSoftmax(setting["temperature"], correction, logq_weight),
             "batch_size": batch_size or task.batch_size,
         }
 

@@ -70,7 +70,7 @@ def targets() -> dict[str, Target]:
             lambda **trainer: trained(trainer),
             lambda: {
                 "batch_size": 64,
-                "positive_power": 1.0,
+                "positive_exponent": 1.0,
                 "seed": 0,
                 "objective": None,
                 "optimizer": None,

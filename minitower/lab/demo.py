@@ -88,7 +88,7 @@ def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) ->
     _, model, history = trained[0]
     correction = "yi" if job["correction"] == "none" else "none"
     name = "without logQ" if correction == "none" else "with logQ"
-    trained.append(trained_as(name, job.but(correction=correction, strength=1.0)))
+    trained.append(trained_as(name, job.but(correction=correction, logq_weight=1.0)))
     third, views_note = _other_views(job, data)
     if third is not None:
         views = third["self_supervised"] != "none"

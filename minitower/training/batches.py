@@ -18,9 +18,11 @@ from minitower.formulas.sampling import AliasTable, power_law
 from minitower.training.negatives import Negatives
 
 BatchSize = Annotated[int, Option("positives per step", 1, metavar="N")]
-PositivePower = Annotated[
+PositiveExponent = Annotated[
     float,
-    Option("draw positives in proportion to their item's clicks^POWER", 0, 1, metavar="POWER"),
+    Option(
+        "draw positives in proportion to their item's clicks^EXPONENT", 0, 1, metavar="EXPONENT"
+    ),
 ]
 
 
@@ -66,10 +68,10 @@ class Batches:
         data: the data set; its ``train`` positives are read.
         size: pairs a batch, >= 1; >= 2 without negatives.
         negatives: what to draw beside the positives; None: nothing.
-        positive_power: 1 takes the positives as they are. Below 1, an epoch draws the same number
-            with replacement, each item in proportion to its clicks^power; log q follows.
-    Raises ValueError: there is nothing to train on, size is too small, or the power is outside [0,
-        1]. TooFewClicks: there is one training positive, and no negatives are drawn.
+        positive_exponent: 1 takes the positives as they are. Below 1, an epoch draws the same
+            number with replacement, each item in proportion to clicks^exponent; log q follows.
+    Raises ValueError: there is nothing to train on, size is too small, or the exponent is outside
+        [0, 1]. TooFewClicks: there is one training positive, and no negatives are drawn.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Batches:
         data: Dataset,
         size: int,
         negatives: Negatives | None = None,
-        positive_power: float = 1.0,
+        positive_exponent: float = 1.0,
     ) -> None:
         check_batch_size(size, drawn=negatives is not None)
         n = len(data.train)
@@ -88,19 +90,19 @@ class Batches:
                 "1 click is too few to train on: without drawn negatives it needs a second click "
                 "in its batch; bring more clicks, or draw negatives (negatives=, --negatives)"
             )
-        if not 0 <= positive_power <= 1:
-            raise ValueError(f"positive_power must be in [0, 1], got {shown(positive_power)}")
+        if not 0 <= positive_exponent <= 1:
+            raise ValueError(f"positive_exponent must be in [0, 1], got {shown(positive_exponent)}")
         self.data, self.size, self.negatives = data, size, negatives
         self._cuts = [*range(0, n, size), n]
         if negatives is None and n - self._cuts[-2] == 1:
             del self._cuts[-2]
         counts = data.item_counts
         self._pairs: AliasTable | None = None
-        if positive_power < 1:
-            weights = np.maximum(counts, 1.0) ** (positive_power - 1)
+        if positive_exponent < 1:
+            weights = np.maximum(counts, 1.0) ** (positive_exponent - 1)
             self._pairs = AliasTable(weights[data.train.items])
         with np.errstate(divide="ignore"):  # never clicked, never a positive
-            self.log_q: Array = np.log(power_law(counts, positive_power))
+            self.log_q: Array = np.log(power_law(counts, positive_exponent))
         # That of an item clicked once stands in for what was never clicked.
         self._at_least_once = np.maximum(self.log_q, self.log_q[counts > 0].min())
 

@@ -61,7 +61,7 @@ class InBatchSoftmax:
     Args:
         temperature: 1e-6 to 1e12; about 0.05 to 0.2 with cosines, 1 with inner products.
         correction: a form of :mod:`minitower.formulas.logq`; "none" is ``uncorrected``.
-        strength: logq_weight in [0, 1], for "yi".
+        logq_weight: weight of log q in [0, 1], for "yi".
         mask_hits: drop other copies of a row's own item from its negatives, for "none".
             "calibrated" always does; in "yi" and "mixed" log q counts these copies.
     Raises ValueError: a parameter is outside its domain, or not for this correction.
@@ -71,20 +71,20 @@ class InBatchSoftmax:
     correction: Annotated[
         Literal["yi", "calibrated", "mixed", "none"], Option("logQ correction of in-batch")
     ] = "yi"
-    strength: Annotated[float, Option("weight of log q in yi", 0, 1, metavar="BETA")] = 1.0
+    logq_weight: Annotated[float, Option("weight of log q in yi", 0, 1, metavar="BETA")] = 1.0
     mask_hits: bool = False
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.correction != "yi" and self.strength != 1:
-            raise ValueError(f"strength belongs to yi; correction is {self.correction!r}")
+        if self.correction != "yi" and self.logq_weight != 1:
+            raise ValueError(f"logq_weight belongs to yi; correction is {self.correction!r}")
         if self.mask_hits and self.correction in ("yi", "mixed"):
             raise ValueError(f"{self.correction} counts the repetitions that mask_hits drops")
 
     def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
         n, log_q, rows = len(batch), batch.log_q, batch.item_rows
         if self.correction == "yi":
-            correction = yi(log_q, logq_weight=self.strength, n=n)
+            correction = yi(log_q, logq_weight=self.logq_weight, n=n)
         elif self.correction == "calibrated":
             correction = calibrated(log_q, rows, n=n)
         elif self.correction == "mixed":

@@ -19,7 +19,7 @@ from minitower.data.option_values import Options, written
 from minitower.data.options import Option, Seed, checked, declared
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
-from minitower.training.batches import BatchSize, PositivePower
+from minitower.training.batches import BatchSize, PositiveExponent
 from minitower.training.named import (
     NEGATIVES,
     NEGATIVES_OF,
@@ -42,14 +42,14 @@ class Recipe:
         objective, optimizer, self_supervised: as :class:`Trainer` takes them.
         negatives: as the option writes them, such as "uniform:5", or "none"; None: no option
             can write them.
-        positive_power, batch_size, seed: as :class:`Trainer` takes them.
+        positive_exponent, batch_size, seed: as :class:`Trainer` takes them.
     """
 
     objective: Objective
     optimizer: Optimizer
     negatives: str | None = "none"
     self_supervised: SelfSupervised | None = None
-    positive_power: PositivePower = 1.0
+    positive_exponent: PositiveExponent = 1.0
     batch_size: BatchSize = 1024
     seed: Seed = 0
 
@@ -73,7 +73,7 @@ class Recipe:
             optimizer=self.optimizer.fresh(),
             batch_size=self.batch_size,
             negatives=self._source(model, data),
-            positive_power=self.positive_power,
+            positive_exponent=self.positive_exponent,
             self_supervised=self.self_supervised,
             seed=self.seed,
             on_progress=on_progress,
@@ -98,7 +98,7 @@ class Recipe:
             trainer.optimizer,
             "none" if source is None else option,
             trainer.self_supervised,
-            trainer.positive_power,
+            trainer.positive_exponent,
             trainer.batches.size,
             trainer.seed,
         )
@@ -189,6 +189,9 @@ TRAINING = {
 }
 """The options of a training step, and the metric that validates it."""
 
+FORMER_NAMES = {"strength": "logq_weight", "positive_power": "positive_exponent"}
+"""Options that the notes of an older version have under another name: old name -> new name."""
+
 
 def missing(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
     """Options that a training step needs and that these do not give, by name.
@@ -200,7 +203,7 @@ def missing(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
     objective = OBJECTIVES.get(str(options.get("objective")))
     needed = ["objective", *(declared(objective) if objective else ())]
     if not incremental:
-        needed += ["negatives", "positive_power", "self_supervised"]
+        needed += ["negatives", "positive_exponent", "self_supervised"]
     needed += ["optimizer", "learning_rate", "batch_size"]
     if not incremental and options.get("self_supervised", "none") != "none":
         views = declared(SelfSupervised).items()

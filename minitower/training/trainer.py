@@ -16,7 +16,7 @@ from minitower.evaluation.metrics import read_metric
 from minitower.formulas.arguments import strict_integer
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
-from minitower.training.batches import Batch, Batches, BatchSize, PositivePower
+from minitower.training.batches import Batch, Batches, BatchSize, PositiveExponent
 from minitower.training.gradient_step import gradient_step
 from minitower.training.negatives import Negatives, on
 from minitower.training.objectives import InBatchSoftmax, Objective
@@ -82,7 +82,7 @@ class Trainer:
         data: positives to train on and to validate with.
         objective: the loss to minimize; :class:`InBatchSoftmax` by default.
         optimizer: :class:`Adagrad` by default.
-        batch_size, positive_power: see :class:`~minitower.training.batches.Batches`.
+        batch_size, positive_exponent: see :class:`~minitower.training.batches.Batches`.
         negatives: sampled beside the positives (:mod:`minitower.training.negatives`).
         self_supervised: the loss to add to each step
             (:mod:`minitower.training.self_supervised`). None: nothing.
@@ -104,7 +104,7 @@ class Trainer:
         optimizer: Optimizer | None = None,
         batch_size: BatchSize = 1024,
         negatives: Negatives | None = None,
-        positive_power: PositivePower = 1.0,
+        positive_exponent: PositiveExponent = 1.0,
         self_supervised: SelfSupervised | None = None,
         seed: Seed = 0,
         on_progress: Callable[[Progress], object] | None = None,
@@ -113,8 +113,8 @@ class Trainer:
         self.objective: Objective = InBatchSoftmax() if objective is None else objective
         self._untouched = deepcopy(self.objective)  # it may remember what it has seen
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
-        self.batches = Batches(data, batch_size, negatives, positive_power)
-        self.positive_power = positive_power
+        self.batches = Batches(data, batch_size, negatives, positive_exponent)
+        self.positive_exponent = positive_exponent
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)
         self.self_supervised, self.best_epoch = self_supervised, 0
@@ -215,7 +215,7 @@ class Trainer:
             optimizer=self.optimizer.fresh(),
             batch_size=self.batches.size,
             negatives=None if source is None else on(source, model, data),
-            positive_power=self.positive_power,
+            positive_exponent=self.positive_exponent,
             self_supervised=self.self_supervised,
             seed=self.seed,
             on_progress=on_progress or self.on_progress,

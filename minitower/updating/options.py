@@ -189,7 +189,7 @@ class IncrementalOptions(UpdateOptions):
 
 
 INCREMENTAL_TRAINING = (
-    *("objective", "temperature", "correction", "strength", "bank"),
+    *("objective", "temperature", "correction", "logq_weight", "bank"),
     *("optimizer", "learning_rate", "batch_size", "seed"),
 )
 """Training options that an incremental update has: it draws no negatives."""

@@ -18,7 +18,7 @@ from minitower.data.option_values import Options, read_options
 from minitower.data.options import flag
 from minitower.data.splits import Rule, parse_rule
 from minitower.training.named import NEGATIVES_OF
-from minitower.training.recipe import TRAINING, Recipe, missing, read_recipe
+from minitower.training.recipe import FORMER_NAMES, TRAINING, Recipe, missing, read_recipe
 from minitower.updating.streams import Events
 
 
@@ -92,7 +92,8 @@ class TrainingPlan:
 
 def _recorded(notes: Mapping[str, Any]) -> dict[str, Any]:
     """The training options that a version records."""
-    recorded = dict(notes.get("training", {}))
+    training = notes.get("training", {})
+    recorded = {FORMER_NAMES.get(name, name): value for name, value in training.items()}
     if "objective" in recorded and "learned" not in notes:  # release 0.1 left defaults out
         recorded.setdefault("negatives", NEGATIVES_OF.get(str(recorded["objective"]), "none"))
     return recorded
