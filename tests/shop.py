@@ -1,8 +1,8 @@
-"""A tiny shop, and a model of it, for the tests of negatives."""
+"""Tiny shops and models of them, for the tests of negatives and of stores."""
 
 import numpy as np
 
-from minitower.data import Dataset, GivenSplit, Id, Schema
+from minitower.data import Dataset, GivenSplit, Id, RandomSplit, Schema
 from minitower.towers.two_tower import TwoTower
 
 
@@ -23,3 +23,19 @@ def rng(seed=0):
 
 def untrained(data, seed=0):
     return TwoTower(data.schema, dim=4, hidden=(), seed=seed)
+
+
+def random_clicks(users=5, items=9, n=40):
+    """A data set of ids alone; all clicks are training data."""
+    draws = rng()
+    log = {"user": draws.integers(0, users, n), "item": draws.integers(0, items, n)}
+    schema = Schema(user=[Id("user")], item=[Id("item")])
+    return Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
+
+
+def small_model(data, dim=2):
+    return TwoTower(data.schema, dim=dim, hidden=())
+
+
+MOVED = {"user.user.embedding": (np.array([1]), np.array([[3.0, 4.0]], np.float32))}
+"""An increment of the model of two dimensions: one row."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shop import random_clicks, small_model
 from strategies import batches, datasets
 
 from minitower.data import (
@@ -16,7 +17,6 @@ from minitower.data import (
     Id,
     MultiValued,
     Ragged,
-    RandomSplit,
     Schema,
 )
 from minitower.evaluation.encode import encode
@@ -253,11 +253,8 @@ def test_open__finds_the_version_that_came_while_it_looked(tmp_path, world, monk
 
 @pytest.fixture(scope="module")
 def world():
-    rng = np.random.default_rng(0)
-    log = {"user": rng.integers(0, 8, 60), "item": rng.integers(0, 12, 60)}
-    schema = Schema(user=[Id("user")], item=[Id("item")])
-    data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
-    return TwoTower(data.schema, dim=3, hidden=()), data
+    data = random_clicks(8, 12, 60)
+    return small_model(data, dim=3), data
 
 
 def test_names(shop):

@@ -6,10 +6,10 @@ import shutil
 import socket
 from pathlib import Path
 
-import numpy as np
 import pytest
+from shop import MOVED, random_clicks, small_model
 
-from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
+from minitower.data import DataError
 from minitower.data.files import TEMPORARY
 from minitower.search.engines import Hnsw
 from minitower.store.folder import SavedFolder
@@ -19,22 +19,16 @@ from minitower.store.recommender import Recommender
 from minitower.store.transaction import prune, rollback
 from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import Adagrad
-from minitower.towers.two_tower import TwoTower
-
-ROWS = {"user.user.embedding": (np.array([1]), np.array([[3.0, 4.0]], np.float32))}
 
 
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(0)
-    log = {"user": rng.integers(0, 5, 40), "item": rng.integers(0, 9, 40)}
-    schema = Schema(user=[Id("user")], item=[Id("item")])
-    return Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
+    return random_clicks()
 
 
 @pytest.fixture(scope="module")
 def model(data):
-    return TwoTower(data.schema, dim=2, hidden=())
+    return small_model(data)
 
 
 class Killed(BaseException):
@@ -125,7 +119,7 @@ def test_publish__order_of_what_reaches_the_disk(tmp_path, data, model, monkeypa
     assert operations.done == [*made, *begun, *version, *COMMIT]
     operations.done = []
     files = ["rows-0.npy", "values-0.npy", "items.npy", "item_vectors.npy"]
-    publish_incremental(tmp_path / "store", ROWS, parent=1)
+    publish_incremental(tmp_path / "store", MOVED, parent=1)
     assert operations.done == [
         *COMMIT,
         *written(*files),
@@ -166,7 +160,7 @@ def changes(data, model):
     """What is done, and the number served and number of versions that it leads to from (2, 2)."""
     return {
         "publish": (lambda store: publish_model(model, data, store, optimizer=Adagrad()), [3, 3]),
-        "incremental": (lambda store: publish_incremental(store, ROWS, parent=2), [3, 3]),
+        "incremental": (lambda store: publish_incremental(store, MOVED, parent=2), [3, 3]),
         "rollback": (lambda store: rollback(store, 1), [1, 2]),
         "prune": (lambda store: prune(store, 1), [2, 1]),
     }

@@ -6,29 +6,23 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shop import MOVED, random_clicks, small_model
 
-from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
+from minitower.data import DataError
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.recommender import Recommender
 from minitower.store.transaction import NotRemoved, prune, rollback
 from minitower.store.version_log import VersionLog
-from minitower.towers.two_tower import TwoTower
-
-ROWS = {"user.user.embedding": (np.array([1]), np.array([[3.0, 4.0]], np.float32))}
 
 
 @pytest.fixture(scope="module")
 def shop():
-    rng = np.random.default_rng(0)
-    log = {"user": rng.integers(0, 5, 40), "item": rng.integers(0, 9, 40)}
-    schema = Schema(user=[Id("user")], item=[Id("item")])
-    data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
-    return TwoTower(data.schema, dim=2, hidden=()), data
+    data = random_clicks()
+    return small_model(data), data
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +102,7 @@ def test_store__what_is_foreign_survives_every_operation(
     before = {place: content(place) for place in (*placed, top / "outside")}
     changes = [
         lambda: add(shop, store),
-        lambda: publish_incremental(store, ROWS, parent=VersionLog.read(store).full().number),
+        lambda: publish_incremental(store, MOVED, parent=VersionLog.read(store).full().number),
         lambda: rollback(store),
         lambda: prune(store, 1),
     ]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shop import MOVED, random_clicks, small_model
 
-from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
+from minitower.data import DataError
 from minitower.store import transaction as transaction_module
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
@@ -19,18 +20,12 @@ from minitower.store.recommender import Recommender
 from minitower.store.transaction import prune, rollback, transaction
 from minitower.store.version_log import Version, VersionConflict, VersionLog
 from minitower.towers.optimizers import Adagrad
-from minitower.towers.two_tower import TwoTower
-
-ROWS = {"user.user.embedding": (np.array([1]), np.array([[3.0, 4.0]], np.float32))}
 
 
 @pytest.fixture(scope="module")
 def shop():
-    rng = np.random.default_rng(0)
-    log = {"user": rng.integers(0, 5, 40), "item": rng.integers(0, 9, 40)}
-    schema = Schema(user=[Id("user")], item=[Id("item")])
-    data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
-    return TwoTower(data.schema, dim=2, hidden=()), data
+    data = random_clicks()
+    return small_model(data), data
 
 
 def full(shop, store, **options):
@@ -38,7 +33,7 @@ def full(shop, store, **options):
 
 
 def incremental(store):
-    return publish_incremental(store, ROWS, parent=VersionLog.read(store).full().number).version
+    return publish_incremental(store, MOVED, parent=VersionLog.read(store).full().number).version
 
 
 def numbers(store):

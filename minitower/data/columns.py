@@ -237,8 +237,12 @@ def _members(value: Any, cut: str | None, row: int, place: Place) -> list[Any]:
 
 
 def _parse(values: Array, place: Place) -> Array:
+    items = values.tolist()
+    text = "".join(items) if set(map(type, items)) == {str} else "_"
     try:
-        return np.fromiter(map(_number, values.tolist()), np.float64, len(values))
+        if text.isascii() and text.isdigit():  # reading integers takes half the time
+            return values.astype(np.int64).astype(np.float64)
+        return np.fromiter(map(_number if "_" in text else float, items), np.float64, len(items))
     except (TypeError, ValueError, OverflowError):
         pass  # a value is missing or bad: find out which, and where
     parsed = np.full(len(values), np.nan)

@@ -97,10 +97,11 @@ def seconds(column: Array, place: Place) -> Array:
         DataError: a time is missing, is neither number nor date, is before 1970 (-1 often
             means "missing"), or is too late to be seconds.
     """
-    refuse(BOOLEANS, column, "a number", place)
     given = column
-    if column.dtype == object:
-        column = np.fromiter(map(_seconds, column), object, len(column))
+    if not (column.dtype == object and set(map(type, column.tolist())) <= {str, int, float}):
+        refuse(BOOLEANS, column, "a number", place)
+        if column.dtype == object:
+            column = np.fromiter(map(_seconds, column), object, len(column))
     if column.dtype.kind == "M":
         column = column.astype("datetime64[us]").astype(np.float64) / 1e6
         column[np.isnat(given)] = np.nan

@@ -20,7 +20,7 @@ from minitower.data.values import typed_ids
 from minitower.store.full_version import Store
 from minitower.updating.base import id_type
 from minitower.updating.options import FullUpdateOptions
-from minitower.updating.streams.events import object_columns
+from minitower.updating.streams.events import object_rows
 from minitower.updating.streams.parquet import read_parquet
 
 
@@ -133,7 +133,7 @@ def _json_lines(path: Path, names: list[str]) -> Columns:
                 raise DataError(f"{path}, line {line + 1}: no '{name}'; null is a missing value")
         rows.append([record[name] for name in names])
         lines.append(line)
-    return object_columns(names, rows, Place(str(path), first_line=1, rows=lines))
+    return object_rows(names, rows, Place(str(path), first_line=1, rows=lines))
 
 
 def _parquet(path: Path, names: list[str]) -> Columns:

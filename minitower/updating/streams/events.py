@@ -4,6 +4,7 @@ The records of a file are numbered from 1, the bad ones included. The header of 
 no record; an empty line is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,14 +121,18 @@ class EventFields:
 
     def from_rows(self, rows: list[Any]) -> Events:
         """Events of rows of user, item, timestamp and, if the log has one, value."""
-        return self.events(object_columns(self.names, rows, Place("rows")))
+        return self.events(object_rows(self.names, rows, Place("rows")))
 
 
-def object_columns(names: list[str], rows: list[Any], place: Place) -> Columns:
-    """Columns of Python objects, one value per name in every row."""
-    columns = zip(*rows) if rows else [()] * len(names)
-    arrays = {name: np.fromiter(c, object, len(rows)) for name, c in zip(names, columns)}
+def object_columns(names: list[str], columns: Sequence[Sequence[Any]], place: Place) -> Columns:
+    """Columns of Python objects, equally long."""
+    arrays = {name: np.fromiter(c, object, len(c)) for name, c in zip(names, columns)}
     return Columns(arrays, place)
+
+
+def object_rows(names: list[str], rows: list[Any], place: Place) -> Columns:
+    """Columns of Python objects, one value per name in every row."""
+    return object_columns(names, list(zip(*rows)) if rows else [()] * len(names), place)
 
 
 class EventBuffer:
@@ -213,4 +218,4 @@ class Block:
     @staticmethod
     def empty(names: list[str]) -> "Block":
         """A block without records."""
-        return Block(object_columns(names, [], RECORD), np.empty(0, np.int64), 0)
+        return Block(object_rows(names, [], RECORD), np.empty(0, np.int64), 0)

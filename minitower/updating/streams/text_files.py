@@ -7,7 +7,6 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from io import TextIOWrapper
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +23,9 @@ from minitower.updating.streams.events import (
     object_columns,
 )
 
-_Rows = list[tuple[Any, ...]]
+_Values = list[list[Any]]
+"""The values of each column."""
+
 _ERRORS = (ValueError, RecursionError, csv.Error)
 
 
@@ -40,11 +41,11 @@ def read_json_lines(path: Path, skip: int, names: list[str]) -> Iterator[Block]:
         DataError: a line has more than 4 MB.
     """
 
-    def parse(lines: list[str]) -> _Rows:
+    def parse(lines: list[str]) -> _Values:
         records = list(map(json.loads, lines))
         if set(map(type, records)) != {dict}:
             raise ValueError("expected an object")
-        return [tuple([record.get(name) for name in names]) for record in records]
+        return [[record.get(name) for record in records] for name in names]
 
     with path.open("rb") as file:
         yield from _blocks(file, skip, names, parse)
@@ -70,15 +71,17 @@ def read_csv(path: Path, skip: int, names: list[str]) -> Iterator[Block]:
                 raise DataError(
                     f"{path}, line 1: expected one column '{name}', got {listed(header)}"
                 )
-        select = itemgetter(*map(header.index, names))
+        width, places = len(header), list(map(header.index, names))
 
-        def parse(lines: list[str]) -> _Rows:
-            reader = csv.reader(lines, strict=True)
-            rows = [select(row) for row in reader if len(row) == len(header)]
-            if len(rows) != len(lines):
-                got = len(next(csv.reader(lines, strict=True)))
-                raise ValueError(f"expected {len(header)} fields, got {got}")
-            return rows
+        def parse(lines: list[str]) -> _Values:
+            values: list[str] = []  # of all rows: a list of rows takes twice the time
+            for row in csv.reader(lines, strict=True):
+                if len(row) != width:
+                    raise ValueError(f"expected {width} fields, got {len(row)}")
+                values += row
+            if len(values) != width * len(lines):
+                raise ValueError("a quoted field goes on behind the end of its line")
+            return [values[place::width] for place in places]
 
         yield from _blocks(file, skip, names, parse)
 
@@ -117,7 +120,7 @@ def _header(path: Path, line: bytes) -> list[str]:
 
 
 def _blocks(
-    file: BinaryIO, skip: int, names: list[str], parse: Callable[[list[str]], _Rows]
+    file: BinaryIO, skip: int, names: list[str], parse: Callable[[list[str]], _Values]
 ) -> Iterator[Block]:
     """The records of the remaining lines of a file."""
     stop = 0
@@ -129,19 +132,20 @@ def _blocks(
         numbers = np.arange(stop - len(lines) + 1, stop + 1)
         bad: list[BadRecord] = []
         try:
-            rows = parse([line.decode() for line in lines])
+            columns = parse([line.decode() for line in lines])
         except _ERRORS:  # find the bad lines
-            rows, good = [], []
+            columns, good = [[] for _ in names], []
             for row, line in enumerate(lines):
                 try:
                     if line.strip():
-                        rows += parse([line.decode("utf-8-sig")])
+                        for column, value in zip(columns, parse([line.decode("utf-8-sig")])):
+                            column += value
                         good.append(row)
                 except _ERRORS as error:
                     content = line.decode("utf-8", "backslashreplace")
                     bad.append(BadRecord(int(numbers[row]), str(error), content))
             numbers = numbers[good]
-        yield Block(object_columns(names, rows, RECORD), numbers, stop, bad)
+        yield Block(object_columns(names, columns, RECORD), numbers, stop, bad)
 
 
 def _lines(file: BinaryIO) -> Iterator[list[bytes]]:

@@ -25,7 +25,7 @@ from minitower.updating.streams.events import (
     RECORD,
     BadRecord,
     Block,
-    object_columns,
+    object_rows,
 )
 
 _LENGTH = struct.Struct("<Q")
@@ -96,7 +96,7 @@ def read_tfrecord(path: Path, skip: int, names: list[str]) -> Iterator[Block]:
             except (ValueError, DecodeError) as error:
                 content = record.decode("utf-8", "backslashreplace")
                 bad.append(BadRecord(number, str(error), content))
-        columns = object_columns(names, rows, RECORD)
+        columns = object_rows(names, rows, RECORD)
         yield Block(columns, np.array(numbers, np.int64), part[-1][0], bad)
 
 
