@@ -82,7 +82,7 @@ def test_a_wrong_loss_exits_1_and_names_the_mistake(run, file):
 
 
 @pytest.mark.parametrize(
-    "name, said",
+    "name, message",
     [
         ("nan", "triplet_hinge, case plain: returned NaN in loss"),
         ("raises", "triplet_hinge, case plain: raised RuntimeError: out of triples"),
@@ -90,10 +90,10 @@ def test_a_wrong_loss_exits_1_and_names_the_mistake(run, file):
         ("shapes", "triplet_hinge, case plain: returned d_positive of shape (1,), expected (5,)"),
     ],
 )
-def test_what_cannot_be_compared_exits_2(run, file, name, said):
+def test_what_cannot_be_compared_exits_2(run, file, name, message):
     status, _, err = checked(run, file, name)
     assert (status, err.count("\n")) == (2, 1)
-    assert err.startswith(f"minitower: error: {said}")
+    assert err.startswith(f"minitower: error: {message}")
 
 
 def test_samplers_are_checked_too(run, file):
@@ -103,7 +103,7 @@ def test_samplers_are_checked_too(run, file):
 
 
 @pytest.mark.parametrize(
-    "target, formula, said",
+    "target, formula, message",
     [
         ("nowhere.py:f", "triplet_hinge", "nowhere.py: the file is missing"),
         ("{}", "triplet_hinge", "expected FILE.py:FUNCTION"),
@@ -113,26 +113,26 @@ def test_samplers_are_checked_too(run, file):
         ("{}:hinge", "hinge", "no formula 'hinge'; there are in_batch_softmax, "),
     ],
 )
-def test_usage_errors_exit_2_with_one_line(run, file, target, formula, said):
+def test_usage_errors_exit_2_with_one_line(run, file, target, formula, message):
     status, out, err = run("check", target.format(file), "--formula", formula)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert said in err
+    assert message in err
 
 
 @pytest.mark.parametrize(
-    "source, said",
+    "source, message",
     [
         ("def f(:\n", "raised SyntaxError when it was run"),
         ("import no_such_package\n", "raised ModuleNotFoundError when it was run: No module named"),
         ("raise SystemExit(3)\n", "raised SystemExit when it was run"),
     ],
 )
-def test_a_file_that_does_not_run(run, tmp_path, source, said):
+def test_a_file_that_does_not_run(run, tmp_path, source, message):
     path = tmp_path / "broken.py"
     path.write_text(source)
     status, out, err = checked(run, path, "f")
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert f"{path}: {said}" in err
+    assert f"{path}: {message}" in err
 
 
 def test_a_file_that_is_not_python(run, tmp_path):
