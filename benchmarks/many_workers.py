@@ -105,7 +105,7 @@ def publishing(place: Path, items: int, bounds: Bounds) -> str:
     for _ in files.batches():
         pass
     clocks.append(both())
-    index = draft(str(place / "milvus.db"), "items", dim=files.dim, text=files.text)
+    index = draft(str(place / "milvus.db"), "items", dim=files.dim, string_ids=files.string_ids)
     files.upsert_to(index)
     clocks.append(both())
     finish(index, ef_construction=40)  # how good the graph is does not matter here

@@ -87,21 +87,9 @@ def model(world, tmp_path_factory) -> Path:
     return out
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command; returns its exit status, its stdout and its stderr."""
-
-    def run(*args: object) -> tuple[int, str, str]:
-        status = main([str(arg) for arg in args])
-        told = capsys.readouterr()
-        return status, told.out, told.err
-
-    return run
-
-
-def error_of(told: tuple[int, str, str], status: int = 2) -> str:
+def error_of(printed: tuple[int, str, str], status: int = 2) -> str:
     """The one line of a command that failed and printed nothing for scripts."""
-    code, out, err = told
+    code, out, err = printed
     assert code == status, err
     assert out == ""
     *before, last = err.splitlines()
@@ -144,10 +132,10 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
     assert fields["age"] == Continuous("age", "bucketise", buckets=3)
     assert "epoch 2/2" in err
     assert "mrr@5" in err
-    told = re.findall(r"mrr@5 ([\d.]+)", err)
+    printed = re.findall(r"mrr@5 ([\d.]+)", err)
     version = VersionLog.read(tmp_path / "m").version()
     kept = VersionLog.read(tmp_path / "m").open(version).content["metrics"]
-    assert f"{kept['mrr@5']:.4f}" == max(told)
+    assert f"{kept['mrr@5']:.4f}" == max(printed)
     data = Dataset.from_atomic(world, positive="all", split=LastSplit(1, 2))
     assert f"train {len(data.train)} " in err
     assert f"valid {len(data.valid)} " in err
@@ -164,17 +152,17 @@ def test_train__same_seed_same_model(run, world, model, tmp_path):
 
 
 def test_fit__options_reach_model_and_trainer(world, monkeypatch):
-    told = {}
+    used = {}
 
     class Spy:
         optimizer = None
 
         def __init__(self, model, data, **options):
-            told.update(options, model=model)
+            used.update(options, model=model)
 
         @wraps(Trainer.fit)
         def fit(self, epochs, **options):
-            told.update(options, epochs=epochs)
+            used.update(options, epochs=epochs)
 
     monkeypatch.setattr(recipe, "Trainer", Spy)
     data = open_folder(world, Reading()).data
@@ -184,13 +172,13 @@ def test_fit__options_reach_model_and_trainer(world, monkeypatch):
         "metric": "ndcg@5", "seed": "11",
     }  # fmt: skip
     recipe.fit(read_job(job), data)
-    assert told["objective"] == InBatchSoftmax(temperature=0.3, correction="calibrated")
-    assert type(told["optimizer"]) is RowWiseAdam
-    assert told["optimizer"].rate == 0.002
+    assert used["objective"] == InBatchSoftmax(temperature=0.3, correction="calibrated")
+    assert type(used["optimizer"]) is RowWiseAdam
+    assert used["optimizer"].rate == 0.002
     names = ("batch_size", "epochs", "patience", "metric", "seed")
-    assert {name: str(told[name]) for name in names} == {name: job[name] for name in names}
+    assert {name: str(used[name]) for name in names} == {name: job[name] for name in names}
     expected = TwoTower(data.schema, seed=11).parameters
-    assert all(np.array_equal(expected[n], p) for n, p in told["model"].parameters.items())
+    assert all(np.array_equal(expected[n], p) for n, p in used["model"].parameters.items())
 
 
 def test_train__keeps_what_it_did_not_write(run, world, tmp_path, monkeypatch):
@@ -206,8 +194,8 @@ def test_train__failure_leaves_nothing(run, world, tmp_path, monkeypatch):
         raise TrainingError("step 3: the loss is nan")
 
     monkeypatch.setattr(train_command, "fit", explode)
-    told = run("train", world, "--out", tmp_path / "deep" / "m")
-    assert "step 3" in error_of(told, status=1)
+    printed = run("train", world, "--out", tmp_path / "deep" / "m")
+    assert "step 3" in error_of(printed, status=1)
     assert not list(tmp_path.iterdir())
 
 
@@ -245,9 +233,9 @@ def test_evaluate__is_the_evaluator(run, world, model):
 def test_evaluate__json(run, world, model):
     status, out, _ = run("evaluate", model, world, "--part", "valid", "-k", 10, "--json")
     assert status == 0
-    told = json.loads(out)
-    assert told["model"]["split"] == told["most popular"]["split"] == "valid"
-    assert 0 <= told["model"]["metrics"]["recall@10"] <= 1
+    printed = json.loads(out)
+    assert printed["model"]["split"] == printed["most popular"]["split"] == "valid"
+    assert 0 <= printed["model"]["metrics"]["recall@10"] <= 1
 
 
 def test_evaluate__reads_as_training_did(run, world, tmp_path):
@@ -322,7 +310,7 @@ def test_recall__seen_items_only_when_asked(run, model):
     seen = set(store.items.ids[store.seen.row(int(store.users.rows_of(["user-7"])[0]))])
     fresh = run("recall", model, "user-7", "-k", 80)[1]
     everything = run("recall", model, "user-7", "-k", 80, "--include-seen")[1]
-    ids = [{line.split("\t")[0] for line in told.splitlines()} for told in (fresh, everything)]
+    ids = [{line.split("\t")[0] for line in o.splitlines()} for o in (fresh, everything)]
     assert not ids[0] & seen
     assert ids[1] == ids[0] | seen
     assert len(ids[1]) == 80
@@ -402,15 +390,15 @@ def test_a_reader_that_has_gone_is_no_error():
     assert process.returncode == 141
 
 
-@pytest.mark.parametrize("arguments, told", [
+@pytest.mark.parametrize("arguments, message", [
     (["user-7", "--profile", "shoe=44"], "unknown field 'shoe'; fields: user_id, gender, age"),
     (["user-7", "--profile", "age"], "expected KEY=VALUE, got 'age'"),
     (["user-7", "--profile", "age=old"], "'age': expected a number, got 'old'"),
     (["user-7", "-k", "0"], "-k: expected an integer of at least 1, got '0'"),
     (["user-7", "-k", "many"], "-k: expected an integer of at least 1, got 'many'"),
 ])  # fmt: skip
-def test_recall__refuses(run, model, arguments, told):
-    assert told in error_of(run("recall", model, *arguments))
+def test_recall__refuses(run, model, arguments, message):
+    assert message in error_of(run("recall", model, *arguments))
 
 
 # ---------------------------------------------------------------- data of every layout
@@ -442,7 +430,7 @@ def write_movielens(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("write", [write_atomic, write_split, write_movielens])
-def test_layouts__are_told_apart(run, write, tmp_path):
+def test_layouts__are_distinguished(run, write, tmp_path):
     folder = write(tmp_path / "data")
     status, out, err = run("train", folder, "--out", tmp_path / "m", "--no-refit", *QUICK)
     assert status == 0, err
@@ -459,7 +447,7 @@ def test_split_files__share_of_train_to_validate_on(run, tmp_path):
 
 
 def test_positives__default_rule_follows_the_columns(world, tmp_path):
-    """Stars: four and more. Clicks: ones. Neither: everything. Always said."""
+    """Stars: four and more. Clicks: ones. Neither: everything. The command always says which."""
     folder = shutil.copytree(world, tmp_path / "data")
     log = folder / "tiny.inter"
     text = log.read_text()
@@ -605,7 +593,7 @@ def test_job_file__flags_win(run, world, tmp_path):
     assert fields["category"] == MultiValued("category", dim=3)
 
 
-@pytest.mark.parametrize("text, told", [
+@pytest.mark.parametrize("text, message", [
     ("dimm = 8", "job.toml: unknown key 'dimm'; did you mean 'dim'? known: positive, split"),
     ("dim = 8.5", "job.toml: dim: expected an integer from 1 to 4,096, got 8.5"),
     ("dim = true", "job.toml: dim: expected an integer from 1 to 4,096, got True"),
@@ -623,10 +611,10 @@ def test_job_file__flags_win(run, world, tmp_path):
     ("[override]\ncity = {kind = 'continous'}", "job.toml: override: a field of unknown kind"),
     ("dim = 8\n= 9\n", "(at line 2, column 1)"),
 ])  # fmt: skip
-def test_job_file__refuses(run, world, tmp_path, text, told):
+def test_job_file__refuses(run, world, tmp_path, text, message):
     job = tmp_path / "job.toml"
     job.write_text(text)
-    assert told in error_of(run("train", world, "--job", job, "--out", tmp_path / "m"))
+    assert message in error_of(run("train", world, "--job", job, "--out", tmp_path / "m"))
     assert names_in(tmp_path) == ["job.toml"]
 
 
@@ -641,13 +629,13 @@ def test_read_job__any_value_is_read_or_named(name, value):
     try:
         assert isinstance(read_job({}, ("job.toml", {name: value})), Options)
     except DataError as error:
-        told = str(error)
+        printed = str(error)
     else:
         return
-    assert told.startswith(f"job.toml: {name}: ")
+    assert printed.startswith(f"job.toml: {name}: ")
 
 
-@pytest.mark.parametrize("flags, told", [
+@pytest.mark.parametrize("flags, message", [
     (["--temperature", "0"], "--temperature: expected a number from 1e-06 to 1e+12, got '0'"),
     (["--objective", "pairwise", "--temperature", "0"], "--temperature: expected a number from"),
     (["--objective", "pointwise", "--temperature", "-1"], "--temperature: expected a number from"),
@@ -670,8 +658,8 @@ def test_read_job__any_value_is_read_or_named(name, value):
     (["--metric", "coverage@10"], "--metric: expected NAME@K"),
     (["--colour", "blue"], "unrecognized arguments: --colour blue"),
 ])  # fmt: skip
-def test_train__refuses_options(run, world, tmp_path, flags, told):
-    assert told in error_of(run("train", world, "--out", tmp_path / "m", *flags))
+def test_train__refuses_options(run, world, tmp_path, flags, message):
+    assert message in error_of(run("train", world, "--out", tmp_path / "m", *flags))
     assert not list(tmp_path.iterdir())
 
 
@@ -693,63 +681,57 @@ def cell(column: int, value: str):
     return change
 
 
-BAD = {
+BAD_LINES = {
     "missing column": (
-        "tiny.inter", lambda p: replace_line(p, 1, cell(0, "who:token")),
-        "tiny.inter: column 'user_id' is missing",
+        "tiny.inter", 1, cell(0, "who:token"), "tiny.inter: column 'user_id' is missing"
     ),
     "ragged row": (
-        "tiny.user", lambda p: replace_line(p, 4, lambda line: line + "\tmore"),
-        "tiny.user, line 4: expected 5 fields, got 6",
+        "tiny.user", 4, lambda line: line + "\tmore", "line 4: expected 5 fields, got 6"
     ),
     "not a number": (
-        "tiny.inter", lambda p: replace_line(p, 7, cell(3, "five")),
-        "tiny.inter, line 7, column 'rating': expected a number, got 'five'",
+        "tiny.inter", 7, cell(3, "five"),
+        "line 7, column 'rating': expected a number, got 'five'",
     ),
     "infinite": (
-        "tiny.item", lambda p: replace_line(p, 3, cell(4, "inf")),
-        "tiny.item, line 3, column 'price': the number is infinite",
+        "tiny.item", 3, cell(4, "inf"), "line 3, column 'price': the number is infinite"
     ),
-    "missing number": (
-        "tiny.user", lambda p: replace_line(p, 5, cell(2, "nan")),
-        "tiny.user, line 5, column 'age'",
-    ),
-    "missing id": (
-        "tiny.inter", lambda p: replace_line(p, 9, cell(1, "")),
-        "tiny.inter, line 9, column 'item_id': missing id",
-    ),
+    "missing number": ("tiny.user", 5, cell(2, "nan"), "line 5, column 'age'"),
+    "missing id": ("tiny.inter", 9, cell(1, ""), "line 9, column 'item_id': missing id"),
     "missing time": (
-        "tiny.inter", lambda p: replace_line(p, 9, cell(2, "")),
-        "tiny.inter, line 9, column 'timestamp': missing timestamp",
+        "tiny.inter", 9, cell(2, ""), "line 9, column 'timestamp': missing timestamp"
     ),
     "id twice": (
-        "tiny.item", lambda p: replace_line(p, 9, cell(0, "item-0")),
-        "tiny.item, line 9, column 'item_id': the id 'item-0' occurs twice",
+        "tiny.item", 9, cell(0, "item-0"), "line 9, column 'item_id': the id 'item-0' occurs twice"
     ),
-    "empty file": ("tiny.inter", lambda p: p.write_text(""), "tiny.inter: the file is empty"),
-    "no rows": (
-        "tiny.item", lambda p: p.write_text(p.read_text().split("\n")[0] + "\n"),
-        "tiny.item: the file has no line below its header",
-    ),
-    "no type": (
-        "tiny.user", lambda p: replace_line(p, 1, cell(1, "gender")),
-        "tiny.user, line 1: expected a header of name:type",
-    ),
-    "not text": (
-        "tiny.user", lambda p: p.write_bytes(p.read_bytes().replace(b"Porto", b"P\xff")),
-        "tiny.user, line",
-    ),
-    "no log": ("tiny.inter", lambda p: p.unlink(), "found no data; expected *.inter"),
+    "no type": ("tiny.user", 1, cell(1, "gender"), "line 1: expected a header of name:type"),
 }  # fmt: skip
+"""What is wrong -> the file, the number of the line, the change of it, and a part of the error."""
 
 
-@pytest.mark.parametrize("what", BAD)
-def test_bad_files__one_line_that_says_where(run, world, tmp_path, what):
+@pytest.mark.parametrize("what", BAD_LINES)
+def test_bad_lines__one_line_that_says_where(run, world, tmp_path, what):
     """Exit status 2, the file, the line and the column, and no trace of a model."""
-    name, spoil, told = BAD[what]
+    name, number, change, message = BAD_LINES[what]
+    folder = shutil.copytree(world, tmp_path / "data")
+    replace_line(folder / name, number, change)
+    line = error_of(run("train", folder, "--out", tmp_path / "m", *QUICK))
+    assert name in line
+    assert message in line
+    assert names_in(tmp_path) == ["data"]
+
+
+@pytest.mark.parametrize("name, spoil, message", [
+    ("tiny.inter", lambda p: p.write_text(""), "tiny.inter: the file is empty"),
+    ("tiny.item", lambda p: p.write_text(p.read_text().split("\n")[0] + "\n"),
+     "tiny.item: the file has no line below its header"),
+    ("tiny.user", lambda p: p.write_bytes(p.read_bytes().replace(b"Porto", b"P\xff")),
+     "tiny.user, line"),
+    ("tiny.inter", lambda p: p.unlink(), "found no data; expected *.inter"),
+], ids=("empty", "no rows", "not UTF-8", "no log"))  # fmt: skip
+def test_bad_files__one_line_that_names_the_file(run, world, tmp_path, name, spoil, message):
     folder = shutil.copytree(world, tmp_path / "data")
     spoil(folder / name)
-    assert told in error_of(run("train", folder, "--out", tmp_path / "m", *QUICK))
+    assert message in error_of(run("train", folder, "--out", tmp_path / "m", *QUICK))
     assert names_in(tmp_path) == ["data"]
 
 
@@ -760,18 +742,18 @@ def test_bad_files__negative_id(run, tmp_path):
     assert "train.txt, line 3: expected integers that are not negative, got '-5'" in line
 
 
-@pytest.mark.parametrize("spoil, told", [
+@pytest.mark.parametrize("spoil, message", [
     (lambda f: (f / "versions/000001/parameters-0.npy").write_bytes(b"PK"), "parameters-0.npy"),
     (lambda f: (f / "versions/000001/users-0.npy").unlink(), "users-0.npy: missing"),
     (lambda f: (f / "versions/000001/manifest.json").write_text("{}"), "manifest.json: damaged"),
     (lambda f: (f / "CURRENT").write_text("{}"), "CURRENT: damaged"),
     (lambda f: shutil.rmtree(f), "the folder is missing"),
 ])  # fmt: skip
-def test_bad_model_folder__names_the_file(run, world, model, tmp_path, spoil, told):
+def test_bad_model_folder__names_the_file(run, world, model, tmp_path, spoil, message):
     folder = shutil.copytree(model, tmp_path / "m")
     spoil(folder)
-    assert told in error_of(run("recall", folder, "user-7"))
-    assert told in error_of(run("evaluate", folder, world))
+    assert message in error_of(run("recall", folder, "user-7"))
+    assert message in error_of(run("evaluate", folder, world))
 
 
 # ---------------------------------------------------------------- demo
@@ -843,8 +825,8 @@ def test_demo__tells_of_the_tail_with_and_without_views(run, small_world):
     views = run("demo", "--no-report", "--self-supervised", demo.VIEWS)[1].splitlines()
     assert "without views" in views[0]
     rows = [
-        {line[:32].strip(): line.split()[-4:] for line in told if line.startswith("Recall@50 ")}
-        for told in (plain, views)
+        {line[:32].strip(): line.split()[-4:] for line in printed if line.startswith("Recall@50 ")}
+        for printed in (plain, views)
     ]
     assert len(rows[0]) > 3
     for name, values in rows[0].items():
@@ -877,9 +859,9 @@ def test_demo__on_real_files(run, world):
 
 def test_demo__on_split_files_without_validation(run, tmp_path):
     """And without fields: there are no views of an id alone."""
-    told = run("demo", "--data", write_split(tmp_path / "data"), "--no-report", *QUICK)
-    assert told[0] == 0, told[2]
-    assert "self-supervised" not in told[1]
+    printed = run("demo", "--data", write_split(tmp_path / "data"), "--no-report", *QUICK)
+    assert printed[0] == 0, printed[2]
+    assert "self-supervised" not in printed[1]
 
 
 def test_demo__without_matplotlib_says_so_first(run, tmp_path, monkeypatch):
@@ -943,34 +925,34 @@ def process(*args: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_process__help_names_the_commands():
-    told = process("--help")
-    assert told.returncode == 0
+    printed = process("--help")
+    assert printed.returncode == 0
     for command in ("demo", "train", "evaluate", "recall"):
-        assert command in told.stdout
-    assert told.stderr == ""
+        assert command in printed.stdout
+    assert printed.stderr == ""
 
 
 def test_process__train_then_recall(world, tmp_path):
-    told = process("train", world, "--out", tmp_path / "m", *QUICK)
-    assert told.returncode == 0, told.stderr
-    told = process("recall", told.stdout.strip(), "user-3", "-k", 4)
-    assert told.returncode == 0, told.stderr
-    assert len(told.stdout.splitlines()) == 4
+    printed = process("train", world, "--out", tmp_path / "m", *QUICK)
+    assert printed.returncode == 0, printed.stderr
+    printed = process("recall", printed.stdout.strip(), "user-3", "-k", 4)
+    assert printed.returncode == 0, printed.stderr
+    assert len(printed.stdout.splitlines()) == 4
 
 
 @pytest.mark.parametrize("arguments", [
     ["train", "nowhere"], ["recall", "nowhere", "user-1"], ["dance"], [], ["train", "--dim"],
 ])  # fmt: skip
 def test_process__errors_are_one_line(arguments, tmp_path):
-    told = process(*arguments)
-    assert told.returncode == 2
-    assert told.stdout == ""
-    assert len(told.stderr.splitlines()) == 1
-    assert told.stderr.startswith("minitower: error: ")
+    printed = process(*arguments)
+    assert printed.returncode == 2
+    assert printed.stdout == ""
+    assert len(printed.stderr.splitlines()) == 1
+    assert printed.stderr.startswith("minitower: error: ")
 
 
 def test_every_option_has_help(run, capsys):
     assert main(["train", "--help"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name in OPTIONS:
-        assert f"--{name.replace('_', '-')}" in told
+        assert f"--{name.replace('_', '-')}" in printed

@@ -8,7 +8,6 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.lab.index_bench import BACKENDS
 from minitower.scale.milvus import MilvusIndex
@@ -40,16 +39,6 @@ def trained(tmp_path_factory):
 def store(trained, tmp_path):
     shutil.copytree(trained / "cosine", tmp_path / "store")
     return tmp_path / "store"
-
-
-@pytest.fixture
-def run(capsys):
-    def command(*arguments):
-        status = main([str(a) for a in arguments])
-        told = capsys.readouterr()
-        return status, told.out, told.err
-
-    return command
 
 
 def needs(module, extra):
@@ -101,7 +90,7 @@ def test_publish__to_milvus(run, store, tmp_path, monkeypatch):
     index.close()
 
 
-@pytest.mark.parametrize("arguments, status, told", [
+@pytest.mark.parametrize("arguments, status, message", [
     (["--to", "nmslib:x"], 2, "expected exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH, milvus:URI"),
     (["--to", "exact:"], 2, "expected exact:PATH"),
     (["--to", "exact:a\0b"], 2, r"'exact:a\x00b' cannot be a path or URI"),
@@ -115,12 +104,12 @@ def test_publish__to_milvus(run, store, tmp_path, monkeypatch):
     ([], 2, "required: --to (see minitower publish --help)"),
     (["--to", "milvus:http://127.0.0.1:1"], 1, "http://127.0.0.1:1: Milvus: Fail connecting"),
 ])  # fmt: skip
-def test_publish__one_clear_line(run, store, tmp_path, arguments, status, told):
+def test_publish__one_clear_line(run, store, tmp_path, arguments, status, message):
     if status == 1:
         needs("pymilvus", "milvus")
     found = run("publish", store, *(str(a).format(tmp_path) for a in arguments))
     assert found[:2] == (status, "")
-    assert told in found[2]
+    assert message in found[2]
     assert found[2].count("\n") == 1
     assert not (tmp_path / "x").exists()
 

@@ -1,11 +1,11 @@
 """minitower store: what it prints, what it does, how it fails."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
-from minitower.cli import main
 from minitower.data import Dataset, Id, RandomSplit, Schema
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
@@ -31,13 +31,8 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def run(capsys):
-    def command(*arguments):
-        status = main(["store", *map(str, arguments)])
-        told = capsys.readouterr()
-        return status, told.out, told.err
-
-    return command
+def run(run):
+    return partial(run, "store")
 
 
 def test_store_verify__passes_over_what_is_pruned_meanwhile(run, store, monkeypatch):
@@ -74,11 +69,11 @@ def test_list__prints_nothing_where_it_fails(run, store):
 
 
 def test_show__all_that_is_known(run, store):
-    told = json.loads(run("show", store, 2)[1])
-    assert (told["number"], told["kind"], told["parent"]) == (2, "full", 1)
-    assert told["metrics"] == {"recall@10": 0.25}
+    printed = json.loads(run("show", store, 2)[1])
+    assert (printed["number"], printed["kind"], printed["parent"]) == (2, "full", 1)
+    assert printed["metrics"] == {"recall@10": 0.25}
     path = store / "versions/000002/users-0.npy"
-    assert told["files"]["users-0.npy"]["bytes"] == path.stat().st_size
+    assert printed["files"]["users-0.npy"]["bytes"] == path.stat().st_size
     assert json.loads(run("show", store)[1])["number"] == 3
 
 
@@ -131,7 +126,7 @@ def test_store__says_what_it_deletes(run, store):
     assert not left.exists()
 
 
-@pytest.mark.parametrize("arguments, told", [
+@pytest.mark.parametrize("arguments, message", [
     (["show", "{}", 9], "version 9 is missing; versions: 1, 2, 3"),
     (["rollback", "{}", 9], "version 9 is missing"),
     (["prune", "{}", "--keep", 0], "--keep: expected an integer of at least 1, got '0'"),
@@ -140,8 +135,8 @@ def test_store__says_what_it_deletes(run, store):
     (["list", "{}/none"], "CURRENT: the folder is missing"),
     ([], "required: COMMAND (see minitower store --help)"),
 ])  # fmt: skip
-def test_store__one_clear_line(run, store, arguments, told):
+def test_store__one_clear_line(run, store, arguments, message):
     status, out, err = run(*(str(a).format(store) for a in arguments))
     assert (status, out) == (2, "")
-    assert told in err
+    assert message in err
     assert err.count("\n") == 1

@@ -21,21 +21,21 @@ DATA = Dataset.from_columns(
 )
 
 
-def trainer(**said):
-    job = read_job({"dim": "4", "hidden": "", **said})
+def trainer(**options):
+    job = read_job({"dim": "4", "hidden": "", **options})
     return job.make(read_recipe, job).trainer(job.make(TwoTower, DATA.schema), DATA)
 
 
-def views(said):
-    job = read_job(said)
+def views(options):
+    job = read_job(options)
     return job.make(read_recipe, job).self_supervised
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("negatives", [None, "uniform:2", "popular:2+mined:1"])
 def test_every_objective_trains(objective, negatives):
-    said = {"objective": objective} | ({"negatives": negatives} if negatives else {})
-    one = trainer(**said)
+    options = {"objective": objective} | ({"negatives": negatives} if negatives else {})
+    one = trainer(**options)
     before = {name: p.copy() for name, p in one.model.parameters.items()}
     assert np.isfinite(one.fit(2).epochs[-1].loss)
     assert any(not np.array_equal(before[n], p) for n, p in one.model.parameters.items())
@@ -68,10 +68,10 @@ def test_options_reach_what_they_name():
     assert one.objective.correction == "mixed"
 
 
-@pytest.mark.parametrize("said", ["", "uniform", "uniform:x", "easy:3", "uniform:3+", 3])
-def test_negatives_that_cannot_be_read(said):
+@pytest.mark.parametrize("options", ["", "uniform", "uniform:x", "easy:3", "uniform:3+", 3])
+def test_negatives_that_cannot_be_read(options):
     with pytest.raises(ValueError, match="expected none, uniform:K"):
-        parse_negatives(said)
+        parse_negatives(options)
 
 
 def test_what_does_not_go_together():
@@ -82,12 +82,12 @@ def test_what_does_not_go_together():
 
 
 def test_self_supervision_is_put_together_from_its_options():
-    said = {
+    options = {
         "self_supervised": "mask+dropout", "alpha": "0.4", "self_temperature": "0.3",
         "self_batch_size": "9", "self_sampling": "clicks", "hidden_fields": "1",
         "dropped_values": "0.6",
     }  # fmt: skip
-    how = views({**said, "mask_per_item": True})
+    how = views({**options, "mask_per_item": True})
     assert how == SelfSupervised(
         augment="mask+dropout", alpha=0.4, temperature=0.3, batch_size=9, sampling="clicks",
         hidden=1, dropout=0.6, per_item=True,

@@ -111,13 +111,8 @@ def published_with(tmp_path, **notes):
 
 
 @pytest.fixture
-def run(capsys):
-    def start(*arguments):
-        status = main(["update", *map(str, arguments)])
-        told = capsys.readouterr()
-        return status, told.out, told.err
-
-    return start
+def run(run):
+    return partial(run, "update")
 
 
 def write(logs, day, users, items, n=60):
@@ -416,11 +411,11 @@ def test_full__retires_items(places, run, tmp_path):
     (tmp_path / "gone").write_text("\n".join(map(str, range(12))))
     status, _, err = run(store, logs, "--full", "--retire", tmp_path / "gone", *FLAGS)
     assert (status, "gone: all items would be retired" in err) == (2, True)
-    assert "epoch" not in err, "it is told before the training"
+    assert "epoch" not in err, "the error comes before the training"
     assert VersionLog.read(store).current == 3
 
 
-def test_full__trains_as_the_store_was_trained_unless_told(places, run):
+def test_full__trains_as_the_store_was_trained_by_default(places, run):
     """Its notes say how; what was typed comes before them, and is kept for the next night."""
     store, logs = places
     twin = shutil.copytree(store, store.parent / "twin")
@@ -465,7 +460,7 @@ def test_update__a_log_that_was_changed_is_refused(places, run, kind):
     assert (status, f"{path.name}: its content is not the one that was read" in err) == (2, True)
 
 
-def test_full__a_name_is_told_with_the_item(places, run, tmp_path):
+def test_full__a_warning_names_the_item(places, run, tmp_path):
     store, logs = places
     data = Dataset.from_columns(
         SCHEMA,
@@ -532,8 +527,8 @@ def test_incremental__sets_aside_the_same_however_often_it_begins(places, run, t
     (logs / "3-bad.jsonl").write_text(f"{'bad' * 40}\nworse\n")
     for _ in range(3):
         assert run(store, logs, "--incremental", "--dead-letter-file", day, *FLAGS)[0] == 0
-        told = [json.loads(line)["record"] for line in day.read_text().splitlines()]
-        assert told == ["bad" * 40, "worse"]
+        printed = [json.loads(line)["record"] for line in day.read_text().splitlines()]
+        assert printed == ["bad" * 40, "worse"]
     assert [json.loads(line)["record"] for line in night.read_text().splitlines()] == ["bad"]
     before = night.read_text()
     assert run(store, logs, "--incremental", "--dead-letter-file", night, *FLAGS)[0] == 0
@@ -729,7 +724,7 @@ def test_full__a_retired_item_that_is_clicked_again_is_what_it_was(priced, run, 
         assert np.array_equal(*tags)
 
 
-def test_full__clicks_whose_numbers_nobody_knows_are_left_out_and_told(priced, run, tmp_path):
+def test_full__clicks_whose_numbers_nobody_knows_are_left_out_and_reported(priced, run, tmp_path):
     store, logs, _ = priced
     write(logs, 1, 10, 12)
     users, items = ["stranger", "u1", "u2", "new"], [1, 99, 2, 3]
@@ -748,7 +743,7 @@ def test_full__clicks_whose_numbers_nobody_knows_are_left_out_and_told(priced, r
 
 
 def rated(logs):
-    """A log of 60 clicks; a third is rated 5, a third 3, and of the others nothing is said."""
+    """A log of 60 clicks; a third is rated 5, a third 3, and the others have no rating."""
     log = clicks(1, 10, 12) | {"rating": [5, None, 3] * 20}
     lines = [json.dumps(dict(zip(log, row))) + "\n" for row in zip(*log.values())]
     (logs / "001.jsonl").write_text("".join(lines))
@@ -806,7 +801,7 @@ def test_update__logs_that_do_not_say_what_is_a_positive(places, run, tmp_path):
 
 
 def test_train__leaves_what_an_update_needs_to_go_on(run, tmp_path):
-    """How the model was trained, and the rule of positives, which here the columns told."""
+    """How the model was trained, and the rule of positives, which the columns decide here."""
     (tmp_path / "data").mkdir()
     drawn = np.random.default_rng(0).integers([20, 30, 6], size=(300, 3)).tolist()
     rows = [f"u{user}\ti{item}\t{rating}\t{k}" for k, (user, item, rating) in enumerate(drawn)]
@@ -842,7 +837,7 @@ def test_incremental__trains_as_the_store_was_trained(places, run, tmp_path):
     assert "draws no negatives, which the objective pairwise needs" in err
 
 
-def test_incremental__clicks_of_whom_nothing_is_known_are_told_and_noted(places, run):
+def test_incremental__clicks_of_whom_nothing_is_known_are_reported_and_noted(places, run):
     store, logs = places
     log = clicks(2, 10, 12, n=7)
     log["item"], log["user"][6] = [97, 98, 99, 99, 1, 2, 3], "nobody"
@@ -1012,7 +1007,7 @@ def test_incremental__a_night_while_it_stops_is_branched_off_with_all_that_is_th
 def test_incremental__publishes_when_it_has_caught_up_and_then_by_the_clock(
     places, run, monkeypatch
 ):
-    """Before, what is served may know more; and not more often than told."""
+    """Before, what is served may know more; and not more often than `--every` says."""
     store, logs = places
     feed, clock, seen = IncrementalUpdate.feed, [0.0], []
     monkeypatch.setattr(incremental_session, "PollOptions", partial(PollOptions, interval=0.01))

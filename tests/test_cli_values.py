@@ -35,18 +35,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        status = main([str(a) for a in arguments])
-        told = capsys.readouterr()
-        return status, told.out, told.err
-
-    return run
-
-
-def error_of(told, status=2):
-    code, out, err = told
+def error_of(printed, status=2):
+    code, out, err = printed
     assert (code, out) == (status, "")
     last = err.splitlines()[-1]
     assert last.startswith("minitower: error: ")
@@ -57,17 +47,17 @@ def error_of(told, status=2):
 # ---------------------------------------------------------------- the model
 
 
-@pytest.mark.parametrize("sizes, told", [
+@pytest.mark.parametrize("sizes, message", [
     ({"dim": 10**9}, "dim and the widths of embeddings must be at most 4,096, got 1,000,000,000"),
     ({"dim": 4097, "hidden": ()}, "at most 4,096, got 4,097; lower dim or hidden"),
     ({"hidden": (100_000, 100_000)}, "the hidden widths together must be at most 8,192, got 200,0"),
     ({"hidden": (1,) * 8193}, "the hidden widths together must be at most 8,192, got 8,193"),
     ({"hidden": (4000, 4000)}, "the dense weights of the user tower must be at most 8,388,608, "),
 ])  # fmt: skip
-def test_two_tower__a_size_is_refused_before_memory_is_taken(sizes, told):
+def test_two_tower__a_size_is_refused_before_memory_is_taken(sizes, message):
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             TwoTower(DATA.schema, **sizes)
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:
@@ -91,7 +81,7 @@ def test_two_tower__wide_embeddings_of_a_schema_are_refused():
 # ---------------------------------------------------------------- flags
 
 
-@pytest.mark.parametrize("flags, told", [
+@pytest.mark.parametrize("flags, message", [
     (["--dim", HUGE], "--dim: expected an integer from 1 to 4,096, got '1000000000'"),
     (["--hidden", "100000,100000"], "--hidden: expected integers from 1 to 8,192, such as 128,64"),
     (["--hidden", "4000,4000"], "the dense weights of the user tower must be at most 8,388,608"),
@@ -120,9 +110,9 @@ def test_two_tower__wide_embeddings_of_a_schema_are_refused():
     (["--override", "age={kind='categorical',dim=1000000000}"], "dim must be at most 4,096"),
     (["--override", "age={kind='continuous',buckets=1000000000}"], "buckets must be at most 65,53"),
 ])  # fmt: skip
-def test_flags__values_that_are_too_large(run, folder, tmp_path, monkeypatch, flags, told):
+def test_flags__values_that_are_too_large(run, folder, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
-    assert told in error_of(run("train", folder, *flags))
+    assert message in error_of(run("train", folder, *flags))
     assert not list(tmp_path.iterdir())
 
 
@@ -180,7 +170,7 @@ def test_train__prints_an_odd_folder_on_one_line(run, folder, tmp_path):
 # ---------------------------------------------------------------- job files
 
 
-@pytest.mark.parametrize("text, told", [
+@pytest.mark.parametrize("text, message", [
     (b"seed = " + b"9" * 5000, "job.toml: an integer has too many digits"),
     (b"seed = 0x" + b"f" * 9000, "job.toml: an integer has too many digits"),
     (b"hidden = " + b"[" * 5000 + b"]" * 5000, "job.toml: brackets or keys are nested too deeply"),
@@ -205,13 +195,13 @@ def test_train__prints_an_odd_folder_on_one_line(run, folder, tmp_path):
     (b"\xff\xfed\x00", "job.toml: 'utf-8' codec can't decode byte 0xff"),
     (b"#" * 2_000_000, "job.toml: expected at most 1,048,576 bytes"),
 ])  # fmt: skip
-def test_job_file__one_line(run, folder, tmp_path, monkeypatch, text, told):
+def test_job_file__one_line(run, folder, tmp_path, monkeypatch, text, message):
     """And before any training."""
     monkeypatch.setattr(train_command, "fit", lambda *args: pytest.fail("it trained first"))
     job = tmp_path / "job.toml"
     job.write_bytes(text)
     arguments = [] if b"data" in text else [folder]
-    assert told in error_of(run("train", *arguments, "--job", job))
+    assert message in error_of(run("train", *arguments, "--job", job))
 
 
 def test_job_file__is_a_regular_file(run, folder, tmp_path):
@@ -229,19 +219,19 @@ def test_read_toml__any_bytes_are_a_table_or_a_line(tmp_path_factory, content):
     try:
         places, table = read_toml(place)
     except DataError as error:
-        told = str(error)
+        printed = str(error)
     else:
         assert isinstance(table, dict)
         assert not table.keys() & places.keys()
         return
-    assert told.startswith(f"{place}: ")
+    assert printed.startswith(f"{place}: ")
 
 
 def test_every_default_is_in_its_own_domain():
     defaults = read_job({})
-    said = {name: value for name, value in defaults.items() if value is not None}
-    said["hidden"] = list(said["hidden"])
-    assert dict(read_job({}, ("defaults", said))) == dict(defaults)
+    options = {name: value for name, value in defaults.items() if value is not None}
+    options["hidden"] = list(options["hidden"])
+    assert dict(read_job({}, ("defaults", options))) == dict(defaults)
 
 
 # ---------------------------------------------------------------- the seed
@@ -249,5 +239,5 @@ def test_every_default_is_in_its_own_domain():
 
 def test_help__says_what_the_seed_promises(capsys):
     assert main(["train", "--help"]) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "same seed, same model, bit for bit: on one thread of the same kind of CPU" in told
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "same seed, same model, bit for bit: on one thread of the same kind of CPU" in printed

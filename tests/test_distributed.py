@@ -123,7 +123,7 @@ def test_encode_items__equals_the_local_vectors(world, client, tmp_path):
     for items in (world.item_files, dd.from_pandas(texts(world.items), npartitions=3)):
         files = encode_items(items, world.saved, tmp_path / "vectors", client=client)
         ids, vectors = read(files)
-        assert (files.items, files.dim, files.text, files.version) == (ITEMS, 8, False, None)
+        assert (files.items, files.dim, files.string_ids, files.version) == (ITEMS, 8, False, None)
         assert np.array_equal(ids, world.data.items.ids)
         assert vectors == pytest.approx(world.vectors, abs=1e-6)
         assert vectors.dtype == np.float32
@@ -170,7 +170,7 @@ def test_encode_items__of_texts(client, tmp_path):
     items = cut({"item_id": names, "c": [1, 2, 1, 2]}, tmp_path / "items", 3)
     files = encode_items(items, tmp_path / "model", tmp_path / "vectors")
     ids, vectors = read(files)
-    assert files.text
+    assert files.string_ids
     assert ids.tolist() == names.tolist()
     assert vectors == pytest.approx(mt.encode(model.item, data.items), abs=1e-6)
 

@@ -42,7 +42,7 @@ def test_open__refuses_a_graph_of_other_vectors(tmp_path, change):
 
 @pytest.mark.parametrize("width", [15, 17])
 def test_open__looks_before_hnswlib_reads_past_the_end(tmp_path, monkeypatch, width):
-    """hnswlib takes the width it is told, whatever the file holds."""
+    """hnswlib takes the width it is printed, whatever the file holds."""
     stated = build(unit(clustered(0, 300))).save(tmp_path)
 
     class Unread:

@@ -1,4 +1,4 @@
-"""The plot of index-bench: what must be told apart is."""
+"""The plot of index-bench: what must be printed apart is."""
 
 import re
 import resource
@@ -24,13 +24,13 @@ def test_every_index_has_a_colour_of_its_own_and_its_ring_too(tmp_path):
     rings = set(re.findall(r"fill: none; stroke: (#[0-9a-f]{6})", svg))
     assert len(colours | {"#000000"}) == len(BACKENDS)
     assert colours <= rings
-    for said in (
+    for label in (
         *BACKENDS,
         "target recall",
         "chosen for the target",
         "recall@100 of the exact answer",
     ):
-        assert f">{said}</text>" in svg
+        assert f">{label}</text>" in svg
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf"])

@@ -12,7 +12,7 @@ from minitower.data.table import Ragged
 from minitower.lab.funnel import Simulation, simulate
 from minitower.lab.funnel_features import TASTE_DIM
 from minitower.lab.funnel_log import START, Log
-from minitower.lab.funnel_words import CATEGORIES, THEMES
+from minitower.lab.funnel_vocabulary import CATEGORIES, THEMES
 from minitower.lab.funnel_world import TRAFFIC, WISH
 
 FATES = ("dropped", "ranked_low", "unclicked", "clicked")

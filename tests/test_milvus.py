@@ -123,7 +123,7 @@ def test_publish__a_failure_drops_the_draft_and_what_was_served_still_is(lite, m
 
 def test_publish__a_killed_one_leaves_a_draft_that_pruning_removes(lite):
     publish(lite, 1)
-    draft(lite, "items", dim=D, text=False).upsert(ITEMS[:9], vectors(2, 9))  # and is killed
+    draft(lite, "items", dim=D, string_ids=False).upsert(ITEMS[:9], vectors(2, 9))  # and is killed
     before = found(MilvusIndex.open(lite))
     assert prune(lite, keep=1) == []  # it could be at work
     publish(lite, 1)
@@ -133,7 +133,7 @@ def test_publish__a_killed_one_leaves_a_draft_that_pruning_removes(lite):
 
 def test_upsert__in_batches_and_twice_is_as_once(lite, monkeypatch):
     monkeypatch.setattr(milvus, "_BATCH", 64 * D)
-    index = draft(lite, "items", dim=D, text=False, version=7)
+    index = draft(lite, "items", dim=D, string_ids=False, version=7)
     for _ in range(2):
         index.upsert(ITEMS[:200], vectors(1)[:200])
     index.upsert(ITEMS[150:], vectors(1)[150:])
@@ -152,7 +152,7 @@ def test_upsert__in_batches_and_twice_is_as_once(lite, monkeypatch):
 
 @pytest.mark.parametrize("ids, width", [([1], D + 1), (["a"], D)])
 def test_upsert__refuses_other_items(lite, ids, width):
-    index = draft(lite, "items", dim=D, text=False)
+    index = draft(lite, "items", dim=D, string_ids=False)
     with pytest.raises(DataError, match="has ids that are integers, and vectors of 8 dimensions"):
         index.upsert(ids, vectors(0, 1, width))
 
@@ -207,11 +207,11 @@ def test_open__one_clear_line(lite, tmp_path):
     with pytest.raises(DataError, match="nothing is served under the name items"):
         MilvusIndex.open(lite)
     with pytest.raises(DataError, match="the name '1-a' must be letters"):
-        draft(lite, "1-a", dim=D, text=False)
+        draft(lite, "1-a", dim=D, string_ids=False)
     connected(lite).create_collection("theirs", dimension=4)
     for use in (
         lambda: MilvusIndex.open(lite, "theirs"),
-        lambda: draft(lite, "theirs", dim=D, text=False),
+        lambda: draft(lite, "theirs", dim=D, string_ids=False),
     ):
         with pytest.raises(DataError, match="theirs was not made by minitower"):
             use()
@@ -228,10 +228,10 @@ def test_open__one_clear_line(lite, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("said", ['{"version": 1, "measured": {"share": 1.0}}', "[]", "", "{}"])
-def test_open__what_another_release_made(lite, said):
+@pytest.mark.parametrize("stored", ['{"version": 1, "measured": {"share": 1.0}}', "[]", "", "{}"])
+def test_open__what_another_release_made(lite, stored):
     index = publish(lite, 1)
-    index.client.alter_collection_properties("items", {"minitower": said})
+    index.client.alter_collection_properties("items", {"minitower": stored})
     with pytest.raises(DataError, match="another release of minitower made items"):
         MilvusIndex.open(lite)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minitower.cli import main
 from minitower.data import DataError, Dataset, Id, MultiValued, Schema, TimeSplit
 from minitower.data.layouts import Reading
 from minitower.data.source import open_folder
@@ -51,16 +50,6 @@ def atomic(folder, log=LOG):
         lines = ["\t".join(map(str, row)) for row in zip(*table.values(), strict=True)]
         (folder / f"tiny.{suffix}").write_text("\n".join([header, *lines]) + "\n")
     return folder
-
-
-@pytest.fixture
-def run(capsys):
-    def start(*arguments):
-        status = main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return start
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from minitower.lab.run_report import (
     RunReport,
     System,
 )
-from minitower.lab.text import as_text
+from minitower.lab.terminal_report import format_report
 
 needs_plots = pytest.mark.skipif(not plots.can_draw(), reason="matplotlib (extra cli) is missing")
 
@@ -130,8 +130,8 @@ def test_page__plots_follow_light_and_dark(html):
 @needs_plots
 def test_page__tells_every_number(html, run_report):
     text = re.sub(r"<[^>]+>", " ", html)
-    for told in (".100", ".150", "97.0%", "4.0×", "Split by time.", "0.20 ms", "A plane."):
-        assert told in text, told
+    for printed in (".100", ".150", "97.0%", "4.0×", "Split by time.", "0.20 ms", "A plane."):
+        assert printed in text, printed
 
 
 @needs_plots
@@ -190,9 +190,9 @@ def test_page__a_full_disk_leaves_the_old_page(run_report, tmp_path):
 def test_slices__a_slice_that_was_not_measured_is_not_drawn(run_report):
     """NaN means that there was nothing to find; a bar of height 0 would say something else."""
     ElementTree.fromstring(plots.slices(run_report))
-    told = re.sub(r"<[^>]+>", " ", plots.slices(run_report))
-    assert "1–9" in told
-    assert "new" not in told
+    printed = re.sub(r"<[^>]+>", " ", plots.slices(run_report))
+    assert "1–9" in printed
+    assert "new" not in printed
 
 
 @needs_plots
@@ -219,7 +219,7 @@ def test_plots__are_svg_elements(draw, run_report):
 
 
 def test_text__tells_every_number(run_report):
-    lines = as_text(run_report).splitlines()
+    lines = format_report(run_report).splitlines()
     rows = {line.split("  ")[0]: line.split() for line in lines if line}
     assert lines[0].split("  ")[-1].strip() == "most popular"
     for k, value in zip(K, ("0.0500", "0.1000", "0.1500")):
@@ -232,17 +232,19 @@ def test_text__tells_every_number(run_report):
 
 
 def test_text__example_marks_what_was_found(run_report):
-    told = as_text(run_report)
-    assert re.search(r"^ +1   \+0\.800  Tea & Co  tea$", told, re.M)
-    assert re.search(r"^ +2 ✓ -0\.100  Blue Fox  jazz$", told, re.M)
+    printed = format_report(run_report)
+    assert re.search(r"^ +1   \+0\.800  Tea & Co  tea$", printed, re.M)
+    assert re.search(r"^ +2 ✓ -0\.100  Blue Fox  jazz$", printed, re.M)
 
 
 def test_text__hostile_names_stay_on_their_line(run_report):
     name = "two\nlines\t\x1b[31m\u202e\ud800"
     example = Example(name, name, [name], [Recalled(name, name, 0.5)])
-    told = as_text(dataclasses.replace(run_report, example=example))
-    assert told.count("\n") == as_text(run_report).count("\n") - 2  # one item less, and no mark
-    assert not set("\t\x1b\u202e\ud800") & set(told)
+    printed = format_report(dataclasses.replace(run_report, example=example))
+    assert (
+        printed.count("\n") == format_report(run_report).count("\n") - 2
+    )  # one item less, and no mark
+    assert not set("\t\x1b\u202e\ud800") & set(printed)
 
 
 @needs_plots

@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
             rows = np.arange(N)[part::2]
             blocks = ((rows[i : i + 999], some()[rows[i : i + 999]]) for i in range(0, N // 2, 999))
             path = place / f"part-{part:05d}.parquet"
-            assert write_vectors(path, blocks, dim=DIM, text=False, version=3) == N // 2
+            assert write_vectors(path, blocks, dim=DIM, string_ids=False, version=3) == N // 2
     return tmp_path / "vectors"
 
 
@@ -80,7 +80,7 @@ def test_write_vectors__leaves_nothing_of_what_failed(tmp_path):
         raise DataError("row 2")
 
     with pytest.raises(DataError, match="row 2"):
-        write_vectors(tmp_path / "x.parquet", blocks(), dim=DIM, text=False, version=-1)
+        write_vectors(tmp_path / "x.parquet", blocks(), dim=DIM, string_ids=False, version=-1)
     assert not list(tmp_path.iterdir())
 
 

@@ -65,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as failure:
             drop(sys.stdout)
             if status == 0 or (isinstance(error, OSError) and error.filename is None):
-                gone = isinstance(failure, BrokenPipeError)
-                status, error = (141, None) if gone else (1, f"stdout: {failure.strerror}")
+                unread = isinstance(failure, BrokenPipeError)
+                status, error = (141, None) if unread else (1, f"stdout: {failure.strerror}")
         return status if error is None else _fail(error, status)
 
 
@@ -100,12 +100,12 @@ def _outcome(argv: Sequence[str]) -> tuple[int, object]:
 
 
 def _fail(error: object, status: int) -> int:
-    """Print an error as one line, whatever its text holds."""
-    text = str(error)
+    """Print an error as one line, whatever characters it holds."""
+    message = str(error)
     if isinstance(error, OSError) and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}"
+        message = f"{error.filename}: {error.strerror}"
     with suppress(BrokenPipeError):
-        say("minitower: error: " + " ".join(text.splitlines()))
+        say("minitower: error: " + " ".join(message.splitlines()))
     return status
 
 

@@ -128,12 +128,12 @@ def without(options: Mapping[str, Option], names: Collection[str]) -> dict[str, 
 
 def _help(option: Option) -> str:
     """The help, with the choices, and with the default where the help does not give it."""
-    text, default = option.help, option.default
+    shown, default = option.help, option.default
     if option.choices:
-        text += f": {', '.join(option.choices)}"
-    said = option.required or default is None or option.type is bool or "(default" in text
-    if not said and default != ():
+        shown += f": {', '.join(option.choices)}"
+    stated = option.required or default is None or option.type is bool or "(default" in shown
+    if not stated and default != ():
         if isinstance(default, tuple):
             default = (" " if option.many else ",").join(map(str, default))
-        text += f" (default: {default})"
-    return text.replace("%", "%%")
+        shown += f" (default: {default})"
+    return shown.replace("%", "%%")

@@ -15,7 +15,7 @@ from minitower.data.source import open_folder
 from minitower.lab.demo import SIMULATED, VIEWS, run, simulated
 from minitower.lab.page import write_page
 from minitower.lab.plots import can_draw
-from minitower.lab.text import as_text
+from minitower.lab.terminal_report import format_report
 from minitower.search.engines import Hnsw
 from minitower.training.recipe import read_recipe
 
@@ -63,7 +63,7 @@ def demo(
     for remark in source.remarks:
         say(remark)
     result = run(source, options, lambda name: TrainingBar(name, options["metric"]), say)
-    write(f"{as_text(result)}\n")
+    write(f"{format_report(result)}\n")
     if not no_report:
         row()
         row(write_page(result, report))

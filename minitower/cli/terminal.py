@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 480  # characters
 
 
-def say(text: str) -> None:
+def say(message: str) -> None:
     """Print one line to stderr, for the person at the terminal; a long one loses its middle.
 
     A stderr that is closed or full stops no work.
@@ -31,10 +31,10 @@ def say(text: str) -> None:
     if sys.stderr is None:
         return
     try:
-        print(shorten(printable(text), _LONGEST_LINE), file=sys.stderr, flush=True)
+        print(shorten(printable(message), _LONGEST_LINE), file=sys.stderr, flush=True)
     except OSError as error:
         drop(sys.stderr)
-        if isinstance(error, BrokenPipeError):  # the reader has gone, as after 2>&1 | head
+        if isinstance(error, BrokenPipeError):  # nobody reads any more, as after 2>&1 | head
             raise
 
 
@@ -62,14 +62,14 @@ def escaping_stdout() -> Iterator[None]:
         stream.reconfigure(errors=errors)
 
 
-def write(text: str) -> None:
+def write(output: str) -> None:
     """Write to stdout, all of it, now.
 
     Raises:
-        OSError: stdout refuses the text; the name of the file in the error is "stdout".
+        OSError: stdout cannot be written; the name of the file in the error is "stdout".
     """
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(output)
         sys.stdout.flush()
     except OSError as error:
         raise OSError(error.errno, error.strerror, "stdout") from None

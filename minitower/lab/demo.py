@@ -20,7 +20,7 @@ from minitower.evaluation.evaluator import Evaluator, PopularityScorer
 from minitower.formulas.arrays import Array
 from minitower.lab import summary
 from minitower.lab.funnel import simulate
-from minitower.lab.funnel_words import THEMES
+from minitower.lab.funnel_vocabulary import THEMES
 from minitower.lab.run_report import IndexPoint, RunReport
 from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import ExactIndex, Index

@@ -12,7 +12,7 @@ probability of :mod:`minitower.lab.funnel_world`, which describes people, items 
 
 The parameters are chosen to be plausible:
 
-    sizes      each stage keeps the same share, from the whole catalogue to 20 shown items,
+    sizes      each stage keeps the same share, from all items to 20 shown items,
                like hundreds of millions → thousands → hundreds → tens
     noise      2, 1 and 0.5 in log odds, which spread by about 2.3 over the catalogue:
                retrieval sees half of the truth, ranking nearly all of it

@@ -11,7 +11,14 @@ import numpy as np
 
 from minitower.data.schema import Categorical, Continuous, Id, MultiValued, Schema
 from minitower.formulas.arrays import Array
-from minitower.lab.funnel_words import ADJECTIVES, CATEGORIES, CITIES, KEYWORDS, NAMESAKES, THEMES
+from minitower.lab.funnel_vocabulary import (
+    ADJECTIVES,
+    CATEGORIES,
+    CITIES,
+    KEYWORDS,
+    NAMESAKES,
+    THEMES,
+)
 
 TASTE_DIM = 8
 SCHEMA = Schema(

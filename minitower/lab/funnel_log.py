@@ -20,7 +20,7 @@ Fate = Literal["dropped", "ranked_low", "unclicked", "clicked"]
 class Log:
     """Requests, oldest first, and the fate of every item that retrieval found for them.
 
-    Rows of users and items are rows of the tables, and of a data set made from the whole tables.
+    Rows of users and items are rows of the tables, and of a data set made from the complete tables.
 
     Attributes:
         users: (n,) int64, the row of the user.

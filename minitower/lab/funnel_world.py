@@ -14,7 +14,7 @@ Four things change with time, in closed form, so the truth is known for every da
              turn quickly, most slowly
     appeal   Zipf-Mandelbrot, a long tail without one item for all; every item has its season
     wish     coffee in the morning, jazz at night. Every theme has the same mean over the
-             requests of a day, so hours bias a log of some hours but not of whole days
+             requests of a day, so hours bias a log of some hours but not of full days
     arrival  some items open and some people join on every day of the log
 
 A model sees only features that are correlated with this truth
@@ -31,7 +31,7 @@ from minitower.data.interactions import Dataset
 from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
 from minitower.lab.funnel_features import draw_features
-from minitower.lab.funnel_words import THEMES
+from minitower.lab.funnel_vocabulary import THEMES
 
 _SHARPNESS = 5.0  # of the cosine between taste and trait: e^5 between indifference and love
 _ZIPF = 0.9  # the exponent of appeal
@@ -124,7 +124,7 @@ class Truth:
         return np.take_along_axis(found, order, axis=1)
 
     def vectors(self, data: Dataset) -> tuple[Array, Array]:
-        """Vectors of the users and items of a data set made from the whole tables.
+        """Vectors of the users and items of a data set made from the complete tables.
 
         Raises:
             ValueError: the data set has other users or items.

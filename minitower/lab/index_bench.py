@@ -163,7 +163,7 @@ def _search(backend: str, place: str, k: int) -> tuple[int, tuple[Point, ...]]:
         exactly = getattr(engine, "exact_answers", 0)
         start = time.perf_counter()
         recall = found_share(index.search(queries, k)[1], best)
-        together = time.perf_counter() - start
+        batch_seconds = time.perf_counter() - start
         times = []
         for query in queries[:_SINGLE]:
             start = time.perf_counter()
@@ -172,7 +172,7 @@ def _search(backend: str, place: str, k: int) -> tuple[int, tuple[Point, ...]]:
         if effort < chosen and getattr(engine, "exact_answers", 0) > exactly:
             continue
         one = 1e3 * statistics.median(times)
-        points.append(Point(effort, recall, one, len(queries) / together, effort == chosen))
+        points.append(Point(effort, recall, one, len(queries) / batch_seconds, effort == chosen))
         if recall >= _ENOUGH and effort >= chosen:
             break
     if isinstance(index, MilvusIndex):

@@ -15,7 +15,7 @@ def write_page(report: RunReport, path: Path) -> Path:
 
     Raises:
         ModuleNotFoundError: matplotlib is missing; the message names the extra.
-        DataError: the file cannot be written; the old file, if any, stays whole.
+        DataError: the file cannot be written; the old file, if any, stays intact.
     """
     if not plots.can_draw():
         raise ModuleNotFoundError('the plots need matplotlib: pip install "minitower[cli]"')
@@ -89,7 +89,7 @@ def _figures(report: RunReport) -> str:
             (
                 f"Validation {report.validation_metric}",
                 plots.validation(report),
-                "By epoch, on what training has not seen. A ring marks the epoch kept.",
+                "By epoch, on data that training has not seen. A ring marks the chosen epoch.",
             )
         )
     pays = report.index.milliseconds < report.exact.milliseconds
@@ -101,7 +101,7 @@ def _figures(report: RunReport) -> str:
             "is to find, and items new since training stand apart.",
         ),
         (
-            "What a better answer costs",
+            "Cost of a better result",
             plots.index(report),
             "HNSW against the exact index; ef is how far it looks around, the ring how it was "
             "built." + ("" if pays else " With so few items, looking at all of them is as fast."),
@@ -138,9 +138,9 @@ def _table(report: RunReport) -> str:
                 key = f"{name}@{k}"
                 value = system.metrics[key]
                 best = value >= max(s.metrics[key] for s in report.systems)
-                text = f"{value:.3f}".lstrip("0") if value < 1 else "1"
+                shown = f"{value:.3f}".lstrip("0") if value < 1 else "1"
                 classes = " ".join(["first"] * (i == 0) + ["best"] * best)
-                cells.append(f'<td class="{classes}">{text}</td>')
+                cells.append(f'<td class="{classes}">{shown}</td>')
         mark = f'<i style="background:var(--s{row})"></i>'
         body.append(f"<tr><th scope=row>{mark}{escape(system.name)}</th>{''.join(cells)}</tr>")
     return (

@@ -161,9 +161,9 @@ def _ring(axes: Any, x: float, y: float, color: str) -> None:
 
 
 def _label(
-    axes: Any, text: str, x: float, y: float, offset: tuple[float, float], **looks: Any
+    axes: Any, label: str, x: float, y: float, offset: tuple[float, float], **looks: Any
 ) -> None:
-    axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", fontsize=8, **looks)
+    axes.annotate(label, (x, y), xytext=offset, textcoords="offset points", fontsize=8, **looks)
 
 
 def _svg(

@@ -1,4 +1,4 @@
-"""The report of one run of the demo, as data: pages, plots and text are made of it."""
+"""The report of one run of the demo, as data: pages, plots and terminal output are made of it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ class ItemMap:
     """Item vectors in a plane.
 
     Attributes:
-        points: (x, y) of each item drawn.
+        points: (x, y) of each item shown.
         groups: its position in ``names``, or -1 for none.
         names: at most six.
         caption: what the plane is and what the groups are.
@@ -97,7 +97,7 @@ class RunReport:
         data: what the data set is called.
         facts: short name -> value, in the order of the page.
         k: the cut-offs of the table, ascending; headlines use the middle one.
-        systems: the comparison; the first is the model the run_report is about, the last the
+        systems: the comparison; the first is the model of the report, the last the
             baseline it has to beat.
         slice_items: number of items by name of popularity slice, rarest first.
         validation_metric: what ``System.validation`` measures.

@@ -123,7 +123,7 @@ def _first(cell: str, separator: str | None) -> str:
 
 
 def _latest(data: Dataset, user: int, n: int) -> list[int]:
-    """The last items a user met before the test, latest first."""
+    """The last items that a user saw before the test, latest first."""
     parts = [part.take(part.users == user) for part in (data.train, data.valid)]
     items = np.concatenate([part.items for part in parts])
     if parts[0].timestamps is not None and parts[1].timestamps is not None:
@@ -146,14 +146,14 @@ def item_map(source: Source, vectors: Array, seed: int) -> ItemMap:
         spread = np.stack([centred[groups == g].mean(axis=0) for g in range(len(names))])
         spread = spread * np.sqrt(size)
     plane = np.linalg.svd(spread, full_matrices=False)[2][:2]
-    drawn = np.random.default_rng(seed).permutation(len(vectors))[:MAPPED]
-    points = np.zeros((len(drawn), 2))
-    points[:, : len(plane)] = centred[drawn] @ plane.T  # one dimension only gives a line
+    shown = np.random.default_rng(seed).permutation(len(vectors))[:MAPPED]
+    points = np.zeros((len(shown), 2))
+    points[:, : len(plane)] = centred[shown] @ plane.T  # one dimension only gives a line
     caption = "Item vectors in the plane in which "
     caption += f"they differ most by {what}." if len(names) > 2 else "they differ most."
     return ItemMap(
         [(float(x), float(y)) for x, y in points],
-        groups[drawn].tolist(),
+        groups[shown].tolist(),
         [str(name) for name in names],
         caption,
     )
@@ -168,10 +168,10 @@ def notes(
     history: History,
 ) -> list[str]:
     tuning = index.tuning
-    kept = (
-        f"Epoch {history.best_epoch} was kept, the best on validation."
+    epoch = (
+        f"Epoch {history.best_epoch} is chosen, the best on validation."
         if history.epochs[-1].metrics
-        else "There was no validation; the last epoch was kept."
+        else "Without validation, the last epoch is chosen."
     )
     return [
         *(f"{remark[0].upper()}{remark[1:]}." for remark in source.remarks),
@@ -179,7 +179,7 @@ def notes(
         "user saw before the test.",
         f"Means are over the {report.users:,} users with positives in the test; "
         f"{report.users_without_positives:,} have none and do not count.",
-        kept,
+        epoch,
         f"HNSW chose ef = {tuning.effort} to find {tuning.target:.0%} of the exact top "
         f"{tuning.k}. Times are medians of queries sent one by one.",
         "The example is the first user with at least five items before the test, three in it, "

@@ -81,10 +81,11 @@ def encode_items(
     schema = read_schema(saved)
     known = schema.item.vocabulary(schema.schema.item_id.name).values
     number = None if saved.kind == "model" else int(saved.folder.name)  # the name of its folder
-    shape = {"dim": saved.content["config"]["dim"], "text": known.dtype.kind == "U"}
-    content = {"model": _pinned(saved)[2], "version": number, **shape}
+    dim, strings = saved.content["config"]["dim"], known.dtype.kind == "U"
+    content = {"model": _pinned(saved)[2], "version": number, "dim": dim, "text": strings}
     with new_folder(folder, "vectors", content) as place:
-        stated = {"version": UNVERSIONED if number is None else number, **shape}
+        version = UNVERSIONED if number is None else number
+        stated = {"dim": dim, "string_ids": strings, "version": version}
         names = computed(parts.map(_encode, loaded, folder=str(place), **stated), client)
         for left in place.glob(".*"):  # from workers that died
             left.unlink(missing_ok=True)

@@ -58,8 +58,8 @@ class MilvusIndex:
                 f"{uri}: the collection {collection} was not made by minitower; choose another name"
             )
         self.dim = int(fields["vector"]["params"]["dim"])
-        self.text = fields["id"]["type"] != _INT64
-        self._kind = "strings" if self.text else "integers"
+        self.string_ids = fields["id"]["type"] != _INT64
+        self._kind = "strings" if self.string_ids else "integers"
         self.version, self.tuning = read_properties(uri, described)
         self.effort = self.tuning.effort if self.tuning else _EF
 
@@ -120,7 +120,7 @@ class MilvusIndex:
             OSError: Milvus failed; some batches may have arrived.
         """
         ids, vectors = checked_items(ids, vectors)
-        if vectors.shape[1] != self.dim or (ids.dtype.kind == "U") != self.text:
+        if vectors.shape[1] != self.dim or (ids.dtype.kind == "U") != self.string_ids:
             held = f"{self._kind}, and vectors of {self.dim} dimensions"
             raise DataError(f"{self.uri}: {self.collection} has ids that are {held}")
         step = max(1, _BATCH // self.dim)
@@ -151,10 +151,10 @@ class MilvusIndex:
         nothing: list[set[Any]] = [set()] * len(points)
         excluded = nothing if exclude is None else [set(self._ids(ids)) for ids in exclude]
         found = search_database(self.ask, points, k, excluded, MOST)
-        pad = "" if self.text else -1
+        pad = "" if self.string_ids else -1
         ids = [i for hits in found for i in (*hits, *[pad] * (k - len(hits)))]
         cosines = [c for hits in found for c in (*hits.values(), *[-np.inf] * (k - len(hits)))]
-        shape, kind = (len(points), k), np.str_ if self.text else np.int64
+        shape, kind = (len(points), k), np.str_ if self.string_ids else np.int64
         return np.array(ids, kind).reshape(shape), np.array(cosines, np.float32).reshape(shape)
 
     def ask(
@@ -180,7 +180,7 @@ class MilvusIndex:
         """Ids as Milvus holds them, without missing ones."""
         place = Place("ids")
         values, missing = scalars(as_array(ids, place), place)
-        if len(values) and (values.dtype == object) != self.text:
+        if len(values) and (values.dtype == object) != self.string_ids:
             raise place.error(f"the ids of the index are {self._kind}")
         return values[~missing].tolist()  # type: ignore[no-any-return]
 

@@ -26,11 +26,11 @@ from minitower.search.engines import Points, doubling
 from minitower.search.index import Scores
 from minitower.search.tuning import kth_best, query_sample, tune
 
-_TEXT = 65_535  # bytes of an id, the most that Milvus allows
+_LONGEST_ID = 65_535  # bytes; the limit of Milvus
 
 
 def draft(
-    uri: str, name: str, *, dim: int, text: bool, version: int | None = None, token: str = ""
+    uri: str, name: str, *, dim: int, string_ids: bool, version: int | None = None, token: str = ""
 ) -> MilvusIndex:
     """A new, empty collection without an alias: `upsert`, :func:`finish`, :func:`serve` follow.
 
@@ -38,7 +38,7 @@ def draft(
         uri, token: as in :meth:`MilvusIndex.open`.
         name: the alias that readers open.
         dim: of the vectors.
-        text: True for ids that are strings, False for integers.
+        string_ids: True for ids that are strings, False for integers.
         version: of the model that makes the vectors.
 
     Raises:
@@ -55,8 +55,8 @@ def draft(
             MilvusIndex(client, uri, name)  # refuses a collection of another program
         number = max(collections(client, name), default=0) + 1
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-        if text:
-            schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=_TEXT)
+        if string_ids:
+            schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=_LONGEST_ID)
         else:
             schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("model_version", DataType.INT64)
@@ -162,7 +162,7 @@ def publish_to_milvus(
     ids, vectors = checked_items(ids, vectors)
     sample = query_sample(queries, vectors, k, target_recall, seed)
     sample = unit_queries(sample, vectors.shape[1])
-    shape = {"dim": vectors.shape[1], "text": ids.dtype.kind == "U"}
+    shape = {"dim": vectors.shape[1], "string_ids": ids.dtype.kind == "U"}
     with drafted(uri, name, version=version, token=token, **shape) as index:
         index.upsert(ids, vectors)
         finish(index, **options)

@@ -40,7 +40,7 @@ class Target:
     kind: str
 
     @staticmethod
-    def read(text: str, kind: str | None = None) -> "Target":
+    def read(target: str, kind: str | None = None) -> "Target":
         """From `SCHEME:PLACE`.
 
         Raises:
@@ -51,15 +51,15 @@ class Target:
         >>> Target.read("milvus:http://localhost:19530").place
         'http://localhost:19530'
         """
-        scheme, colon, place = text.partition(":")
+        scheme, colon, place = target.partition(":")
         if scheme not in KINDS or not colon or not place:
-            raise DataError(f"expected {':PATH, '.join(KINDS)}:URI, got {text!r}")
+            raise DataError(f"expected {':PATH, '.join(KINDS)}:URI, got {target!r}")
         try:
             writable = b"\0" not in os.fsencode(place)
         except UnicodeEncodeError:
             writable = False
         if not writable:
-            raise DataError(f"{show(text)} cannot be a path or URI on any system")
+            raise DataError(f"{show(target)} cannot be a path or URI on any system")
         kind = kind or KINDS[scheme][0]
         if kind not in KINDS[scheme]:
             raise DataError(f"{scheme} has no kind {kind!r}; kinds: {', '.join(KINDS[scheme])}")

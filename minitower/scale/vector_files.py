@@ -2,7 +2,7 @@
 
 folder/
   manifest.json          as in minitower.store.folder; which model made the vectors
-  part-00000.parquet     id (int64 or text), vector (d float32), model_version (int64)
+  part-00000.parquet     id (int64 or string), vector (d float32), model_version (int64)
   ...
 """
 
@@ -40,7 +40,7 @@ class VectorFiles:
         files: in the order of the partitions that they come from.
         items: how many vectors there are.
         dim: d, their length.
-        text: whether ids are texts; else they are integers.
+        string_ids: True for ids that are strings, False for integers.
         version: of the store's model that made them; None of a model from no store.
         model: the SHA-256 of that model's manifest.
 
@@ -54,7 +54,7 @@ class VectorFiles:
         content = self._saved.content
         self.items: int = content["items"]
         self.dim: int = content["dim"]
-        self.text: bool = content["text"]
+        self.string_ids: bool = content["text"]
         self.version: int | None = content["version"]
         self.model: str = content["model"]
 
@@ -95,7 +95,7 @@ def publish_files(
     Raises:
         OSError, DataError: as there, and as :meth:`VectorFiles.batches`.
     """
-    shape = {"dim": files.dim, "text": files.text}
+    shape = {"dim": files.dim, "string_ids": files.string_ids}
     with drafted(uri, name, version=files.version, token=token, **shape) as index:
         files.upsert_to(index)
         finish(index, **options)
@@ -104,16 +104,16 @@ def publish_files(
 
 
 def write_vectors(
-    path: Path, blocks: Iterable[tuple[Array, Array]], *, dim: int, text: bool, version: int
+    path: Path, blocks: Iterable[tuple[Array, Array]], *, dim: int, string_ids: bool, version: int
 ) -> int:
-    """Write ids and vectors; returns how many. The file is there whole, or not at all.
+    """Write ids and vectors; returns how many. A failure leaves no file.
 
     Two that write the same file at once do not meet: each writes under a name of its own.
     """
     arrow, parquet = pyarrow_parquet()
     schema = arrow.schema(
         {
-            "id": arrow.string() if text else arrow.int64(),
+            "id": arrow.string() if string_ids else arrow.int64(),
             "vector": arrow.list_(arrow.float32(), dim),
             "model_version": arrow.int64(),
         }.items()

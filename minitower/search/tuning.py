@@ -1,4 +1,4 @@
-"""How much of the exact answer an approximate index finds, and the search effort that it needs.
+"""Recall of an approximate index against exact search, and the search effort for a target.
 
 A build measures its own recall on a sample of queries. It raises the effort until the
 recall reaches the target.

@@ -6,7 +6,7 @@ from minitower.data.printable import printable
 from minitower.lab.run_report import METRICS, Example, RunReport
 
 
-def as_text(report: RunReport) -> str:
+def format_report(report: RunReport) -> str:
     """The small table, the two indexes side by side, and the example."""
     body = _rows(report)
     left = 2 + max(len(first) for first, *_ in body)

@@ -1,8 +1,8 @@
 """The words of the simulated world: its categories, cities and names."""
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
+def _words(listed: str) -> tuple[str, ...]:
+    return tuple(listed.split())
 
 
 # theme -> category -> (typical price, names of its places)
