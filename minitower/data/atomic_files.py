@@ -219,7 +219,7 @@ def split_fields(text: str, separator: str, n_fields: int, place: Place) -> list
     stops = raw[(raw == newline) | (raw == stop)]
     line_ends = np.append(np.flatnonzero(stops == newline), len(stops))
     fields_in_line = np.diff(line_ends, prepend=-1)
-    said = lambda row: f"expected {n_fields} fields, got {fields_in_line[row]}"
-    place.refuse(fields_in_line != n_fields, said)
+    message = lambda row: f"expected {n_fields} fields, got {fields_in_line[row]}"
+    place.refuse(fields_in_line != n_fields, message)
     fields = np.array(text.replace("\n", separator).split(separator), object)
     return list(fields.reshape(-1, n_fields).T)

@@ -112,12 +112,12 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
     rows = np.unique(rows[rows >= 0])
     if not len(rows):
         return data
-    kept = np.delete(np.arange(len(data.items)), rows)
-    if not len(kept):
+    remaining = np.delete(np.arange(len(data.items)), rows)
+    if not len(remaining):
         raise DataError("all items would be retired; keep at least one to recall")
     retired = data.items.rows(rows)
     now = np.full(len(data.items), -1)
-    now[kept] = np.arange(len(kept))
+    now[remaining] = np.arange(len(remaining))
 
     def without(pairs: Interactions) -> Interactions:
         left = pairs.take(now[pairs.items] >= 0)
@@ -129,7 +129,7 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
         history = without(Interactions(owner, history.values)).by_user(len(data.users))
     return replace(
         data,
-        items=data.items.rows(kept),
+        items=data.items.rows(remaining),
         train=without(data.train),
         valid=without(data.valid),
         test=without(data.test),
@@ -143,10 +143,10 @@ def _with_returned(data: Dataset, ids: Array) -> Dataset:
     """Reactivate the retired items among these ids; they become the last rows."""
     if data.retired is None:
         return data
-    back = data.retired.rows_of(ids)
-    back = back[back >= 0]
-    items = data.items.extended(data.retired.rows(back))
-    rest = data.retired.rows(np.delete(np.arange(len(data.retired)), back))
+    returned = data.retired.rows_of(ids)
+    returned = returned[returned >= 0]
+    items = data.items.extended(data.retired.rows(returned))
+    rest = data.retired.rows(np.delete(np.arange(len(data.retired)), returned))
     return replace(data, items=items, retired=rest)
 
 

@@ -113,7 +113,7 @@ class Reading:
 
 
 def read_folder(folder: Path, how: Reading) -> tuple[RawData, Split | None, list[str]]:
-    """The columns of a folder, the split that was asked for or given, and remarks.
+    """The columns of a folder, the chosen or given split, and remarks.
 
     Categories that are nearly as many as the entities, such as zip codes, are dropped: each
     value would be learned from one or two entities, as the id itself is.
@@ -149,11 +149,11 @@ def read_folder(folder: Path, how: Reading) -> tuple[RawData, Split | None, list
 
 
 def _without_other_keys(
-    fields: Sequence[Field], columns: Columns | None, asked: Collection[str], remarks: list[str]
+    fields: Sequence[Field], columns: Columns | None, named: Collection[str], remarks: list[str]
 ) -> list[Field]:
-    kept = []
+    left = []
     for field in fields:
-        if isinstance(field, Categorical) and columns is not None and field.name not in asked:
+        if isinstance(field, Categorical) and columns is not None and field.name not in named:
             distinct = len(set(columns[field.name].tolist()))
             if 2 * distinct > len(columns) > 100:
                 remarks.append(
@@ -161,8 +161,8 @@ def _without_other_keys(
                     f"(use --override {field.name}=token to keep it)"
                 )
                 continue
-        kept.append(field)
-    return kept
+        left.append(field)
+    return left
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 from minitower.data.columns import Columns, distinct, numbers, read_columns, scalars
 from minitower.data.errors import Place, show
 from minitower.data.schema import Id
-from minitower.data.table import Vocabulary, text_array
+from minitower.data.table import Vocabulary, string_array
 from minitower.data.values import BOOLEANS, refuse
 from minitower.formulas.arrays import Array
 
@@ -52,7 +52,7 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
         )
     if mentioned.dtype == object:
         others = sorted(set(mentioned.tolist()) - set(listed.tolist()))
-        ids = text_array([*listed, *others])
+        ids = string_array([*listed, *others])
     else:
         fresh = distinct(mentioned)
         ids = np.concatenate([listed, fresh[Vocabulary(listed).encode(fresh) == 0]])
@@ -106,10 +106,10 @@ def seconds(column: Array, place: Place) -> Array:
         column[np.isnat(given)] = np.nan
     times = numbers(column, place)
     place.refuse(np.isnan(times), "missing timestamp")
-    said = lambda row: (
+    message = lambda row: (
         f"expected seconds since 1970, got {show(given[row])}{_fix(float(times[row]))}"
     )
-    place.refuse((times < 0) | (times >= LATEST), said)
+    place.refuse((times < 0) | (times >= LATEST), message)
     return times
 
 
