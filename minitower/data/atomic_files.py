@@ -36,6 +36,9 @@ class RawData(NamedTuple):
     users: Columns | None = None
     items: Columns | None = None
     item_name: str | None = None
+    timestamp: str | None = "timestamp"
+    weight: str | None = None
+    exposed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def _fields(default_id: str, file: AtomicFile | None, overrides: Overrides) -> l
         field = overrides.get(name, Id(name) if name == id_name else kind)
         place = file.columns.at(name)
         if isinstance(field, str):
-            field = _field(name, field, place)
+            field = field_of_type(name, field, place)
         if isinstance(field, Id) != (name == id_name):
             raise place.error("the id, and no other column, must be an Id")
         if field is None:
@@ -145,7 +148,12 @@ def _fields(default_id: str, file: AtomicFile | None, overrides: Overrides) -> l
     return fields
 
 
-def _field(name: str, kind: str, place: Place) -> Field:
+def field_of_type(name: str, kind: str, place: Place) -> Field:
+    """The field of a column of this type: token, token_seq or float.
+
+    Raises:
+        DataError: the type is another one.
+    """
     if kind == "token":
         return Categorical(name)
     if kind == "token_seq":

@@ -13,11 +13,13 @@ import numpy as np
 from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import DataError, Place
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
-from minitower.data.interactions import Dataset, Interactions, item_names
-from minitower.data.log_columns import entities, seconds, times_column
+from minitower.data.interactions import Dataset, item_names
+from minitower.data.log_columns import entities, times_column
+from minitower.data.pairs import Interactions
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
 from minitower.data.table import Ragged, Table
+from minitower.data.times import seconds
 from minitower.formulas.arrays import Array
 
 
@@ -135,6 +137,7 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
         test=without(data.test),
         history=history,
         retired=retired if data.retired is None else data.retired.extended(retired),
+        shown=None,
         remake=None,
     )
 
