@@ -24,10 +24,10 @@ from bounds import Bounds
 from timing import table
 
 import minitower as mt
+from minitower.data.parquet import write_parquet
 from minitower.scale.distributed import encode_items
 from minitower.scale.milvus_versions import draft, finish, serve
 from minitower.scale.vector_files import VectorFiles
-from minitower.updating.streams.parquet import write_parquet
 
 DIM, HIDDEN, CATEGORIES, FILES = 64, 128, 1000, 20
 MEMORY = 0.9

@@ -86,7 +86,7 @@ def test_recall__hostile_names_are_one_line_each(store):
     lines = done.stdout.decode().split("\n")
     assert lines.pop() == ""
     assert sorted(line.split("\t")[0] for line in lines) == sorted(
-        ["a\\x09b", "c", "\\x1b[2Jd", "茶"]
+        ["a\\tb", "c", "\\x1b[2Jd", "茶"]
     )
     for line in lines:
         assert printable(line.replace("\t", "")) == line.replace("\t", "")

@@ -25,6 +25,7 @@ from minitower.data import (
     TimeSplit,
     next_day,
 )
+from minitower.data.parquet import write_parquet
 from minitower.store import folder, new_folder
 from minitower.store.folder import fingerprint
 from minitower.store.full_version import publish_model
@@ -43,7 +44,6 @@ from minitower.updating import incremental_session
 from minitower.updating.base import UpdateBase
 from minitower.updating.incremental_update import IncrementalUpdate
 from minitower.updating.streams import EventFields, PollOptions, write_events
-from minitower.updating.streams.parquet import write_parquet
 from minitower.updating.train_full_update import train_full_update
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item"), MultiValued("tags")])

@@ -164,7 +164,7 @@ def test_out_of_memory__one_line_names_the_flags(run, folder, tmp_path, monkeypa
 def test_train__prints_an_odd_folder_on_one_line(run, folder, tmp_path):
     out = tmp_path / "a\x1b[31m\nb"
     status, printed, _ = run("train", folder, "--out", out, "--epochs", 1, "--dim", 2)
-    assert (status, printed) == (0, f"{tmp_path}/a\\x1b[31m\\x0ab\n")
+    assert (status, printed) == (0, f"{tmp_path}/a\\x1b[31m\\nb\n")
 
 
 # ---------------------------------------------------------------- job files

@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -137,14 +138,16 @@ def test_read_regular__content_up_to_the_bound(size, tmp_path):
             read_regular(tmp_path / "data", size - 1)
 
 
+SIDE = SimpleNamespace(fields=[Id("item")])  # what read_list needs of an encoder
+
 READERS = {
     "atomic": ("x.inter", atomic_files.read_file),
     "movielens": ("u.data", lambda path: movielens.read(path.parent)),
     "split": ("train.txt", split_files.read_pairs),
     "job": ("job.toml", read_toml),
     "retire": ("retire.txt", lambda path: read_ids(path, None)),
-    "items": ("items.jsonl", lambda path: read_list("items", path, [Id("item")], None)),
-    "items parquet": ("items.parquet", lambda path: read_list("items", path, [Id("item")], None)),
+    "items": ("items.jsonl", lambda path: read_list("items", path, SIDE, None)),
+    "items parquet": ("items.parquet", lambda path: read_list("items", path, SIDE, None)),
 }
 
 

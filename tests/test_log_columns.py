@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minitower.data import DataError, Dataset, Id, LastSplit, Schema
 from minitower.data.columns import as_array, read_columns
 from minitower.data.errors import Place
-from minitower.data.log_columns import LATEST, seconds
+from minitower.data.times import LATEST, seconds
 from minitower.updating.streams import EventFields
 
 IDS = Schema(user=[Id("user_id")], item=[Id("item_id")])

@@ -359,9 +359,9 @@ def test_parquet__refuses_columns(tmp_path, names, message):
 @pytest.mark.parametrize("at", [0, 1, 4, 5, 9, 10])
 def test_parquet__goes_on_in_the_middle_of_a_group(tmp_path, at, monkeypatch):
     arrow = pytest.importorskip("pyarrow")
-    monkeypatch.setattr(parquet, "_BLOCK_ROWS", 3)
+    monkeypatch.setattr("minitower.data.parquet._BLOCK_ROWS", 3)
     arrow.parquet.write_table(arrow.table(columns(10)), tmp_path / "a.parquet", row_group_size=5)
-    blocks = list(parquet.read_parquet(tmp_path / "a.parquet", at, ["item_id", "user_id"]))
+    blocks = list(parquet.read_parquet_clicks(tmp_path / "a.parquet", at, list(columns(10))))
     users = [user for block in blocks for user in block.columns["user_id"].tolist()]
     assert users == list(range(at, 10))
     assert [n - 1 for block in blocks for n in block.numbers.tolist()] == users

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
+from minitower.data.printable import printable
 from minitower.updating.streams import (
     ClickStream,
     Cursor,
@@ -87,7 +88,7 @@ def test_read__mutated_logs(suffix, fields):
                     Cursor.from_state(batch.cursor.to_state(), fields)
             except DataError as error:
                 message = str(error)
-                assert (len(message) < 500, message.isprintable()) == (True, True), message
+                assert (len(message) < 500, printable(message)) == (True, message)
 
     holds()
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from minitower.data import DataError
+from minitower.data.parquet import read_parts, uncompressed_sizes
 from minitower.updating.streams import ClickStream, EventFields, tfrecord
-from minitower.updating.streams.parquet import read_parquet, uncompressed_sizes
 
 GOOD = b'{"user_id": 1, "item_id": 2, "timestamp": 3}\n'
 HEADER = b"user_id,item_id,timestamp\n"
@@ -258,7 +258,7 @@ def test_parquet__a_huge_cell_is_refused_before_it_is_decoded(arrow, tmp_path, c
     assert "bytes in 3 rows, expected at most 1,040 a row" in message
     assert peak < 5_000_000
     with pytest.raises(DataError, match="expected at most 65,536 a row"):
-        list(read_parquet(tmp_path / "a.parquet", 0, [column]))
+        list(read_parts(tmp_path / "a.parquet", 0, [column]))
 
 
 def test_parquet__a_wide_column_that_nobody_reads_is_no_matter(arrow, tmp_path):

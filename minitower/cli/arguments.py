@@ -98,7 +98,7 @@ def add_flags(group: Any, options: Mapping[str, Option]) -> None:
             more["action"] = argparse.BooleanOptionalAction
         else:
             more["metavar"] = option.metavar or name.upper()
-            if option.metavar == "COLUMN=TYPE":
+            if "=" in option.metavar:
                 more["action"] = "append"
         group.add_argument(flag(name), **more)
 

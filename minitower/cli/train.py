@@ -60,6 +60,8 @@ GROUPS = {
 PLACES = ("data", "out")
 """Keys of a job file besides the options: paths, relative to the job file."""
 
+_TABLES = ("users", "items")  # options that are paths, relative to the job file, too
+
 _LARGEST = 1 << 20  # bytes of a job file
 
 
@@ -67,11 +69,12 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add ``train`` to the program."""
     a = add(
         "train",
-        description="Read a folder of RecBole atomic files (.inter, .user, .item), of "
-        "MovieLens-100K or -1M, or of split files (train.txt, test.txt). Train; measure on the "
-        "test part; train once more on everything; build the index. Write everything that recall "
-        "and update need to a folder, and print its path. A TOML job file may hold options under "
-        "the names of the flags, with underscores; flags win.",
+        description="Read a folder of plain tables (interactions.csv or .parquet, perhaps users.* "
+        "and items.*), of RecBole atomic files (.inter, .user, .item), of MovieLens-100K or -1M, "
+        "or of split files (train.txt, test.txt). Train; measure on the test part; train once more "
+        "on everything; build the index. Write everything that recall and update need to a folder, "
+        "and print its path. A TOML job file may hold options under the names of the flags, with "
+        "underscores; flags win.",
     )
     add_command(a, train, GROUPS)
 
@@ -105,7 +108,7 @@ def train(
         with TrainingBar("training on everything", metric) as bar:
             trainer = checked(trainer.refit, on_progress=bar)
     notes = provenance(trainer, report=report, files=source.files)
-    notes["reading"] = reading.to_json() | notes["reading"]
+    notes["reading"] = source.how.to_json() | notes["reading"]
     notes["training"]["metric"] = metric
     with ItemsBar() as items_bar:
         store = publish_model(
@@ -163,11 +166,15 @@ def read_toml(path: Path) -> tuple[dict[str, Path], dict[str, Any]]:
     except ValueError:
         raise DataError(f"{path}: an integer has too many digits") from None
     places = {}
-    for name in PLACES:
+    for name in (*PLACES, *_TABLES):
         if name in table:
             value = table.pop(name)
             try:
-                places[name] = path.parent / Option("place", type=Path).read(value)
+                place = path.parent / Option("place", type=Path).read(value)
             except ValueError as error:
                 raise DataError(f"{path}: {name}: {error}, got {show(value)}") from None
+            if name in PLACES:
+                places[name] = place
+            else:
+                table[name] = str(place)
     return places, table

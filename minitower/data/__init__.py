@@ -3,7 +3,8 @@
 from minitower.data.days import next_day, retire
 from minitower.data.errors import DataError
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
-from minitower.data.interactions import Dataset, Interactions
+from minitower.data.interactions import Dataset
+from minitower.data.pairs import Interactions
 from minitower.data.positives import positive_rule
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.data.splits import (

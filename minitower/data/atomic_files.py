@@ -36,6 +36,9 @@ class RawData(NamedTuple):
     users: Columns | None = None
     items: Columns | None = None
     item_name: str | None = None
+    timestamp: str | None = "timestamp"
+    weight: str | None = None
+    exposed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def _fields(default_id: str, file: AtomicFile | None, overrides: Overrides) -> l
         field = overrides.get(name, Id(name) if name == id_name else kind)
         place = file.columns.at(name)
         if isinstance(field, str):
-            field = _field(name, field, place)
+            field = field_of_type(name, field, place)
         if isinstance(field, Id) != (name == id_name):
             raise place.error("the id, and no other column, must be an Id")
         if field is None:
@@ -145,7 +148,12 @@ def _fields(default_id: str, file: AtomicFile | None, overrides: Overrides) -> l
     return fields
 
 
-def _field(name: str, kind: str, place: Place) -> Field:
+def field_of_type(name: str, kind: str, place: Place) -> Field:
+    """The field of a column of this type: token, token_seq or float.
+
+    Raises:
+        DataError: the type is another one.
+    """
     if kind == "token":
         return Categorical(name)
     if kind == "token_seq":
@@ -219,7 +227,7 @@ def split_fields(text: str, separator: str, n_fields: int, place: Place) -> list
     stops = raw[(raw == newline) | (raw == stop)]
     line_ends = np.append(np.flatnonzero(stops == newline), len(stops))
     fields_in_line = np.diff(line_ends, prepend=-1)
-    said = lambda row: f"expected {n_fields} fields, got {fields_in_line[row]}"
-    place.refuse(fields_in_line != n_fields, said)
+    message = lambda row: f"expected {n_fields} fields, got {fields_in_line[row]}"
+    place.refuse(fields_in_line != n_fields, message)
     fields = np.array(text.replace("\n", separator).split(separator), object)
     return list(fields.reshape(-1, n_fields).T)

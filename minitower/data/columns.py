@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, Place, listed, show
-from minitower.data.values import LONGEST, check_texts, int64, integers, is_missing, plain
+from minitower.data.values import LONGEST, check_strings, int64, integers, is_missing, plain
 from minitower.formulas.arrays import Array
 
 _PLAIN_NUMBERS = {int, float}
@@ -73,8 +73,8 @@ def read_columns(table: Any, place: Place) -> Columns:
         arrays[str(name)] = as_array(column, place.at(str(name)))
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        said = listed(f"{name} {length}" for name, length in lengths.items())
-        raise place.error(f"the columns must be equally long; lengths: {said}")
+        sizes = listed(f"{name} {length}" for name, length in lengths.items())
+        raise place.error(f"the columns must be equally long; lengths: {sizes}")
     return Columns(arrays, place)
 
 
@@ -127,8 +127,8 @@ def _from_library(column: Any, place: Place) -> Array:
         column = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
     elif hasattr(column, "__array__"):
         kinds: Any = getattr(column, "dtype", None)
-        whole = isinstance(kinds, np.dtype) or not getattr(column, "hasnans", False)
-        if whole or kinds.name == "category":
+        complete = isinstance(kinds, np.dtype) or not getattr(column, "hasnans", False)
+        if complete or kinds.name == "category":
             return np.asarray(column)
         if kinds.kind == "f":
             return np.asarray(column.to_numpy(kinds.numpy_dtype, na_value=np.nan))
@@ -164,9 +164,9 @@ def scalars(values: Array, place: Place, longest: int = LONGEST) -> tuple[Array,
     missing = np.fromiter((item is None or item == "" for item in items), bool, len(items))
     types = {type(item) for item in items if item is not None and item != ""}
     if types <= {str}:
-        texts = [item or "" for item in items]
-        check_texts(texts, place, longest)
-        return np.fromiter(texts, object, len(texts)), missing
+        strings = [item or "" for item in items]
+        check_strings(strings, place, longest)
+        return np.fromiter(strings, object, len(strings)), missing
     if str in types:
         raise _mixed(items, missing, place)
     return int64([item or 0 for item in items], place), missing
@@ -175,9 +175,9 @@ def scalars(values: Array, place: Place, longest: int = LONGEST) -> tuple[Array,
 def _mixed(items: list[Any], missing: Array, place: Place) -> DataError:
     """The error at the first value that is not of the type of those before it."""
     present = np.flatnonzero(~missing).tolist()
-    is_text = isinstance(items[present[0]], str)
-    row = next(row for row in present if isinstance(items[row], str) != is_text)
-    return place.error(f"{show(items[row])} among {'strings' if is_text else 'numbers'}", row)
+    is_string = isinstance(items[present[0]], str)
+    row = next(row for row in present if isinstance(items[row], str) != is_string)
+    return place.error(f"{show(items[row])} among {'strings' if is_string else 'numbers'}", row)
 
 
 def distinct(values: Array) -> Array:

@@ -13,11 +13,13 @@ import numpy as np
 from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import DataError, Place
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
-from minitower.data.interactions import Dataset, Interactions, item_names
-from minitower.data.log_columns import entities, seconds, times_column
+from minitower.data.interactions import Dataset, item_names
+from minitower.data.log_columns import entities, times_column
+from minitower.data.pairs import Interactions
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
 from minitower.data.table import Ragged, Table
+from minitower.data.times import seconds
 from minitower.formulas.arrays import Array
 
 
@@ -112,12 +114,12 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
     rows = np.unique(rows[rows >= 0])
     if not len(rows):
         return data
-    kept = np.delete(np.arange(len(data.items)), rows)
-    if not len(kept):
+    remaining = np.delete(np.arange(len(data.items)), rows)
+    if not len(remaining):
         raise DataError("all items would be retired; keep at least one to recall")
     retired = data.items.rows(rows)
     now = np.full(len(data.items), -1)
-    now[kept] = np.arange(len(kept))
+    now[remaining] = np.arange(len(remaining))
 
     def without(pairs: Interactions) -> Interactions:
         left = pairs.take(now[pairs.items] >= 0)
@@ -129,12 +131,13 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
         history = without(Interactions(owner, history.values)).by_user(len(data.users))
     return replace(
         data,
-        items=data.items.rows(kept),
+        items=data.items.rows(remaining),
         train=without(data.train),
         valid=without(data.valid),
         test=without(data.test),
         history=history,
         retired=retired if data.retired is None else data.retired.extended(retired),
+        shown=None,
         remake=None,
     )
 
@@ -143,10 +146,10 @@ def _with_returned(data: Dataset, ids: Array) -> Dataset:
     """Reactivate the retired items among these ids; they become the last rows."""
     if data.retired is None:
         return data
-    back = data.retired.rows_of(ids)
-    back = back[back >= 0]
-    items = data.items.extended(data.retired.rows(back))
-    rest = data.retired.rows(np.delete(np.arange(len(data.retired)), back))
+    returned = data.retired.rows_of(ids)
+    returned = returned[returned >= 0]
+    items = data.items.extended(data.retired.rows(returned))
+    rest = data.retired.rows(np.delete(np.arange(len(data.retired)), returned))
     return replace(data, items=items, retired=rest)
 
 

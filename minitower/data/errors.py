@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from minitower.data.printable import printable
+
 LONGEST_ERROR = 499
 """Characters of an error, fewer than 500."""
 
@@ -12,23 +14,12 @@ LONGEST_ERROR = 499
 class DataError(ValueError):
     """Bad input: one line that says what is wrong, where, and what to do.
 
-    Characters that cannot be printed are escaped. A message that is too long loses its middle:
-    the place stands at its beginning and the advice at its end.
+    Unsafe characters are escaped (:mod:`minitower.data.printable`). A message that is too long
+    loses its middle: the place stands at its beginning and the advice at its end.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(shorten(printable(message), LONGEST_ERROR))
-
-
-def printable(text: str) -> str:
-    r"""Escape all characters that a terminal cannot show on one line.
-
-    >>> print(printable("a\n\x1b[2Jé"))
-    a\n\x1b[2Jé
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def shorten(text: str, longest: int) -> str:

@@ -1,4 +1,4 @@
-"""Interactions of users and items, and the data set that a model is trained on."""
+"""The data set that a model is trained on."""
 
 import sys
 from collections.abc import Callable
@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from minitower.data import atomic_files, layouts, movielens, split_files
 from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.errors import DataError, Place, show
+from minitower.data.exposures import exposed_items
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
-from minitower.data.log_columns import entities, seconds, times_column
+from minitower.data.log_columns import entities, read_weights, times_column
+from minitower.data.pairs import Interactions
 from minitower.data.positives import positive_rule, warn_of_default
+from minitower.data.roles import Roles
 from minitower.data.schema import Schema
 from minitower.data.splits import (
     PARTS,
@@ -26,44 +28,9 @@ from minitower.data.splits import (
     part_labels,
 )
 from minitower.data.table import Ragged, Table
+from minitower.data.times import seconds
 from minitower.data.values import LONGEST
 from minitower.formulas.arrays import Array
-
-
-@dataclass(frozen=True, eq=False)
-class Interactions:
-    """Pairs of a user and an item.
-
-    Args:
-        users, items: (n,) int64 rows of the tables of users and items.
-        timestamps: (n,) float64 seconds, or None.
-    """
-
-    users: Array
-    items: Array
-    timestamps: Array | None = None
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def take(self, rows: Any) -> "Interactions":
-        """The given interactions (indices, or a mask)."""
-        times = self.timestamps
-        return Interactions(
-            self.users[rows], self.items[rows], None if times is None else times[rows]
-        )
-
-    def parts(self, labels: Array) -> "tuple[Interactions, Interactions, Interactions]":
-        """Training, validation and test, by the labels of :func:`part_labels`."""
-        return self.take(labels == 0), self.take(labels == 1), self.take(labels == 2)
-
-    def by_user(self, n_users: int) -> Ragged:
-        """The distinct items of every user, ascending."""
-        n_items = int(self.items.max(initial=0)) + 1
-        ones = np.ones(len(self), np.int8)
-        table = sparse.csr_array((ones, (self.users, self.items)), shape=(n_users, n_items))
-        table.sum_duplicates()
-        return Ragged(table.indptr.astype(np.int64), table.indices.astype(np.int32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +51,8 @@ class Dataset:
             None: unknown.
         timestamp: the name of the column of times; None: no times.
         item_name: the name of the column of names of items; None: no names.
+        weight: the name of the column of weights; None: no weights.
+        shown: finds the items that were shown and not clicked; None: the columns are not at hand.
         remake: builds the data set again from the same columns with another split (None:
             all for training); None: the columns are not at hand.
     """
@@ -99,6 +68,8 @@ class Dataset:
     positive: str | None = None
     timestamp: str | None = None
     item_name: str | None = None
+    weight: str | None = None
+    shown: "Callable[[Dataset], Ragged] | None" = field(default=None, repr=False)
     remake: "Callable[[Split | None], Dataset] | None" = field(default=None, repr=False)
 
     def everything(self) -> "Dataset":
@@ -147,6 +118,19 @@ class Dataset:
         items = np.concatenate([part.items for part in parts] or [np.empty(0, np.int64)])
         return Interactions(users, items).by_user(n)
 
+    def exposed(self) -> Ragged:
+        """The items that each user was shown and did not click, in the time of training.
+
+        See :mod:`minitower.data.exposures`;
+        :func:`~minitower.training.hard_negatives.exposed_negatives` takes these lists.
+
+        Raises:
+            DataError: the data set comes from a day or a store, not from columns.
+        """
+        if self.shown is None:
+            raise DataError("the columns of this data set are not at hand: no item is exposed")
+        return self.shown(self)
+
     @staticmethod
     def from_columns(
         schema: Schema,
@@ -158,6 +142,8 @@ class Dataset:
         timestamp: str | None = "timestamp",
         split: Split | None = None,
         item_name: str | None = None,
+        weight: str | None = None,
+        exposed: str | None = None,
     ) -> "Dataset":
         """Build a data set from columns.
 
@@ -172,9 +158,12 @@ class Dataset:
                 None: :func:`~minitower.data.positives.positive_rule` decides by a column
                 click, clicked, is_click or rating, with a warning; else "all".
             timestamp: the column of times: seconds since 1970, or dates
-                (:func:`minitower.data.log_columns.seconds`). The default column may be missing.
+                (:func:`minitower.data.times.seconds`). The default column may be missing.
             split: None is TimeSplit() with timestamps, and RandomSplit() without.
             item_name: the column of names of items, cut to 256 characters each.
+            weight: the column of weights in the loss, numbers >= 0, such as a dwell time
+                (the reward of Yi et al., RecSys 2019, Eq. 2); None: all weigh the same.
+            exposed: the column of lists of items that were shown, for :meth:`exposed`.
 
         Raises:
             DataError: names the table, row and column of the error.
@@ -190,23 +179,27 @@ class Dataset:
         rule = positive_rule(log, positive)
         if positive is None and rule != "all":
             warn_of_default(rule)
-        return _build(schema, log, users, items, rule, name, item_name, split)
+        roles = Roles(None, None, name, None, weight, exposed, item_name)
+        return _build(schema, log, users, items, rule, roles, split)
 
     @staticmethod
     def from_raw(
         raw: atomic_files.RawData, *, positive: str | None = None, split: Split | None = None
     ) -> "Dataset":
         """The data set of files that were read; the rest as in :meth:`from_columns`."""
-        tables = raw.schema, raw.interactions, raw.users, raw.items
-        options: dict[str, Any] = {"positive": positive, "split": split}
-        return Dataset.from_columns(*tables, **options, item_name=raw.item_name)
+        return Dataset.from_columns(**raw._asdict(), positive=positive, split=split)
 
     @staticmethod
-    def from_files(folder: str | Path, how: layouts.Reading | None = None) -> "Dataset":
-        """Read a folder in whichever layout it has: see :mod:`minitower.data.layouts`."""
+    def from_files(data: str | Path, how: layouts.Reading | None = None) -> "Dataset":
+        """Read a folder in whichever layout it has: see :mod:`minitower.data.layouts`.
+
+        Args:
+            data: the folder; or the file of interactions, CSV or Parquet.
+            how: what is stated and not recognized.
+        """
         how = how or layouts.Reading()
-        raw, split, _ = layouts.read_folder(Path(folder), how)
-        return Dataset.from_raw(raw, positive=how.positive, split=split)
+        read = layouts.read_folder(Path(data), how)
+        return Dataset.from_raw(read.raw, positive=how.positive, split=read.split)
 
     @staticmethod
     def from_atomic(
@@ -248,31 +241,36 @@ def _build(
     users: Columns | None,
     items: Columns | None,
     positive: str,
-    timestamp: str | None,
-    item_name: str | None,
+    roles: Roles,
     split: Split | None,
 ) -> Dataset:
     """The data set of these columns and this split; None: everything is for training."""
-    times = None if timestamp is None else seconds(log[timestamp], log.at(timestamp))
+    times = None if roles.time is None else seconds(log[roles.time], log.at(roles.time))
+    weights = None if roles.weight is None else read_weights(log, roles.weight)
     user_ids, user_rows, user_columns = entities(schema.user_id, log, users, "users")
     item_ids, item_rows, item_columns = entities(schema.item_id, log, items, "items")
     labels = part_labels(log, user_rows, times, positive, split)
-    parts = Interactions(user_rows, item_rows, times).parts(labels)
+    pairs = Interactions(user_rows, item_rows, times, weights)
+    parts = pairs.parts(labels)
     trained_users = np.bincount(parts[0].users, minlength=len(user_ids)) > 0
     trained_items = np.bincount(parts[0].items, minlength=len(item_ids)) > 0
     fitted = FeatureEncoders(
         FeatureEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
         FeatureEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
     )
+    names = item_names(item_columns, roles.title, item_ids)
+    lists = None if roles.exposed is None else (log[roles.exposed], log.at(roles.exposed))
     return Dataset(
         fitted,
         fitted.user.encode(user_columns, user_ids),
-        fitted.item.encode(item_columns, item_ids, item_names(item_columns, item_name, item_ids)),
+        fitted.item.encode(item_columns, item_ids, names),
         *parts,
         positive=positive,
-        timestamp=timestamp,
-        item_name=item_name,
-        remake=partial(_build, schema, log, users, items, positive, timestamp, item_name),
+        timestamp=roles.time,
+        item_name=roles.title,
+        weight=roles.weight,
+        shown=partial(exposed_items, pairs, labels, lists),
+        remake=partial(_build, schema, log, users, items, positive, roles),
     )
 
 

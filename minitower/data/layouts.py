@@ -1,5 +1,6 @@
 """A folder of data in whichever layout it has, and the options that say how to read it.
 
+Plain tables             interactions.csv or .parquet, and perhaps users.* and items.*
 RecBole's atomic files   *.inter, and perhaps *.user and *.item
 MovieLens                u.data (100K) or ratings.dat (1M)
 Split files              train.txt, test.txt and perhaps valid.txt
@@ -8,9 +9,9 @@ Split files              train.txt, test.txt and perhaps valid.txt
 import hashlib
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from minitower.data import atomic_files, movielens, split_files
 from minitower.data.atomic_files import RawData
@@ -19,10 +20,15 @@ from minitower.data.errors import DataError
 from minitower.data.files import read_regular
 from minitower.data.option_values import written
 from minitower.data.options import Option, Seed
+from minitower.data.roles import read_roles
 from minitower.data.schema import Categorical, Field, Schema, field_from_json, field_to_json
 from minitower.data.splits import GivenSplit, Split, parse_split
+from minitower.data.tables import read_tables, table_paths
 
-_INTERACTIONS = ("*.inter", "u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt")
+_INTERACTIONS = (
+    *("interactions.csv", "interactions.parquet", "*.inter"),
+    *("u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt"),
+)
 _MOST = {"dim": 4096, "buckets": 2**16}  # of a field that an option describes
 
 Overrides = Mapping[str, Field | str | None]
@@ -93,17 +99,37 @@ class Reading:
     override: Annotated[
         Overrides | None,
         Option(
-            "read a column of atomic files as token, token_seq, float or none, or as a field such "
-            "as '{kind=\"continuous\", impute=true}'; may be repeated",
+            "read a column of users or items as token, token_seq, float or none, or as a field "
+            "such as '{kind=\"continuous\", impute=true}'; may be repeated",
             parse=read_overrides,
             metavar="COLUMN=TYPE",
         ),
+    ] = None
+    columns: Annotated[
+        Mapping[str, str | None] | None,
+        Option(
+            "the column of a role in plain tables, where its name does not say it: user, item, "
+            "time, weight, exposed or title (none: no such column); unit of the times: seconds, "
+            "milliseconds, microseconds or nanoseconds; may be repeated",
+            parse=read_roles,
+            metavar="ROLE=COLUMN",
+        ),
+    ] = None
+    users: Annotated[
+        Path | None, Option("table of users, CSV or Parquet (default: users.* of the folder)")
+    ] = None
+    items: Annotated[
+        Path | None, Option("table of items, CSV or Parquet (default: items.* of the folder)")
     ] = None
     seed: Seed = 0
 
     def to_json(self) -> dict[str, Any]:
         """The options that are set, as JSON that :func:`~.option_values.read_options` takes."""
         options = written(self)
+        for path in ("users", "items"):  # of this data alone
+            options.pop(path, None)
+        if self.columns:
+            options["columns"] = {role: name or "none" for role, name in self.columns.items()}
         if self.override:
             options["override"] = {
                 name: kind if isinstance(kind, str) else field_to_json(kind) if kind else "none"
@@ -112,8 +138,24 @@ class Reading:
         return options
 
 
-def read_folder(folder: Path, how: Reading) -> tuple[RawData, Split | None, list[str]]:
-    """The columns of a folder, the split that was asked for or given, and remarks.
+class ReadFolder(NamedTuple):
+    """A folder as read.
+
+    Attributes:
+        raw: the columns, and the schema.
+        split: the chosen or given split; None: the default.
+        remarks: what was decided, one sentence each.
+        how: the options, with the roles of columns that were recognized.
+    """
+
+    raw: RawData
+    split: Split | None
+    remarks: list[str]
+    how: Reading
+
+
+def read_folder(folder: Path, how: Reading) -> ReadFolder:
+    """Read a folder, or the file of interactions of plain tables.
 
     Categories that are nearly as many as the entities, such as zip codes, are dropped: each
     value would be learned from one or two entities, as the id itself is.
@@ -121,15 +163,18 @@ def read_folder(folder: Path, how: Reading) -> tuple[RawData, Split | None, list
     Raises:
         DataError: the layout is unknown, an option is for another one, or a file is wrong.
     """
-    if not folder.is_dir():
+    if not folder.exists():
         raise DataError(f"{folder}: the folder is missing")
     split = None if how.split is None else parse_split(how.split, how.seed)
+    paths = table_paths(folder, how.users, how.items)
     atomic, split_in_files = any(folder.glob("*.inter")), (folder / "train.txt").exists()
-    if how.override is not None and not atomic:
-        raise DataError(f"{folder}: --override is for atomic files, but a .inter file is missing")
-    if how.valid is not None and not split_in_files:
-        raise DataError(f"{folder}: --valid is for split files; say --split to cut these")
-    if atomic:
+    _refuse_options(folder, how, tables=bool(paths), atomic=atomic, split_in_files=split_in_files)
+    remarks: list[str] = []
+    if paths:
+        read = read_tables(paths, how.columns or {}, how.override or {})
+        raw, remarks = read.raw, list(read.remarks)
+        how = replace(how, columns=read.roles.to_json())
+    elif atomic:
         raw = atomic_files.read(folder, overrides=how.override)
     elif (folder / "u.data").exists() or (folder / "ratings.dat").exists():
         raw = movielens.read(folder)
@@ -139,21 +184,36 @@ def read_folder(folder: Path, how: Reading) -> tuple[RawData, Split | None, list
         raw, split = split_files.read(folder, valid=how.valid, seed=how.seed), GivenSplit("split")
     else:
         raise DataError(
-            f"{folder}: found no data; expected *.inter (RecBole), u.data or ratings.dat "
-            "(MovieLens), or train.txt (split files)"
+            f"{folder}: found no data; expected interactions.csv or .parquet, *.inter (RecBole), "
+            "u.data or ratings.dat (MovieLens), or train.txt (split files)"
         )
-    remarks: list[str] = []
     users = _without_other_keys(raw.schema.user, raw.users, how.override or {}, remarks)
     items = _without_other_keys(raw.schema.item, raw.items, how.override or {}, remarks)
-    return raw._replace(schema=Schema(users, items)), split, remarks
+    return ReadFolder(raw._replace(schema=Schema(users, items)), split, remarks, how)
+
+
+def _refuse_options(
+    folder: Path, how: Reading, *, tables: bool, atomic: bool, split_in_files: bool
+) -> None:
+    """Refuse options of another layout."""
+    if how.override is not None and not (atomic or tables):
+        raise DataError(f"{folder}: --override is for atomic files, but a .inter file is missing")
+    if how.valid is not None and not (split_in_files and not tables):
+        raise DataError(f"{folder}: --valid is for split files; say --split to cut these")
+    for name in ("columns", "users", "items"):
+        if getattr(how, name) is not None and not tables:
+            raise DataError(
+                f"{folder}: --{name} is for plain tables, but interactions.csv or .parquet is "
+                "missing"
+            )
 
 
 def _without_other_keys(
-    fields: Sequence[Field], columns: Columns | None, asked: Collection[str], remarks: list[str]
+    fields: Sequence[Field], columns: Columns | None, named: Collection[str], remarks: list[str]
 ) -> list[Field]:
-    kept = []
+    left = []
     for field in fields:
-        if isinstance(field, Categorical) and columns is not None and field.name not in asked:
+        if isinstance(field, Categorical) and columns is not None and field.name not in named:
             distinct = len(set(columns[field.name].tolist()))
             if 2 * distinct > len(columns) > 100:
                 remarks.append(
@@ -161,11 +221,12 @@ def _without_other_keys(
                     f"(use --override {field.name}=token to keep it)"
                 )
                 continue
-        kept.append(field)
-    return kept
+        left.append(field)
+    return left
 
 
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 -> name of the files of interactions."""
     found = [path for pattern in _INTERACTIONS for path in sorted(folder.glob(pattern))]
+    found = [folder] if folder.is_file() else found
     return {hashlib.sha256(read_regular(path)).hexdigest(): path.name for path in found}

@@ -1,9 +1,5 @@
-"""Read the columns that all interactions have: ids of users and items, and times.
+"""Read the columns that all interactions have: ids of users and items, and the times' name."""
 
-A time is a number of seconds since 1970, or a date. Data sets and streams use the same reader.
-"""
-
-from datetime import UTC, date, datetime, time
 from typing import Any
 
 import numpy as np
@@ -11,12 +7,9 @@ import numpy as np
 from minitower.data.columns import Columns, distinct, numbers, read_columns, scalars
 from minitower.data.errors import Place, show
 from minitower.data.schema import Id
-from minitower.data.table import Vocabulary, text_array
+from minitower.data.table import Vocabulary, string_array
 from minitower.data.values import BOOLEANS, refuse
 from minitower.formulas.arrays import Array
-
-LATEST = 1e11
-"""Seconds, the year 5138; milliseconds of any day since 1973 are more."""
 
 
 def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Array, Columns]:
@@ -52,7 +45,7 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
         )
     if mentioned.dtype == object:
         others = sorted(set(mentioned.tolist()) - set(listed.tolist()))
-        ids = text_array([*listed, *others])
+        ids = string_array([*listed, *others])
     else:
         fresh = distinct(mentioned)
         ids = np.concatenate([listed, fresh[Vocabulary(listed).encode(fresh) == 0]])
@@ -70,6 +63,16 @@ def read_ids(columns: Columns, name: str) -> Array:
     return values
 
 
+def read_weights(columns: Columns, name: str) -> Array:
+    """Read a column of weights: (n,) float64 >= 0, without missing ones."""
+    place = columns.at(name)
+    refuse(BOOLEANS, columns[name], "a number", place)
+    weights = numbers(columns[name], place)
+    message = lambda row: f"expected a weight of at least 0, got {show(columns[name][row])}"
+    place.refuse(~(weights >= 0), message)
+    return weights
+
+
 def refuse_duplicates(ids: Array, place: Place) -> None:
     if len(set(ids.tolist())) == len(ids):
         return
@@ -83,49 +86,3 @@ def refuse_duplicates(ids: Array, place: Place) -> None:
 def times_column(log: Columns, name: str | None) -> str | None:
     """The name of the column of times; None without one, or where the default is missing."""
     return None if name == "timestamp" and name not in log else name
-
-
-def seconds(column: Array, place: Place) -> Array:
-    """Read a column of times: (n,) float64 seconds in [0, LATEST), none of them missing.
-
-    Args:
-        column: numbers, also written as strings, or dates of NumPy, Python or a frame; dates
-            without a time zone are UTC.
-        place: where the column is from.
-
-    Raises:
-        DataError: a time is missing, is neither number nor date, is before 1970 (-1 often
-            means "missing"), or is too late to be seconds.
-    """
-    given = column
-    if not (column.dtype == object and set(map(type, column.tolist())) <= {str, int, float}):
-        refuse(BOOLEANS, column, "a number", place)
-        if column.dtype == object:
-            column = np.fromiter(map(_seconds, column), object, len(column))
-    if column.dtype.kind == "M":
-        column = column.astype("datetime64[us]").astype(np.float64) / 1e6
-        column[np.isnat(given)] = np.nan
-    times = numbers(column, place)
-    place.refuse(np.isnan(times), "missing timestamp")
-    said = lambda row: (
-        f"expected seconds since 1970, got {show(given[row])}{_fix(float(times[row]))}"
-    )
-    place.refuse((times < 0) | (times >= LATEST), said)
-    return times
-
-
-def _fix(value: float) -> str:
-    """The advice for milli-, micro- or nanoseconds."""
-    for unit, divisor in (("milli", 10**3), ("micro", 10**6), ("nano", 10**9)):
-        if LATEST <= value < LATEST * divisor:
-            return f"; if these are {unit}seconds, divide by {divisor}"
-    return ""
-
-
-def _seconds(value: Any) -> Any:
-    """The seconds of a date or datetime (pandas too); other values are returned unchanged."""
-    if not isinstance(value, date) or value != value:  # pandas.NaT is a datetime
-        return value
-    if not isinstance(value, datetime):
-        value = datetime.combine(value, time())
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()

@@ -23,14 +23,14 @@ class Options(Mapping[str, Any]):
 
     Args:
         known: the options.
-        said: the values that somebody gave; the others have their defaults.
+        given: the values that somebody gave; the others have their defaults.
     """
 
-    def __init__(self, known: Mapping[str, Option], said: Mapping[str, Any]) -> None:
-        self.known, self.said = known, said
+    def __init__(self, known: Mapping[str, Option], given: Mapping[str, Any]) -> None:
+        self.known, self.given = known, given
 
     def __getitem__(self, name: str) -> Any:
-        return self.said[name] if name in self.said else self.known[name].default
+        return self.given[name] if name in self.given else self.known[name].default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.known)
@@ -51,9 +51,9 @@ class Options(Mapping[str, Any]):
         }
         return checked(maker, *args, **own, **more)
 
-    def but(self, **said: Any) -> "Options":
+    def but(self, **given: Any) -> "Options":
         """The same options with other values."""
-        return Options(self.known, {**self.said, **said})
+        return Options(self.known, {**self.given, **given})
 
 
 def read_options(
@@ -71,12 +71,12 @@ def read_options(
     Raises:
         DataError: a value is outside of its domain, or a file has an unknown key.
     """
-    said: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for name, option in known.items():
         for where, table in (("", typed), *files):
             if name in table:
                 try:
-                    said[name] = option.read(table[name])
+                    given[name] = option.read(table[name])
                 except ValueError as error:
                     what = f"{where}: {name}" if where else flag(name)
                     raise DataError(f"{what}: {error}, got {show(table[name])}") from None
@@ -87,7 +87,7 @@ def read_options(
                 close = difflib.get_close_matches(key[:80], known, 1)
                 hint = f"did you mean '{close[0]}'? " if close else ""
                 raise DataError(f"{where}: unknown key '{key}'; {hint}known: {', '.join(known)}")
-    return Options(known, said)
+    return Options(known, given)
 
 
 def written(made: object, known: Mapping[str, Option] | None = None) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Option:
         metavar: what ``--help`` calls a value.
         many: whether a list of such values is taken. A Sequence type says so, too.
         name: name in flags, job files and notes, where the parameter has another.
-        default: value where nothing is said, for a parameter without a default.
+        default: value of an option that is not given, for a parameter without a default.
         parse: reads a string of a flag, or a value of TOML. ValueError: what it expected.
 
     Attributes:

@@ -65,8 +65,8 @@ def warn_of_default(rule: str) -> None:
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("minitower."):
         level, frame = level + 1, frame.f_back
-    said = f"positives: where {rule}; state positive={rule!r}, or another rule, or 'all'"
-    warnings.warn(said, UserWarning, stacklevel=level)
+    message = f"positives: where {rule}; state positive={rule!r}, or another rule, or 'all'"
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def _clicks(log: Columns, name: str) -> str:

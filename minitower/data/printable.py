@@ -1,4 +1,4 @@
-"""Make strings of data safe for one line of a terminal or of a TSV file."""
+"""Make strings of data safe for one line of a terminal, of an error or of a TSV file."""
 
 import re
 
@@ -16,11 +16,6 @@ def printable(text: str) -> str:
     Backslashes stay as they are: the result is for people and cannot be read back.
 
     >>> print(printable("Tea\\tfor two\\x1b[31m \\u202e茶"))
-    Tea\\x09for two\\x1b[31m \\u202e茶
+    Tea\\tfor two\\x1b[31m \\u202e茶
     """
-    return _UNSAFE.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return _UNSAFE.sub(lambda match: repr(match[0])[1:-1], text)

@@ -26,6 +26,7 @@ class Source:
         data: the data set.
         remarks: the decisions made in reading, one sentence each.
         files: SHA-256 -> name of the files of interactions; empty for a simulated world.
+        how: the options of reading, with the roles of columns that were recognized.
         item_groups: what groups the items, if not one of their fields, and the group of each.
     """
 
@@ -34,6 +35,7 @@ class Source:
     data: Dataset
     remarks: tuple[str, ...] = ()
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    how: Reading = dataclasses.field(default_factory=Reading)
     item_groups: tuple[str, Array] | None = None
 
     def encoded_by(self, fitted: FeatureEncoders) -> "Source":
@@ -64,14 +66,14 @@ def open_folder(folder: Path, how: Reading) -> Source:
     Raises:
         DataError: the layout is unknown, or something in it is wrong; names the place.
     """
-    raw, split, remarks = read_folder(folder, how)
+    raw, split, remarks, how = read_folder(folder, how)
     rule = positive_rule(raw.interactions, how.positive)
     if how.positive is None:
         which = "all interactions" if rule == "all" else f"where {rule}"
         remarks.append(f"positives: {which} (use --positive RULE to change that)")
     data = Dataset.from_raw(raw, positive=rule, split=split)
     remarks.append(describe_split(data))
-    return Source(folder.resolve().name, raw, data, tuple(remarks), hashes(folder))
+    return Source(folder.resolve().name, raw, data, tuple(remarks), hashes(folder), how)
 
 
 def describe_split(data: Dataset) -> str:

@@ -191,8 +191,8 @@ class GivenSplit:
         labels = np.full(len(values), -1, np.int8)
         for label, part in enumerate(PARTS):
             labels[values == part] = label
-        said = lambda row: f"expected train, valid or test, got {show(values[row])}"
-        columns.at(self.column).refuse(labels < 0, said)
+        message = lambda row: f"expected train, valid or test, got {show(values[row])}"
+        columns.at(self.column).refuse(labels < 0, message)
         return labels
 
 

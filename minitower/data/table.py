@@ -98,7 +98,7 @@ class Vocabulary:
         """
         values, missing = scalars(as_array(values, place), place)
         if values.dtype == object:
-            return Vocabulary(text_array(sorted(set(values.tolist()) - {""})))
+            return Vocabulary(string_array(sorted(set(values.tolist()) - {""})))
         return Vocabulary(distinct(values[~missing]))
 
     def extended(self, values: Any, place: Place = _VALUES) -> "Vocabulary":
@@ -151,7 +151,7 @@ class Vocabulary:
         return order, self.values[order]
 
 
-def text_array(values: list[str]) -> Array:
+def string_array(values: list[str]) -> Array:
     """Strings as a fixed-width array, which needs no pickle."""
     return np.array(values, dtype=np.str_) if values else np.empty(0, np.int64)
 

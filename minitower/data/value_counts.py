@@ -10,7 +10,7 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.data.schema import Continuous, Field, Id
-from minitower.data.table import Features, Ragged, Vocabulary, text_array
+from minitower.data.table import Features, Ragged, Vocabulary, string_array
 from minitower.formulas.arrays import Array
 
 Values = Array | tuple[Array, Array]
@@ -37,7 +37,7 @@ class ValueCounts:
     @staticmethod
     def of(values: Array) -> "ValueCounts":
         """The counts of one column; strings may be objects."""
-        plain = text_array(values.tolist()) if values.dtype == object else values
+        plain = string_array(values.tolist()) if values.dtype == object else values
         distinct, counts = np.unique(plain, return_counts=True)
         return ValueCounts(distinct, counts.astype(np.int64))
 

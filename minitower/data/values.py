@@ -43,10 +43,10 @@ def integers(values: Array, place: Place) -> tuple[Array, Array]:
         missing = np.isnan(values)
         values = np.where(missing, 0, values)
         with np.errstate(invalid="ignore"):  # the remainder of infinity is NaN, and not 0
-            wrong = (values % 1 != 0) | (np.abs(values) >= _exact_below(values.dtype))
+            bad = (values % 1 != 0) | (np.abs(values) >= _exact_below(values.dtype))
     else:
-        wrong = values > 2**63 - 1
-    place.refuse(wrong, lambda row: _refusal(values[row]))
+        bad = values > 2**63 - 1
+    place.refuse(bad, lambda row: _refusal(values[row]))
     return values.astype(np.int64), missing
 
 
@@ -82,15 +82,15 @@ def int64(items: list[int] | list[int | str], place: Place) -> Array:
         raise place.error(_refusal(int(items[row])), row) from None
 
 
-def check_texts(texts: list[str], place: Place, longest: int = LONGEST) -> None:
+def check_strings(strings: list[str], place: Place, longest: int = LONGEST) -> None:
     """Check that NumPy and UTF-8 can store the strings, and that each is short.
 
     Raises:
         DataError: a string is too long, or holds a zero character or half a surrogate pair.
     """
-    if max(map(len, texts), default=0) <= longest and is_storable("".join(texts)):
+    if max(map(len, strings), default=0) <= longest and is_storable("".join(strings)):
         return
-    for row, text in enumerate(texts):
+    for row, text in enumerate(strings):
         if len(text) > longest:
             raise place.error(
                 f"a string of {len(text):,} characters, more than {longest:,}: {show(text)}", row
@@ -125,9 +125,9 @@ def typed_ids(values: Array, kind: IdType, place: Place) -> Array:
             raise place.error(f"expected {wanted}, got {show(items[row])}", row)
         if kind == "string":
             strings = [_digits(item) if type(item) is int else str(item) for item in items]
-            check_texts(strings, place)
+            check_strings(strings, place)
             return np.fromiter(strings, object, len(strings))
-        check_texts(items if are_strings else [i if type(i) is str else "" for i in items], place)
+        check_strings(items if are_strings else [i if type(i) is str else "" for i in items], place)
         ids = int64(items, place)
     place.refuse(ids < 0, lambda row: f"negative id {ids[row]}")
     return ids
@@ -195,9 +195,9 @@ def _exact_below(kind: np.dtype[Any]) -> float:
 
 
 def _refusal(value: Any) -> str:
-    said = show(value)
+    shown = show(value)
     if _is_integer(value):
-        return f"expected an integer of 64 bits, got {said}"
+        return f"expected an integer of 64 bits, got {shown}"
     if isinstance(value, FLOATS) and float(value).is_integer():
-        return f"the float {said} stands for several integers; store integers or strings"
-    return f"expected an integer or a string, got {said}"
+        return f"the float {shown} stands for several integers; store integers or strings"
+    return f"expected an integer or a string, got {shown}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,9 @@ def simulated(how: Reading) -> Source:
             raise DataError(f"--{name} is for real files: name a folder with --data")
     world = simulate(seed=how.seed)
     split = None if how.split is None else parse_split(how.split, how.seed)
-    tables = {name: read_columns(table, Place(name)) for name, table in world.columns.items()}
+    tables: dict[str, Any] = {
+        name: read_columns(table, Place(name)) for name, table in world.columns.items()
+    }
     raw = RawData(world.schema, **tables, item_name="name")
     data = Dataset.from_raw(raw, positive="all", split=split)
     theme = {c: theme for theme, categories in THEMES.items() for c in categories}

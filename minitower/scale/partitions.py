@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import DataError, Place
-from minitower.updating.streams.parquet import pyarrow_parquet, read_parquet
+from minitower.data.parquet import pyarrow_parquet, read_parts
 
 Counts = TypeVar("Counts")
 
@@ -123,7 +123,7 @@ def _numbered(number: int, frame: Any) -> list[Part]:
 
 def _read(table: Any, names: list[str], place: Place) -> Iterator[Columns]:
     if isinstance(table, str):
-        yield from (block.columns for block in read_parquet(Path(table), 0, names))
+        yield from (columns for columns, _ in read_parts(Path(table), 0, names))
         return
     for name in names:
         if name not in table.columns:

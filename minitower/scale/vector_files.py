@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from minitower.data.files import new_path
+from minitower.data.parquet import pyarrow_parquet
 from minitower.formulas.arrays import Array
 from minitower.scale.milvus import MilvusIndex
 from minitower.scale.milvus_versions import drafted, finish, serve
 from minitower.store.folder import SavedFolder
-from minitower.updating.streams.parquet import pyarrow_parquet
 
 UNVERSIONED = -1
 """The model_version of vectors whose model comes from no store."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place, show
-from minitower.data.table import text_array
+from minitower.data.table import string_array
 from minitower.formulas.arguments import floats
 from minitower.formulas.arrays import Array
 from minitower.search.approximate import by_fetch_size
@@ -86,7 +86,7 @@ def checked_items(ids: Any, vectors: Vectors) -> tuple[Array, Points]:
     values, missing = scalars(as_array(ids, place), place)
     place.refuse(missing, "missing id")
     if values.dtype == object:
-        values = text_array(values.tolist())
+        values = string_array(values.tolist())
     _, first, counts = np.unique(values, return_index=True, return_counts=True)
     if (counts > 1).any():
         twice = values[first[counts.argmax()]]

@@ -38,6 +38,7 @@ class Batch:
             as if drawn by these: to correct for its own draw would undo its emphasis.
         pair_index: (m - n,) the pair that each extra candidate was drawn for; None: all.
         negative_log_q: (m - n,) log-probability of the draw of each, given its pair.
+        weights: (n,) weight of each pair in the loss, >= 0; None: all 1.
     """
 
     users: Features
@@ -47,6 +48,7 @@ class Batch:
     log_q: Array
     pair_index: Array | None = None
     negative_log_q: Array = field(default_factory=lambda: np.empty(0))
+    weights: Array | None = None
 
     def __len__(self) -> int:
         return len(self.user_rows)
@@ -141,6 +143,7 @@ class Batches:
             log_q=log_q,
             pair_index=pair_index,
             negative_log_q=negative_log_q,
+            weights=pairs.weights,
         )
 
 

@@ -5,6 +5,9 @@ CrossBatchSoftmax   and against the items of earlier batches
 Pointwise           is this pair a click or a negative? (this and the next two: drawn negatives)
 Pairwise            the clicked item above one negative
 Listwise            the clicked item above k negatives at once
+
+The weight of a click, where the batch has weights, is the weight of its terms in the mean: the
+reward of Yi et al., RecSys 2019, Eq. 2. The mean divides by the number of terms.
 """
 
 from __future__ import annotations
@@ -91,7 +94,9 @@ class InBatchSoftmax:
             correction = mixed(log_q, n)
         else:
             correction = uncorrected(rows, mask_hits=self.mask_hits, n=n)
-        return blocked_in_batch_softmax(users, items, correction, temperature=self.temperature)
+        return blocked_in_batch_softmax(
+            users, items, correction, temperature=self.temperature, weights=batch.weights
+        )
 
 
 class CrossBatchSoftmax:
@@ -137,8 +142,9 @@ class CrossBatchSoftmax:
         candidates = np.concatenate([items, self.vectors[used]])
         log_q = np.concatenate([batch.log_q, self.log_q[used]])
         rows = np.concatenate([batch.item_rows, self.rows[used]])
+        correction, weights = cross_batch(log_q, rows, n), batch.weights
         loss, (d_users, d_candidates) = blocked_in_batch_softmax(
-            users, candidates, cross_batch(log_q, rows, n), temperature=self.temperature
+            users, candidates, correction, temperature=self.temperature, weights=weights
         )
         self._remember(items[:n], batch.log_q[:n], batch.item_rows[:n])
         return loss, (d_users, d_candidates[:m])
@@ -176,14 +182,17 @@ class Pointwise:
         number_within("bias", self.bias, BIASES)
 
     def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
-        positive, negative, _, backward = _scores(users, items, batch)
+        positive, negative, pair_index, backward = _scores(users, items, batch)
         scores = np.concatenate([positive, negative])
         labels = np.repeat([1, -1], [len(positive), len(negative)])
+        weights = batch.weights
+        if weights is not None:
+            weights = np.concatenate([weights, weights[pair_index]])
         if self.loss == "squared":
-            loss, d_scores = pointwise_squared(scores, labels)
+            loss, d_scores = pointwise_squared(scores, labels, weights=weights)
         else:
             loss, (d_scores, _, _) = pointwise_logistic(
-                scores, labels, scale=self.scale, bias=self.bias
+                scores, labels, scale=self.scale, bias=self.bias, weights=weights
             )
         return loss, backward(d_scores[: len(positive)], d_scores[len(positive) :])
 
@@ -212,10 +221,15 @@ class Pairwise:
         if not len(negative):
             return 0.0, backward(np.zeros_like(positive), negative)
         leader = positive[pair_index]
+        weights = None if batch.weights is None else batch.weights[pair_index]
         if self.loss == "hinge":
-            loss, (d_leader, d_negative) = triplet_hinge(leader, negative, margin=self.margin)
+            loss, (d_leader, d_negative) = triplet_hinge(
+                leader, negative, margin=self.margin, weights=weights
+            )
         else:
-            loss, (d_leader, d_negative) = triplet_logistic(leader, negative, scale=self.scale)
+            loss, (d_leader, d_negative) = triplet_logistic(
+                leader, negative, scale=self.scale, weights=weights
+            )
         d_positive = np.bincount(pair_index, d_leader, len(positive)).astype(users.dtype)
         return loss, backward(d_positive, d_negative)
 
@@ -251,7 +265,7 @@ class Listwise:
         lists = np.zeros(inside.shape, negative.dtype)
         lists[inside] = negative
         loss, (d_positive, d_lists) = listwise_softmax(
-            positive, lists, temperature=self.temperature, drop=~inside
+            positive, lists, temperature=self.temperature, drop=~inside, weights=batch.weights
         )
         return loss, backward(d_positive, d_lists[inside])
 

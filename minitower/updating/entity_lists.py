@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minitower.data import DataError
 from minitower.data.columns import Columns, read_columns
+from minitower.data.csv_values import as_fitted
 from minitower.data.errors import Place
+from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.files import read_regular
-from minitower.data.schema import Field, Id
+from minitower.data.schema import Id
 from minitower.data.table import Table
+from minitower.data.tables import READERS
 from minitower.data.values import typed_ids
 from minitower.store.full_version import Store
 from minitower.updating.base import id_type
 from minitower.updating.options import FullUpdateOptions
 from minitower.updating.streams.events import object_rows
-from minitower.updating.streams.parquet import read_parquet
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class EntityLists:
         """
         name = full.notes.get("item_name") if options.items is not None else None
         schema, retire = full.model.schema, options.retire
-        users = read_list("users", options.users, schema.user.fields, full.users)
-        items = read_list("items", options.items, schema.item.fields, full.items, name)
+        users = read_list("users", options.users, schema.user, full.users)
+        items = read_list("items", options.items, schema.item, full.items, name)
         retired = [] if retire is None else read_ids(retire, full.items)
         where = str(retire) if isinstance(retire, str | Path) else "retire"
         return EntityLists(users, items, retired, where, name)
@@ -63,14 +63,14 @@ class EntityLists:
 
 
 def read_list(
-    what: str, source: Any, fields: Sequence[Field], known: Table, name: str | None = None
+    what: str, source: Any, side: FeatureEncoder, known: Table, name: str | None = None
 ) -> Columns | None:
     """The columns of a list of users or items; None without a list or without rows.
 
     Args:
         what: "users" or "items", for messages.
         source: a path, or anything table-like; None: no list.
-        fields: of the side; all of them must be there.
+        side: encodes the side; the columns of all its fields must be there.
         known: the side's table; the ids get the type of its ids.
         name: one more column to read.
 
@@ -80,14 +80,14 @@ def read_list(
     """
     if source is None:
         return None
-    names = list(dict.fromkeys([*(field.name for field in fields), *([name] if name else [])]))
+    names = list(dict.fromkeys([*(field.name for field in side.fields), *([name] if name else [])]))
     if isinstance(source, str | Path):
-        columns = _read_file(Path(source), names)
+        columns = _read_file(Path(source), names, side)
     else:
         columns = read_columns(source, Place(what))
     if not len(columns):
         return None
-    key = next(field.name for field in fields if isinstance(field, Id))
+    key = next(field.name for field in side.fields if isinstance(field, Id))
     ids = typed_ids(columns[key], id_type(known), columns.at(key))
     return Columns({**columns.arrays, key: ids}, columns.place)
 
@@ -109,10 +109,14 @@ def read_ids(source: str | Path | Sequence[int | str], table: Table) -> list[int
     return ids
 
 
-def _read_file(path: Path, names: list[str]) -> Columns:
-    if path.suffix not in (".jsonl", ".json", ".parquet") or not path.is_file():
-        raise DataError(f"{path}: expected a file whose name ends with .jsonl or .parquet")
-    return (_parquet if path.suffix == ".parquet" else _json_lines)(path, names)
+def _read_file(path: Path, names: list[str], side: FeatureEncoder) -> Columns:
+    if path.suffix not in (".jsonl", ".json", *READERS) or not path.is_file():
+        raise DataError(f"{path}: expected a file whose name ends with .jsonl, .csv or .parquet")
+    if path.suffix not in READERS:
+        return _json_lines(path, names)
+    columns = READERS[path.suffix](path)
+    columns = Columns({name: columns[name] for name in names}, columns.place)
+    return as_fitted(columns, side) if path.suffix == ".csv" else columns
 
 
 def _json_lines(path: Path, names: list[str]) -> Columns:
@@ -134,15 +138,6 @@ def _json_lines(path: Path, names: list[str]) -> Columns:
         rows.append([record[name] for name in names])
         lines.append(line)
     return object_rows(names, rows, Place(str(path), first_line=1, rows=lines))
-
-
-def _parquet(path: Path, names: list[str]) -> Columns:
-    blocks = list(read_parquet(path, 0, names))
-    arrays = {
-        name: np.concatenate([block.columns[name] for block in blocks])
-        for name in (names if blocks else ())
-    }
-    return Columns(arrays, Place(str(path)))
 
 
 def _text(path: Path) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import Place, show
-from minitower.data.log_columns import seconds
+from minitower.data.parquet import RECORD
+from minitower.data.times import seconds
 from minitower.data.values import BOOLEANS, IdType, refuse, typed_ids
 from minitower.formulas.arrays import Array
 
@@ -21,9 +22,6 @@ BLOCK_SIZE = 1 << 18
 
 MAX_RECORD_SIZE = 1 << 22
 """Bytes of one record."""
-
-RECORD = Place("record", single=True)
-"""The place in the reason of a bad record; file and number stand beside the reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +72,7 @@ class EventFields:
             as strings (CSV has only strings) or as floats below 2^53. "string": strings of 1
             to 256 characters; an integer is the string of its digits.
         timestamp: column of seconds since 1970, also written as strings, or of dates
-            (:func:`minitower.data.log_columns.seconds`). Milliseconds and times before 1970 are
+            (:func:`minitower.data.times.seconds`). Milliseconds and times before 1970 are
             refused: one time in milliseconds would make all later events late.
         value: column of numbers that may be missing, such as a rating; None: no such column.
         user_type, item_type: the types of the two ids.

@@ -18,10 +18,11 @@ import numpy as np
 from minitower.data.columns import read_columns
 from minitower.data.errors import DataError, Place, show
 from minitower.data.files import new_file
+from minitower.data.parquet import write_parquet
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.cursor import FileMark
 from minitower.updating.streams.events import Block, EventFields
-from minitower.updating.streams.parquet import read_parquet_clicks, write_parquet
+from minitower.updating.streams.parquet import read_parquet_clicks
 from minitower.updating.streams.text_files import (
     read_csv,
     read_json_lines,

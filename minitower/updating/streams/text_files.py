@@ -13,11 +13,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minitower.data.errors import DataError, listed
+from minitower.data.parquet import RECORD
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.events import (
     BLOCK_SIZE,
     MAX_RECORD_SIZE,
-    RECORD,
     BadRecord,
     Block,
     object_columns,
