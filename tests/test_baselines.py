@@ -140,6 +140,28 @@ def test_scores__leave_the_histories_alone():
     assert histories.values.tolist() == [3, 1, 3, 0]
 
 
+@given(clicks, st.integers(1, 7), st.lists(st.lists(st.integers(0, 4), max_size=5), max_size=4))
+def test_search__equals_sorting(pairs, k, histories):
+    """Best first, ties by row, without what is excluded, padded with -1."""
+    model = item_knn(dataset(pairs), shrinkage=0, popularity=0)
+    sets = Ragged.from_counts([len(h) for h in histories], [i for h in histories for i in h])
+    rows, scores = model.search(sets, k, sets)
+    assert rows.shape == scores.shape == (len(histories), k)
+    for history, row, score, all_scores in zip(histories, rows, scores, model.scores(sets)):
+        left = sorted(set(range(5)) - set(history), key=lambda i: (-all_scores[i], i))[:k]
+        assert row.tolist() == left + [-1] * (k - len(left))
+        assert score.tolist() == [*all_scores[left]] + [-np.inf] * (k - len(left))
+
+
+def test_search__blocks_of_histories_do_not_matter(monkeypatch):
+    data = dataset([(0, 0), (0, 1), (1, 1), (2, 3), (2, 1)])
+    histories = Ragged.from_counts([1, 2, 0, 1], [0, 1, 3, 1])
+    rows, scores = ease(data).search(histories, 3)
+    monkeypatch.setattr(baselines, "_SCORES", 1)
+    assert np.array_equal(ease(data).search(histories, 3)[0], rows)
+    assert ease(data).search(histories, 3)[1] == pytest.approx(scores)
+
+
 def test_item_knn__blocks_of_items_do_not_matter(monkeypatch):
     rng = np.random.default_rng(0)
     data = dataset(list(zip(rng.integers(0, 30, 200), rng.integers(0, 40, 200))), 30, 40)
@@ -149,7 +171,7 @@ def test_item_knn__blocks_of_items_do_not_matter(monkeypatch):
 
 
 def test_ease__refuses_a_large_catalogue(monkeypatch):
-    with pytest.raises(DataError, match=r"40,981 x 40,981 items, 26\.9 GB"):
+    with pytest.raises(DataError, match=r"40,981 x 40,981 items, some 40 GB"):
         ease(dataset([(0, 0)], items=40_981))
     monkeypatch.setattr(baselines, "MAX_EASE_ITEMS", 5)
     ease(dataset([(0, 0)]))
@@ -170,6 +192,11 @@ def test_ease__refuses_a_large_catalogue(monkeypatch):
 def test_baselines__refuse_what_is_out_of_its_domain(fit, bad, message):
     with pytest.raises(ValueError, match=message):
         fit(dataset([(0, 0)]), **bad)
+
+
+def test_ease__refuses_a_penalty_that_vanishes():
+    with pytest.raises(DataError, match="EASE: l2 = 1e-300 is too small"):
+        ease(dataset([(0, 0), (0, 1)]), l2=1e-300)
 
 
 def test_scores__refuse_unknown_items():

@@ -22,12 +22,16 @@ from minitower.data.interactions import Dataset
 from minitower.data.table import Ragged
 from minitower.formulas import arguments
 from minitower.formulas.arrays import Array
+from minitower.search.index import SearchResult, checked_k, empty_result
 
 MAX_EASE_ITEMS = 20_000
 """Above this EASE is refused: time grows with the third power of the number of items."""
 
 _BLOCK = 512
 """Items whose co-occurrence is held at a time."""
+
+_SCORES = 1 << 22
+"""Scores held at a time: 32 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +71,59 @@ class ItemToItem:
         )
         return scores
 
+    def search(self, histories: Ragged, k: int, exclude: Ragged | None = None) -> SearchResult:
+        """The k best items of each history, as an index finds them for queries.
+
+        Shapes: n rows of items->(n,k),(n,k). Ties go to the lowest row; a list of fewer than k
+        items is padded with row -1 and score -inf.
+
+        Args:
+            histories: as in :meth:`scores`.
+            k: >= 1.
+            exclude: rows of items to leave out, for each history; None: no items.
+
+        Raises:
+            ValueError: as :meth:`scores`, or k is out of its domain.
+        """
+        k, n, m = checked_k(k), len(histories), len(self.popularity)
+        rows, scores = empty_result(n, k)
+        step = max(1, _SCORES // max(1, m))
+        for start in range(0, n, step):
+            block = np.arange(start, min(start + step, n))
+            found = self.scores(histories.take(block))
+            if exclude is not None:
+                out = exclude.take(block)
+                found[np.repeat(np.arange(len(block)), out.counts), out.values] = -np.inf
+            most = min(k, m)
+            best = best_columns(found, most)
+            score = np.take_along_axis(found, best, axis=1)
+            scores[block, :most] = score
+            rows[block, :most] = np.where(score > -np.inf, best, -1)
+        return rows, scores
+
+
+def best_columns(scores: Array, k: int) -> Array:
+    """The k columns of the largest scores of each row, best first; ties by column.
+
+    Shapes: (n,m)->(n,k), k <= m
+
+    >>> best_columns(np.array([[1.0, 3.0, 3.0, 2.0]]), 3)
+    array([[1, 2, 3]])
+    """
+    n, m = scores.shape
+    if not k:
+        return np.empty((n, 0), np.int64)
+    kth = np.partition(scores, m - k, axis=1)[:, m - k, None]
+    above, tied = scores > kth, scores == kth
+    free = k - above.sum(axis=1, keepdims=True)  # places left for the lowest of the tied columns
+    column = np.nonzero(above | (tied & (tied.cumsum(axis=1) <= free)))[1].reshape(n, k)
+    order = np.argsort(-np.take_along_axis(scores, column, axis=1), axis=1, kind="stable")
+    best: Array = np.take_along_axis(column, order, axis=1)
+    return best
+
 
 def item_knn(
-    data: Dataset, *, neighbors: int = 200, shrinkage: float = 10.0, popularity: float = 0.1
+    data: Dataset, *, neighbors: int = 200, shrinkage: float = 30.0, popularity: float = 0.1
 ) -> ItemToItem:
     """ItemKNN: cosines of item columns with shrinkage, the nearest neighbors of an item kept.
 
@@ -127,7 +181,7 @@ def ease(data: Dataset, *, l2: float = 100.0, popularity: float = 0.1) -> ItemTo
         W = argmin |R - R W|^2 + l2 |W|^2  with  W_ii = 0
         P = (R'R + l2 I)^-1,    W_ji = -P_ji / P_ii
 
-    Time m^3, memory 16 m^2 bytes.
+    Time m^3, memory some 24 m^2 bytes.
 
     Args:
         data: its training clicks are R.
@@ -135,7 +189,8 @@ def ease(data: Dataset, *, l2: float = 100.0, popularity: float = 0.1) -> ItemTo
         popularity: weight of the popularity, >= 0.
 
     Raises:
-        DataError: the data has more than :data:`MAX_EASE_ITEMS` items.
+        DataError: the data has more than :data:`MAX_EASE_ITEMS` items, or the penalty is too
+            small for the inverse to be computed.
         ValueError: an argument is out of its domain.
 
     Properties: equals_least_squares, diagonal_is_zero, permutation_of_items, infinite_l2,
@@ -148,14 +203,17 @@ def ease(data: Dataset, *, l2: float = 100.0, popularity: float = 0.1) -> ItemTo
     m = len(data.items)
     if m > MAX_EASE_ITEMS:
         raise DataError(
-            f"EASE needs two dense matrices of {m:,} x {m:,} items, {16 * m * m / 1e9:.1f} GB; it "
-            f"takes at most {MAX_EASE_ITEMS:,} items: use ItemKNN, or fewer items"
+            f"EASE needs dense matrices of {m:,} x {m:,} items, some {24 * m * m / 1e9:.0f} GB of "
+            f"memory; it takes at most {MAX_EASE_ITEMS:,} items: use ItemKNN, or fewer items"
         )
     clicks = _training_clicks(data)
     gram = (clicks.T @ clicks).toarray()
     gram[np.diag_indices(m)] += l2
-    factor = linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
-    weights = linalg.cho_solve(factor, np.eye(m), overwrite_b=True, check_finite=False)
+    factor, failed = linalg.lapack.dpotrf(gram, overwrite_a=True, clean=True)
+    weights, _ = linalg.lapack.dpotri(factor, overwrite_c=True)  # the upper triangle of P
+    if failed:
+        raise DataError(f"EASE: l2 = {l2:g} is too small for these clicks; raise it")
+    weights += np.triu(weights, 1).T
     weights /= -np.diag(weights).copy()
     np.fill_diagonal(weights, 0)
     return ItemToItem(weights, prior)
@@ -169,8 +227,8 @@ def _training_clicks(data: Dataset) -> Any:
 def _clicks(histories: Ragged, m: int) -> Any:
     """Histories as a sparse matrix of ones, a repeated item once. Shapes: n rows->(n,m)"""
     ones = np.ones(len(histories.values))
-    table = sparse.csr_array((ones, histories.values, histories.indptr), (len(histories), m))
-    table = table.copy()  # the sum works in place, and histories belong to the caller
+    parts = ones, histories.values, histories.indptr
+    table = sparse.csr_array(parts, (len(histories), m), copy=True)  # what follows is in place
     table.sum_duplicates()
     table.data[:] = 1
     return table
