@@ -17,6 +17,7 @@ from minitower.data import (
     next_day,
     retire,
 )
+from minitower.evaluation.baselines import ItemToItem, ease, item_knn
 from minitower.evaluation.diagnostics import neighbors
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
@@ -77,6 +78,7 @@ __all__ = [
     "IncrementalSession",
     "IncrementalUpdate",
     "Interactions",
+    "ItemToItem",
     "LastSplit",
     "Listwise",
     "LocalIndex",
@@ -105,10 +107,12 @@ __all__ = [
     "UpdateRefused",
     "VectorIndex",
     "cosine_decay",
+    "ease",
     "encode",
     "evaluate",
     "full_update",
     "incremental_update",
+    "item_knn",
     "load_model",
     "load_optimizer",
     "neighbors",

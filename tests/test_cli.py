@@ -29,6 +29,7 @@ from minitower.data import (
 from minitower.data.layouts import Reading
 from minitower.data.option_values import Options
 from minitower.data.source import open_folder
+from minitower.evaluation.chosen_baselines import baselines
 from minitower.evaluation.evaluator import PopularityScorer, evaluate
 from minitower.lab import demo, plots
 from minitower.lab.funnel import simulate
@@ -219,14 +220,23 @@ def test_train__builds_the_index_that_is_asked_for(run, world, tmp_path, index, 
 def test_evaluate__is_the_evaluator(run, world, model):
     """The numbers are those of the library on the same data, model and baseline side by side."""
     data = Dataset.from_atomic(world, positive="rating >= 4")
-    status, out, _ = run("evaluate", model, world, "-k", 5, 20)
+    status, out, err = run("evaluate", model, world, "-k", 5, 20)
     assert status == 0
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in out.splitlines()}
-    assert rows[""] == ["model", "most popular"]
-    ours = evaluate(load_model(model), data, k=(5, 20))
-    theirs = evaluate(PopularityScorer(), data, k=(5, 20))
+    chosen = baselines(data)
+    assert rows[""] == ["model", *(one.name for one in chosen)]
+    assert rows[""][1:] == ["most popular", "ItemKNN", "EASE"]
+    systems = [load_model(model), *(one.scorer for one in chosen)]
+    reports = [evaluate(one, data, k=(5, 20)) for one in systems]
+    ours = reports[0]
     for name in ours.metrics:
-        assert [float(v) for v in rows[name]] == pytest.approx([ours[name], theirs[name]], abs=1e-6)
+        assert [float(v) for v in rows[name]] == pytest.approx([r[name] for r in reports], abs=1e-6)
+    best = max((r["recall@20"], one.name) for r, one in zip(reports[1:], chosen))
+    assert "EASE: l2 " in err
+    assert "chosen on validation" in err
+    last = err.splitlines()[-1]
+    assert last.startswith("the best baseline, ")
+    assert f"recall@20 {best[0]:.4f} against {ours['recall@20']:.4f}" in last
     assert sum(name.startswith("recall@5 of") for name in rows) == len(ours.slices)
 
 
@@ -235,6 +245,9 @@ def test_evaluate__json(run, world, model):
     assert status == 0
     printed = json.loads(out)
     assert printed["model"]["split"] == printed["most popular"]["split"] == "valid"
+    assert printed["EASE"]["metrics"].keys() == printed["model"]["metrics"].keys()
+    less = json.loads(run("evaluate", model, world, "--popular-only", "-k", 10, "--json")[1])
+    assert less.keys() == {"model", "most popular", "learned"}
     assert 0 <= printed["model"]["metrics"]["recall@10"] <= 1
 
 
@@ -774,11 +787,19 @@ def test_demo__prints_a_table_an_example_and_a_path(run, small_world, tmp_path):
     assert status == 0, err
     lines = out.splitlines()
     assert lines[0].split("  ")[-3:] != []
-    for name in ("this model", "without logQ", "self-supervised", "most popular"):
+    for name in (
+        "this model",
+        "without logQ",
+        "self-supervised",
+        "ItemKNN",
+        "EASE",
+        "most popular",
+    ):
         assert name in lines[0]
     for k in (10, 50, 100):
         for metric in ("Recall", "NDCG", "HitRate", "MRR", "Coverage"):
             assert any(line.startswith(f"{metric}@{k} ") for line in lines)
+    assert sum(line.startswith("The best baseline, ") for line in lines) == 1
     assert any(line.startswith("exact") for line in lines)
     assert any(line.startswith("HNSW, ef=") for line in lines)
     assert any(line.startswith("user-") for line in lines)
@@ -816,7 +837,7 @@ def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
     for name, label in (("recall", "Recall"), ("hit_rate", "HitRate"), ("coverage", "Coverage")):
         row = next(line.split() for line in rows(out) if line.startswith(f"{label}@50 "))
         assert row[1] == f"{report[f'{name}@50']:.4f}"
-        assert row[4] == f"{popular[f'{name}@50']:.4f}"
+        assert row[-1] == f"{popular[f'{name}@50']:.4f}"
 
 
 def test_demo__tells_of_the_tail_with_and_without_views(run, small_world):
@@ -825,7 +846,7 @@ def test_demo__tells_of_the_tail_with_and_without_views(run, small_world):
     views = run("demo", "--no-report", "--self-supervised", demo.VIEWS)[1].splitlines()
     assert "without views" in views[0]
     rows = [
-        {line[:32].strip(): line.split()[-4:] for line in printed if line.startswith("Recall@50 ")}
+        {line[:32].strip(): line.split()[-6:] for line in printed if line.startswith("Recall@50 ")}
         for printed in (plain, views)
     ]
     assert len(rows[0]) > 3

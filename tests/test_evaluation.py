@@ -11,6 +11,7 @@ from strategies import datasets
 
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
 from minitower.evaluation import evaluator as evaluation
+from minitower.evaluation.baselines import item_knn
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
 from minitower.search import index
@@ -246,3 +247,48 @@ def test_evaluator__a_cutoff_beyond_the_catalogue_is_the_catalogue():
     for name, value in report.metrics.items():
         assert value == report.metrics[name.partition("@")[0] + "@6"]
     assert all(part.recall[6] == part.recall[10**15] for part in report.slices)
+
+
+class Histories:
+    """Recalls the lowest rows, and remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def search(self, histories, k, exclude=None):
+        self.asked += [histories.row(i).tolist() for i in range(len(histories))]
+        assert exclude is histories
+        return np.tile(np.arange(k), (len(histories), 1)), np.zeros((len(histories), k))
+
+
+@pytest.mark.parametrize("split, asked", [("valid", [[0]]), ("test", [[0, 1], [0, 2], [0, 3]])])
+def test_evaluator__a_history_is_what_came_before_the_split(split, asked):
+    scorer = Histories()
+    report = evaluate(scorer, SMALL, split=split, k=(6,))
+    assert scorer.asked == asked
+    assert report["recall@6"] == 1
+    assert report.index == "exact"
+
+
+@given(datasets())
+def test_evaluator__ranks_by_the_scores_of_a_baseline(data):
+    """As the full sort of its scores ranks, with what was seen left out."""
+    try:
+        evaluator = Evaluator(data, "test", (3,))
+    except DataError:
+        assume(False)
+    model = item_knn(data, shrinkage=1.0)
+    seen = data.seen("test")
+    hits, wanted = {}, set(zip(data.test.users.tolist(), data.test.items.tolist()))
+    wanted -= {(u, i) for u in range(len(seen)) for i in seen.row(u).tolist()}
+    for u in {u for u, _ in wanted}:
+        scores = model.scores(seen.take([u]))[0]
+        new = [i for i in range(len(scores)) if i not in seen.row(u)]
+        best = sorted(new, key=lambda i: (-scores[i], i))[:3]
+        hits[u] = sum((u, i) in wanted for i in best) / sum(v == u for v, _ in wanted)
+    assert evaluator(model)["recall@3"] == pytest.approx(np.mean([*hits.values()]))
+
+
+def test_evaluator__a_scorer_by_histories_takes_no_index():
+    with pytest.raises(ValueError, match="give it no index"):
+        evaluate(item_knn(SMALL), SMALL, k=(1,), index=ExactIndex(np.ones((6, 1))))

@@ -320,13 +320,13 @@ def test_evaluate__refuses_clicks_that_the_version_has_learned_from(run, tmp_pat
     assert "the model may have learned from 60 of the 60 test positives" in err.splitlines()[-1]
     status, out, _ = run("evaluate", tmp_path / "s", data, "--learned", "-k", 5)
     assert status == 0
-    assert out.startswith("\tmodel, 60 of 60 learned\tmost popular\n")
+    assert out.startswith("\tmodel, 60 of 60 learned\tmost popular\tItemKNN\tEASE\n")
     assert json.loads(run("evaluate", tmp_path / "s", data, "--learned", "--json")[1])[
         "learned"
     ] == 60  # fmt: skip
     status, out, err = run("evaluate", tmp_path / "s", newer("newer", tmp_path), "-k", 5)
     assert status == 0, err
-    assert out.startswith("\tmodel\tmost popular\n")
+    assert out.startswith("\tmodel\tmost popular\tItemKNN\tEASE\n")
 
 
 @pytest.mark.parametrize("split", ["time", "random", "last:1,2"])

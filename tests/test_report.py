@@ -231,6 +231,20 @@ def test_text__tells_every_number(run_report):
     assert rows["HNSW, ef=20"][-3:] == ["0.9700", "0.0987", "0.200"]
 
 
+@pytest.mark.parametrize(
+    "scale, word", [(0.25, "less than"), (1.0, "as much as"), (2, "more than")]
+)
+def test_report__says_whether_a_baseline_wins(run_report, scale, word):
+    """The best of the systems without training; the page and the text say so."""
+    rivals = [system("EASE", scale), system("ItemKNN", scale / 2)]
+    some = dataclasses.replace(run_report, systems=[*run_report.systems[:2], *rivals])
+    said = f"The best baseline, EASE, finds {word} this model: recall@50 {scale / 10:.4f} against"
+    assert some.verdict == f"{said} 0.1000."
+    assert some.verdict in as_text(some)
+    if plots.can_draw():
+        assert some.verdict in page._page(some)
+
+
 def test_text__example_marks_what_was_found(run_report):
     printed = format_report(run_report)
     assert re.search(r"^ +1   \+0\.800  Tea & Co  tea$", printed, re.M)

@@ -15,7 +15,8 @@ from minitower.data.layouts import Reading
 from minitower.data.option_values import read_options
 from minitower.data.options import Option, declared
 from minitower.data.source import Source, open_folder
-from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
+from minitower.evaluation.chosen_baselines import MOST_POPULAR, baselines, verdict
+from minitower.evaluation.evaluator import Evaluator, NothingToFind
 from minitower.evaluation.report import Report
 from minitower.store.folder import MANIFEST, POINTER
 from minitower.store.full_version import Store
@@ -33,9 +34,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     a = add(
         "evaluate",
         description="Rank all items for every user of one part of the data. Print recall and "
-        "other metrics beside those of 'most popular'. The current version is measured. The data "
-        "is read as it was for training, unless flags say otherwise. Positives that the version "
-        "may have learned from are refused.",
+        "other metrics beside those of 'most popular', ItemKNN and EASE. The current version is "
+        "measured. The data is read as it was for training, unless flags say otherwise. Positives "
+        "that the version may have learned from are refused.",
     )
     add_command(a, evaluate, {"the data": _READING})
     a = add(
@@ -60,6 +61,9 @@ def evaluate(
     learned: Annotated[
         bool,
         Option("measure also on positives that the version has learned from, and count them"),
+    ] = False,
+    popular_only: Annotated[
+        bool, Option("leave out ItemKNN and EASE, which take long for many items")
     ] = False,
     typed: Mapping[str, Any],
 ) -> None:
@@ -88,9 +92,11 @@ def evaluate(
             "positives: measure on newer ones; 'minitower store show' has the report from before "
             "the refit; --learned measures anyway"
         )
-    report, popular = evaluator(two_tower), evaluator(PopularityScorer())
+    report = evaluator(two_tower)
+    chosen = [MOST_POPULAR] if popular_only else baselines(source.data, part, say)
+    others = {baseline.name: evaluator(baseline.scorer) for baseline in chosen}
     if json_:
-        reports = {"model": report.to_dict(), "most popular": popular.to_dict()}
+        reports = {name: one.to_dict() for name, one in {"model": report, **others}.items()}
         row(json.dumps(reports | {"learned": seen}))
         return
     say(
@@ -98,7 +104,9 @@ def evaluate(
         f"{report.users_without_positives:,} users without"
     )
     name = f"model, {seen} of {positives} learned" if seen else "model"
-    write(f"{_table({name: report, 'most popular': popular})}\n")
+    write(f"{_table({name: report, **others})}\n")
+    middle = report.k[len(report.k) // 2]
+    say(verdict({"the model": report, **others}, "the model", f"recall@{middle}"))
 
 
 def _learned(store: Store, source: Source, part: str, same_reading: bool) -> int:

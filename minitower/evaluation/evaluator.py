@@ -5,15 +5,16 @@ split. Nothing is sampled, and no number depends on a batch size.
 """
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.interactions import Dataset
-from minitower.data.table import Features
+from minitower.data.table import Features, Ragged
 from minitower.evaluation.encode import check_same_schema, encode
 from minitower.evaluation.metrics import ACCURACY
 from minitower.evaluation.report import Report, SliceReport
@@ -43,6 +44,18 @@ class Scorer(Protocol):
 
     def vectors(self, data: Dataset) -> tuple[Vectors, Vectors]:
         """One vector for every user and every item of the data set."""
+        ...
+
+
+@runtime_checkable
+class HistoryScorer(Protocol):
+    """Recalls from the items of a history, such as a baseline of
+    :mod:`minitower.evaluation.baselines`."""
+
+    def search(
+        self, histories: Ragged, k: int, exclude: Ragged | None = None
+    ) -> tuple[Array, Array]:
+        """Rows (n,k), best first and padded with -1, and their scores (n,k)."""
         ...
 
 
@@ -113,29 +126,40 @@ class Evaluator:
             self.slices = popularity.slices_by_positives(clicks, found, n_slices)
         self.counts_by_slice = self.slices.count(fresh % m, place, len(self.users))
 
-    def __call__(self, model: Model | Scorer, index: Index | None = None) -> Report:
+    def __call__(self, model: Model | Scorer | HistoryScorer, index: Index | None = None) -> Report:
         """Rank and measure.
 
         Args:
-            model: the towers, or any scorer by inner products.
+            model: the towers, any scorer by inner products, or a scorer by histories. The
+                history of a user is what the user saw before the split.
             index: of the model's item vectors; None is an exact index.
 
         Raises:
             DataError: the model was trained on other data.
-            ValueError: the index holds other vectors than the model makes.
+            ValueError: the index holds other vectors than the model makes, or goes with a
+                scorer by histories.
         """
         start = time.perf_counter()
-        users, items = self._vectors(model)
-        if index is None:
-            index = ExactIndex(items)
-        elif index.vectors.shape != items.shape or not np.allclose(
-            index.vectors, items, rtol=1e-4, atol=1e-5
-        ):
-            raise ValueError("the index holds other item vectors than the model makes: rebuild it")
-        recalled, hits = self._rank(users, index)
+        if isinstance(model, HistoryScorer):
+            if index is not None:
+                raise ValueError("a scorer by histories searches by itself: give it no index")
+            found, name = partial(self._from_history, model), "exact"
+        else:
+            users, items = self._vectors(model)
+            if index is None:
+                index = ExactIndex(items)
+            elif index.vectors.shape != items.shape or not np.allclose(
+                index.vectors, items, rtol=1e-4, atol=1e-5
+            ):
+                raise ValueError(
+                    "the index holds other item vectors than the model makes: rebuild it"
+                )
+            found = partial(self._from_vectors, users, index)
+            name = getattr(index, "name", type(index).__name__)
+        recalled, hits = self._rank(found)
         return Report(
             split=self.split,
-            index=getattr(index, "name", type(index).__name__),
+            index=name,
             users=len(self.users),
             users_without_positives=self.asked - len(self.users),
             positives=len(self.pairs),
@@ -160,14 +184,26 @@ class Evaluator:
         """The number of ranks of each cutoff."""
         return [min(k, len(self.data.items)) for k in self.k]
 
-    def _rank(self, users: Vectors, index: Index) -> tuple[Array, Array]:
-        """Recalled rows (n,k), and whether each is a positive (n,k), for the largest k."""
+    def _from_vectors(self, users: Vectors, index: Index, block: Array, k: int) -> Array:
+        """The rows recalled for a block of users, by inner products."""
+        return index.search(users[block], k, self.seen.take(block))[0]
+
+    def _from_history(self, model: HistoryScorer, block: Array, k: int) -> Array:
+        """The rows recalled for a block of users, from what each saw before the split."""
+        histories = self.seen.take(block)
+        return model.search(histories, k, histories)[0]
+
+    def _rank(self, found: Callable[[Array, int], Array]) -> tuple[Array, Array]:
+        """Recalled rows (n,k), and whether each is a positive (n,k), for the largest k.
+
+        Args:
+            found: a block of users, k -> the rows recalled (block,k).
+        """
         n, m, k = len(self.users), len(self.data.items), self._ranks()[-1]
         recalled, hits = np.empty((n, k), np.int32), np.empty((n, k), np.bool_)
         for start in range(0, n, _USERS):
             block = np.arange(start, min(start + _USERS, n))
-            rows, _ = index.search(users[block], k, self.seen.take(block))
-            recalled[block] = rows
+            recalled[block] = rows = found(block, k)
             pairs = np.where(rows >= 0, block[:, None] * m + rows, -1)
             hits[block] = _contains(self.pairs, pairs)
         return recalled, hits
@@ -200,7 +236,7 @@ class Evaluator:
 
 
 def evaluate(
-    model: Model | Scorer,
+    model: Model | Scorer | HistoryScorer,
     data: Dataset,
     *,
     split: str = "test",

@@ -16,8 +16,9 @@ from minitower.data.errors import Place
 from minitower.data.layouts import Reading
 from minitower.data.option_values import Options
 from minitower.data.source import Source, describe_split
+from minitower.evaluation.chosen_baselines import baselines
 from minitower.evaluation.encode import encode
-from minitower.evaluation.evaluator import Evaluator, PopularityScorer
+from minitower.evaluation.evaluator import Evaluator
 from minitower.formulas.arrays import Array
 from minitower.lab import summary
 from minitower.lab.funnel import simulate
@@ -40,6 +41,10 @@ VIEWS = "mask"
 
 _K = (10, 50, 100)
 _INDEX_K = 10  # items asked of an index when it is measured
+_KNOWN = (
+    "ItemKNN and EASE count training clicks, and score from all that a user did before the test. "
+    "They cannot recall an item without training clicks."
+)
 _TIMED = 500  # queries that are timed, one at a time
 
 
@@ -98,7 +103,8 @@ def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) ->
         trained.append(trained_as("self-supervised" if views else "without views", third))
     say("measuring")
     reports = [evaluator(one) for _, one, _ in trained]
-    reports.append(evaluator(PopularityScorer()))
+    popular, *others = baselines(data, "test", say)
+    closed_form = {one.name: evaluator(one.scorer) for one in (*others, popular)}
     k = _K[len(_K) // 2]
     queries = _queries(model, data, evaluator, seed)
     index = ApproximateIndex.build(
@@ -114,11 +120,11 @@ def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) ->
     exact, *hnsw = _measured(index, queries, found)
     systems = [
         summary.system(name, report, k, its_history, job["metric"])
-        for (name, _, its_history), report in zip(trained, reports[:-1], strict=True)
+        for (name, _, its_history), report in zip(trained, reports, strict=True)
     ]
     if third is not None:
         views_note = summary.views_note([(job, systems[0]), (third, systems[2])], k)
-    systems.append(summary.system("most popular", reports[-1], k))
+    systems += [summary.system(name, report, k) for name, report in closed_form.items()]
     epochs, seconds = len(history.epochs), sum(epoch.seconds for epoch in history.epochs)
     facts = {
         "users": f"{len(data.users):,}",
@@ -138,7 +144,12 @@ def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) ->
         hnsw=hnsw,
         example=summary.example(source, model, index),
         map=summary.item_map(source, index.vectors, seed),
-        notes=[*summary.notes(source, seed, reports[0], index, exactly, history), views_note],
+        notes=[
+            *summary.notes(source, seed, reports[0], index, exactly, history),
+            views_note,
+            *(f"{one.name}: {one.settings}." for one in others),
+            _KNOWN,
+        ],
     )
 
 

@@ -41,6 +41,7 @@ def _page(report: RunReport) -> str:
         map=plots.item_map(report),
         groups=_legend("g", report.map.names),
         caption=escape(report.map.caption),
+        verdict=escape(report.verdict),
         table=_table(report),
         example=_example(report.example),
         notes="".join(f"<li>{escape(note)}</li>" for note in report.notes),

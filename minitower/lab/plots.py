@@ -16,7 +16,7 @@ from typing import Any
 from minitower.lab.run_report import RunReport
 
 _INK, _MUTED, _LINE, _CARD = "#010101", "#010102", "#010103", "#010104"
-_SYSTEMS = ("#010201", "#010202", "#010203", "#010204")
+_SYSTEMS = ("#010201", "#010202", "#010203", "#010204", "#010205", "#010206")
 _GROUPS = ("#010301", "#010302", "#010303", "#010304", "#010305", "#010306")
 _VARIABLES = {
     **dict(zip((_INK, _MUTED, _LINE, _CARD), ("ink", "muted", "line", "card"), strict=True)),

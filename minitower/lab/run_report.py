@@ -22,7 +22,7 @@ class System:
         metrics: values by "recall@10", "ndcg@10", ..., "coverage@100".
         slices: recall at the middle k by name of popularity slice; NaN where no test
             positive lies in the slice.
-        losses: training loss by epoch; empty for a system that is not trained.
+        losses: training loss by epoch; empty for a baseline, which is not trained.
         validation: the validation metric by epoch.
     """
 
@@ -97,8 +97,7 @@ class RunReport:
         data: what the data set is called.
         facts: short name -> value, in the order of the page.
         k: the cut-offs of the table, ascending; headlines use the middle one.
-        systems: the comparison; the first is the model of the report, the last the
-            baseline it has to beat.
+        systems: the comparison; the first is the model of the report, the last "most popular".
         slice_items: number of items by name of popularity slice, rarest first.
         validation_metric: what ``System.validation`` measures.
         exact, hnsw: the exact index; the approximate one at several settings, one chosen.
@@ -123,6 +122,19 @@ class RunReport:
     def middle(self) -> int:
         """The cut-off that headlines and slices use."""
         return self.k[len(self.k) // 2]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: whether the best baseline finds less than the first system."""
+        metric = f"recall@{self.middle}"
+        ours, *_ = self.systems
+        best = max((s for s in self.systems if not s.losses), key=lambda s: s.metrics[metric])
+        mine, theirs = ours.metrics[metric], best.metrics[metric]
+        word = "less than" if theirs < mine else "more than" if theirs > mine else "as much as"
+        return (
+            f"The best baseline, {best.name}, finds {word} {ours.name}: "
+            f"{metric} {theirs:.4f} against {mine:.4f}."
+        )
 
     @property
     def index(self) -> IndexPoint:

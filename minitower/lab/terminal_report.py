@@ -10,14 +10,20 @@ def format_report(report: RunReport) -> str:
     """The small table, the two indexes side by side, and the example."""
     body = _rows(report)
     left = 2 + max(len(first) for first, *_ in body)
-    width = 2 + max(15, *(len(s.name) for s in report.systems))
+    # The first three columns also hold the table of the indexes.
+    widths = [2 + max(len(s.name), 12 if i < 3 else 6) for i, s in enumerate(report.systems)]
 
     def line(first: str, *values: str) -> str:
-        return first.ljust(left) + "".join(value.rjust(width) for value in values)
+        return first.ljust(left) + "".join(v.rjust(w) for v, w in zip(values, widths))
 
     lines = [line("", *(s.name for s in report.systems))]
     lines += ["-" * len(lines[0]), *(line(*row) for row in body)]
-    lines += ["", line("index", "of exact", f"Recall@{report.middle}", "ms per query")]
+    lines += [
+        "",
+        report.verdict,
+        "",
+        line("index", "of exact", f"Recall@{report.middle}", "ms per query"),
+    ]
     for name, point in (
         ("exact", report.exact),
         (f"HNSW, {report.index.name}", report.index),
