@@ -84,6 +84,8 @@ class Dataset:
             None: unknown.
         timestamp: the name of the column of times; None: no times.
         item_name: the name of the column of names of items; None: no names.
+        recent: the latest clicks of each user before these positives, oldest first, as rows of
+            the embedding of item ids (:mod:`minitower.data.histories`); None: unknown.
         remake: builds the data set again from the same columns with another split (None:
             all for training); None: the columns are not at hand.
     """
@@ -99,6 +101,7 @@ class Dataset:
     positive: str | None = None
     timestamp: str | None = None
     item_name: str | None = None
+    recent: Ragged | None = None
     remake: "Callable[[Split | None], Dataset] | None" = field(default=None, repr=False)
 
     def everything(self) -> "Dataset":
