@@ -34,6 +34,7 @@ from minitower.store.recommender import Recommender
 from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
 from minitower.towers.schedules import cosine_decay, warmup
 from minitower.towers.two_tower import TwoTower
+from minitower.towers.user_history import UserHistory
 from minitower.training.gradient_step import TrainingError
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
@@ -105,6 +106,7 @@ __all__ = [
     "TrainingError",
     "TwoTower",
     "UpdateRefused",
+    "UserHistory",
     "VectorIndex",
     "cosine_decay",
     "ease",

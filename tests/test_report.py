@@ -240,7 +240,7 @@ def test_report__says_whether_a_baseline_wins(run_report, scale, word):
     some = dataclasses.replace(run_report, systems=[*run_report.systems[:2], *rivals])
     said = f"The best baseline, EASE, finds {word} this model: recall@50 {scale / 10:.4f} against"
     assert some.verdict == f"{said} 0.1000."
-    assert some.verdict in as_text(some)
+    assert some.verdict in format_report(some)
     if plots.can_draw():
         assert some.verdict in page._page(some)
 

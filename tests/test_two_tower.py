@@ -46,8 +46,11 @@ PAIR_OBJECTIVES = [
 
 
 @st.composite
-def problems(draw, negatives=0):
-    """A data set of any schema, a float64 model on it, a batch with duplicates."""
+def problems(draw, negatives=0, history=None):
+    """A data set of any schema, a float64 model on it, a batch with duplicates.
+
+    With a strategy of histories the model reads one, if its schema allows that.
+    """
     data = draw(datasets())
     sides = (data.schema.user, data.schema.item)
     embedded = [f for side in sides for f in side.inputs if side.is_embedded(f.name)]
@@ -57,8 +60,12 @@ def problems(draw, negatives=0):
         isinstance(s.inputs[0], Id) or any(isinstance(f, Id) for f in s.inputs) for s in sides
     )
     ids_wide = all(f.dim is None for f in embedded if isinstance(f, Id))
+    how = None if history is None else draw(history)
+    item_id = data.schema.schema.item_id
+    assume(how is None or how.table == "own" or item_id.embed)
     model = TwoTower(
         data.schema,
+        history=how,
         dim=2,
         hidden=hidden,
         similarity=draw(st.sampled_from(["cosine", "inner_product"])),
@@ -73,7 +80,7 @@ def problems(draw, negatives=0):
     pairs = draw(batches(data))
     source = SampledNegatives(Uniform(len(data.items)), negatives) if negatives else None
     assume(source is not None or len(data.train) > 1)
-    maker = Batches(data, 8, source)
+    maker = Batches(data, 8, source, last_clicks=None if how is None else how.last)
     maker.log_q = np.log(np.linspace(0.05, 0.3, len(data.items)))
     return model, maker.of(pairs, np.random.default_rng(draw(st.integers(0, 99))))
 

@@ -13,6 +13,7 @@ import numpy as np
 from minitower.data.columns import Columns, read_columns
 from minitower.data.errors import DataError, Place
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
+from minitower.data.histories import clicks_before
 from minitower.data.interactions import Dataset, item_names
 from minitower.data.log_columns import entities, times_column
 from minitower.data.pairs import Interactions
@@ -81,18 +82,19 @@ def next_day(
     item_side, items_table = _extended(
         data.schema.item, data.items, item_columns, item_ids, item_at, parts[0].items, names
     )
-    history = data.seen("all")
+    history, recent = data.seen("all"), clicks_before(data, "all")
     added = len(users_table) - len(history)
     return Dataset(
         FeatureEncoders(user_side, item_side),
         users_table,
         items_table,
         *parts,
-        Ragged(np.pad(history.indptr, (0, added), mode="edge"), history.values),
+        _with_empty_rows(history, added),
         data.retired,
         rule,
         data.timestamp if name is None else name,
         data.item_name if item_name is None else item_name,
+        recent=_with_empty_rows(recent, added),
     )
 
 
@@ -140,6 +142,10 @@ def retire(data: Dataset, item_ids: Any) -> Dataset:
         shown=None,
         remake=None,
     )
+
+
+def _with_empty_rows(ragged: Ragged, added: int) -> Ragged:
+    return Ragged(np.pad(ragged.indptr, (0, added), mode="edge"), ragged.values)
 
 
 def _with_returned(data: Dataset, ids: Array) -> Dataset:

@@ -22,7 +22,15 @@ from minitower.data.field_encoders import (
     how_to_impute,
     restore_field,
 )
-from minitower.data.schema import Continuous, Field, Id, Schema, field_from_json, field_to_json
+from minitower.data.schema import (
+    HISTORY,
+    Continuous,
+    Field,
+    Id,
+    Schema,
+    field_from_json,
+    field_to_json,
+)
 from minitower.data.table import Feature, Features, Ragged, Table, Vocabulary, take
 from minitower.formulas.arrays import Array
 
@@ -158,10 +166,14 @@ class FeatureEncoder:
             for name, encoder in self._encoders.items()
         }
 
-    def default_rates(self) -> dict[str, float]:
-        """The probability that training replaces each field by its default."""
-        undecided = ID_DEFAULT_RATE if len(self.inputs) > 1 else 0.0
-        rates = {}
+    def default_rates(self, *, history: bool = False) -> dict[str, float]:
+        """The probability that training replaces each field by its default.
+
+        Args:
+            history: whether the tower reads the user's history as well.
+        """
+        undecided = ID_DEFAULT_RATE if len(self.inputs) + history > 1 else 0.0
+        rates = {HISTORY: ID_DEFAULT_RATE} if history else {}
         for field in self.fields:
             rate = undecided if field.default_rate is None else field.default_rate
             rates[field.name] = rate if field in self.inputs else 0.0
@@ -173,7 +185,8 @@ class FeatureEncoder:
         A set becomes [0] as a whole. The input is not changed; untouched arrays are shared.
         """
         masks = {}
-        for name, rate in self.default_rates().items():
+        history = HISTORY in features and HISTORY not in self._encoders
+        for name, rate in self.default_rates(history=history).items():
             if rate > 0:
                 mask = rng.random(len(features[name])) < rate
                 if mask.any():

@@ -53,6 +53,8 @@ class Dataset:
         item_name: the name of the column of names of items; None: no names.
         weight: the name of the column of weights; None: no weights.
         shown: finds the items that were shown and not clicked; None: the columns are not at hand.
+        recent: the latest clicks of each user before these positives, oldest first, as rows of
+            the embedding of item ids (:mod:`minitower.data.histories`); None: unknown.
         remake: builds the data set again from the same columns with another split (None:
             all for training); None: the columns are not at hand.
     """
@@ -70,6 +72,7 @@ class Dataset:
     item_name: str | None = None
     weight: str | None = None
     shown: "Callable[[Dataset], Ragged] | None" = field(default=None, repr=False)
+    recent: Ragged | None = None
     remake: "Callable[[Split | None], Dataset] | None" = field(default=None, repr=False)
 
     def everything(self) -> "Dataset":

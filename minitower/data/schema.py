@@ -15,6 +15,9 @@ from minitower.data.errors import DataError
 Pool = Literal["mean", "sum"]
 Transform = Literal["none", "log1p", "standardise", "bucketise"]
 
+HISTORY = "history"
+"""The column of users that holds their latest clicks, for a model that reads it."""
+
 
 @dataclass(frozen=True)
 class Id:

@@ -14,7 +14,7 @@ import numpy as np
 from minitower.data.errors import DataError
 from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.interactions import Dataset
-from minitower.data.table import Features, Ragged
+from minitower.data.table import Features, Ragged, Table
 from minitower.evaluation.encode import check_same_schema, encode
 from minitower.evaluation.metrics import ACCURACY
 from minitower.evaluation.report import Report, SliceReport
@@ -124,6 +124,7 @@ class Evaluator:
         else:
             n_slices = arguments.strict_integer("slices", slices, 1)  # type: ignore[arg-type]
             self.slices = popularity.slices_by_positives(clicks, found, n_slices)
+        self._users_by_last: dict[int, Table] = {}
         self.counts_by_slice = self.slices.count(fresh % m, place, len(self.users))
 
     def __call__(self, model: Model | Scorer | HistoryScorer, index: Index | None = None) -> Report:
@@ -177,8 +178,17 @@ class Evaluator:
             users = arguments.floats("user vectors", users)
             return users[self.users], arguments.floats("item vectors", items)
         check_same_schema(model.schema, self.data.schema)
-        users = encode(model.user, self.data.users, self.users)
+        users = encode(model.user, self._users_table(model), self.users)
         return users, encode(model.item, self.data.items)
+
+    def _users_table(self, model: Model) -> Table:
+        """The users with the histories that the model reads, which end before the split."""
+        history = getattr(model, "history", None)
+        if history is None:
+            return self.data.users
+        if history.last not in self._users_by_last:
+            self._users_by_last[history.last] = model.users(self.data, self.split)  # type: ignore[attr-defined]
+        return self._users_by_last[history.last]
 
     def _ranks(self) -> list[int]:
         """The number of ranks of each cutoff."""

@@ -3,6 +3,7 @@
         id          -> embedding ┐
         categorical -> embedding ├ concatenate -> [dense -> relu] ... -> dense -> vector
         set         -> bag       │
+        history     -> bag       │
         number      -> itself    ┘
 
 Without hidden layers the tower sums its features, and each is as wide as the vector. (A dense
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.feature_encoder import FeatureEncoder
-from minitower.data.schema import Field, Id, MultiValued
+from minitower.data.schema import HISTORY, Field, Id, MultiValued
 from minitower.data.table import Features, Ragged
 from minitower.formulas.arrays import Array
 from minitower.formulas.similarity import l2_normalize
@@ -33,6 +34,7 @@ from minitower.towers.layers import (
     embedding_bag,
     relu,
 )
+from minitower.towers.user_history import HistoryInput
 
 Parameters = dict[str, Array]
 Backward = Callable[[Array], Gradients]
@@ -52,6 +54,7 @@ class Tower:
         hidden: widths of the hidden layers; () sums the features.
         residual: add the id's embedding to the output of the layers.
         normalize: end with L2 normalization, for cosines.
+        history: what a user tower reads of the user's clicks; None: nothing.
     Raises ValueError: the side has no feature, a width does not fit the sum or the residual path,
         or a size is not positive.
     """
@@ -65,23 +68,29 @@ class Tower:
         hidden: tuple[int, ...],
         residual: bool,
         normalize: bool,
+        history: HistoryInput | None = None,
     ) -> None:
         if dim < 1 or any(width < 1 for width in hidden):
             raise ValueError(f"dim and hidden widths must be positive, got {dim} and {hidden}")
-        if not encoder.inputs:
+        if not encoder.inputs and history is None:
             raise ValueError(f"the {name} tower has no feature: embed the id or add a field")
         self.name, self.dim, self.normalize = name, dim, normalize
         self.summed = not hidden
-        self.fields = encoder.inputs
+        self.fields, self.history = encoder.inputs, history
         # (rows, width) of each embedding table; a field without a table is a number.
         self.tables = {
             field.name: (encoder.cardinality(field.name), self._width(field))
             for field in self.fields
             if encoder.is_embedded(field.name)
         }
-        self.learned_default = {n for n, rate in encoder.default_rates().items() if rate > 0}
+        rates = encoder.default_rates(history=history is not None)
+        self.learned_default = {name for name, rate in rates.items() if rate > 0}
         # (name, inputs, outputs) of the dense layers.
         concatenated = sum(self.tables.get(field.name, (0, 1))[1] for field in self.fields)
+        if history is not None:
+            self._check_history(history, encoder)
+            self.tables[HISTORY] = history.shape
+            concatenated += history.width
         sizes = [concatenated, *hidden, dim] if hidden else []
         self.layers = [(f"{name}.mlp.{i}", a, b) for i, (a, b) in enumerate(pairwise(sizes))]
         self.residual = self._id_position() if residual else None
@@ -98,6 +107,10 @@ class Tower:
         inputs_backward: list[Backward] = []
         for field in self.fields:
             value, back = self._input(field, parameters, features[field.name])
+            inputs.append(value)
+            inputs_backward.append(back)
+        if self.history is not None:
+            value, back = self.history(parameters, _histories(features))
             inputs.append(value)
             inputs_backward.append(back)
         combine = self._sum if self.summed else self._mlp
@@ -181,6 +194,8 @@ class Tower:
                 shapes[f"{self.name}.{field.name}.embedding"] = self.tables[field.name]
             elif self.summed:
                 shapes[f"{self.name}.{field.name}.weight"] = (1, self.dim)
+        if self.history is not None:
+            shapes[f"{self.name}.{HISTORY}.embedding"] = self.history.shape
         for name, rows, columns in self.layers:
             shapes |= {f"{name}.weight": (rows, columns), f"{name}.bias": (columns,)}
         return shapes
@@ -240,6 +255,15 @@ class Tower:
             )
         return width
 
+    def _check_history(self, history: HistoryInput, encoder: FeatureEncoder) -> None:
+        if HISTORY in {field.name for field in encoder.fields}:
+            raise ValueError(f"the {self.name} field '{HISTORY}' has the history's name; rename it")
+        if self.summed and history.width != self.dim:
+            raise ValueError(
+                "without hidden layers features are summed, so the embedding of item ids must be "
+                f"{self.dim} wide for a history, not {history.width}"
+            )
+
     def _id_position(self) -> int:
         """Position among the inputs of the embedding for the residual path."""
         for position, field in enumerate(self.fields):
@@ -249,3 +273,13 @@ class Tower:
             f"the {self.name} tower's residual path needs hidden layers and an embedded id "
             f"of width {self.dim}"
         )
+
+
+def _histories(features: Features) -> Ragged:
+    histories = features.get(HISTORY)
+    if not isinstance(histories, Ragged):
+        raise ValueError(
+            "the model reads histories, and these users have none: take the users from "
+            "model.users(data), which adds them"
+        )
+    return histories

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from typing import Annotated, Any, Literal
 
@@ -9,11 +10,19 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minitower.data.feature_encoder import FeatureEncoders
+from minitower.data.histories import clicks_before, with_histories
+from minitower.data.interactions import Dataset
 from minitower.data.options import Option, Seed
-from minitower.data.table import Features
+from minitower.data.table import Features, Table
 from minitower.formulas.arguments import choice, shown, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.towers.tower import Backward, Parameters, Tower
+from minitower.towers.user_history import (
+    HistoryInput,
+    UserHistory,
+    as_history,
+    read_history_option,
+)
 
 Similarity = Literal["cosine", "inner_product"]
 
@@ -39,6 +48,8 @@ class TwoTower:
             tower hold at most 2^23 (8,388,608) weights.
         similarity: "cosine" (vectors of length one) or "inner_product".
         residual: add the id's embedding to each tower's output.
+        history: what the user tower reads of the user's clicks, such as ``UserHistory(50)``;
+            None: nothing.
         seed: seed of the initial parameters.
         dtype: float32 to train, float64 to check gradients.
         parameters: parameters of another model, in place of random ones.
@@ -66,6 +77,15 @@ class TwoTower:
         ] = (128,),
         similarity: Annotated[Similarity, Option("how the two vectors are compared")] = "cosine",
         residual: Annotated[bool, Option("add the id's embedding to each tower's output")] = False,
+        history: Annotated[
+            UserHistory | Mapping[str, Any] | None,
+            Option(
+                "the user tower reads the last K clicks of the user: their mean, or :sum; of the "
+                "item tower's table of ids, or its :own",
+                parse=read_history_option,
+                metavar="K[:POOL][:TABLE]",
+            ),
+        ] = None,
         seed: Seed = 0,
         dtype: DTypeLike = np.float32,
         parameters: Parameters | None = None,
@@ -84,6 +104,9 @@ class TwoTower:
             "residual": residual,
             "dtype": np.dtype(scalar).name,
         }
+        self.history = as_history(history)
+        if self.history is not None:
+            self.config["history"] = self.history.to_json()
         self.user_tower, self.item_tower = towers = _towers(schema, self.config)
         for tower in towers:
             _check_size(tower, tuple(hidden))
@@ -103,6 +126,18 @@ class TwoTower:
     def item(self, features: Features) -> tuple[Array, Backward]:
         """Compute item vectors (n,d), and the function from their gradient to the parameters'."""
         return self.item_tower(self.parameters, features)
+
+    def users(self, data: Dataset, before: str = "all") -> Table:
+        """The users of a data set as the user tower reads them, histories included.
+
+        Args:
+            data: the data set.
+            before: the split that histories end before, "train", "valid" or "test"; "all" ends
+                them with the newest click.
+        """
+        if self.history is None:
+            return data.users
+        return with_histories(data.users, clicks_before(data, before), self.history.last)
 
     def extended(self, schema: FeatureEncoders, *, seed: int = 0) -> TwoTower:
         """Copy this model for a schema with larger vocabularies.
@@ -160,7 +195,21 @@ def _towers(schema: FeatureEncoders, config: dict[str, Any]) -> tuple[Tower, Tow
         "residual": config["residual"],
         "normalize": config["similarity"] == "cosine",
     }
-    return Tower("user", schema.user, **options), Tower("item", schema.item, **options)
+    item_tower, history = Tower("item", schema.item, **options), None
+    if (how := as_history(config.get("history"))) is not None:
+        history = _history_input(how, schema, item_tower)
+    return Tower("user", schema.user, **options, history=history), item_tower
+
+
+def _history_input(how: UserHistory, schema: FeatureEncoders, items: Tower) -> HistoryInput:
+    key = schema.schema.item_id.name
+    rows, width = items.tables.get(key, (schema.item.cardinality(key), items.dim))
+    if how.table == "item" and key not in items.tables:
+        raise ValueError(
+            f"the item tower does not embed '{key}', so a history has no table to read; "
+            'take UserHistory(table="own"), or embed the id'
+        )
+    return HistoryInput(how, f"item.{key}.embedding", rows, width)
 
 
 def _check_parameters(

@@ -10,7 +10,9 @@ from typing import Annotated
 import numpy as np
 
 from minitower.data import DataError, Dataset, Features, Interactions
+from minitower.data.histories import TrainingHistories
 from minitower.data.options import Option
+from minitower.data.schema import HISTORY
 from minitower.formulas.arguments import shown, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.formulas.draw_probability import log_mixture
@@ -72,6 +74,8 @@ class Batches:
         negatives: what to draw beside the positives; None: nothing.
         positive_exponent: 1 takes the positives as they are. Below 1, an epoch draws the same
             number with replacement, each item in proportion to clicks^exponent; log q follows.
+        last_clicks: length of the longest history that a model reads, as of each click; None:
+            the model reads no history.
     Raises ValueError: there is nothing to train on, size is too small, or the exponent is outside
         [0, 1]. TooFewClicks: there is one training positive, and no negatives are drawn.
     """
@@ -82,6 +86,7 @@ class Batches:
         size: int,
         negatives: Negatives | None = None,
         positive_exponent: float = 1.0,
+        last_clicks: int | None = None,
     ) -> None:
         check_batch_size(size, drawn=negatives is not None)
         n = len(data.train)
@@ -99,6 +104,7 @@ class Batches:
         if negatives is None and n - self._cuts[-2] == 1:
             del self._cuts[-2]
         counts = data.item_counts
+        self._histories = None if last_clicks is None else TrainingHistories(data, last_clicks)
         self._pairs: AliasTable | None = None
         if positive_exponent < 1:
             weights = np.maximum(counts, 1.0) ** (positive_exponent - 1)
@@ -134,9 +140,11 @@ class Batches:
             parts = [(self._at_least_once if hard else self.log_q)[rows]]
             parts += [sampler.log_q(rows) for sampler, _ in drawn.samplers]
             log_q = log_mixture(parts, [len(pairs), *sizes])
-        schema = self.data.schema
+        schema, users = self.data.schema, self.data.users.take(pairs.users)
+        if self._histories is not None:
+            users[HISTORY] = self._histories.before(pairs)
         return Batch(
-            users=schema.user.replace_by_default(self.data.users.take(pairs.users), rng),
+            users=schema.user.replace_by_default(users, rng),
             items=schema.item.replace_by_default(self.data.items.take(rows), rng),
             user_rows=pairs.users,
             item_rows=rows,

@@ -123,7 +123,7 @@ class MinedNegatives:
         trained = np.unique(self.data.train.users)
         index = ExactIndex(encode(self.model.item, self.data.items))
         known = self.data.seen("valid").take(trained)
-        queries = encode(self.model.user, self.data.users, trained)
+        queries = encode(self.model.user, self.model.users(self.data, "valid"), trained)
         ranked, _ = index.search(queries, min(self.last, len(self.data.items)), known)
         ranked = ranked[:, self.first - 1 :]
         counts = np.zeros(len(self.data.users), np.int64)

@@ -113,7 +113,8 @@ class Trainer:
         self.objective: Objective = InBatchSoftmax() if objective is None else objective
         self._untouched = deepcopy(self.objective)  # it may remember what it has seen
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
-        self.batches = Batches(data, batch_size, negatives, positive_exponent)
+        last = None if model.history is None else model.history.last
+        self.batches = Batches(data, batch_size, negatives, positive_exponent, last)
         self.positive_exponent = positive_exponent
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)
