@@ -512,6 +512,23 @@ def test_strict_integer__takes_what_is_within(value, least, most):
             strict_integer("k", value, least, most)
 
 
+@pytest.mark.parametrize("kind", [integer, strict_integer])
+@pytest.mark.parametrize(
+    "value, bounds, message",
+    [
+        (-1, (0,), "of at least 0, got -1"),
+        (2**63, (0,), "of at least 0, and of at most 64 bits, got 9223372036854775808"),
+        (2**63, (0, 7), "within 0..7, got 9223372036854775808"),
+        (2**63, (2**63 - 1,), f"of at least {2**63 - 1}, and of at most 64 bits, got {2**63}"),
+        (True, (0, 7), "within 0..7, got True"),
+    ],
+)
+def test_integers__state_their_bounds(kind, value, bounds, message):
+    with pytest.raises(ValueError) as refusal:
+        kind("k", value, *bounds)
+    assert str(refusal.value) == f"k must be an integer {message}"
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
 def test_strict_integer__takes_those_of_numpy(dtype):
     assert type(strict_integer("k", np.dtype(dtype).type(7), 1)) is int
