@@ -184,17 +184,22 @@ def examples(formula, call):
     return {k: v for k, (v, _) in of.items()}, [k for k, (_, varied) in of.items() if varied]
 
 
+MUTANT = "__mutmut_"  # the mutation run puts mutants beside a function and under its name
+
+
 def formulas(module):
     """(name, callable) of every public formula and of the public methods of every class."""
     for name, thing in vars(module).items():
         if name.startswith("_") or getattr(thing, "__module__", "") != module.__name__:
+            continue
+        if MUTANT in name:
             continue
         if inspect.isfunction(thing):
             yield name, thing
         elif inspect.isclass(thing) and not getattr(thing, "_is_protocol", False):
             if name not in RESULTS:
                 yield name, thing
-            for method in [m for m in vars(thing) if not m.startswith("_")]:
+            for method in [m for m in vars(thing) if not m.startswith("_") and MUTANT not in m]:
                 # What takes rows of blocks, and no user's numbers, is `among` of hits.
                 if inspect.isfunction(vars(thing)[method]) and method != "among":
                     yield f"{name}.{method}", vars(thing)[method]
