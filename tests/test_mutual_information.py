@@ -235,7 +235,7 @@ def test_cooccurrences__order_of_parts_is_no_matter(table, data):
     assert parts[0].information(identifiers=True) == pytest.approx(at_once, abs=1e-12)
 
 
-def test_cooccurrences__texts_and_missing_values_add_up():
+def test_cooccurrences__strings_and_missing_values_add_up():
     names = np.array(["b", "a", "c", "b"], object)
     color = csr([[], [1], [], [1]])
 
@@ -250,10 +250,10 @@ def test_cooccurrences__texts_and_missing_values_add_up():
 
 
 def test_cooccurrences__a_field_without_values_has_no_type():
-    """Some parts of a table say nothing of a field of texts; nothing is read as numbers."""
+    """Some parts of a table have no value of a field of strings; nothing is read as numbers."""
     nothing = count_together([csr([[], []])])
-    texts = count_together([np.array(["a", "b"], object)])
-    for together in (nothing + texts, texts + nothing):
+    strings = count_together([np.array(["a", "b"], object)])
+    for together in (nothing + strings, strings + nothing):
         assert together.values[0].tolist() == ["a", "b"]
         assert together.rows[0].tolist() == [1, 1, 2]
 
@@ -264,7 +264,7 @@ def test_cooccurrences__weights_that_add_up_to_infinity_are_refused():
         (part + part).information()
 
 
-def test_cooccurrences__an_identifier_is_known_from_the_whole_only():
+def test_cooccurrences__an_identifier_is_known_from_all_parts_only():
     """Distinct in every part, but not together; and the other way round nothing can be."""
     part = count_together([np.array([1, 2]), np.array([0, 1])])
     assert np.isnan(part.information()).all()
@@ -292,9 +292,9 @@ def test_mutual_information__the_smallest_weights_have_a_share():
 
 
 def test_cooccurrences__refuses():
-    numbers, texts = count_together([np.array([1])]), count_together([np.array(["1"])])
+    numbers, strings = count_together([np.array([1])]), count_together([np.array(["1"])])
     with pytest.raises(ValueError, match="values of type int64 here and <U1 there"):
-        numbers + texts
+        numbers + strings
     beyond, fractions = count_together([np.array([2**53, 2**53 + 1])]), count_together([[0.5, 2.0]])
     with pytest.raises(ValueError, match=r"integers beyond 2\^53 here and floats there"):
         fractions + beyond
@@ -303,6 +303,23 @@ def test_cooccurrences__refuses():
         count_together([np.array([2**63], np.uint64)]) + count_together([np.array([-1])])
     with pytest.raises(ValueError, match="1 and 2 fields do not add up"):
         numbers + count_together([np.zeros(1), np.zeros(1)])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_cooccurrences__integers_meet_floats_below_2_to_the_53(sign):
+    """From there on two integers are one float."""
+    fractions, largest = count_together([[0.5]]), sign * (2**53 - 1)
+    both = fractions + count_together([np.array([0, largest])])
+    assert sorted(both.values[0].tolist()) == sorted([0.5, 0, largest])
+    for beyond in (sign * 2**53, sign * (2**53 + 1)):
+        with pytest.raises(ValueError, match=r"integers beyond 2\^53 here and floats there"):
+            fractions + count_together([np.array([0, beyond])])
+
+
+def test_cooccurrences__unsigned_integers_that_no_signed_one_holds_are_named():
+    unsigned, signed = (count_together([np.array([x], t)]) for x, t in ((2**63, "u8"), (-1, "i8")))
+    with pytest.raises(ValueError, match=r"^values must be below 2\^63"):
+        unsigned + signed
 
 
 def test_mutual_information__narrow_weights_are_summed_widely():

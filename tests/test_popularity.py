@@ -26,6 +26,12 @@ def test_times_recalled__equals_naive(rows):
     assert times_recalled(np.array(rows), 5).tolist() == [flat.count(j) for j in range(5)]
 
 
+def test_counts__of_nothing_are_empty():
+    assert times_recalled(np.empty((0, 2), int), 0).tolist() == []
+    slices = slices_by_items(np.array([0, 1]), [0.5])
+    assert slices.count(np.empty(0, int), np.empty(0, int), 0).shape == (0, 2)
+
+
 @given(counts)
 def test_coverage__equals_naive(times):
     assert coverage(times) == sum(t > 0 for t in times) / len(times)
