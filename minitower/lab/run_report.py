@@ -23,7 +23,7 @@ class System:
         slices: recall at the middle k by name of popularity slice; NaN where no test
             positive lies in the slice.
         losses: training loss by epoch; empty for a system that is not trained.
-        validation: the validation metric by epoch.
+        validation: the validation metric by epoch; NaN after an epoch without validation.
     """
 
     name: str
