@@ -32,11 +32,12 @@ from minitower.store.local_index import LocalIndex
 from minitower.store.model_files import load_model, load_optimizer, save_model
 from minitower.store.recommender import Recommender
 from minitower.towers.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, RowWiseAdam
-from minitower.towers.schedules import cosine_decay, warmup
+from minitower.towers.schedules import EpochSchedule, cosine_decay, warmup
 from minitower.towers.two_tower import TwoTower
 from minitower.towers.user_history import UserHistory
 from minitower.training.gradient_step import TrainingError
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
+from minitower.training.history import History, Progress
 from minitower.training.negatives import MixedNegatives, SharedNegatives
 from minitower.training.objectives import (
     CrossBatchSoftmax,
@@ -45,9 +46,10 @@ from minitower.training.objectives import (
     Pairwise,
     Pointwise,
 )
+from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 from minitower.training.self_supervised import SelfSupervised
-from minitower.training.trainer import History, Progress, Trainer
+from minitower.training.trainer import Trainer
 from minitower.training.validation import UpdateRefused
 from minitower.training.views import pairwise_mutual_information
 from minitower.updating.full_update import full_update
@@ -67,6 +69,7 @@ __all__ = [
     "CrossBatchSoftmax",
     "DataError",
     "Dataset",
+    "EpochSchedule",
     "Evaluator",
     "ExactIndex",
     "FullUpdateOptions",
@@ -94,6 +97,7 @@ __all__ = [
     "Progress",
     "RandomSplit",
     "Recommender",
+    "Regularization",
     "Report",
     "RowWiseAdagrad",
     "RowWiseAdam",

@@ -7,6 +7,7 @@ from minitower.towers.optimizers import Adagrad
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
 from minitower.training.objectives import InBatchSoftmax
+from minitower.training.regularization import Regularization
 from minitower.training.trainer import Trainer
 from minitower.updating.branch import Branch
 
@@ -23,12 +24,17 @@ FULL, OPTIMIZER = TwoTower(DATA.schema, dim=4, hidden=(6,)), Adagrad(0.1)
 Trainer(FULL, DATA, batch_size=20, optimizer=OPTIMIZER).fit(1)
 
 
+def branch_off(regularization=None):
+    regularization = regularization or Regularization()
+    return Branch.off(FULL, OPTIMIZER, InBatchSoftmax(), regularization, [USERS])
+
+
 def batches(seed):
     return list(Batches(DATA, 20).epoch(np.random.default_rng(seed)))
 
 
 def test_branch__shares_all_arrays_but_those_that_move():
-    branch = Branch.off(FULL, OPTIMIZER, InBatchSoftmax(), [USERS])
+    branch = branch_off()
     for name, parameter in FULL.parameters.items():
         assert np.shares_memory(parameter, branch.model.parameters[name]) == (name != USERS)
     for key, state in OPTIMIZER.state.items():
@@ -37,7 +43,7 @@ def test_branch__shares_all_arrays_but_those_that_move():
 
 
 def test_branch__moved_rows_are_those_that_differ_from_the_full_model():
-    branch, (first, *_) = Branch.off(FULL, OPTIMIZER, InBatchSoftmax(), [USERS]), batches(1)
+    branch, (first, *_) = branch_off(), batches(1)
     assert branch.moved_rows() == {}
     branch.step(first)
     ((name, (rows, values)),) = branch.moved_rows().items()
@@ -50,7 +56,7 @@ def test_branch__moved_rows_are_those_that_differ_from_the_full_model():
 
 
 def test_branch__a_copy_learns_on_its_own():
-    branch, other = (Branch.off(FULL, OPTIMIZER, InBatchSoftmax(), [USERS]) for _ in range(2))
+    branch, other = (branch_off() for _ in range(2))
     first, second, *_ = batches(2)
     for one in (branch, other):
         one.step(first)
@@ -67,3 +73,17 @@ def test_branch__a_copy_learns_on_its_own():
     other.step(second)
     assert np.array_equal(copied.model.parameters[USERS], other.model.parameters[USERS])
     assert copied.optimizer.step == other.optimizer.step
+
+
+def test_branch__steps_with_the_regularization_of_the_full_model():
+    """A copy, too: more decay for each row that moves, and another mask in each step."""
+    how = Regularization(weight_decay=0.5, user_dropout=0.25)
+    plain, branch = branch_off(), branch_off(how)
+    first, second, *_ = batches(2)
+    plain.step(first)
+    branch.step(first)
+    assert not np.array_equal(branch.model.parameters[USERS], plain.model.parameters[USERS])
+    copied = branch.copy()
+    for one in (branch, copied):
+        one.step(second)
+    assert np.array_equal(branch.model.parameters[USERS], copied.model.parameters[USERS])

@@ -143,6 +143,24 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
     assert f"test {len(data.test)} " in err
 
 
+def test_train__writes_its_history(run, world, tmp_path):
+    """Relative to the job file, or to here; appended."""
+    job = tmp_path / "job.toml"
+    job.write_text(f'data = "{world}"\nout = "m"\nhistory = "h.jsonl"\nvalidate_every = 2\n')
+    flags = (*QUICK, "--epochs", 3, "--schedule", "linear", "--validation-users", 5)
+    assert run("train", "--job", job, *flags)[0] == 0
+    lines = [json.loads(line) for line in (tmp_path / "h.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3], "and not the training on everything"
+    assert ["recall@20" in line for line in lines] == [False, True, True]
+    rates = [line["learning_rate"] for line in lines]
+    assert rates == sorted(rates, reverse=True)
+    assert np.mean(rates) == pytest.approx(0.05 * 0.55)
+    assert run("train", "--job", job, *QUICK, "--history", tmp_path / "h.jsonl")[0] == 0
+    assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 4
+    line = error_of(run("train", world, *QUICK, "--history", tmp_path / "none" / "h.jsonl"))
+    assert "history: cannot write" in line
+
+
 def test_train__same_seed_same_model(run, world, model, tmp_path):
     again, other = tmp_path / "again", tmp_path / "other"
     assert run("train", world, "--out", again, "--no-refit", *QUICK)[0] == 0
@@ -191,7 +209,7 @@ def test_train__keeps_what_it_did_not_write(run, world, tmp_path, monkeypatch):
 
 
 def test_train__failure_leaves_nothing(run, world, tmp_path, monkeypatch):
-    def explode(*args):
+    def explode(*args, **options):
         raise TrainingError("step 3: the loss is nan")
 
     monkeypatch.setattr(train_command, "fit", explode)
@@ -201,7 +219,7 @@ def test_train__failure_leaves_nothing(run, world, tmp_path, monkeypatch):
 
 
 def test_train__interrupted(run, world, tmp_path, monkeypatch):
-    def interrupt(*args):
+    def interrupt(*args, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train_command, "fit", interrupt)

@@ -5,10 +5,12 @@ import pytest
 
 from minitower.cli.train import read_job
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
+from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.named import OBJECTIVES, parse_negatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
 from minitower.training.recipe import read_recipe
+from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import SampledNegatives
 from minitower.training.self_supervised import SelfSupervised
 
@@ -79,6 +81,19 @@ def test_what_does_not_go_together():
         trainer(negatives="shared:9+uniform:1")
     with pytest.raises(DataError, match="expected one of in-batch"):
         read_job({"objective": "softmax"})
+
+
+def test_what_regularizes_reaches_the_trainer():
+    one = trainer(weight_decay="0.25", user_dropout="0.5", seed="3")
+    assert one.regularization == Regularization(0.25, 0.5, seed=3)
+
+
+def test_the_schedule_is_made_of_options_and_ends_with_the_epochs():
+    said = {"schedule": "cosine", "warmup_epochs": "1.5", "final_rate": "0.25", "epochs": "4"}
+    job = read_job(said)
+    assert job.make(EpochSchedule) == EpochSchedule("cosine", 4, 1.5, 0.25)
+    with pytest.raises(DataError, match="warmup_epochs must be below the 1 epochs"):
+        read_job({**said, "epochs": "1"}).make(EpochSchedule)
 
 
 def test_self_supervision_is_put_together_from_its_options():

@@ -12,7 +12,6 @@ from hypothesis.extra.numpy import arrays
 
 from minitower.towers.layers import RowGradient
 from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdagrad, RowWiseAdam
-from minitower.towers.schedules import cosine_decay, warmup
 
 EVERY = [
     lambda: SGD(0.1),
@@ -166,11 +165,6 @@ def test_schedule_is_asked_with_the_step():
     for _ in range(3):
         optimizer.update(parameters, {"b": np.ones(1)})
     assert parameters["b"] == pytest.approx(-1.11)
-
-
-def test_schedules__ends_and_middles():
-    assert [cosine_decay(2, 4, floor=0.5)(t) for t in (0, 2, 4, 8)] == pytest.approx([2, 1.5, 1, 1])
-    assert warmup(2.0, 0)(0) == 2.0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A store knows how it was made, and updates and evaluations keep to it."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from minitower.store.model_files import load_model, load_notes
 from minitower.store.recommender import Recommender
 from minitower.store.version_log import VersionLog
 from minitower.towers.optimizers import Adam
+from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.recipe import FORMER_NAMES
+from minitower.training.regularization import Regularization
 from minitower.training.trainer import Trainer
 from minitower.updating.base import base_dataset
 from minitower.updating.plan import TrainingPlan
@@ -94,7 +97,8 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     assert notes["reading"] == {"positive": "rating >= 4", "timestamp": "timestamp"}
     wanted = {"objective": "in-batch", "temperature": 0.3, "correction": "yi", "logq_weight": 1.0,
               "optimizer": "adam", "learning_rate": 0.01, "batch_size": 32, "seed": 7,
-              "negatives": "none", "self_supervised": "none", "positive_exponent": 1.0}  # fmt: skip
+              "negatives": "none", "self_supervised": "none", "positive_exponent": 1.0,
+              "weight_decay": 0.0, "user_dropout": 0.0}  # fmt: skip
     assert notes["training"] == wanted
     liked = LOG["timestamp"][LOG["rating"] >= 4]
     assert notes["learned"]["until"] == liked.max()
@@ -105,6 +109,39 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     content = log.open(log.version()).content
     assert content["optimizer"]["settings"] == {"betas": [0.5, 0.9], "epsilon": 1e-8,
                                                 "count": "row"}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["--full", "--incremental"])
+def test_update__goes_on_with_the_recorded_options_of_training(run, tmp_path, data, logs, kind):
+    """At the rate where the schedule ended, with the same decay and dropout; flags win."""
+    how = ("--schedule", "linear", "--warmup-epochs", "0.5", "--final-rate", "0.2")
+    more = ("--weight-decay", "0.125", "--user-dropout", "0.25", "--positive", "all", "--no-refit")
+    store = tmp_path / "s"
+    assert run("train", data, "--out", store, *QUICK, *how, *more)[0] == 0
+    notes = load_notes(store)
+    ended = 0.05 * EpochSchedule("linear", 2, 0.5, 0.2)(notes["best_epoch"])
+    assert notes["training"]["learning_rate"] == pytest.approx(ended)
+    assert notes["training"]["weight_decay"] == 0.125
+    assert notes["training"]["user_dropout"] == 0.25
+    assert notes["schedule"] == {"learning_rate": 0.05, "schedule": "linear", "epochs": 2,
+                                 "warmup_epochs": 0.5, "final_rate": 0.2}  # fmt: skip
+    for given, decay in (({}, 0.125), ({"weight_decay": 0.5}, 0.5)):
+        plan = TrainingPlan.read("s", notes, given, "all", incremental=kind == "--incremental")
+        assert plan.recipe.regularization == Regularization(decay, 0.25)
+        assert plan.recipe.optimizer.current_rate == pytest.approx(ended)
+    day_file(logs, "0.jsonl", 0, 500, day=86400.0)
+    shutil.copytree(store, tmp_path / "t")
+    assert run("update", store, logs, kind)[0] == 0
+    off = ("--weight-decay", "0", "--user-dropout", "0")
+    assert run("update", tmp_path / "t", logs, kind, *off)[0] == 0
+    ours, theirs = (
+        Recommender.open(tmp_path / name).store.model.parameters["user.user_id.embedding"]
+        for name in ("s", "t")
+    )
+    assert not np.array_equal(ours, theirs)
+    if kind == "--full":
+        assert "schedule" not in load_notes(store)
+        assert load_notes(store)["training"]["weight_decay"] == 0.125
 
 
 def test_publish__refuses_what_would_hide_the_record(tmp_path):
@@ -425,4 +462,5 @@ def test_old_store__options_under_former_names_are_read(old_store):
         plan = TrainingPlan.read("store", notes, given, "all", incremental=False)
         assert plan.recipe.objective.logq_weight == weight
         assert plan.recipe.positive_exponent == 0.5
+        assert plan.recipe.regularization == Regularization()
         assert plan.to_notes()["logq_weight"] == weight

@@ -53,6 +53,8 @@ def jobs(draw):
         "margin": draw(shares),
         "bank": draw(st.integers(1, 99)),
         "positive_exponent": draw(st.sampled_from([1.0, 0.5])),
+        "weight_decay": draw(st.sampled_from([0.0, 0.25])),
+        "user_dropout": draw(st.sampled_from([0.0, 0.5])),
         "self_supervised": views,
         "alpha": draw(shares),
         "self_temperature": draw(shares),
@@ -94,7 +96,7 @@ def test_recipe__makes_the_same_trainer_again(job):
     else:
         assert trainer.objective.size == again.objective.size
         assert trainer.objective.temperature == again.objective.temperature
-    for name in ("seed", "self_supervised", "positive_exponent"):
+    for name in ("seed", "self_supervised", "regularization", "positive_exponent"):
         assert getattr(trainer, name) == getattr(again, name)
     assert trainer.optimizer.rate == again.optimizer.rate
     assert trainer.batches.size == again.batches.size

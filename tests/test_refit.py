@@ -5,11 +5,12 @@ import pytest
 
 from minitower.data import Categorical, DataError, Dataset, Id, Schema, TimeSplit, next_day
 from minitower.towers.optimizers import Adagrad, Adam
-from minitower.towers.schedules import cosine_decay
+from minitower.towers.schedules import EpochSchedule, cosine_decay
 from minitower.towers.two_tower import TwoTower
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
 from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax, Pairwise
+from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import (
     SampledNegatives,
     popular_negatives,
@@ -67,6 +68,7 @@ def trained(epochs, **options):
                                                       MinedNegatives(model, data, 1, first=3)])},
     {"self_supervised": lambda model, data: SelfSupervised(augment="mask", alpha=0.5)},
     {"positive_exponent": lambda model, data: 0.5},
+    {"regularization": lambda model, data: Regularization(0.01, 0.25, seed=2)},
 ])  # fmt: skip
 def test_refit__is_training_on_everything_for_the_best_epochs(options):
     """Bit for bit: new vocabularies, samplers, optimizer and objective; old ones untouched."""
@@ -114,6 +116,19 @@ def test_refit__a_schedule_keeps_its_place_in_the_epoch():
     assert rates[0] == 0.1
     assert rates[-1] == pytest.approx(cosine_decay(0.1, 2 * steps)(2 * steps - 1), rel=0.5)
     assert rates[more] == pytest.approx(0.05, rel=0.2)
+
+
+def test_refit__repeats_the_schedule_in_epochs():
+    """To the end of the decay that fit was given, not to the end of the epochs it repeats."""
+    schedule = EpochSchedule("linear", epochs=8, final=0.5)
+    trainer = trained(1)
+    history = trainer.fit(2, schedule=schedule, validate=False)
+    again = trainer.refit()
+    assert again.schedule == schedule
+    assert again.final_rate_share == trainer.final_rate_share == schedule(trainer.best_epoch)
+    assert history.epochs[-1].learning_rate == pytest.approx(
+        0.05 * schedule(trainer.best_epoch - 0.5)
+    )
 
 
 def test_refit__refuses_what_it_cannot_make_again():

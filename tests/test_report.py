@@ -165,6 +165,17 @@ def test_page__without_validation_has_no_such_plot(run_report, html):
     assert less.count("<figure") == html.count("<figure") - 1
 
 
+@needs_plots
+def test_validation__rings_the_best_of_the_measured_epochs(run_report, monkeypatch):
+    """Validated every second epoch: the curve passes over the others."""
+    rings, systems = [], list(run_report.systems)
+    monkeypatch.setattr(plots, "_ring", lambda axes, x, y, color: rings.append((x, y)))
+    systems[0] = dataclasses.replace(systems[0], validation=[math.nan, 0.3, math.nan, 0.2])
+    svg = plots.validation(dataclasses.replace(run_report, systems=systems))
+    assert rings == [(2, 0.3), (1, 0.1)]
+    assert "nan" not in svg.lower()
+
+
 def test_page__without_matplotlib_names_the_extra(run_report, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "can_draw", lambda: False)
     with pytest.raises(ModuleNotFoundError, match=r"minitower\[cli\]"):

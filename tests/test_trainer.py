@@ -1,5 +1,6 @@
 """The loop: what it promises of randomness, of the best epoch, and of numbers that run away."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -9,12 +10,14 @@ from hypothesis import strategies as st
 
 from minitower.data import Dataset, GivenSplit, Id, LastSplit, Schema
 from minitower.towers.optimizers import SGD, Adagrad, RowWiseAdam
+from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training import trainer
 from minitower.training.batches import Batches, TooFewClicks
 from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
 from minitower.training.sampled_negatives import uniform_negatives
 from minitower.training.trainer import Trainer
+from minitower.training.validation import ValidationGate
 
 
 def two_tastes(valid=True, users=40, per_user=6, seed=0):
@@ -180,7 +183,7 @@ class Gate:
 
 def validated(monkeypatch, values, **options):
     gate, model = Gate(values), small_model()
-    monkeypatch.setattr(trainer, "ValidationGate", lambda data, metric: gate)
+    monkeypatch.setattr(trainer, "ValidationGate", lambda data, metric, **sample: gate)
     history = Trainer(model, DATA, batch_size=64).fit(len(values), **options)
     return gate, model, history
 
@@ -197,7 +200,8 @@ def test_the_optimizer_goes_on_from_the_best_epoch(monkeypatch):
     """As after training that ended there: state of rows, step and all."""
     model, other = small_model(), small_model()
     long, short = (Trainer(m, DATA, batch_size=64, optimizer=RowWiseAdam()) for m in (model, other))
-    monkeypatch.setattr(trainer, "ValidationGate", lambda data, metric: Gate([0.1, 0.5, 0.2]))
+    gate = Gate([0.1, 0.5, 0.2])
+    monkeypatch.setattr(trainer, "ValidationGate", lambda data, metric, **sample: gate)
     long.fit(3)
     short.fit(2, validate=False)
     assert long.optimizer.step == short.optimizer.step > 0
@@ -206,10 +210,91 @@ def test_the_optimizer_goes_on_from_the_best_epoch(monkeypatch):
         assert np.array_equal(long.optimizer.state[name], kept)
 
 
+@pytest.mark.parametrize("every, at", [(1, [1, 2, 3, 4]), (3, [3, 4]), (2, [2, 4]), (9, [4])])
+def test_validate_every__measures_those_epochs_and_the_last(monkeypatch, every, at):
+    values = [0.1, 0.5, 0.4, 0.3]
+    gate, _, history = validated(monkeypatch, values, validate_every=every)
+    assert [epoch.epoch for epoch in history.epochs if epoch.metrics] == at
+    assert history.best_epoch == at[int(np.argmax(values[: len(at)]))]
+    assert len(gate.saw) == len(at)
+
+
 @pytest.mark.parametrize("patience, epochs", [(1, 3), (2, 4), (3, 6)])
 def test_patience_counts_epochs_without_a_better_one(monkeypatch, patience, epochs):
     _, _, history = validated(monkeypatch, [0.1, 0.5, 0.4, 0.3, 0.6, 0.1], patience=patience)
     assert len(history.epochs) == epochs
+
+
+def test_patience_ends_training_at_a_validated_epoch_only(monkeypatch):
+    """Epochs 2, 4 and 6 are validated; epoch 5 is the third without a better one."""
+    options = {"patience": 3, "validate_every": 2}
+    _, _, history = validated(monkeypatch, [0.5, 0.4, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2], **options)
+    assert (history.best_epoch, len(history.epochs)) == (2, 6)
+
+
+def test_validation_users__are_a_sample_that_stays(monkeypatch):
+    """By the trainer's seed, the same after each epoch; parameters do not depend on it."""
+    asked = []
+
+    class Watching(ValidationGate):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            asked.append(self._evaluator.users.tolist())
+
+    monkeypatch.setattr(trainer, "ValidationGate", Watching)
+    models = [small_model() for _ in range(4)]
+    for model, seed, users in zip(models, (0, 0, 1, 0), (5, 5, 5, 1000), strict=True):
+        Trainer(model, DATA, batch_size=64, seed=seed).fit(1, validation_users=users)
+    first, again, other, everybody = asked
+    assert len(first) == 5
+    assert first == again != other
+    assert set(first) < set(everybody)
+    for name, parameter in models[0].parameters.items():
+        assert np.array_equal(parameter, models[3].parameters[name])
+
+
+class Rates(SGD):
+    """Remembers the share of the learning rate of each step."""
+
+    def update(self, parameters, gradients, *, rate_share=1.0):
+        super().update(parameters, gradients, rate_share=rate_share)
+        self.shares = [*getattr(self, "shares", []), rate_share]
+
+
+def test_fit__takes_each_step_at_the_rate_of_the_schedule():
+    schedule = EpochSchedule("cosine", epochs=3, warmup=1, final=0.25)
+    one = Trainer(small_model(), DATA, batch_size=64, optimizer=Rates(0.5))
+    steps = len(one.batches)
+    history = one.fit(4, schedule=schedule, validate=False)
+    expected = [schedule.of_step(e, s, steps) for e in range(1, 5) for s in range(1, steps + 1)]
+    assert one.optimizer.shares == expected
+    rates = np.reshape(expected, (4, steps)).mean(axis=1) * 0.5
+    assert [epoch.learning_rate for epoch in history.epochs] == pytest.approx(rates)
+    assert one.final_rate_share == 0.25
+    one.fit(1, schedule=EpochSchedule("linear", epochs=10), validate=False)
+    assert one.optimizer.shares[-1] == EpochSchedule("linear", epochs=10).of_step(5, steps, steps)
+
+
+def test_fit__a_share_of_the_rate_is_that_rate():
+    """SGD at half its rate, by the schedule: the same bits as at half the rate."""
+    half = EpochSchedule("linear", epochs=1, final=0.5)
+    models = [small_model() for _ in range(2)]
+    batch = next(Batches(DATA, 64).epoch(np.random.default_rng(0)))
+    Trainer(models[0], DATA, optimizer=SGD(0.5)).step(batch, rate_share=half(1))
+    Trainer(models[1], DATA, optimizer=SGD(0.25)).step(batch)
+    for name, parameter in models[0].parameters.items():
+        assert np.array_equal(parameter, models[1].parameters[name])
+
+
+def test_fit__writes_its_history(tmp_path):
+    path = tmp_path / "history.jsonl"
+    history = Trainer(small_model(), DATA, batch_size=64).fit(3, validate_every=2, history=path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert [line["loss"] for line in lines] == [epoch.loss for epoch in history.epochs]
+    assert ["recall@20" in line for line in lines] == [False, True, True]
+    assert lines[2]["recall@20"] == history.epochs[2].metrics["recall@20"]
+    assert {line["learning_rate"] for line in lines} == {0.05}
 
 
 def test_without_validation_the_last_epoch_is_kept():
@@ -281,6 +366,16 @@ def test_an_item_that_everybody_clicked_is_harmless(correction):
         (lambda: Trainer(small_model(), DATA).fit(1, metric="recall"), "expected NAME@K"),
         (lambda: Trainer(small_model(), DATA).fit(1, metric="recall@020"), "expected NAME@K"),
         (lambda: Trainer(small_model(), DATA).fit(1, validate=False, patience=1), "patience"),
+        (lambda: Trainer(small_model(), DATA).fit(1, validate_every=0), "validate_every"),
+        (lambda: Trainer(small_model(), DATA).fit(1, validation_users=0), "validation_users"),
+        (
+            lambda: Trainer(small_model(), DATA).fit(1, validate=False, validate_every=2),
+            "validate_every needs a validation split",
+        ),
+        (
+            lambda: Trainer(small_model(), DATA).fit(1, validate=False, validation_users=2),
+            "validation_users needs a validation split",
+        ),
         (lambda: InBatchSoftmax(0), "temperature"),
         (lambda: InBatchSoftmax(1, "tfrs"), "correction"),
         (lambda: InBatchSoftmax(1, "yi", 2), "logq_weight"),

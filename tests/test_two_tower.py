@@ -1,5 +1,7 @@
 """The whole model: its gradient against finite differences, and what it promises."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -22,9 +24,12 @@ from minitower.data import (
 )
 from minitower.formulas.sampling import Uniform
 from minitower.towers.layers import RowGradient, add_gradients
+from minitower.towers.optimizers import SGD
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
+from minitower.training.gradient_step import gradient_step
 from minitower.training.objectives import InBatchSoftmax, Listwise, Pairwise, Pointwise
+from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import SampledNegatives
 
 OBJECTIVES = [
@@ -85,6 +90,21 @@ def problems(draw, negatives=0, history=None):
     return model, maker.of(pairs, np.random.default_rng(draw(st.integers(0, 99))))
 
 
+def regularized_loss(model, batch, objective):
+    """The loss of a training step with a fixed dropout mask, and with half of lambda |w|^2."""
+    how = Regularization(weight_decay=0.4, user_dropout=0.4, seed=5)
+    parameters = {name: array.copy() for name, array in model.parameters.items()}
+    copied = copy(model)
+    copied.parameters = parameters
+    loss, gradients = gradient_step(
+        copied, SGD(1e-3), objective, batch, regularization=how, when="", first=True
+    )
+    for name, gradient in gradients.items():
+        if isinstance(gradient, RowGradient):
+            loss += 0.2 * (model.parameters[name][gradient.rows] ** 2).sum()
+    return loss, gradients
+
+
 def whole_loss(model, batch, objective):
     users, back_users = model.user(batch.users)
     items, back_items = model.item(batch.items)
@@ -100,7 +120,7 @@ def as_dense(gradient, parameter):
     return table
 
 
-def check_whole_gradient(model, batch, objective, seed=0, tolerance=1e-7):
+def check_whole_gradient(model, batch, objective, seed=0, whole_loss=whole_loss):
     """Along a random direction through all parameters at once."""
     names = sorted(model.parameters)
     start = {name: model.parameters[name].copy() for name in names}
@@ -129,6 +149,18 @@ def check_whole_gradient(model, batch, objective, seed=0, tolerance=1e-7):
 def test_gradient_of_the_whole_model_is_right(problem, objective, seed):
     model, batch = problem
     promised, measured, smooth = check_whole_gradient(model, batch, objective, seed)
+    assume(smooth)
+    assert_slope(promised, measured, 1e-7)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(problems(), st.sampled_from(OBJECTIVES), st.integers(0, 99))
+def test_gradient_of_a_regularized_step_is_right(problem, objective, seed):
+    """Weight decay of the rows in use, and user vectors with dropped components."""
+    model, batch = problem
+    promised, measured, smooth = check_whole_gradient(
+        model, batch, objective, seed, regularized_loss
+    )
     assume(smooth)
     assert_slope(promised, measured, 1e-7)
 

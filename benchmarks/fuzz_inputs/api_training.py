@@ -80,8 +80,25 @@ def targets() -> dict[str, Target]:
         ),
         "Trainer.fit": Target(
             lambda **fit: trained(None, **fit),
-            lambda: {"epochs": 1, "validate": True, "metric": "recall@5", "patience": 1},
+            lambda: {
+                "epochs": 1,
+                "validate": True,
+                "metric": "recall@5",
+                "patience": 1,
+                "validate_every": 2,
+                "validation_users": 9,
+                "history": None,
+            },
             weight=2,
+        ),
+        "EpochSchedule": Target(
+            lambda **a: trained(None, schedule=mt.EpochSchedule(**a)),
+            lambda: {"decay": "cosine", "epochs": 2, "warmup": 0.5, "final": 0.1},
+            weight=0.5,
+        ),
+        "Regularization": Target(
+            trained_with("regularization", mt.Regularization),
+            lambda: {"weight_decay": 0.1, "user_dropout": 0.25, "seed": 0},
         ),
         "SelfSupervised": Target(
             trained_with("self_supervised", mt.SelfSupervised),

@@ -18,7 +18,7 @@ from minitower.data.errors import shorten
 from minitower.data.printable import printable
 
 if TYPE_CHECKING:
-    from minitower.training.trainer import Progress
+    from minitower.training.history import Progress
 
 _LONGEST_LINE = 480  # characters
 

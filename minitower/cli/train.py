@@ -22,6 +22,7 @@ from minitower.store.full_version import publish_model
 from minitower.store.model_files import check_engine
 from minitower.store.new_folder import check_target
 from minitower.store.provenance import provenance
+from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING, fit
 from minitower.training.self_supervised import SelfSupervised
@@ -47,7 +48,7 @@ class Publishing:
 READING = declared(Reading)
 _MODEL = without(declared(TwoTower), READING)
 _VIEWS = {"self_supervised": TRAINING["self_supervised"], **declared(SelfSupervised)}
-_FITTING = declared(Trainer.fit, Publishing)
+_FITTING = declared(Trainer.fit, EpochSchedule, Publishing)
 OPTIONS = {**READING, **_MODEL, **TRAINING, **_FITTING}
 GROUPS = {
     "the data": READING,
@@ -57,7 +58,7 @@ GROUPS = {
 }
 """The options by subject, as ``--help`` shows them."""
 
-PLACES = ("data", "out")
+PLACES = ("data", "out", "history")
 """Keys of a job file besides the options: paths, relative to the job file."""
 
 _TABLES = ("users", "items")  # options that are paths, relative to the job file, too
@@ -83,14 +84,18 @@ def train(
     data: Annotated[Path | None, Option("folder of data", metavar="DATA")] = None,
     *,
     job: Annotated[
-        Path | None, Option("TOML job file; may name data and out", metavar="FILE")
+        Path | None, Option("TOML job file; may name data, out and history", metavar="FILE")
     ] = None,
     out: Annotated[Path | None, Option("where to write (default: model)", metavar="FOLDER")] = None,
+    history: Annotated[
+        Path | None, Option("append a line of JSON to this file after each epoch", metavar="FILE")
+    ] = None,
     typed: Mapping[str, Any],
 ) -> None:
     """Read, train, index and publish; prints the folder."""
     places, table = ({}, {}) if job is None else read_toml(job)
     folder, out = data or places.get("data"), out or places.get("out") or Path("model")
+    history = history or places.get("history")
     if folder is None:
         raise DataError("train: name a folder of data, or a job file with the key 'data'")
     options = read_job(typed, (str(job), table))
@@ -102,7 +107,7 @@ def train(
     for remark in source.remarks:
         say(remark)
     with TrainingBar("training", metric) as bar:
-        trainer, history = fit(options, source.data, bar)
+        trainer, epochs = fit(options, source.data, bar, history=history)
     report = _report(trainer)
     if publishing.refit and (len(source.data.valid) or len(source.data.test)):
         with TrainingBar("training on everything", metric) as bar:
@@ -117,7 +122,7 @@ def train(
             out,
             index=publishing.index,
             notes=notes,
-            metrics=history.epochs[history.best_epoch - 1].metrics,
+            metrics=epochs.epochs[epochs.best_epoch - 1].metrics,
             optimizer=trainer.optimizer,
             on_progress=items_bar,
         )

@@ -27,8 +27,8 @@ from minitower.lab.run_report import IndexPoint, RunReport
 from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import ExactIndex, Index
 from minitower.towers.two_tower import TwoTower
+from minitower.training.history import History, Progress
 from minitower.training.recipe import fit
-from minitower.training.trainer import History, Progress
 
 Bar = Callable[[str], AbstractContextManager[Callable[[Progress], object]]]
 """What shows the training of a model of this name."""

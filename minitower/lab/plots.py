@@ -70,8 +70,7 @@ def validation(report: RunReport) -> str:
         _by_epoch(axes, curves)
         for color, values in zip(_SYSTEMS, curves, strict=False):
             if values:
-                best = max(range(len(values)), key=values.__getitem__)
-                _ring(axes, best + 1, values[best], color)
+                _ring(axes, *max(_measured(values), key=lambda point: point[1]), color)
         axes.set_ylim(bottom=0)
 
     return _svg("validation", f"Validation {report.validation_metric} by epoch", draw)
@@ -147,11 +146,16 @@ def _by_epoch(axes: Any, curves: Sequence[Sequence[float]]) -> None:
 
     for i in reversed(range(len(curves))):  # the first system on top
         if curves[i]:
-            epochs = range(1, len(curves[i]) + 1)
-            axes.plot(epochs, curves[i], color=_SYSTEMS[i], marker="o", markersize=3.5)
+            epochs, values = zip(*_measured(curves[i]), strict=True)
+            axes.plot(epochs, values, color=_SYSTEMS[i], marker="o", markersize=3.5)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(x=0.03, y=0.12)
+
+
+def _measured(curve: Sequence[float]) -> list[tuple[int, float]]:
+    """(epoch, value) of the epochs that were measured."""
+    return [(epoch, value) for epoch, value in enumerate(curve, 1) if not math.isnan(value)]
 
 
 def _ring(axes: Any, x: float, y: float, color: str) -> None:

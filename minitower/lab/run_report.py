@@ -22,8 +22,8 @@ class System:
         metrics: values by "recall@10", "ndcg@10", ..., "coverage@100".
         slices: recall at the middle k by name of popularity slice; NaN where no test
             positive lies in the slice.
-        losses: training loss by epoch; empty for a baseline, which is not trained.
-        validation: the validation metric by epoch.
+        losses: training loss by epoch; empty for a system that is not trained.
+        validation: the validation metric by epoch; NaN after an epoch without validation.
     """
 
     name: str

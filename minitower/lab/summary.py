@@ -18,7 +18,7 @@ from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import Index
 from minitower.store.recommender import Recommender
 from minitower.towers.two_tower import TwoTower
-from minitower.training.trainer import History
+from minitower.training.history import History
 
 MAPPED = 2000  # items on the map
 
@@ -28,12 +28,13 @@ def system(
 ) -> System:
     """One line of the comparison; a trained system has a history with a validation metric."""
     epochs = [] if history is None else history.epochs
+    measured = any(epoch.metrics for epoch in epochs)
     return System(
         name,
         report.metrics,
         {part.name: _or_nan(part.recall[k]) for part in report.slices},
         losses=[epoch.loss for epoch in epochs],
-        validation=[epoch.metrics[metric] for epoch in epochs if epoch.metrics],
+        validation=[epoch.metrics.get(metric, math.nan) for epoch in epochs] if measured else [],
     )
 
 

@@ -4,7 +4,9 @@ The version's notes hold this record under these names:
 
 reading    how interactions were read: the rule of positives, the column of times, the split
 item_name  the column of the items' names, or null
-training   the options of a training step, by the names of the command line
+training   the options of a training step, by the names of the command line; the learning rate
+           is the one at which training ended
+schedule   the schedule of the learning rate before, if it was not constant
 learned    the clicks that the version has learned from
 report     the evaluation on held-out interactions before the last training
 cursor     the position of an update in a folder of click logs
@@ -18,6 +20,7 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
+from minitower.data.option_values import written
 from minitower.data.table import Ragged, Table
 from minitower.evaluation.report import Report
 from minitower.formulas.arrays import Array
@@ -151,4 +154,7 @@ def provenance(
         "learned": Learned.of(data, files or {}, logs or {}).to_json(),
         "best_epoch": trainer.best_epoch,
     }
+    if not trainer.schedule.is_constant and not callable(trainer.optimizer.rate):
+        rate = {"learning_rate": trainer.optimizer.rate}
+        notes["schedule"] = rate | written(trainer.schedule)
     return notes if report is None else notes | {"report": report.to_dict()}

@@ -69,9 +69,16 @@ class Optimizer(ABC):
         self.state: dict[str, Array] = {}
         self.step = 0
 
-    def update(self, parameters: dict[str, Array], gradients: Gradients) -> None:
-        """Move each parameter that has a gradient, in place. The others keep their bits."""
-        rate = self.rate(self.step) if callable(self.rate) else self.rate
+    @property
+    def current_rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.rate(self.step) if callable(self.rate) else self.rate
+
+    def update(
+        self, parameters: dict[str, Array], gradients: Gradients, *, rate_share: float = 1.0
+    ) -> None:
+        """Move each parameter that has a gradient, in place, at a share of the learning rate."""
+        rate = self.current_rate * rate_share
         self.step += 1
         for name, gradient in gradients.items():
             parameter = parameters[name]
@@ -120,10 +127,8 @@ class Optimizer(ABC):
     def check_state(self, parameters: dict[str, Array]) -> None:
         """Refuse a state that this optimizer cannot have for these parameters.
 
-        A parameter without a gradient so far has no slots.
-
-        Raises ValueError: an array belongs to no parameter or slot, or a slot is missing, has a
-            wrong shape or type, or holds an impossible number.
+        Raises ValueError: an array belongs to no parameter or slot; or a parameter with slots lacks
+            one, or has one of a wrong shape or type, or with an impossible number.
         """
         for key in self.state:
             name, slash, slot = key.rpartition("/")
@@ -142,8 +147,7 @@ class Optimizer(ABC):
     def configure(self, settings: dict[str, Any]) -> None:
         """Take over the :attr:`settings` of another optimizer of this class.
 
-        Raises:
-            TypeError, ValueError: a setting is unknown, or outside its domain.
+        Raises TypeError, ValueError: a setting is unknown, or outside its domain.
         """
         checked = type(self)(1.0, **settings)
         for name in settings:

@@ -21,6 +21,7 @@ from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch
 from minitower.training.objectives import Objective
+from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import ContrastiveLoss
 
 
@@ -36,6 +37,8 @@ def gradient_step(
     batch: Batch,
     *,
     contrast: ContrastiveLoss | None = None,
+    regularization: Regularization | None = None,
+    rate_share: float = 1.0,
     id_tables: Collection[str] | None = None,
     when: str,
     first: bool,
@@ -47,6 +50,8 @@ def gradient_step(
         objective: the loss on user and item vectors.
         batch: n pairs and m candidate items.
         contrast: the self-supervised loss to add; None: nothing.
+        regularization: weight decay and dropout; None: neither.
+        rate_share: the step takes this share of the optimizer's learning rate.
         id_tables: names of the id embeddings that may move, all rows but row 0; None: all
             parameters may move.
         when: where training stands, for the error message, such as "step 7".
@@ -59,10 +64,13 @@ def gradient_step(
         TrainingError: the loss, a gradient or a parameter is not finite. Parameters are
             unchanged in the first two cases.
     """
+    regularization = regularization or Regularization()
     users, back_users = model.user(batch.users)
     items, back_items = model.item(batch.items)
+    unit = model.similarity == "cosine"
+    users, back_dropout = regularization.dropped(users, unit=unit, step=optimizer.step)
     loss, (d_users, d_items) = objective(users, items, batch)
-    gradients, total = back_users(d_users), loss
+    gradients, total = back_users(back_dropout(d_users)), loss
     if id_tables is None or any(name.startswith("item.") for name in id_tables):
         gradients = add_gradients(gradients, back_items(d_items))
     if contrast is not None:
@@ -70,8 +78,9 @@ def gradient_step(
         gradients, total = add_gradients(gradients, of_views), loss + added
     if id_tables is not None:
         gradients = {name: _without_row_0(gradients[name]) for name in id_tables}
+    gradients = regularization.decayed(gradients, model.parameters)
     _check_gradients(total, gradients, when, first)
-    optimizer.update(model.parameters, gradients)
+    optimizer.update(model.parameters, gradients, rate_share=rate_share)
     _check_parameters(model, gradients, when)
     return loss, gradients
 

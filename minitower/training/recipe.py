@@ -10,16 +10,20 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
+from copy import copy, deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 from minitower.data import DataError, Dataset
 from minitower.data.option_values import Options, written
 from minitower.data.options import Option, Seed, checked, declared
 from minitower.towers.optimizers import Optimizer
+from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import BatchSize, PositiveExponent
+from minitower.training.history import History, Progress
+from minitower.training.memory import check_memory
 from minitower.training.named import (
     NEGATIVES,
     NEGATIVES_OF,
@@ -29,9 +33,10 @@ from minitower.training.named import (
     read_negatives,
 )
 from minitower.training.negatives import MixedNegatives, Negatives, Portable
-from minitower.training.objectives import CrossBatchSoftmax, Objective, Pairwise, Pointwise
+from minitower.training.objectives import Objective, Pairwise, Pointwise
+from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import AUGMENTS, SelfSupervised
-from minitower.training.trainer import History, Progress, Trainer
+from minitower.training.trainer import Trainer
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,7 @@ class Recipe:
     """What a training step is made of, apart from the model and the data.
 
     Args:
-        objective, optimizer, self_supervised: as :class:`Trainer` takes them.
+        objective, optimizer, self_supervised, regularization: as :class:`Trainer` takes them.
         negatives: as the option writes them, such as "uniform:5", or "none"; None: no option
             can write them.
         positive_exponent, batch_size, seed: as :class:`Trainer` takes them.
@@ -49,6 +54,7 @@ class Recipe:
     optimizer: Optimizer
     negatives: str | None = "none"
     self_supervised: SelfSupervised | None = None
+    regularization: Regularization = field(default_factory=Regularization)
     positive_exponent: PositiveExponent = 1.0
     batch_size: BatchSize = 1024
     seed: Seed = 0
@@ -64,7 +70,7 @@ class Recipe:
         Raises:
             DataError: the parts do not go together, or a step would take too much memory.
         """
-        check_memory(self, model, data)
+        check_memory(self.negatives, self.objective, self.batch_size, model, data)
         return checked(
             Trainer,
             model,
@@ -75,6 +81,7 @@ class Recipe:
             negatives=self._source(model, data),
             positive_exponent=self.positive_exponent,
             self_supervised=self.self_supervised,
+            regularization=self.regularization,
             seed=self.seed,
             on_progress=on_progress,
         )
@@ -90,14 +97,18 @@ class Recipe:
 
     @staticmethod
     def of(trainer: Trainer) -> Recipe:
-        """The recipe of a trainer."""
+        """The recipe to train on by: that of a trainer, at the rate where its schedule ended."""
+        optimizer = copy(trainer.optimizer)
+        if not callable(optimizer.rate):
+            optimizer.rate *= trainer.final_rate_share
         source = trainer.batches.negatives
         option = source.option if isinstance(source, Portable) else None
         return Recipe(
             trainer.objective,
-            trainer.optimizer,
+            optimizer,
             "none" if source is None else option,
             trainer.self_supervised,
+            trainer.regularization,
             trainer.positive_exponent,
             trainer.batches.size,
             trainer.seed,
@@ -118,6 +129,7 @@ class Recipe:
         rate = self.optimizer.rate
         options = {
             "negatives": self.negatives,
+            **written(self.regularization),
             **written(self),
             **_objective(self.objective),
             **_views(self.self_supervised),
@@ -166,13 +178,23 @@ def read_recipe(
         options.make(OPTIMIZERS[optimizer]),
         negatives or NEGATIVES_OF[objective],
         options.make(SelfSupervised, augment=self_supervised) if views else None,
+        options.make(Regularization),
     )
 
 
 def fit(
-    options: Options, data: Dataset, on_progress: Callable[[Progress], object] | None = None
+    options: Options,
+    data: Dataset,
+    on_progress: Callable[[Progress], object] | None = None,
+    *,
+    history: Path | None = None,
 ) -> tuple[Trainer, History]:
     """Train the model that options describe, on a data set.
+
+    Args:
+        options: of model, training step, schedule and :meth:`Trainer.fit`.
+        data: the data set.
+        on_progress, history: as of :class:`Trainer` and :meth:`Trainer.fit`.
 
     Raises:
         DataError: options do not go together.
@@ -180,11 +202,14 @@ def fit(
     """
     model = options.make(TwoTower, data.schema)
     trainer = options.make(read_recipe, options).trainer(model, data, on_progress)
-    return trainer, options.make(trainer.fit)
+    schedule = options.make(EpochSchedule)
+    return trainer, options.make(trainer.fit, schedule=schedule, history=history)
 
 
 TRAINING = {
-    **declared(read_recipe, *OBJECTIVES.values(), SelfSupervised, Optimizer, Recipe),
+    **declared(
+        read_recipe, *OBJECTIVES.values(), SelfSupervised, Optimizer, Regularization, Recipe
+    ),
     "metric": declared(Trainer.fit)["metric"],
 }
 """The options of a training step, and the metric that validates it."""
@@ -247,45 +272,3 @@ def _views(views: SelfSupervised | None) -> dict[str, Any]:
     parameters = {known[name].parameter: value for name, value in options.items()}
     same = SelfSupervised(augment=views.augment, **parameters) == views
     return {"self_supervised": views.augment, **options} if same else {}
-
-
-MOST_NUMBERS = 1 << 25
-"""Numbers, 128 MB: what the item tower computes for shared negatives, or what a bank holds.
-With gradients and copies a step takes up to five times as much."""
-
-MOST_OF_PAIRS = 1 << 27
-"""The same for the negatives of each pair, which grow with --batch-size."""
-
-_FEW = 100  # negatives of a pair that are always allowed, even of a smaller catalogue
-
-
-def check_memory(recipe: Recipe, model: TwoTower, data: Dataset) -> None:
-    """Refuse a training step whose negatives or whose bank would take too much memory.
-
-    Raises:
-        DataError: names the flag, and the number of vectors that this model takes.
-    """
-    tower = model.item_tower
-    width = tower.dim + sum(inputs for _, inputs, _ in tower.layers)  # numbers for each item
-    positives = len(data.train) + len(data.valid) + len(data.test)  # a refit trains on all
-    pairs = min(recipe.batch_size, positives)
-    parts = parse_negatives(recipe.negatives)
-    of_pair = [(kind, k) for kind, k in parts if kind != "shared"]
-    for kind, k in of_pair:
-        if k > max(len(data.items), _FEW):
-            raise DataError(
-                f"--negatives {kind}:{k}: {k:,} negatives for each pair are more than the "
-                f"{len(data.items):,} items"
-            )
-    shared = sum(k for kind, k in parts if kind == "shared")
-    bank = recipe.objective.size if isinstance(recipe.objective, CrossBatchSoftmax) else 0
-    for flag, size, each, most in (
-        ("--negatives", sum(k for _, k in of_pair) * pairs, width, MOST_OF_PAIRS),
-        ("--negatives", shared, width, MOST_NUMBERS),
-        ("--bank", bank, tower.dim, MOST_NUMBERS),
-    ):
-        if size * each > most:
-            raise DataError(
-                f"{flag}: {size:,} vectors in one step are too many; this model takes at most "
-                f"{most // each:,}: lower {flag}, --batch-size or --dim"
-            )

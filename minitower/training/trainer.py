@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -15,63 +15,20 @@ from minitower.data.options import Option, Seed
 from minitower.evaluation.metrics import read_metric
 from minitower.formulas.arguments import strict_integer
 from minitower.towers.optimizers import Adagrad, Optimizer
+from minitower.towers.schedules import Epochs, EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, Batches, BatchSize, PositiveExponent
 from minitower.training.gradient_step import gradient_step
+from minitower.training.history import Epoch, History, HistoryFile, Progress
 from minitower.training.negatives import Negatives, on
 from minitower.training.objectives import InBatchSoftmax, Objective
+from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
 from minitower.training.validation import BestEpoch, ValidationGate
 
 Metric = Annotated[
     str, Option("metric of the best epoch, on validation", parse=read_metric, metavar="NAME@K")
 ]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The state of training, passed to ``on_progress`` after every step.
-
-    Attributes:
-        epoch, epochs: the running epoch, counted from 1, and the number of epochs.
-        step, steps: the same of the steps within the epoch.
-        loss: mean over the epoch so far.
-        metrics: of the validation, after the last step of an epoch; else empty.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    metrics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One finished epoch.
-
-    Attributes:
-        epoch: counted from 1.
-        loss: mean per pair of the objective alone.
-        metrics: those of the validation; empty without one.
-        seconds: duration of the training, without the validation.
-        self_supervised: mean per step of the self-supervised loss times alpha, or 0.
-    """
-
-    epoch: int
-    loss: float
-    metrics: dict[str, float]
-    seconds: float
-    self_supervised: float = 0.0
-
-
-@dataclass(frozen=True)
-class History:
-    """All finished epochs, and the number of the epoch whose parameters the model has."""
-
-    epochs: list[Epoch]
-    best_epoch: int
 
 
 class Trainer:
@@ -86,12 +43,14 @@ class Trainer:
         negatives: sampled beside the positives (:mod:`minitower.training.negatives`).
         self_supervised: the loss to add to each step
             (:mod:`minitower.training.self_supervised`). None: nothing.
+        regularization: weight decay and dropout; None: neither.
         seed: of the shuffling and of the default-row replacement. The same seed gives the same
             parameters, bit for bit, on one thread of the same kind of CPU.
         on_progress: called with a :class:`Progress`.
 
     Attributes:
         best_epoch: number of epochs that made the parameters; 0 before :meth:`fit`.
+        schedule: of the learning rate, by the latest :meth:`fit`.
     Raises ValueError: there is nothing to train on, or an argument is outside its domain.
     """
 
@@ -106,6 +65,7 @@ class Trainer:
         negatives: Negatives | None = None,
         positive_exponent: PositiveExponent = 1.0,
         self_supervised: SelfSupervised | None = None,
+        regularization: Regularization | None = None,
         seed: Seed = 0,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> None:
@@ -116,6 +76,8 @@ class Trainer:
         last = None if model.history is None else model.history.last
         self.batches = Batches(data, batch_size, negatives, positive_exponent, last)
         self.positive_exponent = positive_exponent
+        self.regularization = regularization or Regularization()
+        self.schedule = EpochSchedule()
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)
         self.self_supervised, self.best_epoch = self_supervised, 0
@@ -129,62 +91,78 @@ class Trainer:
 
     def fit(
         self,
-        epochs: Annotated[
-            int, Option("passes over the training positives", 1, default=10, metavar="N")
-        ],
+        epochs: Epochs,
         *,
+        schedule: EpochSchedule | None = None,
         validate: bool | None = None,
         metric: Metric = "recall@20",
         patience: Annotated[
             int | None, Option("stop after this many epochs without a better one", 1, metavar="N")
         ] = None,
+        validate_every: Annotated[
+            int, Option("epochs from one validation to the next", 1, metavar="N")
+        ] = 1,
+        validation_users: Annotated[
+            int | None,
+            Option("validate on a random sample of this many users", 1, metavar="N"),
+        ] = None,
+        history: str | Path | None = None,
     ) -> History:
         """Train, and set the model and the optimizer back to the best epoch.
 
         Args:
             epochs: passes over the training positives, >= 1.
-            validate: evaluate on ``data.valid`` after every epoch. None: do so if the part holds
-                an item that is new to its user. Without validation the last epoch is kept.
+            schedule: of the learning rate; None: constant.
+            validate: evaluate on ``data.valid``. None: do so if the part holds an item that is
+                new to its user. Without validation the last epoch is the best.
             metric: decides which epoch is best, such as "recall@20" or "ndcg@10".
             patience: stop after this many epochs without a better one.
+            validate_every: epochs from one validation to the next. The last epoch is always
+                validated.
+            validation_users: validate on a random sample of this many users, the same after
+                each epoch; None: on all.
+            history: append one line of JSON per epoch to this file; None: to no file.
 
         Returns:
             One entry per epoch.
 
         Raises:
             TrainingError: a loss, gradient or parameter is not finite.
+            DataError: the history cannot be written.
             ValueError: epochs < 1, or validation is required without data.
         """
         strict_integer("epochs", epochs, 1)
-        if patience is not None:
-            strict_integer("patience", patience, 1)
-        gate = None if validate is False else ValidationGate(self.data, metric)
-        measures = gate is not None and gate.measures
-        if validate and not measures:
-            raise ValueError(
-                "there is nothing to validate on: the valid split is empty, or all repeats"
-            )
-        if patience is not None and not measures:
-            raise ValueError("patience needs a validation split")
+        strict_integer("validate_every", validate_every, 1)
+        for name, count in (("patience", patience), ("validation_users", validation_users)):
+            if count is not None:
+                strict_integer(name, count, 1)
+        gate = None
+        if validate is not False:
+            gate = ValidationGate(self.data, metric, users=validation_users, seed=self.seed)
+        if gate is None or not gate.measures:
+            _refuse_validation(validate, patience, validate_every, validation_users)
+        self.schedule = schedule or EpochSchedule()
+        file, best = HistoryFile(history), BestEpoch()
         done: list[Epoch] = []
-        best = BestEpoch()
         for epoch in range(1, epochs + 1):
             started = time.perf_counter()
-            loss, added = self._epoch(epoch, epochs)
+            loss, added, rate = self._epoch(epoch, epochs)
             seconds = time.perf_counter() - started
-            metrics = {} if gate is None else gate.metrics(self.model)
+            validated = epoch % validate_every == 0 or epoch == epochs
+            metrics = gate.metrics(self.model) if gate is not None and validated else {}
             if metrics:
                 best.offer(epoch, metrics[metric], self.model, self.optimizer)
-            done.append(Epoch(epoch, loss, metrics, seconds, added))
+            done.append(Epoch(epoch, loss, metrics, seconds, added, rate))
+            file.add(done[-1])
             steps = len(self.batches)
             self.on_progress(Progress(epoch, epochs, steps, steps, loss, metrics))
-            if patience is not None and epoch - best.epoch >= patience:
+            if patience is not None and metrics and epoch - best.epoch >= patience:
                 break
         if best.epoch:
             best.restore(self.model, self.optimizer)
-        kept = best.epoch or len(done)
-        self.best_epoch += kept
-        return History(done, kept)
+        best_epoch = best.epoch or len(done)
+        self.best_epoch += best_epoch
+        return History(done, best_epoch)
 
     def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
         """Train once more, on all interactions, for as many epochs as :meth:`fit` kept.
@@ -218,36 +196,69 @@ class Trainer:
             negatives=None if source is None else on(source, model, data),
             positive_exponent=self.positive_exponent,
             self_supervised=self.self_supervised,
+            regularization=self.regularization,
             seed=self.seed,
             on_progress=on_progress or self.on_progress,
         )
         rate, stretch = self.optimizer.rate, len(self.batches) / len(again.batches)
         if callable(rate):
             again.optimizer.rate = lambda step: rate(int(step * stretch))
-        again.fit(self.best_epoch, validate=False)
+        again.fit(self.best_epoch, schedule=self.schedule, validate=False)
         return again
 
-    def step(self, batch: Batch) -> float:
-        """Train on one batch; returns the objective's loss before the step."""
+    def step(self, batch: Batch, *, rate_share: float = 1.0) -> float:
+        """Train on one batch, at a share of the learning rate.
+
+        Returns:
+            The objective's loss before the step.
+        """
         loss, _ = gradient_step(
             self.model,
             self.optimizer,
             self.objective,
             batch,
             contrast=self.contrast,
+            regularization=self.regularization,
+            rate_share=rate_share,
             when=f"step {self.optimizer.step + 1}",
             first=not self._stepped,
         )
         self._stepped = True
         return loss
 
-    def _epoch(self, epoch: int, epochs: int) -> tuple[float, float]:
-        """The objective's mean over pairs, and the self-supervised loss's mean over steps."""
-        total, added, seen, steps = 0.0, 0.0, 0, len(self.batches)
+    @property
+    def final_rate_share(self) -> float:
+        """The share of the optimizer's learning rate at which training of the best epoch ended."""
+        return self.schedule(self.best_epoch) if self.best_epoch else 1.0
+
+    def _epoch(self, epoch: int, epochs: int) -> tuple[float, float, float]:
+        """Train for one epoch.
+
+        Returns:
+            The objective's mean over pairs, and the means over steps of the self-supervised
+            loss and of the learning rate.
+        """
+        total, added, rates, seen, steps = 0.0, 0.0, 0.0, 0, len(self.batches)
         for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
-            total += self.step(batch) * len(batch)
+            share = self.schedule.of_step(self.best_epoch + epoch, step, steps)
+            rates += self.optimizer.current_rate * share
+            total += self.step(batch, rate_share=share) * len(batch)
             added += 0.0 if self.contrast is None else self.contrast.loss
             seen += len(batch)
             if step < steps:  # the last step is reported together with its validation
                 self.on_progress(Progress(epoch, epochs, step, steps, total / seen))
-        return total / seen, added / steps
+        return total / seen, added / steps, rates / steps
+
+
+def _refuse_validation(
+    validate: bool | None, patience: int | None, every: int, users: int | None
+) -> None:
+    """Refuse options of a validation that has nothing to measure on."""
+    if validate:
+        raise ValueError(
+            "there is nothing to validate on: the valid split is empty, or all repeats"
+        )
+    given = {"patience": patience, "validate_every": every > 1, "validation_users": users}
+    for name, value in given.items():
+        if value:
+            raise ValueError(f"{name} needs a validation split")

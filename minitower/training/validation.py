@@ -26,6 +26,8 @@ class ValidationGate:
         data: its validation part may be empty, or hold repeats only; then nothing is measured.
         metric: such as "recall@20".
         at_least: the required value; None: none is required.
+        users: measure on a random sample of this many users; None: on all.
+        seed: of the sample.
 
     Attributes:
         measures: whether there is anything to measure on.
@@ -34,11 +36,19 @@ class ValidationGate:
         ValueError: the metric is unknown, or a minimum is required with nothing to measure on.
     """
 
-    def __init__(self, data: Dataset, metric: str, at_least: float | None = None) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        metric: str,
+        at_least: float | None = None,
+        *,
+        users: int | None = None,
+        seed: int = 0,
+    ) -> None:
         if at_least is not None:
             number("at_least", at_least)
         self.metric, self.at_least = metric, at_least
-        self._evaluator = _evaluator(data, metric)
+        self._evaluator = _evaluator(data, metric, users, seed)
         self.measures = self._evaluator is not None
         if at_least is not None and not self.measures:
             raise ValueError(
@@ -99,13 +109,17 @@ def _copies(arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: array.copy() for name, array in arrays.items()}
 
 
-def _evaluator(data: Dataset, metric: str) -> Evaluator | None:
+def _evaluator(data: Dataset, metric: str, users: int | None, seed: int) -> Evaluator | None:
     """The evaluator of the validation part, or None where that has nothing to find."""
     try:
         cutoff = int(read_metric(metric).partition("@")[2])
     except ValueError as error:
         raise ValueError(f"metric: {error}, got {shown(metric)}") from None
     try:
-        return Evaluator(data, "valid", (cutoff,))
+        evaluator = Evaluator(data, "valid", (cutoff,))
     except NothingToFind:
         return None
+    if users is None or users >= len(evaluator.users):
+        return evaluator
+    sample = np.random.default_rng(seed).choice(evaluator.users, users, replace=False)
+    return Evaluator(data, "valid", (cutoff,), users=sample)

@@ -16,6 +16,7 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch
 from minitower.training.gradient_step import gradient_step
 from minitower.training.objectives import Objective
+from minitower.training.regularization import Regularization
 
 
 @dataclass(eq=False)
@@ -27,7 +28,7 @@ class Branch:
 
     Attributes:
         full: the full model.
-        model, optimizer, objective: what is trained.
+        model, optimizer, objective, regularization: what is trained, and how.
         touched: by the name of each id table, (n,) bool: rows that a step has used.
         pairs: clicks that were learned.
         total_loss: the sum of their losses.
@@ -37,23 +38,29 @@ class Branch:
     model: TwoTower
     optimizer: Optimizer
     objective: Objective
+    regularization: Regularization
     touched: dict[str, Array]
     pairs: int = 0
     total_loss: float = 0.0
 
     @staticmethod
     def off(
-        full: TwoTower, optimizer: Optimizer, objective: Objective, id_tables: Collection[str]
+        full: TwoTower,
+        optimizer: Optimizer,
+        objective: Objective,
+        regularization: Regularization,
+        id_tables: Collection[str],
     ) -> Branch:
         """Branch off a full model.
 
         Args:
             full, optimizer, objective: the branch works on copies.
+            regularization: of each step.
             id_tables: names of the embeddings that may move.
         """
         tables = {name: full.parameters[name] for name in full.parameters if name in id_tables}
         touched = {name: np.zeros(len(table), bool) for name, table in tables.items()}
-        return Branch(full, full, optimizer, objective, touched).copy()
+        return Branch(full, full, optimizer, objective, regularization, touched).copy()
 
     def copy(self) -> Branch:
         """A second branch that learns on its own: it copies what may move and shares the rest."""
@@ -67,7 +74,7 @@ class Branch:
             for key, array in optimizer.state.items()
         }
         touched = {name: rows.copy() for name, rows in self.touched.items()}
-        parts = model, optimizer, deepcopy(self.objective), touched
+        parts = model, optimizer, deepcopy(self.objective), self.regularization, touched
         return Branch(self.full, *parts, self.pairs, self.total_loss)
 
     def step(self, batch: Batch) -> None:
@@ -82,6 +89,7 @@ class Branch:
             self.optimizer,
             self.objective,
             batch,
+            regularization=self.regularization,
             id_tables=self.touched,
             when=f"after {self.pairs} clicks",
             first=self.pairs == 0,

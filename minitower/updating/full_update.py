@@ -25,7 +25,7 @@ from minitower.data.table import Table
 from minitower.formulas.arrays import Array
 from minitower.store.full_version import Store, publish_model
 from minitower.training.batches import TooFewClicks
-from minitower.training.trainer import Progress
+from minitower.training.history import Progress
 from minitower.updating.base import UpdateBase, base_dataset, retrying
 from minitower.updating.entity_lists import EntityLists
 from minitower.updating.options import FullUpdateOptions

@@ -147,6 +147,7 @@ class IncrementalSession:
             base_dataset(base.full),
             optimizer=base.optimizer,
             objective=recipe.objective,
+            regularization=recipe.regularization,
             item_ids=item_ids,
             frequency=checked(frequency_of, counts, recipe.batch_size),
             batch_size=recipe.batch_size,

@@ -25,6 +25,7 @@ from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, check_batch_size
 from minitower.training.objectives import InBatchSoftmax, Objective
+from minitower.training.regularization import Regularization
 from minitower.training.validation import ValidationGate
 from minitower.updating.branch import Branch
 from minitower.updating.report import (
@@ -56,6 +57,7 @@ class IncrementalUpdate:
         data: its tables of users and items, and perhaps a validation part.
         optimizer: the full model's, to go on with its state; a new Adagrad by default.
         objective: a loss without extra negatives; :class:`InBatchSoftmax` by default.
+        regularization: weight decay and dropout; neither by default.
         item_ids: whether embeddings of item ids move, too.
         frequency: the estimate that log q comes from, by row of the item table, as of before
             each step; by default one that starts at the clicks of `data.train`.
@@ -78,6 +80,7 @@ class IncrementalUpdate:
         *,
         optimizer: Optimizer | None = None,
         objective: Objective | None = None,
+        regularization: Regularization | None = None,
         item_ids: bool = False,
         frequency: StreamingFrequency | None = None,
         batch_size: int = 256,
@@ -92,7 +95,8 @@ class IncrementalUpdate:
         for name in id_tables - model.parameters.keys():
             raise ValueError(f"there is nothing to move: the model has no '{name}'")
         objective = InBatchSoftmax() if objective is None else objective
-        self.branch = Branch.off(model, optimizer or Adagrad(), objective, id_tables)
+        optimizer, regularization = optimizer or Adagrad(), regularization or Regularization()
+        self.branch = Branch.off(model, optimizer, objective, regularization, id_tables)
         if frequency is None:
             frequency = frequency_of(data.item_counts, batch_size)
         self.frequency = deepcopy(frequency)

@@ -190,6 +190,6 @@ class IncrementalOptions(UpdateOptions):
 
 INCREMENTAL_TRAINING = (
     *("objective", "temperature", "correction", "logq_weight", "bank"),
-    *("optimizer", "learning_rate", "batch_size", "seed"),
+    *("optimizer", "learning_rate", "weight_decay", "user_dropout", "batch_size", "seed"),
 )
 """Training options that an incremental update has: it draws no negatives."""

@@ -1,0 +1,114 @@
+"""Regularization of a training step: decay of the rows that it uses, dropout of user vectors.
+
+Both are off by default. Both belong to the step alone: towers, evaluation and serving know
+neither of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from minitower.data.options import Option, Seed, check_options
+from minitower.formulas.arrays import Mask, Vectors
+from minitower.formulas.similarity import l2_normalize
+from minitower.towers.layers import Gradients, RowGradient
+from minitower.towers.tower import Parameters
+
+Backward = Callable[[Vectors], Vectors]
+
+
+def decay_rows(gradients: Gradients, parameters: Parameters, weight_decay: float) -> Gradients:
+    """Add the gradient of (lambda / 2) |w_r|^2 for each embedding row r that has a gradient.
+
+        g_r <- g_r + lambda w_r
+
+    A row without a gradient does not decay. In expectation, the decay of a row is proportional
+    to its frequency. Dense layers do not decay.
+    """
+    return {
+        name: RowGradient(g.rows, g.values + weight_decay * parameters[name][g.rows])
+        if isinstance(g, RowGradient)
+        else g
+        for name, g in gradients.items()
+    }
+
+
+def inverted_dropout(x: Vectors, keep: Mask, share: float) -> tuple[Vectors, Backward]:
+    """Set components to 0, and divide the others by 1 - share, so that the mean stays x.
+
+    Shapes: (n,d),(n,d)->(n,d)
+    Args:
+        keep: False where a component becomes 0, which has the probability `share`.
+        share: in [0, 1).
+    Gradient: d_x = d_y / (1 - share) where keep, else 0.
+
+    >>> y, backward = inverted_dropout(np.ones((1, 4)), np.array([[True, False, True, True]]), 0.25)
+    >>> y.round(3)
+    array([[1.333, 0.   , 1.333, 1.333]])
+
+    Reference: N. Srivastava et al., Dropout, JMLR 2014, section 10.
+    """
+    factor = keep.astype(x.dtype) / x.dtype.type(1 - share)
+    return x * factor, lambda d_y: d_y * factor
+
+
+@dataclass(frozen=True)
+class Regularization:
+    """What a training step adds so that the model fits the training clicks less closely.
+
+    Args:
+        weight_decay: lambda of :func:`decay_rows`, in [0, 1e6]; 0: none.
+        user_dropout: share, in [0, 1), of the components of a user vector that a step drops;
+            0: none. A score then is over the kept components, so items are regularized as well.
+        seed: of the dropped components. They are a function of the seed and of the number of
+            the optimizer's step: shuffling and sampling draw the same with and without dropout.
+    Raises ValueError: a parameter is outside its domain.
+    """
+
+    weight_decay: Annotated[
+        float,
+        Option("L2 weight decay of the embedding rows that a step uses", 0, 1e6, metavar="LAMBDA"),
+    ] = 0.0
+    user_dropout: Annotated[
+        float,
+        Option(
+            "share of the components of user vectors that a training step drops",
+            0,
+            below=1,
+            metavar="SHARE",
+        ),
+    ] = 0.0
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def dropped(self, users: Vectors, *, unit: bool, step: int) -> tuple[Vectors, Backward]:
+        """User vectors after dropout, and the function that sends gradients back.
+
+        Shapes: (n,d)->(n,d)
+        Args:
+            users: the output of the user tower.
+            unit: whether user vectors have length one. They are then normalized once more, which
+                is the same as dropping before the tower normalizes.
+            step: number of the optimizer's step.
+        """
+        if not self.user_dropout:
+            return users, lambda d_users: d_users
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(1, step))
+        keep = np.random.default_rng(sequence).random(users.shape) >= self.user_dropout
+        users, back_dropout = inverted_dropout(users, keep, self.user_dropout)
+        if not unit:
+            return users, back_dropout
+        users, back_norm = l2_normalize(users)
+        return users, lambda d_users: back_dropout(back_norm(d_users))
+
+    def decayed(self, gradients: Gradients, parameters: Parameters) -> Gradients:
+        """Gradients after weight decay."""
+        if not self.weight_decay:
+            return gradients
+        return decay_rows(gradients, parameters, self.weight_decay)

@@ -1,0 +1,40 @@
+"""The history of training: one line of JSON per epoch, appended as the epoch ends."""
+
+import json
+
+import pytest
+
+from minitower.data import DataError
+from minitower.training.history import Epoch, HistoryFile
+
+FIRST = Epoch(1, 2.5, {"recall@20": 0.25, "ndcg@20": 0.125}, 0.5, 0.75, 0.05)
+SECOND = Epoch(2, 2.25, {}, 0.5, 0.0, 0.04)
+
+
+def test_history_file__one_line_per_epoch(tmp_path):
+    path = tmp_path / "history.jsonl"
+    file = HistoryFile(path)
+    assert path.read_text() == ""
+    file.add(FIRST)
+    assert json.loads(path.read_text()) == {
+        "epoch": 1, "loss": 2.5, "self_supervised": 0.75, "learning_rate": 0.05, "seconds": 0.5,
+        "recall@20": 0.25, "ndcg@20": 0.125,
+    }  # fmt: skip
+    file.add(SECOND)
+    HistoryFile(path).add(FIRST)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 1], "nothing is overwritten"
+    assert "recall@20" not in lines[1]
+
+
+def test_history_file__of_no_path_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    HistoryFile(None).add(FIRST)
+    assert not list(tmp_path.iterdir())
+
+
+def test_history_file__that_cannot_be_written_is_one_line(tmp_path):
+    with pytest.raises(DataError, match=r"^history: cannot write .*nowhere"):
+        HistoryFile(tmp_path / "nowhere" / "history.jsonl")
+    with pytest.raises(DataError, match=r"^history: cannot write .*: Is a directory"):
+        HistoryFile(tmp_path)
