@@ -159,7 +159,7 @@ def publish_model(
     """Write a full version and make it current; returns it, as opened from the disk.
 
     The version becomes current after all of it is on the disk and has been opened from
-    there. Until then, and if anything goes wrong, the version before it stays current.
+    there. Until then, and if anything fails, the version before it stays current.
 
     Args:
         model: trained on this data.
@@ -256,13 +256,13 @@ def read_full(log: VersionLog, version: Version, opened: Store | None = None) ->
     parts = ("items", "users", "seen")
     items, users, seen = (saved.arrays(part, mapped=True) for part in parts)
     counts = saved.array("item_counts.npy", mapped=True)
-    gone = saved.arrays("retired", mapped=True) if "retired" in saved else None
+    retired_arrays = saved.arrays("retired", mapped=True) if "retired" in saved else None
     if "item_names.npy" in saved:  # release 0.1 kept names outside the table
         items["names"] = saved.array("item_names.npy", mapped=True)
     with mismatch_is_data_error(saved):
         index = read_index(saved, vectors)
         tables = Table.from_arrays(items), Table.from_arrays(users)
-        retired = None if gone is None else Table.from_arrays(gone)
+        retired = None if retired_arrays is None else Table.from_arrays(retired_arrays)
         store = Store(model, *tables, Ragged(**seen), index, counts, retired, version)
         check_shapes(store)
         check_values(store)

@@ -64,7 +64,7 @@ class TrainingPlan:
         for name in given:
             if name not in TRAINING:
                 raise DataError(f"unknown training option '{name}'; known: {', '.join(TRAINING)}")
-        read_options(TRAINING, given)  # a wrong value is reported before a missing one
+        read_options(TRAINING, given)  # an invalid value is reported before a missing one
         before, rule = _recorded(notes), notes.get("reading", {}).get("positive")
         lacking = [] if positive or rule else ["positive"]
         lacking += missing(before | dict(given), incremental=incremental)

@@ -16,7 +16,7 @@ class FileMark:
     """How far a file was read.
 
     Args:
-        content: SHA-256 of the whole file; "N bytes" in a cursor of version 1, which knows
+        content: SHA-256 of the file; "N bytes" in a cursor of version 1, which knows
             the size only.
         records: the number of records that were read; None: the file is finished.
     """
@@ -60,7 +60,7 @@ class Cursor:
             began. They are counted and not emitted; they are neither late nor malformed.
         recognized: files of this run with the content of another log: name -> the name of
             that log. Not part of the state.
-        broken: files of this run that are set aside from a record on: name -> the number of
+        broken: files of this run that are dropped from a record on: name -> the number of
             that record. Not part of the state.
 
     Raises:
@@ -137,7 +137,7 @@ def _converted(state: Mapping[str, Any]) -> dict[str, Any]:
 
     A mark was (offset, size, hash of both ends, SHA-256 of the first `size` bytes). A file of
     that size and hash is finished. Any other file was read in part, and is refused when it is
-    found. Only of a Parquet file `size` was the whole size, and the offset the rows read.
+    found. Only of a Parquet file `size` was the full size, and the offset the rows read.
     """
     learned = state.get("known", {})
     files: dict[str, list[Any]] = {}

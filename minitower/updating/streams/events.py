@@ -188,7 +188,7 @@ class BadRecord:
         number: of the record in its file.
         reason: what is wrong.
         content: the record as text, where it can be read as text.
-        rest: the whole rest of the file is set aside with this record.
+        rest: the file is dropped from this record on.
     """
 
     number: int

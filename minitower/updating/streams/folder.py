@@ -1,7 +1,7 @@
 """A folder of logs: how a log is written and read, which were read before, what is new.
 
 A log never changes once its name stands in the folder: writers write under a temporary name and
-rename. So a log is known by its content, the SHA-256 of the whole file. A new name with known
+rename. So a log is known by its content, the SHA-256 of the file. A new name with known
 content is the same log, renamed or copied. A known name with other content is refused.
 """
 
@@ -238,7 +238,7 @@ def content_hashes(folder: str | Path) -> dict[str, str]:
 
 
 def content_hash(path: Path) -> str:
-    """The SHA-256 of a whole file."""
+    """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

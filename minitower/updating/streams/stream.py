@@ -204,7 +204,7 @@ class _Run:
         self.has_news = True
         if bad:
             content = reader.files[path.name].content
-            self._set_aside(path, content, sorted(bad, key=lambda record: record.number))
+            self._write_dead_letters(path, content, sorted(bad, key=lambda record: record.number))
 
     def full_batches(self, *, is_due: bool = False) -> Iterator[EventBatch]:
         """The full batches that are ready; when a batch is due, one more with the others."""
@@ -232,7 +232,7 @@ class _Run:
         self.cursor, self.has_news = replace(self.cursor, buffered=rest), False
         return EventBatch(events, self.cursor)
 
-    def _set_aside(self, path: Path, content: str, bad: list[BadRecord]) -> None:
+    def _write_dead_letters(self, path: Path, content: str, bad: list[BadRecord]) -> None:
         stream = self.stream
         first = f"{path}, record {bad[0].number}: {bad[0].reason}"
         if self.dead_letters is None:

@@ -2,8 +2,8 @@
 
 A record is a header, the data, and the masked CRC-32C of the data. The header is the length of
 the data (8 bytes, little-endian) and the masked CRC-32C of these 8 bytes. Both checksums are
-checked. Behind a damaged header nobody knows where the next record begins: the rest of the file
-is set aside.
+checked. A damaged header hides where the next record begins: the rest of the file goes to the
+dead-letter file.
 
 Reference: tensorflow/core/lib/io/record_writer.h; tensorflow/core/example/example.proto.
 """
