@@ -57,7 +57,9 @@ def run_report() -> RunReport:
             ["Old <b>Owl</b>"],
             [Recalled("Tea & Co", "tea", 0.8), Recalled("Blue Fox", "jazz", -0.1, clicked=True)],
         ),
-        map=ItemMap([(0.0, 1.0), (1.0, 0.5), (2.0, 0.0)], [0, 1, -1], ["tea", "jazz"], "A plane."),
+        map=ItemMap(
+            [(0.0, 1.0), (1.0, 0.5), (2.0, 0.0)], [0, 1, -1], ["tea", "jazz"], "kind", "A plane."
+        ),
         notes=["Split by time."],
     )
 

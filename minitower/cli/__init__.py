@@ -20,10 +20,12 @@ from minitower.data.errors import DataError
 MODULES = {
     "demo": {"demo": "train, index, recall and report, on simulated data or your own"},
     "train": {"train": "train a model on a folder of data and write it to a folder"},
-    "evaluate": {
-        "evaluate": "measure a trained model on data",
-        "recall": "recall items for a user",
+    "evaluate": {"evaluate": "measure a trained model on data"},
+    "recall": {
+        "recall": "recall items for a user, or a table of lists for many users",
+        "similar": "find the items that are most similar to an item",
     },
+    "serve": {"serve": "answer recall and similar items over HTTP"},
     "update": {"update": "train a store's model further on new clicks, and publish it"},
     "store": {"store": "list, show, verify, roll back and prune the versions of a store"},
     "indexes": {

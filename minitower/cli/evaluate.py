@@ -1,4 +1,4 @@
-"""``evaluate`` and ``recall``: measure a published model, and ask it."""
+"""``evaluate``: measure a published model."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import numpy as np
 
 from minitower.cli.arguments import add_command
 from minitower.cli.terminal import row, say, write
-from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
+from minitower.data import DataError
 from minitower.data.layouts import Reading
 from minitower.data.option_values import read_options
 from minitower.data.options import Option, declared
@@ -22,7 +22,7 @@ from minitower.store.folder import MANIFEST, POINTER
 from minitower.store.full_version import Store
 from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
-from minitower.store.recommender import Recommender, read_version
+from minitower.store.recommender import read_version
 from minitower.store.version_log import read_current
 
 Model = Annotated[Path, Option("folder that train wrote", metavar="MODEL")]
@@ -30,7 +30,7 @@ _READING = declared(Reading)
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``evaluate`` and ``recall`` to the program."""
+    """Add ``evaluate`` to the program."""
     a = add(
         "evaluate",
         description="Rank all items for every user of one part of the data. Print recall and "
@@ -39,12 +39,6 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "that the version may have learned from are refused.",
     )
     add_command(a, evaluate, {"the data": _READING})
-    a = add(
-        "recall",
-        description="Print id, score and name of the items recalled for a user, best first. For "
-        "a user that training did not know, give the known features: --profile gender=F age=25.",
-    )
-    add_command(a, recall)
 
 
 def evaluate(
@@ -131,66 +125,3 @@ def _table(reports: dict[str, Report]) -> str:
             values = ["" if s.recall[k] is None else f"{s.recall[k]:.6f}" for s in slices]
             lines.append("\t".join([f"recall@{k} of {slices[0].name}", *values]))
     return "\n".join(lines)
-
-
-def recall(
-    model: Model,
-    user: Annotated[str, Option("known or not", metavar="USER_ID", parse=str)],
-    *,
-    profile: Annotated[
-        Sequence[str],
-        Option("values of the user's features, instead of the stored ones", metavar="KEY=VALUE"),
-    ] = (),
-    k: Annotated[int, Option("number of items", 1, metavar="K")] = 10,
-    include_seen: Annotated[bool, Option("also recall items the user has seen")] = False,
-) -> None:
-    """Recall for one user; prints id, score and name, best first."""
-    recommender = Recommender.open(model)
-    store = recommender.store
-    try:
-        user_id = store.users.parse_id(user)
-    except DataError as error:
-        raise DataError(f"USER_ID: {error}") from None
-    features = _profile(profile, store.model.schema.user)
-    if store.users.rows_of([user_id])[0] < 0:
-        source = "from the profile alone" if features else "for a user about whom nothing is known"
-        say(f"there is no user {user!r}: recalling {source}")
-    ids, scores = recommender.recall(user_id, features, k, exclude_seen=not include_seen)
-    for item, score, name in zip(
-        ids.tolist(), scores.tolist(), recommender.names(ids), strict=True
-    ):
-        row(item, f"{score:.6f}", name)
-
-
-def _profile(pairs: Sequence[str], encoder: FeatureEncoder) -> dict[str, Any]:
-    """KEY=VALUE strings as values of the type that training saw."""
-    fields = {field.name: field for field in encoder.fields}
-    profile: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise DataError(f"--profile: expected KEY=VALUE, got {pair!r}")
-        field = fields.get(name)
-        if isinstance(field, MultiValued):
-            cut = None if field.separator == " " else field.separator
-            profile[name] = _as_seen(name, value.split(cut), encoder)
-        elif isinstance(field, Categorical):
-            profile[name] = _as_seen(name, [value], encoder)[0]
-        else:
-            profile[name] = value
-    return profile
-
-
-def _as_seen(name: str, values: list[str], encoder: FeatureEncoder) -> list[Any]:
-    """Integers where training saw integers; prints values that training never saw.
-
-    A column of booleans is one of 1 and 0.
-    """
-    seen = encoder.vocabulary(name).values
-    integers = seen.dtype.kind == "i"
-    if integers and set(seen.tolist()) <= {0, 1}:
-        values = [{"true": "1", "false": "0"}.get(v.lower(), v) for v in values]
-    typed = [int(v) if integers and v.removeprefix("-").isdecimal() else v for v in values]
-    for value in set(typed) - set(seen.tolist()) - {""}:
-        say(f"profile: training has not seen {name}={value}")
-    return typed

@@ -123,22 +123,22 @@ class _Bar:
 
 
 class ItemsBar(_Bar):
-    """The progress of encoding a catalogue: an ``on_progress`` for ``publish``.
+    """The progress of encoding all items, or of other work: an ``on_progress``.
 
     Without a bar, a line when all of it is done.
     """
 
-    def __init__(self) -> None:
-        super().__init__("encoding", "item")
+    def __init__(self, what: str = "encoding", unit: str = "item") -> None:
+        super().__init__(what, unit)
 
     def __call__(self, done: int, total: int) -> None:
-        """Items that are encoded, and all."""
+        """Items that are done, and all."""
         if self._wanted:
             self._to(done, total)
             if done == total:
                 self._close()
         elif done == total:
-            say(f"{self.what}: {total:,} items")
+            say(f"{self.what}: {total:,} {self._unit}s")
 
 
 class TrainingBar(_Bar):

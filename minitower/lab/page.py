@@ -39,7 +39,7 @@ def _page(report: RunReport) -> str:
         legend=_legend("s", [system.name for system in report.systems]),
         figures=_figures(report),
         map=plots.item_map(report),
-        groups=_legend("g", report.map.names),
+        groups=_legend("g", report.map.names, report.map.field),
         caption=escape(report.map.caption),
         verdict=escape(report.verdict),
         table=_table(report),
@@ -114,8 +114,8 @@ def _figures(report: RunReport) -> str:
     )
 
 
-def _legend(family: str, names: Sequence[str]) -> str:
-    return "".join(
+def _legend(family: str, names: Sequence[str], title: str = "") -> str:
+    return (f"<span>{escape(title)}:</span>" if title else "") + "".join(
         f'<span><i style="background:var(--{family}{i})"></i>{escape(name)}</span>'
         for i, name in enumerate(names)
     )

@@ -80,12 +80,14 @@ class ItemMap:
         points: (x, y) of each item shown.
         groups: its position in ``names``, or -1 for none.
         names: at most six.
+        field: the field whose values the groups are; "" without groups.
         caption: what the plane is and what the groups are.
     """
 
     points: Sequence[tuple[float, float]]
     groups: Sequence[int]
     names: Sequence[str]
+    field: str
     caption: str
 
 

@@ -89,11 +89,11 @@ def example(source: Source, model: TwoTower, index: Index) -> Example:
 
 
 def about(fields: Sequence[Field], columns: Columns | None, row: int) -> str:
-    """The features of a user or an item, for people."""
+    """The features of a user or an item, for people: the names of the fields, and the values."""
     if columns is None or row >= len(columns):
         return ""
-    cells = (columns[field.name][row] for field in fields if not isinstance(field, Id))
-    return " · ".join(str(cell) for cell in cells if str(cell))
+    cells = [(f.name, str(columns[f.name][row])) for f in fields if not isinstance(f, Id)]
+    return " · ".join(f"{name}: {cell}" for name, cell in cells if cell)
 
 
 def item_name(data: Dataset, row: int) -> str:
@@ -156,6 +156,7 @@ def item_map(source: Source, vectors: Array, seed: int) -> ItemMap:
         [(float(x), float(y)) for x, y in points],
         groups[shown].tolist(),
         [str(name) for name in names],
+        what.partition(",")[0] if len(names) else "",
         caption,
     )
 

@@ -159,6 +159,22 @@ def _excluded(exclude: Ragged, block: slice) -> tuple[Rows, Rows]:
     )
 
 
+def among(exclude: Ragged, rows: Rows) -> Ragged:
+    """The excluded items that are among some rows, each by its place in them.
+
+    Args:
+        exclude: item rows of n queries.
+        rows: distinct item rows, ascending, at least one.
+
+    >>> among(Ragged.from_counts([2, 1], [7, 3, 4]), np.array([3, 7])).values
+    array([1, 0], dtype=int32)
+    """
+    place = np.searchsorted(rows, exclude.values)
+    here = rows[np.minimum(place, len(rows) - 1)] == exclude.values
+    query_of = np.repeat(np.arange(len(exclude)), exclude.counts)[here]
+    return Ragged.from_counts(np.bincount(query_of, minlength=len(exclude)), place[here])
+
+
 def best_pairs(
     queries: Vectors, items: Vectors, query_of: Rows, item_of: Rows, k: int
 ) -> SearchResult:

@@ -14,7 +14,14 @@ from minitower.data.errors import DataError
 from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
 from minitower.search.approximate import first_kept
-from minitower.search.index import ExactIndex, Index, SearchResult, Vectors, checked_queries
+from minitower.search.index import (
+    ExactIndex,
+    Index,
+    SearchResult,
+    Vectors,
+    among,
+    checked_queries,
+)
 
 
 class PatchedIndex:
@@ -65,7 +72,8 @@ class PatchedIndex:
         """
         queries = checked_queries(self, queries, k, exclude)
         old = self._unchanged(queries, k, k + min(k, len(self.rows)), exclude)
-        new = self._changed.search(queries, min(k, len(self.rows)), self._among_changed(exclude))
+        part = None if exclude is None else among(exclude, self.rows)
+        new = self._changed.search(queries, min(k, len(self.rows)), part)
         rows = np.hstack([old[0], np.where(new[0] < 0, -1, self.rows[new[0]])])
         scores = np.hstack([old[1], new[1]])
         best = np.lexsort((rows, -scores), axis=1)[:, :k]
@@ -84,12 +92,3 @@ class PatchedIndex:
             part = None if exclude is None else exclude.take(short)
             best[0][short], best[1][short] = self._unchanged(queries[short], k, 2 * size, part)
         return best
-
-    def _among_changed(self, exclude: Ragged | None) -> Ragged | None:
-        """The excluded items among the changed ones, by their place there."""
-        if exclude is None:
-            return None
-        place = np.searchsorted(self.rows, exclude.values)
-        here = self.rows[np.minimum(place, len(self.rows) - 1)] == exclude.values
-        query_of = np.repeat(np.arange(len(exclude)), exclude.counts)[here]
-        return Ragged.from_counts(np.bincount(query_of, minlength=len(exclude)), place[here])

@@ -1,7 +1,8 @@
 """Online recall: from a user to a list of items."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,15 @@ import numpy as np
 
 from minitower.data.columns import as_array
 from minitower.data.errors import DataError, Place
-from minitower.data.table import Features, Ragged, Table
+from minitower.data.table import Ragged, Table
 from minitower.formulas.arrays import Array
-from minitower.search.index import Index, checked_k
+from minitower.search.index import ExactIndex, Index, SearchResult, checked_k
 from minitower.store.full_version import Store, check_shapes, read_full
 from minitower.store.incremental import read_incremental
+from minitower.store.lists import list_blocks
+from minitower.store.user_query import Profile, user_query
 from minitower.store.version_log import Version, VersionLog, read_current
 from minitower.towers.two_tower import TwoTower
-
-Answer = tuple[Array, Array]
-Profile = Mapping[str, Any]
 
 
 class Recommender:
@@ -52,6 +52,7 @@ class Recommender:
         check_shapes(self.store)
         self._folder: Path | None = None
         self._reloading = threading.Lock()
+        self._unit: tuple[Store, Index] | None = None
 
     @classmethod
     def open(cls, folder: str | Path) -> "Recommender":
@@ -101,7 +102,7 @@ class Recommender:
         k: int = 100,
         exclude_seen: bool = True,
         exclude: Sequence[int | str] = (),
-    ) -> Answer:
+    ) -> SearchResult:
         """The k items of highest score for one user, best first.
 
         Shapes: ()->(<=k),(<=k). Fewer than k come back when no more are left.
@@ -133,7 +134,7 @@ class Recommender:
         k: int = 100,
         exclude_seen: bool = True,
         exclude: Sequence[Sequence[int | str]] | None = None,
-    ) -> list[Answer]:
+    ) -> list[SearchResult]:
         """As :meth:`recall` for many users at once, each with a profile and an exclude list.
 
         Raises:
@@ -146,14 +147,81 @@ class Recommender:
         for what, given in (("profiles", profiles), ("exclude", exclude)):
             if given is not None and len(given) != len(users):
                 raise DataError(f"{len(given)} {what} for {len(users)} users")
-        rows = store.users.rows_of(users)
-        vectors, _ = store.model.user(_features(store, rows, profiles or ()))
-        excluded = _excluded(store, rows, exclude_seen, exclude or ())
+        vectors, excluded = user_query(store, users, profiles or (), exclude_seen, exclude or ())
         found, scores = store.index.search(vectors, k, excluded)
         there = found >= 0
         return [
-            (store.items.ids[found[i][there[i]]], scores[i][there[i]]) for i in range(len(rows))
+            (store.items.ids[found[i][there[i]]], scores[i][there[i]]) for i in range(len(users))
         ]
+
+    def recommend(
+        self,
+        users: Sequence[int | str] | None = None,
+        k: int = 10,
+        *,
+        profiles: Sequence[Profile] | None = None,
+        items: Sequence[int | str] | None = None,
+        exclude_seen: bool = True,
+        exact: bool = True,
+        as_pandas: bool = False,
+    ) -> Any:
+        """A table of the k best items of many users.
+
+        :func:`~minitower.store.lists.list_blocks` makes the same table in bounded memory.
+
+        Args:
+            users, k, profiles, items, exclude_seen, exact: as there.
+            as_pandas: return a DataFrame.
+
+        Returns:
+            Columns of one length: user, item, score, and rank from 1. A user has a row for
+            each item, best first. Users keep their order.
+
+        Raises:
+            DataError: as there.
+            ModuleNotFoundError: pandas is not installed; names the extra.
+        """
+        blocks = list(list_blocks(
+            self.store, users, k, profiles=profiles, items=items, exclude_seen=exclude_seen,
+            exact=exact,
+        ))  # fmt: skip
+        lists = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+        if not as_pandas:
+            return lists
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                'a DataFrame needs pandas: pip install "minitower[frames]"'
+            ) from None
+        return pandas.DataFrame(lists)
+
+    def similar(self, item_id: int | str, k: int = 10) -> SearchResult:
+        """The k items whose vectors have the largest cosine with an item's, best first.
+
+        Shapes: ()->(<=k),(<=k). The item itself is excluded.
+
+        Returns:
+            Item ids, and their cosines.
+
+        Raises:
+            DataError: the item is unknown, or k is no integer of at least 1.
+        """
+        store = self.store
+        k = min(checked_k(k), len(store.items))
+        row = _item_rows(store, [item_id])
+        index = store.index if store.model.similarity == "cosine" else self._cosines(store)
+        found, scores = index.search(index.vectors[row], k, Ragged.from_counts([1], row))
+        there = found[0] >= 0
+        return store.items.ids[found[0, there]], scores[0, there]
+
+    def _cosines(self, store: Store) -> Index:
+        """The items of a model of inner products at unit length, kept for the open version."""
+        if self._unit is None or self._unit[0] is not store:
+            vectors = store.index.vectors
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            self._unit = store, ExactIndex(vectors / np.where(lengths > 0, lengths, 1))
+        return self._unit[1]
 
     def names(self, item_ids: Any) -> list[str]:
         """What to call items in front of people: their names, or else their ids.
@@ -161,13 +229,14 @@ class Recommender:
         Raises:
             DataError: an id is not an item of the open version.
         """
-        store = self.store
-        rows = store.items.rows_of(item_ids)
-        if (rows < 0).any():
-            raise DataError(f"unknown item {list(item_ids)[int((rows < 0).argmax())]!r}")
-        items = store.items
+        items = self.store.items
+        rows = _item_rows(self.store, item_ids)
         names = items.ids[rows] if items.names is None else items.names[rows]
         return [str(name) for name in names.tolist()]
+
+    def snapshot(self) -> "Recommender":
+        """A recommender of the open version, which stays so when this one reloads."""
+        return copy(self)
 
 
 def read_version(log: VersionLog, version: Version, full: Store | None = None) -> Store:
@@ -187,40 +256,8 @@ def read_version(log: VersionLog, version: Version, full: Store | None = None) -
     return full if version == base else read_incremental(log, version, full)
 
 
-def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Features:
-    """Features of users: values of the profile, else of the table, else defaults."""
-    encoder = store.model.schema.user
-    features = store.users.take(np.maximum(rows, 0))
-    unknown = rows < 0
-    if unknown.any():
-        features = encoder.mask(features, dict.fromkeys(features, unknown))
-    for i, profile in enumerate(profiles):
-        if not profile:
-            continue
-        key = store.model.schema.schema.user_id.name
-        if key in profile:
-            raise DataError(f"profile: '{key}' is the id, which is given beside the profile")
-        encoded = encoder.encode_profile(profile)
-        for name in profile:
-            old, new = features[name], encoded[name]
-            if isinstance(old, Ragged) and isinstance(new, Ragged):
-                sets = [old.row(j) if j != i else new.values for j in range(len(old))]
-                features[name] = Ragged.from_counts([len(s) for s in sets], np.concatenate(sets))
-            elif isinstance(old, np.ndarray) and isinstance(new, np.ndarray):
-                old[i] = new[0]
-    return features
-
-
-def _excluded(
-    store: Store, rows: Array, exclude_seen: bool, exclude: Sequence[Sequence[int | str]]
-) -> Ragged | None:
-    """Item rows to exclude from each user's answer; None to exclude nothing."""
-    nothing = np.empty(0, np.int32)
-    seen = [store.seen.row(row) if exclude_seen and row >= 0 else nothing for row in rows.tolist()]
-    for i, ids in enumerate(exclude):
-        given = as_array(ids, Place("exclude"))
-        if len(given):
-            more = store.items.rows_of(given)
-            seen[i] = np.union1d(seen[i], more[more >= 0])
-    counts = [len(items) for items in seen]
-    return Ragged.from_counts(counts, np.concatenate(seen)) if any(counts) else None
+def _item_rows(store: Store, item_ids: Any) -> Array:
+    rows = store.items.rows_of(item_ids)
+    if (rows < 0).any():
+        raise DataError(f"unknown item {list(item_ids)[int((rows < 0).argmax())]!r}")
+    return rows
