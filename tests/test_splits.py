@@ -1,6 +1,4 @@
-"""Rules keep what they say; every split gives each interaction to one part, and fairly."""
-
-import operator
+"""Every split gives each interaction to one part, and fairly."""
 
 import numpy as np
 import pytest
@@ -12,91 +10,16 @@ from minitower.data import (
     GivenSplit,
     LastSplit,
     RandomSplit,
-    Rule,
     TimeSplit,
-    parse_rule,
 )
 from minitower.data.columns import read_columns
 from minitower.data.errors import Place
-
-OPERATORS = {
-    ">=": operator.ge,
-    ">": operator.gt,
-    "<=": operator.le,
-    "<": operator.lt,
-    "=": operator.eq,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
+from minitower.data.splits import part_labels
 
 
 def log(**columns):
     return read_columns(columns, Place("log.inter", first_line=2))
 
-
-# Rules
-
-
-@given(
-    st.sampled_from(sorted(OPERATORS)),
-    st.integers(-3, 3),
-    st.lists(st.integers(-3, 3) | st.none(), min_size=1),
-    st.sampled_from(["", " ", "  "]),
-    st.sampled_from(["numbers", "objects", "text"]),
-)
-def test_rule__equals_naive(symbol, value, column, space, kind):
-    """Missing values never pass, not even !=."""
-    expected = [v is not None and OPERATORS[symbol](v, value) for v in column]
-    if kind == "text" and symbol in ("=", "==", "!="):
-        column = ["" if v is None else str(v) for v in column]
-    elif kind == "numbers":
-        column = np.array([np.nan if v is None else v for v in column])
-    rule = parse_rule(f"{space}r{space}{symbol}{space}{value}{space}")
-    assert rule.apply(log(r=column)).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    "text, rule",
-    [
-        ("rating >= 4", Rule("rating", ">=", "4")),
-        ("click=1", Rule("click", "=", "1")),
-        ("kind == 'pay now'", Rule("kind", "==", "pay now")),
-        ('kind != "a"', Rule("kind", "!=", "a")),
-        ("watch time > 2.5", Rule("watch time", ">", "2.5")),
-    ],
-)
-def test_rule__parses(text, rule):
-    assert parse_rule(text) == rule
-
-
-def test_rule__text_and_truth():
-    assert parse_rule("kind = buy").apply(log(kind=["buy", "see", None])).tolist() == [1, 0, 0]
-    assert parse_rule("click = true").apply(log(click=[True, False])).tolist() == [1, 0]
-    assert parse_rule("r > 3").apply(log(r=["4", "", "10", "3"])).tolist() == [1, 0, 1, 0]
-
-
-@pytest.mark.parametrize("text", ["rating", ">= 4", "rating >=", "", "rating 4"])
-def test_rule__refuses_what_is_no_rule(text):
-    with pytest.raises(DataError, match=r"cannot read the rule .*; write it like 'rating >= 4'"):
-        parse_rule(text)
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("stars > 3", "^log.inter: column 'stars' is missing; columns: r, kind$"),
-        ("r >= high", "^log.inter, column 'r': the rule compares numbers with 'high'$"),
-        ("r = high", "^log.inter, column 'r': the rule compares numbers with 'high'$"),
-        ("kind > 3", "^log.inter, line 3, column 'kind': expected a number, got 'see'$"),
-        ("kind > a", "^log.inter, line 3, column 'kind': expected a number, got 'see'$"),
-    ],
-)
-def test_rule__refuses(text, message):
-    with pytest.raises(DataError, match=message):
-        parse_rule(text).apply(log(r=[1, 2], kind=["1", "see"]))
-
-
-# Splits
 
 users_and_times = st.integers(1, 40).flatmap(
     lambda n: st.tuples(
@@ -124,6 +47,35 @@ def test_time_split__shares_are_exact_where_no_times_are_equal(pairs, share):
     times = np.random.default_rng(n).permutation(n).astype(float)
     sizes = np.bincount(TimeSplit(*share).labels(pairs[0], times), minlength=3)
     assert sizes.tolist() == expected_sizes(n, *share)
+
+
+@given(users_and_times, st.integers(0, 21), st.none() | st.integers(0, 21), st.booleans())
+def test_time_split__by_dates_is_what_the_dates_say(pairs, end, start, as_text):
+    users, times = pairs
+    write = (lambda t: f"1970-01-01T00:00:{t:02}") if as_text else float
+    dates = {"test_from": write(end), "validation_from": None if start is None else write(start)}
+    if start is not None and start > end:
+        with pytest.raises(DataError, match="a test_from that is not earlier"):
+            TimeSplit(**dates)
+        return
+    labels = TimeSplit(**dates).labels(users, times)
+    assert (labels == 2).tolist() == (times >= end).tolist()
+    if start is not None:
+        assert (labels == 1).tolist() == ((times >= start) & (times < end)).tolist()
+        return
+    before = times < end
+    expected = TimeSplit(0.1, 0).labels(users[before], times[before]) if before.any() else []
+    assert labels[before].tolist() == list(expected), "a share of what comes before the date"
+
+
+def test_time_split__dates_are_utc_or_have_a_time_zone():
+    times = np.array([1651363199.0, 1651363200.0])
+    for date in ("2022-05-01", "2022-05-01T02:00+02:00", "1651363200", 1651363200):
+        assert TimeSplit(0, test_from=date).labels(times, times).tolist() == [0, 2]
+    with pytest.raises(DataError, match="TimeSplit: test_from: expected a date such as 2022-05-01"):
+        TimeSplit(test_from="May 1st")
+    with pytest.raises(DataError, match=r"leaves no positive for training"):
+        part_labels(log(a=[1, 2]), times, times, "all", TimeSplit(test_from=0))
 
 
 @given(users_and_times)

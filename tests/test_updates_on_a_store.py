@@ -233,7 +233,7 @@ def test_full_update__refuses_a_training_option_that_does_not_exist(places):
         ({"allowed_lateness": -1.0}, "allowed_lateness must be a number of at least 0"),
         ({"max_error_rate": 2.0}, "max_error_rate must be a number from 0 to 1"),
         ({"after": 5.0}, "records itself which clicks it has learned"),
-        ({"positive": "event = buy"}, "besides ids a click has numbers only"),
+        ({"positive": "event = buy and"}, "cannot read the rule"),
     ],
 )
 def test_incremental_update__refuses_wrong_options(places, options, message):

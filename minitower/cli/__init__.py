@@ -19,6 +19,7 @@ from minitower.data.errors import DataError
 
 MODULES = {
     "demo": {"demo": "train, index, recall and report, on simulated data or your own"},
+    "inspect": {"inspect": "print what is recognized in a folder of data, as a job file"},
     "train": {"train": "train a model on a folder of data and write it to a folder"},
     "evaluate": {"evaluate": "measure a trained model on data"},
     "recall": {

@@ -70,12 +70,12 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add ``train`` to the program."""
     a = add(
         "train",
-        description="Read a folder of plain tables (interactions.csv or .parquet, perhaps users.* "
-        "and items.*), of RecBole atomic files (.inter, .user, .item), of MovieLens-100K or -1M, "
-        "or of split files (train.txt, test.txt). Train; measure on the test part; train once more "
-        "on everything; build the index. Write everything that recall and update need to a folder, "
-        "and print its path. A TOML job file may hold options under the names of the flags, with "
-        "underscores; flags win.",
+        description="Read a folder of plain tables: interactions.csv or .parquet, and perhaps "
+        "users.* and items.*. It may also hold RecBole atomic files (.inter, .user, .item), "
+        "MovieLens-100K or -1M, or split files (train.txt, test.txt). Train; measure on the test "
+        "part; train once more on everything; build the index. Write everything that recall and "
+        "update need to a folder, and print its path. A TOML job file, such as 'minitower inspect' "
+        "prints, may hold options under the names of the flags, with underscores; flags win.",
     )
     add_command(a, train, GROUPS)
 

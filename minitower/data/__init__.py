@@ -6,15 +6,14 @@ from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.interactions import Dataset
 from minitower.data.pairs import Interactions
 from minitower.data.positives import positive_rule
+from minitower.data.rules import Rule, parse_rule
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.data.splits import (
     GivenSplit,
     LastSplit,
     RandomSplit,
-    Rule,
     Split,
     TimeSplit,
-    parse_rule,
     parse_split,
 )
 from minitower.data.table import Features, Ragged, Table, Vocabulary

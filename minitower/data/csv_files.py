@@ -22,8 +22,8 @@ def read_csv(path: Path) -> Columns:
     """The columns of a CSV file, objects of type str; a missing value is "".
 
     Raises:
-        DataError: names the file, and the line of a record with too few or too many fields,
-            of a bad quote, or of a byte that is not UTF-8.
+        DataError: a record has too few or too many fields, a quote is bad, or a byte is not
+            UTF-8; names the file and the line.
     """
     text = read_text(path)
     reader = csv.reader(StringIO(text, newline="\n"), strict=True)

@@ -79,16 +79,19 @@ class Reading:
     positive: Annotated[
         str | None,
         Option(
-            "rule of positive interactions, such as 'rating >= 4', or 'all' (default: decided by "
-            "the columns, and printed)",
+            "rule of positive interactions, such as 'rating >= 4' or 'rating >= 4 and device = "
+            "phone', with and, or and parentheses; or 'all' (default: decided by the columns, and "
+            "printed)",
             metavar="RULE",
         ),
     ] = None
     split: Annotated[
         str | None,
         Option(
-            "time:0.1,0.1 or random:0.1,0.1 (shares of validation and test), last:1,1 (per user), "
-            "given:COLUMN (default: time where there are timestamps, else random)",
+            "time:0.1,0.1 or random:0.1,0.1 (shares of validation and test); time:2022-05-01 or "
+            "time:2022-04-01,2022-05-01 (test, or validation and test, from these days on, UTC); "
+            "last:1,1 (per user); given:COLUMN (default: time where there are timestamps, else "
+            "random)",
             parse=_split,
         ),
     ] = None

@@ -8,7 +8,7 @@ import numpy as np
 
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import DataError, show
-from minitower.data.splits import parse_rule
+from minitower.data.rules import parse_rule
 
 CLICKS = ("click", "clicked", "is_click")
 KNOWN = (*CLICKS, "rating")

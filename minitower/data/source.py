@@ -13,6 +13,7 @@ from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.interactions import Dataset
 from minitower.data.layouts import Reading, hashes, read_folder
 from minitower.data.positives import positive_rule
+from minitower.data.splits import Split
 from minitower.formulas.arrays import Array
 
 
@@ -27,6 +28,7 @@ class Source:
         remarks: the decisions made in reading, one sentence each.
         files: SHA-256 -> name of the files of interactions; empty for a simulated world.
         how: the options of reading, with the roles of columns that were recognized.
+        split: the chosen or given split; None: the default.
         item_groups: what groups the items, if not one of their fields, and the group of each.
     """
 
@@ -36,6 +38,7 @@ class Source:
     remarks: tuple[str, ...] = ()
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     how: Reading = dataclasses.field(default_factory=Reading)
+    split: Split | None = None
     item_groups: tuple[str, Array] | None = None
 
     def encoded_by(self, fitted: FeatureEncoders) -> "Source":
@@ -73,7 +76,7 @@ def open_folder(folder: Path, how: Reading) -> Source:
         remarks.append(f"positives: {which} (use --positive RULE to change that)")
     data = Dataset.from_raw(raw, positive=rule, split=split)
     remarks.append(describe_split(data))
-    return Source(folder.resolve().name, raw, data, tuple(remarks), hashes(folder), how)
+    return Source(folder.resolve().name, raw, data, tuple(remarks), hashes(folder), how, split)
 
 
 def describe_split(data: Dataset) -> str:

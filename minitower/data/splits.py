@@ -1,118 +1,77 @@
 """Split the positives into train, valid and test."""
 
-import operator
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minitower.data.columns import Columns, numbers, scalars
+from minitower.data.columns import Columns
 from minitower.data.errors import DataError, show
 from minitower.data.options import Option, option
+from minitower.data.rules import parse_rule
+from minitower.data.times import parse_moment
 from minitower.formulas.arguments import LONGEST_ARRAY
 from minitower.formulas.arrays import Array
 
 PARTS = ("train", "valid", "test")  # a label is an index into this
 
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    ">=": operator.ge,
-    ">": operator.gt,
-    "<=": operator.le,
-    "<": operator.lt,
-    "==": operator.eq,
-    "=": operator.eq,
-    "!=": operator.ne,
-}
+_DATES = ("test_from", "validation_from")
 _COUNT = Option("interactions of a user", high=LONGEST_ARRAY, type=int)
 _SHARE = Option("share of the interactions", type=float)
-_RULE = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|==|!=|=|>|<)\s*(.*?)\s*")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """The rule of positives, such as rating >= 4. :func:`parse_rule` makes it."""
-
-    column: str
-    operator: str
-    value: str
-
-    @property
-    def number(self) -> float | None:
-        """The value as a number, booleans as 1 and 0; None for another string."""
-        if self.value.lower() in ("true", "false"):
-            return float(self.value.lower() == "true")
-        try:
-            return float(self.value)
-        except ValueError:
-            return None
-
-    def apply(self, columns: Columns) -> Array:
-        """(n,) bool: the rows that pass. A missing value never passes.
-
-        Raises:
-            DataError: the column is missing, or the rule orders strings.
-        """
-        values, place = columns[self.column], columns.at(self.column)
-        compare = _OPERATORS[self.operator]
-        if values.dtype.kind in "biuf" or compare not in (operator.eq, operator.ne):
-            values = numbers(values, place)
-            missing = np.isnan(values)
-        else:
-            values, missing = scalars(values, place)
-        wanted = self.value if values.dtype == object else self.number
-        if wanted is None:
-            raise place.error(f"the rule compares numbers with {self.value!r}")
-        passed: Array = compare(values, wanted) & ~missing
-        return passed
-
-
-def parse_rule(text: str) -> Rule:
-    """Read a rule: a column, one of >= > <= < = == !=, and a number or a string.
-
-    Raises:
-        DataError: the string is no rule.
-
-    >>> parse_rule("rating >= 4")
-    Rule(column='rating', operator='>=', value='4')
-    """
-    match = _RULE.fullmatch(text)
-    if match is None or not match[3]:
-        raise DataError(f"cannot read the rule {show(text)}; write it like 'rating >= 4'")
-    value = match[3]
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        value = value[1:-1]
-    return Rule(match[1], match[2], value)
 
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """Split by time, at the same moment for all users.
+    """Split by time, at the same moment for all users: by shares, or by dates.
 
-    The last `test` share of all interactions is the test, and the `valid` share before it the
-    validation. Interactions of one moment stay together, in the earlier part.
+    By shares, the last `test` share of all interactions is the test, and the `valid` share before
+    it the validation. Interactions of one moment stay together, in the earlier part.
+
+    By dates, interactions at `test_from` and later are the test, and those before it from
+    `validation_from` on the validation. Without `validation_from`, the validation is the last
+    `valid` share of the interactions before `test_from`.
 
     Args:
-        valid, test: shares in [0, 1), together below 1.
+        valid, test: shares in [0, 1), together below 1; `test` is for splits without dates.
+        test_from, validation_from: ISO dates such as "2022-05-01", UTC unless they have a time
+            zone, or seconds since 1970; the second one is the earlier one.
+
+    >>> times = np.array([10.0, 20.0, 30.0, 40.0])
+    >>> TimeSplit(test_from=40, validation_from="1970-01-01T00:00:20").labels(times, times)
+    array([0, 1, 1, 2], dtype=int8)
     """
 
     valid: float = 0.1
     test: float = 0.1
+    test_from: str | float | None = None
+    validation_from: str | float | None = None
 
     def __post_init__(self) -> None:
         _check_shares(self.valid, self.test)
+        end, start = (_moment(name, getattr(self, name)) for name in _DATES)
+        if start is not None and (end is None or start > end):
+            raise DataError(
+                "TimeSplit: validation_from needs a test_from that is not earlier; "
+                f"got {show(self.validation_from)} and {show(self.test_from)}"
+            )
 
     def labels(self, users: Array, timestamps: Array | None) -> Array:
         """(n,) int8: 0 train, 1 valid, 2 test."""
         if timestamps is None:
             raise DataError(f"{self} needs a column of timestamps in the interactions")
-        n = len(timestamps)
-        ordered = np.sort(timestamps)
-        n_train, n_test = _sizes(n, self.valid, self.test)
-        labels: Array = np.zeros(n, np.int8)
-        labels[timestamps > ordered[n_train - 1]] = 1
-        labels[timestamps > ordered[n - n_test - 1]] = 2
+        end, start = (_moment(name, getattr(self, name)) for name in _DATES)
+        labels: Array = np.zeros(len(timestamps), np.int8)
+        before = timestamps if end is None else timestamps[timestamps < end]
+        ordered = np.sort(before)
+        n_train, n_test = _sizes(len(before), self.valid, self.test if end is None else 0)
+        if start is not None:
+            labels[timestamps >= start] = 1
+        elif len(before):
+            labels[timestamps > ordered[n_train - 1]] = 1
+        if end is not None:
+            labels[timestamps >= end] = 2
+        else:
+            labels[timestamps > ordered[len(before) - n_test - 1]] = 2
         return labels
 
 
@@ -202,6 +161,9 @@ Split = TimeSplit | LastSplit | RandomSplit | GivenSplit
 def parse_split(value: Any, seed: int = 0) -> Split:
     """Read a split as options write it: a kind, kind:valid,test, or given:column.
 
+    A part of time is a share below 1, or the moment from which it begins: an ISO date, or
+    seconds since 1970.
+
     Args:
         value: the option.
         seed: of a random split.
@@ -212,12 +174,22 @@ def parse_split(value: Any, seed: int = 0) -> Split:
     >>> parse_split("last:1,2")
     LastSplit(valid=1, test=2)
     >>> parse_split("time")
-    TimeSplit(valid=0.1, test=0.1)
+    TimeSplit(valid=0.1, test=0.1, test_from=None, validation_from=None)
+    >>> parse_split("time:2022-05-01").test_from
+    '2022-05-01'
     """
     kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
     if kind == "given" and rest:
         return GivenSplit(rest)
     sizes = rest.split(",") if rest else []
+    if kind == "time" and 1 <= len(sizes) <= 2 and not _is_share(sizes[-1]):
+        valid = sizes[0] if len(sizes) == 2 else "0.1"
+        try:
+            if _is_share(valid):
+                return TimeSplit(_SHARE.read(valid), test_from=sizes[-1])
+            return TimeSplit(test_from=sizes[-1], validation_from=valid)
+        except DataError as error:
+            raise ValueError(str(error)) from None
     if len(sizes) in (0, 2):
         try:
             if kind == "last":
@@ -230,7 +202,8 @@ def parse_split(value: Any, seed: int = 0) -> Split:
         except ValueError:
             pass
     raise ValueError(
-        "expected time, random, last or given:COLUMN, with sizes such as time:0.1,0.1 or last:1,1"
+        "expected time, random, last or given:COLUMN, with sizes such as time:0.1,0.1 or last:1,1, "
+        "or a date such as time:2022-05-01"
     )
 
 
@@ -264,6 +237,26 @@ def part_labels(
     if not (labels == 0).any():
         raise log.place.error(f"{split} leaves no positive for training")
     return labels
+
+
+def _moment(name: str, value: str | float | None) -> float | None:
+    """A date or a number of seconds; None stays None."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool):
+            raise ValueError("expected a date such as 2022-05-01, or seconds since 1970")
+        return parse_moment(value if isinstance(value, str) else repr(float(value)))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"TimeSplit: {name}: {error}, got {show(value)}") from None
+
+
+def _is_share(text: str) -> bool:
+    """Whether a number below 1 is written here."""
+    try:
+        return float(text) < 1
+    except ValueError:
+        return False
 
 
 def _check_shares(valid: float, test: float) -> None:

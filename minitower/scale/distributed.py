@@ -19,8 +19,8 @@ from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.log_columns import read_ids
 from minitower.data.positives import must_be_stated
+from minitower.data.rules import parse_rule
 from minitower.data.schema import Field, MultiValued
-from minitower.data.splits import parse_rule
 from minitower.data.table import Table
 from minitower.data.value_counts import (
     ValueCounts,
@@ -169,7 +169,8 @@ def _encode(part: Part, model: TwoTower, *, folder: str, **stated: Any) -> str:
 
 def _count_ids(part: Part, *, column: str, positive: str | None = None) -> ValueCounts | None:
     rule = None if positive is None else parse_rule(positive)
-    names = [column] if rule is None else list(dict.fromkeys([column, rule.column]))
+    needed = () if rule is None else rule.comparisons
+    names = list(dict.fromkeys([column, *(one.column for one in needed)]))
 
     def counted(columns: Columns) -> ValueCounts:
         ids = read_ids(columns, column)

@@ -173,7 +173,8 @@ def _opened(
         schema.user_id.name,
         schema.item_id.name,
         notes.get("reading", {}).get("timestamp", "timestamp"),
-        value=None if positives.rule is None else positives.rule.column,
+        value=positives.column,
+        rule=None if positives.column is not None else positives.rule,
         user_type=id_type(full.users),
         item_type=id_type(full.items),
     )

@@ -16,7 +16,7 @@ from minitower.data.columns import Columns
 from minitower.data.errors import Place
 from minitower.data.option_values import Options, read_options
 from minitower.data.options import flag
-from minitower.data.splits import Rule, parse_rule
+from minitower.data.rules import Comparison, Rule, parse_rule
 from minitower.training.named import NEGATIVES_OF
 from minitower.training.recipe import FORMER_NAMES, TRAINING, Recipe, missing, read_recipe
 from minitower.updating.streams import Events
@@ -107,11 +107,17 @@ class PositiveFilter:
 
     Attributes:
         rule: the parsed rule; None: all clicks pass.
+        column: the column of numbers that the rule compares, as the value of a click. None: the
+            rule has several comparisons or a string, and readers decide
+            (:class:`~minitower.updating.streams.EventFields`).
         read, kept: clicks so far.
     """
 
     def __init__(self, text: str | None) -> None:
-        self.text, self.rule = text, _numeric_rule(text)
+        self.text = text
+        self.rule: Rule | None = None if text in (None, "all") else parse_rule(str(text))
+        is_simple = isinstance(self.rule, Comparison) and self.rule.number is not None
+        self.column = self.rule.comparisons[0].column if self.rule and is_simple else None
         self.read = self.kept = self._valued = 0
 
     def __call__(self, clicks: Events) -> Events:
@@ -120,7 +126,10 @@ class PositiveFilter:
         if self.rule is not None:
             values = np.asarray(clicks.values)
             self._valued += int(np.count_nonzero(~np.isnan(values)))
-            passed = self.rule.apply(Columns({self.rule.column: values}, Place("clicks")))
+            if self.column is None:
+                passed = values == 1
+            else:
+                passed = self.rule.apply(Columns({self.column: values}, Place("clicks")))
             clicks = clicks.take(passed)
         self.kept += len(clicks)
         return clicks
@@ -135,26 +144,12 @@ class PositiveFilter:
             DataError: no click so far has a value there.
         """
         if self.rule is not None and self.read and not self._valued:
+            names = sorted({repr(one.column) for one in self.rule.comparisons})
+            what, them = f"column {names[0]} is", "it"
+            if len(names) > 1:
+                what, them = f"columns {' and '.join(names)} are", "them"
             raise DataError(
-                f"column '{self.rule.column}' is missing from all {self.read:,} clicks, but the "
-                f"rule of positives needs it ({self.text}); if every click is a positive, set "
-                "positive to 'all' (--positive all)"
+                f"{what} missing from all {self.read:,} clicks, but the rule of positives needs "
+                f"{them} ({self.text}); if every click is a positive, set positive to 'all' "
+                "(--positive all)"
             )
-
-
-def _numeric_rule(text: str | None) -> Rule | None:
-    """Parse a rule of positives; None where all clicks are positives.
-
-    Raises:
-        DataError: the rule is malformed, or compares with a string: besides ids, a click has
-            one number.
-    """
-    if text is None or text == "all":
-        return None
-    rule = parse_rule(text)
-    if rule.number is None:
-        raise DataError(
-            f"positives are where {text}, but besides ids a click has numbers only; if every click "
-            "of the logs is a positive, set positive to 'all' (--positive all)"
-        )
-    return rule

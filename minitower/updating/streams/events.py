@@ -5,16 +5,18 @@ no record; an empty line is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from minitower.data.columns import Columns, numbers
+from minitower.data.csv_values import plain_values
 from minitower.data.errors import Place, show
 from minitower.data.parquet import RECORD
+from minitower.data.rules import Rule
 from minitower.data.times import seconds
-from minitower.data.values import BOOLEANS, IdType, refuse, typed_ids
+from minitower.data.values import BOOLEANS, IdType, is_missing, refuse, typed_ids
 from minitower.formulas.arrays import Array
 
 BLOCK_SIZE = 1 << 18
@@ -76,9 +78,11 @@ class EventFields:
             refused: one time in milliseconds would make all later events late.
         value: column of numbers that may be missing, such as a rating; None: no such column.
         user_type, item_type: the types of the two ids.
+        rule: decides the value of each click: 1 where the rule passes, 0 where it fails, NaN
+            where all its columns are missing; None: `value` names the column.
 
     Raises:
-        ValueError: a type is neither "integer" nor "string".
+        ValueError: a type is neither "integer" nor "string", or both value and rule are given.
     """
 
     user_id: str = "user_id"
@@ -87,8 +91,11 @@ class EventFields:
     value: str | None = None
     user_type: IdType = "integer"
     item_type: IdType = "integer"
+    rule: Rule | None = None
 
     def __post_init__(self) -> None:
+        if self.value is not None and self.rule is not None:
+            raise ValueError("give value or rule, not both")
         for name in ("user_type", "item_type"):
             if getattr(self, name) not in ("integer", "string"):
                 kind = show(getattr(self, name))
@@ -96,8 +103,10 @@ class EventFields:
 
     @property
     def names(self) -> list[str]:
-        """The columns to read: user, item, timestamp, and the value if the log has one."""
+        """The columns to read: user, item, timestamp, and those of the value or of the rule."""
         names = [self.user_id, self.item_id, self.timestamp]
+        if self.rule is not None:
+            return list(dict.fromkeys([*names, *(one.column for one in self.rule.comparisons)]))
         return names if self.value is None else [*names, self.value]
 
     def events(self, columns: Columns) -> Events:
@@ -110,6 +119,8 @@ class EventFields:
         if self.value is not None:
             refuse(BOOLEANS, columns[self.value], "a number", columns.at(self.value))
             values = numbers(columns[self.value], columns.at(self.value))
+        elif self.rule is not None:
+            values = _decided(self.rule, columns)
         return Events(
             typed_ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
             typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
@@ -119,7 +130,20 @@ class EventFields:
 
     def from_rows(self, rows: list[Any]) -> Events:
         """Events of rows of user, item, timestamp and, if the log has one, value."""
-        return self.events(object_rows(self.names, rows, Place("rows")))
+        # The value of a rule was decided when the row was read.
+        fields = self if self.rule is None else replace(self, rule=None, value="\\0value")
+        return fields.events(object_rows(fields.names, rows, Place("rows")))
+
+
+def _decided(rule: Rule, columns: Columns) -> Array:
+    """(n,) 1 where the rule passes, 0 where it fails, NaN where all its columns are missing."""
+    missing = np.ones(len(columns), bool)
+    arrays = {}
+    for name in {one.column for one in rule.comparisons}:
+        missing &= np.fromiter(map(is_missing, columns[name].tolist()), bool, len(missing))
+        arrays[name] = plain_values(columns[name])
+    passed = rule.apply(Columns(arrays, columns.place)) & ~missing
+    return np.where(missing, np.nan, passed)
 
 
 def object_columns(names: list[str], columns: Sequence[Sequence[Any]], place: Place) -> Columns:
