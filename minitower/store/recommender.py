@@ -9,10 +9,12 @@ import numpy as np
 
 from minitower.data.columns import as_array
 from minitower.data.errors import DataError, Place
+from minitower.data.schema import HISTORY
 from minitower.data.table import Features, Ragged, Table
 from minitower.formulas.arrays import Array
 from minitower.search.index import Index, checked_k
 from minitower.store.full_version import Store, check_shapes, read_full
+from minitower.store.histories import add_given
 from minitower.store.incremental import read_incremental
 from minitower.store.version_log import Version, VersionLog, read_current
 from minitower.towers.two_tower import TwoTower
@@ -110,7 +112,9 @@ class Recommender:
             user_id: known or not. Of an unknown user the tower sees default values for all
                 fields that the profile does not hold.
             profile: current values of the user's fields. They override the values of a
-                known user in the table.
+                known user in the table. For a model with a history, ``"history"`` lists the
+                ids of the items that the user clicked since, oldest first. They join the
+                stored history, and count as seen.
             k: how many, >= 1.
             exclude_seen: exclude the items that the user has seen; an unknown user has seen
                 nothing.
@@ -148,6 +152,8 @@ class Recommender:
                 raise DataError(f"{len(given)} {what} for {len(users)} users")
         rows = store.users.rows_of(users)
         vectors, _ = store.model.user(_features(store, rows, profiles or ()))
+        if exclude_seen and store.model.history is not None:
+            exclude = _with_history(exclude, profiles or ())
         excluded = _excluded(store, rows, exclude_seen, exclude or ())
         found, scores = store.index.search(vectors, k, excluded)
         there = found >= 0
@@ -194,6 +200,8 @@ def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Feature
     unknown = rows < 0
     if unknown.any():
         features = encoder.mask(features, dict.fromkeys(features, unknown))
+    if store.model.history is not None:
+        profiles = add_given(store.model, features, profiles)
     for i, profile in enumerate(profiles):
         if not profile:
             continue
@@ -209,6 +217,17 @@ def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Feature
             elif isinstance(old, np.ndarray) and isinstance(new, np.ndarray):
                 old[i] = new[0]
     return features
+
+
+def _with_history(
+    exclude: Sequence[Sequence[int | str]] | None, profiles: Sequence[Profile]
+) -> list[list[Any]]:
+    """The lists to exclude, with the items of the histories that profiles give."""
+    histories = [profile.get(HISTORY) for profile in profiles]
+    given = [[] if history is None else list(history) for history in histories]
+    exclude = exclude or [()] * len(given)
+    given = given or [[]] * len(exclude)
+    return [[*ids, *more] for ids, more in zip(exclude, given, strict=True)]
 
 
 def _excluded(
