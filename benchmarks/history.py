@@ -248,11 +248,11 @@ def run(lines: Lines, folder: Path, chosen: dict[str, dict[str, Setting]], seeds
         _, judge = QUESTIONS[question](folder, Setting(), "test")
         for name, scorer in BASELINES.items():
             key = {"question": question, "part": "test", "name": name, "seed": 0}
-            lines.add(key, lambda scorer=scorer: figures(judge(scorer())))
+            lines.add(key, lambda scorer=scorer, judge=judge: figures(judge(scorer())))
         for seed in seeds:
             for name, setting in settings.items():
 
-                def measure(setting=setting, seed=seed) -> dict[str, Any]:
+                def measure(question=question, setting=setting, seed=seed) -> dict[str, Any]:
                     data, judge = QUESTIONS[question](folder, setting, "test")
                     *_, model = epochs(data, setting, seed)
                     return figures(judge(model)) | {"users": len(judge.users)}

@@ -105,7 +105,7 @@ def test_many_users_give_histories_at_once(base):
 
 @pytest.mark.parametrize("given_ids", [5, "x", [[1]], ["a"], {"a": 1}, 1.5])
 def test_a_history_that_is_no_list_of_ids_is_refused(base, given_ids):
-    with pytest.raises(mt.DataError, match="^profile.*'history'"):
+    with pytest.raises(mt.DataError, match=r"^profile.*'history'"):
         mt.Recommender.open(base[0]).recall(0, {"history": given_ids})
 
 

@@ -14,6 +14,7 @@ from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
 from minitower.data.layouts import Reading
 from minitower.data.option_values import read_options
 from minitower.data.options import Option, declared
+from minitower.data.schema import HISTORY
 from minitower.data.source import Source, open_folder
 from minitower.evaluation.evaluator import Evaluator, NothingToFind, PopularityScorer
 from minitower.evaluation.report import Report
@@ -23,6 +24,7 @@ from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
 from minitower.store.recommender import Recommender, read_version
 from minitower.store.version_log import read_current
+from minitower.towers.two_tower import TwoTower
 
 Model = Annotated[Path, Option("folder that train wrote", metavar="MODEL")]
 _READING = declared(Reading)
@@ -131,7 +133,11 @@ def recall(
     *,
     profile: Annotated[
         Sequence[str],
-        Option("values of the user's features, instead of the stored ones", metavar="KEY=VALUE"),
+        Option(
+            "values of the user's features, instead of the stored ones; history=ID,ID,... adds "
+            "clicks, oldest first",
+            metavar="KEY=VALUE",
+        ),
     ] = (),
     k: Annotated[int, Option("number of items", 1, metavar="K")] = 10,
     include_seen: Annotated[bool, Option("also recall items the user has seen")] = False,
@@ -143,7 +149,7 @@ def recall(
         user_id = store.users.parse_id(user)
     except DataError as error:
         raise DataError(f"USER_ID: {error}") from None
-    features = _profile(profile, store.model.schema.user)
+    features = _profile(profile, store.model)
     if store.users.rows_of([user_id])[0] < 0:
         source = "from the profile alone" if features else "for a user about whom nothing is known"
         say(f"there is no user {user!r}: recalling {source}")
@@ -154,8 +160,9 @@ def recall(
         row(item, f"{score:.6f}", name)
 
 
-def _profile(pairs: Sequence[str], encoder: FeatureEncoder) -> dict[str, Any]:
+def _profile(pairs: Sequence[str], model: TwoTower) -> dict[str, Any]:
     """KEY=VALUE strings as values of the type that training saw."""
+    encoder, items = model.schema.user, model.schema.item
     fields = {field.name: field for field in encoder.fields}
     profile: dict[str, Any] = {}
     for pair in pairs:
@@ -166,6 +173,9 @@ def _profile(pairs: Sequence[str], encoder: FeatureEncoder) -> dict[str, Any]:
         if isinstance(field, MultiValued):
             cut = None if field.separator == " " else field.separator
             profile[name] = _as_seen(name, value.split(cut), encoder)
+        elif name == HISTORY and model.history is not None:
+            key = model.schema.schema.item_id.name
+            profile[name] = _as_seen(key, [id_ for id_ in value.split(",") if id_], items)
         elif isinstance(field, Categorical):
             profile[name] = _as_seen(name, [value], encoder)[0]
         else:
