@@ -1,12 +1,13 @@
 """One training step against PyTorch, and against what the matrix products alone cost.
 
     python benchmarks/train_step.py              # everything, about ten minutes
-    python benchmarks/train_step.py softmax      # one part: softmax, step, tables or memory
+    python benchmarks/train_step.py softmax      # one part: softmax, step, history, ... (--help)
     python benchmarks/train_step.py --quick      # tiny sizes: only shows that it runs
 
 The peers need ``pip install ".[peers]"``. 100,000 users and items; each tower an id (64)
 and one categorical (16) -> 128 -> 64, cosine, in-batch softmax with logQ; float32, two
-threads. Contenders take turns in every round; the ratios are medians over rounds.
+threads. Contenders take turns in every round; the ratios are medians over rounds. The cost of a
+history is promised for one thread: ``OMP_NUM_THREADS=1 python benchmarks/train_step.py history``.
 """
 
 from __future__ import annotations
@@ -143,10 +144,14 @@ def trainer_of(data: mt.Dataset, batch: int, optimizer: mt.Optimizer) -> mt.Trai
 
 def minitower_steps(data: mt.Dataset, batch: int, optimizer: mt.Optimizer) -> Iterator[float]:
     """Training steps without end: draw a batch, gather, forward, backward, update."""
-    trainer = trainer_of(data, batch, optimizer)
+    return steps_of(trainer_of(data, batch, optimizer))
+
+
+def steps_of(trainer: mt.Trainer) -> Iterator[float]:
+    """Steps of whole batches, epoch after epoch."""
     while True:
         for one in trainer.batches.epoch(trainer.rng):
-            if len(one) == batch:
+            if len(one) == trainer.batches.size:
                 yield trainer.step(one)
 
 
@@ -268,6 +273,37 @@ def tables(n: int, small: int, large: int, rounds: int, bounds: Bounds) -> str:
     return f"Batch {n}, tables of two sizes\n{table(['rows', 'ms'], rows)}\nratio {found:.2f}"
 
 
+def history(n: int, entities: int, rounds: int, bounds: Bounds) -> str:
+    """What a history of 50 clicks costs a step: ids only, timed clicks of a long tail."""
+    rng = np.random.default_rng(0)
+    popular = 1 / (np.arange(entities) + 10.0) ** 0.8
+    size = max(20 * n, 25 * entities)
+    log = {
+        "user_id": rng.integers(0, max(entities // 2, 1), size),
+        "item_id": rng.choice(entities, size, p=popular / popular.sum()),
+        "timestamp": np.arange(size),
+    }
+    schema = mt.Schema(user=[mt.Id("user_id")], item=[mt.Id("item_id")])
+    split = mt.RandomSplit(valid=0, test=0)
+    data = mt.Dataset.from_columns(schema, log, positive="all", split=split)
+    how = {
+        "without": None,
+        "with": mt.UserHistory(50),
+        "own table": mt.UserHistory(50, "mean", "own"),
+    }
+    runs = {}
+    for name, one in how.items():
+        model = mt.TwoTower(data.schema, dim=DIM, hidden=(), history=one, seed=0)
+        runs[name] = steps_of(mt.Trainer(model, data, batch_size=n))
+    seconds = interleave({name: lambda run=run: next(run) for name, run in runs.items()}, rounds)
+    found = {name: ratio(seconds, name, "without") for name in runs}
+    if os.environ["OMP_NUM_THREADS"] == "1":
+        bounds.at_most(3, found["with"], "step with a history of 50 over the step without")
+    rows: list[list[object]] = [[k, milliseconds(seconds, k), found[k]] for k in runs]
+    head = f"Batch {n:,}, {entities:,} items, ids only, a history of 50"
+    return head + "\n" + table(["history", "ms", "over without"], rows)
+
+
 def memory(n: int, entities: int, bounds: Bounds) -> str:
     """Peak of what a training step allocates in its first step, above the data.
 
@@ -291,18 +327,21 @@ def memory(n: int, entities: int, bounds: Bounds) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Run the parts asked for and print their tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("part", nargs="?", choices=["softmax", "step", "tables", "memory"])
+    parser.add_argument(
+        "part", nargs="?", choices=["softmax", "step", "history", "tables", "memory"]
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--rounds", type=int, default=21)
     options = parser.parse_args(arguments)
     batches, rounds = ([64], 2) if options.quick else ([1024, 4096, 8192], options.rounds)
     bounds = Bounds(binding=not options.quick)
-    entities, small, large, many = 100_000, 10_000, 10_000_000, 65_536
+    entities, catalogue, small, large, many = 100_000, 40_000, 10_000, 10_000_000, 65_536
     if options.quick:
-        entities, small, large, many = 500, 100, 1000, 256
+        entities, catalogue, small, large, many = 500, 200, 100, 1000, 256
     parts = {
         "softmax": lambda: softmax(batches, rounds, bounds),
         "step": lambda: step(batches, rounds, entities, bounds),
+        "history": lambda: history(batches[0], catalogue, rounds, bounds),
         "tables": lambda: tables(min(batches[-1], 4096), small, large, rounds, bounds),
         "memory": lambda: memory(many, entities, bounds),
     }

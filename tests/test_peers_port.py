@@ -11,6 +11,7 @@ import pytest
 
 import minitower as mt
 from minitower.conformance import check
+from minitower.data.histories import kept
 from minitower.towers.layers import RowGradient
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")
@@ -94,6 +95,36 @@ def shape(request, fields):
     ):
         return SHAPES["one layer"]  # nothing to add without the id's embedding
     return SHAPES[request.param]
+
+
+@pytest.mark.parametrize("history", [
+    mt.UserHistory(5), mt.UserHistory(3, "sum"), mt.UserHistory(5, "mean", "own"),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["summed", "one layer", "residual"])
+def test_port__a_history_gives_the_same_vectors_and_gradients(page, name, history):
+    data, model = world([mt.Id("item_id")], "float64", **SHAPES[name], history=history)
+    users = model.users(data).columns
+    users["history"] = users["history"].replace(np.arange(len(data.users)) < 2, 0)
+    users["history"] = kept(users["history"], users["history"].values > 0)  # two are empty
+    own = {k: array for k, array in model.parameters.items() if k.startswith("user.")}
+    items = page["ported"](model.item_tower, model.parameters)
+    module = page["TorchUserTower"](model.user_tower, items.tables["item_id"]).double()
+    module.load_state_dict({page["torch_name"](k): page["to_torch"](k, a) for k, a in own.items()})
+    ours, backward = model.user(users)
+    theirs = module(page["tensors"](users))
+    assert np.abs(ours - theirs.detach().numpy()).max() <= 1e-12 * max(1, np.abs(ours).max())
+    direction = np.random.default_rng(1).standard_normal(ours.shape)
+    theirs.backward(torch.from_numpy(direction))
+    found = dict(module.named_parameters())
+    for k, gradient in backward(direction).items():
+        if isinstance(gradient, RowGradient):
+            whole = np.zeros_like(model.parameters[k])
+            whole[gradient.rows] = gradient.values
+            gradient = whole
+        shared = k.startswith("item.")
+        parameter = items.tables["item_id"].weight if shared else found[page["torch_name"](k)]
+        turned = page["turned"](k, gradient)
+        assert parameter.grad.numpy() == pytest.approx(turned, abs=1e-11), k
 
 
 @pytest.mark.parametrize("dtype, close", [("float32", 1e-6), ("float64", 1e-12)])

@@ -10,10 +10,12 @@ from minitower.cli.arguments import add_command
 from minitower.cli.terminal import ItemsBar, row, say, write
 from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
 from minitower.data.options import Option
+from minitower.data.schema import HISTORY
 from minitower.data.table import Table
 from minitower.scale.list_files import check_ending, json_lines, write_lists
 from minitower.store.lists import Lists, list_blocks
 from minitower.store.recommender import Recommender
+from minitower.towers.two_tower import TwoTower
 from minitower.updating.entity_lists import read_ids
 
 StorePath = Annotated[Path, Option("folder that train wrote", metavar="STORE")]
@@ -52,7 +54,11 @@ def recall(
     ] = None,
     profile: Annotated[
         Sequence[str],
-        Option("values of the user's features, instead of the stored ones", metavar="KEY=VALUE"),
+        Option(
+            "values of the user's features, instead of the stored ones; history=ID,ID,... adds "
+            "clicks, oldest first",
+            metavar="KEY=VALUE",
+        ),
     ] = (),
     k: Length = 10,
     items: Annotated[
@@ -83,7 +89,7 @@ def recall(
     features = None
     if user is not None:
         ids = [_parsed(opened.users, user, "USER_ID")]
-        features = _profile(profile, opened.model.schema.user)
+        features = _profile(profile, opened.model)
         if opened.users.rows_of(ids)[0] < 0:
             source = "from the profile alone" if features else "with default features"
             say(f"user {user!r} is unknown: recalling {source}")
@@ -159,8 +165,9 @@ def _say_unknown(what: str, ids: list[Any], table: Table) -> None:
         say(f"{unknown:,} of {len(ids):,} {what} are unknown: {served}")
 
 
-def _profile(pairs: Sequence[str], encoder: FeatureEncoder) -> dict[str, Any]:
+def _profile(pairs: Sequence[str], model: TwoTower) -> dict[str, Any]:
     """KEY=VALUE strings as values of the type that training saw."""
+    encoder, items = model.schema.user, model.schema.item
     fields = {field.name: field for field in encoder.fields}
     profile: dict[str, Any] = {}
     for pair in pairs:
@@ -171,6 +178,9 @@ def _profile(pairs: Sequence[str], encoder: FeatureEncoder) -> dict[str, Any]:
         if isinstance(field, MultiValued):
             cut = None if field.separator == " " else field.separator
             profile[name] = _as_seen(name, value.split(cut), encoder)
+        elif name == HISTORY and model.history is not None:
+            key = model.schema.schema.item_id.name
+            profile[name] = _as_seen(key, [id_ for id_ in value.split(",") if id_], items)
         elif isinstance(field, Categorical):
             profile[name] = _as_seen(name, [value], encoder)[0]
         else:

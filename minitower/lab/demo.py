@@ -168,7 +168,7 @@ def _other_views(job: Options, data: Dataset) -> tuple[Options | None, str]:
 def _queries(model: TwoTower, data: Dataset, evaluator: Evaluator, seed: int) -> Array:
     """Vectors of some users of the test, to measure indexes with."""
     users = np.random.default_rng(seed).permutation(evaluator.users)[:_TIMED]
-    return encode(model.user, data.users, users)
+    return encode(model.user, model.users(data, "test"), users)
 
 
 def _measured(index: ApproximateIndex, queries: Array, found: list[float]) -> list[IndexPoint]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from minitower.data.errors import DataError
 from minitower.data.files import new_path
+from minitower.data.parquet import pyarrow_parquet
 from minitower.store.lists import Lists
-from minitower.updating.streams.parquet import pyarrow_parquet
 
 Write = Callable[[Lists], object]
 

@@ -20,6 +20,7 @@ from minitower.evaluation.encode import check_same_schema, encode, encode_sample
 from minitower.formulas.arrays import Array, Vectors
 from minitower.search.index import Index
 from minitower.store.folder import MANIFEST, mismatch_is_data_error
+from minitower.store.histories import history_of
 from minitower.store.model_files import (
     build_index,
     check_engine,
@@ -88,11 +89,24 @@ def check_values(store: Store) -> None:
     schema = store.model.schema
     _check_table("items", store.items, schema.item)
     _check_table("users", store.users, schema.user)
+    check_histories(store)
     if store.retired is not None:
         _check_table("retired items", store.retired, schema.item)
     _check_ragged("seen", store.seen, len(store.users), len(store.items))
     if store.item_counts is not None:
         _check_rows("counts", store.item_counts, None)
+
+
+def check_histories(store: Store) -> None:
+    """Read every click of the histories once, if the model reads them.
+
+    Raises:
+        ValueError: they are missing, or point to a row outside the embedding of item ids.
+    """
+    if store.model.history is not None:
+        items = store.model.schema.item
+        rows = items.cardinality(store.model.schema.schema.item_id.name)
+        _check_ragged("histories", history_of(store.users.columns), len(store.users), rows)
 
 
 def _check_table(what: str, table: Table, side: FeatureEncoder) -> None:
@@ -201,7 +215,7 @@ def publish_model(
         optimizer.check_state(model.parameters)
     vectors = _item_vectors(model, data.items, on_progress)
     if isinstance(wanted, str):
-        users = None if wanted == "exact" else encode_sample(model.user, data.users)
+        users = None if wanted == "exact" else encode_sample(model.user, model.users(data))
         index = build_index(wanted, vectors, similarity=model.similarity, queries=users)
     elif np.array_equal(wanted.vectors, vectors):
         index = wanted
@@ -220,7 +234,7 @@ def publish_model(
             seen = data.seen("all")
             groups = {
                 "items": data.items.to_arrays(),
-                "users": data.users.to_arrays(),
+                "users": model.users(data).to_arrays(),
                 "seen": {"indptr": seen.indptr, "values": seen.values},
             }
             if data.retired is not None:

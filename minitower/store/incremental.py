@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, show
+from minitower.data.table import Ragged
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array
 from minitower.search.patched import PatchedIndex
 from minitower.store.folder import SavedFolder, mismatch_is_data_error
-from minitower.store.full_version import Store, read_full
+from minitower.store.full_version import Store, check_histories, read_full
+from minitower.store.histories import GrownHistories, with_grown
 from minitower.store.model_files import checked_notes
 from minitower.store.new_folder import write_array, write_arrays
 from minitower.store.transaction import new_version, transaction, with_version
@@ -33,6 +35,7 @@ def publish_incremental(
     rows: Rows,
     *,
     parent: int,
+    histories: GrownHistories | None = None,
     notes: Mapping[str, Any] | None = None,
     metrics: Mapping[str, float] | None = None,
     full: Store | None = None,
@@ -49,6 +52,7 @@ def publish_incremental(
         rows: by parameter name, such as "user.user_id.embedding", the (r,) distinct rows
             that moved, ascending, and their (r,d) values.
         parent: the number of the full version that the rows moved away from.
+        histories: those that have grown since then, of a model that reads them.
         notes: JSON of the caller's own.
         metrics: as in :func:`publish`.
         full: the open full version; its files were verified when it was opened and are not
@@ -76,6 +80,10 @@ def publish_incremental(
                 "rows": write_arrays(place, "rows", moved),
                 "values": write_arrays(place, "values", values),
             }
+            if histories is not None:
+                users, clicks = histories
+                grown = {"users": users, "indptr": clicks.indptr, "values": clicks.values}
+                content["arrays"]["histories"] = write_arrays(place, "histories", grown)
             write_array(place / "items.npy", items)
             write_array(place / "item_vectors.npy", vectors)
         log = with_version(log, "incremental", parent)
@@ -97,13 +105,18 @@ def read_incremental(log: VersionLog, version: Version, full: Store) -> Store:
             f"{saved.folder}: branched from another version than {base.number}, and would pair "
             "a tower with the vectors of another"
         )
-    rows = read_rows(saved)
+    rows, histories = read_rows(saved), read_histories(saved)
     items, vectors = saved.array("items.npy"), saved.array("item_vectors.npy")
     with mismatch_is_data_error(saved):
         model = _moved(full.model, rows)
         index = PatchedIndex(full.index, items, vectors) if len(items) else full.index
         notes = checked_notes(saved.content["notes"])
-    return replace(full, model=model, index=index, version=version, full=full, notes=notes)
+        store = replace(full, model=model, index=index, version=version, full=full, notes=notes)
+        if histories is None:
+            return store
+        store = replace(store, users=with_grown(full.users, histories))
+        check_histories(store)
+    return store
 
 
 def read_rows(saved: SavedFolder) -> Rows:
@@ -117,6 +130,19 @@ def read_rows(saved: SavedFolder) -> Rows:
         if unpaired := at.keys() ^ values.keys():
             raise ValueError(f"{show(min(unpaired))} has rows or values, not both")
         return {name: (rows, values[name]) for name, rows in at.items()}
+
+
+def read_histories(saved: SavedFolder) -> GrownHistories | None:
+    """The histories that an incremental version holds; None: its model reads none.
+
+    Raises:
+        DataError: an array is missing.
+    """
+    if "histories" not in saved:
+        return None
+    arrays = saved.arrays("histories")
+    with mismatch_is_data_error(saved, "histories"):
+        return arrays["users"], Ragged(arrays["indptr"], arrays["values"])
 
 
 def _moved(model: TwoTower, rows: Rows) -> TwoTower:

@@ -6,7 +6,7 @@ import numpy as np
 
 from minitower.data.columns import as_array
 from minitower.data.errors import DataError, Place
-from minitower.data.table import text_array
+from minitower.data.table import string_array
 from minitower.formulas.arrays import Array
 from minitower.search.index import ExactIndex, Index, among, checked_k
 from minitower.store.full_version import Store
@@ -67,7 +67,7 @@ def list_blocks(
         best = rows[there] if allowed is None else allowed[rows[there]]
         listed = np.repeat(part, there.sum(axis=1))
         yield {
-            "user": text_array(listed.tolist()) if listed.dtype == object else listed,
+            "user": string_array(listed.tolist()) if listed.dtype == object else listed,
             "item": store.items.ids[best],
             "score": scores[there],
             "rank": np.nonzero(there)[1] + 1,

@@ -111,7 +111,9 @@ class Recommender:
             user_id: known or not. Of an unknown user the tower sees default values for all
                 fields that the profile does not hold.
             profile: current values of the user's fields. They override the values of a
-                known user in the table.
+                known user in the table. For a model with a history, ``"history"`` lists the
+                ids of the items that the user clicked since, oldest first. They join the
+                stored history, and count as seen.
             k: how many, >= 1.
             exclude_seen: exclude the items that the user has seen; an unknown user has seen
                 nothing.

@@ -7,10 +7,12 @@ import numpy as np
 
 from minitower.data.columns import as_array
 from minitower.data.errors import DataError, Place
+from minitower.data.schema import HISTORY
 from minitower.data.table import Features, Ragged
 from minitower.formulas.arrays import Array
 from minitower.search.index import Vectors
 from minitower.store.full_version import Store
+from minitower.store.histories import add_given
 
 Profile = Mapping[str, Any]
 
@@ -33,6 +35,8 @@ def user_query(
     """
     rows = store.users.rows_of(users)
     vectors, _ = store.model.user(_features(store, rows, profiles))
+    if exclude_seen and store.model.history is not None:
+        exclude = _with_history(exclude, profiles)
     return vectors, _excluded(store, rows, exclude_seen, exclude)
 
 
@@ -43,6 +47,8 @@ def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Feature
     unknown = rows < 0
     if unknown.any():
         features = encoder.mask(features, dict.fromkeys(features, unknown))
+    if store.model.history is not None:
+        profiles = add_given(store.model, features, profiles)
     for i, profile in enumerate(profiles):
         if not profile:
             continue
@@ -58,6 +64,17 @@ def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Feature
             elif isinstance(old, np.ndarray) and isinstance(new, np.ndarray):
                 old[i] = new[0]
     return features
+
+
+def _with_history(
+    exclude: Sequence[Sequence[int | str]], profiles: Sequence[Profile]
+) -> list[list[Any]]:
+    """The lists to exclude, with the items of the histories that profiles give."""
+    histories = [profile.get(HISTORY) for profile in profiles]
+    given = [[] if history is None else list(history) for history in histories]
+    exclude = exclude or [()] * len(given)
+    given = given or [[]] * len(exclude)
+    return [[*ids, *more] for ids, more in zip(exclude, given, strict=True)]
 
 
 def _excluded(

@@ -17,6 +17,7 @@ from minitower.data.table import Table
 from minitower.data.values import IdType
 from minitower.formulas.arrays import Array
 from minitower.store.full_version import Store, read_full
+from minitower.store.histories import without_history
 from minitower.store.model_files import load_optimizer
 from minitower.store.provenance import Learned
 from minitower.store.version_log import Version, VersionConflict, VersionLog, read_current
@@ -125,14 +126,16 @@ def base_dataset(store: Store) -> Dataset:
     none = Interactions(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     notes = (store.full or store).notes
     reading = notes.get("reading", {})
+    users, recent = without_history(store.users, store.model)
     return Dataset(
-        *(store.model.schema, store.users, store.items),
+        *(store.model.schema, users, store.items),
         *(none, none, none),
         store.seen,
         store.retired,
         reading.get("positive"),
         reading.get("timestamp"),
         notes.get("item_name"),
+        recent=recent,
     )
 
 

@@ -15,7 +15,8 @@ from minitower.data.columns import read_columns
 from minitower.data.errors import Place
 from minitower.data.options import checked
 from minitower.store.full_version import Store
-from minitower.store.incremental import Rows, publish_incremental, read_rows
+from minitower.store.histories import GrownHistories, same_histories
+from minitower.store.incremental import Rows, publish_incremental, read_histories, read_rows
 from minitower.store.version_log import Version, VersionLog
 from minitower.updating.base import CHUNK, UpdateBase, base_dataset, retrying
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
@@ -154,7 +155,8 @@ class IncrementalSession:
         )
         self.published: Increment | None = None
         self._times: tuple[float, float] | None = None  # of the first and the last click
-        self._latest: tuple[Version | None, Rows] = None, {}  # what this session published last
+        # What this session published last.
+        self._latest: tuple[Version | None, Rows, GrownHistories | None] = None, {}, None
         self._reported = ""
 
     @classmethod
@@ -228,7 +230,8 @@ class IncrementalSession:
         increment = self.update.finished().increment()
         self.published = increment
         self._report(increment)
-        if not increment.rows or _same(increment.rows, self._served_rows()):
+        served, histories = self._served()
+        if _same(increment.rows, served) and same_histories(increment.histories, histories):
             return None
         unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
         notes: dict[str, Any] = {"update": increment.report.to_dict() | unknown}
@@ -238,19 +241,23 @@ class IncrementalSession:
             self.store,
             increment.rows,
             parent=self.base.version.number,
+            histories=increment.histories,
             notes=notes,
             full=self.base.full,
         )
-        self._latest = store.version, increment.rows
+        self._latest = store.version, increment.rows, increment.histories
         return store
 
-    def _served_rows(self) -> Rows:
-        """The rows that the served version moves; files of this session are not read again."""
+    def _served(self) -> tuple[Rows, GrownHistories | None]:
+        """What the served version moves; files of this session are not read again."""
         log = VersionLog.read(self.store)
         version = log.version()
         if version == self._latest[0]:
-            return self._latest[1]
-        return read_rows(log.open(version)) if version.kind == "incremental" else {}
+            return self._latest[1:]
+        if version.kind != "incremental":
+            return {}, None
+        saved = log.open(version)
+        return read_rows(saved), read_histories(saved)
 
     def _report(self, increment: Increment) -> None:
         text = _summary(increment)

@@ -28,6 +28,7 @@ from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.regularization import Regularization
 from minitower.training.validation import ValidationGate
 from minitower.updating.branch import Branch
+from minitower.updating.growing import GrowingHistories
 from minitower.updating.report import (
     Drift,
     Increment,
@@ -67,6 +68,7 @@ class IncrementalUpdate:
 
     Attributes:
         branch: the model and the optimizer as they are now.
+        histories: of a model that reads them; a step sees those before its clicks.
 
     Raises:
         ValueError: the model has no id embedding to move, the model was fitted to other data,
@@ -93,7 +95,9 @@ class IncrementalUpdate:
         sides: tuple[Side, ...] = ("user", "item") if item_ids else ("user",)
         id_tables = {_id_table(model, side) for side in sides}
         for name in id_tables - model.parameters.keys():
-            raise ValueError(f"there is nothing to move: the model has no '{name}'")
+            if model.history is None:
+                raise ValueError(f"there is nothing to move: the model has no '{name}'")
+            id_tables.remove(name)  # the histories grow all the same
         objective = InBatchSoftmax() if objective is None else objective
         optimizer, regularization = optimizer or Adagrad(), regularization or Regularization()
         self.branch = Branch.off(model, optimizer, objective, regularization, id_tables)
@@ -103,6 +107,7 @@ class IncrementalUpdate:
         self._gate = ValidationGate(data, metric, at_least)
         self._before = self._gate(model)
         self._buffer = StepBuffer(model, data, batch_size)
+        self.histories = GrowingHistories(model, data)
 
     @property
     def model(self) -> TwoTower:
@@ -138,6 +143,7 @@ class IncrementalUpdate:
         other = copy(self)
         other.branch, other.frequency = self.branch.copy(), deepcopy(self.frequency)
         other._buffer = copy(self._buffer)
+        other.histories = self.histories.copy()
         other.finish()
         return other
 
@@ -161,18 +167,21 @@ class IncrementalUpdate:
             before=self._before,
             after=after,
         )
-        return Increment(rows, report, buffer.unknown_users, buffer.unknown_items, len(buffer))
+        counts = buffer.unknown_users, buffer.unknown_items, len(buffer)
+        grown = self.histories.grown(buffer._users, buffer._items)
+        return Increment(rows, report, *counts, grown)
 
     def _batch(self, users: Array, items: Array) -> Batch:
         side = self.data.schema.user
         features = self.data.users.take(np.maximum(users, 0))
+        self.histories.learn(features, users, items)
         features = side.mask(features, dict.fromkeys(features, users < 0))
         log_q = from_expected_count(self.frequency.log_frequency(items), self._buffer.size)
         self.frequency.update(items)
         return Batch(features, self.data.items.take(items), users, items, log_q)
 
     def _drift(self, side: Side, rows: Rows) -> Drift:
-        full, table = self.branch.full, self.data.users if side == "user" else self.data.items
+        full, table = self.branch.full, self.histories.users if side == "user" else self.data.items
         at, _ = rows.get(_id_table(full, side), (np.empty(0, np.int64), None))
         moved = evenly_spaced(np.flatnonzero(np.isin(id_rows(full, side, table), at)))
         towers = getattr(full, side), getattr(self.branch.model, side)

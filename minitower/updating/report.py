@@ -12,6 +12,7 @@ import numpy as np
 from minitower.data.table import Table
 from minitower.evaluation.encode import BLOCK
 from minitower.formulas.arrays import Array, Vectors
+from minitower.store.histories import GrownHistories
 from minitower.store.incremental import Rows
 from minitower.towers.two_tower import TwoTower
 from minitower.updating.streams import Cursor
@@ -170,6 +171,7 @@ class Increment:
         unknown_users: clicks of users without an embedding of their own.
         unknown_items: clicks on items outside the table, which were dropped.
         waiting: buffered clicks, too few for a step; they are learned with the next ones.
+        histories: those that have grown since the full model; None: it reads none.
     """
 
     rows: Rows
@@ -177,6 +179,7 @@ class Increment:
     unknown_users: int
     unknown_items: int
     waiting: int
+    histories: GrownHistories | None = None
 
 
 def id_rows(model: TwoTower, side: Side, table: Table) -> Array:

@@ -75,7 +75,8 @@ def train_full_update(
     before = gate(extended)
     user_rows = _known(model, "user", day.users)
     item_rows = _known(model, "item", day.items)
-    users = encode(extended.user, day.users, user_rows)
+    users_table = extended.users(day)
+    users = encode(extended.user, users_table, user_rows)
     items = encode(extended.item, day.items, item_rows)
     run = trainer(extended, day)
     if optimizer is not None:
@@ -87,7 +88,7 @@ def train_full_update(
         len(day.train),
         loss,
         *_rows_changed(model.parameters, extended.parameters),
-        Drift.between(users, encode(extended.user, day.users, user_rows)),
+        Drift.between(users, encode(extended.user, users_table, user_rows)),
         Drift.between(items, encode(extended.item, day.items, item_rows)),
         before,
         after,

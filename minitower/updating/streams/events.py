@@ -131,7 +131,7 @@ class EventFields:
     def from_rows(self, rows: list[Any]) -> Events:
         """Events of rows of user, item, timestamp and, if the log has one, value."""
         # The value of a rule was decided when the row was read.
-        fields = self if self.rule is None else replace(self, rule=None, value="\\0value")
+        fields = self if self.rule is None else replace(self, rule=None, value="\0value")
         return fields.events(object_rows(fields.names, rows, Place("rows")))
 
 
