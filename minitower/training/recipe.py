@@ -100,7 +100,7 @@ class Recipe:
         """The recipe to train on by: that of a trainer, at the rate where its schedule ended."""
         optimizer = copy(trainer.optimizer)
         if not callable(optimizer.rate):
-            optimizer.rate *= optimizer.rate_share
+            optimizer.rate, optimizer.rate_share = optimizer.current_rate, 1.0
         source = trainer.batches.negatives
         option = source.option if isinstance(source, Portable) else None
         return Recipe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -143,19 +144,16 @@ class Trainer:
         self.schedule = schedule
         file, best = HistoryFile(history), BestEpoch()
         done: list[Epoch] = []
-        for epoch in range(1, epochs + 1):
-            started = time.perf_counter()
-            loss, added, rate = self._epoch(epoch, epochs)
-            seconds = time.perf_counter() - started
-            validated = epoch % validate_every == 0 or epoch == epochs
-            metrics = gate.metrics(self.model) if gate is not None and validated else {}
-            if metrics:
-                best.offer(epoch, metrics[metric], self.model, self.optimizer)
-            done.append(Epoch(epoch, loss, metrics, seconds, added, rate))
-            file.add(done[-1])
-            steps = len(self.batches)
-            self.on_progress(Progress(epoch, epochs, steps, steps, loss, metrics))
-            if patience is not None and metrics and epoch - best.epoch >= patience:
+        for number in range(1, epochs + 1):
+            epoch, steps = self._epoch(number, epochs), len(self.batches)
+            if gate is not None and (number % validate_every == 0 or number == epochs):
+                epoch = replace(epoch, metrics=gate.metrics(self.model))
+            if epoch.metrics:
+                best.offer(number, epoch.metrics[metric], self.model, self.optimizer)
+            done.append(epoch)
+            file.add(epoch)
+            self.on_progress(Progress(number, epochs, steps, steps, epoch.loss, epoch.metrics))
+            if patience is not None and epoch.metrics and number - best.epoch >= patience:
                 break
         if best.epoch:
             best.restore(self.model, self.optimizer)
@@ -222,14 +220,10 @@ class Trainer:
         self._stepped = True
         return loss
 
-    def _epoch(self, epoch: int, epochs: int) -> tuple[float, float, float]:
-        """Train for one epoch.
-
-        Returns:
-            The objective's mean over pairs, and the means over steps of the self-supervised
-            loss and of the learning rate.
-        """
-        total, added, rates, seen, steps = 0.0, 0.0, 0.0, 0, len(self.batches)
+    def _epoch(self, epoch: int, epochs: int) -> Epoch:
+        """Train for one epoch, without validation."""
+        started, steps, seen = time.perf_counter(), len(self.batches), 0
+        total, added, rates = 0.0, 0.0, 0.0
         for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
             if self.schedule is not None:
                 share = self.schedule.of_step(self.best_epoch + epoch, step, steps)
@@ -240,7 +234,8 @@ class Trainer:
             seen += len(batch)
             if step < steps:  # the last step is reported together with its validation
                 self.on_progress(Progress(epoch, epochs, step, steps, total / seen))
-        return total / seen, added / steps, rates / steps
+        seconds = time.perf_counter() - started
+        return Epoch(epoch, total / seen, {}, seconds, added / steps, rates / steps)
 
 
 def _refuse_validation(
