@@ -308,16 +308,16 @@ def test_without_validation_the_last_epoch_is_kept():
     assert [epoch.metrics for epoch in history.epochs] == [{}, {}, {}]
 
 
-def test_progress_is_told_after_every_step_and_its_loss_is_the_mean():
-    told = []
+def test_progress_is_reported_after_every_step_and_its_loss_is_the_mean():
+    reported = []
     model = small_model()
-    history = Trainer(model, DATA, batch_size=64, on_progress=told.append).fit(2)
+    history = Trainer(model, DATA, batch_size=64, on_progress=reported.append).fit(2)
     steps = len(Batches(DATA, 64))
-    assert [(p.epoch, p.step) for p in told] == [
+    assert [(p.epoch, p.step) for p in reported] == [
         (e, s) for e in (1, 2) for s in range(1, steps + 1)
     ]
-    assert told[-1].metrics == history.epochs[-1].metrics != {}
-    assert told[-1].loss == history.epochs[-1].loss
+    assert reported[-1].metrics == history.epochs[-1].metrics != {}
+    assert reported[-1].loss == history.epochs[-1].loss
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_pairs_however_short_the_last_batch():
