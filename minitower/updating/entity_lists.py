@@ -1,4 +1,4 @@
-"""Lists that come with a full update: new or changed users and items, and items to retire."""
+"""Lists that come with a full update: new or changed users and items, and those to remove."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from minitower.data.files import read_regular
 from minitower.data.schema import Field, Id
 from minitower.data.table import Table
 from minitower.data.values import typed_ids
+from minitower.formulas.arrays import Array
 from minitower.store.full_version import Store
 from minitower.updating.base import id_type
 from minitower.updating.options import FullUpdateOptions
 from minitower.updating.streams.events import object_rows
 from minitower.updating.streams.parquet import read_parquet
+from minitower.updating.streams.text_files import read_csv
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class EntityLists:
         users, items: the columns of new or changed ones; None: no list, or an empty one.
         retired: ids of items to retire.
         retired_from: where the ids come from, for messages.
+        forget: (n,) distinct ids of users to forget.
         item_name: the column of the items' names, where the list has it.
     """
 
@@ -39,6 +42,7 @@ class EntityLists:
     items: Columns | None
     retired: list[int | str]
     retired_from: str
+    forget: Array
     item_name: str | None
 
     @staticmethod
@@ -54,7 +58,8 @@ class EntityLists:
         items = read_list("items", options.items, schema.item.fields, full.items, name)
         retired = [] if retire is None else read_ids(retire, full.items)
         where = str(retire) if isinstance(retire, str | Path) else "retire"
-        return EntityLists(users, items, retired, where, name)
+        forget = read_forget(options.forget, schema.schema.user_id.name, full.users)
+        return EntityLists(users, items, retired, where, forget, name)
 
     @property
     def adds(self) -> bool:
@@ -109,6 +114,33 @@ def read_ids(source: str | Path | Sequence[int | str], table: Table) -> list[int
     return ids
 
 
+def read_forget(source: Any, key: str, table: Table) -> Array:
+    """The distinct user ids of a list, of a file with one a line, or of the column of a file.
+
+    Args:
+        source: ids, or a path; None: no users.
+        key: the column of user ids in a .csv, .jsonl or .parquet file.
+        table: of users; the ids get the type of its ids.
+
+    Raises:
+        DataError: as :func:`read_ids`, or the column is missing or an id is of another type.
+    """
+    if source is None:
+        return np.empty(0, np.int64)
+    suffix = Path(source).suffix if isinstance(source, str | Path) else None
+    if suffix is None:
+        columns = read_columns({key: source}, Place("forget"))
+    elif suffix == ".csv":
+        columns = _csv(Path(source), [key])
+    elif suffix in (".jsonl", ".json", ".parquet"):
+        columns = _read_file(Path(source), [key])
+    else:
+        columns = read_columns({key: read_ids(source, table)}, Place(str(source)))
+    if not len(columns):
+        return np.empty(0, np.int64)
+    return np.unique(typed_ids(columns[key], id_type(table), columns.at(key)))
+
+
 def _read_file(path: Path, names: list[str]) -> Columns:
     if path.suffix not in (".jsonl", ".json", ".parquet") or not path.is_file():
         raise DataError(f"{path}: expected a file whose name ends with .jsonl or .parquet")
@@ -134,6 +166,16 @@ def _json_lines(path: Path, names: list[str]) -> Columns:
         rows.append([record[name] for name in names])
         lines.append(line)
     return object_rows(names, rows, Place(str(path), first_line=1, rows=lines))
+
+
+def _csv(path: Path, names: list[str]) -> Columns:
+    if not path.is_file():
+        raise DataError(f"{path}: the file is missing")
+    blocks = list(read_csv(path, 0, names))
+    for record in (bad for block in blocks for bad in block.bad):
+        raise DataError(f"{path}, line {record.number + 1}: {record.reason}")
+    columns = [np.concatenate([b.columns[name] for b in blocks]) for name in names if blocks]
+    return Columns(dict(zip(names, columns)), Place(str(path), first_line=2))
 
 
 def _parquet(path: Path, names: list[str]) -> Columns:
