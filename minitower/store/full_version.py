@@ -181,8 +181,8 @@ def publish_model(
     Raises:
         VersionConflict: the parent is not the current full version. To publish now would
             silently undo what was published since.
-        DataError: the model was fitted to other data, a user of the data is forgotten by the
-            store, the folder holds something else, or it cannot be written.
+        DataError: the model was fitted to other data, or the data holds users that the store
+            has forgotten. Or the folder holds something else, or it cannot be written.
         ValueError: the given index holds other vectors than the model makes, or the state of
             the optimizer is of other parameters.
         ModuleNotFoundError: the library of the engine is not installed; names the extra.
