@@ -16,6 +16,7 @@ from minitower.data.options import checked
 from minitower.data.table import Table
 from minitower.data.values import IdType
 from minitower.formulas.arrays import Array
+from minitower.store.forgotten import Forgotten
 from minitower.store.full_version import Store, read_full
 from minitower.store.histories import without_history
 from minitower.store.model_files import load_optimizer
@@ -25,7 +26,14 @@ from minitower.towers.optimizers import Optimizer
 from minitower.updating.options import IncrementalOptions, UpdateOptions
 from minitower.updating.plan import PositiveFilter, TrainingPlan
 from minitower.updating.report import Event, Kind, OnEvent, ReadReport
-from minitower.updating.streams import ClickStream, Cursor, EventBatch, EventFields, PollOptions
+from minitower.updating.streams import (
+    ClickStream,
+    Cursor,
+    EventBatch,
+    EventFields,
+    Events,
+    PollOptions,
+)
 
 T = TypeVar("T")
 CHUNK = 1 << 16
@@ -51,6 +59,7 @@ class UpdateBase:
         optimizer: the version's, with its state; or a new one.
         positives: keeps the positives among clicks.
         fields: the columns of clicks.
+        forgotten: the users that the store has forgotten.
         learned: what the version has learned; None: it does not record that.
         stream: the folder of click logs; None where the caller brings the clicks.
         start: the cursor behind the clicks that the version has learned.
@@ -64,6 +73,7 @@ class UpdateBase:
     optimizer: Optimizer
     positives: PositiveFilter
     fields: EventFields
+    forgotten: Forgotten
     learned: Learned | None
     stream: ClickStream | None
     start: Cursor
@@ -98,6 +108,11 @@ class UpdateBase:
             raise DataError("the session was opened without logs; pass clicks to learn()")
         return self.stream.batches(CHUNK, cursor=self.start, poll=poll)
 
+    def remembered(self, events: Events) -> Events:
+        """The clicks without those of forgotten users."""
+        forgotten = self.forgotten.among(events.users)
+        return events.take(~forgotten) if forgotten.any() else events
+
     def read_until(self, cursor: Cursor) -> ReadReport:
         """What was read up to a cursor; records that were not learned are reported as events."""
         read = ReadReport.between(self.start, cursor)
@@ -118,7 +133,7 @@ class UpdateBase:
         new = {"reading": reading, "training": self.plan.to_notes()}
         if self.learned is not None:
             new["learned"] = self.learned.after_full_update(times).to_json()
-        return kept | new | {"cursor": cursor.to_state()}
+        return kept | new | self.forgotten.to_notes() | {"cursor": cursor.to_state()}
 
 
 def base_dataset(store: Store) -> Dataset:
@@ -199,8 +214,8 @@ def _opened(
     stated = log.open(version).content.get("optimizer")
     optimizer = _optimizer(store, where, plan, version, stated, reset=options.reset_optimizer)
     return UpdateBase(
-        *(options, on_event, full, version, plan, optimizer, positives, fields, learned),
-        *(stream, start),
+        *(options, on_event, full, version, plan, optimizer, positives, fields),
+        *(Forgotten.by_store(log), learned, stream, start),
     )
 
 
