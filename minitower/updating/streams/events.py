@@ -79,6 +79,7 @@ class EventFields:
         user_type, item_type: the types of the two ids.
         rule: decides the value of each click: 1 where the rule passes, 0 where it fails, NaN
             where all its columns are missing; None: `value` names the column.
+        unit: of times that are numbers, one of :data:`minitower.data.times.UNITS`.
 
     Raises:
         ValueError: a type is neither "integer" nor "string", or both value and rule are given.
@@ -91,6 +92,7 @@ class EventFields:
     user_type: IdType = "integer"
     item_type: IdType = "integer"
     rule: Rule | None = None
+    unit: str = "seconds"
 
     def __post_init__(self) -> None:
         if self.value is not None and self.rule is not None:
@@ -123,14 +125,16 @@ class EventFields:
         return Events(
             typed_ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
             typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
-            seconds(columns[self.timestamp], columns.at(self.timestamp)),
+            seconds(columns[self.timestamp], columns.at(self.timestamp), self.unit),
             values,
         )
 
     def from_rows(self, rows: list[Any]) -> Events:
         """Events of rows of user, item, timestamp and, if the log has one, value."""
-        # The value of a rule was decided when the row was read.
-        fields = self if self.rule is None else replace(self, rule=None, value="\0value")
+        # The unit, and the value of a rule, were applied when the row was read.
+        fields = replace(self, unit="seconds")
+        if self.rule is not None:
+            fields = replace(fields, rule=None, value="\0value")
         return fields.events(object_columns(fields.names, rows, Place("rows")))
 
 
