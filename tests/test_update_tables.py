@@ -14,7 +14,8 @@ from minitower.data import DataError
 from minitower.data.columns import read_columns
 from minitower.data.errors import Place
 from minitower.data.rules import parse_rule
-from minitower.store.full_version import Store
+from minitower.store.recommender import read_version
+from minitower.store.version_log import read_current
 from minitower.updating.plan import PositiveFilter
 from minitower.updating.streams import EventFields
 
@@ -69,12 +70,12 @@ def test_updates__decide_by_the_rule_of_the_version(store):
     result = mt.full_update(store, store.parent / "logs", on_event=lambda e: events.append(str(e)))
     assert result.report.pairs == expected
     assert f"{expected} of 40 clicks are positives: {RULE}" in "\n".join(events)
-    assert Store.open(store).notes["reading"]["positive"] == RULE
+    assert read_current(store, read_version).notes["reading"]["positive"] == RULE
     more = write(store.parent / "logs" / "b.csv", log_rows(2, 30, 600))
     read = mt.incremental_update(store, store.parent / "logs")
     assert read is not None
-    with mt.IncrementalSession.open(store) as session:
-        learned = session.learn({n: [r[n] for r in more] for n in more[0]})
+    session = mt.IncrementalSession.open(store)
+    learned = session.learn({name: [row[name] for row in more] for name in more[0]})
     assert learned == sum(map(passes, more))
 
 
@@ -93,27 +94,25 @@ def test_full_update__reads_lists_of_users_and_items_as_csv(store):
     options = mt.FullUpdateOptions(users=users, items=items)
     result = mt.full_update(store, store.parent / "logs", options)
     assert (result.new_users, result.new_items) == (1, 1)
-    after = Store.open(store)
+    after = read_current(store, read_version)
     row = after.items.rows_of(["new"])[0]
     assert after.items.names[row] == "New"
     same = after.items.columns["kind"][after.items.rows_of(["i2"])[0]]
     assert after.items.columns["kind"][row] == same > 0, "2 in a CSV file is the integer 2"
     assert after.users.columns["city"][0] > 0, "a new category gets a row"
-    with pytest.raises(
-        DataError, match=r"new_items.csv: column 'kind' is missing; columns: sku, t"
-    ):
-        write(items, [{"sku": "newer", "title": "New"}])
+    write(items, [{"sku": "newer", "title": "New"}])
+    with pytest.raises(DataError, match=r"new_items.csv: column 'kind' is missing; columns: sku"):
         mt.full_update(store, store.parent / "logs", options)
     with pytest.raises(DataError, match=r"ends with .jsonl, .csv or .parquet"):
         mt.full_update(store, store.parent / "logs", mt.FullUpdateOptions(users=store / "x.txt"))
 
 
-values = st.sampled_from([None, "", 1, 0, 1.5, "1", "1.5", "phone", "web", True])
+values = st.sampled_from([None, "", 1, 0, 1.5, "1", "1.0", "01", "true", "phone", "web", True, [1]])
 
 
 @given(st.lists(st.tuples(values, values), min_size=1, max_size=5))
 def test_event_fields__a_rule_decides_each_row_alone(rows):
-    """The value of a row does not depend on the rows beside it, as blocks of a log are cut freely."""
+    """The value of a row does not depend on the rows beside it: blocks are cut anywhere."""
     rule = parse_rule("a = 1 and b != phone or a = phone")
     fields = EventFields(rule=rule)
 
@@ -123,11 +122,14 @@ def test_event_fields__a_rule_decides_each_row_alone(rows):
         log = {"user_id": [1] * n, "item_id": [2] * n, "timestamp": [3] * n, "a": a, "b": b}
         return fields.events(read_columns(log, Place("log"))).values.tolist()
 
-    try:
-        together = decided(rows)
-    except DataError:  # strings and numbers in one column: the stream reads each row alone
-        return
-    assert str(together) == str([decided([row])[0] for row in rows])
+    def outcome(rows):
+        try:
+            return list(map(str, decided(rows)))
+        except DataError:
+            return ["refused"]
+
+    each = [outcome([row])[0] for row in rows]
+    assert outcome(rows) == (["refused"] if "refused" in each else each)
 
 
 def test_event_fields__a_rule_or_a_value_and_stored_rows_keep_the_decision():

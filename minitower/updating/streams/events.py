@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns, numbers
-from minitower.data.csv_values import plain_values
 from minitower.data.errors import Place, show
 from minitower.data.parquet import RECORD
 from minitower.data.rules import Rule
 from minitower.data.times import seconds
-from minitower.data.values import BOOLEANS, IdType, is_missing, refuse, typed_ids
+from minitower.data.values import BOOLEANS, IdType, refuse, typed_ids
 from minitower.formulas.arrays import Array
+from minitower.updating.streams.rule_values import decided
 
 BLOCK_SIZE = 1 << 18
 """Bytes of a block, about."""
@@ -121,7 +121,7 @@ class EventFields:
             refuse(BOOLEANS, columns[self.value], "a number", columns.at(self.value))
             values = numbers(columns[self.value], columns.at(self.value))
         elif self.rule is not None:
-            values = _decided(self.rule, columns)
+            values = decided(self.rule, columns)
         return Events(
             typed_ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
             typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
@@ -136,17 +136,6 @@ class EventFields:
         if self.rule is not None:
             fields = replace(fields, rule=None, value="\0value")
         return fields.events(object_columns(fields.names, rows, Place("rows")))
-
-
-def _decided(rule: Rule, columns: Columns) -> Array:
-    """(n,) 1 where the rule passes, 0 where it fails, NaN where all its columns are missing."""
-    missing = np.ones(len(columns), bool)
-    arrays = {}
-    for name in {one.column for one in rule.comparisons}:
-        missing &= np.fromiter(map(is_missing, columns[name].tolist()), bool, len(missing))
-        arrays[name] = plain_values(columns[name])
-    passed = rule.apply(Columns(arrays, columns.place)) & ~missing
-    return np.where(missing, np.nan, passed)
 
 
 def object_columns(names: list[str], rows: list[Any], place: Place) -> Columns:
