@@ -146,7 +146,7 @@ def provenance(
         files, logs: as in :class:`Learned`.
     """
     data = trainer.data
-    reading = {"positive": data.positive, "timestamp": data.timestamp}
+    reading = {"positive": data.positive, "timestamp": data.timestamp, "weight": data.weight}
     notes = {
         "reading": {name: value for name, value in reading.items() if value is not None},
         "item_name": data.item_name,

@@ -14,6 +14,7 @@ import numpy as np
 from minitower.data import DataError, Dataset, Interactions
 from minitower.data.options import checked
 from minitower.data.table import Table
+from minitower.data.times import UNITS
 from minitower.data.values import IdType
 from minitower.formulas.arrays import Array
 from minitower.store.forgotten import Forgotten
@@ -96,6 +97,9 @@ class UpdateBase:
         if base.plan.from_version:
             taken = ", ".join(base.plan.from_version)
             base.emit("training_options", f"as version {base.version.number} was trained: {taken}")
+        if (weight := base.full.notes.get("reading", {}).get("weight")) is not None:
+            text = f"column '{weight}' weighed the clicks in training; an update weighs all alike"
+            base.emit("training_options", text)
         return base
 
     def emit(self, kind: Kind, text: str) -> None:
@@ -168,6 +172,13 @@ def id_type(table: Table) -> IdType:
     return "string" if table.ids.dtype.kind == "U" else "integer"
 
 
+def _unit(notes: Mapping[str, Any]) -> str:
+    """The unit of the times that a version was trained on, where they are numbers."""
+    columns = notes.get("reading", {}).get("columns")
+    unit = columns.get("unit") if isinstance(columns, Mapping) else None
+    return unit if isinstance(unit, str) and unit in UNITS else "seconds"
+
+
 def _is_within(path: str | Path, folder: str | Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
@@ -193,6 +204,7 @@ def _opened(
         notes.get("reading", {}).get("timestamp", "timestamp"),
         value=positives.column,
         rule=None if positives.column is not None else positives.rule,
+        unit=_unit(notes),
         user_type=id_type(full.users),
         item_type=id_type(full.items),
     )

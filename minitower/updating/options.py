@@ -65,7 +65,7 @@ def _path(value: Any) -> Path:
 
 def _list_of(side: str) -> Option:
     return Option(
-        f"{side} that are new or have changed, with all columns: .jsonl or .parquet",
+        f"{side} that are new or have changed, with all columns: .jsonl, .csv or .parquet",
         parse=_path,
         metavar="FILE",
     )
