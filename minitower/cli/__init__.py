@@ -20,6 +20,7 @@ from minitower.data.errors import DataError
 MODULES = {
     "demo": {"demo": "train, index, recall and report, on simulated data or your own"},
     "train": {"train": "train a model on a folder of data and write it to a folder"},
+    "tune": {"tune": "search for the settings of training that are best on validation"},
     "evaluate": {
         "evaluate": "measure a trained model on data",
         "recall": "recall items for a user",
