@@ -33,6 +33,14 @@ def test_history_file__of_no_path_writes_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_history_file__of_other_content_is_left_alone(tmp_path):
+    path = tmp_path / "interactions.csv"
+    path.write_text("user,item\n1,2\n")
+    with pytest.raises(DataError, match=r"csv holds no history; name another file"):
+        HistoryFile(path)
+    assert path.read_text() == "user,item\n1,2\n"
+
+
 def test_history_file__that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(DataError, match=r"^history: cannot write .*nowhere"):
         HistoryFile(tmp_path / "nowhere" / "history.jsonl")

@@ -96,6 +96,7 @@ def test_recipe__makes_the_same_trainer_again(job):
     else:
         assert trainer.objective.size == again.objective.size
         assert trainer.objective.temperature == again.objective.temperature
+    assert trainer.regularization.weight_decay == job["weight_decay"]
     for name in ("seed", "self_supervised", "regularization", "positive_exponent"):
         assert getattr(trainer, name) == getattr(again, name)
     assert trainer.optimizer.rate == again.optimizer.rate

@@ -34,6 +34,7 @@ _RAW = (
     *("[[1, 2], [3]]", "-1", "0", "4", "4.0", "1000000000", "9223372036854775808", "[4, 4]"),
     *("[1000000000]", "[-1]", "[true]", "[4.5]", "0.5", "1e-300", "1e300", "-0.0"),
 )
+_PLACES = ("data", "out", "history")
 _KEYS = (
     "no",
     "data",
@@ -58,15 +59,15 @@ def make(rng: Random) -> Case:
     if rng.random() < 0.15:
         places += ("File name too long",)  # said of a path of which the line holds a part
         return Case("toml", "bytes", (argv,), places, uses, (_bytes(seed),))
-    key = rng.choice((*OPTIONS, *OPTIONS, "data", "out", *_KEYS))
+    key = rng.choice((*OPTIONS, *OPTIONS, *_PLACES, *_KEYS))
     value = _value(rng, key)
     places += (key.strip("\"'"), key.replace("_", "-"), f"--{key.replace('_', '-')}")
     places += PLAIN.get(f"--{key.replace('_', '-')}", ())
-    if key in ("data", "out"):
+    if key in _PLACES:
         with suppress(ValueError, RecursionError):  # a path as it is, however TOML writes it
             path = str(tomllib.loads(f"value = {value}")["value"])
             places += (path, printable(path), "File name too long")
-    if key in ("data", "out") or f"--{key}" in NAMED:
+    if key in _PLACES or f"--{key}" in NAMED:
         places += named_in(value.strip("\"'"))
 
     def change(folder: Path) -> None:

@@ -80,12 +80,16 @@ class HistoryFile:
 
     Args:
         path: of the file; None: write nothing.
-    Raises DataError: the file cannot be written.
+    Raises DataError: the file cannot be written, or holds something else.
     """
 
     def __init__(self, path: str | Path | None) -> None:
-        self.path = path
+        self.path = None if path is None else Path(path)
         self._append("")  # fails before training, not after the first epoch
+        if self.path is not None and self.path.is_file():
+            with self.path.open("rb") as file:
+                if file.read(1) not in (b"", b"{"):
+                    raise DataError(f"history: {path} holds no history; name another file")
 
     def add(self, epoch: Epoch) -> None:
         """Append the line of an epoch."""
@@ -95,7 +99,7 @@ class HistoryFile:
         if self.path is None:
             return
         try:
-            with Path(self.path).open("a", encoding="utf-8") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
             raise DataError(f"history: cannot write {self.path}: {error.strerror}") from None
