@@ -209,16 +209,18 @@ def _features(
 
 
 def _lists(column: Array, ids: Array) -> Array:
-    """Lists of item ids; strings are split, and hold integers where the ids are integers."""
+    """Strings of item ids as lists, of integers where the ids are integers; lists stay lists."""
+    if column.dtype != object:
+        return column
     separator = separator_of(value for value in column.tolist() if isinstance(value, str)) or " "
     rows = np.empty(len(column), object)
     for row, value in enumerate(column.tolist()):
         if isinstance(value, str):
             parts = value.split(separator if separator.strip() else None)
             value = [part.strip() for part in parts]
-            if ids.dtype.kind in "iu" and all(part.isdecimal() for part in value):
-                value = [int(part) for part in value]
-        rows[row] = [] if value is None else list(value)
+            integers = integers_of(np.array(value, object)) if ids.dtype.kind in "iu" else None
+            value = value if integers is None else integers.tolist()
+        rows[row] = value
     return rows
 
 
