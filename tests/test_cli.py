@@ -739,7 +739,7 @@ BAD = {
         "tiny.user", lambda p: p.write_bytes(p.read_bytes().replace(b"Porto", b"P\xff")),
         "tiny.user, line",
     ),
-    "no log": ("tiny.inter", lambda p: p.unlink(), "found no data; expected *.inter"),
+    "no log": ("tiny.inter", lambda p: p.unlink(), "found no data; expected interactions.csv"),
 }  # fmt: skip
 
 

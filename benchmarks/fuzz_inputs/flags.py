@@ -216,6 +216,7 @@ _PLAIN = {  # other words for what a flag says
     "--hidden-fields": ("hiding",),
     "--metric": ("k",),
     "--positive": ("rule",),
+    "--split": ("Split(",),
     "--to": ("File name too long",),
 }
 _ODD = {  # what is asked for and may get
