@@ -114,6 +114,10 @@ def test_choosing():
     assert "299 items of 64 numbers" in printed
 
 
+def test_plain_tables():
+    assert "csv.reader alone" in run("plain_tables.py", "--quick")
+
+
 def test_streams():
     for package in ("pyarrow", "google_crc32c"):
         pytest.importorskip(package, reason="not installed: pip install '.[streams]'")

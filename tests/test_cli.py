@@ -757,7 +757,7 @@ def test_bad_lines__one_line_that_says_where(run, world, tmp_path, what):
      "tiny.item: the file has no line below its header"),
     ("tiny.user", lambda p: p.write_bytes(p.read_bytes().replace(b"Porto", b"P\xff")),
      "tiny.user, line"),
-    ("tiny.inter", lambda p: p.unlink(), "found no data; expected *.inter"),
+    ("tiny.inter", lambda p: p.unlink(), "found no data; expected interactions.csv"),
 ], ids=("empty", "no rows", "not UTF-8", "no log"))  # fmt: skip
 def test_bad_files__one_line_that_names_the_file(run, world, tmp_path, name, spoil, message):
     folder = shutil.copytree(world, tmp_path / "data")

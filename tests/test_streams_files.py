@@ -249,7 +249,7 @@ def test_read__the_records_behind_those_that_are_skipped(suffix, skip, block):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for module in (text_files, tfrecord):
             patch.setattr(module, "BLOCK_SIZE", block)
-        patch.setattr(parquet, "_BLOCK_ROWS", min(block, 4))
+        patch.setattr("minitower.data.parquet._BLOCK_ROWS", min(block, 4))
         write_events(Path(folder) / f"log{suffix}", columns(9))
         blocks = list(READERS[suffix](Path(folder) / f"log{suffix}", skip, EventFields().names))
     users = [int(user) for block in blocks for user in block.columns["user_id"].tolist()]

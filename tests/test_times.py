@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minitower.data import DataError, Dataset, Id, LastSplit, Schema
 from minitower.data.columns import as_array, read_columns
 from minitower.data.errors import Place
-from minitower.data.times import LATEST, UNITS, parse_moment, seconds, time_unit
+from minitower.data.times import LATEST, UNITS, parse_moment, recognized_seconds, seconds
 from minitower.updating.streams import EventFields
 
 IDS = Schema(user=[Id("user_id")], item=[Id("item_id")])
@@ -89,14 +89,16 @@ def test_seconds__of_iso_strings_are_those_of_the_date(moment, between):
     for values in ([moment.isoformat(between)], [moment.isoformat(between) + "Z"], [moment]):
         assert seconds(as_array(values, PLACE), PLACE).tolist() == [expected]
     assert parse_moment(moment.isoformat(between)) == expected
-    assert time_unit(as_array([moment.isoformat(between)], PLACE), PLACE) == "seconds"
+    unit, found = recognized_seconds(as_array([moment.isoformat(between)], PLACE), PLACE)
+    assert (unit, found.tolist()) == ("seconds", [expected])
 
 
 @given(st.sampled_from(sorted(UNITS)), st.integers(10**9, 2 * 10**9), st.booleans())
-def test_time_unit__is_found_and_undone(unit, second, as_text):
+def test_recognized_seconds__the_unit_is_found_and_undone(unit, second, as_text):
     number = second * UNITS[unit]
     column = as_array([str(number) if as_text else number, None], PLACE)[:1]
-    assert time_unit(column, PLACE) == unit
+    found, times = recognized_seconds(column, PLACE)
+    assert (found, times.tolist()) == (unit, [second])
     assert seconds(column, PLACE, unit).tolist() == [second]
 
 
@@ -112,9 +114,9 @@ def test_seconds__refuses_another_unit(values, unit, message):
 
 
 @pytest.mark.parametrize("values", [[20220501, 20220502], ["20220501"], [20220501.0]])
-def test_time_unit__refuses_to_guess_dates_without_dashes(values):
+def test_recognized_seconds__refuses_to_guess_dates_without_dashes(values):
     with pytest.raises(DataError, match="could be seconds or a date; write dates like 2022-05-01"):
-        time_unit(as_array(values, PLACE), PLACE)
+        recognized_seconds(as_array(values, PLACE), PLACE)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1e99", "-1", "1_0", "2022-5-1", "nan", "1969-01-01"])

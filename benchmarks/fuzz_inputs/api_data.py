@@ -67,6 +67,8 @@ def targets() -> dict[str, Target]:
                 "timestamp": "timestamp",
                 "split": mt.TimeSplit(),
                 "item_name": "title",
+                "weight": "rating",
+                "exposed": None,
             },
             data=all_tables,
             tables=all_tables,
@@ -83,6 +85,12 @@ def targets() -> dict[str, Target]:
         ),
         "parse_rule": Target(
             rule, lambda: {"positive": "rating >= 4"}, places=("rule",), weight=0.5
+        ),
+        "parse_rule and": Target(
+            rule,
+            lambda: {"positive": "rating >= 4 and (user_id = u1 or rating = 5)"},
+            places=("rule",),
+            weight=0.5,
         ),
         "retire": Target(
             lambda item_ids: mt.retire(valid_data(), item_ids),
@@ -154,6 +162,11 @@ def targets() -> dict[str, Target]:
     }
     for name, kind, more in (
         ("TimeSplit", mt.TimeSplit, {"valid": 0.1, "test": 0.1}),
+        (
+            "TimeSplit dates",
+            mt.TimeSplit,
+            {"test_from": "2020-09-13T13:00", "validation_from": 1_600_000_060},
+        ),
         ("RandomSplit", mt.RandomSplit, {"valid": 0.1, "test": 0.1, "seed": 0}),
         ("LastSplit", mt.LastSplit, {"valid": 1, "test": 1}),
         ("GivenSplit", mt.GivenSplit, {"column": "rating"}),

@@ -20,11 +20,27 @@ _DATA = {  # folder -> its files and what separates their fields
     "atomic": {"data.inter": "\t", "data.user": "\t", "data.item": "\t"},
     "u100k": {"u.data": "\t", "u.user": "|", "u.item": "|"},
     "u1m": {"ratings.dat": "::", "users.dat": "::", "movies.dat": "::"},
+    "tables": {"interactions.csv": ",", "users.csv": ",", "items.csv": ","},
+    "parquet": {"interactions.parquet": "", "users.parquet": "", "items.parquet": ""},
     "split": {"train.txt": " ", "valid.txt": " ", "test.txt": " "},
 }
-_TRAIN = {"atomic": "train", "u100k": "train 100k", "u1m": "train 1m", "split": "train split"}
+_TRAIN = {
+    "atomic": "train",
+    "tables": "train tables",
+    "parquet": "train parquet",
+    "u100k": "train 100k",
+    "u1m": "train 1m",
+    "split": "train split",
+}
+_SHARES = {"atomic": 0.4, "tables": 0.3, "parquet": 0.1, "u100k": 0.05, "u1m": 0.05, "split": 0.1}
 _LOGS = {"10.jsonl": "", "11.csv": ",", "12.parquet": "", "13.tfrecord": ""}
-_TABLES = {"users.jsonl": "", "items.jsonl": "", "retire.txt": "\n"}
+_TABLES = {
+    "users.jsonl": "",
+    "items.jsonl": "",
+    "users.csv": ",",
+    "items.csv": ",",
+    "retire.txt": "\n",
+}
 _ASIDE = (*("aside.jsonl",) * 8, "store/CURRENT", "store/LOCK", "retire.txt", "store/x.jsonl")
 _LARGE = 300_000_000  # characters of a cell that compresses well
 
@@ -36,7 +52,8 @@ def make(rng: Random) -> Case:
 
 
 def _of_data(rng: Random) -> Case:
-    folder = rng.choices(tuple(_DATA), (0.55, 0.15, 0.15, 0.15))[0]
+    known = [name for name in _DATA if name != "parquet" or has(".parquet")]
+    folder = rng.choices(known, [_SHARES[name] for name in known])[0]
     name, separator = rng.choice(list(_DATA[folder].items()))
     name_of = _TRAIN[folder]
     steps: list[Command] = [commands()[name_of][0]]
@@ -46,8 +63,10 @@ def _of_data(rng: Random) -> Case:
     elif folder == "atomic" and rng.random() < 0.2:
         argv = tuple("atomic" if word == "later" else word for word in commands()["evaluate"][0])
         steps, uses = [argv], (folder, "store")
+    elif folder == "tables" and rng.random() < 0.3:
+        steps = [("inspect", folder)]
     elif rng.random() < 0.6:  # and what was accepted is recalled
-        user = "u3" if folder == "atomic" else "3"
+        user = "u3" if folder in ("atomic", "tables", "parquet") else "3"
         steps.append(("recall", "out", user, "-k", "30", "--include-seen"))
     change, what = _change(rng, Path(folder, name), separator)
     places = (name, folder, "too few to train on")

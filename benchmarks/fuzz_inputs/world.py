@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import io
 import json
@@ -20,6 +21,7 @@ from minitower.updating.streams import EventFields, write_events
 USERS, ITEMS, CLICKS = 20, 30, 200
 FAST = ("--dim", "4", "--hidden", "", "--epochs", "1", "--batch-size", "64")
 STEP = ("--batch-size", "64")
+RULE = 'is_click = 1 and (device = "phone" or weight >= 1)'
 RECALLS: dict[str, Any] = {}
 """What each valid store recalls; filled by ``build``."""
 
@@ -46,6 +48,11 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         "train 100k": (("train", "u100k", "--out", "out", *FAST), ("u100k",)),
         "train 1m": (("train", "u1m", "--out", "out", *FAST), ("u1m",)),
         "train split": (("train", "split", "--out", "out", *FAST, "--history", "5"), ("split",)),
+        "train tables": (
+            ("train", "tables", "--out", "out", *FAST, "--positive", RULE),
+            ("tables",),
+        ),
+        "inspect": (("inspect", "tables", "--split", "time:2020-09-13"), ("tables",)),
         "train job": (("train", "--job", "job.toml"), ("atomic", "job.toml")),
         "demo": (("demo", "--data", "atomic", "--no-report", *FAST), ("atomic",)),
         "evaluate": (("evaluate", "store", "later", "-k", "5"), ("store", "later")),
@@ -59,6 +66,13 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         "update tables": (
             ("update", "store", "clicks", "--full", *STEP, *listed),
             ("store", "clicks", *tables),
+        ),
+        "update csv": (
+            (
+                *("update", "store", "clicks", "--full", *STEP),
+                *("--users", "users.csv", "--items", "items.csv"),
+            ),
+            ("store", "clicks", "users.csv", "items.csv"),
         ),
         "update incremental": (
             ("update", "store", "clicks", "--incremental", *STEP, *aside),
@@ -82,6 +96,10 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         "vectors": (("vectors", "--out", "golden"), ()),
     }
     if has(".parquet"):
+        found["train parquet"] = (
+            ("train", "parquet", "--out", "out", *FAST, "--positive", "is_click = 1"),
+            ("parquet",),
+        )
         arguments = ("--users", "users.parquet", "--items", "items.parquet")
         uses = ("store", "clicks", "users.parquet", "items.parquet")
         found["update parquet"] = (
@@ -149,6 +167,44 @@ def items() -> dict[str, Any]:
     }
 
 
+def impressions() -> dict[str, Any]:
+    """A plain table of interactions: clicks and what was shown, times in milliseconds."""
+    rng, table = np.random.default_rng(2), log(2, 0)
+    shown = [[f"i{i}" for i in rng.integers(0, ITEMS, 3).tolist()] for _ in range(CLICKS)]
+    return {
+        "user_id": table["user_id"],
+        "item_id": table["item_id"],
+        "timestamp": [1000 * time for time in table["timestamp"]],
+        "is_click": [int(rating > 2) for rating in table["rating"]],
+        "device": [("phone", "web", None)[int(rating) % 3] for rating in table["rating"]],
+        "weight": [rating / 2 for rating in table["rating"]],
+        "exposed": shown,
+    }
+
+
+def _plain(folder: str, suffix: str) -> None:
+    """Plain tables of one format."""
+    Path(folder).mkdir()
+    tables = {"interactions": impressions(), "users": users(), "items": items()}
+    for name, table in tables.items():
+        path = Path(folder, name + suffix)
+        if suffix == ".parquet":
+            import pyarrow
+            from pyarrow import parquet
+
+            parquet.write_table(pyarrow.table(table), path)
+        else:
+            write_table(path, table)
+
+
+def write_table(path: Path, table: dict[str, Any]) -> None:
+    """Columns as a CSV file."""
+    cell = lambda v: "|".join(v) if isinstance(v, list) else "" if v is None else v
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = zip(*table.values())
+        csv.writer(file).writerows([list(table), *([cell(v) for v in row] for row in rows)])
+
+
 def _build(world: Path) -> None:
     os.chdir(world)
     types = {"age": "float", "genres": "token_seq", "price": "float", "rating": "float"}
@@ -159,6 +215,9 @@ def _build(world: Path) -> None:
             head = "\t".join(f"{column}:{types.get(column, 'token')}" for column in table)
             lines = ["\t".join(map(str, row)) for row in zip(*table.values())]
             Path(folder, f"data.{name}").write_text("\n".join([head, *lines]) + "\n")
+    _plain("tables", ".csv")
+    if has(".parquet"):
+        _plain("parquet", ".parquet")
     _movielens()
     Path("split").mkdir()
     for part, step in (("train", 1), ("valid", 7), ("test", 11)):
@@ -224,6 +283,7 @@ def _tables() -> None:
         rows = [dict(zip(table, row)) for row in zip(*table.values())]
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         Path(f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_table(Path(f"{name}.csv"), table)
         if has(".parquet"):
             import pyarrow
             from pyarrow import parquet

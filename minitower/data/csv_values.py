@@ -41,7 +41,10 @@ def plain_values(column: Array) -> Array:
     """
     if column.dtype != object:
         return column
-    missing = np.fromiter(map(is_missing, column), bool, len(column))
+    if set(map(type, column.tolist())) == {str}:
+        missing = ~column.astype(bool)  # ""
+    else:
+        missing = np.fromiter(map(is_missing, column.tolist()), bool, len(column))
     present = column[~missing]
     if set(map(type, present.tolist())) != {str}:
         return column

@@ -33,7 +33,10 @@ def read_parquet(path: Path) -> Columns:
     Raises:
         DataError, ModuleNotFoundError: as :func:`read_parts`.
     """
-    parts = [columns for columns, _ in read_parts(path, 0, None)]
+    try:
+        parts = [columns for columns, _ in read_parts(path, 0, None)]
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
     if not parts:
         raise DataError(f"{path}: the file has no row")
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].arrays}

@@ -21,7 +21,7 @@ from minitower.data.errors import DataError, Place, listed
 from minitower.data.parquet import read_parquet
 from minitower.data.roles import Roles, find_roles, side_key
 from minitower.data.schema import Categorical, Field, Id, MultiValued, Schema
-from minitower.data.times import seconds, time_unit
+from minitower.data.times import recognized_seconds, seconds
 from minitower.formulas.arrays import Array
 
 READERS = {".csv": read_csv, ".parquet": read_parquet}
@@ -120,9 +120,12 @@ def read_tables(
             arrays[name] = plain_values(column) if "interactions" in strings else column
     time = roles.time
     if time is not None:
-        unit = stated.get("unit") or time_unit(*_at(log, time))
+        unit = stated.get("unit")
+        if unit is None:
+            unit, arrays[time] = recognized_seconds(*_at(log, time))
+        else:
+            arrays[time] = seconds(*_at(log, time), unit)
         roles = replace(roles, unit=unit)
-        arrays[time] = seconds(*_at(log, time), unit)
         remarks.append(f"times: column {time}, {unit}")
     if roles.weight is not None:
         arrays[roles.weight] = numbers(*_at(log, roles.weight))
@@ -209,16 +212,18 @@ def _features(
 
 
 def _lists(column: Array, ids: Array) -> Array:
-    """Lists of item ids; strings are split, and hold integers where the ids are integers."""
+    """Strings of item ids as lists, of integers where the ids are integers; lists stay lists."""
+    if column.dtype != object:
+        return column
     separator = separator_of(value for value in column.tolist() if isinstance(value, str)) or " "
     rows = np.empty(len(column), object)
     for row, value in enumerate(column.tolist()):
         if isinstance(value, str):
             parts = value.split(separator if separator.strip() else None)
             value = [part.strip() for part in parts]
-            if ids.dtype.kind in "iu" and all(part.isdecimal() for part in value):
-                value = [int(part) for part in value]
-        rows[row] = [] if value is None else list(value)
+            integers = integers_of(np.array(value, object)) if ids.dtype.kind in "iu" else None
+            value = value if integers is None else integers.tolist()
+        rows[row] = value
     return rows
 
 

@@ -33,18 +33,50 @@ def seconds(column: Array, place: Place, unit: str = "seconds") -> Array:
         unit: of the numbers, one of UNITS.
 
     Raises:
-        DataError: a time is missing, is neither number nor date, is before 1970 (-1 often
-            means "missing"), or is too small or too large for the unit.
+        DataError: a time is missing, is neither number nor date, or before 1970 (-1 often
+            means "missing"); or it does not fit the unit.
     """
-    given = column
-    if not _holds_digits(column):
-        refuse(BOOLEANS, column, "a number", place)
-        if column.dtype.kind in "OU":
-            column = np.fromiter(map(_seconds, column), object, len(column))
+    return _in_unit(column, _numbers(column, place), unit, place)
+
+
+def recognized_seconds(column: Array, place: Place) -> tuple[str, Array]:
+    """The unit of a column of times, by its largest number, and the seconds.
+
+    The unit of dates is "seconds".
+
+    Raises:
+        DataError: as :func:`seconds`, or all numbers read like dates without dashes (20220501).
+    """
+    values = _numbers(column, place)
+    unit = "seconds"
+    if column.dtype.kind != "M":
+        present = values[~np.isnan(values)]
+        if len(present) and all(_COMPACT_DATE.fullmatch(str(v)) for v in set(present.tolist())):
+            raise place.error(
+                f"{show(column[0])} could be seconds or a date; write dates like 2022-05-01, or "
+                "state --columns unit=seconds"
+            )
+        largest = float(present.max(initial=0))
+        unit = next((u for u, size in UNITS.items() if largest < LATEST * size), "nanoseconds")
+    return unit, _in_unit(column, values, unit, place)
+
+
+def _numbers(column: Array, place: Place) -> Array:
+    """(n,) float64: numbers as they are, dates as seconds, NaN where a time is missing."""
+    if _holds_digits(column):
+        return numbers(column, place)
+    refuse(BOOLEANS, column, "a number", place)
     if column.dtype.kind == "M":
-        column = column.astype("datetime64[us]").astype(np.float64) / 1e6
-        column[np.isnat(given)] = np.nan
-    times = numbers(column, place)
+        numbers_of = column.astype("datetime64[us]").astype(np.float64) / 1e6
+        numbers_of[np.isnat(column)] = np.nan
+        return numbers_of
+    if column.dtype.kind in "OU":
+        column = np.fromiter(map(_seconds, column.tolist()), object, len(column))
+    return numbers(column, place)
+
+
+def _in_unit(given: Array, times: Array, unit: str, place: Place) -> Array:
+    """Times in a unit as seconds; refuses those that are missing or out of range."""
     if unit != "seconds":
         too_small = lambda row: f"{show(given[row])} is too small for {unit}, the unit of times"
         place.refuse(times < LATEST * UNITS[unit] / 1000, too_small)
@@ -63,29 +95,6 @@ def _holds_digits(column: Array) -> bool:
         return False
     characters = "".join(column.tolist()).replace(".", "")
     return characters.isascii() and characters.isdigit()
-
-
-def time_unit(column: Array, place: Place) -> str:
-    """The unit of a column of times, by its largest number; "seconds" for dates.
-
-    Raises:
-        DataError: a value is neither number nor date, or all numbers read like dates without
-            dashes (20220501).
-    """
-    if column.dtype.kind in "OU":
-        column = np.fromiter(map(_seconds, column), object, len(column))
-    if column.dtype.kind == "M":
-        return "seconds"
-    values = numbers(column, place)
-    present = values[~np.isnan(values)]
-    if len(present) and all(_COMPACT_DATE.fullmatch(str(v)) for v in set(present.tolist())):
-        raise place.error(
-            f"{show(column[0])} could be seconds or a date; write dates like 2022-05-01, or "
-            "state columns.unit = 'seconds'"
-        )
-    largest = float(present.max(initial=0))
-    unit = next((u for u, size in UNITS.items() if largest < LATEST * size), "nanoseconds")
-    return unit
 
 
 def parse_moment(text: str) -> float:
