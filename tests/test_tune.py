@@ -105,9 +105,11 @@ def test_tune__goes_on_from_its_file(data, tmp_path):
     path = tmp_path / "a ?#%é.db"
     first = search(data, 3, study=path)
     seen = []
-    both = search(data, 3, study=path, on_trial=seen.append)
+    both = search(data, 3, study=path, on_trial=lambda *told: seen.append(told))
     assert both.trials[:3] == first.trials
-    assert list(both.trials[3:]) == seen
+    assert [trial for trial, _ in seen] == list(both.trials[3:])
+    assert [len(so_far.trials) for _, so_far in seen] == [4, 5, 6]
+    assert seen[-1][1].best == both.best
     assert [t.number for t in both.trials] == list(range(6))
     assert len({str(t.settings) for t in both.trials}) == 6
     assert list(tmp_path.iterdir()) == [path]
@@ -116,21 +118,19 @@ def test_tune__goes_on_from_its_file(data, tmp_path):
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        ({"space": {"dim": [4, 8]}}, "space"),
-        ({"fixed": {**FIXED, "epochs": 2}}, "options"),
-        ({"fixed": {**FIXED, "metric": "ndcg@5"}}, "options"),
-        ({}, "data"),
+        ({"space": {"dim": [4, 8]}}, "another space"),
+        ({"fixed": {**FIXED, "epochs": 2}}, "other options"),
+        ({"fixed": {**FIXED, "metric": "ndcg@5"}}, "other options"),
+        ({}, "other data"),
     ],
 )
 def test_tune__refuses_to_go_on_with_something_else(data, tmp_path, more, what):
     path = tmp_path / "study.db"
     fixed = {name: value for name, value in FIXED.items() if name != "dim"}
     search(data, 1, fixed, study=path)
-    if what == "data":
+    if what == "other data":
         data = dataclasses.replace(data, train=data.train.take(slice(1, None)))
-    with pytest.raises(
-        DataError, match=f"study.db: this study searched other {what}: name another"
-    ):
+    with pytest.raises(DataError, match=f"study.db: this study is of {what}; name another"):
         search(data, 1, **{"fixed": fixed, **more}, study=path)
 
 
@@ -163,7 +163,7 @@ def test_tune__ctrl_c_keeps_what_it_has(data, tmp_path, monkeypatch, epoch, stat
 
 
 def test_tune__ctrl_c_between_trials(data):
-    def interrupt(trial):
+    def interrupt(*told):
         raise KeyboardInterrupt
 
     tuning = search(data, on_trial=interrupt)

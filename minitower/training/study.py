@@ -105,7 +105,8 @@ def open_study(
             return study
     for what, value in identity.items():
         if noted.get(what) != json.loads(json.dumps(value)):
-            raise DataError(f"{path}: this study searched other {what}: name another file for it")
+            other = "another space" if what == "space" else f"other {what}"
+            raise DataError(f"{path}: this study is of {other}; name another file")
     return study
 
 

@@ -126,7 +126,7 @@ def tune(
     trials: Trials = None,
     study: Path | str | None = None,
     pruner: Pruner = "median",
-    on_trial: Callable[[Trial], object] | None = None,
+    on_trial: Callable[[Trial, Tuning], object] | None = None,
 ) -> Tuning:
     """Search for the options whose model is best on validation.
 
@@ -143,7 +143,7 @@ def tune(
         trials: the largest number of trials of this call; None: as many as the budget allows.
         study: SQLite file that keeps the trials; a later call resumes. None: nothing is kept.
         pruner: "median" ends a trial below the median of the others at the same epoch.
-        on_trial: called after every trial.
+        on_trial: called after every trial with the trial and the search so far.
 
     Raises:
         ModuleNotFoundError: Optuna is missing.
@@ -172,18 +172,21 @@ def tune(
         opened.enqueue_trial(start(searched, base))
     made = failures = 0
     interrupted = False
+
+    def result() -> Tuning:
+        return Tuning(base["metric"], finished_trials(opened, base, searched), base, interrupted)
+
     try:
         while time.monotonic() < deadline and made < most:
             trial = run_trial(opened, data, base, searched, deadline)
             made, failures = made + 1, failures + 1 if trial.state == "failed" else 0
             if on_trial is not None:
-                on_trial(trial)
+                on_trial(trial, result())
             if failures == FAILURES:
                 raise DataError(f"{failures} trials in a row have failed, the last: {trial.note}")
     except KeyboardInterrupt:
         interrupted = True
-    done = finished_trials(opened, base, searched)
-    return Tuning(base["metric"], done, base, interrupted)
+    return result()
 
 
 def _identity(data: Dataset, base: Options, space: Space) -> dict[str, Any]:
