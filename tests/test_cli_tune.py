@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minitower.cli import main
+from minitower.data import DataError
 from minitower.training import study as study_room
 
 pytest.importorskip("optuna", reason="optuna (extra tune) is missing")
@@ -168,6 +169,20 @@ def test_tune__a_search_that_measured_nothing_leaves_nothing(command, data, tmp_
     before = (tmp_path / "best.db").read_bytes()
     assert "another space" in refusal(command("tune", data, *flags, "--negatives", "uniform:2"))
     assert (tmp_path / "best.db").read_bytes() == before
+
+
+def test_tune__an_error_after_a_trial_keeps_the_study(command, data, tmp_path, monkeypatch):
+    real, calls = study_room.fit, itertools.count()
+
+    def fails(*args):
+        if next(calls):
+            raise DataError("too wide")
+        return real(*args)
+
+    monkeypatch.setattr(study_room, "fit", fails)
+    last = refusal(command("tune", data, *QUICK, "--out", tmp_path / "best.toml"))
+    assert "10 trials in a row have failed, the last: too wide" in last
+    assert [path.name for path in tmp_path.iterdir()] == ["best.db"]
 
 
 def test_tune__refusals_are_one_line(command, data, tmp_path):

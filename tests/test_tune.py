@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -249,7 +250,7 @@ def test_tune__refuses_a_file_that_is_no_study(data, tmp_path):
     connection.close()
     content = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
     for name, message in (
-        ("text.db", "text.db: cannot be opened as a study: file is not a database"),
+        ("text.db", "text.db: the study cannot be read or written: file is not a database"),
         ("folder.db", "folder.db: is a folder; name a file"),
         ("other.db", "other.db: is no study of minitower; name another file"),
         ("no/study.db", "study.db: .*no is no folder"),
@@ -257,6 +258,23 @@ def test_tune__refuses_a_file_that_is_no_study(data, tmp_path):
         with pytest.raises(DataError, match=message):
             search(data, 1, study=tmp_path / name)
     assert content == {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+
+
+def test_tune__a_full_disk_is_one_line(data, tmp_path):
+    """After the first trial no file may grow; what the file held then is still there."""
+    path, before = tmp_path / "study.db", resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(*told):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+
+    try:
+        with pytest.raises(
+            DataError, match=r"study\.db: the study cannot be read or written: disk"
+        ):
+            search(data, 9, study=path, on_trial=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert search(data, 1, study=path).trials[0].number == 0
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,7 @@ def _environment(rng: Random, case: Case) -> Case:
         room, places = rng.choice((0, 500, 3000)), tuple(word for word in argv[1:] if word)
         places += tuple(word.partition(":")[2] for word in argv if ":" in word)  # of publish
         places += ("task.npz",)  # of index-bench, in a temporary folder
+        places += ("best.db",)  # of tune, beside best.toml
         return replace(case, what=f"{case.what}: files of {room} bytes", room=room, places=places)
     stdout = rng.choice(("closed", "full", "ascii", "unread"))
     case = replace(case, what=f"{case.what}: stdout {stdout}", stdout=stdout)

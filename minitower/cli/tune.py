@@ -78,13 +78,16 @@ def tune(
         say(remark)
     metric = options["metric"]
 
+    nothing_lost = not study.exists()
+
     def on_trial(trial: Trial, so_far: search.Tuning) -> None:
+        nonlocal nothing_lost
         found = trial.note if trial.value is None else f"{metric} {trial.value:.4f}"
         best = so_far.ranked[0]
+        nothing_lost = nothing_lost and best.value is None
         than = "" if best.value is None else f"; best: trial {best.number}, {best.value:.4f}"
         say(f"trial {trial.number} {trial.state}: {found or 'no epoch'}{than}")
 
-    new = not study.exists()
     try:
         result = search.tune(
             source.data, options, space=searched, budget=budget, trials=trials, study=study,
@@ -94,7 +97,7 @@ def tune(
             raise KeyboardInterrupt
         first = result.best
     except (DataError, KeyboardInterrupt):
-        if new:  # nothing was measured: the next try may be another search
+        if nothing_lost:  # the next try may be another search
             study.unlink(missing_ok=True)
         raise
     _print_table(result)

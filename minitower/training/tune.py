@@ -31,7 +31,14 @@ from minitower.formulas.arguments import choice
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING
 from minitower.training.search_space import Space, default_space, read_space, start
-from minitower.training.study import Trial, finished_trials, need_optuna, open_study, run_trial
+from minitower.training.study import (
+    Trial,
+    finished_trials,
+    need_optuna,
+    open_study,
+    run_trial,
+    storage_errors,
+)
 from minitower.training.trainer import Trainer
 from minitower.training.validation import ValidationGate
 
@@ -148,7 +155,8 @@ def tune(
     Raises:
         ModuleNotFoundError: Optuna is missing.
         DataError: there is nothing to validate on; an option or the space is wrong; the study
-            is of another search; or :data:`FAILURES` trials have failed in a row.
+            is of another search, or its file fails; or :data:`FAILURES` trials have failed in
+            a row.
 
     Properties: reads_no_test, same_seed_same_search, goes_on_from_its_file,
         first_trial_is_the_start, best_is_reproduced
@@ -168,8 +176,6 @@ def tune(
         raise DataError("tune measures on validation, but that part has nothing new to find")
     path = None if study is None else Path(study)
     opened = open_study(path, _identity(data, base, searched), pruner, base["seed"], base["epochs"])
-    if not opened.trials:
-        opened.enqueue_trial(start(searched, base))
     made = failures = 0
     interrupted = False
 
@@ -177,8 +183,12 @@ def tune(
         return Tuning(base["metric"], finished_trials(opened, base, searched), base, interrupted)
 
     try:
+        if not opened.trials:
+            with storage_errors(path):
+                opened.enqueue_trial(start(searched, base))
         while time.monotonic() < deadline and made < most:
-            trial = run_trial(opened, data, base, searched, deadline)
+            with storage_errors(path):
+                trial = run_trial(opened, data, base, searched, deadline)
             made, failures = made + 1, failures + 1 if trial.state == "failed" else 0
             if on_trial is not None:
                 on_trial(trial, result())
