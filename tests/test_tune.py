@@ -12,9 +12,11 @@ import pytest
 
 from minitower.data import DataError, Dataset, Id, Interactions, RandomSplit, Schema
 from minitower.training import study as study_room
+from minitower.training import tune as tune_room
 from minitower.training.gradient_step import TrainingError
 from minitower.training.recipe import fit
 from minitower.training.search_space import Range
+from minitower.training.trainer import Progress
 from minitower.training.tune import FAILURES, read_budget, tune
 
 optuna = pytest.importorskip("optuna", reason="optuna (extra tune) is missing")
@@ -161,6 +163,26 @@ def test_tune__ctrl_c_keeps_what_it_has(data, tmp_path, monkeypatch, epoch, stat
     assert not again.interrupted
     assert again.trials[:2] == tuning.trials
     assert len(again.trials) == 4
+
+
+def test_tune__the_best_epoch_counts_and_a_stopped_trial_is_told_as_pruned(data, monkeypatch):
+    """The sampler must not take a trial of few epochs for a whole one."""
+
+    def made(options, data, on_progress):
+        for epoch, value in enumerate((0.1, 0.5, 0.3), start=1):
+            on_progress(Progress(epoch, 3, 1, 1, 1.0, {"recall@5": value}))
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+
+    calls, studies = itertools.count(), []
+    real = study_room.open_study
+    monkeypatch.setattr(study_room, "fit", made)
+    monkeypatch.setattr(tune_room, "open_study", lambda *a: studies.append(real(*a)) or studies[0])
+    tuning = search(data, 9)
+    assert [(t.value, t.epoch, t.epochs) for t in tuning.trials] == [(0.5, 2, 3)] * 2
+    assert [t.state for t in tuning.trials] == ["done", "stopped"]
+    assert [t.state.name for t in studies[0].trials] == ["COMPLETE", "PRUNED"]
+    assert studies[0].trials[0].value == 0.5
 
 
 def test_tune__ctrl_c_between_trials(data):
