@@ -7,6 +7,7 @@ import pytest
 NEEDS = {
     "21-more-than-one-machine.md": (("dask", "pymilvus", "milvus_lite"), "dask,milvus"),
     "22-moving-to-pytorch.md": (("torch",), "peers"),
+    "23-choosing-the-settings.md": (("optuna",), "tune"),
 }
 
 

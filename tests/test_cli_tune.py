@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minitower.cli import main
+from minitower.data import DataError
 from minitower.training import study as study_room
 
 pytest.importorskip("optuna", reason="optuna (extra tune) is missing")
@@ -94,7 +95,7 @@ def test_tune__the_same_command_goes_on(command, data, tmp_path):
     assert len(second) == 5
     assert set(first) <= set(second)
     last = refusal(command("tune", data, "--trials", 1, *flags, "--dim", "8"))
-    assert "best.db: this study searched other options: name another file" in last
+    assert "best.db: this study is of other options; name another file" in last
 
 
 def test_tune__a_space_in_a_file_and_a_job_of_what_is_fixed(command, data, tmp_path):
@@ -155,7 +156,33 @@ def test_tune__ctrl_c_before_any_epoch(command, data, tmp_path, monkeypatch):
     monkeypatch.setattr(study_room, "fit", interrupted)
     out = tmp_path / "best.toml"
     assert "interrupted" in refusal(command("tune", data, *QUICK, "--out", out), 130)
-    assert not out.exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_tune__a_search_that_measured_nothing_leaves_nothing(command, data, tmp_path):
+    """So the command can be corrected and given again; a study from before stays."""
+    flags = (*QUICK, "--trials", 1, "--out", tmp_path / "best.toml")
+    last = refusal(command("tune", data, *flags, "--negatives", "uniform:1000"))
+    assert "the last has failed, --negatives uniform:1000: 1,000 negatives for each pair" in last
+    assert not list(tmp_path.iterdir())
+    assert command("tune", data, *flags)[0] == 0
+    before = (tmp_path / "best.db").read_bytes()
+    assert "another space" in refusal(command("tune", data, *flags, "--negatives", "uniform:2"))
+    assert (tmp_path / "best.db").read_bytes() == before
+
+
+def test_tune__an_error_after_a_trial_keeps_the_study(command, data, tmp_path, monkeypatch):
+    real, calls = study_room.fit, itertools.count()
+
+    def fails(*args):
+        if next(calls):
+            raise DataError("too wide")
+        return real(*args)
+
+    monkeypatch.setattr(study_room, "fit", fails)
+    last = refusal(command("tune", data, *QUICK, "--out", tmp_path / "best.toml"))
+    assert "10 trials in a row have failed, the last: too wide" in last
+    assert [path.name for path in tmp_path.iterdir()] == ["best.db"]
 
 
 def test_tune__refusals_are_one_line(command, data, tmp_path):

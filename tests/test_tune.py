@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 
 from minitower.data import DataError, Dataset, Id, Interactions, RandomSplit, Schema
 from minitower.training import study as study_room
+from minitower.training import tune as tune_room
 from minitower.training.gradient_step import TrainingError
 from minitower.training.recipe import fit
 from minitower.training.search_space import Range
+from minitower.training.trainer import Progress
 from minitower.training.tune import FAILURES, read_budget, tune
 
 optuna = pytest.importorskip("optuna", reason="optuna (extra tune) is missing")
@@ -105,9 +108,11 @@ def test_tune__goes_on_from_its_file(data, tmp_path):
     path = tmp_path / "a ?#%é.db"
     first = search(data, 3, study=path)
     seen = []
-    both = search(data, 3, study=path, on_trial=seen.append)
+    both = search(data, 3, study=path, on_trial=lambda *told: seen.append(told))
     assert both.trials[:3] == first.trials
-    assert list(both.trials[3:]) == seen
+    assert [trial for trial, _ in seen] == list(both.trials[3:])
+    assert [len(so_far.trials) for _, so_far in seen] == [4, 5, 6]
+    assert seen[-1][1].best == both.best
     assert [t.number for t in both.trials] == list(range(6))
     assert len({str(t.settings) for t in both.trials}) == 6
     assert list(tmp_path.iterdir()) == [path]
@@ -116,21 +121,19 @@ def test_tune__goes_on_from_its_file(data, tmp_path):
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        ({"space": {"dim": [4, 8]}}, "space"),
-        ({"fixed": {**FIXED, "epochs": 2}}, "options"),
-        ({"fixed": {**FIXED, "metric": "ndcg@5"}}, "options"),
-        ({}, "data"),
+        ({"space": {"dim": [4, 8]}}, "another space"),
+        ({"fixed": {**FIXED, "epochs": 2}}, "other options"),
+        ({"fixed": {**FIXED, "metric": "ndcg@5"}}, "other options"),
+        ({}, "other data"),
     ],
 )
 def test_tune__refuses_to_go_on_with_something_else(data, tmp_path, more, what):
     path = tmp_path / "study.db"
     fixed = {name: value for name, value in FIXED.items() if name != "dim"}
     search(data, 1, fixed, study=path)
-    if what == "data":
+    if what == "other data":
         data = dataclasses.replace(data, train=data.train.take(slice(1, None)))
-    with pytest.raises(
-        DataError, match=f"study.db: this study searched other {what}: name another"
-    ):
+    with pytest.raises(DataError, match=f"study.db: this study is of {what}; name another"):
         search(data, 1, **{"fixed": fixed, **more}, study=path)
 
 
@@ -162,8 +165,28 @@ def test_tune__ctrl_c_keeps_what_it_has(data, tmp_path, monkeypatch, epoch, stat
     assert len(again.trials) == 4
 
 
+def test_tune__the_best_epoch_counts_and_a_stopped_trial_is_told_as_pruned(data, monkeypatch):
+    """The sampler must not take a trial of few epochs for a whole one."""
+
+    def made(options, data, on_progress):
+        for epoch, value in enumerate((0.1, 0.5, 0.3), start=1):
+            on_progress(Progress(epoch, 3, 1, 1, 1.0, {"recall@5": value}))
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+
+    calls, studies = itertools.count(), []
+    real = study_room.open_study
+    monkeypatch.setattr(study_room, "fit", made)
+    monkeypatch.setattr(tune_room, "open_study", lambda *a: studies.append(real(*a)) or studies[0])
+    tuning = search(data, 9)
+    assert [(t.value, t.epoch, t.epochs) for t in tuning.trials] == [(0.5, 2, 3)] * 2
+    assert [t.state for t in tuning.trials] == ["done", "stopped"]
+    assert [t.state.name for t in studies[0].trials] == ["COMPLETE", "PRUNED"]
+    assert studies[0].trials[0].value == 0.5
+
+
 def test_tune__ctrl_c_between_trials(data):
-    def interrupt(trial):
+    def interrupt(*told):
         raise KeyboardInterrupt
 
     tuning = search(data, on_trial=interrupt)
@@ -249,7 +272,7 @@ def test_tune__refuses_a_file_that_is_no_study(data, tmp_path):
     connection.close()
     content = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
     for name, message in (
-        ("text.db", "text.db: cannot be opened as a study: file is not a database"),
+        ("text.db", "text.db: the study cannot be read or written: file is not a database"),
         ("folder.db", "folder.db: is a folder; name a file"),
         ("other.db", "other.db: is no study of minitower; name another file"),
         ("no/study.db", "study.db: .*no is no folder"),
@@ -257,6 +280,23 @@ def test_tune__refuses_a_file_that_is_no_study(data, tmp_path):
         with pytest.raises(DataError, match=message):
             search(data, 1, study=tmp_path / name)
     assert content == {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+
+
+def test_tune__a_full_disk_is_one_line(data, tmp_path):
+    """After the first trial no file may grow; what the file held then is still there."""
+    path, before = tmp_path / "study.db", resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(*told):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+
+    try:
+        with pytest.raises(
+            DataError, match=r"study\.db: the study cannot be read or written: disk"
+        ):
+            search(data, 9, study=path, on_trial=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert search(data, 1, study=path).trials[0].number == 0
 
 
 @pytest.mark.parametrize(

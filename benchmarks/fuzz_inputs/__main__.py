@@ -53,7 +53,7 @@ MAKERS: dict[str, Callable[[Random], Case]] = {
     "python": calls.make,
     "store": stores.make,
 }
-_USED = ("pandas", "polars", "pyarrow.parquet", "google_crc32c")
+_USED = ("pandas", "polars", "pyarrow.parquet", "google_crc32c", "optuna")
 _SLOWEST = 3  # cases that are named
 _WIDTH = 250  # characters of a line of the table
 

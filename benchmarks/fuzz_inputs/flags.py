@@ -18,8 +18,12 @@ from world import commands
 from minitower.cli import build_parser
 
 SUB = ("store",)  # commands that have commands
-SLOW = {"index-bench": 0.1, "publish": 0.5, "demo": 0.5, "check": 0.5, "vectors": 0.3}
-ENDLESS = {"--epochs", "--patience"}  # a large number is what the user asked for, for hours
+SLOW = {"index-bench": 0.1, "publish": 0.5, "demo": 0.5, "check": 0.5, "vectors": 0.3, "tune": 0.3}
+ENDLESS = {
+    "--epochs",
+    "--patience",
+    "--trials",
+}  # a large number is what the user asked for, for hours
 NEVER = {"--follow", "--framework", "--help", "-h", "--version"}  # wait, or import a framework
 _PROCESS = 30.0  # seconds: it must import everything first
 _PATHS = (
@@ -188,6 +192,7 @@ _WORDS = {
         "recall@1_0",
         "ndcg@5",
     ),
+    "--budget": ("0s", "1x", "-1m", "1", "1e3s", "nanh", "99999999h", "1.5s", "2s", "²s", "1h1m"),
     "--allowed-lateness": ("1x", "s", "-1s", "nan", "inf", "1e300h", "1h1h", "1e309", "0s"),
     "--max-clock-skew": ("0s", "1x", "-1h", "1e300h", "nanh", "infs"),
     "--every": ("0s", "1x", "-1h", "1e300h", "nanh", "infs", "1e-300s"),
@@ -302,6 +307,7 @@ def _environment(rng: Random, case: Case) -> Case:
         room, places = rng.choice((0, 500, 3000)), tuple(word for word in argv[1:] if word)
         places += tuple(word.partition(":")[2] for word in argv if ":" in word)  # of publish
         places += ("task.npz",)  # of index-bench, in a temporary folder
+        places += ("best.db",)  # of tune, beside best.toml
         return replace(case, what=f"{case.what}: files of {room} bytes", room=room, places=places)
     stdout = rng.choice(("closed", "full", "ascii", "unread"))
     case = replace(case, what=f"{case.what}: stdout {stdout}", stdout=stdout)

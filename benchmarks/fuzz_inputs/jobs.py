@@ -54,6 +54,8 @@ def make(rng: Random) -> Case:
     argv, uses = commands()["train job"]
     if rng.random() < 0.15:
         argv, uses = ("demo", "--data", "atomic", "--no-report", "--job", "job.toml"), uses
+    elif rng.random() < 0.15 and "tune" in commands():
+        return _space(rng)
     seed = rng.random()
     places: tuple[str, ...] = ("job.toml", "job file")
     if rng.random() < 0.15:
@@ -88,6 +90,26 @@ def make(rng: Random) -> Case:
 
     what = f"{key} = {brief(value)}"
     return Case("toml", what, (argv,), places, uses, (change,))
+
+
+def _space(rng: Random) -> Case:
+    """A space to search with one entry more, in which a value or the key is odd."""
+    argv, uses = commands()["tune"]
+    key, value = rng.choice((*OPTIONS, *_KEYS)), _value(rng, "")
+    form = rng.choice((
+        "{0}", "[{0}]", "[{0}, 1]", "[{0}, {0}]", "{{low = {0}, high = 1}}",
+        "{{low = 0.1, high = {0}}}", "{{low = 1, high = 2, log = {0}}}", "{{low = {0}}}",
+    ))  # fmt: skip
+    line = f"{key} = {form.format(value)}\n"
+
+    def change(folder: Path) -> None:
+        path = folder / "space.toml"
+        text = line + path.read_text()
+        path.write_text(text, encoding="utf-8", errors="surrogatepass")
+
+    flag = f"--{key.replace('_', '-')}"
+    places = ("space.toml", key.strip("\"'"), flag, *PLAIN.get(flag, ()), *argv[4:5])
+    return Case("toml", f"space: {brief(line)}", (argv,), places, uses, (change,))
 
 
 def _value(rng: Random, key: str) -> str:

@@ -95,6 +95,10 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         "check": (check, ("losses.py",)),
         "vectors": (("vectors", "--out", "golden"), ()),
     }
+    if importlib.util.find_spec("optuna") is not None:
+        searched = ("--space", "space.toml", "--budget", "4s", "--trials", "1")
+        argv = ("tune", "atomic", "--out", "best.toml", *searched, *FAST)
+        found["tune"] = argv, ("atomic", "space.toml")
     if has(".parquet"):
         found["train parquet"] = (
             ("train", "parquet", "--out", "out", *FAST, "--positive", "is_click = 1"),
@@ -229,6 +233,7 @@ def _build(world: Path) -> None:
     Path("retire.txt").write_text("i7\ni8\n")
     Path("losses.py").write_text(_LOSS)
     Path("job.toml").write_text(_JOB)
+    Path("space.toml").write_text(_SPACE)
     _command("train", "atomic", "--out", "store", *FAST, "--history", "5")
     _command("train", "atomic", "--out", "store", *FAST, "--history", "5", "--seed", "1")
     _command("update", "store", "clicks", "--incremental", *STEP)
@@ -306,6 +311,11 @@ residual = false
 objective = "in-batch"
 metric = "recall@5"
 split = "time:0.1,0.1"
+"""
+
+_SPACE = """\
+temperature = {low = 0.1, high = 0.5, log = true}
+learning_rate = [0.05, 0.1]
 """
 
 _LOSS = """\

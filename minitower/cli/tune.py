@@ -76,21 +76,30 @@ def tune(
     source = open_folder(folder, options.make(Reading))
     for remark in source.remarks:
         say(remark)
-    metric, best = options["metric"], 0.0
+    metric = options["metric"]
 
-    def on_trial(trial: Trial) -> None:
-        nonlocal best
-        best = max(best, trial.value or 0.0)
+    nothing_lost = not study.exists()
+
+    def on_trial(trial: Trial, so_far: search.Tuning) -> None:
+        nonlocal nothing_lost
         found = trial.note if trial.value is None else f"{metric} {trial.value:.4f}"
-        say(f"trial {trial.number}: {trial.state}, {found}; the best so far {best:.4f}")
+        best = so_far.ranked[0]
+        nothing_lost = nothing_lost and best.value is None
+        than = "" if best.value is None else f"; best: trial {best.number}, {best.value:.4f}"
+        say(f"trial {trial.number} {trial.state}: {found or 'no epoch'}{than}")
 
-    result = search.tune(
-        source.data, options, space=searched, budget=budget, trials=trials, study=study,
-        pruner=pruner, on_trial=on_trial,
-    )  # fmt: skip
-    if result.interrupted and all(trial.value is None for trial in result.trials):
-        raise KeyboardInterrupt
-    first = result.best
+    try:
+        result = search.tune(
+            source.data, options, space=searched, budget=budget, trials=trials, study=study,
+            pruner=pruner, on_trial=on_trial,
+        )  # fmt: skip
+        if result.interrupted and all(trial.value is None for trial in result.trials):
+            raise KeyboardInterrupt
+        first = result.best
+    except (DataError, KeyboardInterrupt):
+        if nothing_lost:  # the next try may be another search
+            study.unlink(missing_ok=True)
+        raise
     _print_table(result)
     write_file(out, _job(result, folder, out).encode())
     say(

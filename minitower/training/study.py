@@ -76,7 +76,7 @@ def open_study(
 
     if path is not None:
         _check_file(path)
-    with _quiet(optuna), _one_line(path):
+    with _quiet(optuna), storage_errors(path, RuntimeError):  # of another version of Optuna
         storage = (
             optuna.storages.InMemoryStorage()
             if path is None
@@ -105,7 +105,8 @@ def open_study(
             return study
     for what, value in identity.items():
         if noted.get(what) != json.loads(json.dumps(value)):
-            raise DataError(f"{path}: this study searched other {what}: name another file for it")
+            other = "another space" if what == "space" else f"other {what}"
+            raise DataError(f"{path}: this study is of {other}; name another file")
     return study
 
 
@@ -195,7 +196,7 @@ def _check_file(path: Path) -> None:
         raise DataError(f"{path}: is no regular file")
     import sqlite3
 
-    with _one_line(path):
+    with storage_errors(path):
         connection = sqlite3.connect(path, 60)
         try:
             query = "select count(*) from sqlite_master where name in ('studies', 'trials')"
@@ -207,17 +208,32 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def _one_line(path: Path | None) -> Iterator[None]:
-    """Turn an error of the database into one line."""
+def storage_errors(path: Path | None, *more: type[Exception]) -> Iterator[None]:
+    """Turn an error of the file of a study into one line that names it.
+
+    Args:
+        path: the file; None: the study is in memory.
+        more: further errors to turn.
+    """
+    if path is None:
+        yield
+        return
+    import sqlite3
+
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    of_storage: tuple[type[Exception], ...] = (
+        sqlite3.Error, SQLAlchemyError, StorageInternalError, *more
+    )  # fmt: skip
     try:
         yield
-    except (DataError, OSError, KeyboardInterrupt):
-        raise
-    except Exception as error:  # of sqlite3, SQLAlchemy, Alembic or Optuna
-        if path is None:
-            raise
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path}: cannot be opened as a study: {reason}") from error
+    except of_storage as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        reason = str(cause).partition("\n")[0]
+        raise DataError(f"{path}: the study cannot be read or written: {reason}") from error
 
 
 @contextmanager

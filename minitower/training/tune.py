@@ -31,7 +31,14 @@ from minitower.formulas.arguments import choice
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING
 from minitower.training.search_space import Space, default_space, read_space, start
-from minitower.training.study import Trial, finished_trials, need_optuna, open_study, run_trial
+from minitower.training.study import (
+    Trial,
+    finished_trials,
+    need_optuna,
+    open_study,
+    run_trial,
+    storage_errors,
+)
 from minitower.training.trainer import Trainer
 from minitower.training.validation import ValidationGate
 
@@ -126,7 +133,7 @@ def tune(
     trials: Trials = None,
     study: Path | str | None = None,
     pruner: Pruner = "median",
-    on_trial: Callable[[Trial], object] | None = None,
+    on_trial: Callable[[Trial, Tuning], object] | None = None,
 ) -> Tuning:
     """Search for the options whose model is best on validation.
 
@@ -143,12 +150,13 @@ def tune(
         trials: the largest number of trials of this call; None: as many as the budget allows.
         study: SQLite file that keeps the trials; a later call resumes. None: nothing is kept.
         pruner: "median" ends a trial below the median of the others at the same epoch.
-        on_trial: called after every trial.
+        on_trial: called after every trial with the trial and the search so far.
 
     Raises:
         ModuleNotFoundError: Optuna is missing.
         DataError: there is nothing to validate on; an option or the space is wrong; the study
-            is of another search; or :data:`FAILURES` trials have failed in a row.
+            is of another search, or its file fails; or :data:`FAILURES` trials have failed in
+            a row.
 
     Properties: reads_no_test, same_seed_same_search, goes_on_from_its_file,
         first_trial_is_the_start, best_is_reproduced
@@ -168,22 +176,27 @@ def tune(
         raise DataError("tune measures on validation, but that part has nothing new to find")
     path = None if study is None else Path(study)
     opened = open_study(path, _identity(data, base, searched), pruner, base["seed"], base["epochs"])
-    if not opened.trials:
-        opened.enqueue_trial(start(searched, base))
     made = failures = 0
     interrupted = False
+
+    def result() -> Tuning:
+        return Tuning(base["metric"], finished_trials(opened, base, searched), base, interrupted)
+
     try:
+        if not opened.trials:
+            with storage_errors(path):
+                opened.enqueue_trial(start(searched, base))
         while time.monotonic() < deadline and made < most:
-            trial = run_trial(opened, data, base, searched, deadline)
+            with storage_errors(path):
+                trial = run_trial(opened, data, base, searched, deadline)
             made, failures = made + 1, failures + 1 if trial.state == "failed" else 0
             if on_trial is not None:
-                on_trial(trial)
+                on_trial(trial, result())
             if failures == FAILURES:
                 raise DataError(f"{failures} trials in a row have failed, the last: {trial.note}")
     except KeyboardInterrupt:
         interrupted = True
-    done = finished_trials(opened, base, searched)
-    return Tuning(base["metric"], done, base, interrupted)
+    return result()
 
 
 def _identity(data: Dataset, base: Options, space: Space) -> dict[str, Any]:
