@@ -50,6 +50,7 @@ from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
+from minitower.training.tune import Tuning, tune
 from minitower.training.validation import UpdateRefused
 from minitower.training.views import pairwise_mutual_information
 from minitower.updating.full_update import full_update
@@ -108,6 +109,7 @@ __all__ = [
     "TimeSplit",
     "Trainer",
     "TrainingError",
+    "Tuning",
     "TwoTower",
     "UpdateRefused",
     "UserHistory",
@@ -132,6 +134,7 @@ __all__ = [
     "save_model",
     "train_full_update",
     "train_incremental_update",
+    "tune",
     "uniform_negatives",
     "warmup",
 ]

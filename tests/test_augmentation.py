@@ -41,7 +41,7 @@ def choices_of(k, hidden):
 
 
 @given(seeds, sizes, st.integers(1, 6), st.booleans(), st.data())
-def test_random_mask__hides_that_number(rng, n, k, per_item, data):
+def test_random_mask__hides_the_stated_number(rng, n, k, per_item, data):
     hidden = data.draw(st.integers(0, k - 1))
     mask = random_mask(rng, n, k, hidden, per_item=per_item)
     assert mask.shape == (n, k)
@@ -50,7 +50,7 @@ def test_random_mask__hides_that_number(rng, n, k, per_item, data):
 
 
 @pytest.mark.parametrize("k, hidden", [(4, 1), (4, 2), (5, 3)])
-def test_random_mask__every_choice_is_as_likely(k, hidden):
+def test_random_mask__every_choice_is_equally_likely(k, hidden):
     mask = random_mask(np.random.default_rng(0), MANY, k, hidden)
     assert_even(mask, choices_of(k, hidden))
 
@@ -83,14 +83,14 @@ def test_masks__same_seed_same_masks(per_item):
 
 
 @given(seeds, sizes, st.integers(2, 7), st.booleans())
-def test_complementary_masks__part_the_fields_in_halves(rng, n, k, per_item):
+def test_complementary_masks__split_the_fields_in_halves(rng, n, k, per_item):
     first, second = complementary_masks(rng, n, k, per_item=per_item)
     assert np.array_equal(first, ~second)
     assert np.all(first.sum(axis=1) == k // 2)
 
 
 @pytest.mark.parametrize("k", [2, 4, 5])
-def test_complementary_masks__every_choice_is_as_likely(k):
+def test_complementary_masks__every_choice_is_equally_likely(k):
     first, _ = complementary_masks(np.random.default_rng(0), MANY, k)
     assert_even(first, choices_of(k, k // 2))
 
@@ -102,7 +102,7 @@ def naive_group(related, seed, relatives):
 
 
 @given(seeds, sizes, st.integers(3, 7).flatmap(pairwise_mi_of), st.booleans(), st.booleans())
-def test_correlated_masks__seed_and_its_relatives(rng, n, related, up, per_item):
+def test_correlated_masks__hides_the_seed_and_its_most_related(rng, n, related, up, per_item):
     k = len(related)
     relatives = math.ceil(k / 2) if up else k // 2
     assume(1 + relatives < k)
@@ -117,7 +117,7 @@ def test_correlated_masks__seed_and_its_relatives(rng, n, related, up, per_item)
         assert set(np.flatnonzero(row)) in groups
 
 
-def test_correlated_masks__every_seed_is_as_likely():
+def test_correlated_masks__every_seed_is_equally_likely():
     """Around a ring of fields each seed has a group of its own."""
     k = 5
     apart = (np.arange(k) - np.arange(k)[:, None]) % k
@@ -173,7 +173,7 @@ def is_subsequence(part, full):
 
 @given(seeds, bags, rates)
 @example(np.random.default_rng(0), [[0], [1, 2, 3]], 1 - 2**-53)
-def test_drop_values__drops_that_number(rng, rows, rate):
+def test_drop_values__drops_the_stated_number(rng, rows, rate):
     indptr, values = csr(rows)
     kept_indptr, kept = drop_values(rng, indptr, values, rate)
     assert kept.dtype == values.dtype
@@ -203,7 +203,7 @@ def test_drop_values__keeps_single_values(rng, rows, rate):
 
 
 @pytest.mark.parametrize("length, rate", [(2, 0.5), (4, 0.5), (5, 0.5), (5, 0.7)])
-def test_drop_values__every_choice_is_as_likely(length, rate):
+def test_drop_values__every_choice_is_equally_likely(length, rate):
     """In rows of other lengths, too."""
     rows = [range(length), range(3)] * 5000
     indptr, kept = drop_values(np.random.default_rng(0), *csr(rows), rate)

@@ -353,7 +353,7 @@ def test_recall__stranger_with_a_profile(run, model):
     known = run("recall", model, "nobody", "-k", 80, "--profile", "age=25", "interests=jazz yoga",
                 "--profile", "city=Porto")  # fmt: skip
     assert plain[0] == known[0] == 0
-    assert "nothing is known" in plain[2]
+    assert "unknown: recalling with default features" in plain[2]
     assert "from the profile" in known[2]
     profile = {"age": 25, "interests": ["jazz", "yoga"], "city": "Porto"}
     ids, _ = Recommender.open(model).recall("nobody", profile, k=80)

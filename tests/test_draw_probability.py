@@ -91,7 +91,7 @@ def test_counts__equals_enumeration(q, draws):
 
 
 @given(st.floats(-1e4, -1e-3), st.integers(1, 1000))
-def test_counts__and_back(log_q, draws):
+def test_counts__has_an_inverse(log_q, draws):
     assert from_expected_count(expected_count(log_q, draws), draws) == pytest.approx(log_q)
     inclusion = inclusion_probability(log_q, draws)
     if inclusion < -1e-200:  # not lost in rounding
@@ -111,7 +111,7 @@ def test_counts__differ_for_popular_items():
 
 
 @pytest.mark.parametrize("log_q", [-600.0, -40.0, -1.0, -1e-9])
-def test_inclusion_probability__rare_items_keep_their_digits(log_q):
+def test_inclusion_probability__precise_for_rare_items(log_q):
     with localcontext(prec=400):
         exact = (1 - (1 - Decimal(log_q).exp()) ** 8192).ln()
     assert inclusion_probability(log_q, 8192) == pytest.approx(float(exact), rel=1e-13)
@@ -127,7 +127,7 @@ def test_inclusion_probability__rare_items_keep_their_digits(log_q):
 @example(log_q=-744.5, draws=1e300)
 @example(log_q=-1700.0, draws=1e300)
 @example(log_q=-36.9, draws=1e-300)
-def test_inclusion_probability__equals_many_digits(dtype, log_q, draws):
+def test_inclusion_probability__equals_high_precision(dtype, log_q, draws):
     log_q = dtype(log_q)
     if log_q == 0:
         return

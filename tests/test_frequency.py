@@ -58,7 +58,7 @@ def test_streaming_frequency__equals_the_loop(stream, options):
 
 
 @given(streams, options, st.randoms(use_true_random=False))
-def test_streaming_frequency__order_within_a_batch_is_no_matter(stream, options, random):
+def test_streaming_frequency__order_within_a_batch_changes_nothing(stream, options, random):
     shuffled = [random.sample(batch, len(batch)) for batch in stream]
     frequencies = [after(s, **options).log_frequency(np.arange(6)) for s in (stream, shuffled)]
     assert np.array_equal(*frequencies)
@@ -144,7 +144,7 @@ def test_streaming_frequency__follows_a_change():
     assert np.exp(-frequency.log_frequency([0]))[0] == pytest.approx(gap, rel=1e-6)
 
 
-def test_streaming_frequency__silence_ages():
+def test_streaming_frequency__absent_items_age():
     frequency = after([[0]] * 400 + [[1]] * 50, slots=3, initial_gap=10.0, alpha=0.1)
     assert np.exp(frequency.log_frequency([0, 2])) == pytest.approx([1, 1 / 10])
     aged = frequency.log_frequency([0, 1, 2], aged=True)
@@ -189,7 +189,7 @@ def test_gap_bias_and_variance__equals_enumeration(law, appearances, alpha, init
 @given(st.floats(1e-300, 0.999), st.integers(0, 10**12))
 @example(1e-17, 10**17)  # 1 - alpha is 1 in float64
 @example(1e-10, 1)
-def test_gap_bias_and_variance__equals_many_digits(alpha, appearances):
+def test_gap_bias_and_variance__equals_high_precision(alpha, appearances):
     with localcontext(prec=400, Emin=-(10**15), Emax=10**15):
         kept = (appearances * (1 - Decimal(alpha)).ln()).exp()
         bias, settled = float(kept), float((1 - kept**2) * Decimal(alpha) / (2 - Decimal(alpha)))

@@ -161,7 +161,7 @@ def test_add_gradients__keeps_names_apart_and_its_arguments_unchanged():
 
 
 def test_add_gradients__refuses_rows_with_a_whole_array():
-    with pytest.raises(TypeError, match="whole array"):
+    with pytest.raises(TypeError, match="full array"):
         add_gradients({"x": np.ones((2, 1))}, {"x": RowGradient(np.array([0]), np.ones((1, 1)))})
 
 

@@ -46,7 +46,7 @@ def rows_of(catalogue, ids):
 
 
 @given(whole_catalogue_batches())
-def test_yi__whole_catalogue_in_the_batch_is_the_full_softmax(batch):
+def test_yi__catalogue_in_the_batch_is_the_full_softmax(batch):
     catalogue, ids, log_q = batch
     _, gradient = in_batch_softmax(rows_of(catalogue, ids), yi(log_q[ids]), temperature=1.0)
     for row, clicked in zip(gradient, ids, strict=True):

@@ -122,7 +122,7 @@ def test_mutual_information__single_values_need_no_indptr():
 
 
 @given(tables(fields=2))
-def test_mutual_information__identifiers_tell_everything(table):
+def test_mutual_information__identifiers_share_all_information(table):
     """As much as any field can; where every row has one value, all there is."""
     n = len(table[0])
     single = [row[:1] or [9] for row in table[1]]
@@ -226,7 +226,7 @@ def test_cooccurrences__parts_add_up(table, data):
 
 
 @given(tables(max_rows=9), st.data())
-def test_cooccurrences__order_of_parts_is_no_matter(table, data):
+def test_cooccurrences__order_of_parts_changes_nothing(table, data):
     rows = data.draw(st.permutations(range(len(table[0]))))
     parts = [counted(table, None, [row]) for row in rows]
     while len(parts) > 1:  # a tree of sums

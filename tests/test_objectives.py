@@ -1,6 +1,7 @@
 """The ways to train, from vectors to gradients: against naive sums and finite differences."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,62 @@ def check(objective, users, items, batch, seed=0):
     direction = [rng.standard_normal(users.shape), rng.standard_normal(items.shape)]
     slope = directional(lambda u, v: objective(u, v, batch)[0], (users, items), direction, h=1e-3)
     assert_slope(along(gradients, direction), slope, 1e-7)
+
+
+@pytest.mark.parametrize("objective", [*OWN, *SHARED], ids=str)
+@given(problem=problems(), weights=st.lists(st.integers(0, 3), min_size=4, max_size=4))
+def test_weights__are_linear_and_ones_are_none(objective, problem, weights):
+    """The mean of n terms, each times its weight: Yi et al., Eq. 2."""
+    users, items, batch = problem
+    n = len(batch)
+    one = [np.eye(n)[i] for i in range(n)]
+    of = lambda w: objective(users, items, replace(batch, weights=np.asarray(w, float)))
+    each = [of(w) for w in one]
+    loss, gradients = of(weights[:n])
+    assert loss == pytest.approx(sum(w * x[0] for w, x in zip(weights, each)), abs=1e-12)
+    for side in (0, 1):
+        expected = sum(w * x[1][side] for w, x in zip(weights, each))
+        np.testing.assert_allclose(gradients[side], expected, atol=1e-12)
+    assert of(np.ones(n))[0] == pytest.approx(objective(users, items, batch)[0], abs=1e-12)
+
+
+@pytest.mark.parametrize("objective", OWN, ids=str)
+@given(problem=problems())
+def test_weights__a_click_of_weight_2_is_two_clicks(objective, problem):
+    """Of objectives with negatives of each pair: another row of the batch changes no other."""
+    users, items, batch = problem
+    n = len(batch)
+    own = np.flatnonzero(batch.pair_index == 0)
+    again = Batch(
+        {}, {}, np.append(batch.user_rows, 0),
+        np.concatenate([batch.item_rows[:n], batch.item_rows[:1], batch.item_rows[n:],
+                        batch.item_rows[n + own]]),
+        batch.log_q,
+        np.concatenate([batch.pair_index, np.full(len(own), n)]),
+        np.concatenate([batch.negative_log_q, batch.negative_log_q[own]]),
+    )  # fmt: skip
+    twice = objective(
+        np.concatenate([users, users[:1]]),
+        np.concatenate([items[:n], items[:1], items[n:], items[n + own]]),
+        again,
+    )[0]
+    heavy = objective(users, items, replace(batch, weights=np.append(2.0, np.ones(n - 1))))[0]
+    terms = lambda b, size: {Pointwise: size + len(b.pair_index), Pairwise: len(b.pair_index)}.get(
+        type(objective), size
+    )
+    assert twice * terms(again, n + 1) == pytest.approx(heavy * terms(batch, n), abs=1e-9)
+
+
+@given(problem=problems(own=False), seed=st.integers(0, 9))
+def test_weights__of_the_bank_are_those_of_its_pairs(problem, seed):
+    """Vectors of the bank are negatives only: a click of weight 0 still enters the bank."""
+    users, items, batch = problem
+    light = replace(batch, weights=np.zeros(len(batch)))
+    objective = CrossBatchSoftmax(8, 0.3)
+    assert objective(users, items, light)[0] == 0
+    plain = CrossBatchSoftmax(8, 0.3)
+    plain(users, items, batch)
+    assert objective(users, items, batch)[0] == plain(users, items, batch)[0]
 
 
 @pytest.mark.parametrize("objective", OWN, ids=str)

@@ -68,7 +68,7 @@ def test_triplet_hinge__slope_is_right(positive, negative, along_p, along_q, mar
     assert_slope(along(gradients, [along_p, along_q]), slope, 1e-9)
 
 
-def test_triplet_hinge__at_the_kink_nothing_pulls():
+def test_triplet_hinge__gradient_is_zero_at_the_kink():
     """And a hair beyond it the full force does."""
     for negative, force in [(0.25 - 2**-50, 0), (0.25, 0), (0.25 + 2**-50, 1)]:
         _, (d_positive, d_negative) = triplet_hinge([0.5], [negative], margin=0.25)
@@ -83,7 +83,7 @@ def test_triplet_hinge__zero_when_separated(negative, margin):
 
 
 @given(scores, scores, st.floats(2.01, 5))
-def test_triplet_hinge__linear_when_the_margin_is_out_of_reach(positive, negative, margin):
+def test_triplet_hinge__linear_when_every_triple_is_active(positive, negative, margin):
     """No pair of cosines is ever good enough: the loss no longer picks out the bad ones."""
     loss, (_, d_negative) = triplet_hinge(positive, negative, margin=margin)
     assert loss == pytest.approx((negative - positive).mean() + margin, abs=1e-14)

@@ -114,7 +114,7 @@ def test_pointwise_logistic__log2_at_zero(labels, scale):
 
 
 @given(scores, labels, scales, biases, st.floats(0.01, 1))
-def test_pointwise_logistic__falls_as_the_label_is_met(scores, labels, scale, bias, step):
+def test_pointwise_logistic__falls_toward_the_label(scores, labels, scale, bias, step):
     before, (d_scores, _, _) = pointwise_logistic(scores, labels, scale=scale, bias=bias)
     after, _ = pointwise_logistic(scores + step * labels, labels, scale=scale, bias=bias)
     assert after < before

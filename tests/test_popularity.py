@@ -136,7 +136,7 @@ def test_slices_by_positives__shares_are_equal(catalogue, s):
 
 
 @given(catalogues, st.integers(1, 6))
-def test_slices__new_items_stand_apart(catalogue, s):
+def test_slices__new_items_have_their_own_slice(catalogue, s):
     clicks, positives = catalogue
     for slices in (slices_by_positives(clicks, positives, s), slices_by_items(clicks, (0.5,))):
         assert np.array_equal(slices.of_item == 0, clicks == 0)

@@ -11,7 +11,7 @@ from minitower.data import Dataset, Id, MultiValued, RandomSplit, Schema
 from minitower.data.option_values import read_options
 from minitower.data.table import Ragged
 from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdam
-from minitower.towers.schedules import warmup
+from minitower.towers.schedules import EpochSchedule, warmup
 from minitower.towers.two_tower import TwoTower
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
@@ -103,6 +103,15 @@ def test_recipe__makes_the_same_trainer_again(job):
     kinds = [None if t.batches.negatives is None else t.batches.negatives.option
              for t in (trainer, again)]  # fmt: skip
     assert kinds[0] == kinds[1] == (None if job["negatives"] == "none" else job["negatives"])
+
+
+def test_recipe__goes_on_at_the_rate_where_the_schedule_ended():
+    trainer = Trainer(MODEL.fresh(DATA.schema), DATA, optimizer=SGD(0.5))
+    trainer.fit(1, schedule=EpochSchedule("linear", epochs=2, final=0.5))
+    recipe = Recipe.of(trainer)
+    assert recipe.optimizer.current_rate == recipe.to_json()["learning_rate"] == 0.375
+    assert recipe.trainer(MODEL, DATA).optimizer.current_rate == 0.375
+    assert trainer.optimizer.rate == 0.5
 
 
 @pytest.mark.parametrize("options, lacking", [

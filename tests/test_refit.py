@@ -125,7 +125,8 @@ def test_refit__repeats_the_schedule_in_epochs():
     history = trainer.fit(2, schedule=schedule, validate=False)
     again = trainer.refit()
     assert again.schedule == schedule
-    assert again.final_rate_share == trainer.final_rate_share == schedule(trainer.best_epoch)
+    ended = schedule(trainer.best_epoch)
+    assert again.optimizer.rate_share == trainer.optimizer.rate_share == ended
     assert history.epochs[-1].learning_rate == pytest.approx(
         0.05 * schedule(trainer.best_epoch - 0.5)
     )

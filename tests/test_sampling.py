@@ -264,7 +264,7 @@ def test_mixture__draws_what_it_says(case):
 
 
 @given(proper, proper.filter(lambda p: len(p) > 1), st.floats(0, 1))
-def test_mixture__log_q_is_the_mixtures_own(p, other, share):
+def test_mixture__log_q_is_that_of_the_mixture(p, other, share):
     """Of every item, whichever part it came from."""
     K = len(p)
     q = np.resize(other, K) / np.resize(other, K).sum()

@@ -54,7 +54,7 @@ def test_l2_normalize__unmoved_by_rescaling(x, scale):
 
 
 @given(vectors, vectors)
-def test_l2_normalize__gradient_is_across(x, dy):
+def test_l2_normalize__gradient_is_orthogonal(x, dy):
     assume(np.linalg.norm(x, axis=1).min() > 1e-3)
     dx = l2_normalize(x)[1](dy)
     assert np.einsum("nd,nd->n", x, dx) == pytest.approx(np.zeros(len(x)), abs=1e-12)
@@ -180,7 +180,7 @@ def test_cosine__unmoved_by_rescaling(both, a, b):
 
 
 @given(pairs, pulls)
-def test_cosine__gradient_is_across(both, d_scores):
+def test_cosine__gradient_is_orthogonal(both, d_scores):
     assume(has_direction(both))
     for x, dx in zip(both, cosine(*both)[1](d_scores), strict=True):
         assert np.abs(np.einsum("nd,nd->n", x, dx)).max() < 1e-12

@@ -741,7 +741,7 @@ def test_temperature_gradient__both_sides_of_a_list_add_up(problem, temperature)
 
 
 @given(st.integers(1, 5), temperatures, st.data())
-def test_temperature_gradient__vectors_do_as_well(n, temperature, data):
+def test_temperature_gradient__vectors_give_the_same(n, temperature, data):
     """Of either side, from the form that never has the scores."""
     users, items = data.draw(arrays(float, (2, n, 3), elements=st.floats(-1, 1)))
     correction = yi(-np.arange(1.0, n + 1))
@@ -753,7 +753,7 @@ def test_temperature_gradient__vectors_do_as_well(n, temperature, data):
 
 
 @given(st.floats(-1, 1), st.integers(1, 6), temperatures)
-def test_temperature_gradient__uniform_scores_do_not_care(score, m, temperature):
+def test_temperature_gradient__zero_on_uniform_scores(score, m, temperature):
     scores = np.full((m, m), score)
     _, d_scores = info_nce(scores, temperature=temperature)
     assert temperature_gradient(scores, d_scores, temperature) == pytest.approx(0, abs=1e-12)

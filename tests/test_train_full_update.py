@@ -85,7 +85,7 @@ def test_train_full_update__uses_each_positive_once_and_not_in_time_order():
     def watching(model, day):
         run = trainer(model, day)
         step = run.step
-        run.step = lambda batch, **how: seen.append(batch) or step(batch, **how)
+        run.step = lambda batch: seen.append(batch) or step(batch)
         return run
 
     report = train_full_update(MODEL, SECOND, watching).report

@@ -256,9 +256,9 @@ def test_validation_users__are_a_sample_that_stays(monkeypatch):
 class Rates(SGD):
     """Remembers the share of the learning rate of each step."""
 
-    def update(self, parameters, gradients, *, rate_share=1.0):
-        super().update(parameters, gradients, rate_share=rate_share)
-        self.shares = [*getattr(self, "shares", []), rate_share]
+    def update(self, parameters, gradients):
+        super().update(parameters, gradients)
+        self.shares = [*getattr(self, "shares", []), self.rate_share]
 
 
 def test_fit__takes_each_step_at_the_rate_of_the_schedule():
@@ -270,17 +270,20 @@ def test_fit__takes_each_step_at_the_rate_of_the_schedule():
     assert one.optimizer.shares == expected
     rates = np.reshape(expected, (4, steps)).mean(axis=1) * 0.5
     assert [epoch.learning_rate for epoch in history.epochs] == pytest.approx(rates)
-    assert one.final_rate_share == 0.25
+    assert (one.optimizer.rate_share, one.optimizer.current_rate) == (0.25, 0.125)
+    again = one.fit(1, validate=False)
+    assert again.epochs[0].learning_rate == 0.125, "goes on where the schedule ended"
     one.fit(1, schedule=EpochSchedule("linear", epochs=10), validate=False)
-    assert one.optimizer.shares[-1] == EpochSchedule("linear", epochs=10).of_step(5, steps, steps)
+    assert one.optimizer.shares[-1] == EpochSchedule("linear", epochs=10).of_step(6, steps, steps)
+    assert one.optimizer.fresh().rate_share == 1
 
 
 def test_fit__a_share_of_the_rate_is_that_rate():
-    """SGD at half its rate, by the schedule: the same bits as at half the rate."""
-    half = EpochSchedule("linear", epochs=1, final=0.5)
-    models = [small_model() for _ in range(2)]
+    """SGD at half of its rate moves parameters by the same bits as SGD of half the rate."""
+    models, half = [small_model() for _ in range(2)], SGD(0.5)
+    half.rate_share = 0.5
     batch = next(Batches(DATA, 64).epoch(np.random.default_rng(0)))
-    Trainer(models[0], DATA, optimizer=SGD(0.5)).step(batch, rate_share=half(1))
+    Trainer(models[0], DATA, optimizer=half).step(batch)
     Trainer(models[1], DATA, optimizer=SGD(0.25)).step(batch)
     for name, parameter in models[0].parameters.items():
         assert np.array_equal(parameter, models[1].parameters[name])
@@ -305,16 +308,16 @@ def test_without_validation_the_last_epoch_is_kept():
     assert [epoch.metrics for epoch in history.epochs] == [{}, {}, {}]
 
 
-def test_progress_is_told_after_every_step_and_its_loss_is_the_mean():
-    told = []
+def test_progress_is_reported_after_every_step_and_its_loss_is_the_mean():
+    reported = []
     model = small_model()
-    history = Trainer(model, DATA, batch_size=64, on_progress=told.append).fit(2)
+    history = Trainer(model, DATA, batch_size=64, on_progress=reported.append).fit(2)
     steps = len(Batches(DATA, 64))
-    assert [(p.epoch, p.step) for p in told] == [
+    assert [(p.epoch, p.step) for p in reported] == [
         (e, s) for e in (1, 2) for s in range(1, steps + 1)
     ]
-    assert told[-1].metrics == history.epochs[-1].metrics != {}
-    assert told[-1].loss == history.epochs[-1].loss
+    assert reported[-1].metrics == history.epochs[-1].metrics != {}
+    assert reported[-1].loss == history.epochs[-1].loss
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_pairs_however_short_the_last_batch():

@@ -98,8 +98,9 @@ def targets() -> dict[str, Target]:
         ),
         "profile": Target(
             profile,
-            lambda: {"age": 30.0, "gender": "F"},
-            data=("age", "gender"),
+            lambda: {"age": 30.0, "gender": "F", "history": ["i1", "i2"]},
+            data=("age", "gender", "history"),
+            columns=("history",),
             uses=("store",),
             places=("profile",),
             weight=2,

@@ -60,11 +60,13 @@ def targets() -> dict[str, Target]:
                 "hidden": (4,),
                 "similarity": "cosine",
                 "residual": False,
+                "history": None,
                 "seed": 0,
                 "dtype": "float32",
             },
             weight=2,
         ),
+        "UserHistory": Target(mt.UserHistory, lambda: options_of(mt.UserHistory), weight=0.5),
         "TwoTower of": Target(mt.TwoTower, lambda: {"schema": None}, weight=0.2),
         "Trainer": Target(
             lambda **trainer: trained(trainer),

@@ -45,13 +45,13 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         "train": (("train", "atomic", "--out", "out", *FAST), ("atomic",)),
         "train 100k": (("train", "u100k", "--out", "out", *FAST), ("u100k",)),
         "train 1m": (("train", "u1m", "--out", "out", *FAST), ("u1m",)),
-        "train split": (("train", "split", "--out", "out", *FAST), ("split",)),
+        "train split": (("train", "split", "--out", "out", *FAST, "--history", "5"), ("split",)),
         "train job": (("train", "--job", "job.toml"), ("atomic", "job.toml")),
         "demo": (("demo", "--data", "atomic", "--no-report", *FAST), ("atomic",)),
         "evaluate": (("evaluate", "store", "later", "-k", "5"), ("store", "later")),
         "recall": (("recall", "store", "u3", "-k", "5"), ("store",)),
         "recall new": (
-            ("recall", "store", "nobody", "--profile", "age=30", "gender=F"),
+            ("recall", "store", "nobody", "--profile", "age=30", "gender=F", "history=i1,i2"),
             ("store",),
         ),
         "recall number": (("recall", "numbers-store", "3", "--include-seen"), ("numbers-store",)),
@@ -170,8 +170,8 @@ def _build(world: Path) -> None:
     Path("retire.txt").write_text("i7\ni8\n")
     Path("losses.py").write_text(_LOSS)
     Path("job.toml").write_text(_JOB)
-    _command("train", "atomic", "--out", "store", *FAST)
-    _command("train", "atomic", "--out", "store", *FAST, "--seed", "1")
+    _command("train", "atomic", "--out", "store", *FAST, "--history", "5")
+    _command("train", "atomic", "--out", "store", *FAST, "--history", "5", "--seed", "1")
     _command("update", "store", "clicks", "--incremental", *STEP)
     _command("train", "u1m", "--out", "numbers-store", *FAST, "--positive", "rating >= 2")
     answers = {name: recalled(Path(name)) for name in ("store", "numbers-store")}

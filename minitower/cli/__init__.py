@@ -21,6 +21,7 @@ MODULES = {
     "demo": {"demo": "train, index, recall and report, on simulated data or your own"},
     "inspect": {"inspect": "print what is recognized in a folder of data, as a job file"},
     "train": {"train": "train a model on a folder of data and write it to a folder"},
+    "tune": {"tune": "search for the settings of training that are best on validation"},
     "evaluate": {"evaluate": "measure a trained model on data"},
     "recall": {
         "recall": "recall items for a user, or a table of lists for many users",

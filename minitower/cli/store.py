@@ -11,6 +11,7 @@ from minitower.cli.arguments import add_command
 from minitower.cli.terminal import row, say, write
 from minitower.data import DataError
 from minitower.data.options import Option
+from minitower.store.forgotten import held_text, versions_with_forgotten
 from minitower.store.transaction import NotRemoved, prune, rollback
 from minitower.store.version_log import VersionLog
 
@@ -49,8 +50,11 @@ def list_versions(store: StorePath) -> None:
         parent = "" if version.parent is None else version.parent
         served = "*" if version.number == log.current else ""
         rows.append((version.number, version.kind, parent, version.published, size, served))
+    held = versions_with_forgotten(log)
     for cells in rows:  # after everything that can fail
         row(*cells)
+    if held:
+        say(held_text(held))
 
 
 def show(
@@ -94,6 +98,8 @@ def roll_back(
     """Make a version current; prints its number."""
     current = rollback(store, version)
     say(f"current from now on: version {current.number} of {current.published}")
+    if current.number in (held := versions_with_forgotten(VersionLog.read(store))):
+        say(f"{held_text(held)}; the next full update forgets them again")
     row(current.number)
 
 

@@ -29,6 +29,8 @@ def read_csv(path: Path) -> Columns:
     reader = csv.reader(StringIO(text, newline="\n"), strict=True)
     try:
         names = [name.strip() for name in next(reader)]
+        if not names:
+            raise DataError(f"{path}, line 1: the header is empty")
         if len(names) == 1 and (found := set(names[0]) & set(";\t|")):
             raise DataError(
                 f"{path}, line 1: expected commas between columns, got {show(found.pop())}"

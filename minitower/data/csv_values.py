@@ -43,12 +43,12 @@ def plain_values(column: Array) -> Array:
         return column
     missing = np.fromiter(map(is_missing, column), bool, len(column))
     present = column[~missing]
-    if not len(present) or not all(type(value) is str for value in set(present.tolist())):
+    if set(map(type, present.tolist())) != {str}:
         return column
-    found = integers_of(present)
-    if found is None and {value.lower() for value in set(present.tolist())} <= _WORDS.keys():
+    found, distinct = integers_of(present), set(present.tolist())
+    if found is None and {value.lower() for value in distinct} <= _WORDS.keys():
         found = np.array([_WORDS[value.lower()] for value in present])
-    if found is None and not any(_has_leading_zero(value) for value in set(present.tolist())):
+    if found is None and not any(map(_has_leading_zero, distinct)):
         try:
             found = numbers(present, Place(""))
         except DataError:

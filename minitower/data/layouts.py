@@ -132,7 +132,11 @@ class Reading:
         for path in ("users", "items"):  # of this data alone
             options.pop(path, None)
         if self.columns:
-            options["columns"] = {role: name or "none" for role, name in self.columns.items()}
+            options["columns"] = {
+                role: name or "none"
+                for role, name in self.columns.items()
+                if role not in ("weight", "exposed")  # for training only
+            }
         if self.override:
             options["override"] = {
                 name: kind if isinstance(kind, str) else field_to_json(kind) if kind else "none"
@@ -176,7 +180,7 @@ def read_folder(folder: Path, how: Reading) -> ReadFolder:
     if paths:
         read = read_tables(paths, how.columns or {}, how.override or {})
         raw, remarks = read.raw, list(read.remarks)
-        how = replace(how, columns=read.roles.to_json())
+        how = replace(how, columns=vars(read.roles))
     elif atomic:
         raw = atomic_files.read(folder, overrides=how.override)
     elif (folder / "u.data").exists() or (folder / "ratings.dat").exists():

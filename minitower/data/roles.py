@@ -46,10 +46,6 @@ class Roles:
     exposed: str | None = None
     title: str | None = None
 
-    def to_json(self) -> dict[str, str | None]:
-        """The roles that have a column, as :func:`find_roles` takes them."""
-        return {name: column for name, column in vars(self).items() if column is not None}
-
 
 def read_roles(value: Any) -> dict[str, str | None]:
     """Roles that a person states: a table, or a list of ROLE=COLUMN.

@@ -60,6 +60,10 @@ class Comparison:
         """The comparison itself."""
         return (self,)
 
+    def decide(self, passes: "Callable[[Comparison], Array]") -> Array:
+        """(n,) bool: the rows that pass, as a function says it of a comparison."""
+        return passes(self)
+
     def apply(self, columns: Columns) -> Array:
         """(n,) bool: the rows that pass. A missing value never passes.
 
@@ -92,15 +96,19 @@ class Combination:
         """All comparisons, in the order in which they stand."""
         return tuple(one for rule in self.rules for one in rule.comparisons)
 
+    def decide(self, passes: Callable[[Comparison], Array]) -> Array:
+        """(n,) bool: the rows that pass, as a function says it of every comparison."""
+        join = np.logical_and if self.word == "and" else np.logical_or
+        passed: Array = reduce(join, (rule.decide(passes) for rule in self.rules))
+        return passed
+
     def apply(self, columns: Columns) -> Array:
         """(n,) bool: the rows that pass.
 
         Raises:
             DataError: as :meth:`Comparison.apply`.
         """
-        join = np.logical_and if self.word == "and" else np.logical_or
-        passed: Array = reduce(join, (rule.apply(columns) for rule in self.rules))
-        return passed
+        return self.decide(lambda one: one.apply(columns))
 
 
 Rule = Comparison | Combination

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from minitower.data.atomic_files import RawData
 from minitower.data.columns import read_columns
+from minitower.data.csv_values import as_fitted
 from minitower.data.errors import Place
 from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.interactions import Dataset
@@ -49,6 +50,8 @@ class Source:
         """
         users = self.raw.users or read_columns({}, Place(f"{self.name}: users"))
         items = self.raw.items or read_columns({}, Place(f"{self.name}: items"))
+        if self.how.columns is not None:  # plain tables: perhaps strings that stand for integers
+            users, items = as_fitted(users, fitted.user), as_fitted(items, fitted.item)
 
         def encoded(data: Dataset) -> Dataset:
             remake = data.remake

@@ -200,7 +200,8 @@ def _features(
             field = stated
         if isinstance(field, Categorical) and is_csv:
             column = plain_values(column)
-            column = table.arrays[name] if column.dtype.kind == "f" else column
+            if column.dtype.kind == "f" and not (np.isnan(column) | (column % 1 == 0)).all():
+                column = table.arrays[name]  # a category has no fractions
         if field is not None:
             fields.append(field)
             arrays[name] = column

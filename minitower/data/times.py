@@ -34,7 +34,7 @@ def seconds(column: Array, place: Place, unit: str = "seconds") -> Array:
 
     Raises:
         DataError: a time is missing, is neither number nor date, is before 1970 (-1 often
-            means "missing"), or is too late to be seconds.
+            means "missing"), or is too small or too large for the unit.
     """
     given = column
     if not _holds_digits(column):
@@ -46,6 +46,8 @@ def seconds(column: Array, place: Place, unit: str = "seconds") -> Array:
         column[np.isnat(given)] = np.nan
     times = numbers(column, place)
     if unit != "seconds":
+        too_small = lambda row: f"{show(given[row])} is too small for {unit}, the unit of times"
+        place.refuse(times < LATEST * UNITS[unit] / 1000, too_small)
         times = times / UNITS[unit]
     place.refuse(np.isnan(times), "missing timestamp")
     message = lambda row: (
@@ -67,8 +69,8 @@ def time_unit(column: Array, place: Place) -> str:
     """The unit of a column of times, by its largest number; "seconds" for dates.
 
     Raises:
-        DataError: a value is neither number nor date, the numbers are of several units, or
-            all of them read like dates without dashes (20220501).
+        DataError: a value is neither number nor date, or all numbers read like dates without
+            dashes (20220501).
     """
     if column.dtype.kind in "OU":
         column = np.fromiter(map(_seconds, column), object, len(column))
@@ -83,12 +85,6 @@ def time_unit(column: Array, place: Place) -> str:
         )
     largest = float(present.max(initial=0))
     unit = next((u for u, size in UNITS.items() if largest < LATEST * size), "nanoseconds")
-    if unit != "seconds":
-        least = LATEST * UNITS[unit] / 1000
-        place.refuse(
-            values < least,
-            lambda row: f"{show(column[row])} is too small for {unit}, the unit of other times",
-        )
     return unit
 
 

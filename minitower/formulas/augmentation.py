@@ -32,7 +32,7 @@ def random_mask(
         hidden: number of hidden fields, 0 to k - 1; every set of that size is equally likely.
         per_item: whether each item has its own set, or all items of the batch share one.
     Raises ValueError: hidden is outside 0 to k - 1.
-    Properties: hides_that_number, every_choice_is_as_likely, one_for_the_batch
+    Properties: hides_the_stated_number, every_choice_is_equally_likely, one_for_the_batch
 
     >>> random_mask(np.random.default_rng(0), 2, 4, hidden=1).astype(int)
     array([[0, 1, 0, 0],
@@ -58,7 +58,7 @@ def complementary_masks(
     Shapes: ->(n,k),(n,k). For odd k the first view hides the smaller half.
     Args: as in :func:`random_mask`.
     Raises ValueError: k < 2.
-    Properties: part_the_fields_in_halves, every_choice_is_as_likely
+    Properties: split_the_fields_in_halves, every_choice_is_equally_likely
 
     Reference: lecture, section 5.1, "complementary"; T. Yao et al., Self-supervised Learning for
         Large-scale Item Recommendations, CIKM 2021; docs/11.
@@ -91,7 +91,7 @@ def correlated_masks(
             seeds per item let a tower tell items apart by their hidden fields.
     Raises ValueError: pairwise_mi is not a finite square matrix, rounding is neither, or k < 3
         with floor, k < 4 with ceil: a view would keep no field.
-    Properties: seed_and_its_relatives, every_seed_is_as_likely,
+    Properties: hides_the_seed_and_its_most_related, every_seed_is_equally_likely,
         floor_and_ceil_differ_for_odd_numbers
 
     >>> mi = [[9, 3, 0, 1], [3, 9, 0, 0], [0, 0, 9, 2], [1, 0, 2, 9]]
@@ -137,7 +137,7 @@ def drop_values(
         indptr: row i has values[indptr[i]:indptr[i + 1]]; indptr[0] = 0.
         rate: share of values to drop, in [0, 1).
     Raises ValueError: rate is outside [0, 1), or indptr does not fit the values.
-    Properties: drops_that_number, every_choice_is_as_likely, keeps_single_values,
+    Properties: drops_the_stated_number, every_choice_is_equally_likely, keeps_single_values,
         leaves_its_arguments_alone
 
     >>> drop_values(np.random.default_rng(0), np.array([0, 2, 3]), np.array([7, 8, 9]))

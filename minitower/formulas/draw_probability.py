@@ -90,7 +90,7 @@ def expected_count(log_q: ArrayLike, draws: float) -> Floats:
         log_q: log-probability of one draw, <= 0.
         draws: number of independent draws, > 0.
     Raises ValueError: draws is not positive and finite.
-    Properties: equals_enumeration, and_back, at_least_the_inclusion_probability
+    Properties: equals_enumeration, has_an_inverse, at_least_the_inclusion_probability
     """
     return floats("log_q", log_q).astype(float) + math.log(positive_number("draws", draws))
 
@@ -106,7 +106,7 @@ def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
 
     Shapes: (...)->(...)
     Args, Raises: as in :func:`expected_count`; log_q must be at most 0 and not NaN.
-    Properties: equals_enumeration, and_back, rare_items_keep_their_digits, equals_many_digits
+    Properties: equals_enumeration, has_an_inverse, precise_for_rare_items, equals_high_precision
     """
     log_q, draws = floats("log_q", log_q).astype(float), positive_number("draws", draws)
     # 1 - (1 - q)^draws = 1 - exp(-x) with x = -draws log(1 - q). Below q = e^-37, log(1 - q)

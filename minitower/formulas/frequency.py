@@ -50,8 +50,9 @@ class StreamingFrequency:
     the most popular item in a batch.
 
     Properties: equals_the_loop, copies_are_counted_or_not, several_hashes_take_the_longest_gap,
-        collisions_shorten_gaps, unseen_is_one_over_initial_gap, order_within_a_batch_is_no_matter,
-        steady_copies, resumes_from_its_state, follows_a_change, silence_ages
+        collisions_shorten_gaps, unseen_is_one_over_initial_gap,
+        order_within_a_batch_changes_nothing, steady_copies, resumes_from_its_state,
+        follows_a_change, absent_items_age
 
     >>> frequency = StreamingFrequency(4, alpha=0.5, initial_gap=2.0)
     >>> for batch in ([0, 1], [0], [0, 1], [0]):

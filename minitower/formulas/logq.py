@@ -82,12 +82,11 @@ def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> C
     Args:
         logq_weight: beta in [0, 1]. 1 aims at the full softmax (Yi et al.). 0.25 leaves
             negatives distributed as clicks^0.75, the lecture's power law. 0 corrects nothing.
-
     Raises ValueError: a log_q is not finite, logq_weight is outside [0, 1], or n > m.
     Properties: scale_of_q_changes_nothing, uniform_q_is_no_correction,
-        whole_catalogue_in_the_batch_is_the_full_softmax,
-        loss_exceeds_the_full_one_by_log_repetitions, limit_weight, optimum_is_the_log_probability,
-        logq_weight_leaves_a_power_law, rare_items_keep_their_correction
+        catalogue_in_the_batch_is_the_full_softmax, loss_exceeds_the_full_one_by_log_repetitions,
+        limit_weight, optimum_is_the_log_probability, logq_weight_leaves_a_power_law,
+        rare_items_keep_their_correction
 
     >>> yi(np.log([0.5, 0.25]), logq_weight=0.5).candidates.round(3)
     array([-0.347, -0.693])

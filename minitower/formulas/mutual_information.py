@@ -43,7 +43,7 @@ def mutual_information(
         outside their domain.
     Properties: equals_naive, symmetric_and_at_most_either_entropy, zero_on_products,
         diagonal_is_the_entropy, unchanged_by_relabelling, weights_are_repetitions,
-        identifiers_tell_everything
+        identifiers_share_all_information
 
     >>> gender, city = np.array([0, 0, 1, 1]), np.array([5, 5, 7, 7])
     >>> categories = np.array([0, 2, 3, 4, 6]), np.array([8, 9, 8, 8, 8, 9])   # 8 9, 8, 8, 8 9
@@ -71,7 +71,7 @@ class Cooccurrences:
         joint: for each pair of fields i < j, in lexicographic order, (v_i+1,v_j+1) summed weight
             of two values together.
         total: summed weight of all rows.
-    Properties: parts_add_up, order_of_parts_is_no_matter
+    Properties: parts_add_up, order_of_parts_changes_nothing
     """
 
     values: tuple[NDArray[Any], ...]

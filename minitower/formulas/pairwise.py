@@ -29,8 +29,8 @@ def triplet_hinge(
     Raises ValueError: the shapes differ, n = 0, or margin or weights are outside their domain.
     Gradient: d_negative_i = weights_i / n for an active triple (negative - positive + margin > 0),
         else 0; d_positive = -d_negative. At the kink the subgradient 0 is chosen.
-    Properties: equals_naive, gradient_is_right, at_the_kink_nothing_pulls, zero_when_separated,
-        linear_when_the_margin_is_out_of_reach, is_a_loss_on_distances, gradients_cancel,
+    Properties: equals_naive, gradient_is_right, gradient_is_zero_at_the_kink, zero_when_separated,
+        linear_when_every_triple_is_active, is_a_loss_on_distances, gradients_cancel,
         unmoved_by_a_shift, linear_in_weights, is_a_mean, float32_is_close, extremes_stay_finite
 
     >>> loss, (d_positive, d_negative) = triplet_hinge([0.9, 0.3], [0.1, 0.4], margin=0.5)

@@ -71,7 +71,7 @@ def pointwise_logistic(
     Gradient: dz_i = -weights_i labels_i sigmoid(-labels_i z_i) / n, one minus the probability of
         the true label. d_scores = scale dz, d_scale = sum(dz scores), d_bias = sum(dz).
     Properties: equals_naive, gradient_is_right, log2_at_zero, label_and_score_may_both_flip,
-        falls_as_the_label_is_met, is_softmax_against_zero, cosines_cannot_fall_below_the_floor,
+        falls_toward_the_label, is_softmax_against_zero, cosines_cannot_fall_below_the_floor,
         bias_absorbs_the_class_ratio, linear_in_weights, is_a_mean, float32_is_close,
         extremes_stay_finite
 

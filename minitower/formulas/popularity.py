@@ -129,7 +129,7 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
 
     Shapes: (m),(m)->Slices, at most ``slices`` and one of the new items. Empty ones are dropped.
     Raises ValueError: shapes differ, a count is negative, or slices < 1.
-    Properties: popularity_never_decreases, shares_are_equal, new_items_stand_apart
+    Properties: popularity_never_decreases, shares_are_equal, new_items_have_their_own_slice
 
     >>> slices_by_positives(np.array([0, 1, 2, 9]), np.array([0, 2, 2, 4]), 2).of_item
     array([0, 1, 1, 2])

@@ -138,7 +138,7 @@ class Mixture:
         parts: (share, sampler) pairs over one catalogue; shares >= 0 of any scale.
     Raises ValueError: shares are empty, negative, not finite or all zero, or the catalogues differ
         in size.
-    Properties: log_q_is_the_mixtures_own, draws_what_it_says, one_part_is_that_part
+    Properties: log_q_is_that_of_the_mixture, draws_what_it_says, one_part_is_that_part
 
     >>> mixed = Mixture([(1024, AliasTable([3, 1, 0, 0])), (1024, Uniform(4))])
     >>> np.exp(mixed.log_q(np.arange(4)))

@@ -29,7 +29,7 @@ def l2_normalize(
     Gradient: d_x_i = (d_y_i - y_i (y_i . d_y_i)) / |x_i|, orthogonal to x_i; 0 for a row at or
         below epsilon. (The usual clamp x / max(|x|, epsilon) has d_y / epsilon there, which throws
         a short row across the space.)
-    Properties: unit_length, unmoved_by_rescaling, gradient_is_across,
+    Properties: unit_length, unmoved_by_rescaling, gradient_is_orthogonal,
         gradient_shrinks_with_length, zero_stays_zero, equals_naive, gradient_is_right
 
     >>> y, backward = l2_normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))
@@ -107,7 +107,7 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
     Gradient: With unit vectors U, V: d_u_i = d_s_i (V_i - s_i U_i) / |u_i|, orthogonal to u_i;
         d_v_i alike. Where a vector has no direction, both gradients are 0.
     Properties: equals_naive, gradient_is_right, within_one, unmoved_by_rescaling,
-        gradient_is_across, zero_stays_zero, lengths_may_differ_wildly,
+        gradient_is_orthogonal, zero_stays_zero, lengths_may_differ_wildly,
         of_unit_vectors_is_the_inner_product, float32_is_close
 
     >>> scores, backward = cosine(np.array([[3.0, 4.0]]), np.array([[0.0, 2.0]]))

@@ -218,8 +218,8 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
     listwise loss add up. To learn a temperature, descend along its logarithm, whose derivative is
     temperature times this, and keep it above about 0.01.
     Raises ValueError: the shapes differ, or temperature is outside its domain.
-    Properties: gradient_is_right, both_sides_of_a_list_add_up, vectors_do_as_well,
-        uniform_scores_do_not_care, float32_is_close
+    Properties: gradient_is_right, both_sides_of_a_list_add_up, vectors_give_the_same,
+        zero_on_uniform_scores, float32_is_close
 
     >>> scores = np.array([[1.0, 0.0], [0.0, 1.0]])
     >>> _, d_scores = info_nce(scores, temperature=0.5)

@@ -54,7 +54,7 @@ def simulated(how: Reading) -> Source:
     Raises:
         DataError: an option that only files have.
     """
-    for name in ("positive", "valid", "override"):
+    for name in ("positive", "valid", "override", "columns", "users", "items"):
         if getattr(how, name) is not None:
             raise DataError(f"--{name} is for real files: name a folder with --data")
     world = simulate(seed=how.seed)

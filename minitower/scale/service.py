@@ -16,6 +16,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Annotated, Any
@@ -32,6 +33,12 @@ LARGEST_REQUEST = 1 << 20
 
 _STOPPING = 10  # seconds that requests have to end after SIGTERM
 _FLAGS = {True: True, False: False, "true": True, "false": False}
+
+
+class Unknown(DataError):
+    """A request names an item that the store does not have."""
+
+    status_code = 404
 
 
 class Service:
@@ -68,7 +75,10 @@ class Service:
         """The items that are similar to an item."""
         opened = self.recommender.snapshot()
         item_id = _id("item", item, opened.store.items)
-        return {"item": item_id, **_listed(opened, opened.similar(item_id, self._length(k)))}
+        length = self._length(k)
+        if opened.store.items.rows_of([item_id])[0] < 0:
+            raise Unknown(f"unknown item {item_id!r}")
+        return {"item": item_id, **_listed(opened, opened.similar(item_id, length))}
 
     def health(self) -> dict[str, Any]:
         """Whether the service answers, and whether it could open the newest version."""
@@ -120,14 +130,12 @@ def make_app(service: Service) -> Any:
     Raises:
         ModuleNotFoundError: Starlette is not installed; names the extra.
     """
-    try:
-        from starlette.applications import Starlette
-        from starlette.exceptions import HTTPException
-        from starlette.requests import Request
-        from starlette.responses import JSONResponse, Response
-        from starlette.routing import Route
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError('the service needs: pip install "minitower[serve]"') from None
+    _extra("starlette.applications")
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
 
     async def arguments(request: Request) -> Mapping[str, Any]:
         if request.method != "POST":
@@ -206,15 +214,14 @@ def serve(
         ModuleNotFoundError: Starlette or uvicorn is not installed; names the extra.
     """
     app = make_app(Service(Recommender.open(store), max_k=max_k, poll=poll))
-    import uvicorn
-
+    uvicorn = _extra("uvicorn")
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=_STOPPING
     )
     server = uvicorn.Server(config)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address, family=family)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"cannot listen on {show(host)}, port {port}: {reason}") from None
@@ -223,6 +230,15 @@ def serve(
             shown = f"[{host}]" if ":" in host else host
             on_listening(f"http://{shown}:{listener.getsockname()[1]}")
         server.run(sockets=[listener])
+
+
+def _extra(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            f'the service needs {name.partition(".")[0]}: pip install "minitower[serve]"'
+        ) from None
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from minitower.evaluation.encode import check_same_schema, encode, encode_sample
 from minitower.formulas.arrays import Array, Vectors
 from minitower.search.index import Index
 from minitower.store.folder import MANIFEST, mismatch_is_data_error
+from minitower.store.forgotten import Forgotten
 from minitower.store.histories import history_of
 from minitower.store.model_files import (
     build_index,
@@ -194,8 +195,8 @@ def publish_model(
     Raises:
         VersionConflict: the parent is not the current full version. To publish now would
             silently undo what was published since.
-        DataError: the model was fitted to other data, the folder holds something else, or
-            it cannot be written.
+        DataError: the model was fitted to other data, or the data holds users that the store
+            has forgotten. Or the folder holds something else, or it cannot be written.
         ValueError: the given index holds other vectors than the model makes, or the state of
             the optimizer is of other parameters.
         ModuleNotFoundError: the library of the engine is not installed; names the extra.
@@ -229,6 +230,9 @@ def publish_model(
     with transaction(folder) as log:
         if parent is not None:
             log.check_full(parent)
+        forgotten = Forgotten.by_store(log)
+        forgotten.check_absent(data.users.ids)
+        content["notes"] |= (forgotten | Forgotten.in_notes(content["notes"])).to_notes()
         with new_version(log, "full", content) as place:
             write_model(place, model, content, optimizer)
             seen = data.seen("all")

@@ -146,7 +146,7 @@ def provenance(
         files, logs: as in :class:`Learned`.
     """
     data = trainer.data
-    reading = {"positive": data.positive, "timestamp": data.timestamp}
+    reading = {"positive": data.positive, "timestamp": data.timestamp, "weight": data.weight}
     notes = {
         "reading": {name: value for name, value in reading.items() if value is not None},
         "item_name": data.item_name,
@@ -154,7 +154,7 @@ def provenance(
         "learned": Learned.of(data, files or {}, logs or {}).to_json(),
         "best_epoch": trainer.best_epoch,
     }
-    if not trainer.schedule.is_constant and not callable(trainer.optimizer.rate):
-        rate = {"learning_rate": trainer.optimizer.rate}
-        notes["schedule"] = rate | written(trainer.schedule)
+    schedule, rate = trainer.schedule, trainer.optimizer.rate
+    if schedule is not None and not schedule.is_constant and not callable(rate):
+        notes["schedule"] = {"learning_rate": rate} | written(schedule)
     return notes if report is None else notes | {"report": report.to_dict()}

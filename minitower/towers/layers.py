@@ -88,7 +88,7 @@ def _add(a: Gradient, b: Gradient) -> Gradient:
         values[place[len(a.rows) :]] += b.values  # the rows of b are distinct
         return RowGradient(rows, values)
     if isinstance(a, RowGradient) or isinstance(b, RowGradient):
-        raise TypeError("one gradient of a name is of rows, the other of the whole array")
+        raise TypeError("one gradient of a name is of rows, the other of the full array")
     return a + b
 
 

@@ -30,7 +30,7 @@ SIGNED = {"first"}
 
 @dataclass(frozen=True)
 class OptimizerSlot:
-    """One slot of one parameter: the whole table, and the rows that a step uses."""
+    """One slot of one parameter: its table, and the rows that a step uses."""
 
     table: Array
     rows: Any
@@ -55,6 +55,7 @@ class Optimizer(ABC):
     Attributes:
         state: dict of arrays "<parameter>/<slot>", made at a parameter's first gradient.
         step: number of updates so far. rate, settings, state and step are all there is to save.
+        rate_share: share of the rate that a step takes; a schedule in epochs sets it.
         start: initial value of the slots.
     """
 
@@ -67,18 +68,16 @@ class Optimizer(ABC):
             rate = positive_number("the learning rate", rate)
             self.rate = number_within("the learning rate", rate, (0, LARGEST_RATE))
         self.state: dict[str, Array] = {}
-        self.step = 0
+        self.step, self.rate_share = 0, 1.0
 
     @property
     def current_rate(self) -> float:
         """The learning rate of the next step."""
-        return self.rate(self.step) if callable(self.rate) else self.rate
+        return (self.rate(self.step) if callable(self.rate) else self.rate) * self.rate_share
 
-    def update(
-        self, parameters: dict[str, Array], gradients: Gradients, *, rate_share: float = 1.0
-    ) -> None:
-        """Move each parameter that has a gradient, in place, at a share of the learning rate."""
-        rate = self.current_rate * rate_share
+    def update(self, parameters: dict[str, Array], gradients: Gradients) -> None:
+        """Move each parameter that has a gradient, in place. The others keep their bits."""
+        rate = self.current_rate
         self.step += 1
         for name, gradient in gradients.items():
             parameter = parameters[name]
@@ -121,7 +120,7 @@ class Optimizer(ABC):
     def fresh(self) -> Self:
         """Copy this optimizer as it is before its first step."""
         fresh = copy(self)
-        fresh.state, fresh.step = {}, 0
+        fresh.state, fresh.step, fresh.rate_share = {}, 0, 1.0
         return fresh
 
     def check_state(self, parameters: dict[str, Array]) -> None:

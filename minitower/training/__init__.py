@@ -1,1 +1,1 @@
-"""What one step sees, what it wants, and the loop around it."""
+"""Batches, negatives, objectives, self-supervision, and the training loop."""

@@ -1,4 +1,4 @@
-"""What one training step sees: clicked pairs and their negatives, as features."""
+"""Batches: the clicked pairs of a training step and their negatives, as features."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Batch:
         users, items: features of n users and m items.
         user_rows, item_rows: (n,), (m,) their rows in the data set's tables.
         log_q: (m,) log-probability that one draw for this batch's candidates is the item: its
-            share of the clicks, or of the mixture with the extra negatives. A hard negative counts
-            as if drawn by these: to correct for its own draw would undo its emphasis.
-        pair_index: (m - n,) the pair that each extra candidate was drawn for; None: all.
-        negative_log_q: (m - n,) log-probability of the draw of each, given its pair.
+            share of the clicks, or of the mixture with the extra negatives. A hard negative has
+            the log q of this mixture: correcting for its own draw would undo its emphasis.
+        pair_index: (m - n,) the pair of each extra candidate; None: all pairs share them.
+        negative_log_q: (m - n,) log-probability of drawing each extra candidate, given its pair.
         weights: (n,) weight of each pair in the loss, >= 0; None: all 1.
     """
 
@@ -57,27 +57,27 @@ class Batch:
 
 
 class TooFewClicks(DataError):
-    """One click alone, without drawn negatives: there is nothing to rank it against."""
+    """A single click without sampled negatives has nothing to be ranked against."""
 
 
 class Batches:
     """The training positives of a data set, an epoch at a time.
 
     Every positive comes once an epoch, in random order; the last batch may be short. Without
-    drawn negatives a last pair that would be alone joins the batch before it.
-    Values are replaced by their default row at each field's ``default_rate``: row 0 learns
-    what an unknown value looks like.
+    sampled negatives, a last pair that would be alone joins the batch before it. Values are
+    replaced by their default row at each field's ``default_rate``: row 0 learns to stand for
+    unknown values.
 
     Args:
         data: the data set; its ``train`` positives are read.
         size: pairs a batch, >= 1; >= 2 without negatives.
-        negatives: what to draw beside the positives; None: nothing.
+        negatives: source of sampled negatives; None: the batch's own items alone.
         positive_exponent: 1 takes the positives as they are. Below 1, an epoch draws the same
             number with replacement, each item in proportion to clicks^exponent; log q follows.
         last_clicks: length of the longest history that a model reads, as of each click; None:
             the model reads no history.
     Raises ValueError: there is nothing to train on, size is too small, or the exponent is outside
-        [0, 1]. TooFewClicks: there is one training positive, and no negatives are drawn.
+        [0, 1]. TooFewClicks: there is one training positive, and no source of negatives.
     """
 
     def __init__(
@@ -88,14 +88,14 @@ class Batches:
         positive_exponent: float = 1.0,
         last_clicks: int | None = None,
     ) -> None:
-        check_batch_size(size, drawn=negatives is not None)
+        check_batch_size(size, with_negatives=negatives is not None)
         n = len(data.train)
         if not n:
             raise ValueError("no interaction to train on; does the positive rule pass any?")
         if n == 1 and negatives is None:
             raise TooFewClicks(
-                "1 click is too few to train on: without drawn negatives it needs a second click "
-                "in its batch; bring more clicks, or draw negatives (negatives=, --negatives)"
+                "1 click is too few to train on: without sampled negatives it needs a second click "
+                "in its batch; bring more clicks, or sample negatives (negatives=, --negatives)"
             )
         if not 0 <= positive_exponent <= 1:
             raise ValueError(f"positive_exponent must be in [0, 1], got {shown(positive_exponent)}")
@@ -111,7 +111,7 @@ class Batches:
             self._pairs = AliasTable(weights[data.train.items])
         with np.errstate(divide="ignore"):  # never clicked, never a positive
             self.log_q: Array = np.log(power_law(counts, positive_exponent))
-        # That of an item clicked once stands in for what was never clicked.
+        # An item without clicks has the log q of an item with one click.
         self._at_least_once = np.maximum(self.log_q, self.log_q[counts > 0].min())
 
     def __len__(self) -> int:
@@ -132,13 +132,13 @@ class Batches:
         rows, log_q, pair_index = pairs.items, self.log_q[pairs.items], None
         negative_log_q: Array = np.empty(0)
         if self.negatives is not None:
-            drawn = self.negatives.draw(pairs, positions, rng)
-            pair_index, negative_log_q = drawn.pair_index, drawn.log_q
-            rows = np.concatenate([rows, drawn.items])
-            sizes = [size for _, size in drawn.samplers]
-            hard = len(drawn.items) > round(sum(sizes))
+            sample = self.negatives.draw(pairs, positions, rng)
+            pair_index, negative_log_q = sample.pair_index, sample.log_q
+            rows = np.concatenate([rows, sample.items])
+            sizes = [size for _, size in sample.samplers]
+            hard = len(sample.items) > round(sum(sizes))
             parts = [(self._at_least_once if hard else self.log_q)[rows]]
-            parts += [sampler.log_q(rows) for sampler, _ in drawn.samplers]
+            parts += [sampler.log_q(rows) for sampler, _ in sample.samplers]
             log_q = log_mixture(parts, [len(pairs), *sizes])
         schema, users = self.data.schema, self.data.users.take(pairs.users)
         if self._histories is not None:
@@ -155,17 +155,14 @@ class Batches:
         )
 
 
-def check_batch_size(size: int, *, drawn: bool) -> None:
-    """Refuse batches from which nothing can be learned.
+def check_batch_size(size: int, *, with_negatives: bool) -> None:
+    """Refuse a number of pairs per batch from which nothing can be learned.
 
-    Args:
-        size: pairs a batch.
-        drawn: whether negatives are drawn beside them.
-    Raises ValueError: size < 1, or size < 2 without drawn negatives.
+    Raises ValueError: size < 1, or size < 2 without sampled negatives.
     """
     strict_integer("batch_size", size, 1)
-    if size == 1 and not drawn:
+    if size == 1 and not with_negatives:
         raise ValueError(
             "a batch size of 1 trains nothing: the negatives of a pair are the other pairs of its "
-            "batch; take a larger batch size, or draw negatives (negatives=, --negatives)"
+            "batch; take a larger batch size, or sample negatives (negatives=, --negatives)"
         )

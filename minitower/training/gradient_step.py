@@ -1,4 +1,4 @@
-"""One training step: loss, gradients, optimizer update, and a check that all stays finite.
+"""One training step: loss, gradients, optimizer update, and a check for finite numbers.
 
 The trainer and the incremental update (:mod:`minitower.updating.incremental_update`) both
 train by this function. The second one moves embeddings of ids only.
@@ -38,7 +38,6 @@ def gradient_step(
     *,
     contrast: ContrastiveLoss | None = None,
     regularization: Regularization | None = None,
-    rate_share: float = 1.0,
     id_tables: Collection[str] | None = None,
     when: str,
     first: bool,
@@ -51,7 +50,6 @@ def gradient_step(
         batch: n pairs and m candidate items.
         contrast: the self-supervised loss to add; None: nothing.
         regularization: weight decay and dropout; None: neither.
-        rate_share: the step takes this share of the optimizer's learning rate.
         id_tables: names of the id embeddings that may move, all rows but row 0; None: all
             parameters may move.
         when: where training stands, for the error message, such as "step 7".
@@ -80,7 +78,7 @@ def gradient_step(
         gradients = {name: _without_row_0(gradients[name]) for name in id_tables}
     gradients = regularization.decayed(gradients, model.parameters)
     _check_gradients(total, gradients, when, first)
-    optimizer.update(model.parameters, gradients, rate_share=rate_share)
+    optimizer.update(model.parameters, gradients)
     _check_parameters(model, gradients, when)
     return loss, gradients
 

@@ -1,4 +1,4 @@
-"""Hard negatives: items that nearly are positives."""
+"""Hard negatives: items that retrieval finds and that are not positives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class HardNegatives:
     Args:
         lists: rows of the item table; a list for each user or each training positive.
         k: draws per pair, 0 to 2^24.
-        of: owner of a list, "user" or "pair".
+        of: "user" for a list per user, "pair" for a list per training positive.
     Raises ValueError: an argument is outside its domain.
 
     Reference: lecture, section 2.2; docs/08.

@@ -1,4 +1,4 @@
-"""What the words of options stand for: objectives, negatives and optimizers by name."""
+"""Objectives, negatives and optimizers by the names that options have for them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def parse_negatives(value: Any) -> list[tuple[str, int]]:
     """Kinds of negatives and the number of each.
 
     Raises:
-        ValueError: the value does not read like negatives; says what was expected.
+        ValueError: the value is malformed; the message gives the expected form.
 
     >>> parse_negatives("uniform:5+mined:5")
     [('uniform', 5), ('mined', 5)]

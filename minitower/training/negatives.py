@@ -2,7 +2,7 @@
 
 Clicked items are the positives. Negatives have three sources (lecture, sections 2.1 to 2.3):
 
-easy     the whole catalogue, because nearly all items are unretrieved
+easy     the catalogue, because nearly all items are unretrieved
          (:mod:`minitower.training.sampled_negatives`, and :class:`SharedNegatives` here)
 in-batch the other positives of the batch; the in-batch softmax needs nothing from here
 hard     items that retrieval found and a later stage rejected
@@ -152,10 +152,10 @@ class MixedNegatives:
         order = np.argsort(pair_index, kind="stable")
         if min(self.shares) < 1:
             order = order[rng.random(len(order)) < np.array(self.shares)[part[order]]]
-        kept = np.bincount(part[order], minlength=len(samples)) / np.maximum(sizes, 1)
+        thinned = np.bincount(part[order], minlength=len(samples)) / np.maximum(sizes, 1)
         samplers = tuple(
             (sampler, share * count)
-            for sample, share in zip(samples, kept, strict=True)
+            for sample, share in zip(samples, thinned, strict=True)
             for sampler, count in sample.samplers
         )
         return NegativeSample(items[order], log_q[order], pair_index[order], samplers)

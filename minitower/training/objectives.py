@@ -1,8 +1,8 @@
-"""What training minimizes: vectors of a batch in, loss and gradients out.
+"""Objectives: the losses that training minimizes, on the vectors of a batch.
 
 InBatchSoftmax      each user against all items of the batch
 CrossBatchSoftmax   and against the items of earlier batches
-Pointwise           is this pair a click or a negative? (this and the next two: drawn negatives)
+Pointwise           is this pair a click or a negative? (this and the next two: sampled negatives)
 Pairwise            the clicked item above one negative
 Listwise            the clicked item above k negatives at once
 
@@ -59,7 +59,7 @@ class Objective(Protocol):
 class InBatchSoftmax:
     """Softmax over the items of the batch: the default, and the lecture's.
 
-    Extra negatives are candidates of all users, whichever pair they were drawn for.
+    Extra negatives are candidates of all users of the batch.
 
     Args:
         temperature: 1e-6 to 1e12; about 0.05 to 0.2 with cosines, 1 with inner products.
@@ -107,11 +107,11 @@ class CrossBatchSoftmax:
     gradient and keep their log q. Copies of a row's own item in the bank are dropped.
 
     Args:
-        size: vectors remembered at the most, >= 0; 0 is Yi et al.'s in-batch softmax.
+        size: vectors in the bank at most, >= 0; 0 is Yi et al.'s in-batch softmax.
         warmup: steps before the bank is used, >= 0; at first vectors move too fast.
 
     Attributes:
-        vectors, log_q, rows: what is remembered, oldest first.
+        vectors, log_q, rows: of the items in the bank, oldest first.
         drift: how stale the bank is: mean distance between this step's vectors and those of
             the same items in the bank; NaN without such items.
     Raises ValueError: a parameter is outside its domain.
@@ -146,10 +146,10 @@ class CrossBatchSoftmax:
         loss, (d_users, d_candidates) = blocked_in_batch_softmax(
             users, candidates, correction, temperature=self.temperature, weights=weights
         )
-        self._remember(items[:n], batch.log_q[:n], batch.item_rows[:n])
+        self._store(items[:n], batch.log_q[:n], batch.item_rows[:n])
         return loss, (d_users, d_candidates[:m])
 
-    def _remember(self, vectors: Vectors, log_q: Vectors, rows: Rows) -> None:
+    def _store(self, vectors: Vectors, log_q: Vectors, rows: Rows) -> None:
         _, now, then = np.intersect1d(rows, self.rows, return_indices=True)
         moved = np.linalg.norm(vectors[now] - self.vectors[then], axis=1)
         self.drift = float(moved.mean()) if len(moved) else np.nan
@@ -240,9 +240,9 @@ class Listwise:
 
     Args:
         temperature: 1e-6 to 1e12.
-        correction: "none" is the lecture's: it separates a click from the drawn negatives.
+        correction: "none" is the lecture's: it separates a click from its negatives.
             "calibrated" subtracts log(k q) from each of a pair's k negatives, so that they
-            stand for the whole catalogue. It does not fit hard negatives.
+            stand for the catalogue. It does not fit hard negatives.
 
     The formula: :func:`~minitower.formulas.softmax.listwise_softmax`.
     """
@@ -273,7 +273,7 @@ class Listwise:
 def _scores(
     users: Vectors, items: Vectors, batch: Batch
 ) -> tuple[Vectors, Vectors, Integers, Callable[[Vectors, Vectors], Gradients]]:
-    """Scores of n clicked pairs and of their e negatives, and the way back.
+    """Scores of n clicked pairs and of their e negatives, and the function back to the vectors.
 
     Shapes: (n,d),(n+e,d)->(n),(e),(e),((n),(e)->(n,d),(n+e,d))
     """

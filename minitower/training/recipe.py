@@ -1,4 +1,4 @@
-"""What a training step is made of, by the names that options have for it.
+"""The recipe of a training step: its parts, and the options that make them.
 
 A published version carries these names and values, so that an update trains as the version was
 trained. The options themselves are declared where they are taken: by the objectives,
@@ -41,7 +41,7 @@ from minitower.training.trainer import Trainer
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What a training step is made of, apart from the model and the data.
+    """The parts of a training step, apart from the model and the data.
 
     Args:
         objective, optimizer, self_supervised, regularization: as :class:`Trainer` takes them.
@@ -75,7 +75,7 @@ class Recipe:
             Trainer,
             model,
             data,
-            objective=deepcopy(self.objective),  # it may remember what it has seen
+            objective=deepcopy(self.objective),  # a bank of vectors changes in training
             optimizer=self.optimizer.fresh(),
             batch_size=self.batch_size,
             negatives=self._source(model, data),
@@ -100,7 +100,7 @@ class Recipe:
         """The recipe to train on by: that of a trainer, at the rate where its schedule ended."""
         optimizer = copy(trainer.optimizer)
         if not callable(optimizer.rate):
-            optimizer.rate *= trainer.final_rate_share
+            optimizer.rate, optimizer.rate_share = optimizer.current_rate, 1.0
         source = trainer.batches.negatives
         option = source.option if isinstance(source, Portable) else None
         return Recipe(
@@ -117,8 +117,8 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """The options that make this recipe, for the notes of a version.
 
-        What no option can say is left out: a custom objective, a learning rate that is a
-        schedule, lists of hard negatives. :func:`missing` then names it.
+        Parts that no option describes are left out: a custom objective, a rate that is a
+        function of the step, lists of hard negatives. :func:`missing` then names their options.
 
         >>> from minitower.towers.optimizers import SGD
         >>> from minitower.training.objectives import Listwise
@@ -208,7 +208,7 @@ def fit(
 
 TRAINING = {
     **declared(
-        read_recipe, *OBJECTIVES.values(), SelfSupervised, Optimizer, Regularization, Recipe
+        read_recipe, *OBJECTIVES.values(), SelfSupervised, Optimizer, Recipe, Regularization
     ),
     "metric": declared(Trainer.fit)["metric"],
 }

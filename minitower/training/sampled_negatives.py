@@ -1,4 +1,4 @@
-"""Easy negatives: draws from the whole catalogue for each pair."""
+"""Sampled negatives: draws from the catalogue for each pair."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class SampledNegatives:
         sampler: draws rows of the item table.
         k: draws per pair, 0 to 2^24.
         known: items that each user has clicked. A draw of a known item is rejected, so
-            negatives follow Q' = Q / (1 - Q(known)). A user who knows all items that can be
-            drawn gets no negatives. None rejects nothing.
+            negatives follow Q' = Q / (1 - Q(known)). A user who knows all items of the
+            sampler gets no negatives. None rejects nothing.
     Raises ValueError: k is outside its domain, or a known item is not in the catalogue.
 
     Reference: lecture, section 2.1; T. Mikolov et al., NIPS 2013, section 2.2; docs/07.

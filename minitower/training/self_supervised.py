@@ -1,7 +1,7 @@
 """Self-supervised learning: two views of an item should find each other.
 
-Items with few clicks are learned from few clicks. What an item *is* can be learned without
-any: hide different parts of it, and let the item tower tell whose views they are.
+Features of an item can be learned without clicks, which helps items that have few. Hide different
+parts of each item, and train the item tower to match the two views of the same item.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 
 @dataclass(frozen=True, kw_only=True)
 class SelfSupervised:
-    """What is added to the main loss: alpha times a contrastive loss over views of items.
+    """Settings of the contrastive loss over views of items; training adds alpha times this loss.
 
     Args:
         augment: how two views are made. "mask" hides ``hidden`` random fields of each view.
@@ -52,7 +52,7 @@ class SelfSupervised:
         hidden: fields that "mask" hides; None: half of them, rounded down.
         dropout: share of a row's values that are dropped, in (0, 1).
         per_item: whether each item has masks of its own. By default the batch shares them, because
-            the hidden fields would otherwise tell items apart.
+            otherwise the hidden fields would identify the item.
         rounding: of "correlated"; see :func:`correlated_masks`.
         relations: of "correlated": every item counts once, or as often as it is clicked;
             see :func:`~minitower.training.views.pairwise_mutual_information`.
@@ -142,9 +142,9 @@ class ContrastiveLoss:
 
     Args:
         how: the settings.
-        data: the data set whose catalogue is drawn from.
-        seed: of draws and views. They have a generator of their own, so the main part of training
-            draws the same with and without them.
+        data: the data set of the catalogue.
+        seed: of draws and views, which have a generator of their own: shuffling and sampling
+            draw the same with and without self-supervision.
 
     Attributes:
         loss: alpha times the contrastive loss of the latest step.
@@ -163,7 +163,7 @@ class ContrastiveLoss:
             self._related = related[np.ix_(known, known)]
             measured = {name for name, is_known in zip(names, known, strict=True) if is_known}
             self._measured = np.array([name in measured for name in self.fields])
-        self._refuse_what_cannot_be()
+        self._check_views()
 
     def __call__(self, model: TwoTower) -> tuple[float, Gradients]:
         """Draw items, make two views of each, send them through the item tower and back.
@@ -185,9 +185,9 @@ class ContrastiveLoss:
         return np.arange(n) if m >= n else self.rng.choice(n, m, replace=False, p=self._share)
 
     def views(self, rows: NDArray[np.integer[Any]]) -> Features:
-        """First views of these items, then their second views. (m)->2m rows of features
+        """First views of these items, then their second views, as one batch for the tower.
 
-        One batch for the tower, whose gradients then come summed over both.
+        Shapes: (m)->2m rows of features
         """
         views = self.data.items.take(np.concatenate([rows, rows]))
         if self.how.masking:
@@ -196,7 +196,7 @@ class ContrastiveLoss:
         return drop(views, self.how.dropout, self.rng) if self.how.drops else views
 
     def _masks(self, rng: np.random.Generator, n: int) -> tuple[Mask, Mask]:
-        """What each view hides of the tower's fields. (n,k),(n,k)"""
+        """The fields of the tower that each view hides, (n,k) and (n,k)."""
         how, k = self.how, len(self.fields)
         if how.masking == "mask":
             hidden = max(1, k // 2) if how.hidden is None else how.hidden
@@ -231,7 +231,8 @@ class ContrastiveLoss:
             d_first, d_second = (d_first + e_first) / 2, (d_second + e_second) / 2
         return loss, (d_first, d_second) if unit else (back_first(d_first), back_second(d_second))
 
-    def _refuse_what_cannot_be(self) -> None:
+    def _check_views(self) -> None:
+        """Refuse views that hide no field or drop no value of any item."""
         how = self.how
         if how.masking:
             try:

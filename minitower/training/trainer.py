@@ -1,10 +1,11 @@
-"""The training loop: epochs of shuffled batches, validation, and the best epoch kept."""
+"""The training loop: epochs of shuffled batches, validation, and the best epoch."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ class Trainer:
 
     Attributes:
         best_epoch: number of epochs that made the parameters; 0 before :meth:`fit`.
-        schedule: of the learning rate, by the latest :meth:`fit`.
+        schedule: of the learning rate, by the latest :meth:`fit`; None: constant.
     Raises ValueError: there is nothing to train on, or an argument is outside its domain.
     """
 
@@ -71,13 +72,13 @@ class Trainer:
     ) -> None:
         self.model, self.data = model, data
         self.objective: Objective = InBatchSoftmax() if objective is None else objective
-        self._untouched = deepcopy(self.objective)  # it may remember what it has seen
+        self._untouched = deepcopy(self.objective)  # a bank of vectors changes in training
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
         last = None if model.history is None else model.history.last
         self.batches = Batches(data, batch_size, negatives, positive_exponent, last)
         self.positive_exponent = positive_exponent
         self.regularization = regularization or Regularization()
-        self.schedule = EpochSchedule()
+        self.schedule: EpochSchedule | None = None
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)
         self.self_supervised, self.best_epoch = self_supervised, 0
@@ -112,7 +113,7 @@ class Trainer:
 
         Args:
             epochs: passes over the training positives, >= 1.
-            schedule: of the learning rate; None: constant.
+            schedule: of the learning rate; None: the optimizer's rate as it is.
             validate: evaluate on ``data.valid``. None: do so if the part holds an item that is
                 new to its user. Without validation the last epoch is the best.
             metric: decides which epoch is best, such as "recall@20" or "ndcg@10".
@@ -141,31 +142,30 @@ class Trainer:
             gate = ValidationGate(self.data, metric, users=validation_users, seed=self.seed)
         if gate is None or not gate.measures:
             _refuse_validation(validate, patience, validate_every, validation_users)
-        self.schedule = schedule or EpochSchedule()
+        self.schedule = schedule
         file, best = HistoryFile(history), BestEpoch()
         done: list[Epoch] = []
-        for epoch in range(1, epochs + 1):
-            started = time.perf_counter()
-            loss, added, rate = self._epoch(epoch, epochs)
-            seconds = time.perf_counter() - started
-            validated = epoch % validate_every == 0 or epoch == epochs
-            metrics = gate.metrics(self.model) if gate is not None and validated else {}
-            if metrics:
-                best.offer(epoch, metrics[metric], self.model, self.optimizer)
-            done.append(Epoch(epoch, loss, metrics, seconds, added, rate))
-            file.add(done[-1])
-            steps = len(self.batches)
-            self.on_progress(Progress(epoch, epochs, steps, steps, loss, metrics))
-            if patience is not None and metrics and epoch - best.epoch >= patience:
+        for number in range(1, epochs + 1):
+            epoch, steps = self._epoch(number, epochs), len(self.batches)
+            if gate is not None and (number % validate_every == 0 or number == epochs):
+                epoch = replace(epoch, metrics=gate.metrics(self.model))
+            if epoch.metrics:
+                best.offer(number, epoch.metrics[metric], self.model, self.optimizer)
+            done.append(epoch)
+            file.add(epoch)
+            self.on_progress(Progress(number, epochs, steps, steps, epoch.loss, epoch.metrics))
+            if patience is not None and epoch.metrics and number - best.epoch >= patience:
                 break
         if best.epoch:
             best.restore(self.model, self.optimizer)
         best_epoch = best.epoch or len(done)
         self.best_epoch += best_epoch
+        if schedule is not None:
+            self.optimizer.rate_share = schedule(self.best_epoch)
         return History(done, best_epoch)
 
     def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
-        """Train once more, on all interactions, for as many epochs as :meth:`fit` kept.
+        """Train once more, on all interactions, for as many epochs as the best of :meth:`fit`.
 
         A new model of the same configuration and seed is trained on ``data.everything()``: the
         published model learns from the validation and test parts as well. This trainer, its model
@@ -184,7 +184,7 @@ class Trainer:
             TrainingError: as :meth:`fit`.
         """
         if not self.best_epoch:
-            raise ValueError("refit trains for as many epochs as fit kept: call fit first")
+            raise ValueError("refit trains for as many epochs as the best of fit: call fit first")
         data = self.data.everything()
         model, source = self.model.fresh(data.schema), self.batches.negatives
         again = Trainer(
@@ -206,12 +206,8 @@ class Trainer:
         again.fit(self.best_epoch, schedule=self.schedule, validate=False)
         return again
 
-    def step(self, batch: Batch, *, rate_share: float = 1.0) -> float:
-        """Train on one batch, at a share of the learning rate.
-
-        Returns:
-            The objective's loss before the step.
-        """
+    def step(self, batch: Batch) -> float:
+        """Train on one batch; returns the objective's loss before the step."""
         loss, _ = gradient_step(
             self.model,
             self.optimizer,
@@ -219,35 +215,28 @@ class Trainer:
             batch,
             contrast=self.contrast,
             regularization=self.regularization,
-            rate_share=rate_share,
             when=f"step {self.optimizer.step + 1}",
             first=not self._stepped,
         )
         self._stepped = True
         return loss
 
-    @property
-    def final_rate_share(self) -> float:
-        """The share of the optimizer's learning rate at which training of the best epoch ended."""
-        return self.schedule(self.best_epoch) if self.best_epoch else 1.0
-
-    def _epoch(self, epoch: int, epochs: int) -> tuple[float, float, float]:
-        """Train for one epoch.
-
-        Returns:
-            The objective's mean over pairs, and the means over steps of the self-supervised
-            loss and of the learning rate.
-        """
-        total, added, rates, seen, steps = 0.0, 0.0, 0.0, 0, len(self.batches)
+    def _epoch(self, epoch: int, epochs: int) -> Epoch:
+        """Train for one epoch, without validation."""
+        started, steps, seen = time.perf_counter(), len(self.batches), 0
+        total, added, rates = 0.0, 0.0, 0.0
         for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
-            share = self.schedule.of_step(self.best_epoch + epoch, step, steps)
-            rates += self.optimizer.current_rate * share
-            total += self.step(batch, rate_share=share) * len(batch)
+            if self.schedule is not None:
+                share = self.schedule.of_step(self.best_epoch + epoch, step, steps)
+                self.optimizer.rate_share = share
+            rates += self.optimizer.current_rate
+            total += self.step(batch) * len(batch)
             added += 0.0 if self.contrast is None else self.contrast.loss
             seen += len(batch)
             if step < steps:  # the last step is reported together with its validation
                 self.on_progress(Progress(epoch, epochs, step, steps, total / seen))
-        return total / seen, added / steps, rates / steps
+        seconds = time.perf_counter() - started
+        return Epoch(epoch, total / seen, {}, seconds, added / steps, rates / steps)
 
 
 def _refuse_validation(

@@ -67,7 +67,7 @@ class ValidationGate:
         """Refuse an updated model that is below the minimum.
 
         Args:
-            before, after: what the gate measured before and after the update.
+            before, after: the metric before and after the update, from calls of the gate.
 
         Raises:
             UpdateRefused: the metric after the update is below the minimum.

@@ -1,6 +1,6 @@
 """Views of encoded items: the masks of :mod:`minitower.formulas.augmentation`, on a batch.
 
-A view is new features; what it does not change is shared with the batch, and the batch stays.
+A view has new arrays for the fields that it changes, and shares all others with the batch.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from minitower.formulas.mutual_information import mutual_information
 def pairwise_mutual_information(
     data: Dataset, by: Literal["items", "clicks"] = "items"
 ) -> tuple[list[str], Floats]:
-    """The mutual information of every pair of an item's fields, over the whole catalogue.
+    """The mutual information of every pair of an item's fields, over the catalogue.
 
-    The id is left out: it tells everything. Values are those that the tower reads, so what
-    training has not seen is one value, the default. A number takes part through its buckets;
-    one that has none is cut at the quantiles of the catalogue into as many as its field's
-    ``buckets``, 10 unless said otherwise.
+    The id is left out, because it determines all other fields. Values are those that the tower
+    reads: all values unseen in training are one value, the default. A number counts by its
+    buckets. A number without buckets is cut at the quantiles of the catalogue into ``buckets``
+    parts, 10 by default.
 
     Args:
         by: count every item once, or as often as it is clicked in training.
 
     Returns:
-        The names of k fields, and (k,k) as :func:`mutual_information` gives it: a field of
-        which no two items share a value has NaN.
+        The names of k fields, and (k,k) as :func:`mutual_information` returns it, with NaN for a
+        field in which no two items share a value.
     """
     fields = compared_fields(data.schema.item.inputs)
     features = data.items.columns
@@ -54,9 +54,9 @@ def pairwise_mutual_information(
 
 
 def hide(encoder: FeatureEncoder, features: Features, names: Sequence[str], mask: Mask) -> Features:
-    """Hide fields of some items: what is hidden reads as what is unknown.
+    """Hide fields of some items: a hidden value becomes the default value.
 
-    That is embedding row 0, the set {row 0}, or, of a number, the mean of training.
+    The default is embedding row 0, the set {row 0}, or the mean of a number in training.
 
     Shapes: n rows of features,(k),(n,k)->n rows of features
     Args:

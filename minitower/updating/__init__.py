@@ -8,7 +8,8 @@ incremental_update  the same in memory: clicks in time order move id embeddings
 branch              the copy of the full model that it trains
 base                what both updates start from
 plan                how they train: the training step and the rule of positives
-entity_lists        lists of users, items and ids to retire
+entity_lists        lists of users, items, ids to retire and ids to forget
+forgetting          a full version without some users
 report              what an update reports, and what it did to a model
 publishing          from a trainer to a store
 streams             folders of click logs

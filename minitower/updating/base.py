@@ -14,8 +14,10 @@ import numpy as np
 from minitower.data import DataError, Dataset, Interactions
 from minitower.data.options import checked
 from minitower.data.table import Table
+from minitower.data.times import UNITS
 from minitower.data.values import IdType
 from minitower.formulas.arrays import Array
+from minitower.store.forgotten import Forgotten
 from minitower.store.full_version import Store, read_full
 from minitower.store.histories import without_history
 from minitower.store.model_files import load_optimizer
@@ -25,7 +27,14 @@ from minitower.towers.optimizers import Optimizer
 from minitower.updating.options import IncrementalOptions, UpdateOptions
 from minitower.updating.plan import PositiveFilter, TrainingPlan
 from minitower.updating.report import Event, Kind, OnEvent, ReadReport
-from minitower.updating.streams import ClickStream, Cursor, EventBatch, EventFields, PollOptions
+from minitower.updating.streams import (
+    ClickStream,
+    Cursor,
+    EventBatch,
+    EventFields,
+    Events,
+    PollOptions,
+)
 
 T = TypeVar("T")
 CHUNK = 1 << 16
@@ -51,6 +60,7 @@ class UpdateBase:
         optimizer: the version's, with its state; or a new one.
         positives: keeps the positives among clicks.
         fields: the columns of clicks.
+        forgotten: the users that the store has forgotten.
         learned: what the version has learned; None: it does not record that.
         stream: the folder of click logs; None where the caller brings the clicks.
         start: the cursor behind the clicks that the version has learned.
@@ -64,6 +74,7 @@ class UpdateBase:
     optimizer: Optimizer
     positives: PositiveFilter
     fields: EventFields
+    forgotten: Forgotten
     learned: Learned | None
     stream: ClickStream | None
     start: Cursor
@@ -86,6 +97,9 @@ class UpdateBase:
         if base.plan.from_version:
             taken = ", ".join(base.plan.from_version)
             base.emit("training_options", f"as version {base.version.number} was trained: {taken}")
+        if (weight := base.full.notes.get("reading", {}).get("weight")) is not None:
+            text = f"column '{weight}' weighed the clicks in training; an update weighs all alike"
+            base.emit("training_options", text)
         return base
 
     def emit(self, kind: Kind, text: str) -> None:
@@ -97,6 +111,11 @@ class UpdateBase:
         if self.stream is None:
             raise DataError("the session was opened without logs; pass clicks to learn()")
         return self.stream.batches(CHUNK, cursor=self.start, poll=poll)
+
+    def remembered(self, events: Events) -> Events:
+        """The clicks without those of forgotten users."""
+        forgotten = self.forgotten.among(events.users)
+        return events.take(~forgotten) if forgotten.any() else events
 
     def read_until(self, cursor: Cursor) -> ReadReport:
         """What was read up to a cursor; records that were not learned are reported as events."""
@@ -118,7 +137,7 @@ class UpdateBase:
         new = {"reading": reading, "training": self.plan.to_notes()}
         if self.learned is not None:
             new["learned"] = self.learned.after_full_update(times).to_json()
-        return kept | new | {"cursor": cursor.to_state()}
+        return kept | new | self.forgotten.to_notes() | {"cursor": cursor.to_state()}
 
 
 def base_dataset(store: Store) -> Dataset:
@@ -153,6 +172,13 @@ def id_type(table: Table) -> IdType:
     return "string" if table.ids.dtype.kind == "U" else "integer"
 
 
+def _unit(notes: Mapping[str, Any]) -> str:
+    """The unit of the times that a version was trained on, where they are numbers."""
+    columns = notes.get("reading", {}).get("columns")
+    unit = columns.get("unit") if isinstance(columns, Mapping) else None
+    return unit if isinstance(unit, str) and unit in UNITS else "seconds"
+
+
 def _is_within(path: str | Path, folder: str | Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
@@ -178,6 +204,7 @@ def _opened(
         notes.get("reading", {}).get("timestamp", "timestamp"),
         value=positives.column,
         rule=None if positives.column is not None else positives.rule,
+        unit=_unit(notes),
         user_type=id_type(full.users),
         item_type=id_type(full.items),
     )
@@ -199,8 +226,8 @@ def _opened(
     stated = log.open(version).content.get("optimizer")
     optimizer = _optimizer(store, where, plan, version, stated, reset=options.reset_optimizer)
     return UpdateBase(
-        *(options, on_event, full, version, plan, optimizer, positives, fields, learned),
-        *(stream, start),
+        *(options, on_event, full, version, plan, optimizer, positives, fields),
+        *(Forgotten.by_store(log), learned, stream, start),
     )
 
 

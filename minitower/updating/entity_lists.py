@@ -1,4 +1,4 @@
-"""Lists that come with a full update: new or changed users and items, and items to retire."""
+"""Lists that come with a full update: new or changed users and items, and those to remove."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from minitower.data import DataError
 from minitower.data.columns import Columns, read_columns
@@ -18,6 +20,7 @@ from minitower.data.schema import Id
 from minitower.data.table import Table
 from minitower.data.tables import READERS
 from minitower.data.values import typed_ids
+from minitower.formulas.arrays import Array
 from minitower.store.full_version import Store
 from minitower.updating.base import id_type
 from minitower.updating.options import FullUpdateOptions
@@ -32,6 +35,7 @@ class EntityLists:
         users, items: the columns of new or changed ones; None: no list, or an empty one.
         retired: ids of items to retire.
         retired_from: where the ids come from, for messages.
+        forget: (n,) distinct ids of users to forget.
         item_name: the column of the items' names, where the list has it.
     """
 
@@ -39,6 +43,7 @@ class EntityLists:
     items: Columns | None
     retired: list[int | str]
     retired_from: str
+    forget: Array
     item_name: str | None
 
     @staticmethod
@@ -54,7 +59,8 @@ class EntityLists:
         items = read_list("items", options.items, schema.item, full.items, name)
         retired = [] if retire is None else read_ids(retire, full.items)
         where = str(retire) if isinstance(retire, str | Path) else "retire"
-        return EntityLists(users, items, retired, where, name)
+        forget = read_forget(options.forget, schema.schema.user_id.name, full.users)
+        return EntityLists(users, items, retired, where, forget, name)
 
     @property
     def adds(self) -> bool:
@@ -109,14 +115,39 @@ def read_ids(source: str | Path | Sequence[int | str], table: Table) -> list[int
     return ids
 
 
-def _read_file(path: Path, names: list[str], side: FeatureEncoder) -> Columns:
+def read_forget(source: Any, key: str, table: Table) -> Array:
+    """The distinct user ids of a list, of a file with one a line, or of the column of a file.
+
+    Args:
+        source: ids, or a path; None: no users.
+        key: the column of user ids in a .csv, .jsonl or .parquet file.
+        table: of users; the ids get the type of its ids.
+
+    Raises:
+        DataError: as :func:`read_ids`, or the column is missing or an id is of another type.
+    """
+    if source is None:
+        return np.empty(0, np.int64)
+    suffix = Path(source).suffix if isinstance(source, str | Path) else None
+    if suffix is None:
+        columns = read_columns({key: source}, Place("forget"))
+    elif suffix in (".jsonl", ".json", *READERS):
+        columns = _read_file(Path(source), [key])
+    else:
+        columns = read_columns({key: read_ids(source, table)}, Place(str(source)))
+    if not len(columns):
+        return np.empty(0, np.int64)
+    return np.unique(typed_ids(columns[key], id_type(table), columns.at(key)))
+
+
+def _read_file(path: Path, names: list[str], side: FeatureEncoder | None = None) -> Columns:
     if path.suffix not in (".jsonl", ".json", *READERS) or not path.is_file():
         raise DataError(f"{path}: expected a file whose name ends with .jsonl, .csv or .parquet")
     if path.suffix not in READERS:
         return _json_lines(path, names)
     columns = READERS[path.suffix](path)
     columns = Columns({name: columns[name] for name in names}, columns.place)
-    return as_fitted(columns, side) if path.suffix == ".csv" else columns
+    return as_fitted(columns, side) if side is not None and path.suffix == ".csv" else columns
 
 
 def _json_lines(path: Path, names: list[str]) -> Columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,14 @@ from minitower.data.errors import show
 from minitower.data.options import checked
 from minitower.data.table import Table
 from minitower.formulas.arrays import Array
+from minitower.store.forgotten import Forgotten, held_text, versions_with_forgotten
 from minitower.store.full_version import Store, publish_model
+from minitower.store.version_log import VersionLog
 from minitower.training.batches import TooFewClicks
 from minitower.training.history import Progress
 from minitower.updating.base import UpdateBase, base_dataset, retrying
 from minitower.updating.entity_lists import EntityLists
+from minitower.updating.forgetting import forget
 from minitower.updating.options import FullUpdateOptions
 from minitower.updating.report import OnEvent, ReadReport, UpdateReport, ignore
 from minitower.updating.streams import EventBatch, Events
@@ -46,6 +49,9 @@ class FullUpdateResult:
         report: what training changed; None: nothing was trained, for lack of clicks.
         new_users, new_items: ids that the version before did not have.
         retired_items, reactivated_items: items that were removed, and that came back.
+        forgotten_users: users that the version before had, and the new one has not.
+        forgotten_clicks: clicks of forgotten users, which were left out.
+        still_held_by: numbers of the versions that hold forgotten users until they are pruned.
     """
 
     published: Store | None
@@ -55,6 +61,9 @@ class FullUpdateResult:
     new_items: int = 0
     retired_items: int = 0
     reactivated_items: int = 0
+    forgotten_users: int = 0
+    forgotten_clicks: int = 0
+    still_held_by: tuple[int, ...] = ()
 
 
 def full_update(
@@ -68,9 +77,9 @@ def full_update(
 ) -> FullUpdateResult:
     """Train the store's full version on the clicks since then, and publish the next version.
 
-    Users and items of the lists are added, and items retired, even without clicks; then
-    nothing is trained. What another process publishes meanwhile is not undone: the update
-    starts again from the version that is served then.
+    Users and items of the lists are added, items retired, and users forgotten, even without
+    clicks; then nothing is trained. What another process publishes meanwhile is not undone: the
+    update starts again from the version that is served then.
 
     Args:
         store: folder of the store.
@@ -89,19 +98,20 @@ def full_update(
 
     def attempt() -> FullUpdateResult:
         base = UpdateBase.open(store, logs, options, on_event)
-        lists = EntityLists.read(options, base.full)
+        base, lists, dropped = forget(base, EntityLists.read(options, base.full))
         batches = list(base.batches())
         base.read_until(batches[-1].cursor if batches else base.start)
         try:
-            return update(base, lists, batches)
+            result = update(base, lists, batches)
         except TooFewClicks as error:
             base.emit("result", f"{logs}: {error}; the next update reads it again")
-            return update(base, lists, [])
+            result = update(base, lists, [])
+        return replace(result, forgotten_users=dropped, still_held_by=_still_held(base, store))
 
     def update(base: UpdateBase, lists: EntityLists, batches: list[EventBatch]) -> FullUpdateResult:
         cursor = batches[-1].cursor if batches else base.start
         read = ReadReport.between(base.start, cursor)
-        clicks = _clicks_to_learn(base, batches, lists)
+        clicks, left_out = _clicks_to_learn(base, batches, lists)
         times = clicks[base.fields.timestamp]
         day = _next_day(base, clicks, lists, options.validate)
         after = _retired(base, day, lists)
@@ -115,9 +125,10 @@ def full_update(
             what = f"nothing to learn from in {read.records:,} records"
             what = what if read.records else "no clicks"
             since = f"{logs}: {what} since version {base.version.number}"
-            if not lists.adds and after is day:
+            forgets = base.forgotten != Forgotten.in_notes(base.full.notes)
+            if not (lists.adds or forgets) and after is day:
                 base.emit("result", f"{since}: nothing to publish")
-                return FullUpdateResult(None, read)
+                return FullUpdateResult(None, read, forgotten_clicks=left_out)
             base.emit("result", f"{since}: nothing is trained")
             model = base.full.model.extended(day.schema, seed=base.plan.recipe.seed)
             optimizer = base.optimizer.extended(model.parameters)
@@ -136,13 +147,17 @@ def full_update(
             item_counts=counts,
             on_progress=on_encoded,
         )
-        return FullUpdateResult(published, read, report, *changes)
+        return FullUpdateResult(published, read, report, *changes, forgotten_clicks=left_out)
 
     return retrying(attempt, on_event)
 
 
-def _clicks_to_learn(base: UpdateBase, batches: list[EventBatch], lists: EntityLists) -> Clicks:
+def _clicks_to_learn(
+    base: UpdateBase, batches: list[EventBatch], lists: EntityLists
+) -> tuple[Clicks, int]:
     """The columns of the positives, without those whose required numbers are unknown.
+
+    Clicks of forgotten users are left out, too; their number is returned.
 
     A model may need a number, such as an age, that no table and no list gives for a new user
     or item. Clicks of such users and on such items are ignored, and reported.
@@ -152,7 +167,10 @@ def _clicks_to_learn(base: UpdateBase, batches: list[EventBatch], lists: EntityL
     """
     fields, full = base.fields, base.full
     none = fields.from_rows([])  # columns of the right types, even without clicks
-    events = Events.concatenate(none, *(base.positives(batch.events) for batch in batches))
+    remembered = [base.remembered(batch.events) for batch in batches]
+    if left_out := sum(map(len, batches)) - sum(map(len, remembered)):
+        base.emit("forgotten", f"{left_out:,} clicks of forgotten users left out")
+    events = Events.concatenate(none, *map(base.positives, remembered))
     base.positives.require_values()
     if base.positives.rule is not None and batches:
         base.emit("positives", str(base.positives))
@@ -160,7 +178,8 @@ def _clicks_to_learn(base: UpdateBase, batches: list[EventBatch], lists: EntityL
     retired = [] if full.retired is None else [full.retired]
     user, item = full.model.schema.user, full.model.schema.item
     clicks = _with_numbers(base, user, clicks, fields.user_id, lists.users, [full.users])
-    return _with_numbers(base, item, clicks, fields.item_id, lists.items, [full.items, *retired])
+    clicks = _with_numbers(base, item, clicks, fields.item_id, lists.items, [full.items, *retired])
+    return clicks, left_out
 
 
 def _with_numbers(
@@ -252,6 +271,16 @@ def _changes(full: Store, after: Dataset) -> tuple[int, int, int, int]:
     reactivated = (now - before) & retired
     new_items = len(now - before - reactivated)
     return len(after.users) - len(full.users), new_items, len(before - now), len(reactivated)
+
+
+def _still_held(base: UpdateBase, store: str | Path) -> tuple[int, ...]:
+    """Numbers of the versions that hold forgotten users, reported as an event."""
+    if not base.forgotten.hashes:
+        return ()
+    held = versions_with_forgotten(VersionLog.read(store))
+    if held:
+        base.emit("forgotten", held_text(held))
+    return tuple(held)
 
 
 def _counts_before(full: Store, items: Table) -> Array:

@@ -37,11 +37,13 @@ class IncrementalResult:
         read: what was read from the logs since the last full version.
         increment: what has moved since then; None: following was stopped before all logs
             were read.
+        forgotten_clicks: clicks of forgotten users, which were left out.
     """
 
     versions: tuple[int, ...]
     read: ReadReport
     increment: Increment | None
+    forgotten_clicks: int = 0
 
 
 def incremental_update(
@@ -79,12 +81,12 @@ def incremental_update(
         if on_publish is not None:
             on_publish(version)
 
-    def attempt() -> tuple[ReadReport, Increment | None]:
+    def attempt() -> IncrementalResult:
         session = IncrementalSession.open(store, logs, options, on_event=on_event)
-        return _run(session, options, stop, published)
+        read = _run(session, options, stop, published)
+        return IncrementalResult(tuple(versions), read, session.published, session.forgotten_clicks)
 
-    read, increment = retrying(attempt, on_event)
-    return IncrementalResult(tuple(versions), read, increment)
+    return retrying(attempt, on_event)
 
 
 def _run(
@@ -92,7 +94,7 @@ def _run(
     options: IncrementalOptions,
     stop: Signal,
     on_publish: Callable[[Store], object],
-) -> tuple[ReadReport, Increment | None]:
+) -> ReadReport:
     """Learn and publish until the logs end or the update is stopped.
 
     Raises:
@@ -123,7 +125,7 @@ def _run(
         publish()
     else:
         base.emit("result", "stopped before all logs were read: nothing is published")
-    return read, session.published
+    return read
 
 
 class IncrementalSession:
@@ -136,6 +138,7 @@ class IncrementalSession:
         base: the full version, and how to train it further.
         update: the branch in memory.
         published: the increment of the last :meth:`publish`.
+        forgotten_clicks: clicks of users that the store has forgotten, which were left out.
     """
 
     def __init__(self, store: str | Path, base: UpdateBase, *, item_ids: bool = False) -> None:
@@ -154,6 +157,7 @@ class IncrementalSession:
             batch_size=recipe.batch_size,
         )
         self.published: Increment | None = None
+        self.forgotten_clicks = 0
         self._times: tuple[float, float] | None = None  # of the first and the last click
         # What this session published last.
         self._latest: tuple[Version | None, Rows, GrownHistories | None] = None, {}, None
@@ -207,7 +211,9 @@ class IncrementalSession:
             events = clicks.events
         else:
             events = self.base.fields.events(read_columns(clicks, Place("clicks")))
-        positives = self.base.positives(events)
+        remembered = self.base.remembered(events)
+        self.forgotten_clicks += len(events) - len(remembered)
+        positives = self.base.positives(remembered)
         self.update.feed(positives)
         if len(events):
             first = float(events.timestamps[0]) if self._times is None else self._times[0]
@@ -261,6 +267,8 @@ class IncrementalSession:
 
     def _report(self, increment: Increment) -> None:
         text = _summary(increment)
+        if self.forgotten_clicks:
+            text += f"; {self.forgotten_clicks:,} clicks of forgotten users left out"
         if text == self._reported:
             return
         if self.base.positives.rule is not None:

@@ -89,7 +89,7 @@ class IncrementalUpdate:
         metric: str = "recall@20",
         at_least: float | None = None,
     ) -> None:
-        check_batch_size(batch_size, drawn=False)
+        check_batch_size(batch_size, with_negatives=False)
         check_same_schema(model.schema, data.schema)
         self.data = data
         sides: tuple[Side, ...] = ("user", "item") if item_ids else ("user",)

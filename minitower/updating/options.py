@@ -65,7 +65,7 @@ def _path(value: Any) -> Path:
 
 def _list_of(side: str) -> Option:
     return Option(
-        f"{side} that are new or have changed, with all columns: .jsonl or .parquet",
+        f"{side} that are new or have changed, with all columns: .jsonl, .csv or .parquet",
         parse=_path,
         metavar="FILE",
     )
@@ -126,7 +126,7 @@ class UpdateOptions:
 class FullUpdateOptions(UpdateOptions):
     """Options of :func:`~minitower.updating.full_update.full_update`.
 
-    `users` and `items` also take columns, and `retire` a list of ids.
+    `users` and `items` also take columns, `retire` and `forget` also lists of ids.
     """
 
     users: Annotated[Any, _list_of("users")] = None
@@ -134,6 +134,15 @@ class FullUpdateOptions(UpdateOptions):
     retire: Annotated[
         Any,
         Option("items to retire after this update, one id a line", parse=_path, metavar="FILE"),
+    ] = None
+    forget: Annotated[
+        Any,
+        Option(
+            "users to forget: one id a line, or a table with the column of user ids: .csv, "
+            ".jsonl or .parquet",
+            parse=_path,
+            metavar="FILE",
+        ),
     ] = None
     validate: Annotated[
         float | None,

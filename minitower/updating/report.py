@@ -17,7 +17,9 @@ from minitower.store.incremental import Rows
 from minitower.towers.two_tower import TwoTower
 from minitower.updating.streams import Cursor
 
-Kind = Literal["training_options", "logs", "positives", "ignored", "conflict", "trained", "result"]
+Kind = Literal[
+    "training_options", "logs", "positives", "ignored", "forgotten", "conflict", "trained", "result"
+]
 Side = Literal["user", "item"]
 
 

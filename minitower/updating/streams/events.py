@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns, numbers
-from minitower.data.csv_values import plain_values
 from minitower.data.errors import Place, show
 from minitower.data.parquet import RECORD
 from minitower.data.rules import Rule
 from minitower.data.times import seconds
-from minitower.data.values import BOOLEANS, IdType, is_missing, refuse, typed_ids
+from minitower.data.values import BOOLEANS, IdType, refuse, typed_ids
 from minitower.formulas.arrays import Array
+from minitower.updating.streams.rule_values import decided
 
 BLOCK_SIZE = 1 << 18
 """Bytes of a block, about."""
@@ -80,6 +80,7 @@ class EventFields:
         user_type, item_type: the types of the two ids.
         rule: decides the value of each click: 1 where the rule passes, 0 where it fails, NaN
             where all its columns are missing; None: `value` names the column.
+        unit: of times that are numbers, one of :data:`minitower.data.times.UNITS`.
 
     Raises:
         ValueError: a type is neither "integer" nor "string", or both value and rule are given.
@@ -92,6 +93,7 @@ class EventFields:
     user_type: IdType = "integer"
     item_type: IdType = "integer"
     rule: Rule | None = None
+    unit: str = "seconds"
 
     def __post_init__(self) -> None:
         if self.value is not None and self.rule is not None:
@@ -120,30 +122,21 @@ class EventFields:
             refuse(BOOLEANS, columns[self.value], "a number", columns.at(self.value))
             values = numbers(columns[self.value], columns.at(self.value))
         elif self.rule is not None:
-            values = _decided(self.rule, columns)
+            values = decided(self.rule, columns)
         return Events(
             typed_ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
             typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
-            seconds(columns[self.timestamp], columns.at(self.timestamp)),
+            seconds(columns[self.timestamp], columns.at(self.timestamp), self.unit),
             values,
         )
 
     def from_rows(self, rows: list[Any]) -> Events:
         """Events of rows of user, item, timestamp and, if the log has one, value."""
-        # The value of a rule was decided when the row was read.
-        fields = self if self.rule is None else replace(self, rule=None, value="\0value")
+        # The unit, and the value of a rule, were applied when the row was read.
+        fields = replace(self, unit="seconds")
+        if self.rule is not None:
+            fields = replace(fields, rule=None, value="\0value")
         return fields.events(object_rows(fields.names, rows, Place("rows")))
-
-
-def _decided(rule: Rule, columns: Columns) -> Array:
-    """(n,) 1 where the rule passes, 0 where it fails, NaN where all its columns are missing."""
-    missing = np.ones(len(columns), bool)
-    arrays = {}
-    for name in {one.column for one in rule.comparisons}:
-        missing &= np.fromiter(map(is_missing, columns[name].tolist()), bool, len(missing))
-        arrays[name] = plain_values(columns[name])
-    passed = rule.apply(Columns(arrays, columns.place)) & ~missing
-    return np.where(missing, np.nan, passed)
 
 
 def object_columns(names: list[str], columns: Sequence[Sequence[Any]], place: Place) -> Columns:

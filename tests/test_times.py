@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minitower.data import DataError, Dataset, Id, LastSplit, Schema
 from minitower.data.columns import as_array, read_columns
 from minitower.data.errors import Place
-from minitower.data.times import LATEST, seconds
+from minitower.data.times import LATEST, UNITS, parse_moment, seconds, time_unit
 from minitower.updating.streams import EventFields
 
 IDS = Schema(user=[Id("user_id")], item=[Id("item_id")])
@@ -78,3 +78,46 @@ def test_seconds__refuses(values, message):
 @given(st.lists(st.integers(1, 3), min_size=1))
 def test_seconds__small_numbers_are_times(values):
     assert seconds(np.array(values), PLACE).tolist() == values
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 1), datetime(4000, 1, 1)),
+    st.sampled_from(["T", " "]),
+)
+def test_seconds__of_iso_strings_are_those_of_the_date(moment, between):
+    expected = moment.replace(tzinfo=UTC).timestamp()
+    for values in ([moment.isoformat(between)], [moment.isoformat(between) + "Z"], [moment]):
+        assert seconds(as_array(values, PLACE), PLACE).tolist() == [expected]
+    assert parse_moment(moment.isoformat(between)) == expected
+    assert time_unit(as_array([moment.isoformat(between)], PLACE), PLACE) == "seconds"
+
+
+@given(st.sampled_from(sorted(UNITS)), st.integers(10**9, 2 * 10**9), st.booleans())
+def test_time_unit__is_found_and_undone(unit, second, as_text):
+    number = second * UNITS[unit]
+    column = as_array([str(number) if as_text else number, None], PLACE)[:1]
+    assert time_unit(column, PLACE) == unit
+    assert seconds(column, PLACE, unit).tolist() == [second]
+
+
+@pytest.mark.parametrize("values, unit, message", [
+    ([1.65e12, 1.65e9], "milliseconds", "log, row 1, column 'at': 1650000000.0 is too small"),
+    ([1.65e9], "milliseconds", "too small for milliseconds"),
+    (["2022-13-01"], "seconds", "expected a number, got '2022-13-01'"),
+    (["2022-05-01", ""], "seconds", "row 1, column 'at': missing timestamp"),
+])  # fmt: skip
+def test_seconds__refuses_another_unit(values, unit, message):
+    with pytest.raises(DataError, match=message):
+        seconds(as_array(values, PLACE), PLACE, unit)
+
+
+@pytest.mark.parametrize("values", [[20220501, 20220502], ["20220501"], [20220501.0]])
+def test_time_unit__refuses_to_guess_dates_without_dashes(values):
+    with pytest.raises(DataError, match="could be seconds or a date; write dates like 2022-05-01"):
+        time_unit(as_array(values, PLACE), PLACE)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1e99", "-1", "1_0", "2022-5-1", "nan", "1969-01-01"])
+def test_parse_moment__refuses(text):
+    with pytest.raises(ValueError, match="expected a date such as 2022-05-01, or seconds since"):
+        parse_moment(text)

@@ -1,0 +1,63 @@
+"""A CSV file comes back as it was written, and an error names its line."""
+
+import csv
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitower.data import DataError
+from minitower.data.csv_files import read_csv
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=6)
+cells |= st.sampled_from(['"', '""', ",", "\n", 'a"b', "x\ny,", " "])
+
+
+@given(st.integers(1, 3).flatmap(
+    lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=1, max_size=5)
+))  # fmt: skip
+def test_read_csv__comes_back(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    names = [f"c{i}" for i in range(len(rows[0]))]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
+    columns = read_csv(path)
+    assert list(columns.arrays) == names
+    assert [list(row) for row in zip(*columns.arrays.values())] == rows
+    with pytest.raises(DataError, match=f"line {line_of(path, len(rows) - 1)}, column 'c0': x"):
+        raise columns.at("c0").error("x", len(rows) - 1)
+
+
+def line_of(path, row):
+    """The line on which a record begins, by counting line ends of what comes before it."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        before = [next(reader) for _ in range(row + 1)]
+    return 1 + sum(1 + sum(cell.count("\n") for cell in record) for record in before)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("a,b\n1,2\n3\n", "t.csv, line 3: expected 2 fields, got 1$"),
+    ('a,b\n1,"2\n2"\n3\n', "t.csv, line 4: expected 2 fields, got 1$"),
+    ("a,b\n1,2\n\n3,4\n", "t.csv, line 3: expected 2 fields, got 0$"),
+    ('a,b\n1,"2\n', "t.csv, line 2: no CSV: unexpected end of data$"),
+    ('a,b\n1,"2"x\n', "t.csv, line 2: no CSV: ',' expected after '\"'$"),
+    ("a;b\n1;2\n", "t.csv, line 1: expected commas between columns, got ';'$"),
+    ("a\tb\n1\t2\n", "t.csv, line 1: expected commas between columns"),
+    ("a,a\n1,2\n", "t.csv, line 1, column 'a': the column occurs twice$"),
+    ("a,b\n", "t.csv: the file has no line below its header$"),
+    ("\na,b\n1,2\n", "t.csv, line 1: the header is empty$"),
+    ("", "t.csv: the file is empty$"),
+    ("a\n" + "1" * 200_000 + "\n", "t.csv, line 2: no CSV: field larger than field limit"),
+])  # fmt: skip
+def test_read_csv__refuses(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_csv(tmp_path / "t.csv")
+
+
+def test_read_csv__a_byte_order_mark_and_windows_line_ends(tmp_path):
+    (tmp_path / "t.csv").write_bytes("\ufeffa , b\r\n1,é\r\n".encode())
+    assert {n: v.tolist() for n, v in read_csv(tmp_path / "t.csv").arrays.items()} == {
+        "a": ["1"], "b": ["é"],
+    }  # fmt: skip

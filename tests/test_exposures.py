@@ -1,0 +1,77 @@
+"""Exposures: what each user was shown and did not click, while training lasted."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitower.data import DataError, Dataset, Id, LastSplit, Schema, TimeSplit, next_day
+from minitower.training.hard_negatives import exposed_negatives
+
+IDS = Schema(user=[Id("u")], item=[Id("i")])
+rows = st.tuples(
+    st.integers(0, 2), st.integers(0, 4), st.integers(0, 9), st.booleans(),
+    st.lists(st.integers(0, 6), max_size=3),
+)  # fmt: skip
+
+
+def lists(data):
+    """{user: item ids} of the exposures of a data set."""
+    exposed = data.exposed()
+    return {
+        user: set(data.items.ids[exposed.row(row)].tolist())
+        for row, user in enumerate(data.users.ids.tolist())
+    }
+
+
+@given(st.lists(rows, min_size=1, max_size=12), st.booleans(), st.booleans())
+def test_exposed__equals_naive(log, timed, listed):
+    users, items, times, clicked, shown = zip(*log)
+    columns = {"u": users, "i": items, "click": [int(c) for c in clicked]}
+    columns |= {"timestamp": times} if timed else {}
+    columns |= {"shown": list(shown)} if listed else {}
+    split = TimeSplit(0, test_from=5) if timed else LastSplit(0, 0)
+    try:
+        data = Dataset.from_columns(
+            IDS, columns, positive="click = 1", split=split, exposed="shown" if listed else None
+        )
+    except DataError:  # no positive in training
+        return
+    trains = [c and not (timed and t >= 5) for c, t in zip(clicked, times)]
+    expected = {}
+    for user in set(users):
+        last = max([t for u, t, is_in in zip(users, times, trains) if u == user and is_in],
+                   default=-1)  # fmt: skip
+        seen = {i for u, i, is_in in zip(users, items, trains) if u == user and is_in}
+        found = set()
+        for u, i, t, c, shown_with, is_in in zip(users, items, times, clicked, shown, trains):
+            counts = is_in or (not c and (not timed or t <= last))
+            if u == user and counts:
+                found |= ({i} if not c else set()) | (set(shown_with) if listed else set())
+        expected[user] = (found & set(items)) - seen
+    assert lists(data) == expected
+
+
+def test_exposed__are_negatives_of_the_users_that_saw_them():
+    log = {"u": [1, 1, 2], "i": [7, 8, 9], "click": [1, 0, 1], "shown": [[8, 9], [], "5 7"]}
+    data = Dataset.from_columns(
+        IDS, log, positive="click = 1", split=LastSplit(0, 0), exposed="shown"
+    )
+    with pytest.raises(DataError, match="among numbers"):
+        data.exposed()
+    log["shown"][2] = [5, 7]
+    data = Dataset.from_columns(
+        IDS, log, positive="click = 1", split=LastSplit(0, 0), exposed="shown"
+    )
+    assert lists(data) == {1: {8, 9}, 2: {7}}, "5 is no item"
+    with pytest.warns(UserWarning, match="no negative for retrieval"):
+        source = exposed_negatives(data.exposed(), 4)
+    drawn = source.draw(data.train, None, np.random.default_rng(0))
+    assert set(data.items.ids[drawn.items[drawn.pair_index == 1]].tolist()) == {7}
+
+
+def test_exposed__of_a_day_is_unknown():
+    data = Dataset.from_columns(IDS, {"u": [1, 1], "i": [7, 8]}, split=LastSplit(0, 0))
+    assert lists(data) == {1: set()}
+    with pytest.raises(DataError, match="the columns of this data set are not at hand"):
+        next_day(data, {"u": [1], "i": [7]}).exposed()
