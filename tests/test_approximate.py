@@ -17,8 +17,10 @@ from minitower.search.approximate import (
     first_kept,
     scaled_effort,
 )
-from minitower.search.engines import Engine, Hnsw, item_points
+from minitower.search.engines import Engine
+from minitower.search.hnsw import Hnsw
 from minitower.search.index import ExactIndex
+from minitower.search.points import item_points
 from minitower.search.tuning import TuningResult
 
 INSTALLED = [name for name, engine in ENGINES.items() if find_spec(engine.module) is not None]
@@ -311,6 +313,44 @@ class Perfect(Engine):
         scores = points @ self.items.T
         rows = np.argsort(-scores, axis=1, kind="stable")[:, :size]
         return rows, np.take_along_axis(scores, rows, axis=1)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner_product"])
+@pytest.mark.parametrize("rescore", [True, False])
+def test_build__measures_a_recall_of_one_over_a_perfect_engine(monkeypatch, similarity, rescore):
+    """Scores are measured in one scale, or refused."""
+    monkeypatch.setitem(ENGINES, "perfect", Perfect)
+    items, users = unit(clustered(0, 300)), unit(clustered(1, 50))
+    long = {"cosine": 1.0, "inner_product": 3.0}[similarity]
+    if similarity == "inner_product" and not rescore:
+        with pytest.raises(DataError, match="rescore=False returns cosines, but similarity is"):
+            build(long * items, "perfect", similarity=similarity, queries=users, rescore=False)
+        return
+    index = build(
+        long * items, "perfect", similarity=similarity, queries=users, rescore=rescore, k=10
+    )
+    assert index.tuning.recall == 1
+
+
+def test_search__without_rescoring_queries_have_length_one(monkeypatch):
+    """The engine and the exact index would score other queries in two scales."""
+    monkeypatch.setitem(ENGINES, "perfect", Perfect)
+    items, users = unit(clustered(0, 300)), 2 * unit(clustered(1, 50))
+    users[:3] /= 2
+    users[1] = 0
+    message = "query 3 has length 2; cosine needs vectors of length one"
+    with pytest.raises(DataError, match=message):
+        build(items, "perfect", similarity="cosine", queries=users, rescore=False)
+    index = build(items, "perfect", similarity="cosine", queries=users[:3], rescore=False)
+    with pytest.raises(DataError, match=message):
+        index.search(users, 5)
+    assert index.search(users[:3], 5)[1][1].tolist() == [0] * 5
+    rescored = build(items, "perfect", similarity="cosine", queries=users)
+    assert rescored.tuning.recall == 1
+    with pytest.raises(DataError, match="rescore=False returns cosines"):
+        ApproximateIndex(
+            index.engine, ExactIndex(items), "inner_product", index.tuning, rescore=False
+        )
 
 
 few = st.lists(st.integers(0, 199), max_size=9)

@@ -200,3 +200,15 @@ def test_exact__nothing_to_find():
     assert rows.tolist() == [[-1, -1]] * 2
     assert np.isneginf(scores).all()
     assert ExactIndex(normal(0, 4, 3)).search(normal(0, 0, 3), 2)[0].shape == (0, 2)
+
+
+@given(st.integers(0, 99), st.integers(-1000, 900))
+def test_lengths_of__to_the_bit_at_any_scale(seed, exponent):
+    """Points of an older graph are compared with new ones to the bit."""
+    vectors = np.random.default_rng(seed).standard_normal((5, 7))
+    vectors[3] = 0
+    expected = np.linalg.norm(vectors, axis=1)
+    assert np.array_equal(index.lengths_of(vectors), expected)
+    assert np.array_equal(
+        index.lengths_of(np.ldexp(vectors, exponent)), np.ldexp(expected, exponent)
+    )

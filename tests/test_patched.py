@@ -19,7 +19,7 @@ def moves(draw):
     """Items before and after, which rows moved, queries, k and what is excluded."""
     n, m, d = draw(st.integers(1, 4)), draw(st.integers(1, 12)), draw(st.integers(1, 3))
     before, after = (draw(arrays(np.float32, (m, d), elements=grid)) for _ in "ba")
-    rows = np.array(sorted(draw(st.sets(st.integers(0, m - 1), min_size=1))))
+    rows = np.array(sorted(draw(st.sets(st.integers(0, m - 1)))), np.int64)
     after = np.where(np.isin(np.arange(m), rows)[:, None], after, before)
     queries = draw(arrays(np.float32, (n, d), elements=grid))
     sets = draw(st.lists(st.lists(st.integers(0, m - 1), max_size=m), min_size=n, max_size=n))
@@ -42,6 +42,15 @@ def test_patched__equals_a_new_index(case):
     assert np.array_equal(patched.vectors, after)
     expected = ExactIndex(after).search(queries, k, exclude)
     for one, other in zip(patched.search(queries, k, exclude), expected):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("exclude", [None, Ragged.from_counts([1], [2])])
+def test_patched__without_a_changed_item_is_the_index(exclude):
+    index = ExactIndex(np.eye(3))
+    patched = PatchedIndex(index, np.empty(0, np.int64), np.empty((0, 3)))
+    queries = np.array([[0.0, 1.0, 2.0]])
+    for one, other in zip(patched.search(queries, 2, exclude), index.search(queries, 2, exclude)):
         assert np.array_equal(one, other)
 
 

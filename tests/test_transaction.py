@@ -11,7 +11,7 @@ from shop import MOVED, random_clicks, small_model
 
 from minitower.data import DataError
 from minitower.data.files import TEMPORARY
-from minitower.search.engines import Hnsw
+from minitower.search.hnsw import Hnsw
 from minitower.store.folder import SavedFolder
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental

@@ -16,7 +16,7 @@ from minitower.lab.demo import SIMULATED, VIEWS, run, simulated
 from minitower.lab.page import write_page
 from minitower.lab.plots import can_draw
 from minitower.lab.terminal_report import format_report
-from minitower.search.engines import Hnsw
+from minitower.search.hnsw import Hnsw
 from minitower.training.recipe import read_recipe
 
 

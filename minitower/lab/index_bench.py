@@ -152,7 +152,7 @@ def _search(backend: str, place: str, k: int) -> tuple[int, tuple[Point, ...]]:
     else:
         index = LocalIndex.open(folder)
         engine = index.index
-        ladder = (0,) if isinstance(engine, ExactIndex) else engine.engine.efforts(k)
+        ladder = (0,) if isinstance(engine, ExactIndex) else engine.engine.effort_ladder(k)
     index.search(queries[:1], k)
     memory = _resident() - before
     chosen = 0 if index.tuning is None else index.tuning.effort

@@ -21,8 +21,8 @@ from minitower.data.errors import DataError, Place
 from minitower.formulas.arrays import Array
 from minitower.search.approximate import scaled_effort
 from minitower.search.by_id import Hits, checked_items, checked_search, search_database
-from minitower.search.engines import Points
 from minitower.search.index import MAX_K, SearchResult
+from minitower.search.points import Points
 from minitower.search.tuning import TuningResult
 
 MOST = MAX_K  # items that Milvus returns for a query

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.formulas.arrays import Array
+from minitower.formulas.arrays import Array, Scores
 from minitower.scale.milvus import (
     MOST,
     MilvusIndex,
@@ -22,8 +22,8 @@ from minitower.scale.milvus import (
     properties_of,
 )
 from minitower.search.by_id import checked_items, unit_queries
-from minitower.search.engines import Points, doubling
-from minitower.search.index import Scores
+from minitower.search.engines import doubling
+from minitower.search.points import Points
 from minitower.search.tuning import kth_best, query_sample, tune
 
 _LONGEST_ID = 65_535  # bytes; the limit of Milvus

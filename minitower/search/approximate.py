@@ -1,7 +1,7 @@
 """Approximate search: an engine proposes items, and this file does all the rest.
 
-The rest is exclusion, deletion, over-fetching, exact answers where the engine falls short,
-and the recall that the build measures.
+The rest is exclusion, deletion, over-fetching, exact answers where the engine finds too few
+items, and the recall that the build measures.
 """
 
 import threading
@@ -15,30 +15,28 @@ import numpy as np
 from minitower.data.errors import DataError, show
 from minitower.data.table import Ragged
 from minitower.formulas.arguments import strict_integer
-from minitower.formulas.arrays import Array
-from minitower.search.engines import (
-    Engine,
-    Files,
-    Hnsw,
-    Similarity,
-    item_points,
-    longest,
-    query_points,
-)
+from minitower.formulas.arrays import Array, Rows, Scores, Vectors
+from minitower.search.engines import Engine, VerifiedFolder
 from minitower.search.faiss import FaissFlat, FaissHnsw, FaissIvfPq
+from minitower.search.hnsw import Hnsw
 from minitower.search.index import (
     ExactIndex,
-    Rows,
-    Scores,
     SearchResult,
-    Vectors,
     best_pairs,
     checked_k,
     checked_queries,
     empty_result,
+    lengths_of,
+)
+from minitower.search.points import (
+    Similarity,
+    check_length_one,
+    item_points,
+    longest,
+    query_points,
 )
 from minitower.search.scann import Scann
-from minitower.search.tuning import SAMPLE, TuningResult, query_sample, tune
+from minitower.search.tuning import SAMPLE, TuningResult, kth_best, query_sample, tune
 
 ENGINES: dict[str, type[Engine]] = {
     engine.name: engine for engine in (Hnsw, FaissFlat, FaissHnsw, FaissIvfPq, Scann)
@@ -50,9 +48,9 @@ class ApproximateIndex:
     """The m items in an engine; `search` keeps the contract of :class:`Index`.
 
     Over-fetch, then drop excluded and deleted items. A query that excludes e items asks the
-    engine for the next power of two above k + e, at an effort in proportion. The exact
-    index answers two kinds of query instead. One asks for more than an eighth of the items, where
-    an engine has no advantage left. For the other, the engine finds too few.
+    engine for the next power of two above k + e, at an effort in proportion. The exact index
+    answers a query instead in two cases: the engine would have to fetch more than an eighth of
+    the items, where it has no advantage left; or it finds fewer than k items.
 
     Calls from several threads are safe.
 
@@ -62,8 +60,12 @@ class ApproximateIndex:
         tuning: the recall that the build measured.
         effort: the search effort at list length `tuning.k`; may be set.
         rescore: True scores the proposed items in the arithmetic of the exact index, in
-            float64. False returns the scores of the engine: cosines in float32.
+            float64. False returns the scores of the engine: cosines in float32. It is for
+            "cosine" alone, and queries must have length one (or zero).
         exact_answers: the number of queries that the exact index answered.
+
+    Raises:
+        DataError: inner products without rescoring.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class ApproximateIndex:
         *,
         rescore: bool = True,
     ) -> None:
+        _check_rescore(similarity, rescore)
         self.engine, self._exact = engine, exact
         self.similarity, self.tuning, self.rescore = similarity, tuning, rescore
         self.effort = tuning.effort
@@ -110,8 +113,8 @@ class ApproximateIndex:
             options: of the engine's `build`.
 
         Raises:
-            ValueError: a parameter is outside its domain, vectors are not finite, or cosine
-                vectors are not of length one.
+            ValueError: a parameter is outside its domain; vectors are not finite; cosine
+                vectors are not of length one, nor queries where nothing is rescored.
             ModuleNotFoundError: the library is not installed; names the extra.
 
         Warns:
@@ -119,19 +122,22 @@ class ApproximateIndex:
         """
         if engine not in ENGINES:
             raise DataError(f"engine must be one of {', '.join(ENGINES)}, got {show(engine)}")
+        _check_rescore(similarity, rescore)
         exact = ExactIndex(vectors)
         vectors, k = exact.vectors, min(checked_k(k), len(exact.vectors))
         if not len(vectors):
             raise DataError("vectors is empty: an index needs at least one item")
         sample = query_sample(queries, vectors, k, target_recall, seed)
         sample = checked_queries(exact, sample, k, None)
+        if not rescore:
+            check_length_one("query", lengths_of(sample))
         built = ENGINES[engine].build(item_points(vectors, similarity), seed=seed, **options)
         untuned = TuningResult(0.0, target_recall, 0, k, len(sample))
         index = cls(built, exact, similarity, untuned, rescore=rescore)
         index.tuning = tune(
-            lambda effort: index._proposed(sample, k, k, None, effort)[1],
-            built.efforts(k),
-            exact.search(sample, k)[1][:, -1:],
+            lambda effort: index._propose(sample, k, k, None, effort)[1],
+            built.effort_ladder(k),
+            kth_best(vectors, sample, k),
             k,
             target_recall,
         )
@@ -163,36 +169,40 @@ class ApproximateIndex:
         Shapes: (n,d)->(n,k),(n,k)
 
         Raises:
-            ValueError: as :meth:`ExactIndex.search`.
+            ValueError: as :meth:`ExactIndex.search`; or a query has another length than one, and
+                nothing is rescored.
         """
-        queries, k = checked_queries(self, queries, k, exclude), int(k)
+        queries = checked_queries(self, queries, k, exclude)
+        if not self.rescore:
+            check_length_one("query", lengths_of(queries))
+        k = int(k)
         n, m, deleted = len(queries), len(self.vectors), self.deleted
         if exclude is None and deleted is None and n:  # one call serves all
-            return self._fetched(queries, k, k, None)
+            return self._fetch(queries, k, k, None)
         rows, scores = empty_result(n, k)
         wanted = np.full(n, k) if exclude is None else k + exclude.counts
         if deleted is not None:  # deleted items are among those found in proportion
             wanted = wanted * (m / max(m - int(deleted.sum()), 1))
-        for size, group in by_fetch_size(wanted, k, m // 8 + 1):
+        for size, group in by_fetch_size(wanted, k, m // 8 + 1):  # above m // 8: exactly
             part = None if exclude is None else exclude.take(group)
-            rows[group], scores[group] = self._fetched(queries[group], k, size, part)
+            rows[group], scores[group] = self._fetch(queries[group], k, size, part)
         return rows, scores
 
-    def _fetched(self, queries: Vectors, k: int, size: int, exclude: Ragged | None) -> SearchResult:
-        """The k best of the `size` items that the engine finds; exactly where that falls short."""
+    def _fetch(self, queries: Vectors, k: int, size: int, exclude: Ragged | None) -> SearchResult:
+        """The k best of `size` items from the engine; where it finds too few, of all items."""
         if self.engine.pooled:
             size = max(size, self.tuning.k)
         if size > len(self.vectors) // 8:
-            return self._exactly(queries, k, exclude)
+            return self._search_exactly(queries, k, exclude)
         effort = scaled_effort(self.effort, size, self.tuning.k)
-        rows, scores = self._proposed(queries, k, size, exclude, effort)
+        rows, scores = self._propose(queries, k, size, exclude, effort)
         short = np.flatnonzero(rows[:, -1] < 0)
         if len(short):
             part = None if exclude is None else exclude.take(short)
-            rows[short], scores[short] = self._exactly(queries[short], k, part)
+            rows[short], scores[short] = self._search_exactly(queries[short], k, part)
         return rows, scores
 
-    def _proposed(
+    def _propose(
         self, queries: Vectors, k: int, size: int, exclude: Ragged | None, effort: int
     ) -> SearchResult:
         """The k best of the `size` items that the engine finds, padded with -1."""
@@ -207,10 +217,10 @@ class ApproximateIndex:
         if not self.rescore:
             return first_kept(k, rows, scores, kept)
         rows = np.sort(np.where(kept, rows, -1), axis=1)
-        there = rows >= 0
-        return best_pairs(queries, self.vectors, np.nonzero(there)[0], rows[there], k)
+        found = rows >= 0
+        return best_pairs(queries, self.vectors, np.nonzero(found)[0], rows[found], k)
 
-    def _exactly(self, queries: Vectors, k: int, exclude: Ragged | None) -> SearchResult:
+    def _search_exactly(self, queries: Vectors, k: int, exclude: Ragged | None) -> SearchResult:
         with self._lock:
             self.exact_answers += len(queries)
         return self._exact.search(queries, k, exclude)
@@ -231,30 +241,46 @@ class ApproximateIndex:
         }
 
     @classmethod
-    def open(cls, saved: Files, vectors: Vectors, stated: Mapping[str, Any]) -> "ApproximateIndex":
+    def open(
+        cls, saved: VerifiedFolder, vectors: Vectors, manifest: Mapping[str, Any]
+    ) -> "ApproximateIndex":
         """The index that `save` wrote, for the item vectors of its build.
+
+        Args:
+            saved: the files of the engine.
+            vectors: (m,d).
+            manifest: what `save` returned.
 
         Raises:
             DataError: the engine is unknown, or the files hold other vectors.
             ModuleNotFoundError: the library is not installed; names the extra.
         """
-        if stated["engine"] not in ENGINES:
-            raise DataError(f"{saved.folder}: unknown engine {show(stated['engine'])}")
-        exact, similarity = ExactIndex(vectors), stated["similarity"]
+        if manifest["engine"] not in ENGINES:
+            raise DataError(f"{saved.folder}: unknown engine {show(manifest['engine'])}")
+        exact, similarity = ExactIndex(vectors), manifest["similarity"]
         m, width = exact.vectors.shape
         shape = m, width + (similarity == "inner_product")
-        engine = ENGINES[stated["engine"]].open(saved, shape)
+        engine = ENGINES[manifest["engine"]].open(saved, shape)
         # Checksums find damage. This finds a file of other vectors; a sample is enough.
-        some = np.unique(np.linspace(0, m - 1, SAMPLE).astype(np.int64))
-        held = engine.points(some)
-        if held is not None:
+        sample = np.unique(np.linspace(0, m - 1, SAMPLE).astype(np.int64))
+        points = engine.points(sample)
+        if points is not None:
             radius = None if similarity == "cosine" else longest(exact.vectors)
-            if not np.array_equal(held, item_points(exact.vectors[some], similarity, radius)):
+            if not np.array_equal(points, item_points(exact.vectors[sample], similarity, radius)):
                 raise DataError(f"{saved.folder} is not the graph of these {m} item vectors")
-        tuning = TuningResult(**stated["tuning"])
-        index = cls(engine, exact, similarity, tuning, rescore=stated["rescore"])
-        index.effort = strict_integer("effort", stated["effort"], 0)
+        tuning = TuningResult(**manifest["tuning"])
+        index = cls(engine, exact, similarity, tuning, rescore=manifest["rescore"])
+        index.effort = strict_integer("effort", manifest["effort"], 0)
         return index
+
+
+def _check_rescore(similarity: Similarity, rescore: bool) -> None:
+    """Refuse scores of an engine that are no inner products."""
+    if not rescore and similarity != "cosine":
+        raise DataError(
+            f"rescore=False returns cosines, but similarity is {show(similarity)}; rescore=True "
+            "returns inner products"
+        )
 
 
 def by_fetch_size(wanted: Array, k: int, most: int) -> Iterator[tuple[int, Rows]]:
@@ -290,8 +316,8 @@ def first_kept(k: int, rows: Rows, scores: Scores, kept: Array) -> SearchResult:
     if kept.all():
         return rows[:, :k], scores[:, :k]
     order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
-    there = np.take_along_axis(kept, order, axis=1)
-    rows = np.where(there, np.take_along_axis(rows, order, axis=1), -1)
+    is_kept = np.take_along_axis(kept, order, axis=1)
+    rows = np.where(is_kept, np.take_along_axis(rows, order, axis=1), -1)
     scores = np.take_along_axis(scores, order, axis=1)
-    scores[~there] = -np.inf
+    scores[~is_kept] = -np.inf
     return rows, scores

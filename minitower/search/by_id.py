@@ -5,6 +5,7 @@ no rows at all. :mod:`minitower.store.local_index` turns the rows of an index in
 """
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,10 +14,10 @@ from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place, show
 from minitower.data.table import string_array
 from minitower.formulas.arguments import floats
-from minitower.formulas.arrays import Array
+from minitower.formulas.arrays import Array, Vectors
 from minitower.search.approximate import by_fetch_size
-from minitower.search.engines import Points
-from minitower.search.index import SearchResult, Vectors, checked_k
+from minitower.search.index import SearchResult, checked_k
+from minitower.search.points import Points
 from minitower.search.tuning import TuningResult
 
 Hits = dict[Any, float]
@@ -141,10 +142,13 @@ def search_database(
     for size, group in by_fetch_size(wanted, k, most):
         for query, hits in zip(group.tolist(), database(queries[group], size, ()), strict=True):
             out = excluded[query]
-            kept = {i: c for i, c in hits.items() if i not in out} if out else hits
-            while len(kept) < k and (more := database(queries[query, None], k, [*out, *kept])[0]):
+            kept = {id_: cosine for id_, cosine in hits.items() if id_ not in out} if out else hits
+            while len(kept) < k:
+                more = database(queries[query, None], k, [*out, *kept])[0]
+                if not more:
+                    break
                 kept = dict(sorted((kept | more).items(), key=lambda hit: -hit[1]))
-            found[query] = dict([*kept.items()][:k]) if len(kept) > k else kept
+            found[query] = dict(islice(kept.items(), k))
     return found
 
 

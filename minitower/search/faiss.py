@@ -7,8 +7,9 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, Files, Points, doubling, imported
+from minitower.search.engines import Engine, VerifiedFolder, doubling, imported
 from minitower.search.index import SearchResult
+from minitower.search.points import Points
 
 
 class FaissFlat(Engine):
@@ -41,7 +42,7 @@ class FaissFlat(Engine):
             raise OSError(None, f"Faiss: {error}") from None
 
     @classmethod
-    def open(cls, saved: Files, shape: tuple[int, int]) -> Self:
+    def open(cls, saved: VerifiedFolder, shape: tuple[int, int]) -> Self:
         path = saved.path("index.faiss")
         try:
             index = cls.library().read_index(str(path))
@@ -71,7 +72,7 @@ class FaissHnsw(FaissFlat):
         index.add(points)
         return cls(index)
 
-    def efforts(self, k: int) -> Sequence[int]:
+    def effort_ladder(self, k: int) -> Sequence[int]:
         return doubling(k, self._index.ntotal)
 
     def _parameters(self, size: int, effort: int) -> Any:
@@ -82,8 +83,9 @@ class FaissIvfPq(FaissFlat):
     """Lists of product-quantized vectors; the best by code are scored again by vector.
 
     The effort is `nprobe`, the number of lists that a search reads. The pool that is scored
-    again is the list length times 4, or times `nprobe` / 4 if that is more: so the largest
-    effort scores everything. With fewer than 78 items, every item is scored.
+    again is the list length times 4, or times `nprobe` / 4 if that is more. The largest effort
+    reads all lists. It scores at most k sqrt(m) of the m items again, with the default number
+    of lists. With fewer than 78 items, every item is scored.
     """
 
     name = "faiss-ivfpq"
@@ -108,7 +110,7 @@ class FaissIvfPq(FaissFlat):
         index.add(points)
         return cls(index)
 
-    def efforts(self, k: int) -> Sequence[int]:
+    def effort_ladder(self, k: int) -> Sequence[int]:
         codes = getattr(self._index, "base_index", None)
         return (0,) if codes is None else doubling(1, self.library().downcast_index(codes).nlist)
 

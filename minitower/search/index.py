@@ -9,22 +9,18 @@ from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minitower.data.errors import DataError
 from minitower.data.options import option
 from minitower.data.table import Ragged
 from minitower.formulas.arguments import floats
-from minitower.formulas.arrays import Array
+from minitower.formulas.arrays import Array, Rows, Scores, Vectors
 from minitower.towers.layers import first_not_finite
 
-Vectors = NDArray[np.floating[Any]]
-Rows = NDArray[np.int64]
-Scores = NDArray[np.floating[Any]]
 SearchResult = tuple[Array, Scores]
 """Items (n,k), best first, and their scores (n,k). Items are rows, or ids where ids were asked."""
 
-MAX_K = 1 << 14  # list length that every catalogue accepts, however small
+MAX_K = 1 << 14  # k may exceed the number of items, up to this
 _BLOCK = 1 << 21  # scores computed at a time: 8 MB of float32
 _PAIRS = 1 << 17  # numbers gathered at a time when pairs are scored
 
@@ -59,8 +55,8 @@ class ExactIndex:
     on the pair alone.
 
     Shapes: (m,d), float32 or float64. float16 becomes float32 and integers become float64,
-    in vectors and in queries. Memory beside the vectors: 8 MB of scores, or one row of m;
-    some twenty times that where all scores are equal.
+    in vectors and in queries. Memory beside the vectors: 8 MB, or one row of m scores if that
+    is more; about twenty times as much in the worst case, where all scores are equal.
 
     Attributes:
         deleted: (m,) boolean, True for deleted items; None before the first deletion.
@@ -91,7 +87,7 @@ class ExactIndex:
 
     @cached_property
     def _longest(self) -> float:
-        return float(_lengths(self._vectors).max(initial=0.0))
+        return float(lengths_of(self._vectors).max(initial=0.0))
 
     def delete(self, rows: Rows) -> None:
         """Exclude items from every later search; a search that is running ignores this."""
@@ -110,13 +106,14 @@ class ExactIndex:
                 the larger of m and 16,384; or `exclude` has another number of rows or holds
                 unknown items.
         """
-        queries, k = checked_queries(self, queries, k, exclude), int(k)
+        queries = checked_queries(self, queries, k, exclude)
+        k = int(k)
         n, m = len(queries), len(self._vectors)
         deleted = self.deleted
         rows, scores = empty_result(n, k)
         step = max(1, _BLOCK // max(m, 1))
         # No product exceeds the bound. Where float32 could overflow, float64 serves.
-        bound = _lengths(queries) * self._longest
+        bound = lengths_of(queries) * self._longest
         fits = bound.max(initial=0.0) < float(np.finfo(np.float32).max) / 4
         work = np.result_type(self._vectors, queries, np.float32 if fits else np.float64)
         products = np.empty((min(step, n), m), work)
@@ -266,11 +263,15 @@ def _parts(n: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def _lengths(vectors: Vectors) -> Scores:
-    """(n,d)->(n) in float64, without squares that overflow."""
-    size = np.abs(vectors).max(axis=1, initial=0).astype(np.float64)
-    scaled = vectors / np.where(size > 0, size, 1)[:, None]
-    lengths: Scores = size * np.sqrt(np.einsum("nd,nd->n", scaled, scaled))
+def lengths_of(vectors: Vectors) -> Scores:
+    """The length of each vector, in float64. Shapes: (n,d)->(n)
+
+    A power of two scales each vector, which rounds nothing: no square overflows or vanishes.
+    """
+    largest = np.abs(vectors).max(axis=1, initial=0).astype(np.float64)
+    exponent = np.frexp(largest)[1]
+    scaled = np.ldexp(vectors.astype(np.float64), -exponent[:, None])
+    lengths: Scores = np.ldexp(np.linalg.norm(scaled, axis=1), exponent)
     return lengths
 
 

@@ -1,24 +1,21 @@
 """An index with some items that changed after its build.
 
 The index of a full version stays as it is. The few items that an incremental version changes
-are searched exactly beside it. The index proposes their old entries, which are dropped.
-The alternatives cost more. Moving points within hnswlib's graph needs a copy of the graph on
-disk for every version. It also searches the graph again for each neighbor of each point. A new
-build takes minutes. Here a version is as large as its changes; results are exact for changed
-items, and as good for the others as the build measured.
+are searched exactly beside it. The index still proposes their old entries, which are dropped.
+So a version is as large as its changes. Results are exact for changed items, and for the others
+as good as the build measured.
 """
 
 import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.data.table import Ragged
-from minitower.formulas.arrays import Array
+from minitower.formulas.arrays import Array, Vectors
 from minitower.search.approximate import first_kept
 from minitower.search.index import (
     ExactIndex,
     Index,
     SearchResult,
-    Vectors,
     among,
     checked_queries,
 )
@@ -31,7 +28,7 @@ class PatchedIndex:
 
     Args:
         index: of all m items before the change.
-        rows: (c,) distinct rows of the changed items, ascending.
+        rows: (c,) distinct rows of the changed items, ascending; c may be 0.
         changed: (c,d) their new vectors.
 
     Raises:
@@ -71,6 +68,8 @@ class PatchedIndex:
             ValueError: as :meth:`ExactIndex.search`.
         """
         queries = checked_queries(self, queries, k, exclude)
+        if not len(self.rows):
+            return self.index.search(queries, k, exclude)
         old = self._unchanged(queries, k, k + min(k, len(self.rows)), exclude)
         part = None if exclude is None else among(exclude, self.rows)
         new = self._changed.search(queries, min(k, len(self.rows)), part)

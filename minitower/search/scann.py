@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, Files, Points, doubling
+from minitower.search.engines import Engine, VerifiedFolder, doubling
 from minitower.search.index import SearchResult
+from minitower.search.points import Points
 
 _FEW = 1000  # items below which a tree does not help
 _BATCH = 256  # queries that one thread takes at a time
@@ -69,7 +70,7 @@ class Scann(Engine):
             builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(10)
         return cls(builder.build(), m)
 
-    def efforts(self, k: int) -> Sequence[int]:
+    def effort_ladder(self, k: int) -> Sequence[int]:
         return doubling(1, self._leaves)
 
     def search(self, points: Points, size: int, effort: int) -> SearchResult:
@@ -96,7 +97,7 @@ class Scann(Engine):
             raise OSError(None, f"ScaNN: {error}") from None
 
     @classmethod
-    def open(cls, saved: Files, shape: tuple[int, int]) -> Self:
+    def open(cls, saved: VerifiedFolder, shape: tuple[int, int]) -> Self:
         # ScaNN opens the files itself, and unpickles one of them if it is there.
         for path in saved.folder.iterdir():
             if path.name in saved.files:

@@ -12,8 +12,8 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.formulas.arguments import strict_integer
-from minitower.formulas.arrays import Array
-from minitower.search.index import ExactIndex, Scores, Vectors, checked_k
+from minitower.formulas.arrays import Array, Scores, Vectors
+from minitower.search.index import ExactIndex, checked_k
 
 SAMPLE = 1000  # queries that a recall is measured with
 _ROUNDING = 1e-6  # of a score in float32
@@ -27,8 +27,8 @@ class TuningResult:
         recall: the share of the exact top k that the index found, in [0, 1]. An item that
             ties with the k-th best counts as found. Scores in float32 tie within 1e-6.
         target: the requested recall.
-        effort: the search effort that was chosen (`ef`, `nprobe`, leaves): the smallest of
-            its ladder that reached the target, or the largest.
+        effort: the search effort that was chosen (`ef`, `nprobe`, leaves): of the efforts
+            that the engine lists, the smallest that reached the target, or the largest.
         k: the list length of the measurement.
         queries: the number of queries in the sample.
     """

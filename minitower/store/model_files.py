@@ -13,8 +13,9 @@ from typing import Any
 
 from minitower.data.errors import DataError, show
 from minitower.data.feature_encoder import FeatureEncoders
+from minitower.formulas.arrays import Vectors
 from minitower.search.approximate import ENGINES, ApproximateIndex
-from minitower.search.index import ExactIndex, Index, Vectors
+from minitower.search.index import ExactIndex, Index
 from minitower.store.folder import (
     MANIFEST,
     POINTER,

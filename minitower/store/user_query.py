@@ -9,8 +9,7 @@ from minitower.data.columns import as_array
 from minitower.data.errors import DataError, Place
 from minitower.data.schema import HISTORY
 from minitower.data.table import Features, Ragged
-from minitower.formulas.arrays import Array
-from minitower.search.index import Vectors
+from minitower.formulas.arrays import Array, Vectors
 from minitower.store.full_version import Store
 from minitower.store.histories import add_given
 
