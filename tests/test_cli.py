@@ -155,9 +155,9 @@ def test_train__writes_its_history(run, world, tmp_path):
     rates = [line["learning_rate"] for line in lines]
     assert rates == sorted(rates, reverse=True)
     assert np.mean(rates) == pytest.approx(0.05 * 0.55)
-    assert run("train", "--job", job, *QUICK, "--history", tmp_path / "h.jsonl")[0] == 0
+    assert run("train", "--job", job, *QUICK, "--history-file", tmp_path / "h.jsonl")[0] == 0
     assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 4
-    line = error_of(run("train", world, *QUICK, "--history", tmp_path / "none" / "h.jsonl"))
+    line = error_of(run("train", world, *QUICK, "--history-file", tmp_path / "none" / "h.jsonl"))
     assert "history: cannot write" in line
 
 

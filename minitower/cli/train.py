@@ -58,7 +58,7 @@ GROUPS = {
 }
 """The options by subject, as ``--help`` shows them."""
 
-PLACES = ("data", "out", "history")
+PLACES = ("data", "out", "history_file")
 """Keys of a job file besides the options: paths, relative to the job file."""
 
 _TABLES = ("users", "items")  # options that are paths, relative to the job file, too
@@ -84,10 +84,10 @@ def train(
     data: Annotated[Path | None, Option("folder of data", metavar="DATA")] = None,
     *,
     job: Annotated[
-        Path | None, Option("TOML job file; may name data, out and history", metavar="FILE")
+        Path | None, Option("TOML job file; may name data, out and history_file", metavar="FILE")
     ] = None,
     out: Annotated[Path | None, Option("where to write (default: model)", metavar="FOLDER")] = None,
-    history: Annotated[
+    history_file: Annotated[
         Path | None, Option("append a line of JSON to this file after each epoch", metavar="FILE")
     ] = None,
     typed: Mapping[str, Any],
@@ -95,7 +95,7 @@ def train(
     """Read, train, index and publish; prints the folder."""
     places, table = ({}, {}) if job is None else read_toml(job)
     folder, out = data or places.get("data"), out or places.get("out") or Path("model")
-    history = history or places.get("history")
+    history_file = history_file or places.get("history_file")
     if folder is None:
         raise DataError("train: name a folder of data, or a job file with the key 'data'")
     options = read_job(typed, (str(job), table))
@@ -107,7 +107,7 @@ def train(
     for remark in source.remarks:
         say(remark)
     with TrainingBar("training", metric) as bar:
-        trainer, epochs = fit(options, source.data, bar, history=history)
+        trainer, epochs = fit(options, source.data, bar, history=history_file)
     report = _report(trainer)
     if publishing.refit and (len(source.data.valid) or len(source.data.test)):
         with TrainingBar("training on everything", metric) as bar:
