@@ -13,13 +13,11 @@ from minitower.data.table import Ragged
 from minitower.search.approximate import (
     ENGINES,
     ApproximateIndex,
-    by_fetch_size,
-    first_kept,
-    scaled_effort,
 )
 from minitower.search.engines import Engine
 from minitower.search.hnsw import Hnsw
 from minitower.search.index import ExactIndex
+from minitower.search.over_fetching import by_fetch_size, first_kept, scaled_effort
 from minitower.search.points import item_points
 from minitower.search.tuning import TuningResult
 

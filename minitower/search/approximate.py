@@ -5,7 +5,7 @@ items, and the recall that the build measures.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from minitower.data.errors import DataError, show
 from minitower.data.table import Ragged
 from minitower.formulas.arguments import strict_integer
-from minitower.formulas.arrays import Array, Rows, Scores, Vectors
+from minitower.formulas.arrays import Array, Rows, Vectors
 from minitower.search.engines import Engine, VerifiedFolder
 from minitower.search.faiss import FaissFlat, FaissHnsw, FaissIvfPq
 from minitower.search.hnsw import Hnsw
@@ -28,6 +28,7 @@ from minitower.search.index import (
     empty_result,
     lengths_of,
 )
+from minitower.search.over_fetching import by_fetch_size, first_kept, scaled_effort
 from minitower.search.points import (
     Similarity,
     check_length_one,
@@ -281,43 +282,3 @@ def _check_rescore(similarity: Similarity, rescore: bool) -> None:
             f"rescore=False returns cosines, but similarity is {show(similarity)}; rescore=True "
             "returns inner products"
         )
-
-
-def by_fetch_size(wanted: Array, k: int, most: int) -> Iterator[tuple[int, Rows]]:
-    """Group queries by fetch size, so that one call serves each group.
-
-    Args:
-        wanted: (n,) the number of items that each query must fetch, >= k.
-        k: the list length.
-        most: the largest fetch size.
-
-    Yields:
-        A fetch size (k, or a power of two above it), and the queries of that size.
-
-    >>> [(size, rows.tolist()) for size, rows in by_fetch_size(np.array([9, 5, 5, 11]), 5, 100)]
-    [(5, [1, 2]), (16, [0, 3])]
-    """
-    sizes = np.where(wanted > k, 1 << np.ceil(np.log2(wanted)).astype(np.int64), k)
-    sizes = np.minimum(sizes, most)
-    for size in np.unique(sizes).tolist():
-        yield size, np.flatnonzero(sizes == size)
-
-
-def scaled_effort(effort: int, size: int, k: int) -> int:
-    """The search effort for `size` items, of an index tuned at `effort` for a list of k.
-
-    The effort grows in proportion, and never falls below its tuned value.
-    """
-    return max(effort, -(-effort * size // k))
-
-
-def first_kept(k: int, rows: Rows, scores: Scores, kept: Array) -> SearchResult:
-    """The first k kept items of each query, padded with -1. (n,s)->(n,k)"""
-    if kept.all():
-        return rows[:, :k], scores[:, :k]
-    order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
-    is_kept = np.take_along_axis(kept, order, axis=1)
-    rows = np.where(is_kept, np.take_along_axis(rows, order, axis=1), -1)
-    scores = np.take_along_axis(scores, order, axis=1)
-    scores[~is_kept] = -np.inf
-    return rows, scores

@@ -61,7 +61,7 @@ class Engine(ABC):
         """Index points (m,w). Further keywords are options of the engine."""
 
     def effort_ladder(self, k: int) -> Sequence[int]:
-        """The search efforts to try for a list of k, ascending; (0,): there is no choice."""
+        """The search efforts to try for a list of k, ascending; (0,) without a choice."""
         return (0,)
 
     @abstractmethod

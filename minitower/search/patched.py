@@ -11,7 +11,6 @@ import numpy as np
 from minitower.data.errors import DataError
 from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array, Vectors
-from minitower.search.approximate import first_kept
 from minitower.search.index import (
     ExactIndex,
     Index,
@@ -19,6 +18,7 @@ from minitower.search.index import (
     among,
     checked_queries,
 )
+from minitower.search.over_fetching import first_kept
 
 
 class PatchedIndex:

@@ -1,8 +1,7 @@
 """Full versions of a store: a model with everything that serving it needs.
 
-A full version holds the model, the tables of users and items, and the seen items of each user.
-It also holds the index of the item vectors that this model made. They are written together,
-so a model never serves with the index of another model.
+A full version holds the model, the tables of users and items, the seen items of each user, and
+the index of this model's item vectors. No model serves with another model's index.
 """
 
 from collections.abc import Callable, Mapping
@@ -84,8 +83,7 @@ def check_values(store: Store) -> None:
     """Read every number of the tables and of `seen` once.
 
     Raises:
-        ValueError: a column has another form than its field, or points to a row outside
-            its table; names the table and the column.
+        ValueError: names a column of another form, or with a row outside its table.
     """
     schema = store.model.schema
     _check_table("items", store.items, schema.item)
@@ -271,8 +269,7 @@ def read_full(log: VersionLog, version: Version, opened: Store | None = None) ->
     saved = log.open(version)
     model = read_model(saved, mapped=True)
     vectors = saved.array("item_vectors.npy", mapped=True)
-    parts = ("items", "users", "seen")
-    items, users, seen = (saved.arrays(part, mapped=True) for part in parts)
+    items, users, seen = (saved.arrays(p, mapped=True) for p in ("items", "users", "seen"))
     counts = saved.array("item_counts.npy", mapped=True)
     retired_arrays = saved.arrays("retired", mapped=True) if "retired" in saved else None
     if "item_names.npy" in saved:  # release 0.1 kept names outside the table

@@ -1,8 +1,8 @@
 """The incremental update in memory: clicks in time order move the embeddings of ids.
 
 After the lecture (section 4): every few tens of minutes the rows that moved are published on
-top of the full model; the next full update does not know of them. Dense layers stay frozen,
-because an hour's clicks, in order, are a biased sample of what the model is for.
+top of the full model, and the next full update ignores them. Dense layers stay frozen: an
+hour's clicks, in order, are a biased sample.
 """
 
 from __future__ import annotations
@@ -63,8 +63,7 @@ class IncrementalUpdate:
         frequency: the estimate that log q comes from, by row of the item table, as of before
             each step; by default one that starts at the clicks of `data.train`.
         batch_size: clicks a step, >= 2: the negatives of a click are the others of its step.
-        metric, at_least: as in
-            :func:`~minitower.updating.train_full_update.train_full_update`.
+        metric, at_least: as in ``train_full_update``.
 
     Attributes:
         branch: the model and the optimizer as they are now.
