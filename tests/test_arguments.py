@@ -27,13 +27,31 @@ from minitower.formulas.arguments import (
     integers,
     mask,
     number,
+    positive_margin,
+    positive_number,
+    positive_scale,
+    positive_temperature,
     row_count,
     rows,
     strict_integer,
 )
-from minitower.formulas.hits import AccidentalHits, KnownPositives
-from minitower.formulas.logq import uncorrected
+from minitower.formulas.augmentation import (
+    complementary_masks,
+    correlated_masks,
+    drop_values,
+    random_mask,
+)
+from minitower.formulas.frequency import StreamingFrequency
+from minitower.formulas.hits import (
+    AccidentalHits,
+    KnownPositives,
+    accidental_hits,
+    known_positives,
+)
+from minitower.formulas.logq import calibrated, cross_batch, mixed, uncorrected, yi
+from minitower.formulas.mutual_information import count_together
 from minitower.formulas.popularity import slices_by_positives
+from minitower.formulas.ranking import ranked
 from minitower.formulas.sampling import AliasTable, Uniform
 from minitower.formulas.similarity import inner_product, l2_normalize
 
@@ -360,12 +378,76 @@ def test_formulas__refuse_what_is_no_number_and_name_it(name, dtype):
             continue
         value = np.asarray(values[one])
         value = value.astype(int) if dtype == "datetime64[s]" else value
-        foreign = values | {one: value.astype(dtype)}
-        with np.errstate(all="ignore"):
-            result = outcome(name, VARIED[name], foreign, lambda x: x)
-        assert isinstance(result, ValueError), (one, result)
-        assert re.search(rf"\b{one}\b", str(result)), (one, result)
-        assert len(str(result)) < 500
+        for foreign in (value.astype(dtype), *([] if one == "log_qs" else [Broken()])):
+            with np.errstate(all="ignore"):
+                result = outcome(name, VARIED[name], values | {one: foreign}, lambda x: x)
+            assert isinstance(result, ValueError), (one, result)
+            assert re.search(rf"\b{one}\b", str(result)), (one, result)
+            assert len(str(result)) < 500
+
+
+class Broken:
+    """What cannot become an array."""
+
+    def __array__(self, *_, **__):
+        raise ValueError("broken")
+
+
+RNG = np.random.default_rng(0)
+IDS, LOG_Q, NO_CLICKS = np.array([1, 2, 1]), NEGATIVE, (np.zeros(5, int), np.empty(0, int))
+CANDIDATES = "candidate_ids has 3"
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: accidental_hits(IDS, 4), CANDIDATES),
+        (lambda: AccidentalHits(IDS, 4), CANDIDATES),
+        (lambda: known_positives(np.zeros(4, int), IDS, NO_CLICKS), CANDIDATES),
+        (lambda: KnownPositives(np.zeros(4, int), IDS, NO_CLICKS), CANDIDATES),
+        (lambda: known_positives([0], IDS, ([0, 0.5], [])), r"^positives \(indptr\) must be"),
+        (lambda: known_positives([0], IDS, ([0, 1], [0.5])), r"^positives \(indices\) must be"),
+        (lambda: uncorrected(IDS, n=4), CANDIDATES),
+        (lambda: cross_batch(LOG_Q, IDS, 4), CANDIDATES),
+        (lambda: calibrated(LOG_Q, IDS, 4), CANDIDATES),
+        (lambda: yi(LOG_Q, n=4), "log_q has 3"),
+        (lambda: mixed(LOG_Q, 4), "log_q has 3"),
+        (
+            lambda: drop_values(np.random.default_rng(0), [0, 1], Broken()),
+            "^values is not an array",
+        ),
+        (lambda: count_together([Broken()]), "^fields is not an array"),
+        (lambda: count_together([([0, 0.5], [1])]), "^indptr must be"),
+        (lambda: count_together(3), "^fields must be a list of columns, got 3$"),
+        (lambda: count_together(np.array(3)), "^fields must be a list of columns, got array"),
+        (lambda: l2_normalize(MATRIX)[1](MATRIX * 1j), "^d_y must be real"),
+        (lambda: inner_product(MATRIX, MATRIX)[1]([1j, 1]), "^d_scores must be real"),
+        (lambda: StreamingFrequency(2).update([2]), "^ids without hashes, which are slots, must"),
+    ],
+)
+def test_formulas__name_what_they_refuse(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+TOO_MANY = 2**31
+
+
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda: random_mask(RNG, TOO_MANY, 2, 1), "n"),
+        (lambda: random_mask(RNG, 2, TOO_MANY, 1), "k"),
+        (lambda: complementary_masks(RNG, 2, TOO_MANY), "k"),
+        (lambda: correlated_masks(RNG, TOO_MANY, np.eye(4)), "n"),
+        (lambda: ranked([[1.0]], TOO_MANY), "k"),
+        (lambda: StreamingFrequency(TOO_MANY), "slots"),
+        (lambda: StreamingFrequency(1, hashes=TOO_MANY), "hashes"),
+    ],
+)
+def test_formulas__refuse_sizes_that_no_memory_holds(call, name):
+    with pytest.raises(ValueError, match=rf"^{name} must be an integer within \d..2147483647, got"):
+        call()
 
 
 def test_formulas__of_one_kind_are_found():
@@ -483,6 +565,45 @@ def test_number__refuses(bad):
         number("bias", bad)
 
 
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: number("bias", [1.0]), r"bias must be one finite number, got shape \(1,\)"),
+        (lambda: number("bias", np.nan), "bias must be one finite number, got nan"),
+        (
+            lambda: positive_number("power", [2.0]),
+            r"power must be positive .*, got \[2.0\]",
+        ),
+        (
+            lambda: positive_temperature(1e-7),
+            "temperature must be from 1e-06 .*, got 1e-07",
+        ),
+        (lambda: positive_scale(1e7), "scale must be from 1e-12 to 1e[+]06, got 10000000.0"),
+        (lambda: positive_margin(1e7), "margin must be from 0 to 1e[+]06, got 10000000.0"),
+    ],
+)
+def test_numbers__state_their_bounds(call, message):
+    with pytest.raises(ValueError, match=rf"^{message}$"):
+        call()
+
+
+def test_integers_and_masks__of_their_type_are_not_copied():
+    rows, drop = np.array([1, 2]), np.array([True])
+    assert integers("rows", rows) is rows
+    assert mask("drop", drop) is drop
+
+
+@pytest.mark.parametrize("kind", [integers, ids])
+def test_integers__of_no_unsigned_ones_are_none(kind):
+    assert kind("ids", np.empty(0, np.uint64)).tolist() == []
+
+
+def test_integer__of_another_library_is_an_int():
+    for value in (3.0, np.float32(3), np.int8(3), np.array(3)):
+        assert type(integer("k", value, 1)) is int
+        assert integer("k", value, 3, 3) == 3
+
+
 @pytest.mark.parametrize("bad", [[1], 0, 4, 1.5, "1", None, True])
 def test_integer__refuses(bad):
     with pytest.raises(ValueError, match="k must be"):
@@ -555,6 +676,25 @@ def test_as_array__says_in_one_line_what_is_none():
     for kind in (floats, integers, ids, mask, as_array):
         with pytest.raises(ValueError, match=r"^hits is not an array: cannot be an array at all$"):
             kind("hits", Raises())
+
+
+@pytest.mark.parametrize(
+    "message, line",
+    [
+        ("of two\n lines", "of two lines"),
+        ("\x1b[31m", "\\u001b[31m"),
+        ("x" * 80, "x" * 80),
+        ("x" * 81, "x" * 77 + "..."),
+    ],
+)
+def test_as_array__of_a_long_or_unprintable_message(message, line):
+    class Raises:
+        def __array__(self, *_, **__):
+            raise ValueError(message)
+
+    with pytest.raises(ValueError) as refusal:
+        as_array("hits", Raises())
+    assert str(refusal.value) == f"hits is not an array: {line}"
 
 
 def test_row_count__names_the_candidates():

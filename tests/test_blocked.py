@@ -184,6 +184,15 @@ def test_blocked__refuses_vectors_that_do_not_meet(users, items):
         )
 
 
+def test_blocked__of_float32_vectors_whose_lengths_multiply_beyond_float32():
+    users, items = np.array([[1e19, 0]] * 2, "f4"), np.array([[0, 1e19]] * 2, "f4")
+    loss, gradients = blocked_in_batch_softmax(
+        users, items, uncorrected(np.arange(2)), temperature=1e-3
+    )
+    assert loss == pytest.approx(np.log(2))
+    assert np.isfinite(gradients).all()
+
+
 @pytest.mark.parametrize("form", CORRECTIONS)
 @pytest.mark.parametrize("length", [1e19, 1e25, 1e36])
 def test_blocked__of_float32_vectors_whose_squares_overflow(form, length):

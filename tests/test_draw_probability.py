@@ -162,12 +162,14 @@ def test_counts__of_float32_are_float64(convert, second):
         (lambda: log_mixture([[0.0]], [0.5, 0.5]), "log_qs has 1 parts, but there are 2 shares"),
         (lambda: excluding([-1.0], [0.0]), "leaves no other"),
         (lambda: excluding([-1.0], [math.nan]), "leaves no other"),
+        (lambda: excluding([-1.0] * 3, [-1.0] * 2), "log_q and log_q_positive must broadcast"),
         (lambda: expected_count(-1.0, 0), "draws must be positive"),
         (lambda: from_expected_count(-1.0, math.inf), "draws must be positive"),
         (lambda: inclusion_probability(-1.0, -2), "draws must be positive"),
         (lambda: from_inclusion_probability(-1.0, 0), "draws must be positive"),
         (lambda: inclusion_probability([-1.0, 0.5], 2), "log_q must be at most 0"),
-        (lambda: inclusion_probability(math.nan, 2), "at most 0"),
+        (lambda: inclusion_probability(math.nan, 2), "^log_q must be at most 0"),
+        (lambda: from_inclusion_probability(0.5, 2), "^log_inclusion must be at most 0"),
     ],
 )
 def test_draw_probability__refuses(call, message):

@@ -216,6 +216,22 @@ def test_gap_bias__the_mean_is_the_unbiased_start():
     assert gap_bias(5, alpha=0.01, initial=7 / 0.99, mean=7) > 0.06
 
 
+@pytest.mark.parametrize("times, bias, variance", [(0, 3.0, 0.0), (1, 0.0, 5.0), (7, 0.0, 5.0)])
+def test_gap_bias_and_variance__at_alpha_one_only_the_last_gap_counts(times, bias, variance):
+    assert gap_bias(times, alpha=1, initial=10, mean=7) == bias
+    assert gap_variance(times, alpha=1, variance=5) == variance
+
+
+@pytest.mark.parametrize("alpha", [0, -0.5, 1.5, 2])
+def test_gap_bias_and_variance__refuses(alpha):
+    for call in (
+        lambda: gap_bias(1, alpha=alpha, initial=1, mean=1),
+        lambda: gap_variance(1, alpha=alpha, variance=1),
+    ):
+        with pytest.raises(ValueError, match=r"^alpha must be in \(0, 1\]"):
+            call()
+
+
 def test_gap_variance__geometric_gaps_make_the_frequency_seven_percent_uncertain():
     """Relative spread sqrt(alpha / (2 - alpha) (1 - p)) where each batch has it with p."""
     p, alpha = 0.1, 0.01

@@ -104,6 +104,14 @@ def test_hits__refuse_more_rows_than_candidates():
         KnownPositives(np.zeros(3, int), np.arange(2), csr([[0]]))
 
 
+def test_hits__are_of_all_columns_and_of_the_own_item_by_default():
+    ids, clicked = np.array([7, 7]), csr([[], []])
+    both = [[False, True], [True, False]]
+    assert accidental_hits(ids).tolist() == AccidentalHits(ids).dense().tolist() == both
+    for form in (known_positives, lambda *batch: KnownPositives(*batch).dense()):
+        assert form([0, 1], ids, clicked).tolist() == both
+
+
 def test_hits__of_nothing_are_none():
     none = np.zeros(0, int)
     assert AccidentalHits(none).dense().shape == (0, 0)

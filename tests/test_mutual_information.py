@@ -316,6 +316,11 @@ def test_cooccurrences__integers_meet_floats_below_2_to_the_53(sign):
             fractions + count_together([np.array([0, beyond])])
 
 
+def test_cooccurrences__integers_of_two_widths_stay_integers():
+    narrow, wide = (count_together([np.array([x], t)]) for x, t in ((1, "i4"), (2**53 + 1, "i8")))
+    assert (narrow + wide).values[0].tolist() == [1, 2**53 + 1]
+
+
 def test_cooccurrences__unsigned_integers_that_no_signed_one_holds_are_named():
     unsigned, signed = (count_together([np.array([x], t)]) for x, t in ((2**63, "u8"), (-1, "i8")))
     with pytest.raises(ValueError, match=r"^values must be below 2\^63"):

@@ -74,6 +74,10 @@ def test_variety__of_numbers_whose_products_overflow():
     assert novelty(half, half) == 1
     with pytest.raises(ValueError, match="too many to count"):
         slices_by_positives(np.array([1, 2, 3]), np.full(3, 2**61), 3)
+    most = np.array([2**61])
+    assert slices_by_positives(np.array([1]), most, 1).of_item.tolist() == [1]
+    with pytest.raises(ValueError, match="too many to count"):
+        slices_by_positives(np.array([1]), most + 1024, 1)
     with pytest.raises(ValueError, match="recalled, of m = 3 items, must be within"):
         times_recalled(np.array([[3]]), 3)
 

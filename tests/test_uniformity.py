@@ -84,7 +84,7 @@ def test_uniformity__refuses(call, message):
         call()
 
 
-def test_uniformity__counts_twice_the_square_of_the_distance_unless_told_otherwise():
+def test_uniformity__counts_twice_the_square_of_the_distance_by_default():
     x = np.array([[1.0, 0.0], [-1.0, 0.0]])
     assert uniformity(x) == uniformity(x, scale=2.0) == -8
 
@@ -95,7 +95,13 @@ def test_alignment__of_float32_neither_vanishes_nor_overflows(length):
     assert alignment(x, x[:, ::-1]) == pytest.approx(2 * float(x[0, 0]) ** 2, rel=1e-12, abs=0)
 
 
-def test_uniformity__of_float32_tells_near_ones_apart():
+def test_alignment__of_long_doubles_keeps_their_digits():
+    x = np.ones((1, 1), np.longdouble)
+    step = np.finfo(np.longdouble).eps
+    assert alignment(x, x + step) == pytest.approx(float(step) ** 2, rel=1e-12, abs=0)
+
+
+def test_uniformity__of_float32_separates_near_ones():
     x = l2_normalize(np.array([[1, 0], [1, 1e-3]], np.float32))[0].astype(np.float32)
     distance = float(((x[0].astype(float) - x[1]) ** 2).sum())
     assert uniformity(x, scale=1e6) == pytest.approx(-1e6 * distance, rel=1e-8)

@@ -116,10 +116,10 @@ def number(name: str, value: float) -> float:
 
 def positive_number(name: str, value: float) -> float:
     """Convert as :func:`number`, > 0."""
-    result = float(floats(name, value)) if np.ndim(value) == 0 else np.nan
-    if not 0 < result < np.inf:
+    array = floats(name, value)
+    if array.ndim or not 0 < float(array) < np.inf:
         raise ValueError(f"{name} must be positive and finite, got {shown(value)}")
-    return result
+    return float(array)
 
 
 def number_within(name: str, value: float, bounds: tuple[float, float]) -> float:

@@ -109,14 +109,14 @@ def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
     Properties: equals_enumeration, has_an_inverse, precise_for_rare_items, equals_high_precision
     """
     log_q, draws = floats("log_q", log_q).astype(float), positive_number("draws", draws)
+    _check_log_p(log_q, "log_q")
     # 1 - (1 - q)^draws = 1 - exp(-x) with x = -draws log(1 - q). Below q = e^-37, log(1 - q)
     # rounds to -q and 1 - exp(-x) to x. There q or x itself may underflow.
     rare = log_q < -37
-    log_1mq = _log1m_exp(np.where(rare, -1, log_q), "log_q")
+    log_1mq = _log1m_exp(np.where(rare, -1, log_q))
     root = np.exp(log_q / 2)  # its square is q
     x = np.where(rare, root * draws * root, draws * -log_1mq)
-    with np.errstate(divide="ignore"):
-        log_x = math.log(draws) + np.where(rare, log_q, np.log(-log_1mq))
+    log_x = math.log(draws) + np.where(rare, log_q, np.log(-log_1mq))
     result: Floats = np.where(log_x < -37, log_x, _log1m_exp(-x))
     return result
 
@@ -139,9 +139,8 @@ def _check_log_p(log_p: Floats, name: str) -> None:
         raise ValueError(f"{name} must be at most 0: it is a log-probability; got {log_p.max()}")
 
 
-def _log1m_exp(log_p: Floats, name: str = "log_p") -> Floats:
+def _log1m_exp(log_p: Floats) -> Floats:
     """log(1 - p) from log p <= 0, accurate at both ends (M. Mächler, 2012)."""
-    _check_log_p(log_p, name)
     with np.errstate(divide="ignore"):
         near_one, near_zero = np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p))
     result: Floats = np.where(log_p > -math.log(2), near_one, near_zero)

@@ -58,9 +58,9 @@ def softmax_cross_entropy(
         raise ValueError(f"a positive is not among the {logits.shape[1]} columns")
     rows = np.arange(len(logits))
     if drop is not None:
-        if np.shape(drop) != logits.shape:
-            raise ValueError(f"drop has shape {np.shape(drop)}, the logits {logits.shape}")
         drop = mask("drop", drop)
+        if drop.shape != logits.shape:
+            raise ValueError(f"drop has shape {drop.shape}, the logits {logits.shape}")
         if drop[rows, positive].any():
             raise ValueError("drop leaves out a row's own positive")
         logits = np.where(drop, -np.inf, logits)
@@ -155,9 +155,10 @@ def listwise_softmax(
             f"expected positive (n) and negatives (n,k), got {positive.shape}, {negatives.shape}"
         )
     if drop is not None:
-        if np.shape(drop) != negatives.shape:
-            raise ValueError(f"drop has shape {np.shape(drop)}, the negatives {negatives.shape}")
-        drop = np.insert(mask("drop", drop), 0, False, axis=1)
+        drop = mask("drop", drop)
+        if drop.shape != negatives.shape:
+            raise ValueError(f"drop has shape {drop.shape}, the negatives {negatives.shape}")
+        drop = np.insert(drop, 0, False, axis=1)
     temperature = positive_temperature(temperature)
     logits = np.column_stack([positive, negatives]) / temperature
     first = np.zeros(len(positive), int)
