@@ -67,6 +67,8 @@ def test_seconds__whole_arrays_agree_too():
         ([date(1969, 12, 31)], "row 0, .* expected seconds since 1970, got datetime.date"),
         (np.array(["1969-12-31"], "datetime64[D]"), "row 0, .* since 1970, got datetime.date"),
         ([True], "row 0, .* expected a number, got True"),
+        ([1, True], "row 1, .* expected a number, got True"),
+        (["5", True], "row 1, .* expected a number, got True"),
         ([1, None], "row 1, column 'at': missing timestamp$"),
     ],
 )
