@@ -58,8 +58,8 @@ def test_list_blocks__equal_one_recall_for_each_user(data, draw, exclude_seen, k
     recommender, many = serving(data), lambda values: st.lists(st.sampled_from(values), max_size=4)
     users = draw.draw(many(data.users.ids.tolist()))
     users.append("nobody" if data.users.ids.dtype.kind == "U" else 10**15)
-    items = data.items.ids.tolist()
-    allowed = draw.draw(st.none() | many(items).map(lambda some: [*some, items[0]]))
+    some = st.lists(st.sampled_from(data.items.ids.tolist()), min_size=1, max_size=4)
+    allowed = draw.draw(st.none() | some)
     old, lists._USERS = lists._USERS, size
     try:
         table = recommender.recommend(users, k, items=allowed, exclude_seen=exclude_seen)
@@ -102,6 +102,14 @@ def test_recommend__short_lists_and_no_users(shop):
     assert table["rank"][-1] == 39
     empty = recommender.recommend([], 3)
     assert [len(column) for column in empty.values()] == [0] * 4
+
+
+def test_recommend__allowed_items_only(shop):
+    recommender, users = serving(shop), shop.users.ids.tolist()
+    allowed = [30, 3, 99, 17, 3]
+    table = recommender.recommend(users, 2, items=allowed)
+    assert set(table["item"].tolist()) == {3, 17, 30}
+    assert_lists(table, recommender, users, 2, allowed)
 
 
 def test_recommend__in_pandas(shop):

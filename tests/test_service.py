@@ -214,6 +214,21 @@ def test_load__no_wrong_answer_while_versions_are_published(data, tmp_path):
         assert answer["items"] == expected[answer["version"]][answer["user"]]
 
 
+def test_recall__comes_from_one_version(data, tmp_path, monkeypatch):
+    """A new version is opened after the search and before the answer is complete."""
+    opened, recall = Recommender.open(publish(data, tmp_path / "s")), Recommender.recall
+    publish(data, tmp_path / "s", seed=1, parent=1)
+
+    def late(self, *arguments):
+        found = recall(self, *arguments)
+        opened.reload()
+        return found
+
+    monkeypatch.setattr(Recommender, "recall", late)
+    assert Service(opened).recall(7)["version"] == 1
+    assert Service(opened).recall(7)["version"] == 2
+
+
 def test_reload__a_version_that_cannot_be_opened_is_reported(data, tmp_path):
     store = publish(data, tmp_path / "s")
     with running(store, "--poll", "0.02") as (_, port):
