@@ -146,6 +146,13 @@ def test_open_folder__recognizes_and_says_it(tmp_path):
     assert list(source.files.values()) == ["interactions.csv"]
 
 
+def test_from_files__tables_without_rows_are_no_tables(tmp_path):
+    tables = {"interactions": LOG, "users": "user_id,city\n", "items": "id\n"}
+    data = Dataset.from_files(write(tmp_path, **tables), Reading("is_click = 1", split="last:0,0"))
+    assert data.users.ids.tolist() == [1, 2, 3]
+    assert data.schema.schema.user == (Id("user_id"),)
+
+
 def test_from_files__one_by_one_and_by_role(tmp_path):
     log = LOG.replace("user_id", "who").replace("item_id", "what").replace("timestamp", "when")
     write(tmp_path, log=log, people=USERS.replace("user_id", "who"), things=ITEMS)
@@ -180,6 +187,7 @@ TABLES = {"interactions": LOG, "users": USERS, "items": ITEMS}
 
 
 LOGS = {  # what is wrong with a log -> the log, and the error
+    "empty": ("user_id,item_id\n", "interactions.csv: the table has no interactions$"),
     "no ids": ("a,b\n1,2\n", "interactions.csv: found no column of user ids, such as user_id; "
                "columns: a, b; state --columns user=COLUMN$"),
     "two": (LOG.replace("is_click", "user"), "columns user_id, user could all be the user; "
