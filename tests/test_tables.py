@@ -18,6 +18,7 @@ from minitower.data import (
 )
 from minitower.data.layouts import Reading
 from minitower.data.source import open_folder
+from minitower.training.batches import Batches
 
 LOG = "user_id,item_id,timestamp,is_click\n1,a,100,1\n1,b,200,1\n2,a,300,1\n2,c,400,0\n3,b,500,1\n"
 USERS = "user_id,age,city\n1,30,Bern\n2,,Rome\n3,25,Bern\n4,60,\n"
@@ -268,6 +269,13 @@ def test_from_files__weights_are_those_of_the_positives(tmp_path):
     assert data.everything().train.weights.tolist() == [2] * 4
     plain = Dataset.from_files(tmp_path, Reading("is_click = 1", columns={"weight": None}))
     assert (plain.weight, plain.train.weights) == (None, None)
+
+
+def test_from_files__weights_reach_every_batch(tmp_path):
+    text = "user_id,item_id,weight\n" + "".join(f"{n},i{n},{n}\n" for n in range(5))
+    data = Dataset.from_files(write(tmp_path, interactions=text), Reading(split="last:0,0"))
+    for batch in Batches(data, 2).epoch(np.random.default_rng(0)):
+        assert batch.weights.tolist() == data.users.ids[batch.user_rows].tolist()
 
 
 def test_from_files__columns_without_a_name_and_constant_ones_are_left_out(tmp_path):
