@@ -17,7 +17,6 @@ from minitower.updating.streams import (
     Cursor,
     EventFields,
     PollOptions,
-    parquet,
     text_files,
     tfrecord,
     write_events,
@@ -120,7 +119,7 @@ def test_exactly_once__however_often_a_run_is_killed(logs, kills, size, lateness
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         for module in (text_files, tfrecord):
             patch.setattr(module, "BLOCK_SIZE", block)
-        patch.setattr(parquet, "_BLOCK_ROWS", min(block, 2))
+        patch.setattr("minitower.data.parquet._BLOCK_ROWS", min(block, 2))
         folder, written = Path(name), 0
         for number, (suffix, times) in enumerate(logs):
             users = np.arange(written, written + len(times))

@@ -18,6 +18,7 @@ from minitower.data import (
 )
 from minitower.data.layouts import Reading
 from minitower.data.source import open_folder
+from minitower.training.batches import Batches
 
 LOG = "user_id,item_id,timestamp,is_click\n1,a,100,1\n1,b,200,1\n2,a,300,1\n2,c,400,0\n3,b,500,1\n"
 USERS = "user_id,age,city\n1,30,Bern\n2,,Rome\n3,25,Bern\n4,60,\n"
@@ -146,6 +147,13 @@ def test_open_folder__recognizes_and_says_it(tmp_path):
     assert list(source.files.values()) == ["interactions.csv"]
 
 
+def test_from_files__tables_without_rows_are_no_tables(tmp_path):
+    tables = {"interactions": LOG, "users": "user_id,city\n", "items": "id\n"}
+    data = Dataset.from_files(write(tmp_path, **tables), Reading("is_click = 1", split="last:0,0"))
+    assert data.users.ids.tolist() == [1, 2, 3]
+    assert data.schema.schema.user == (Id("user_id"),)
+
+
 def test_from_files__one_by_one_and_by_role(tmp_path):
     log = LOG.replace("user_id", "who").replace("item_id", "what").replace("timestamp", "when")
     write(tmp_path, log=log, people=USERS.replace("user_id", "who"), things=ITEMS)
@@ -180,6 +188,7 @@ TABLES = {"interactions": LOG, "users": USERS, "items": ITEMS}
 
 
 LOGS = {  # what is wrong with a log -> the log, and the error
+    "empty": ("user_id,item_id\n", "interactions.csv: the table has no interactions$"),
     "no ids": ("a,b\n1,2\n", "interactions.csv: found no column of user ids, such as user_id; "
                "columns: a, b; state --columns user=COLUMN$"),
     "two": (LOG.replace("is_click", "user"), "columns user_id, user could all be the user; "
@@ -260,6 +269,13 @@ def test_from_files__weights_are_those_of_the_positives(tmp_path):
     assert data.everything().train.weights.tolist() == [2] * 4
     plain = Dataset.from_files(tmp_path, Reading("is_click = 1", columns={"weight": None}))
     assert (plain.weight, plain.train.weights) == (None, None)
+
+
+def test_from_files__weights_reach_every_batch(tmp_path):
+    text = "user_id,item_id,weight\n" + "".join(f"{n},i{n},{n}\n" for n in range(5))
+    data = Dataset.from_files(write(tmp_path, interactions=text), Reading(split="last:0,0"))
+    for batch in Batches(data, 2).epoch(np.random.default_rng(0)):
+        assert batch.weights.tolist() == data.users.ids[batch.user_rows].tolist()
 
 
 def test_from_files__columns_without_a_name_and_constant_ones_are_left_out(tmp_path):

@@ -1,5 +1,6 @@
 """A time reads the same in a data set and in a stream."""
 
+import time
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -125,3 +126,16 @@ def test_recognized_seconds__refuses_to_guess_dates_without_dashes(values):
 def test_parse_moment__refuses(text):
     with pytest.raises(ValueError, match="expected a date such as 2022-05-01, or seconds since"):
         parse_moment(text)
+
+
+def test_parse_moment__does_not_ask_the_clock_of_the_machine(monkeypatch):
+    if not hasattr(time, "tzset"):
+        pytest.skip("the time zone of a process cannot be set here")
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        assert parse_moment("1970-01-02") == 86400
+        assert seconds(as_array([date(1970, 1, 2)], PLACE), PLACE).tolist() == [86400]
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -239,7 +239,17 @@ _WORDS = {
     "--formula": ("no", "", "in_batch", "sampler", "pointwise_logistic"),
     "--explain": ("no", "", "in_batch_softmax", "sampler", "x" * 600),
 }
-NAMED = ("--split", "--positive", "--override", "--columns", "--profile", "--to", "--formula")
+NAMED = (
+    "--users",
+    "--items",
+    "--split",
+    "--positive",
+    "--override",
+    "--columns",
+    "--profile",
+    "--to",
+    "--formula",
+)
 _PLAIN = {  # other words for what a flag says
     "--at-least": ("validation",),
     "--explain": ("formula",),

@@ -52,7 +52,7 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
             ("train", "tables", "--out", "out", *FAST, "--positive", RULE),
             ("tables",),
         ),
-        "inspect": (("inspect", "tables", "--split", "time:2020-09-13"), ("tables",)),
+        "inspect": (("inspect", "tables", "--split", "time:2020-09-13T14:00"), ("tables",)),
         "train job": (("train", "--job", "job.toml"), ("atomic", "job.toml")),
         "demo": (("demo", "--data", "atomic", "--no-report", *FAST), ("atomic",)),
         "evaluate": (("evaluate", "store", "later", "-k", "5"), ("store", "later")),

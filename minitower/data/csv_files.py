@@ -49,8 +49,6 @@ def read_csv(path: Path) -> Columns:
     place = Place(str(path), first_line=2)
     if reader.line_num != len(columns[0]) + 1:  # a quoted value goes over several lines
         place = _place(path, text)
-    if not columns[0]:
-        raise DataError(f"{path}: the file has no line below its header")
     for name in names:
         if names.count(name) > 1:
             raise Place(str(path), name, first_line=1).error("the column occurs twice", 0)

@@ -35,11 +35,11 @@ def read_parquet(path: Path) -> Columns:
     """
     try:
         parts = [columns for columns, _ in read_parts(path, 0, None)]
+        names = pyarrow_parquet()[1].read_schema(path).names
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
-    if not parts:
-        raise DataError(f"{path}: the file has no row")
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].arrays}
+    nothing = [np.empty(0, object)]
+    arrays = {n: np.concatenate([p[n] for p in parts] if parts else nothing) for n in names}
     return Columns(arrays, Place(str(path)))
 
 
