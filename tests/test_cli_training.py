@@ -7,9 +7,10 @@ from minitower.cli.train import read_job
 from minitower.data import DataError, Dataset, GivenSplit, Id, Schema
 from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
-from minitower.training.named import OBJECTIVES, parse_negatives
+from minitower.training.named import OBJECTIVES, OPTIMIZERS, parse_negatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
-from minitower.training.recipe import read_recipe
+from minitower.training.objectives import Pairwise, Pointwise
+from minitower.training.recipe import TRAINING, read_recipe
 from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import SampledNegatives
 from minitower.training.self_supervised import SelfSupervised
@@ -55,6 +56,25 @@ def test_negatives_by_default(objective, k):
         assert source.k == k
 
 
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objectives__have_one_default(name):
+    """The same in Python and on the command line."""
+    one = trainer(objective=name).objective
+    arguments = {"squared": ("squared",), "hinge": ("hinge",)}.get(name.rpartition("-")[2], ())
+    kinds = {"pointwise": Pointwise, "pairwise": Pairwise}
+    made = kinds.get(name.partition("-")[0], OBJECTIVES[name])(*arguments)
+    assert type(made) is type(one)
+    assert made.temperature == one.temperature == 0.07
+    assert getattr(made, "margin", 0.1) == getattr(one, "margin", 0.1) == 0.1
+
+
+@pytest.mark.parametrize("name, kind", OPTIMIZERS.items())
+def test_optimizers__have_one_default(name, kind):
+    """The same in Python and on the command line; its help says it."""
+    assert kind().rate == trainer(optimizer=name).optimizer.rate == 0.05
+    assert TRAINING["learning_rate"].default == 0.05
+
+
 def test_options_reach_what_they_name():
     one = trainer(objective="pairwise-hinge", margin="0.4", negatives="uniform:1+popular:3")
     assert one.objective.margin == 0.4
@@ -64,7 +84,7 @@ def test_options_reach_what_they_name():
     assert (one.objective.size, one.objective.temperature) == (7, 0.2)
     assert one.batches.log_q[1] == pytest.approx(np.log(2**0.5 / (2 + 2 * 2**0.5)))
     one = trainer(objective="pointwise", temperature="0.25")
-    assert one.objective.scale == 4
+    assert one.objective == Pointwise(temperature=0.25)
     one = trainer(negatives="shared:9", correction="mixed")
     assert isinstance(one.batches.negatives, SharedNegatives)
     assert one.objective.correction == "mixed"

@@ -22,9 +22,9 @@ from minitower.training.objectives import (
 )
 
 OWN = [
-    Pointwise("logistic", scale=3.0, bias=0.5),
+    Pointwise("logistic", temperature=1 / 3, bias=0.5),
     Pointwise("squared"),
-    Pairwise("logistic", scale=3.0),
+    Pairwise("logistic", temperature=1 / 3),
     Pairwise("hinge", margin=0.3),
     Listwise(0.3),
     Listwise(0.3, "calibrated"),
@@ -233,7 +233,7 @@ def test_own_negatives__float32_stays_float32(objective):
     "make, message",
     [
         (lambda: Pointwise("log"), "logistic, squared"),
-        (lambda: Pointwise(scale=0), "scale must be positive"),
+        (lambda: Pointwise(temperature=0), "temperature must be a number from"),
         (lambda: Pointwise(bias=math.nan), "bias must be one finite"),
         (lambda: Pairwise("log"), "hinge, logistic"),
         (lambda: Pairwise(margin=math.inf), "margin must be a number above 0"),
@@ -244,13 +244,16 @@ def test_own_negatives__float32_stays_float32(objective):
         (lambda: InBatchSoftmax(1e300), "temperature must be a number from 1e-06 to 1e"),
         (lambda: CrossBatchSoftmax(8, 1e-300), "temperature must be a number from"),
         (lambda: Listwise(1e-300), "temperature must be a number from"),
-        (lambda: Pairwise(scale=1e300), "scale must be from"),
-        (lambda: Pairwise(scale=1e-300), "scale must be from"),
+        (lambda: Pairwise(temperature=1e300), "temperature must be a number from"),
+        (lambda: Pairwise(temperature=1e-300), "temperature must be a number from"),
         (lambda: Pairwise(margin=1e300), "margin must be a number above 0 and at most 1e"),
-        (lambda: Pointwise(scale=1e300), "scale must be from"),
+        (lambda: Pointwise(temperature=1e300), "temperature must be a number from"),
         (lambda: Pointwise(bias=1e300), "bias must be from"),
         (lambda: Listwise(0), "temperature"),
-        (lambda: InBatchSoftmax(correction="mixed", mask_hits=True), "mixed counts"),
+        (
+            lambda: InBatchSoftmax(correction="mixed", mask_hits=True),
+            "mask_hits belongs to none and calibrated: log q of mixed already",
+        ),
         (lambda: CrossBatchSoftmax(-1), "size must be an integer of at least 0"),
         (lambda: CrossBatchSoftmax(1, 0), "temperature must be a number from"),
     ],
@@ -264,9 +267,9 @@ EXTREMES = [
     *(make(t) for t in (1e-6, 1e12) for make in (InBatchSoftmax, Listwise)),
     *(CrossBatchSoftmax(4, t) for t in (1e-6, 1e12)),
     *(InBatchSoftmax(t, correction) for t in (1e-6, 1e12) for correction in ("calibrated", "none")),
-    *(Pairwise(scale=s) for s in (1e-12, 1e6)),
+    *(Pairwise(temperature=t) for t in (1e-6, 1e12)),
     Pairwise("hinge", margin=1e6),
-    *(Pointwise(scale=s, bias=b) for s in (1e-12, 1e6) for b in (-1e6, 1e6)),
+    *(Pointwise(temperature=t, bias=b) for t in (1e-6, 1e12) for b in (-1e6, 1e6)),
 ]
 
 

@@ -139,6 +139,14 @@ def test_recipe__what_no_option_says_is_missing(options, lacking):
     )
 
 
+@pytest.mark.parametrize("scale, noted", [(1 / 0.07, 0.07), (10.0, 0.1), (1 / 0.3, 0.3)])
+def test_read_recipe__notes_of_older_versions_train_the_same(scale, noted):
+    """They were made with a scale, and note 1 / scale as the temperature."""
+    for name in ("pointwise", "pairwise"):
+        objective = trainer_of({"objective": name, "temperature": noted}).objective
+        assert 1 / objective.temperature == scale
+
+
 def test_missing__names_what_the_objective_needs():
     assert missing({}, incremental=True) == [
         "objective",

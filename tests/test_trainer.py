@@ -384,7 +384,7 @@ def test_an_item_that_everybody_clicked_is_harmless(correction):
         (lambda: InBatchSoftmax(1, "yi", 2), "logq_weight"),
         (lambda: InBatchSoftmax(1, "calibrated", 0.5), "logq_weight belongs to yi"),
         (lambda: InBatchSoftmax(float("nan")), "temperature"),
-        (lambda: InBatchSoftmax(1, "yi", mask_hits=True), "repetitions"),
+        (lambda: InBatchSoftmax(1, "yi", mask_hits=True), "mask_hits belongs to none"),
         (lambda: Trainer(small_model(), DATA).fit(1, patience=0), "patience"),
     ],
 )

@@ -41,9 +41,9 @@ OBJECTIVES = [
 
 
 PAIR_OBJECTIVES = [
-    Pointwise("logistic", scale=3.0),
+    Pointwise("logistic", temperature=1 / 3),
     Pointwise("squared"),
-    Pairwise("logistic", scale=3.0),
+    Pairwise("logistic", temperature=1 / 3),
     Pairwise("hinge", margin=0.3),
     Listwise(0.3),
     Listwise(0.3, "calibrated"),

@@ -56,9 +56,9 @@ def popular(k: int, power: float = 0.75) -> Any:
 
 
 _OBJECTIVES: dict[str, Any] = {
-    "pointwise": mt.Pointwise,
+    "pointwise": lambda scale, bias: mt.Pointwise(temperature=1 / scale, bias=bias),
     "hinge": lambda margin: mt.Pairwise("hinge", margin=margin),
-    "pairwise": lambda scale: mt.Pairwise("logistic", scale=scale),
+    "pairwise": lambda scale: mt.Pairwise("logistic", temperature=1 / scale),
     "listwise": mt.Listwise,
     "calibrated listwise": lambda temperature: mt.Listwise(temperature, "calibrated"),
 }

@@ -19,7 +19,7 @@ from minitower.data.errors import show
 from minitower.formulas.arguments import choice, number_within, positive_number
 from minitower.formulas.arrays import Array
 from minitower.towers.layers import Gradients, RowGradient
-from minitower.towers.schedules import LARGEST_RATE, Rate, Schedule
+from minitower.towers.schedules import LARGEST_RATE, LEARNING_RATE, Rate, Schedule
 
 Layout = dict[str, bool]
 """The slots of an optimizer: name -> True for one number per row, False for one per entry."""
@@ -62,7 +62,7 @@ class Optimizer(ABC):
     start = 0.0
     options: tuple[str, ...] = ()  # names of the settings
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: Rate = LEARNING_RATE) -> None:
         self.rate: float | Schedule = rate
         if not callable(rate):
             rate = positive_number("the learning rate", rate)
@@ -179,7 +179,9 @@ class Adagrad(Optimizer):
     per_row = False
     options = "start", "epsilon"
 
-    def __init__(self, rate: Rate = 0.05, *, start: float = 0.0, epsilon: float = 1e-10) -> None:
+    def __init__(
+        self, rate: Rate = LEARNING_RATE, *, start: float = 0.0, epsilon: float = 1e-10
+    ) -> None:
         super().__init__(rate)
         if not (0 <= start < 1e38 and 0 < epsilon < 1e38):  # beyond, float32 holds infinity
             raise ValueError(
@@ -216,6 +218,8 @@ class Adam(Optimizer):
     A row without a gradient keeps its moments and does not move; dense Adam would move it.
 
     Args:
+        rate: 0.05 by default, as of all optimizers here. The paper's 0.001 is meant for dense
+            layers: a row that is used in few steps would hardly move.
         betas: (b1, b2), each in [0, 1).
         epsilon: in (0, 1e38).
         count: meaning of t. "row" is the number of updates of the row, so its first step is
@@ -230,7 +234,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        rate: Rate = 0.001,
+        rate: Rate = LEARNING_RATE,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,

@@ -16,6 +16,9 @@ from minitower.formulas.arguments import number_within, positive_number, strict_
 
 Schedule = Callable[[int], float]
 
+LEARNING_RATE = 0.05
+"""The default of all optimizers."""
+
 LARGEST_RATE = 1e6
 """A larger step leaves no digit of a parameter near one in float32."""
 
@@ -26,7 +29,6 @@ Rate = Annotated[
         above=0,
         high=LARGEST_RATE,
         name="learning_rate",
-        default=0.05,
         metavar="RATE",
     ),
 ]

@@ -98,7 +98,7 @@ def _check_gradients(loss: float, gradients: Gradients, when: str, first: bool) 
     what = f"the gradient of '{bad}' is not finite" if np.isfinite(loss) else f"the loss is {loss}"
     cause = "nothing has been learned yet: look" if first else "lower the learning rate; or look"
     raise TrainingError(
-        f"{when}: {what}; {cause} for extreme numbers in the temperature or scale, log q (the "
+        f"{when}: {what}; {cause} for extreme numbers in the temperature, log q (the "
         "counts of items) and the features"
     )
 

@@ -27,33 +27,26 @@ from minitower.training.objectives import (
 from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 
 
-def pointwise(temperature: Temperature = TEMPERATURE) -> Pointwise:
-    """The logistic loss of pairs, whose scale is 1 / temperature."""
-    return Pointwise("logistic", scale=1 / temperature)
-
-
-def pointwise_squared() -> Pointwise:
-    """The squared loss of pairs."""
+# An objective by name takes the options of its own loss, and no others.
+def _pointwise_squared() -> Pointwise:
     return Pointwise("squared")
 
 
-def pairwise(temperature: Temperature = TEMPERATURE) -> Pairwise:
-    """The logistic loss of triples, whose scale is 1 / temperature."""
-    return Pairwise("logistic", scale=1 / temperature)
+def _pairwise_logistic(temperature: Temperature = TEMPERATURE) -> Pairwise:
+    return Pairwise("logistic", temperature=temperature)
 
 
-def pairwise_hinge(margin: Margin = MARGIN) -> Pairwise:
-    """The hinge loss of triples."""
+def _pairwise_hinge(margin: Margin = MARGIN) -> Pairwise:
     return Pairwise("hinge", margin=margin)
 
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "in-batch": InBatchSoftmax,
     "cross-batch": CrossBatchSoftmax,
-    "pointwise": pointwise,
-    "pointwise-squared": pointwise_squared,
-    "pairwise": pairwise,
-    "pairwise-hinge": pairwise_hinge,
+    "pointwise": Pointwise,
+    "pointwise-squared": _pointwise_squared,
+    "pairwise": _pairwise_logistic,
+    "pairwise-hinge": _pairwise_hinge,
     "listwise": Listwise,
 }
 NEGATIVES_OF = dict.fromkeys(OBJECTIVES, "none") | {

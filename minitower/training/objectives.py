@@ -25,7 +25,6 @@ from minitower.formulas.arguments import (
     TEMPERATURES,
     choice,
     number_within,
-    positive_scale,
     strict_integer,
 )
 from minitower.formulas.arrays import Integers, Rows, Vectors
@@ -42,7 +41,8 @@ Gradients = tuple[Vectors, Vectors]  # with respect to the vectors of users and 
 Result = tuple[float, Gradients]  # a loss and its gradients
 
 Temperature = Annotated[
-    float, Option("temperature of a softmax; 1 / scale of logistic", *TEMPERATURES, metavar="TAU")
+    float,
+    Option("a softmax or logistic loss divides scores by this", *TEMPERATURES, metavar="TAU"),
 ]
 Margin = Annotated[float, Option("lead of a hinge", above=0, high=MARGINS[1], metavar="M")]
 TEMPERATURE, MARGIN = 0.07, 0.1  # defaults
@@ -82,7 +82,10 @@ class InBatchSoftmax:
         if self.correction != "yi" and self.logq_weight != 1:
             raise ValueError(f"logq_weight belongs to yi; correction is {self.correction!r}")
         if self.mask_hits and self.correction in ("yi", "mixed"):
-            raise ValueError(f"{self.correction} counts the repetitions that mask_hits drops")
+            raise ValueError(
+                f"mask_hits belongs to none and calibrated: log q of {self.correction} already "
+                "counts the copies of an item"
+            )
 
     def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
         n, log_q, rows = len(batch), batch.log_q, batch.item_rows
@@ -105,6 +108,10 @@ class CrossBatchSoftmax:
     A vector changes little from step to step. An earlier one is nearly as good a negative, and
     costs no pass through the item tower. The bank is a constant: its vectors get no
     gradient and keep their log q. Copies of a row's own item in the bank are dropped.
+
+    Negatives that the batch shares (``shared:N``) are candidates like those of the bank: they
+    have the log q of the mixture that the batch is drawn from, and copies of a row's own item
+    among them are dropped. They get a gradient, and they never enter the bank.
 
     Args:
         size: vectors in the bank at most, >= 0; 0 is Yi et al.'s in-batch softmax.
@@ -168,17 +175,18 @@ class Pointwise:
 
     Args:
         loss: "logistic" or "squared" of :mod:`minitower.formulas.pointwise`.
-        scale: of the logistic, 1e-12 to 1e6; with cosines well above 1.
+        temperature: of the logistic, 1e-6 to 1e12: its scale is 1 / temperature. With cosines
+            take it well below 1.
         bias: of the logistic, -1e6 to 1e6.
     """
 
     loss: Literal["logistic", "squared"] = "logistic"
-    scale: float = 10.0
+    temperature: Temperature = TEMPERATURE
     bias: float = 0.0
 
     def __post_init__(self) -> None:
         choice("loss", self.loss, ("logistic", "squared"))
-        positive_scale(self.scale)
+        check_options(self)
         number_within("bias", self.bias, BIASES)
 
     def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
@@ -192,7 +200,7 @@ class Pointwise:
             loss, d_scores = pointwise_squared(scores, labels, weights=weights)
         else:
             loss, (d_scores, _, _) = pointwise_logistic(
-                scores, labels, scale=self.scale, bias=self.bias, weights=weights
+                scores, labels, scale=1 / self.temperature, bias=self.bias, weights=weights
             )
         return loss, backward(d_scores[: len(positive)], d_scores[len(positive) :])
 
@@ -204,33 +212,32 @@ class Pairwise:
     Args:
         loss: "hinge" or "logistic" of :mod:`minitower.formulas.pairwise`.
         margin: of the hinge, in (0, 1e6].
-        scale: of the logistic, 1e-12 to 1e6.
+        temperature: of the logistic, 1e-6 to 1e12: its scale is 1 / temperature.
     """
 
     loss: Literal["hinge", "logistic"] = "logistic"
     margin: Margin = MARGIN
-    scale: float = 10.0
+    temperature: Temperature = TEMPERATURE
 
     def __post_init__(self) -> None:
         choice("loss", self.loss, ("hinge", "logistic"))
         check_options(self)
-        positive_scale(self.scale)
 
     def __call__(self, users: Vectors, items: Vectors, batch: Batch) -> Result:
         positive, negative, pair_index, backward = _scores(users, items, batch)
         if not len(negative):
             return 0.0, backward(np.zeros_like(positive), negative)
-        leader = positive[pair_index]
+        repeated = positive[pair_index]
         weights = None if batch.weights is None else batch.weights[pair_index]
         if self.loss == "hinge":
-            loss, (d_leader, d_negative) = triplet_hinge(
-                leader, negative, margin=self.margin, weights=weights
+            loss, (d_repeated, d_negative) = triplet_hinge(
+                repeated, negative, margin=self.margin, weights=weights
             )
         else:
-            loss, (d_leader, d_negative) = triplet_logistic(
-                leader, negative, scale=self.scale, weights=weights
+            loss, (d_repeated, d_negative) = triplet_logistic(
+                repeated, negative, scale=1 / self.temperature, weights=weights
             )
-        d_positive = np.bincount(pair_index, d_leader, len(positive)).astype(users.dtype)
+        d_positive = np.bincount(pair_index, d_repeated, len(positive)).astype(users.dtype)
         return loss, backward(d_positive, d_negative)
 
 

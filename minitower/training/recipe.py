@@ -8,7 +8,6 @@ trained. The options themselves are declared where they are taken: by the object
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from minitower.training.named import (
     read_negatives,
 )
 from minitower.training.negatives import MixedNegatives, Negatives, Portable
-from minitower.training.objectives import Objective, Pairwise, Pointwise
+from minitower.training.objectives import Objective
 from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import AUGMENTS, SelfSupervised
 from minitower.training.trainer import Trainer
@@ -238,31 +237,16 @@ def missing(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
 
 def _objective(objective: Objective) -> dict[str, Any]:
     """The name and the options of an objective; empty where none make it."""
-    for name, make in OBJECTIVES.items():
+    for word, make in OBJECTIVES.items():
         if type(make()) is not type(objective):
             continue
-        options = {n: _setting(objective, o.parameter) for n, o in declared(make).items()}
-        parameters = {declared(make)[n].parameter: value for n, value in options.items()}
-        if _same(make(**parameters), objective):
-            return {"objective": name, **options}
+        known = declared(make)
+        options = written(objective, known)
+        again = make(**{known[option].parameter: value for option, value in options.items()})
+        arguments = inspect.signature(type(objective)).parameters
+        if all(getattr(again, name) == getattr(objective, name) for name in arguments):
+            return {"objective": word, **options}
     return {}
-
-
-def _setting(objective: Any, parameter: str) -> Any:
-    """An argument that an objective was made with; a temperature may be 1 / scale."""
-    if parameter != "temperature" or not isinstance(objective, Pointwise | Pairwise):
-        return getattr(objective, parameter)
-    short = round(1 / objective.scale, 12)  # as a person would have written it
-    return short if short and 1 / short == objective.scale else 1 / objective.scale
-
-
-def _same(one: Objective, other: Objective) -> bool:
-    """Whether two objectives of a class were made with the same arguments, up to rounding."""
-    for parameter in inspect.signature(type(one)).parameters:
-        a, b = getattr(one, parameter), getattr(other, parameter)
-        if a != b and not (isinstance(a, float) and math.isclose(a, b, rel_tol=1e-12)):
-            return False
-    return True
 
 
 def _views(views: SelfSupervised | None) -> dict[str, Any]:
