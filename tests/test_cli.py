@@ -146,7 +146,7 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
 def test_train__writes_its_history(run, world, tmp_path):
     """Relative to the job file, or to here; appended."""
     job = tmp_path / "job.toml"
-    job.write_text(f'data = "{world}"\nout = "m"\nhistory = "h.jsonl"\nvalidate_every = 2\n')
+    job.write_text(f'data = "{world}"\nout = "m"\nhistory_file = "h.jsonl"\nvalidate_every = 2\n')
     flags = (*QUICK, "--epochs", 3, "--schedule", "linear", "--validation-users", 5)
     assert run("train", "--job", job, *flags)[0] == 0
     lines = [json.loads(line) for line in (tmp_path / "h.jsonl").read_text().splitlines()]

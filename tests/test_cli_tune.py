@@ -70,7 +70,7 @@ def test_tune__a_table_and_a_job_that_trains_the_best(command, data, tmp_path):
     assert status == 0, err
     head, *rows = [line.split("\t") for line in table.splitlines()]
     assert head[:6] == ["trial", "recall@5", "epoch", "epochs", "seconds", "state"]
-    assert head[6:9] == ["temperature", "learning_rate", "negatives"]
+    assert {"temperature", "learning_rate", "negatives"} <= set(head[6:])
     assert sorted(row[0] for row in rows) == ["0", "1", "2", "3"]
     values = [float(row[1]) for row in rows]
     assert values == sorted(values, reverse=True)

@@ -83,7 +83,11 @@ def stdout_failures(argv: Command, out: str, refused: bool) -> list[Failure]:
         failures.append(Failure("stdout of a refusal", where, out[:200]))
     if controls := control_characters(out.replace("\n", "").replace("\t", "")):
         failures.append(Failure("control characters on stdout", where, controls))
-    if argv[:1] == ("recall",) and not refused and not {"-h", "--help"} & {*argv}:
+    if (
+        argv[:1] == ("recall",)
+        and not refused
+        and not {"-h", "--help", "--json", "--all-users", "--users", "--out"} & {*argv}
+    ):
         lines = out.split("\n")[:-1]
         if any(line.count("\t") != 2 for line in lines):
             failures.append(Failure("recall: not three fields in a line", where, out[:300]))

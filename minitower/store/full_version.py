@@ -1,7 +1,7 @@
 """Full versions of a store: a model with everything that serving it needs.
 
-A full version holds the model, the tables of users and items, the seen items of each user, and
-the index of this model's item vectors. No model serves with another model's index.
+A full version holds the model, the tables of users and items, the seen items, and the index of
+this model's item vectors. No model serves with another model's index.
 """
 
 from collections.abc import Callable, Mapping

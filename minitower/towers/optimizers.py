@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,31 +18,8 @@ from minitower.data.errors import show
 from minitower.formulas.arguments import choice, number_within, positive_number
 from minitower.formulas.arrays import Array
 from minitower.towers.layers import Gradients, RowGradient
+from minitower.towers.optimizer_slots import Layout, OptimizerSlot, Slots, check_slot, slot_shape
 from minitower.towers.schedules import LARGEST_RATE, LEARNING_RATE, Rate, Schedule
-
-Layout = dict[str, bool]
-"""The slots of an optimizer: name -> True for one number per row, False for one per entry."""
-
-SIGNED = {"first"}
-"""Slots whose numbers may be negative. All other slots hold sums of squares, or counts."""
-
-
-@dataclass(frozen=True)
-class OptimizerSlot:
-    """One slot of one parameter: its table, and the rows that a step uses."""
-
-    table: Array
-    rows: Any
-
-    def update(self, value: Array | float, *, decay: float = 1.0) -> Array:
-        """Set these rows to decay * rows + value, and return them."""
-        new: Array = self.table[self.rows] * decay
-        new += value
-        self.table[self.rows] = new
-        return new
-
-
-Slots = dict[str, OptimizerSlot]
 
 
 class Optimizer(ABC):
@@ -93,7 +69,7 @@ class Optimizer(ABC):
             parameter[rows] -= self._displacement(gradient, rate, slots)
 
     def _new_slot(self, parameter: Array, per_row: bool) -> Array:
-        shape, dtype = _shape(parameter, per_row), parameter.dtype
+        shape, dtype = slot_shape(parameter, per_row), parameter.dtype
         # np.zeros takes memory only for pages that are touched: unused rows cost nothing.
         return np.zeros(shape, dtype) if self.start == 0 else np.full(shape, self.start, dtype)
 
@@ -135,7 +111,7 @@ class Optimizer(ABC):
                 raise ValueError(f"{show(key)} is the state of no parameter")
         for name in dict.fromkeys(key.rpartition("/")[0] for key in self.state):
             for slot, per_row in self.layout.items():
-                _check_slot(self.state, f"{name}/{slot}", parameters[name], per_row)
+                check_slot(self.state, f"{name}/{slot}", parameters[name], per_row)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -282,22 +258,3 @@ def _square(gradient: Array, per_row: bool) -> Array:
         return gradient * gradient
     square = np.einsum("...d,...d->...", gradient, gradient) / gradient.shape[-1]
     return np.asarray(square)[..., None]
-
-
-def _check_slot(state: dict[str, Array], key: str, parameter: Array, per_row: bool) -> None:
-    if key not in state:
-        raise ValueError(f"{show(key)} is missing from the state")
-    slot, shape, dtype = state[key], _shape(parameter, per_row), parameter.dtype
-    if slot.shape != shape or slot.dtype != dtype:
-        raise ValueError(f"{show(key)}: expected {dtype} {shape}, got {slot.dtype} {slot.shape}")
-    if not np.isfinite(slot).all():
-        raise ValueError(f"{show(key)}: not all numbers are finite")
-    if key.rpartition("/")[2] not in SIGNED and slot.min(initial=0) < 0:
-        raise ValueError(f"{show(key)}: not all numbers are at least 0")
-
-
-def _shape(parameter: Array, per_row: bool) -> tuple[int, ...]:
-    """Shape of a slot. Per row, a vector has one number."""
-    if not per_row:
-        return parameter.shape
-    return (*parameter.shape[:-1], 1) if parameter.ndim > 1 else (1,)

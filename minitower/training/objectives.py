@@ -6,8 +6,7 @@ Pointwise           is this pair a click or a negative? (this and the next two: 
 Pairwise            the clicked item above one negative
 Listwise            the clicked item above k negatives at once
 
-The weight of a click, where the batch has weights, is the weight of its terms in the mean: the
-reward of Yi et al., RecSys 2019, Eq. 2. The mean divides by the number of terms.
+The weight of a click, if any, multiplies its terms: the reward of Yi et al., RecSys 2019, Eq. 2.
 """
 
 from __future__ import annotations
@@ -57,9 +56,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class InBatchSoftmax:
-    """Softmax over the items of the batch: the default, and the lecture's.
-
-    Extra negatives are candidates of all users of the batch.
+    """Softmax over the items of the batch, and extra negatives: the default, and the lecture's.
 
     Args:
         temperature: 1e-6 to 1e12; about 0.05 to 0.2 with cosines, 1 with inner products.

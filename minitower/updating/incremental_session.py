@@ -236,6 +236,8 @@ class IncrementalSession:
         increment = self.update.finished().increment()
         self.published = increment
         self._report(increment)
+        if not increment.rows and same_histories(increment.histories, None):
+            return None
         served, histories = self._served()
         if _same(increment.rows, served) and same_histories(increment.histories, histories):
             return None
