@@ -35,7 +35,7 @@ def clicks(seed, n=60, kind=np.int64):
     }
 
 
-def trained(optimizer=None, kind=np.int64, embed=True):
+def trained(optimizer=None, kind=np.int64, embed=True, history=None):
     """A trainer after an epoch: all users have clicks, and an embedding of their own."""
     schema = mt.Schema(
         user=[mt.Id("user_id", embed=embed), mt.Categorical("city"), mt.MultiValued("tags")],
@@ -46,7 +46,7 @@ def trained(optimizer=None, kind=np.int64, embed=True):
     data = mt.Dataset.from_columns(
         schema, clicks(0, 200, kind), users, positive="all", split=mt.RandomSplit(0, 0)
     )
-    model = mt.TwoTower(data.schema, dim=4, hidden=(6,))
+    model = mt.TwoTower(data.schema, dim=4, hidden=(6,), history=history)
     trainer = mt.Trainer(model, data, batch_size=32, optimizer=optimizer or mt.Adagrad(0.1))
     trainer.fit(1)
     return trainer
@@ -340,3 +340,28 @@ def test_command(places, tmp_path, capsys):
     incremental = "update", "--incremental", str(store), str(logs), "--forget", "ids.txt"
     assert main([*incremental]) != 0
     assert "--forget belongs to --full" in capsys.readouterr().err
+
+
+def test_a_history_leaves_with_its_user(places, tmp_path):
+    """The others keep theirs, and the day's clicks of the user grow no history."""
+    store, logs = tmp_path / "histories", places[1]
+    mt.publish(trained(history=mt.UserHistory(5)), store)
+    before = mt.Recommender.open(store).store.users
+    kept = np.flatnonzero(before.ids != GONE)
+    update(store, logs, forget=[GONE])
+    after = mt.Recommender.open(store).store.users
+    assert after.ids.tolist() == before.ids[kept].tolist()
+    histories, old = after.columns["history"], before.columns["history"].take(kept)
+    assert [row.tolist() for row in map(histories.row, range(7))] == [
+        row.tolist() for row in map(old.row, range(7))
+    ]
+    log = write(logs, 5)
+    update(store, logs)
+    grown = mt.Recommender.open(store).store.users
+    assert GONE not in grown.ids
+    for row, user in enumerate(grown.ids.tolist()):
+        clicked = log["item_id"][log["user_id"] == user]
+        latest = list(dict.fromkeys(clicked[::-1].tolist()))[:1]
+        items = mt.Recommender.open(store).store.items
+        newest = grown.columns["history"].row(row)[-1]
+        assert items.columns["item_id"][items.ids == latest[0]].tolist() == [newest]

@@ -23,7 +23,7 @@ from minitower.updating.base import UpdateBase
 from minitower.updating.entity_lists import EntityLists
 
 PARTS_BY_USER = ("seen",)
-"""Parts of a full version with a row for each user, besides the table: histories of clicks."""
+"""Parts of a full version with a row for each user, besides the table, which holds histories."""
 
 
 def forget(base: UpdateBase, lists: EntityLists) -> tuple[UpdateBase, EntityLists, int]:
