@@ -6,8 +6,8 @@
 The store holds an untrained model of 64 dimensions with one hidden layer, and 30 seen items a user.
 A process of its own writes the lists to each kind of file, k = 10. It says its wall time without
 the start of Python, its processor time with it, and its peak memory. The floor is a loop over
-blocks of 1,000 users: product, argpartition, sort of the k best; it excludes nothing and writes
-nothing. Memory is measured for the users and for a third of them: it must not grow.
+blocks of 1,000 users: product, argpartition, sort of the k best. The floor excludes nothing and
+writes nothing. Memory is measured for all users and for a third of them: it must not grow.
 """
 
 from __future__ import annotations

@@ -18,38 +18,34 @@ def run(script, *arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("part", ["softmax", "step", "tables", "memory"])
-def test_train_step(part):
-    if part in ("softmax", "step") and find_spec("torch") is None:
-        pytest.skip("PyTorch is not installed: pip install '.[peers]'")
-    printed = run("train_step.py", part, "--quick")
-    assert {
-        "softmax": "three products",
-        "step": "fastest torch",
-        "tables": "ratio",
-        "memory": "GB at the peak",
-    }[part] in printed
+EXTRAS = {"torch": "peers", "starlette": "serve", "pyarrow": "streams"}
 
 
-def test_sampling():
-    printed = run("sampling.py", "--quick")
-    assert "known rejected" in printed
-    assert "choice takes" in printed
-
-
-def test_import_time():
-    assert "minitower adds" in run("import_time.py", "--quick")
-
-
-def test_self_supervised():
-    printed = run("self_supervised.py", "--quick")
-    assert "complementary" in printed
-    assert "Mutual information" in printed
-
-
-def test_trips():
-    printed = run("trips.py")
-    assert "update --incremental, one click" in printed
+@pytest.mark.parametrize("command, needs, phrases", [
+    ("train_step.py softmax --quick", ("torch",), ("three products",)),
+    ("train_step.py step --quick", ("torch",), ("fastest torch",)),
+    ("train_step.py tables --quick", (), ("ratio",)),
+    ("train_step.py memory --quick", (), ("GB at the peak",)),
+    ("sampling.py --quick", (), ("known rejected", "choice takes")),
+    ("import_time.py --quick", (), ("minitower adds",)),
+    ("self_supervised.py --quick", (), ("complementary", "Mutual information")),
+    ("trips.py", (), ("update --incremental, one click",)),
+    ("updates.py --quick", (), ("(append + update) / (training + copies)", "what to publish")),
+    ("update_faults.py --quick", (), ("the same bits as undisturbed",)),
+    ("store.py --quick", (), ("open over hash and load", "recall without what was met")),
+    ("store_faults.py kill --quick", (), ("before or after",)),
+    ("store_faults.py damage --quick", (), ("refused by name",)),
+    ("store_faults.py forge --quick", (), ("never another error",)),
+    ("store_faults.py reload --quick", (), ("failed or mixed",)),
+    ("lists.py --quick", ("pyarrow",), (".csv", ".jsonl", ".parquet", "over floor")),
+    ("service.py --quick", ("starlette",), ("p99, ms", "requests while versions")),
+])  # fmt: skip
+def test_benchmark__runs_and_prints_its_figures(command, needs, phrases):
+    for package in needs:
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install '.[{EXTRAS[package]}]'")
+    printed = run(*command.split())
+    assert all(phrase in printed for phrase in phrases)
 
 
 def test_same_answers__finds_a_planted_difference(tmp_path, monkeypatch):
@@ -68,33 +64,6 @@ def test_same_answers__finds_a_planted_difference(tmp_path, monkeypatch):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "parameter user.user_id.embedding: differs by at most" in done.stdout
-
-
-def test_updates():
-    printed = run("updates.py", "--quick")
-    assert "(append + update) / (training + copies)" in printed
-    assert "what to publish" in printed
-
-
-def test_update_faults():
-    assert "the same bits as undisturbed" in run("update_faults.py", "--quick")
-
-
-def test_store():
-    printed = run("store.py", "--quick")
-    assert "open over hash and load" in printed
-    assert "recall without what was met" in printed
-
-
-@pytest.mark.parametrize("part", ["kill", "damage", "forge", "reload"])
-def test_store_faults(part):
-    ends = {
-        "kill": "before or after",
-        "damage": "refused by name",
-        "forge": "never another error",
-        "reload": "failed or mixed",
-    }
-    assert run("store_faults.py", part, "--quick").endswith(f"{ends[part]}\n")
 
 
 def test_vector_indexes():

@@ -11,6 +11,7 @@ from target import Arguments, Target, valid_data, valid_model
 from world import USERS
 
 import minitower as mt
+from minitower.scale.service import Service
 
 
 def targets() -> dict[str, Target]:
@@ -29,6 +30,12 @@ def targets() -> dict[str, Target]:
 
     def recall_many(**arguments: Any) -> object:
         return mt.Recommender.open("store").recall_many(**arguments)
+
+    def recommend(**arguments: Any) -> object:
+        return mt.Recommender.open("store").recommend(**arguments)
+
+    def endpoint(**arguments: Any) -> object:
+        return Service(mt.Recommender.open("store"), max_k=100).recall(**arguments)
 
     def profile(**values: Any) -> object:
         return mt.Recommender.open("store").recall("nobody", values, 3)
@@ -94,6 +101,42 @@ def targets() -> dict[str, Target]:
             columns=("user_ids",),
             uses=("store",),
             places=("id", "users"),
+            weight=2,
+        ),
+        "Recommender.recommend": Target(
+            recommend,
+            lambda: {
+                "users": ["u3", "nobody"],
+                "k": 5,
+                "profiles": [{"age": 30.0}, {}],
+                "items": ["i1", "i2", "i9"],
+            },
+            data=("users", "items"),
+            columns=("users", "items"),
+            uses=("store",),
+            places=("id", "users", "items"),
+            weight=2,
+        ),
+        "Recommender.similar": Target(
+            lambda **a: mt.Recommender.open("store").similar(**a),
+            lambda: {"item_id": "i1", "k": 5},
+            data=("item_id",),
+            uses=("store",),
+            places=("id", "item"),
+        ),
+        "Service.recall": Target(
+            endpoint,
+            lambda: {
+                "user": "u3",
+                "k": 5,
+                "profile": {"age": 30.0},
+                "exclude": ["i1"],
+                "include_seen": False,
+            },
+            data=("user", "exclude"),
+            columns=("exclude",),
+            uses=("store",),
+            places=("id", "user"),
             weight=2,
         ),
         "profile": Target(

@@ -439,8 +439,8 @@ def _positional(rng: Random, case: Case) -> Case:
     names = (argv[at], *named_in(word), *_metavars(argv))
     if word in ("", "."):
         names += (*case.uses, "CURRENT", "manifest.json")
-    if argv[0] == "recall":
-        names += ("user",)
+    if argv[0] in ("recall", "similar"):
+        names += ("user", "item")
     change = _there(word)
     return replace(
         case,

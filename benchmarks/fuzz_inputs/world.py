@@ -61,6 +61,15 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
             ("recall", "store", "nobody", "--profile", "age=30", "gender=F", "history=i1,i2"),
             ("store",),
         ),
+        "recall users": (
+            ("recall", "store", "--users", "ids.txt", "--items", "retire.txt", "--json"),
+            ("store", "ids.txt", "retire.txt"),
+        ),
+        "recall all": (
+            ("recall", "store", "--all-users", "--out", "lists.csv", "-k", "5"),
+            ("store",),
+        ),
+        "similar": (("similar", "store", "i3", "-k", "5"), ("store",)),
         "recall number": (("recall", "numbers-store", "3", "--include-seen"), ("numbers-store",)),
         "update full": (("update", "store", "clicks", "--full", *STEP), ("store", "clicks")),
         "update tables": (
@@ -231,6 +240,7 @@ def _build(world: Path) -> None:
     _logs("numbers", EventFields(value="rating"), user="{}", item="{}")
     _tables()
     Path("retire.txt").write_text("i7\ni8\n")
+    Path("ids.txt").write_text("u1\nnobody\n")
     Path("losses.py").write_text(_LOSS)
     Path("job.toml").write_text(_JOB)
     Path("space.toml").write_text(_SPACE)
