@@ -18,7 +18,7 @@ def run(script, *arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("part", ["softmax", "step", "tables", "memory"])
+@pytest.mark.parametrize("part", ["softmax", "step", "history", "tables", "memory"])
 def test_train_step(part):
     if part in ("softmax", "step") and find_spec("torch") is None:
         pytest.skip("PyTorch is not installed: pip install '.[peers]'")
@@ -26,6 +26,7 @@ def test_train_step(part):
     assert {
         "softmax": "three products",
         "step": "fastest torch",
+        "history": "over without",
         "tables": "ratio",
         "memory": "GB at the peak",
     }[part] in printed
@@ -132,6 +133,10 @@ def test_many_workers():
 def test_features(real_data):
     real_data("ml-100k")
     assert "new users" in run("features.py", "ml-100k", "--quick")
+
+
+def test_history(real_data):
+    assert "unseen, over EASE" in run("history.py", "--quick")
 
 
 def test_accuracy(real_data):
