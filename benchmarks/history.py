@@ -9,7 +9,8 @@ Positives are ratings >= 4. Two questions:
 
     returning   the last tenth of all ratings, by date, is the test, the tenth before it the
                 validation: the two-tower with a history beside the same without, on users with
-                training clicks
+                training clicks. "Leave one out" trains without the time stamps: the
+                history of a training click then holds later training clicks, too
     unseen      a tenth of the users is held out whole: 80% of their clicks are given as history,
                 the last 20% by time are to be found; beside "most popular", ItemKNN and EASE,
                 which are given the same histories. Another tenth of users does the tuning
@@ -53,20 +54,27 @@ class Setting:
     id_rate: float = 0.01
     embed_user: bool = True
     dim: int = 64
+    timed: bool = True
 
 
 CHOSEN: dict[str, dict[str, Setting]] = {
-    "returning": {"without": Setting(), "with": Setting("200")},
-    "unseen": {"with": Setting("200", embed_user=False)},
+    "returning": {
+        "without": Setting(temperature=0.4, epochs=2),
+        "with": Setting("1000", temperature=0.3, id_rate=0.3, epochs=2),
+        "leave one out": Setting("1000", embed_user=False, temperature=0.2, epochs=2, timed=False),
+    },
+    "unseen": {"with": Setting("50", embed_user=False)},
 }
 
 GRIDS: dict[str, list[Setting]] = {
     "returning": [
-        Setting(epochs=4),
-        Setting("50", epochs=4),
-        Setting("1000", epochs=4),
-        Setting("1000", embed_user=False, epochs=4),
-        Setting("1000", id_rate=0.5, epochs=4),
+        *(Setting(temperature=temperature, epochs=4) for temperature in (0.1, 0.2, 0.3, 0.4)),
+        *(Setting("1000", embed_user=False, temperature=t, epochs=3) for t in (0.1, 0.2, 0.3)),
+        Setting("50", embed_user=False, epochs=3),
+        Setting("1000", id_rate=0.3, temperature=0.3, epochs=3),
+        Setting("1000", embed_user=False, temperature=0.2, epochs=3, timed=False),
+        Setting("1000", embed_user=False, temperature=0.3, epochs=3, timed=False),
+        Setting("1000", id_rate=0.3, temperature=0.3, epochs=3, timed=False),
     ],
     "unseen": [
         Setting("50", embed_user=False),
@@ -88,10 +96,19 @@ def read(folder: Path, setting: Setting) -> tuple[atomic_files.RawData, dict[str
 
 
 def returning(folder: Path, setting: Setting, part: str) -> tuple[mt.Dataset, mt.Evaluator]:
-    """Split by date; the users with training clicks."""
+    """Split by date; the users with training clicks.
+
+    Without `timed` the model is not given the time stamps of the same split.
+    """
     raw, log = read(folder, setting)
+    times = log["timestamp"].astype(float)
+    labels = mt.TimeSplit(0.1, 0.1).labels(np.zeros(len(times), int), times)
+    log["part"] = np.array(["train", "valid", "test"])[labels]
+    split = mt.GivenSplit("part")
+    if not setting.timed:
+        del log["timestamp"]
     data = mt.Dataset.from_columns(
-        raw.schema, log, raw.users, raw.items, positive="all", split=mt.TimeSplit(0.1, 0.1)
+        raw.schema, log, raw.users, raw.items, positive="all", split=split
     )
     return data, mt.Evaluator(data, part, (20,), users=np.unique(data.train.users))
 
@@ -176,7 +193,7 @@ def item_knn(clicks: Any, k: int, shrinkage: float) -> np.ndarray:
     """Cosine of the columns of clicks, shrunk; the k nearest items of each item are kept."""
     gram = (clicks.T @ clicks).toarray()
     length = np.sqrt(np.diag(gram))
-    cosine = gram / (np.outer(length, length) + shrinkage)
+    cosine = gram / np.maximum(np.outer(length, length) + shrinkage, 1e-9)
     np.fill_diagonal(cosine, 0)
     lowest = -np.sort(-cosine, axis=0)[min(k, len(cosine)) - 1]
     return np.where(cosine >= lowest, cosine, 0)
@@ -184,8 +201,8 @@ def item_knn(clicks: Any, k: int, shrinkage: float) -> np.ndarray:
 
 BASELINES: dict[str, Callable[[], Any]] = {
     "most popular": mt.PopularityScorer,
-    "ItemKNN": lambda: ItemScorer(lambda clicks: item_knn(clicks, 200, 50)),
-    "EASE": lambda: ItemScorer(lambda clicks: ease(clicks, 300)),
+    "ItemKNN": lambda: ItemScorer(lambda clicks: item_knn(clicks, 50, 0)),
+    "EASE": lambda: ItemScorer(lambda clicks: ease(clicks, 1000)),
 }
 BASELINE_GRID: dict[str, Callable[[], Any]] = {"most popular": mt.PopularityScorer} | {
     f"ItemKNN {k} {s}": lambda k=k, s=s: ItemScorer(lambda clicks: item_knn(clicks, k, s))
@@ -272,14 +289,14 @@ def summary(lines: Lines) -> str:
         means = [f"{np.mean([u[m] for u in units]):.4f}" for m in METRICS]
         rows.append([question, name, len(units), *means])
     text = [table(["question", "model", "seeds", *METRICS], rows)]
-    pair = [groups.get(("returning", name), []) for name in ("with", "without")]
-    if min(map(len, pair)) > 1:
-        for metric in METRICS:
+    for arm in ("with", "leave one out"):
+        pair = [groups.get(("returning", name), []) for name in (arm, "without")]
+        for metric in METRICS if min(map(len, pair)) > 1 else ():
             ours, theirs = ([unit[metric] for unit in units] for units in pair)
             found = stats.ttest_ind(ours, theirs, equal_var=False)
             low, high = found.confidence_interval(0.95)
             text.append(
-                f"returning, {metric}: with - without {np.mean(ours) - np.mean(theirs):+.4f}, "
+                f"returning, {metric}: {arm} - without {np.mean(ours) - np.mean(theirs):+.4f}, "
                 f"95% interval {low:+.4f} to {high:+.4f}"
             )
     mean = lambda name, metric: np.mean([u[metric] for u in groups["unseen", name]])

@@ -24,6 +24,7 @@ EXTRAS = {"torch": "peers", "starlette": "serve", "pyarrow": "streams"}
 @pytest.mark.parametrize("command, needs, phrases", [
     ("train_step.py softmax --quick", ("torch",), ("three products",)),
     ("train_step.py step --quick", ("torch",), ("fastest torch",)),
+    ("train_step.py history --quick", (), ("over without",)),
     ("train_step.py tables --quick", (), ("ratio",)),
     ("train_step.py memory --quick", (), ("GB at the peak",)),
     ("sampling.py --quick", (), ("known rejected", "choice takes")),
@@ -105,6 +106,10 @@ def test_many_workers():
 def test_features(real_data):
     real_data("ml-100k")
     assert "new users" in run("features.py", "ml-100k", "--quick")
+
+
+def test_history(real_data):
+    assert "unseen, over EASE" in run("history.py", "--quick")
 
 
 def test_accuracy(real_data):
