@@ -109,6 +109,7 @@ def test_features(real_data):
 
 
 def test_history(real_data):
+    real_data("ml-100k")
     assert "unseen, over EASE" in run("history.py", "--quick")
 
 

@@ -9,7 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
@@ -50,6 +50,7 @@ def block(users, items):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @given(users=ids, items=ids, parts=st.integers(1, 3))
+@example(users=np.array([0]), items=np.array(["\r"]), parts=1)
 def test_write_lists__read_back(tmp_path_factory, ending, users, items, parts):
     needs(ending)
     path = tmp_path_factory.mktemp("lists") / f"lists{ending}"

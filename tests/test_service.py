@@ -266,6 +266,8 @@ def test_stop__a_running_request_is_answered(data, tmp_path, number):
 
 
 def test_serve__refuses_an_address_that_is_taken(data, tmp_path):
+    pytest.importorskip("starlette", reason="not installed: pip install '.[serve]'")
+    pytest.importorskip("uvicorn", reason="not installed: pip install '.[serve]'")
     store = publish(data, tmp_path / "s")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

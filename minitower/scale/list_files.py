@@ -94,13 +94,14 @@ def _parquet(path: Path) -> Iterator[Write]:
 @contextmanager
 def _csv(path: Path) -> Iterator[Write]:
     with path.open("x", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
+        # Strings are quoted: before Python 3.13, csv does not quote a lone carriage return.
+        rows = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         header = False
 
         def write(block: Lists) -> None:
             nonlocal header
             if not header:
-                rows.writerow(block)
+                csv.writer(file, lineterminator="\n").writerow(block)
                 header = True
             rows.writerows(zip(*(column.tolist() for column in block.values()), strict=True))
 
