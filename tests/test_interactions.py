@@ -252,7 +252,7 @@ AGE = Schema(user=[Id("user_id"), Continuous("age")], item=[Id("item_id")])
         (lambda: Dataset.from_columns(IDS, LOG, positive="user_id > 5"),
          r"^interactions: no interaction passes the rule 'user_id > 5'$"),
         (lambda: Dataset.from_columns(IDS, {**LOG, "s": ["test"] * 2}, split=GivenSplit("s")),
-         r"^interactions: GivenSplit\(column='s'\) leaves no positive for training$"),
+         r"^interactions: the split GivenSplit\(column='s'\) leaves no positive for training$"),
         (lambda: Dataset.from_columns(IDS, LOG, users={"user_id": [1, 2, 1]}),
          r"^users, row 2, column 'user_id': the id 1 occurs twice$"),
         (lambda: Dataset.from_columns(IDS, LOG, users={"user_id": [1, None]}),

@@ -161,3 +161,9 @@ def test_rule__has_at_most_100_comparisons():
     assert len(parse_rule(" and ".join(["a = 1"] * 100)).comparisons) == 100
     with pytest.raises(DataError, match="at most 100 comparisons, got 101"):
         parse_rule(" or ".join(["a = 1"] * 101))
+
+
+@pytest.mark.parametrize("rule", [3, None, ["rating >= 4"], np.array(3)])
+def test_a_rule_that_is_no_string_is_refused(rule):
+    with pytest.raises(DataError, match=r"^a rule is a string such as 'rating >= 4', got"):
+        parse_rule(rule)

@@ -125,6 +125,8 @@ def parse_rule(text: str) -> Rule:
     >>> [one.column for one in parse_rule("a = 1 and (b = 2 or c > 3)").comparisons]
     ['a', 'b', 'c']
     """
+    if not isinstance(text, str):
+        raise DataError(f"a rule is a string such as 'rating >= 4', got {show(text)}")
     parser = _Parser(text[:_LONGEST])
     if len(text) > _LONGEST:
         raise parser.error()

@@ -92,6 +92,9 @@ class MultiValued:
             )
 
 
+MOST_BUCKETS = 1_000_000
+
+
 @dataclass(frozen=True)
 class Continuous:
     """A number.
@@ -103,7 +106,7 @@ class Continuous:
             "standardise": (x - mean) / standard deviation;
             "log1p": log(1 + x), for long tails, x > -1; then standardized;
             "bucketise": the quantile that x falls into, with an embedding.
-        buckets: quantiles asked for, >= 2; equal quantiles become one ("bucketise").
+        buckets: quantiles asked for, 2 to 1,000,000; equal quantiles become one ("bucketise").
         dim: width of the embedding ("bucketise").
         impute: True replaces missing values by the training mean ("bucketise": by row 0);
             False makes them an error.
@@ -126,9 +129,9 @@ class Continuous:
                 f"field '{self.name}': transform must be none, log1p, standardise or bucketise, "
                 f"got {self.transform!r}"
             )
-        if not _is_integer(self.buckets, 2):
+        if not _is_integer(self.buckets, 2) or self.buckets > MOST_BUCKETS:
             raise DataError(
-                f"field '{self.name}': buckets must be an integer of at least 2, "
+                f"field '{self.name}': buckets must be an integer from 2 to {MOST_BUCKETS:,}, "
                 f"got {self.buckets!r}"
             )
 

@@ -235,7 +235,7 @@ def part_labels(
     else:
         labels[keep] = split.labels(users[keep], None if times is None else times[keep])
     if not (labels == 0).any():
-        raise log.place.error(f"{split} leaves no positive for training")
+        raise log.place.error(f"the split {split} leaves no positive for training")
     return labels
 
 

@@ -70,7 +70,7 @@ class Ragged:
         return Ragged(indptr, np.append(self.values, np.int32(value))).take(rows)
 
 
-_VALUES = Place("values")
+_VALUES, _IDS = Place("values"), Place("ids")
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,13 +247,13 @@ class Table:
         """(n,) the names, or else the ids as strings."""
         return self.ids.astype(str) if self.names is None else self.names
 
-    def rows_of(self, ids: Any) -> Array:
+    def rows_of(self, ids: Any, place: Place = _IDS) -> Array:
         """(n,) int64: the table row of every id, -1 where it is unknown.
 
         Raises:
             DataError: the ids are strings and the table holds integers, or the reverse.
         """
-        return self._index.encode(ids, Place("ids")).astype(np.int64) - 1
+        return self._index.encode(ids, place).astype(np.int64) - 1
 
     def parse_id(self, text: str) -> int | str:
         """Read an id that a person typed.

@@ -43,6 +43,8 @@ def stop_gradient_logq(
     Reference: K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025; docs/09.
     """
     scores = floats("scores", scores)
+    if scores.ndim != 2:
+        raise ValueError(f"expected scores (n,m), got shape {scores.shape}")
     n = len(scores)
     correction = calibrated(log_q, candidate_ids, n=n)
     logits, temperature = corrected_logits(scores, correction, temperature)

@@ -53,6 +53,11 @@ def with_grown(users: Table, grown: GrownHistories) -> Table:
     rows, histories = grown
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) != len(histories):
         raise ValueError(f"histories: {len(histories)} for rows {rows.dtype} {rows.shape}")
+    ends = histories.indptr
+    if ends.dtype.kind not in "iu" or ends[0] != 0 or (np.diff(ends) < 0).any():
+        raise ValueError(f"histories: indptr {ends.dtype} {ends.shape} does not ascend from 0")
+    if ends[-1] != len(histories.values):
+        raise ValueError(f"histories: indptr ends at {ends[-1]} of {len(histories.values)} clicks")
     if (np.diff(rows, prepend=-1, append=len(users)) < 1).any():
         raise ValueError(f"histories: rows not distinct and ascending within {len(users)} users")
     histories = _replaced(history_of(users.columns), *grown)

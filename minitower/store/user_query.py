@@ -32,11 +32,13 @@ def user_query(
         exclude_seen: exclude what each user has seen.
         exclude: ids of further items, a list for each user, or an empty sequence.
     """
-    rows = store.users.rows_of(users)
+    rows = store.users.rows_of(users, Place("user"))
     vectors, _ = store.model.user(_features(store, rows, profiles))
+    excluded = [("exclude", exclude)]
     if exclude_seen and store.model.history is not None:
-        exclude = _with_history(exclude, profiles)
-    return vectors, _excluded(store, rows, exclude_seen, exclude)
+        histories = [profile.get(HISTORY) for profile in profiles]
+        excluded.append(("profile: history", [() if h is None else h for h in histories]))
+    return vectors, _excluded(store, rows, exclude_seen, excluded)
 
 
 def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Features:
@@ -65,27 +67,25 @@ def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Feature
     return features
 
 
-def _with_history(
-    exclude: Sequence[Sequence[int | str]], profiles: Sequence[Profile]
-) -> list[list[Any]]:
-    """The lists to exclude, with the items of the histories that profiles give."""
-    histories = [profile.get(HISTORY) for profile in profiles]
-    given = [[] if history is None else list(history) for history in histories]
-    exclude = exclude or [()] * len(given)
-    given = given or [[]] * len(exclude)
-    return [[*ids, *more] for ids, more in zip(exclude, given, strict=True)]
-
-
 def _excluded(
-    store: Store, rows: Array, exclude_seen: bool, exclude: Sequence[Sequence[int | str]]
+    store: Store,
+    rows: Array,
+    exclude_seen: bool,
+    lists: Sequence[tuple[str, Sequence[Sequence[int | str]]]],
 ) -> Ragged | None:
-    """Item rows to exclude from each user's answer; None to exclude nothing."""
+    """Item rows to exclude from each user's answer; None to exclude nothing.
+
+    Args:
+        store, rows, exclude_seen: as of :func:`user_query`.
+        lists: lists of ids, one for each user or none, by the name of the argument.
+    """
     nothing = np.empty(0, np.int32)
     seen = [store.seen.row(row) if exclude_seen and row >= 0 else nothing for row in rows.tolist()]
-    for i, ids in enumerate(exclude):
-        given = as_array(ids, Place("exclude"))
-        if len(given):
-            more = store.items.rows_of(given)
-            seen[i] = np.union1d(seen[i], more[more >= 0])
+    for name, of_users in lists:
+        for i, ids in enumerate(of_users):
+            given = as_array(ids, Place(name))
+            if len(given):
+                more = store.items.rows_of(given, Place(name))
+                seen[i] = np.union1d(seen[i], more[more >= 0])
     counts = [len(items) for items in seen]
     return Ragged.from_counts(counts, np.concatenate(seen)) if any(counts) else None

@@ -62,7 +62,7 @@ class Epoch:
             "learning_rate": self.learning_rate,
             "seconds": self.seconds,
         }
-        return json.dumps(own | self.metrics)
+        return json.dumps(own | self.metrics, default=float)  # numbers of NumPy
 
 
 @dataclass(frozen=True)
