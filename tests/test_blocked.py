@@ -49,11 +49,16 @@ def assert_same(got, expected, tolerance):
 
 
 @pytest.mark.parametrize("form", CORRECTIONS)
-@given(problem=problems(), temperature=st.floats(0.01, 3), block=st.integers(1, 10))
-def test_blocked__equals_the_textbook(form, problem, temperature, block):
+@given(
+    problem=problems(),
+    temperature=st.floats(0.01, 3),
+    omega=st.floats(1, 3),
+    block=st.integers(1, 10),
+)
+def test_blocked__equals_the_textbook(form, problem, temperature, omega, block):
     users, items, ids, log_q, weights = problem
     correction = CORRECTIONS[form](ids, log_q)
-    options = {"temperature": temperature, "weights": weights}
+    options = {"temperature": temperature, "weights": weights, "log_sum_weight": omega}
     got = blocked_in_batch_softmax(users, items, correction, block=block, **options)
     assert_same(got, textbook(users, items, correction, **options), 1e-10)
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from minitower.cli import main
-from minitower.conformance import FORMULAS, MISTAKES
+from minitower.conformance import FORMULAS, MISTAKES, VERSION
 
 LOSSES = """
 import numpy as np
@@ -192,7 +192,7 @@ def test_vectors(run, tmp_path):
     assert {path.name for path in folder.iterdir()} == {
         "vectors.json", "vectors.npz", "README.md"
     }  # fmt: skip
-    assert json.loads((folder / "vectors.json").read_text("utf-8"))["version"] == 1
+    assert json.loads((folder / "vectors.json").read_text("utf-8"))["version"] == VERSION
 
 
 def test_vectors_into_a_file(run, tmp_path):

@@ -10,6 +10,7 @@ from minitower.conformance import (
     FORMULAS,
     MISTAKES,
     links,
+    log_sum_mistakes,
     mistakes,
     pair_mistakes,
     softmax_mistakes,
@@ -64,6 +65,12 @@ def weighted(u, v, q, w, t):
     z = lambda i, j: dot(u[i], v[j]) / t - q[j]
     n = len(u)
     return sum(w[i] * (log_sum_exp([z(i, j) for j in range(n)]) - z(i, i)) for i in range(n)) / n
+
+
+def weighted_log_sum(u, v, q, w, t):
+    z = lambda i, j: dot(u[i], v[j]) / t - q[j]
+    n = len(u)
+    return sum(w * log_sum_exp([z(i, j) for j in range(n)]) - z(i, i) for i in range(n)) / n
 
 
 def calibrated(u, v, q, ids, t):
@@ -134,6 +141,7 @@ ORACLES = {
         [unit(x) for x in u], [unit(x) for x in v], q, t
     ),
     "in_batch_softmax_weighted": weighted,
+    "in_batch_softmax_log_sum": weighted_log_sum,
     "in_batch_softmax_masked": lambda u, v, ids, t: rows(
         len(u), lambda i, j: dot(u[i], v[j]) / t, lambda i, j: ids[i] != ids[j]
     ),
@@ -346,6 +354,7 @@ BASES = {
     "in_batch_softmax": softmax_mistakes._yi,
     "in_batch_softmax_cosine": of_unit_vectors(softmax_mistakes._yi),
     "in_batch_softmax_weighted": softmax_mistakes._weighted,
+    "in_batch_softmax_log_sum": log_sum_mistakes._right,
     "in_batch_softmax_masked": softmax_mistakes._masked,
     "calibrated_softmax": softmax_mistakes._calibrated,
     "stop_gradient_logq": softmax_mistakes._khrylchenko(),

@@ -130,6 +130,20 @@ def mean_of_log_softmax(f, logits, weights, drop=None):
     return -(f.array(weights) * own).mean()
 
 
+def test_weighted_log_sum(framework, problem):
+    """BSL's two temperatures: the positive's is omega times that of the others."""
+    tau, omega, n = 0.3, 1.25, problem.n
+    correction = yi(problem.log_q, n=n)
+    ours = in_batch_softmax(problem.scores, correction, temperature=tau, log_sum_weight=omega)
+
+    def theirs(f, s):
+        log_q, own = f.array(problem.log_q), (np.arange(n), np.arange(n))
+        log_sum = f.logsumexp(s / tau - log_q)
+        return (omega * (log_sum - s[own] / (omega * tau)) + log_q[:n]).mean()
+
+    agree(framework, (ours[0], [ours[1]]), theirs, [problem.scores])
+
+
 @pytest.mark.parametrize("similarity", [inner_product, cosine])
 def test_similarity(framework, problem, similarity):
     scores, backward = similarity(problem.users, problem.paired)

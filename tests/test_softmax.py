@@ -41,6 +41,7 @@ from minitower.formulas.softmax import (
 from minitower.formulas.stop_gradient_logq import stop_gradient_logq
 
 finite = st.floats(-5, 5)
+omegas = st.floats(1, 3)
 
 
 @st.composite
@@ -71,15 +72,15 @@ FORMS = {
 forms = st.sampled_from(list(FORMS.values()))
 
 
-def naive_cross_entropy(logits, positive, drop, weights):
+def naive_cross_entropy(logits, positive, drop, weights, omega=1.0):
     loss = 0.0
     for i in range(len(logits)):
         total = sum(np.exp(v) for v, out in zip(logits[i], drop[i], strict=True) if not out)
-        loss -= weights[i] * np.log(np.exp(logits[i, positive[i]]) / total)
+        loss -= weights[i] * np.log(np.exp(logits[i, positive[i]]) / total**omega)
     return loss / len(logits)
 
 
-def naive_in_batch(scores, ids, correction, left_out, temperature, weights):
+def naive_in_batch(scores, ids, correction, left_out, temperature, weights, omega=1.0):
     loss = 0
     n, m = scores.shape
     for i in range(n):
@@ -88,32 +89,37 @@ def naive_in_batch(scores, ids, correction, left_out, temperature, weights):
         for j in range(m):
             if j != i and not left_out(i, j, ids, n):
                 total += np.exp(scores[i, j] / temperature - correction.candidates[j])
-        loss -= weights[i] * np.log(own / total)
+        loss -= weights[i] * np.log(own / total**omega)
     return loss / n
 
 
-@given(softmax_problems())
-def test_softmax_cross_entropy__equals_naive(problem):
+@given(softmax_problems(), omegas)
+def test_softmax_cross_entropy__equals_naive(problem, omega):
     logits, positive, drop, weights = problem
-    loss, _ = softmax_cross_entropy(logits, positive, drop=drop, weights=weights)
-    assert loss == pytest.approx(naive_cross_entropy(*problem), abs=1e-12)
+    loss, _ = softmax_cross_entropy(
+        logits, positive, drop=drop, weights=weights, log_sum_weight=omega
+    )
+    assert loss == pytest.approx(naive_cross_entropy(*problem, omega), abs=1e-12)
 
 
-@given(softmax_problems(), st.data())
-def test_softmax_cross_entropy__slope_is_right(problem, data):
+@given(softmax_problems(), omegas, st.data())
+def test_softmax_cross_entropy__slope_is_right(problem, omega, data):
     """The loss's own slope, the oracle aside."""
     logits, positive, drop, weights = problem
     direction = data.draw(arrays(float, logits.shape, elements=st.floats(-1, 1)))
-    f = lambda z: softmax_cross_entropy(z, positive, drop=drop, weights=weights)[0]
-    _, d_logits = softmax_cross_entropy(logits, positive, drop=drop, weights=weights)
+    options = {"drop": drop, "weights": weights, "log_sum_weight": omega}
+    f = lambda z: softmax_cross_entropy(z, positive, **options)[0]
+    _, d_logits = softmax_cross_entropy(logits, positive, **options)
     assert_slope(along([d_logits], [direction]), directional(f, [logits], [direction]), 1e-9)
 
 
-@given(softmax_problems())
-def test_softmax_cross_entropy__gradient_is_right(problem):
+@given(softmax_problems(), omegas)
+def test_softmax_cross_entropy__gradient_is_right(problem, omega):
     logits, positive, drop, weights = problem
-    _, d_logits = softmax_cross_entropy(logits, positive, drop=drop, weights=weights)
-    f = lambda z: naive_cross_entropy(z, positive, drop, weights)
+    _, d_logits = softmax_cross_entropy(
+        logits, positive, drop=drop, weights=weights, log_sum_weight=omega
+    )
+    f = lambda z: naive_cross_entropy(z, positive, drop, weights, omega)
     assert_close([d_logits], complex_step(f, [logits]))
     assert not d_logits[drop].any()
 
@@ -141,11 +147,39 @@ def test_softmax_cross_entropy__float32_is_close(problem):
     assert_float32(softmax_cross_entropy(single, positive, drop=drop, weights=w), exact, bound)
 
 
-@given(softmax_problems())
-def test_softmax_cross_entropy__rows_of_the_gradient_sum_to_zero(problem):
+@given(softmax_problems(), omegas)
+def test_softmax_cross_entropy__rows_of_the_gradient_sum_to_omega_minus_one(problem, omega):
+    """To zero, that is, in the plain loss."""
     logits, positive, drop, weights = problem
-    _, d_logits = softmax_cross_entropy(logits, positive, drop=drop, weights=weights)
-    assert d_logits.sum(axis=1) == pytest.approx(np.zeros(len(logits)), abs=1e-14)
+    options = {"drop": drop, "weights": weights}
+    _, plain = softmax_cross_entropy(logits, positive, **options)
+    assert plain.sum(axis=1) == pytest.approx(np.zeros(len(logits)), abs=1e-14)
+    _, weighted = softmax_cross_entropy(logits, positive, log_sum_weight=omega, **options)
+    expected = weights * (omega - 1) / len(logits)
+    assert weighted.sum(axis=1) == pytest.approx(expected, abs=1e-13)
+
+
+@given(softmax_problems(), omegas)
+def test_softmax_cross_entropy__linear_in_log_sum_weight(problem, omega):
+    """Between any two weights, the loss and its gradient move by the log-sum's."""
+    logits, positive, drop, weights = problem
+    at = lambda weight: softmax_cross_entropy(
+        logits, positive, drop=drop, weights=weights, log_sum_weight=weight
+    )
+    (one, d_one), (two, d_two), got = at(1), at(2), at(omega)
+    expected = one + (omega - 1) * (two - one), d_one + (omega - 1) * (d_two - d_one)
+    assert_close(got, expected, 1e-12)
+
+
+@given(softmax_problems(), omegas, temperatures)
+def test_softmax_cross_entropy__log_sum_weight_is_a_second_temperature(problem, omega, t):
+    """omega (log sum exp(s / t) - s+ / (omega t)): positives at omega t, negatives at t."""
+    scores, positive, drop, _ = problem
+    got, _ = softmax_cross_entropy(scores / t, positive, drop=drop, log_sum_weight=omega)
+    log_sums = [np.logaddexp.reduce(row[~out]) for row, out in zip(scores / t, drop, strict=True)]
+    own = scores[np.arange(len(scores)), positive]
+    expected = omega * np.mean(log_sums - own / (omega * t))
+    assert got == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 @given(softmax_problems())
@@ -154,13 +188,15 @@ def test_softmax_cross_entropy__never_negative(problem):
     assert softmax_cross_entropy(logits, positive, drop=drop, weights=weights)[0] >= 0
 
 
-@given(softmax_problems(), st.floats(-100, 100))
-def test_softmax_cross_entropy__unmoved_by_a_row_constant(problem, constant):
+@given(softmax_problems(), st.floats(-100, 100), omegas)
+def test_softmax_cross_entropy__a_row_constant_costs_omega_minus_one(problem, constant, omega):
+    """Nothing, that is, in the plain loss; times the constant otherwise."""
     logits, positive, drop, _ = problem
     shift = constant * np.arange(1, len(logits) + 1)[:, None]
-    loss, gradient = softmax_cross_entropy(logits, positive, drop=drop)
-    shifted, shifted_gradient = softmax_cross_entropy(logits + shift, positive, drop=drop)
-    assert shifted == pytest.approx(loss, abs=1e-10)
+    options = {"drop": drop, "log_sum_weight": omega}
+    loss, gradient = softmax_cross_entropy(logits, positive, **options)
+    shifted, shifted_gradient = softmax_cross_entropy(logits + shift, positive, **options)
+    assert shifted == pytest.approx(loss + (omega - 1) * shift.mean(), abs=1e-10)
     assert shifted_gradient == pytest.approx(gradient, abs=1e-10)
 
 
@@ -230,22 +266,29 @@ def test_softmax_cross_entropy__refuses(positive, drop, weights, message):
         softmax_cross_entropy(np.zeros((2, 2)), np.array(positive), drop=drop, weights=weights)
 
 
-@given(batches(), forms, temperatures, st.data())
-def test_in_batch_softmax__equals_naive(batch, form, temperature, data):
+@pytest.mark.parametrize("weight", [0.99, 101, np.nan, "1"])
+def test_softmax_cross_entropy__refuses_a_log_sum_weight(weight):
+    with pytest.raises(ValueError, match="log_sum_weight must be"):
+        softmax_cross_entropy(np.zeros((2, 2)), [0, 1], log_sum_weight=weight)
+
+
+@given(batches(), forms, temperatures, omegas, st.data())
+def test_in_batch_softmax__equals_naive(batch, form, temperature, omega, data):
     (scores, ids, log_q), (make, left_out) = batch, form
     correction, weights = make(ids, log_q, len(scores)), data.draw(weights_of(scores))
-    loss, _ = in_batch_softmax(scores, correction, temperature=temperature, weights=weights)
-    naive = naive_in_batch(scores, ids, correction, left_out, temperature, weights)
+    options = {"temperature": temperature, "weights": weights, "log_sum_weight": omega}
+    loss, _ = in_batch_softmax(scores, correction, **options)
+    naive = naive_in_batch(scores, ids, correction, left_out, temperature, weights, omega)
     assert_close(loss, naive, 1e-12)
 
 
-@given(batches(), forms, temperatures, st.data())
-def test_in_batch_softmax__gradient_is_right(batch, form, temperature, data):
+@given(batches(), forms, temperatures, omegas, st.data())
+def test_in_batch_softmax__gradient_is_right(batch, form, temperature, omega, data):
     (scores, ids, log_q), (make, left_out) = batch, form
     correction, weights = make(ids, log_q, len(scores)), data.draw(weights_of(scores))
-    options = {"temperature": temperature, "weights": weights}
+    options = {"temperature": temperature, "weights": weights, "log_sum_weight": omega}
     _, d_scores = in_batch_softmax(scores, correction, **options)
-    f = lambda s: naive_in_batch(s, ids, correction, left_out, temperature, weights)
+    f = lambda s: naive_in_batch(s, ids, correction, left_out, temperature, weights, omega)
     assert_close([d_scores], complex_step(f, [scores]))
 
 
@@ -422,31 +465,29 @@ def lists(draw):
     return floats(n), floats(n, k), draw(arrays(bool, (n, k))), floats(n, low=0, high=3)
 
 
-def naive_listwise(positive, negatives, drop, weights, temperature):
+def naive_listwise(positive, negatives, drop, weights, temperature, omega=1.0):
     loss = 0
     for p, row, out, w in zip(positive, negatives, drop, weights, strict=True):
         own = np.exp(p / temperature)
         others = sum(np.exp(v / temperature) for v, o in zip(row, out, strict=True) if not o)
-        loss -= w * np.log(own / (own + others))
+        loss -= w * np.log(own / (own + others) ** omega)
     return loss / len(positive)
 
 
-@given(lists(), temperatures)
-def test_listwise_softmax__equals_naive(problem, temperature):
+@given(lists(), temperatures, omegas)
+def test_listwise_softmax__equals_naive(problem, temperature, omega):
     positive, negatives, drop, weights = problem
-    loss, _ = listwise_softmax(
-        positive, negatives, temperature=temperature, drop=drop, weights=weights
-    )
-    assert_close(loss, naive_listwise(*problem, temperature), 1e-12)
+    options = {"temperature": temperature, "drop": drop, "weights": weights}
+    loss, _ = listwise_softmax(positive, negatives, log_sum_weight=omega, **options)
+    assert_close(loss, naive_listwise(*problem, temperature, omega), 1e-12)
 
 
-@given(lists(), temperatures)
-def test_listwise_softmax__gradient_is_right(problem, temperature):
+@given(lists(), temperatures, omegas)
+def test_listwise_softmax__gradient_is_right(problem, temperature, omega):
     positive, negatives, drop, weights = problem
-    _, gradients = listwise_softmax(
-        positive, negatives, temperature=temperature, drop=drop, weights=weights
-    )
-    f = lambda p, q: naive_listwise(p, q, drop, weights, temperature)
+    options = {"temperature": temperature, "drop": drop, "weights": weights}
+    _, gradients = listwise_softmax(positive, negatives, log_sum_weight=omega, **options)
+    f = lambda p, q: naive_listwise(p, q, drop, weights, temperature, omega)
     assert_close(gradients, complex_step(f, [positive, negatives]))
 
 

@@ -56,6 +56,10 @@ def weighted(scores: Any, log_q: Any, weights: Any, temperature: float) -> Any:
     return in_batch_softmax(scores, yi(log_q), temperature=temperature, weights=weights)
 
 
+def log_sum_weighted(scores: Any, log_q: Any, weight: float, temperature: float) -> Any:
+    return in_batch_softmax(scores, yi(log_q), temperature=temperature, log_sum_weight=weight)
+
+
 def mixed_batch(scores: Any, log_q: Any, catalogue: int, temperature: float) -> Any:
     n, m = scores.shape
     uniform = np.full(m, -np.log(catalogue))

@@ -61,6 +61,7 @@ def _batch(
         "item_ids": every[:n],
         "item_ids_all": every,
         "weights": np.abs(grid(n, salt=salt + 3)) * 2,
+        "log_sum_weight": 1.25,
         "catalogue": 64,
         "temperature": temperature,
         **given,

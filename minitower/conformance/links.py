@@ -106,6 +106,13 @@ def positive_forgotten(logits: Any, positive: Any, share: Any) -> Any:
     return value, softmax(logits, axis=1) * share[:, None]
 
 
+def own_logit(logits: Any, positive: Any, share: Any) -> Any:
+    """The logit of the positive alone."""
+    rows, gradient = np.arange(len(logits)), np.zeros_like(logits)
+    gradient[rows, positive] = share
+    return share @ logits[rows, positive], gradient
+
+
 def first_column(logits: Any, positive: Any, share: Any) -> Any:
     """Column 0 as the positive of every row."""
     return cross_entropy(logits, np.zeros_like(positive), share)

@@ -14,6 +14,7 @@ from scipy.special import expit, logsumexp
 
 from minitower.conformance.formula import Compute
 from minitower.conformance.links import chain, cross_entropy, on_diagonal
+from minitower.conformance.log_sum_mistakes import LOG_SUM_MISTAKES
 from minitower.conformance.mistake_tables import (
     FLIPPED,
     corrections,
@@ -254,6 +255,7 @@ SOFTMAX_MISTAKES = {
     "in_batch_softmax": _IN_BATCH,
     "in_batch_softmax_cosine": unit(_yi, _IN_BATCH),
     "in_batch_softmax_weighted": _WEIGHTED,
+    "in_batch_softmax_log_sum": LOG_SUM_MISTAKES,
     "in_batch_softmax_masked": _MASKED,
     "calibrated_softmax": _CALIBRATED,
     "stop_gradient_logq": _STOP_GRADIENT,

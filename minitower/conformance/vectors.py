@@ -14,7 +14,7 @@ from minitower.conformance.formula import TOLERANCE, Formula
 from minitower.conformance.registry import FORMULAS
 from minitower.data.files import new_file
 
-VERSION = 1
+VERSION = 2
 """Grows whenever an input, a formula or the layout of the files changes."""
 
 _README = """\

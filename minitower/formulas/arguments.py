@@ -25,6 +25,9 @@ MARGINS = 0.0, 1e6
 BIASES = -1e6, 1e6
 """The float32 sum of a score and a larger bias keeps hardly a digit of the score."""
 
+LOG_SUM_WEIGHTS = 1.0, 100.0
+"""Below 1 a softmax gains by raising every score at once, whatever the positive."""
+
 LARGEST = 2**63 - 1
 """The largest integer of 64 bits."""
 

@@ -8,9 +8,9 @@ at a time. With t the temperature, c the correction and w the weights of the pai
         logits   = users items' / t - c
         E        = exp(logits - bound)                  bound: one number per row
         Z        = row sums of E
-        loss    += w (log Z + bound - own logit)
-        d_users  = w ((E items) / Z - own item) / t
-        d_items += (E' (w users / Z) - w own user) / t
+        loss    += w (omega (log Z + bound) - own logit)
+        d_users  = w (omega (E items) / Z - own item) / t
+        d_items += (E' (w omega users / Z) - w own user) / t
 
 Three tricks make it fast. Each entry of the matrix is passed over once, by the exponential:
 
@@ -26,7 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, integer, pair_weights
+from minitower.formulas.arguments import (
+    LOG_SUM_WEIGHTS,
+    floats,
+    integer,
+    number_within,
+    pair_weights,
+)
 from minitower.formulas.arrays import Floats, Mask, Vectors
 from minitower.formulas.logq import Correction, check_batch
 
@@ -44,6 +50,7 @@ def blocked_in_batch_softmax(
     *,
     temperature: float,
     weights: ArrayLike | None = None,
+    log_sum_weight: float = 1.0,
     block: int | None = None,
 ) -> tuple[float, tuple[Vectors, Vectors]]:
     """Compute ``in_batch_softmax(users @ items.T, ...)`` without the matrix of scores.
@@ -51,7 +58,7 @@ def blocked_in_batch_softmax(
     Shapes: (n,d),(m,d)->(),((n,d),(m,d)) with m >= n; row i < n of items is user i's positive.
     Args:
         block: users in a block, >= 1. It changes the speed, and the result only by rounding.
-    Raises ValueError: shapes do not fit, or temperature is outside its domain.
+    Raises ValueError: shapes do not fit, or a number is outside its domain.
     Properties: equals_the_textbook, block_changes_nothing, float32_is_close_to_float64,
         extremes_stay_finite
 
@@ -64,6 +71,7 @@ def blocked_in_batch_softmax(
     temperature = check_batch((n, m), correction, temperature)
     dtype = np.result_type(users, items)
     weights = pair_weights(weights, n, dtype)
+    omega = number_within("log_sum_weight", log_sum_weight, LOG_SUM_WEIGHTS)
     if block is None:
         block = max(1, min(BLOCK, BUFFER_ENTRIES // m))
     block = integer("block", block, 1)
@@ -89,9 +97,9 @@ def blocked_in_batch_softmax(
         exponentials = np.exp2(logits, out=logits)
         sums = exponentials.T @ items_and_one
         total = sums[:, d]
-        losses = (np.log2(total) + bound[rows] - own[rows]) / _bits(dtype)
+        losses = (omega * (np.log2(total) + bound[rows]) - own[rows]) / _bits(dtype)
         loss += float(weights[rows] @ losses)
-        share = (weights[rows] / total)[:, None]
+        share = (omega * weights[rows] / total)[:, None]
         np.multiply(sums[:, :d], share, out=d_users[rows])
         np.matmul(exponentials, users[rows] * share, out=product)
         d_items += product

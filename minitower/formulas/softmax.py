@@ -12,7 +12,15 @@ scores.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, integers, mask, pair_weights, positive_temperature
+from minitower.formulas.arguments import (
+    LOG_SUM_WEIGHTS,
+    floats,
+    integers,
+    mask,
+    number_within,
+    pair_weights,
+    positive_temperature,
+)
 from minitower.formulas.arrays import Floats, Scores
 from minitower.formulas.logq import Correction, check_batch, uncorrected
 
@@ -23,10 +31,15 @@ def softmax_cross_entropy(
     *,
     drop: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    log_sum_weight: float = 1.0,
 ) -> tuple[float, Floats]:
     """Cross-entropy: minus the log-probability of the positive under a softmax.
 
-        loss = mean_i weights_i (log sum_j exp(logits_ij) - logits_i,positive(i))
+        loss = mean_i weights_i (omega log sum_j exp(logits_ij) - logits_i,positive(i))
+
+    At omega = 1, the default, the bracket is minus a log-probability. A larger omega pushes
+    negatives down harder than it pulls the positive up. The positive then has the temperature
+    omega t beside negatives at t (Wu et al.).
 
     Shapes: (n,m),(n)->(),(n,m)
     Args:
@@ -34,19 +47,25 @@ def softmax_cross_entropy(
         drop: (n,m) mask of candidates that are left out of a row's sum; never the positive.
         weights: reward of each pair, >= 0; 1 by default. The mean divides by n, not by the
             sum of the weights (Yi et al., Eq. 2).
+        log_sum_weight: omega, 1 to 100; useful values are 1 to 1.4. Above 1 the loss has no
+            minimum unless scores are bounded, as cosines are: adding a to all logits adds
+            a (omega - 1).
     Raises ValueError: shapes do not fit, n = 0, or a positive is out of range or dropped. (The
         loss of NaN is NaN.)
-    Gradient: d_logits_ij = weights_i / n (P_ij - [j is the positive]), P the softmax of the row.
-    Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_zero, never_negative,
-        unmoved_by_a_row_constant, dropping_is_removing, one_candidate_costs_nothing,
-        equal_logits_cost_log_m, linear_in_weights, is_a_mean, float32_is_close,
-        extremes_stay_finite
+    Gradient: d_logits_ij = weights_i / n (omega P_ij - [j is the positive]), P the softmax of
+        the row.
+    Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_omega_minus_one,
+        never_negative, a_row_constant_costs_omega_minus_one, dropping_is_removing,
+        one_candidate_costs_nothing, equal_logits_cost_log_m, linear_in_weights,
+        linear_in_log_sum_weight, log_sum_weight_is_a_second_temperature, is_a_mean,
+        float32_is_close, extremes_stay_finite
 
     >>> loss, d_logits = softmax_cross_entropy(np.log([[2.0, 1.0, 1.0]]), np.array([0]))
     >>> round(loss, 6), d_logits.round(6)
     (0.693147, array([[-0.5 ,  0.25,  0.25]]))
 
-    Reference: lecture, section 2.4; docs/06.
+    Reference: lecture, section 2.4; omega: J. Wu et al., BSL: Understanding and Improving Softmax
+        Loss for Recommendation, ICDE 2024; docs/06.
     """
     logits, positive = floats("logits", logits), integers("positive", positive)
     if logits.ndim != 2 or positive.shape != logits.shape[:1] or not len(logits):
@@ -65,11 +84,12 @@ def softmax_cross_entropy(
             raise ValueError("drop leaves out a row's own positive")
         logits = np.where(drop, -np.inf, logits)
     weights = pair_weights(weights, len(logits), logits.dtype)
+    omega = number_within("log_sum_weight", log_sum_weight, LOG_SUM_WEIGHTS)
 
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     total = exponentials.sum(axis=1, keepdims=True)
-    losses = np.log(total[:, 0]) + logits.max(axis=1) - logits[rows, positive]
-    d_logits = exponentials / total
+    losses = omega * (np.log(total[:, 0]) + logits.max(axis=1)) - logits[rows, positive]
+    d_logits = exponentials / (total / omega)
     d_logits[rows, positive] -= 1
     return float(weights @ losses), d_logits * weights[:, None]
 
@@ -80,6 +100,7 @@ def in_batch_softmax(
     *,
     temperature: float,
     weights: ArrayLike | None = None,
+    log_sum_weight: float = 1.0,
 ) -> tuple[float, Scores]:
     """In-batch softmax: each user against all items of the batch.
 
@@ -94,8 +115,8 @@ def in_batch_softmax(
         correction: a published form of :mod:`minitower.formulas.logq`.
         temperature: 1e-6 to 1e12; with cosines about 0.05 to 0.2. The lecture has none, which is
             1: then no positive of 1,024 candidates can exceed 0.72% (e^2 / (e^2 + 1023)).
-        weights: as in :func:`softmax_cross_entropy`.
-    Raises ValueError: shapes do not fit, or temperature is outside its domain.
+        weights, log_sum_weight: as in :func:`softmax_cross_entropy`.
+    Raises ValueError: shapes do not fit, or a number is outside its domain.
     Gradient: d_scores = d_logits / temperature.
     Properties: equals_naive, gradient_is_right, two_in_the_batch_by_hand,
         order_of_temperature_and_correction_matters, joint_permutation_changes_nothing,
@@ -113,7 +134,11 @@ def in_batch_softmax(
     logits, temperature = corrected_logits(scores, correction, temperature)
     drop = None if correction.hits is None else correction.hits.dense()
     loss, d_logits = softmax_cross_entropy(
-        logits, np.arange(len(logits)), drop=drop, weights=weights
+        logits,
+        np.arange(len(logits)),
+        drop=drop,
+        weights=weights,
+        log_sum_weight=log_sum_weight,
     )
     return loss, d_logits / temperature
 
@@ -125,6 +150,7 @@ def listwise_softmax(
     temperature: float,
     drop: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    log_sum_weight: float = 1.0,
 ) -> tuple[float, tuple[Scores, Scores]]:
     """Listwise softmax: one clicked item against k negatives of its own.
 
@@ -136,8 +162,8 @@ def listwise_softmax(
         negatives: scores of the sampled items. To correct for a known q, subtract t log q.
         temperature: t, 1e-6 to 1e12. The lecture has none, which is 1.
         drop: (n,k) mask of negatives to leave out, for lists of unequal length.
-        weights: as in :func:`softmax_cross_entropy`.
-    Raises ValueError: shapes do not fit, or temperature is outside its domain.
+        weights, log_sum_weight: as in :func:`softmax_cross_entropy`.
+    Raises ValueError: shapes do not fit, or a number is outside its domain.
     Properties: equals_naive, gradient_is_right, without_negatives_costs_nothing,
         one_negative_is_triplet_logistic, order_of_negatives_changes_nothing, dropping_is_removing,
         all_dropped_costs_nothing, linear_in_weights, is_a_mean, a_million_negatives,
@@ -162,7 +188,9 @@ def listwise_softmax(
     temperature = positive_temperature(temperature)
     logits = np.column_stack([positive, negatives]) / temperature
     first = np.zeros(len(positive), int)
-    loss, d_logits = softmax_cross_entropy(logits, first, drop=drop, weights=weights)
+    loss, d_logits = softmax_cross_entropy(
+        logits, first, drop=drop, weights=weights, log_sum_weight=log_sum_weight
+    )
     d_scores = d_logits / temperature
     return loss, (d_scores[:, 0], d_scores[:, 1:])
 
