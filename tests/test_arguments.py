@@ -20,20 +20,21 @@ import minitower.formulas
 from minitower.formulas import arguments
 from minitower.formulas.arguments import (
     as_array,
+    as_floats,
+    as_ids,
+    as_integers,
+    as_mask,
+    as_rows,
     choice,
-    floats,
-    ids,
     integer,
-    integers,
-    mask,
     number,
     positive_margin,
     positive_number,
     positive_scale,
     positive_temperature,
     row_count,
-    rows,
     strict_integer,
+    weights_over_n,
 )
 from minitower.formulas.augmentation import (
     complementary_masks,
@@ -92,6 +93,7 @@ EXAMPLES = {
     "log_q": NEGATIVE,
     "log_q_positive": NEGATIVE,
     "log_qs": NEGATIVE[None],
+    "log_sum_weight": 2.0,
     "logits": SCORES,
     "m": 4,
     "margin": 1.0,
@@ -493,18 +495,18 @@ def test_the_lowest_byte_has_a_length():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
 def test_floats__stay_as_they_are(dtype):
     x = np.ones(3, dtype)
-    assert floats("x", x) is x
+    assert as_floats("x", x) is x
 
 
 def test_floats__of_float16_are_exact():
     every = np.arange(2**16, dtype=np.uint16).view(np.float16)
-    assert np.array_equal(floats("x", every), every.astype(np.float32), equal_nan=True)
+    assert np.array_equal(as_floats("x", every), every.astype(np.float32), equal_nan=True)
 
 
 @pytest.mark.parametrize("bad", [[1j], ["1"], [None], [[1, 2], [3]], np.array(["2020"], "M8[Y]")])
 def test_floats__refuses(bad):
     with pytest.raises(ValueError, match="my_scores"):
-        floats("my_scores", bad)
+        as_floats("my_scores", bad)
 
 
 @pytest.mark.parametrize(
@@ -514,21 +516,21 @@ def test_integers__of_floats_are_refused_from_where_two_of_them_are_one(dtype, b
     bits = min(bits, np.finfo(dtype).nmant + 1)  # longdouble is float64 on some machines
     most = dtype(2) ** bits
     held = np.array([most / 2 - 1, -most / 2], dtype)
-    assert integers("ids", held).tolist() == [2 ** (bits - 1) - 1, -(2 ** (bits - 1))]
+    assert as_integers("ids", held).tolist() == [2 ** (bits - 1) - 1, -(2 ** (bits - 1))]
     for bad in (most, -most, dtype(0.5), dtype(np.nan), dtype(np.inf)):
         with pytest.raises(ValueError, match="ids must be integers, and below 2"):
-            integers("ids", np.array([0, bad], dtype))
+            as_integers("ids", np.array([0, bad], dtype))
 
 
 @pytest.mark.parametrize("bad", [np.array([True]), ["a"], [1j], [None], np.array([2**63])])
 def test_integers__refuses(bad):
     with pytest.raises(ValueError, match="ids must be"):
-        integers("ids", bad)
+        as_integers("ids", bad)
 
 
 def test_ids__of_64_bits_and_strings_are_compared_as_they_are():
     hashed = np.array([2**63, 2**63 + 1, 2**63], np.uint64)
-    assert AccidentalHits(ids("ids", hashed)).count.tolist() == [1, 0, 1]
+    assert AccidentalHits(as_ids("ids", hashed)).count.tolist() == [1, 0, 1]
     assert AccidentalHits(np.array(["a", "b", "a"])).count.tolist() == [1, 0, 1]
 
 
@@ -556,7 +558,7 @@ def test_known_positives__of_signed_and_unsigned_ids_do_not_meet_in_a_float():
 @pytest.mark.parametrize("bad", [[2], [0.5], ["yes"], [None], [1j]])
 def test_mask__refuses(bad):
     with pytest.raises(ValueError, match="drop must be true or false"):
-        mask("drop", bad)
+        as_mask("drop", bad)
 
 
 @pytest.mark.parametrize("bad", [[1.0], np.nan, np.inf, 1j, "1", None])
@@ -589,11 +591,11 @@ def test_numbers__state_their_bounds(call, message):
 
 def test_integers_and_masks__of_their_type_are_not_copied():
     rows, drop = np.array([1, 2]), np.array([True])
-    assert integers("rows", rows) is rows
-    assert mask("drop", drop) is drop
+    assert as_integers("rows", rows) is rows
+    assert as_mask("drop", drop) is drop
 
 
-@pytest.mark.parametrize("kind", [integers, ids])
+@pytest.mark.parametrize("kind", [as_integers, as_ids])
 def test_integers__of_no_unsigned_ones_are_none(kind):
     assert kind("ids", np.empty(0, np.uint64)).tolist() == []
 
@@ -611,10 +613,10 @@ def test_integer__refuses(bad):
 
 
 def test_rows__are_within_the_table():
-    assert rows("rows", [0, 2], 3).tolist() == [0, 2]
+    assert as_rows("rows", [0, 2], 3).tolist() == [0, 2]
     for bad in ([3], [-1]):
         with pytest.raises(ValueError, match=r"rows must be within 0\.\.2"):
-            rows("rows", bad, 3)
+            as_rows("rows", bad, 3)
 
 
 NO_INTEGERS = [True, np.bool(True), 1.0, 1.5, np.float64(3), np.nan, np.timedelta64(1), "1", None]
@@ -673,7 +675,7 @@ def test_as_array__says_in_one_line_what_is_none():
         def __array__(self, *_, **__):
             raise ValueError("cannot be an array\nat all")
 
-    for kind in (floats, integers, ids, mask, as_array):
+    for kind in (as_floats, as_integers, as_ids, as_mask, as_array):
         with pytest.raises(ValueError, match=r"^hits is not an array: cannot be an array at all$"):
             kind("hits", Raises())
 
@@ -702,3 +704,17 @@ def test_row_count__names_the_candidates():
         row_count(None, "log_q", np.array(1.0))
     with pytest.raises(ValueError, match=r"n = 2 rows .* log_q has 0"):
         row_count(2, "log_q", np.empty(0))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, np.nan, 1.0], r"weights must be finite and >= 0, got weights\[1\] = nan"),
+        ([1.0, 1.0, -2.0], r"weights must be finite and >= 0, got weights\[2\] = -2.0"),
+        ([np.inf, 1.0, 1.0], r"weights must be finite and >= 0, got weights\[0\] = inf"),
+        ([1.0, 1.0], r"expected 3 weights, one for each pair, got shape \(2,\)"),
+    ],
+)
+def test_weights_over_n__name_the_bad_weight(weights, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        weights_over_n(weights, 3, np.dtype(float))

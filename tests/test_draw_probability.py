@@ -10,12 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minitower.formulas.draw_probability import (
-    excluding,
-    expected_count,
-    from_expected_count,
-    from_inclusion_probability,
-    inclusion_probability,
+    log_expected_count,
+    log_inclusion_probability,
     log_mixture,
+    log_q_from_expected_count,
+    log_q_from_inclusion_probability,
+    log_q_without_positive,
 )
 
 proper = st.lists(st.floats(0.01, 1), min_size=2, max_size=5).map(lambda w: np.array(w) / sum(w))
@@ -26,7 +26,7 @@ def test_log_mixture__counts_negatives_of_mixed_negative_sampling(q, batch, extr
     """B clicks and B' uniform draws hold item j B q_j + B'/K times, on average."""
     K = len(q)
     mixture = log_mixture([np.log(q), np.full(K, -math.log(K))], [batch, extra])
-    count = np.exp(expected_count(mixture, batch + extra))
+    count = np.exp(log_expected_count(mixture, batch + extra))
     assert count == pytest.approx(batch * q + extra / K, rel=1e-12)
 
 
@@ -55,26 +55,28 @@ def test_log_mixture__far_below_underflow():
 
 
 @given(proper)
-def test_excluding__sums_to_one_over_the_others(q):
-    others = excluding(np.log(q)[None], np.log(q)[:, None])
+def test_log_q_without_positive__sums_to_one_over_the_others(q):
+    others = log_q_without_positive(np.log(q)[None], np.log(q)[:, None])
     off_diagonal = ~np.eye(len(q), dtype=bool)
     assert np.exp(others).sum(axis=1, where=off_diagonal) == pytest.approx(1, abs=1e-12)
 
 
-def test_excluding__equals_rejection():
+def test_log_q_without_positive__equals_rejection():
     """Throwing away the positive at most r times leaves it with q^r, the others with the rest."""
     q, positive = np.array([0.5, 0.3, 0.2]), 0
     accepted = sum(q[positive] ** tries * q for tries in range(60))
-    assert np.exp(excluding(np.log(q), np.log(q[positive])))[1:] == pytest.approx(accepted[1:])
+    assert np.exp(log_q_without_positive(np.log(q), np.log(q[positive])))[1:] == pytest.approx(
+        accepted[1:]
+    )
 
 
 @pytest.mark.parametrize("missing", [1e-300, 1e-18, 1e-9, 0.3, 0.5, 0.7, 1 - 1e-9])
-def test_excluding__keeps_digits_at_both_ends(missing):
+def test_log_q_without_positive__keeps_digits_at_both_ends(missing):
     """The positive has probability 1 - missing; float64 holds its logarithm, not itself."""
     log_positive = math.log1p(-missing)
     with localcontext(prec=400):
         exact = -float((1 - Decimal(log_positive).exp()).ln())
-    assert excluding(0.0, log_positive) == pytest.approx(exact, rel=1e-14, abs=1e-15)
+    assert log_q_without_positive(0.0, log_positive) == pytest.approx(exact, rel=1e-14, abs=1e-15)
 
 
 @given(proper.filter(lambda q: len(q) <= 3), st.integers(1, 4))
@@ -86,35 +88,37 @@ def test_counts__equals_enumeration(q, draws):
         probability = math.prod(q[j] for j in sequence)
         count += probability * times
         included += probability * (times > 0)
-    assert np.exp(expected_count(np.log(q), draws)) == pytest.approx(count, rel=1e-12)
-    assert np.exp(inclusion_probability(np.log(q), draws)) == pytest.approx(included, rel=1e-12)
+    assert np.exp(log_expected_count(np.log(q), draws)) == pytest.approx(count, rel=1e-12)
+    assert np.exp(log_inclusion_probability(np.log(q), draws)) == pytest.approx(included, rel=1e-12)
 
 
 @given(st.floats(-1e4, -1e-3), st.integers(1, 1000))
 def test_counts__has_an_inverse(log_q, draws):
-    assert from_expected_count(expected_count(log_q, draws), draws) == pytest.approx(log_q)
-    inclusion = inclusion_probability(log_q, draws)
+    assert log_q_from_expected_count(log_expected_count(log_q, draws), draws) == pytest.approx(
+        log_q
+    )
+    inclusion = log_inclusion_probability(log_q, draws)
     if inclusion < -1e-200:  # not lost in rounding
-        assert from_inclusion_probability(inclusion, draws) == pytest.approx(log_q, rel=1e-9)
+        assert log_q_from_inclusion_probability(inclusion, draws) == pytest.approx(log_q, rel=1e-9)
 
 
 @given(st.floats(-600, 0), st.integers(1, 10**6))
-def test_expected_count__at_least_the_inclusion_probability(log_q, draws):
-    assert expected_count(log_q, draws) >= inclusion_probability(log_q, draws) - 1e-12
+def test_log_expected_count__at_least_the_inclusion_probability(log_q, draws):
+    assert log_expected_count(log_q, draws) >= log_inclusion_probability(log_q, draws) - 1e-12
 
 
 def test_counts__differ_for_popular_items():
     """What is drawn 1.86 times a batch is in a batch with probability 0.84."""
     log_q = math.log(1.86 / 128)
-    assert np.exp(expected_count(log_q, 128)) == pytest.approx(1.86)
-    assert np.exp(inclusion_probability(log_q, 128)) == pytest.approx(0.8465, abs=1e-4)
+    assert np.exp(log_expected_count(log_q, 128)) == pytest.approx(1.86)
+    assert np.exp(log_inclusion_probability(log_q, 128)) == pytest.approx(0.8465, abs=1e-4)
 
 
 @pytest.mark.parametrize("log_q", [-600.0, -40.0, -1.0, -1e-9])
-def test_inclusion_probability__precise_for_rare_items(log_q):
+def test_log_inclusion_probability__precise_for_rare_items(log_q):
     with localcontext(prec=400):
         exact = (1 - (1 - Decimal(log_q).exp()) ** 8192).ln()
-    assert inclusion_probability(log_q, 8192) == pytest.approx(float(exact), rel=1e-13)
+    assert log_inclusion_probability(log_q, 8192) == pytest.approx(float(exact), rel=1e-13)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -127,28 +131,28 @@ def test_inclusion_probability__precise_for_rare_items(log_q):
 @example(log_q=-744.5, draws=1e300)
 @example(log_q=-1700.0, draws=1e300)
 @example(log_q=-36.9, draws=1e-300)
-def test_inclusion_probability__equals_high_precision(dtype, log_q, draws):
+def test_log_inclusion_probability__equals_high_precision(dtype, log_q, draws):
     log_q = dtype(log_q)
     if log_q == 0:
         return
     with localcontext(prec=800, Emin=-(10**9), Emax=10**9):
         lost = -Decimal(draws) * (1 - Decimal(float(log_q)).exp()).ln()
         exact = float((1 - (-lost).exp()).ln())
-    assert inclusion_probability(log_q, draws) == pytest.approx(exact, rel=2e-13, abs=1e-300)
+    assert log_inclusion_probability(log_q, draws) == pytest.approx(exact, rel=2e-13, abs=1e-300)
 
 
-def test_inclusion_probability__never_and_always():
-    assert inclusion_probability([-np.inf, 0.0], 5).tolist() == [-np.inf, 0]
+def test_log_inclusion_probability__never_and_always():
+    assert log_inclusion_probability([-np.inf, 0.0], 5).tolist() == [-np.inf, 0]
 
 
 @pytest.mark.parametrize(
     "convert, second",
     [
-        (excluding, np.float32(-1)),
-        (expected_count, 3),
-        (from_expected_count, 3),
-        (inclusion_probability, 3),
-        (from_inclusion_probability, 3),
+        (log_q_without_positive, np.float32(-1)),
+        (log_expected_count, 3),
+        (log_q_from_expected_count, 3),
+        (log_inclusion_probability, 3),
+        (log_q_from_inclusion_probability, 3),
     ],
 )
 def test_counts__of_float32_are_float64(convert, second):
@@ -160,16 +164,19 @@ def test_counts__of_float32_are_float64(convert, second):
     [
         (lambda: log_mixture([[0.0]], []), "shares must"),
         (lambda: log_mixture([[0.0]], [0.5, 0.5]), "log_qs has 1 parts, but there are 2 shares"),
-        (lambda: excluding([-1.0], [0.0]), "leaves no other"),
-        (lambda: excluding([-1.0], [math.nan]), "leaves no other"),
-        (lambda: excluding([-1.0] * 3, [-1.0] * 2), "log_q and log_q_positive must broadcast"),
-        (lambda: expected_count(-1.0, 0), "draws must be positive"),
-        (lambda: from_expected_count(-1.0, math.inf), "draws must be positive"),
-        (lambda: inclusion_probability(-1.0, -2), "draws must be positive"),
-        (lambda: from_inclusion_probability(-1.0, 0), "draws must be positive"),
-        (lambda: inclusion_probability([-1.0, 0.5], 2), "log_q must be at most 0"),
-        (lambda: inclusion_probability(math.nan, 2), "^log_q must be at most 0"),
-        (lambda: from_inclusion_probability(0.5, 2), "^log_inclusion must be at most 0"),
+        (lambda: log_q_without_positive([-1.0], [0.0]), "leaves no other"),
+        (lambda: log_q_without_positive([-1.0], [math.nan]), "leaves no other"),
+        (
+            lambda: log_q_without_positive([-1.0] * 3, [-1.0] * 2),
+            "log_q and log_q_positive must broadcast",
+        ),
+        (lambda: log_expected_count(-1.0, 0), "draws must be positive"),
+        (lambda: log_q_from_expected_count(-1.0, math.inf), "draws must be positive"),
+        (lambda: log_inclusion_probability(-1.0, -2), "draws must be positive"),
+        (lambda: log_q_from_inclusion_probability(-1.0, 0), "draws must be positive"),
+        (lambda: log_inclusion_probability([-1.0, 0.5], 2), "log_q must be at most 0"),
+        (lambda: log_inclusion_probability(math.nan, 2), "^log_q must be at most 0"),
+        (lambda: log_q_from_inclusion_probability(0.5, 2), "^log_inclusion must be at most 0"),
     ],
 )
 def test_draw_probability__refuses(call, message):

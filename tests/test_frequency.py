@@ -10,7 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from minitower.formulas.draw_probability import from_expected_count, from_inclusion_probability
+from minitower.formulas.draw_probability import (
+    log_q_from_expected_count,
+    log_q_from_inclusion_probability,
+)
 from minitower.formulas.frequency import StreamingFrequency, gap_bias, gap_variance
 
 READINGS = ["expected_count", "inclusion_probability"]
@@ -112,7 +115,9 @@ def test_streaming_frequency__copies_are_counted_or_not():
         measured[repeats] = 1 / np.mean(gaps[1000:])
     assert measured["expected_count"] == pytest.approx(1.86, rel=0.02)
     assert measured["inclusion_probability"] == pytest.approx(0.8465, rel=0.02)
-    for repeats, back in zip(READINGS, (from_expected_count, from_inclusion_probability)):
+    for repeats, back in zip(
+        READINGS, (log_q_from_expected_count, log_q_from_inclusion_probability)
+    ):
         assert np.exp(back(np.log(measured[repeats]), b)) == pytest.approx(q, rel=0.05)
 
 

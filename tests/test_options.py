@@ -189,9 +189,9 @@ def test_columns__of_foreign_kinds_are_refused_with_their_place():
 def test_formulas__refuse_what_cannot_be_paired():
     log_q = np.log([0.5, 0.5])
     with pytest.raises(ValueError, match="log_q and log_q_positive must broadcast"):
-        draw_probability.excluding(np.log([0.1, 0.2, 0.7]), log_q)
+        draw_probability.log_q_without_positive(np.log([0.1, 0.2, 0.7]), log_q)
     with pytest.raises(ValueError, match="log_inclusion must be at most 0"):
-        draw_probability.from_inclusion_probability([0.1], 3)
+        draw_probability.log_q_from_inclusion_probability([0.1], 3)
     with pytest.raises(ValueError, match="fields must be a list of columns"):
         mutual_information.mutual_information(np.array(1))
     with pytest.raises(ValueError, match="indptr and values must be vectors"):

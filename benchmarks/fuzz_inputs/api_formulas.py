@@ -186,17 +186,20 @@ def _draws() -> Calls:
             draw_probability.log_mixture,
             {"log_qs": np.log([p, p]), "shares": np.array([0.5, 0.5])},
         ),
-        "excluding": (
-            draw_probability.excluding,
+        "log_q_without_positive": (
+            draw_probability.log_q_without_positive,
             {"log_q": np.log(p), "log_q_positive": np.log(p)},
         ),
-        "expected_count": (draw_probability.expected_count, {"log_q": np.log(p), "draws": 10.0}),
-        "inclusion_probability": (
-            draw_probability.inclusion_probability,
+        "log_expected_count": (
+            draw_probability.log_expected_count,
             {"log_q": np.log(p), "draws": 10.0},
         ),
-        "from_inclusion_probability": (
-            draw_probability.from_inclusion_probability,
+        "log_inclusion_probability": (
+            draw_probability.log_inclusion_probability,
+            {"log_q": np.log(p), "draws": 10.0},
+        ),
+        "log_q_from_inclusion_probability": (
+            draw_probability.log_q_from_inclusion_probability,
             {"log_inclusion": np.log(p), "draws": 10.0},
         ),
         "random_mask": (mask(augmentation.random_mask), {"n": 3, "k": 4, "hidden": 2}),

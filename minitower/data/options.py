@@ -35,7 +35,7 @@ from typing import (
 )
 
 from minitower.data.errors import DataError, show
-from minitower.formulas.arguments import LARGEST, choice, number, strict_integer
+from minitower.formulas.arguments import INT64_MAX, choice, number, strict_integer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -151,9 +151,9 @@ class Option:
         if self.choices:
             return choice(self.parameter, value, self.choices)
         if self.type is int:
-            low = -LARGEST - 1 if self.low is None else int(self.low)
+            low = -INT64_MAX - 1 if self.low is None else int(self.low)
             return strict_integer(
-                self.parameter, value, low, LARGEST if self.high is None else int(self.high)
+                self.parameter, value, low, INT64_MAX if self.high is None else int(self.high)
             )
         if self.type is float and self._holds(found := _number(value)):
             return found
@@ -164,7 +164,7 @@ class Option:
 
 def _is_wide(value: Any, kind: Any) -> bool:
     """Whether a value is an integer of more than 64 bits."""
-    return kind is int and type(value) is int and value > LARGEST
+    return kind is int and type(value) is int and value > INT64_MAX
 
 
 def _number(value: Any) -> float:
@@ -269,7 +269,7 @@ def checked(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         raise DataError(str(error)) from None
 
 
-def option(name: str, value: Any, least: int, most: int = LARGEST) -> int:
+def option(name: str, value: Any, least: int, most: int = INT64_MAX) -> int:
     """An integer option within bounds, as :func:`~minitower.formulas.arguments.strict_integer`.
 
     Raises:

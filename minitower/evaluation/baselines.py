@@ -64,7 +64,7 @@ class ItemToItem:
                [0.1, 0. ]])
         """
         m = len(self.popularity)
-        arguments.rows("histories", histories.values, m)
+        arguments.as_rows("histories", histories.values, m)
         clicked = _clicks(histories, m) @ self.weights
         scores: NDArray[np.float64] = self.popularity + (
             clicked.toarray() if sparse.issparse(clicked) else clicked

@@ -36,11 +36,11 @@ def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:
     rows = np.arange(n) if rows is None else _checked_rows(rows, n)
     starts = range(0, max(len(rows), 1), BLOCK)  # zero rows still have a width
     vectors = [tower(table.take(rows[s : s + BLOCK]))[0] for s in starts]
-    return arguments.floats("vectors", np.concatenate(vectors))
+    return arguments.as_floats("vectors", np.concatenate(vectors))
 
 
 def _checked_rows(rows: Array, n: int) -> Array:
-    rows = arguments.rows("rows", rows, n)
+    rows = arguments.as_rows("rows", rows, n)
     if rows.ndim != 1:
         raise ValueError(f"rows must be of shape (n,), got {rows.shape}")
     return rows

@@ -105,7 +105,7 @@ class Evaluator:
         # A pair is one integer, user * m + item, so a set of pairs is a sorted array.
         pairs = np.unique(positives.users * m + positives.items)
         if users is not None:
-            users = arguments.rows("users", users, len(data.users))
+            users = arguments.as_rows("users", users, len(data.users))
             pairs = pairs[np.isin(pairs // m, users)]
         self.asked = len(data.users) if users is None else len(np.unique(users))
         before = np.repeat(np.arange(len(seen)), seen.counts) * m + seen.values
@@ -175,8 +175,8 @@ class Evaluator:
         """Vectors of the users with positives, and of all items."""
         if hasattr(model, "vectors"):
             users, items = model.vectors(self.data)
-            users = arguments.floats("user vectors", users)
-            return users[self.users], arguments.floats("item vectors", items)
+            users = arguments.as_floats("user vectors", users)
+            return users[self.users], arguments.as_floats("item vectors", items)
         check_same_schema(model.schema, self.data.schema)
         users = encode(model.user, self._users_table(model), self.users)
         return users, encode(model.item, self.data.items)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from minitower.formulas import ranking
-from minitower.formulas.arguments import LARGEST
+from minitower.formulas.arguments import INT64_MAX
 
 ACCURACY = {
     "recall": ranking.recall,
@@ -27,6 +27,6 @@ def read_metric(metric: Any) -> str:
     """
     name, _, k = metric.partition("@") if isinstance(metric, str) else ("", "", "")
     cutoff = int(k) if k.isdecimal() and len(k) < 20 else 0
-    if name not in ACCURACY or not 1 <= cutoff <= LARGEST or k != str(cutoff):
+    if name not in ACCURACY or not 1 <= cutoff <= INT64_MAX or k != str(cutoff):
         raise ValueError(f"expected NAME@K, the name one of {', '.join(ACCURACY)}")
     return str(metric)

@@ -12,7 +12,7 @@ same distribution.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, rows
+from minitower.formulas.arguments import as_floats, as_rows
 from minitower.formulas.arrays import Floats, Rows
 
 
@@ -89,7 +89,7 @@ def distribution(keep: ArrayLike, alias: ArrayLike) -> Floats:
 
     Raises ValueError: keep and alias are not two vectors of one length, or an alias is no slot.
     """
-    keep, alias = floats("keep", keep), rows("alias", alias, np.size(keep))
+    keep, alias = as_floats("keep", keep), as_rows("alias", alias, np.size(keep))
     if keep.ndim != 1 or keep.shape != alias.shape:
         raise ValueError(f"keep and alias must be (K) and (K), got {keep.shape} and {alias.shape}")
     # Count the slots of an alias exactly; then subtract the parts that these slots keep.
@@ -100,7 +100,7 @@ def distribution(keep: ArrayLike, alias: ArrayLike) -> Floats:
 
 
 def _probabilities(p: ArrayLike) -> Floats:
-    p = floats("p", p).astype(float)
+    p = as_floats("p", p).astype(float)
     if p.ndim != 1 or not np.all(p >= 0) or not abs(p.sum() - 1) < 1e-6:
         raise ValueError(
             f"p must be a vector of probabilities with sum 1, got shape {p.shape} "

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from minitower.formulas.arrays import Array, Floats, Ids, Integers, Mask
 
 TEMPERATURES = 1e-6, 1e12
-"""Float32 rounds a cosine by up to 6e-8. Below 1e-6 that rounding moves a logit by more than 0.06,
-and later the logit overflows. Above 1e12 the gradient underflows in float32."""
+"""Float32 rounds a cosine by up to 6e-8. Below 1e-6 that rounding moves a logit by more than 0.06;
+at still smaller temperatures the logit overflows. Above 1e12 the gradient underflows in float32."""
 
 SCALES = 1e-12, 1e6
 """A scale is one over a temperature."""
@@ -28,7 +28,7 @@ BIASES = -1e6, 1e6
 LOG_SUM_WEIGHTS = 1.0, 100.0
 """Below 1 a softmax gains by raising every score at once, whatever the positive."""
 
-LARGEST = 2**63 - 1
+INT64_MAX = 2**63 - 1
 """The largest integer of 64 bits."""
 
 LONGEST_ARRAY = 2**31 - 1
@@ -43,12 +43,12 @@ def as_array(name: str, x: ArrayLike) -> Array:
         raise ValueError(f"{name} is not an array: {_one_line(str(error))}") from error
 
 
-def floats(name: str, x: ArrayLike) -> Floats:
+def as_floats(name: str, x: ArrayLike) -> Floats:
     """Convert to real numbers: float16 to float32, integers and booleans to float64.
 
-    >>> floats("labels", [1, 0])
+    >>> as_floats("labels", [1, 0])
     array([1., 0.])
-    >>> floats("scores", np.array([0.1], np.float16)).dtype
+    >>> as_floats("scores", np.array([0.1], np.float16)).dtype
     dtype('float32')
     """
     array = as_array(name, x)
@@ -59,10 +59,10 @@ def floats(name: str, x: ArrayLike) -> Floats:
     raise ValueError(f"{name} must be real numbers, got {array.dtype}; convert to float32 first")
 
 
-def integers(name: str, x: ArrayLike) -> Integers:
+def as_integers(name: str, x: ArrayLike) -> Integers:
     """Convert to int64. Floats are accepted within the range where they hold every integer.
 
-    >>> integers("rows", np.array([3.0, 7.0]))
+    >>> as_integers("rows", np.array([3.0, 7.0]))
     array([3, 7])
     """
     array = as_array(name, x)
@@ -81,25 +81,25 @@ def integers(name: str, x: ArrayLike) -> Integers:
     return array.astype(np.int64, copy=False)
 
 
-def ids(name: str, x: ArrayLike) -> Ids:
-    """Convert to ids: integers as in :func:`integers`, 64-bit unsigned integers, or strings."""
+def as_ids(name: str, x: ArrayLike) -> Ids:
+    """Convert to ids: integers as in :func:`as_integers`, 64-bit unsigned integers, or strings."""
     array = as_array(name, x)
     if array.dtype.kind in "US":
         return array
     if array.dtype == np.uint64 and array.max(initial=0) >= 2**63:
         return array
-    return integers(name, array)
+    return as_integers(name, array)
 
 
-def rows(name: str, x: ArrayLike, end: int) -> Integers:
+def as_rows(name: str, x: ArrayLike, end: int) -> Integers:
     """Convert to row numbers, each within 0..end - 1."""
-    array = integers(name, x)
+    array = as_integers(name, x)
     if array.size and not 0 <= array.min() <= array.max() < end:
         raise ValueError(f"{name} must be within 0..{end - 1}, got {array.min()} to {array.max()}")
     return array
 
 
-def mask(name: str, x: ArrayLike) -> Mask:
+def as_mask(name: str, x: ArrayLike) -> Mask:
     """Convert to booleans; 0 and 1 are accepted."""
     array = as_array(name, x)
     kind = array.dtype.kind
@@ -110,7 +110,7 @@ def mask(name: str, x: ArrayLike) -> Mask:
 
 def number(name: str, value: float) -> float:
     """Convert to a finite Python float. (A NumPy float64 would turn float32 arrays to float64.)"""
-    array = floats(name, value)
+    array = as_floats(name, value)
     if array.ndim or not np.isfinite(float(array)):  # float() also rounds a longdouble
         got = f"shape {array.shape}" if array.ndim else array
         raise ValueError(f"{name} must be one finite number, got {got}")
@@ -119,7 +119,7 @@ def number(name: str, value: float) -> float:
 
 def positive_number(name: str, value: float) -> float:
     """Convert as :func:`number`, > 0."""
-    array = floats(name, value)
+    array = as_floats(name, value)
     if array.ndim or not 0 < float(array) < np.inf:
         raise ValueError(f"{name} must be positive and finite, got {shown(value)}")
     return float(array)
@@ -148,15 +148,15 @@ def positive_margin(value: float) -> float:
     return number_within("margin", positive_number("margin", value), MARGINS)
 
 
-def integer(name: str, value: int, least: int, most: int = LARGEST) -> int:
+def integer(name: str, value: int, least: int, most: int = INT64_MAX) -> int:
     """Convert to a Python int within bounds, both included. 3.0 is accepted, True is not."""
-    array = np.asarray(value, object) if isinstance(value, int) else integers(name, value)
+    array = np.asarray(value, object) if isinstance(value, int) else as_integers(name, value)
     if array.ndim or isinstance(value, bool) or not least <= array <= most:
         raise _not_an_integer(name, value, least, most)
     return int(array)
 
 
-def strict_integer(name: str, value: int, least: int, most: int = LARGEST) -> int:
+def strict_integer(name: str, value: int, least: int, most: int = INT64_MAX) -> int:
     """Convert as :func:`integer`, but only int and NumPy's integers. For options and seeds.
 
     >>> strict_integer("k", np.int32(7), 1)
@@ -169,8 +169,8 @@ def strict_integer(name: str, value: int, least: int, most: int = LARGEST) -> in
 
 
 def _not_an_integer(name: str, value: Any, least: int, most: int) -> ValueError:
-    bound = f"of at least {least}" if most == LARGEST else f"within {least}..{most}"
-    if most == LARGEST and isinstance(value, int | np.integer) and value > most:
+    bound = f"of at least {least}" if most == INT64_MAX else f"within {least}..{most}"
+    if most == INT64_MAX and isinstance(value, int | np.integer) and value > most:
         bound += ", and of at most 64 bits"
     return ValueError(f"{name} must be an integer {bound}, got {shown(value)}")
 
@@ -194,14 +194,15 @@ def row_count(n: int | None, name: str, candidates: Array) -> int:
     rows = m if n is None else integer("n", n, 0)
     if rows > m:
         raise ValueError(
-            f"n = {shown(n)} rows need as many candidates as their positives, but {name} has {m}"
+            f"n = {shown(n)} rows need at least as many candidates, their positives first, "
+            f"but {name} has {m}"
         )
     return rows
 
 
 def equally_long(**vectors: ArrayLike) -> list[Floats]:
     """Convert the named vectors to floats, equally long and not empty."""
-    arrays = [floats(name, vector) for name, vector in vectors.items()]
+    arrays = [as_floats(name, vector) for name, vector in vectors.items()]
     if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1 or not len(arrays[0]):
         raise ValueError(
             f"{' and '.join(vectors)} must be equally long, non-empty vectors, "
@@ -210,13 +211,18 @@ def equally_long(**vectors: ArrayLike) -> list[Floats]:
     return arrays
 
 
-def pair_weights(weights: ArrayLike | None, n: int, dtype: np.dtype[Any]) -> Floats:
+def weights_over_n(weights: ArrayLike | None, n: int, dtype: np.dtype[Any]) -> Floats:
     """Compute each pair's share of a mean: its weight >= 0, 1 by default, divided by n."""
     if weights is None:
         return np.full(n, 1 / n, dtype)
-    weights = floats("weights", weights).astype(dtype, copy=False)
-    if weights.shape != (n,) or not ((weights >= 0) & (weights < np.inf)).all():
-        raise ValueError(f"expected {n} finite weights >= 0, got shape {weights.shape}")
+    weights = as_floats("weights", weights).astype(dtype, copy=False)
+    if weights.shape != (n,):
+        raise ValueError(f"expected {n} weights, one for each pair, got shape {weights.shape}")
+    bad = np.flatnonzero(~((weights >= 0) & (weights < np.inf)))
+    if len(bad):
+        raise ValueError(
+            f"weights must be finite and >= 0, got weights[{bad[0]}] = {weights[bad[0]]}"
+        )
     return weights / n
 
 

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 from minitower.formulas.arguments import (
     LONGEST_ARRAY,
     as_array,
+    as_floats,
+    as_integers,
     choice,
-    floats,
     integer,
-    integers,
     number,
 )
 from minitower.formulas.arrays import Array, Integers, Mask
@@ -101,7 +101,7 @@ def correlated_masks(
 
     Reference: T. Yao et al., CIKM 2021, correlated feature masking; lecture, section 5.1; docs/11.
     """
-    related = np.array(floats("pairwise_mi", pairwise_mi), dtype=float)
+    related = np.array(as_floats("pairwise_mi", pairwise_mi), dtype=float)
     n = integer("n", n, 0, LONGEST_ARRAY)
     if related.ndim != 2 or len(set(related.shape)) != 1 or not np.isfinite(related).all():
         raise ValueError(
@@ -145,7 +145,7 @@ def drop_values(
 
     Reference: lecture, section 5.1, "dropout"; T. Yao et al., CIKM 2021; docs/11.
     """
-    indptr, values = integers("indptr", indptr), as_array("values", values)
+    indptr, values = as_integers("indptr", indptr), as_array("values", values)
     rate = number("rate", rate)
     if indptr.ndim != 1 or not len(indptr) or values.ndim != 1:
         raise ValueError(

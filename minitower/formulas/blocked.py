@@ -28,10 +28,10 @@ from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import (
     LOG_SUM_WEIGHTS,
-    floats,
+    as_floats,
     integer,
     number_within,
-    pair_weights,
+    weights_over_n,
 )
 from minitower.formulas.arrays import Floats, Mask, Vectors
 from minitower.formulas.logq import Correction, check_batch
@@ -64,13 +64,13 @@ def blocked_in_batch_softmax(
 
     Reference: X. Yi et al., RecSys 2019, Eqs. 3 and 4; docs/04.
     """
-    users, items = floats("users", users), floats("items", items)
+    users, items = as_floats("users", users), as_floats("items", items)
     if users.ndim != 2 or items.ndim != 2 or users.shape[1] != items.shape[1]:
         raise ValueError(f"users {users.shape} and items {items.shape} must be (n,d) and (m,d)")
     (n, d), m = users.shape, len(items)
     temperature = check_batch((n, m), correction, temperature)
     dtype = np.result_type(users, items)
-    weights = pair_weights(weights, n, dtype)
+    weights = weights_over_n(weights, n, dtype)
     omega = number_within("log_sum_weight", log_sum_weight, LOG_SUM_WEIGHTS)
     if block is None:
         block = max(1, min(BLOCK, BUFFER_ENTRIES // m))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, positive_number
+from minitower.formulas.arguments import as_floats, positive_number
 from minitower.formulas.arrays import Floats
 
 
@@ -20,7 +20,7 @@ def normalized(name: str, weights: ArrayLike) -> Floats:
 
     Raises ValueError: weights are empty, negative, not finite or all zero.
     """
-    w = floats(name, weights).astype(float)
+    w = as_floats(name, weights).astype(float)
     if w.ndim != 1 or not np.all((w >= 0) & (w < np.inf)) or not w.any():
         raise ValueError(
             f"{name} must be a vector of finite numbers >= 0, not all zero, got shape {w.shape}"
@@ -53,12 +53,12 @@ def log_mixture(log_qs: Sequence[ArrayLike], shares: ArrayLike) -> Floats:
         raise ValueError("log_qs must be a list of arrays, one for each share")
     if len(weights) != len(log_qs):
         raise ValueError(f"log_qs has {len(log_qs)} parts, but there are {len(weights)} shares")
-    terms = [share + floats("log_qs", part) for share, part in zip(log_or_inf(weights), log_qs)]
+    terms = [share + as_floats("log_qs", part) for share, part in zip(log_or_inf(weights), log_qs)]
     mixed: Floats = np.logaddexp.reduce(terms)
     return mixed
 
 
-def excluding(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
+def log_q_without_positive(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
     """Compute log q of an item when draws of the positive are rejected and repeated.
 
         log Q'_j = log q_j - log(1 - q_positive)       for j other than the positive
@@ -69,8 +69,8 @@ def excluding(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
 
     Reference: K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
     """
-    own = floats("log_q_positive", log_q_positive).astype(float)
-    others = floats("log_q", log_q)
+    own = as_floats("log_q_positive", log_q_positive).astype(float)
+    others = as_floats("log_q", log_q)
     try:
         np.broadcast_shapes(own.shape, others.shape)
     except ValueError:
@@ -84,7 +84,7 @@ def excluding(log_q: ArrayLike, log_q_positive: ArrayLike) -> Floats:
     return others - _log1m_exp(own)
 
 
-def expected_count(log_q: ArrayLike, draws: float) -> Floats:
+def log_expected_count(log_q: ArrayLike, draws: float) -> Floats:
     """Compute log(draws q), the log of the expected count of an item. It may exceed log 1.
 
     Shapes: (...)->(...)
@@ -94,26 +94,26 @@ def expected_count(log_q: ArrayLike, draws: float) -> Floats:
     Raises ValueError: draws is not positive and finite.
     Properties: equals_enumeration, has_an_inverse, at_least_the_inclusion_probability
     """
-    return floats("log_q", log_q).astype(float) + math.log(positive_number("draws", draws))
+    return as_floats("log_q", log_q).astype(float) + math.log(positive_number("draws", draws))
 
 
-def from_expected_count(log_count: ArrayLike, draws: float) -> Floats:
-    """Invert :func:`expected_count`: the log-probability of one draw. Shapes: (...)->(...)"""
-    counts = floats("log_count", log_count).astype(float)
+def log_q_from_expected_count(log_count: ArrayLike, draws: float) -> Floats:
+    """Invert :func:`log_expected_count`: the log-probability of one draw. Shapes: (...)->(...)"""
+    counts = as_floats("log_count", log_count).astype(float)
     return counts - math.log(positive_number("draws", draws))
 
 
-def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
+def log_inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
     """Compute log(1 - (1 - q)^draws), of at least one draw of an item.
 
     Shapes: (...)->(...)
-    Args, Raises: as in :func:`expected_count`; log_q must be at most 0 and not NaN.
+    Args, Raises: as in :func:`log_expected_count`; log_q must be at most 0 and not NaN.
     Properties: equals_enumeration, has_an_inverse, precise_for_rare_items, equals_high_precision
     """
-    log_q, draws = floats("log_q", log_q).astype(float), positive_number("draws", draws)
+    log_q, draws = as_floats("log_q", log_q).astype(float), positive_number("draws", draws)
     _check_log_p(log_q, "log_q")
     # 1 - (1 - q)^draws = 1 - exp(-x) with x = -draws log(1 - q). Below q = e^-37, log(1 - q)
-    # rounds to -q and 1 - exp(-x) to x. There q or x itself may underflow.
+    # rounds to -q; below x = e^-37, 1 - exp(-x) rounds to x. There q or x may underflow.
     rare = log_q < -37
     log_1mq = _log1m_exp(np.where(rare, -1, log_q))
     root = np.exp(log_q / 2)  # its square is q
@@ -123,16 +123,21 @@ def inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
     return result
 
 
-def from_inclusion_probability(log_inclusion: ArrayLike, draws: float) -> Floats:
-    """Invert :func:`inclusion_probability`; a 1 has lost q. Shapes: (...)->(...)"""
-    log_inclusion = floats("log_inclusion", log_inclusion)
+def log_q_from_inclusion_probability(log_inclusion: ArrayLike, draws: float) -> Floats:
+    """Invert :func:`log_inclusion_probability`: the log-probability of one draw.
+
+        q = 1 - (1 - p)^(1 / draws)
+
+    Shapes: (...)->(...). Where log_inclusion rounds to 0, q cannot be recovered: the result is 0.
+    """
+    log_inclusion = as_floats("log_inclusion", log_inclusion)
     _check_log_p(log_inclusion, "log_inclusion")
-    return inclusion_probability(log_inclusion, 1 / positive_number("draws", draws))
+    return log_inclusion_probability(log_inclusion, 1 / positive_number("draws", draws))
 
 
 def log_or_inf(p: Floats) -> Floats:
     """Compute log p, with -inf at 0 and no warning. Shapes: (...)->(...)"""
-    p = floats("p", p)
+    p = as_floats("p", p)
     return np.log(p, out=np.full_like(p, -np.inf), where=p > 0)
 
 

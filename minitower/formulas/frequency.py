@@ -29,7 +29,7 @@ class StreamingFrequency:
     Args:
         slots: H >= 1.
         alpha: weight of the newest gap, in (0, 1). About 1/alpha appearances are remembered.
-        initial_gap: gap of an unseen item, > 0. The mean gap makes the start unbiased.
+        initial_gap: gap of an unseen item, > 0. The expected gap makes the start unbiased.
         hashes: m >= 1 hash functions, each into arrays of its own, for integer ids of any
             range; 0 for ids that are slots, such as rows of a table. A collision shortens a gap,
             so of several hashes the longest gap counts.
@@ -107,7 +107,8 @@ class StreamingFrequency:
                 longer. Otherwise an item that disappears keeps its frequency.
 
         :mod:`minitower.formulas.draw_probability` turns the result into log q of one draw of
-        a batch of b: ``from_expected_count`` or ``from_inclusion_probability`` with draws = b.
+        a batch of b, with draws = b: ``log_q_from_expected_count`` or
+        ``log_q_from_inclusion_probability``.
         """
         at = np.arange(len(self.state["gap"]))[:, None], self._slots(ids)
         gap: Floats = self.state["gap"][at]
@@ -118,11 +119,11 @@ class StreamingFrequency:
 
     def _slots(self, ids: ArrayLike) -> Integers:
         """The slot of each id under each hash, (m,n)."""
-        ids, slots = arguments.ids("ids", ids), self.state["gap"].shape[1]
+        ids, slots = arguments.as_ids("ids", ids), self.state["gap"].shape[1]
         if ids.dtype.kind not in "iu" or ids.ndim != 1:
             raise ValueError(f"ids must be a vector of integers, got {ids.dtype} {ids.shape}")
         if not self.hashes:
-            return arguments.rows("ids without hashes, which are slots,", ids, slots)[None]
+            return arguments.as_rows("ids without hashes, which are slots,", ids, slots)[None]
         # splitmix64's finalizer (G. Steele et al., OOPSLA 2014), started at h golden ratios.
         steps = np.arange(1, self.hashes + 1, dtype=np.uint64)[:, None]
         x = ids.astype(np.uint64) + steps * np.uint64(0x9E3779B97F4A7C15)

@@ -9,8 +9,7 @@ uses :class:`AccidentalHits` and :class:`KnownPositives`: the same hits in O(n +
 
 import numpy as np
 
-from minitower.formulas.arguments import ids as checked_ids
-from minitower.formulas.arguments import integer, integers, row_count, rows
+from minitower.formulas.arguments import as_ids, as_integers, as_rows, integer, row_count
 from minitower.formulas.arrays import Ids, Integers, Mask
 
 
@@ -31,7 +30,7 @@ def accidental_hits(candidate_ids: Ids, n: int | None = None, *, since: int = 0)
            [0, 0, 0],
            [1, 0, 0]])
     """
-    ids = checked_ids("candidate_ids", candidate_ids)
+    ids = as_ids("candidate_ids", candidate_ids)
     n, since = row_count(n, "candidate_ids", ids), integer("since", since, 0)
     hits: Mask = ids[:n, None] == ids
     hits[:, :since] = False
@@ -122,7 +121,7 @@ class AccidentalHits(Hits):
     """
 
     def __init__(self, candidate_ids: Ids, n: int | None = None, *, since: int = 0) -> None:
-        ids = checked_ids("candidate_ids", candidate_ids)
+        ids = as_ids("candidate_ids", candidate_ids)
         n, since = row_count(n, "candidate_ids", ids), integer("since", since, 0)
         order = since + np.argsort(ids[since:])
         start, end = (np.searchsorted(ids[order], ids[:n], side) for side in ("left", "right"))
@@ -166,10 +165,10 @@ class KnownPositives(Hits):
 def _checked(
     user_rows: Integers, candidate_ids: Ids, positives: tuple[Integers, Ids]
 ) -> tuple[Integers, Ids, Integers, Ids]:
-    indptr = integers("positives (indptr)", positives[0])
-    users = rows("user_rows", user_rows, len(indptr) - 1)
-    ids = checked_ids("candidate_ids", candidate_ids)
-    indices = checked_ids("positives (indices)", positives[1])
+    indptr = as_integers("positives (indptr)", positives[0])
+    users = as_rows("user_rows", user_rows, len(indptr) - 1)
+    ids = as_ids("candidate_ids", candidate_ids)
+    indices = as_ids("positives (indices)", positives[1])
     if len(indices) and ids.dtype.kind != indices.dtype.kind:
         raise ValueError(f"candidate_ids are {ids.dtype} and positives {indices.dtype}")
     row_count(len(users), "candidate_ids", ids)

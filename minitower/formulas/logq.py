@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, ids, number, positive_temperature, row_count
+from minitower.formulas.arguments import as_floats, as_ids, number, positive_temperature, row_count
 from minitower.formulas.arrays import Floats, Ids
 from minitower.formulas.hits import AccidentalHits, Hits
 
@@ -42,7 +42,7 @@ class Correction:
 
     def __post_init__(self) -> None:
         for name in ("candidates", "positive"):
-            object.__setattr__(self, name, floats(name, getattr(self, name)))
+            object.__setattr__(self, name, as_floats(name, getattr(self, name)))
 
 
 def check_batch(shape: tuple[int, ...], correction: Correction, temperature: float) -> float:
@@ -65,7 +65,7 @@ def uncorrected(candidate_ids: Ids, *, mask_hits: bool = False, n: int | None = 
     Raises ValueError: n > m, or ids are neither integers nor strings.
     Properties: optimum_is_the_mutual_information
     """
-    items = ids("candidate_ids", candidate_ids)
+    items = as_ids("candidate_ids", candidate_ids)
     n, zero = row_count(n, "candidate_ids", items), np.zeros(len(items))
     return Correction(zero, zero[:n], AccidentalHits(items, n) if mask_hits else None)
 
@@ -176,14 +176,14 @@ def calibrated(log_q: ArrayLike, candidate_ids: Ids, n: int | None = None) -> Co
 
 
 def _same_length(log_q: ArrayLike, candidate_ids: Ids) -> tuple[Floats, Ids]:
-    log_q, items = _finite(log_q), ids("candidate_ids", candidate_ids)
+    log_q, items = _finite(log_q), as_ids("candidate_ids", candidate_ids)
     if items.shape != log_q.shape:
         raise ValueError(f"log_q has shape {log_q.shape}, candidate_ids {items.shape}")
     return log_q, items
 
 
 def _finite(log_q: ArrayLike) -> Floats:
-    log_q = floats("log_q", log_q)
+    log_q = as_floats("log_q", log_q)
     if log_q.ndim != 1:
         raise ValueError(f"expected one log_q per candidate, got shape {log_q.shape}")
     bad = np.flatnonzero(~np.isfinite(log_q))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from minitower.formulas.arguments import as_array, floats, integers, positive_number, shown
+from minitower.formulas.arguments import as_array, as_floats, as_integers, positive_number, shown
 from minitower.formulas.arrays import Floats, Integers
 
 Field = NDArray[Any] | tuple[Integers, NDArray[Any]]
@@ -154,7 +154,7 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
             f"got lengths {[table.shape[0] for table in tables]}"
         )
     n = tables[0].shape[0]
-    w = np.ones(n) if weights is None else floats("weights", weights).astype(float)
+    w = np.ones(n) if weights is None else as_floats("weights", weights).astype(float)
     if w.shape != (n,):
         raise ValueError(f"weights must be {n}, one per row of the fields, got {w.size}")
     if not np.isfinite(w).all() or w.min() < 0:
@@ -186,7 +186,7 @@ def plug_in_bias(r: ArrayLike, c: ArrayLike, n: float) -> Floats:
     Reference: M. Roulston, Estimating the errors on measured entropy and mutual information,
         Physica D 1999.
     """
-    r, c, n = floats("r", r), floats("c", c), positive_number("n", n)
+    r, c, n = as_floats("r", r), as_floats("c", c), positive_number("n", n)
     bias: Floats = (r - 1) / 2 * ((c - 1) / n)
     return bias
 
@@ -206,7 +206,7 @@ def _union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
 
 
 def _held_by_floats(values: NDArray[Any]) -> Integers:
-    exact = integers("values", values)
+    exact = as_integers("values", values)
     if exact.min() <= -(2**53) or exact.max() >= 2**53:
         raise ValueError("a field has integers beyond 2^53 here and floats there")
     return exact
@@ -216,7 +216,7 @@ def _value_shares(field: Field) -> tuple[NDArray[Any], sparse.csr_array]:
     """The v distinct values, and (n,v+1) the share of each in a row; the last column is "none"."""
     indptr, values = field if isinstance(field, tuple) else (None, field)
     values = as_array("fields", values)
-    indptr = np.arange(values.size + 1) if indptr is None else integers("indptr", indptr)
+    indptr = np.arange(values.size + 1) if indptr is None else as_integers("indptr", indptr)
     counts = np.diff(indptr)
     if indptr[0] != 0 or indptr[-1] != values.size or np.any(counts < 0) or values.ndim != 1:
         raise ValueError(

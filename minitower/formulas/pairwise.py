@@ -7,7 +7,12 @@ item tower. A loss returns its value, and its gradients with respect to both sco
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import equally_long, pair_weights, positive_margin, positive_scale
+from minitower.formulas.arguments import (
+    equally_long,
+    positive_margin,
+    positive_scale,
+    weights_over_n,
+)
 from minitower.formulas.arrays import Scores
 
 
@@ -44,7 +49,7 @@ def triplet_hinge(
     """
     positive, negative = equally_long(positive=positive, negative=negative)
     violation = negative - positive + positive_margin(margin)
-    share = pair_weights(weights, len(violation), violation.dtype)
+    share = weights_over_n(weights, len(violation), violation.dtype)
     d_negative = np.where(violation > 0, share, 0)
     return float(share @ np.maximum(violation, 0)), (-d_negative, d_negative)
 
@@ -77,7 +82,7 @@ def triplet_logistic(
     positive, negative = equally_long(positive=positive, negative=negative)
     scale = positive_scale(scale)
     logits = scale * (negative - positive)
-    share = pair_weights(weights, len(logits), logits.dtype)
+    share = weights_over_n(weights, len(logits), logits.dtype)
     sigmoid = np.exp(-np.logaddexp(0, -logits))
     d_negative = scale * share * sigmoid
     return float(share @ np.logaddexp(0, logits)), (-d_negative, d_negative)

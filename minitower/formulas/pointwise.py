@@ -11,8 +11,8 @@ from minitower.formulas.arguments import (
     BIASES,
     equally_long,
     number_within,
-    pair_weights,
     positive_scale,
+    weights_over_n,
 )
 from minitower.formulas.arrays import Floats, Scores
 
@@ -43,7 +43,7 @@ def pointwise_squared(
     Reference: lecture, section 2.2 (the aim; the loss is our choice); docs/06.
     """
     scores, labels = _examples(scores, labels)
-    share = pair_weights(weights, len(scores), scores.dtype)
+    share = weights_over_n(weights, len(scores), scores.dtype)
     error = scores - labels
     return float(share @ error**2), 2 * share * error
 
@@ -83,7 +83,7 @@ def pointwise_logistic(
     """
     scores, labels = _examples(scores, labels)
     scale, bias = positive_scale(scale), number_within("bias", bias, BIASES)
-    share = pair_weights(weights, len(scores), scores.dtype)
+    share = weights_over_n(weights, len(scores), scores.dtype)
     margins = labels * (scale * scores + bias)
     d_logits = -share * labels * np.exp(-np.logaddexp(0, margins))  # sigmoid(-margins)
     loss = float(share @ np.logaddexp(0, -margins))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minitower.formulas import arguments
-from minitower.formulas.arguments import floats, integer, integers
+from minitower.formulas.arguments import as_floats, as_integers, integer
 from minitower.formulas.arrays import Counts
 
 
@@ -19,9 +19,9 @@ def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
     >>> times_recalled(np.array([[2, 0], [2, -1]]), 3)
     array([1, 0, 2])
     """
-    recalled, m = integers("recalled", recalled), integer("m", m, 0)
+    recalled, m = as_integers("recalled", recalled), integer("m", m, 0)
     return np.bincount(
-        arguments.rows(f"recalled, of m = {m} items,", recalled[recalled >= 0], m), minlength=m
+        arguments.as_rows(f"recalled, of m = {m} items,", recalled[recalled >= 0], m), minlength=m
     )
 
 
@@ -116,8 +116,8 @@ class Slices:
     def count(self, items: NDArray[np.integer], rows: NDArray[np.integer], n: int) -> Counts:
         """Count the (row, item) pairs on each of n rows and each slice. Shapes: (p),(p)->(n,s)"""
         s, n = len(self.items), integer("n", n, 0)
-        of_item = self.of_item[arguments.rows("items", items, len(self.of_item))]
-        cell = arguments.rows("rows", rows, n) * s + of_item
+        of_item = self.of_item[arguments.as_rows("items", items, len(self.of_item))]
+        cell = arguments.as_rows("rows", rows, n) * s + of_item
         return np.bincount(cell, minlength=n * s).reshape(n, s)
 
 
@@ -162,7 +162,7 @@ def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
     >>> slices_by_items(np.array([0, 1, 2, 3, 4, 9]), (0.8,)).of_item
     array([0, 1, 1, 1, 1, 2])
     """
-    clicks, cuts = _catalogue("clicks", clicks), floats("quantiles", quantiles)
+    clicks, cuts = _catalogue("clicks", clicks), as_floats("quantiles", quantiles)
     inside = cuts.ndim == 1 and bool(((cuts > 0) & (cuts < 1)).all())
     if not inside or not bool((np.diff(cuts) > 0).all()):
         raise ValueError(f"quantiles must increase strictly within (0, 1), got {cuts.tolist()}")
@@ -172,7 +172,7 @@ def slices_by_items(clicks: Counts, quantiles: ArrayLike) -> Slices:
 
 
 def _catalogue(name: str, counts: Counts) -> Counts:
-    counts = integers(name, counts)
+    counts = as_integers(name, counts)
     if counts.ndim != 1 or not len(counts) or counts.min() < 0:
         raise ValueError(
             f"{name} must be integers >= 0, one per item of the catalogue, got shape "

@@ -13,7 +13,14 @@ no user has a positive.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minitower.formulas.arguments import LONGEST_ARRAY, as_array, floats, integer, integers, mask
+from minitower.formulas.arguments import (
+    LONGEST_ARRAY,
+    as_array,
+    as_floats,
+    as_integers,
+    as_mask,
+    integer,
+)
 from minitower.formulas.arrays import Counts, Floats
 
 Hits = NDArray[np.bool_]
@@ -33,8 +40,8 @@ def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Coun
     >>> ranked([[0.5, 0.9, 0.5]], k=4, excluded=[[False, True, False]])
     array([[ 0,  2, -1, -1]])
     """
-    scores, k = floats("scores", scores), integer("k", k, 1, LONGEST_ARRAY)
-    out = np.zeros(scores.shape, bool) if excluded is None else mask("excluded", excluded)
+    scores, k = as_floats("scores", scores), integer("k", k, 1, LONGEST_ARRAY)
+    out = np.zeros(scores.shape, bool) if excluded is None else as_mask("excluded", excluded)
     if scores.ndim != 2 or out.shape != scores.shape or np.isnan(scores).any():
         raise ValueError(
             "scores must be (n,m) without NaN and excluded of the same shape, got "
@@ -172,8 +179,8 @@ def recall_by_slice(
         positives_by_slice: number of the user's positives in each slice.
     Properties: one_slice_is_recall, equals_naive, hits_on_others_do_not_count
     """
-    hits, slice_of_rank = _booleans(hits), integers("slice_of_rank", slice_of_rank)
-    by_slice = integers("positives_by_slice", positives_by_slice)
+    hits, slice_of_rank = _booleans(hits), as_integers("slice_of_rank", slice_of_rank)
+    by_slice = as_integers("positives_by_slice", positives_by_slice)
     if slice_of_rank.shape != hits.shape or by_slice.ndim != 2:
         raise ValueError(
             f"hits and slice_of_rank must have one shape (n,K) and positives_by_slice be "
@@ -188,7 +195,7 @@ def recall_by_slice(
 
 def _with_positives(hits: Hits, positives: Counts, k: int) -> tuple[Hits, Counts, int]:
     """Keep the first k ranks of the users with a positive."""
-    hits, positives = _booleans(hits), integers("positives", positives)
+    hits, positives = _booleans(hits), as_integers("positives", positives)
     if positives.shape != hits.shape[:1]:
         raise ValueError(
             f"hits must be bool (n,K) and positives (n), got {hits.shape} and {positives.shape}"

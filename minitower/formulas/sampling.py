@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minitower.formulas.alias_table import distribution, prefix_sums
-from minitower.formulas.arguments import floats, integer, number, rows
+from minitower.formulas.arguments import as_floats, as_rows, integer, number
 from minitower.formulas.arrays import Floats, Rows
 from minitower.formulas.draw_probability import log_mixture, log_or_inf, normalized
 
@@ -42,7 +42,7 @@ def power_law(counts: ArrayLike, beta: float = 0.75) -> Floats:
     share, beta = normalized("counts", counts), number("beta", beta)
     if not 0 <= beta < np.inf:
         raise ValueError(f"beta must be finite and not negative, got {beta}")
-    clicked = floats("counts", counts) > 0  # whose share may have underflowed
+    clicked = as_floats("counts", counts) > 0  # whose share may have underflowed
     powers: Floats = np.where(clicked, (share / share.max()) ** beta, 0)
     return powers / float(powers.sum())
 
@@ -83,7 +83,7 @@ class Uniform:
         return ids, self.log_q(ids)
 
     def log_q(self, ids: Rows) -> Floats:
-        return np.full(rows("ids", ids, self._k).shape, -math.log(self._k))
+        return np.full(as_rows("ids", ids, self._k).shape, -math.log(self._k))
 
 
 class AliasTable:
@@ -126,7 +126,7 @@ class AliasTable:
         return ids, self.log_q(ids)
 
     def log_q(self, ids: Rows) -> Floats:
-        return self._log_p[rows("ids", ids, len(self))]
+        return self._log_p[as_rows("ids", ids, len(self))]
 
 
 class Mixture:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minitower.formulas.arguments import floats, number
+from minitower.formulas.arguments import as_floats, number
 from minitower.formulas.arrays import Scores, Vectors
 
 Backward = Callable[[Scores], tuple[Vectors, Vectors]]
@@ -43,7 +43,7 @@ def l2_normalize(
     Reference: X. Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
         Recommendations, RecSys 2019, section 3; docs/02.
     """
-    x, epsilon = floats("x", x), number("epsilon", epsilon)
+    x, epsilon = as_floats("x", x), number("epsilon", epsilon)
     if x.ndim != 2:
         raise ValueError(f"x must be of shape (n,d), got {x.shape}")
     if epsilon < 0:
@@ -58,7 +58,7 @@ def l2_normalize(
     y = scaled * inverse
 
     def backward(d_y: Vectors) -> Vectors:
-        d_y = floats("d_y", d_y)
+        d_y = as_floats("d_y", d_y)
         along = np.einsum("nd,nd->n", y, d_y)[:, None]
         d_x: Vectors = (d_y - y * along) * inverse / np.where(has_direction, largest, 1)[:, None]
         return d_x
@@ -85,7 +85,7 @@ def inner_product(users: Vectors, items: Vectors) -> tuple[Scores, Backward]:
     users, items = _pairs(users, items)
 
     def backward(d_scores: Scores) -> tuple[Vectors, Vectors]:
-        column = floats("d_scores", d_scores)[:, None]
+        column = as_floats("d_scores", d_scores)[:, None]
         return column * items, column * users
 
     return np.einsum("nd,nd->n", users, items), backward
@@ -130,7 +130,7 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
 
 
 def _pairs(users: Vectors, items: Vectors) -> tuple[Vectors, Vectors]:
-    users, items = floats("users", users), floats("items", items)
+    users, items = as_floats("users", users), as_floats("items", items)
     if users.ndim != 2 or users.shape != items.shape:
         raise ValueError(
             f"users and items must be of one shape (n,d), got {users.shape} and {items.shape}"

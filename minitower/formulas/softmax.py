@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import (
     LOG_SUM_WEIGHTS,
-    floats,
-    integers,
-    mask,
+    as_floats,
+    as_integers,
+    as_mask,
     number_within,
-    pair_weights,
     positive_temperature,
+    weights_over_n,
 )
 from minitower.formulas.arrays import Floats, Scores
 from minitower.formulas.logq import Correction, check_batch, uncorrected
@@ -67,7 +67,7 @@ def softmax_cross_entropy(
     Reference: lecture, section 2.4; omega: J. Wu et al., BSL: Understanding and Improving Softmax
         Loss for Recommendation, ICDE 2024; docs/06.
     """
-    logits, positive = floats("logits", logits), integers("positive", positive)
+    logits, positive = as_floats("logits", logits), as_integers("positive", positive)
     if logits.ndim != 2 or positive.shape != logits.shape[:1] or not len(logits):
         raise ValueError(
             "expected logits (n,m) and one positive column for each of n >= 1 rows, "
@@ -77,13 +77,13 @@ def softmax_cross_entropy(
         raise ValueError(f"a positive is not among the {logits.shape[1]} columns")
     rows = np.arange(len(logits))
     if drop is not None:
-        drop = mask("drop", drop)
+        drop = as_mask("drop", drop)
         if drop.shape != logits.shape:
             raise ValueError(f"drop has shape {drop.shape}, the logits {logits.shape}")
         if drop[rows, positive].any():
             raise ValueError("drop leaves out a row's own positive")
         logits = np.where(drop, -np.inf, logits)
-    weights = pair_weights(weights, len(logits), logits.dtype)
+    weights = weights_over_n(weights, len(logits), logits.dtype)
     omega = number_within("log_sum_weight", log_sum_weight, LOG_SUM_WEIGHTS)
 
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -175,13 +175,13 @@ def listwise_softmax(
 
     Reference: lecture, section 2.4; docs/06.
     """
-    positive, negatives = floats("positive", positive), floats("negatives", negatives)
+    positive, negatives = as_floats("positive", positive), as_floats("negatives", negatives)
     if positive.ndim != 1 or negatives.ndim != 2 or len(negatives) != len(positive):
         raise ValueError(
             f"expected positive (n) and negatives (n,k), got {positive.shape}, {negatives.shape}"
         )
     if drop is not None:
-        drop = mask("drop", drop)
+        drop = as_mask("drop", drop)
         if drop.shape != negatives.shape:
             raise ValueError(f"drop has shape {drop.shape}, the negatives {negatives.shape}")
         drop = np.insert(drop, 0, False, axis=1)
@@ -229,7 +229,7 @@ def info_nce(
     Reference: T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations, CIKM
         2021, Eq. 3; A. Radford et al., ICML 2021, Fig. 3; docs/12.
     """
-    scores = floats("scores", scores)
+    scores = as_floats("scores", scores)
     plain = uncorrected(np.arange(len(scores)))
     rows, d_rows = in_batch_softmax(scores, plain, temperature=temperature, weights=weights)
     if not symmetric:
@@ -255,7 +255,7 @@ def temperature_gradient(scores: Floats, d_scores: Floats, temperature: float) -
     >>> round(temperature_gradient(scores, d_scores, 0.5), 6)
     0.476812
     """
-    scores, d_scores = floats("scores", scores), floats("d_scores", d_scores)
+    scores, d_scores = as_floats("scores", scores), as_floats("d_scores", d_scores)
     if scores.shape != d_scores.shape:
         raise ValueError(f"scores {scores.shape} and d_scores {d_scores.shape} differ")
     return -float(np.vdot(scores, d_scores)) / positive_temperature(temperature)
@@ -265,7 +265,7 @@ def corrected_logits(
     scores: ArrayLike, correction: Correction, temperature: float
 ) -> tuple[Floats, float]:
     """Compute scores / temperature - correction, and check the temperature."""
-    scores = floats("scores", scores)
+    scores = as_floats("scores", scores)
     temperature = check_batch(scores.shape, correction, temperature)
     logits = scores / temperature
     own = np.diagonal(logits) - correction.positive

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, pair_weights
+from minitower.formulas.arguments import as_floats, weights_over_n
 from minitower.formulas.arrays import Ids, Scores
 from minitower.formulas.logq import calibrated
 from minitower.formulas.softmax import corrected_logits
@@ -42,7 +42,7 @@ def stop_gradient_logq(
 
     Reference: K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025; docs/09.
     """
-    scores = floats("scores", scores)
+    scores = as_floats("scores", scores)
     if scores.ndim != 2:
         raise ValueError(f"expected scores (n,m), got shape {scores.shape}")
     n = len(scores)
@@ -62,7 +62,7 @@ def stop_gradient_logq(
     # an item other than the positive was clicked.
     odds = others - own
     one_minus_p = np.where(alone, 0, np.exp(-np.logaddexp(0, -odds)))
-    w = one_minus_p * pair_weights(weights, n, scores.dtype)
+    w = one_minus_p * weights_over_n(weights, n, scores.dtype)
     d_logits = w[:, None] * np.exp(logits - others[:, None])
     d_logits[diagonal] = -w
     loss = float(w @ (odds + np.log(np.maximum(negatives, 1))))

@@ -8,7 +8,7 @@ beside recall.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import floats, positive_number, positive_scale
+from minitower.formulas.arguments import as_floats, positive_number, positive_scale
 from minitower.formulas.arrays import Floats
 
 _BLOCK = 1 << 21  # pairs at a time
@@ -77,5 +77,5 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
 
 def _float64(name: str, x: ArrayLike) -> Floats:
     """Squared distances in float32 vanish below 1e-22, and those of close vectors cancel."""
-    x = floats(name, x)
+    x = as_floats(name, x)
     return x.astype(np.result_type(x, np.float64), copy=False)

@@ -13,7 +13,7 @@ import numpy as np
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place, show
 from minitower.data.table import string_array
-from minitower.formulas.arguments import floats
+from minitower.formulas.arguments import as_floats
 from minitower.formulas.arrays import Array, Vectors
 from minitower.search.index import SearchResult, checked_k
 from minitower.search.over_fetching import by_fetch_size
@@ -155,7 +155,7 @@ def search_database(
 def _unit(vectors: Vectors, name: str, row: Callable[[int], str]) -> Points:
     """(n,d) -> (n,d) at length one, in float32."""
     try:
-        vectors = floats(name, vectors)
+        vectors = as_floats(name, vectors)
     except ValueError as error:
         raise DataError(str(error)) from error
     if vectors.ndim != 2 or vectors.shape[1] == 0:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.formulas.arguments import LARGEST, strict_integer
+from minitower.formulas.arguments import INT64_MAX, strict_integer
 from minitower.formulas.arrays import Rows
 from minitower.search.engines import Engine, VerifiedFolder, doubling, imported
 from minitower.search.index import SearchResult
@@ -59,8 +59,8 @@ class Hnsw(Engine):
             ModuleNotFoundError: hnswlib is not installed.
         """
         strict_integer("neighbors", neighbors, 2, 100)
-        strict_integer("ef_construction", ef_construction, neighbors, LARGEST)
-        strict_integer("threads", threads, 1, LARGEST)
+        strict_integer("ef_construction", ef_construction, neighbors, INT64_MAX)
+        strict_integer("threads", threads, 1, INT64_MAX)
         graph = cls.library().Index(space="ip", dim=points.shape[1])
         graph.init_index(
             len(points), M=neighbors, ef_construction=ef_construction, random_seed=seed

@@ -13,7 +13,7 @@ import numpy as np
 from minitower.data.errors import DataError
 from minitower.data.options import option
 from minitower.data.table import Ragged
-from minitower.formulas.arguments import floats
+from minitower.formulas.arguments import as_floats
 from minitower.formulas.arrays import Array, Rows, Scores, Vectors
 from minitower.towers.layers import first_not_finite
 
@@ -276,7 +276,7 @@ def lengths_of(vectors: Vectors) -> Scores:
 
 
 def _finite(vectors: Vectors, name: str) -> Vectors:
-    vectors = floats(name, vectors)
+    vectors = as_floats(name, vectors)
     if vectors.ndim != 2 or vectors.shape[1] == 0:
         raise DataError(f"{name} must be of shape (n,d) with d >= 1, got {vectors.shape}")
     vectors = np.ascontiguousarray(vectors)

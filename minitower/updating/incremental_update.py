@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 
 from minitower.data import DataError, Dataset
 from minitower.evaluation.encode import check_same_schema, encode
-from minitower.formulas.arguments import floats, strict_integer
+from minitower.formulas.arguments import as_floats, strict_integer
 from minitower.formulas.arrays import Array
-from minitower.formulas.draw_probability import from_expected_count
+from minitower.formulas.draw_probability import log_q_from_expected_count
 from minitower.formulas.frequency import StreamingFrequency
 from minitower.store.incremental import Rows
 from minitower.towers.optimizers import Adagrad, Optimizer
@@ -175,7 +175,7 @@ class IncrementalUpdate:
         features = self.data.users.take(np.maximum(users, 0))
         self.histories.learn(features, users, items)
         features = side.mask(features, dict.fromkeys(features, users < 0))
-        log_q = from_expected_count(self.frequency.log_frequency(items), self._buffer.size)
+        log_q = log_q_from_expected_count(self.frequency.log_frequency(items), self._buffer.size)
         self.frequency.update(items)
         return Batch(features, self.data.items.take(items), users, items, log_q)
 
@@ -266,7 +266,7 @@ class StepBuffer:
         clicks = [np.asarray(part) for part in (events.users, events.items, events.timestamps)]
         if len({part.shape for part in clicks}) > 1 or clicks[0].ndim != 1:
             raise DataError("events: users, items and timestamps must be vectors of one length")
-        times = np.append(self._latest, floats("timestamps", events.timestamps))
+        times = np.append(self._latest, as_floats("timestamps", events.timestamps))
         if (np.diff(times) < 0).any():
             raise DataError(f"event {int((np.diff(times) < 0).argmax())} is older than the last")
         users = self._users_table.rows_of(events.users)

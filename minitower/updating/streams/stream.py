@@ -14,7 +14,7 @@ import numpy as np
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
 from minitower.data.options import Option, check_options, checked_path
-from minitower.formulas.arguments import floats, strict_integer
+from minitower.formulas.arguments import as_floats, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.cursor import Counts, Cursor
 from minitower.updating.streams.dead_letters import DeadLetters
@@ -82,7 +82,7 @@ class ClickStream:
         checked_path("folder", self.folder)
         for name in ("allowed_lateness", "max_clock_skew"):
             seconds = getattr(self, name)
-            if seconds is not None and not floats(name, seconds) >= 0:
+            if seconds is not None and not as_floats(name, seconds) >= 0:
                 raise ValueError(f"{name} must be at least 0 seconds, got {seconds}")
         if self.late not in ("refuse", "count"):
             raise ValueError(f"late must be 'refuse' or 'count', got {self.late!r}")
