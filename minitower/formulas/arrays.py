@@ -1,6 +1,7 @@
 """The names of the array types.
 
-Axis letters in shapes are fixed: n pairs, m candidates, d dimensions, k top-k.
+In the losses n counts pairs or rows, m candidates and d dimensions. Other letters belong to their
+file: k counts negatives of a row in a loss, ranks in a metric, fields in a view.
 """
 
 from typing import Any

@@ -83,8 +83,8 @@ def correlated_masks(
     Shapes: (k,k)->(n,k),(n,k)
     Args:
         pairwise_mi: :func:`~minitower.formulas.mutual_information.mutual_information` of each
-            two fields, or a similar measure. The diagonal is not read. Among equally related
-            fields the first ones are closer.
+            two fields, or a similar measure. The diagonal is not read. Of equally related
+            fields the lower numbers come first.
         rounding: of k / 2, the number of related fields that the first view hides. The paper's
             wording means floor; a translation prints the ceiling.
         per_item: whether each item has its own seed. By default the batch has one (the paper):

@@ -15,7 +15,7 @@ from minitower.formulas import arguments
 from minitower.formulas.arguments import LONGEST_ARRAY, choice, integer, number
 from minitower.formulas.arrays import Floats, Integers
 
-_SMALLEST = float(np.finfo(np.float64).tiny)  # of a gap: that of many copies underflows
+_SMALLEST = float(np.finfo(np.float64).tiny)  # gap; (1 - alpha)^copies underflows
 
 
 class StreamingFrequency:

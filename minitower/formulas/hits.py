@@ -3,8 +3,9 @@
 A hit of row i is another copy of the row's own item, or another item that the user of the row
 has clicked. A hit is left out of the softmax sum.
 
-The textbook form, :func:`accidental_hits` and :func:`known_positives`, is an (n,m) mask. Training
-uses :class:`AccidentalHits` and :class:`KnownPositives`: the same hits in O(n + m) memory.
+The textbook form, :func:`accidental_hits` and :func:`known_positives`, is an (n,m) mask.
+:class:`AccidentalHits` and :class:`KnownPositives` find the same hits without that mask. Training
+uses :class:`AccidentalHits`; :class:`KnownPositives` is for losses of your own.
 """
 
 import numpy as np

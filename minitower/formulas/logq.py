@@ -1,8 +1,8 @@
 """Corrections of the sampling bias of in-batch negatives ("logQ").
 
-An item is a negative as often as it is clicked, so popular items are over-suppressed. A draw
-of probability q stands for 1/q items of the catalogue. Subtracting log q from its logit weighs
-the draw by 1/q, and the sum over the batch then estimates the sum over the catalogue.
+In-batch negatives are drawn in proportion to clicks, so popular items are pushed down too much.
+Importance sampling corrects that: a negative drawn with probability q gets the weight 1/q, so
+log q is subtracted from its logit. The batch sum then estimates the sum over the catalogue.
 
 Correct in training only. At serving the plain score is right: subtracting log q there turns
 "how likely is this click" into "how much more likely than average".
@@ -74,9 +74,9 @@ def yi(log_q: ArrayLike, *, logq_weight: float = 1.0, n: int | None = None) -> C
     """Subtract logq_weight * log q from every candidate, the positive included (Yi et al.).
 
     Accidental hits must stay in the sum: log q counts the copies of an item in the batch (test
-    ``masking_hits_is_wrong_when_the_positive_is_corrected``). With k draws beside the positive,
-    the gradient tends to that of the full softmax times k q / (P + k q). P is the positive's
-    softmax probability.
+    ``masking_hits_is_wrong_when_the_positive_is_corrected``). A bias remains where
+    draws are few: the gradient is about k q / (P + k q) times that of the full softmax. k counts
+    the draws beside the positive, and P is the positive's softmax probability (docs/09).
 
     Shapes: (m)->Correction. A factor common to all q changes nothing.
     Args:
@@ -122,9 +122,9 @@ def cross_batch(log_q: ArrayLike, candidate_ids: Ids, n: int) -> Correction:
 def mixed(log_q: ArrayLike, n: int) -> Correction:
     """Correct the negatives of in-batch and uniform draws, not the positive (Yang et al.).
 
-    Candidates n to m are the uniform draws. The gradient tends to that of the full softmax times
-    k / (P + k), with k the draws and P the positive's probability; :func:`calibrated` with the
-    mixture's log q has factor 1.
+    Candidates n to m are the uniform draws. The gradient is about k / (P + k) times that of
+    the full softmax, with k the draws and P the positive's probability (docs/09).
+    :func:`calibrated` with the mixture's log q has factor 1.
 
     Shapes: (m)->Correction. log_q is that of one draw of the *mixture*
         (:func:`~minitower.formulas.draw_probability.log_mixture`). Its scale matters.
@@ -147,8 +147,8 @@ def calibrated(log_q: ArrayLike, candidate_ids: Ids, n: int | None = None) -> Co
 
         correction_ij = log n_i + log q_j - log(1 - q_i)
 
-    A constant on all logits of a row changes nothing, so the two terms of the row stand on its
-    positive, with the opposite sign.
+    The two terms of row i are the same for all its negatives. So they are subtracted from its
+    positive with the opposite sign, which gives the same softmax.
 
     Shapes: (m),(m)->Correction. log_q < 0; its scale matters.
     Raises ValueError: a log_q is not finite, an item has probability >= 1 while others are in the

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minitower.formulas import arguments
 from minitower.formulas.arguments import as_floats, as_integers, integer
-from minitower.formulas.arrays import Counts
+from minitower.formulas.arrays import Counts, Integers
 
 
 def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
@@ -98,7 +98,7 @@ class Slices:
         items: (s) number of items in each slice.
     """
 
-    of_item: Counts
+    of_item: Integers
     clicks: Counts
     items: Counts
 
@@ -181,13 +181,13 @@ def _catalogue(name: str, counts: Counts) -> Counts:
     return counts
 
 
-def _clicked_in_order(clicks: Counts) -> Counts:
+def _clicked_in_order(clicks: Counts) -> Integers:
     """Rows of the clicked items, rarest first, ties by row."""
     order = np.argsort(clicks, kind="stable")
     return order[clicks[order] > 0]
 
 
-def _slices(clicks: Counts, order: Counts, part: Counts) -> Slices:
+def _slices(clicks: Counts, order: Integers, part: Integers) -> Slices:
     """Make slice 0 of the new items, then a slice of each part that has items."""
     of_item = np.zeros(len(clicks), dtype=np.int64)
     of_item[order] = 1 + np.unique(part, return_inverse=True)[1]

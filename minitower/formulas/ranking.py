@@ -21,12 +21,12 @@ from minitower.formulas.arguments import (
     as_mask,
     integer,
 )
-from minitower.formulas.arrays import Counts, Floats
+from minitower.formulas.arrays import Counts, Floats, Integers, Rows
 
 Hits = NDArray[np.bool_]
 
 
-def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Counts:
+def ranked(scores: ArrayLike, k: int, excluded: ArrayLike | None = None) -> Rows:
     """Rank items by score, the highest first; ties by row.
 
     Shapes: (n,m)->(n,k)
@@ -167,7 +167,7 @@ def ndcg(hits: Hits, positives: Counts, k: int) -> float:
 
 
 def recall_by_slice(
-    hits: Hits, slice_of_rank: Counts, positives_by_slice: Counts, k: int
+    hits: Hits, slice_of_rank: Integers, positives_by_slice: Counts, k: int
 ) -> Floats:
     """Recall@k of the positives in each popularity slice.
 

@@ -1,7 +1,8 @@
 """Similarity: one score for a user vector and an item vector.
 
 The two towers meet only here ("late fusion"). The inner product of unit vectors is the cosine,
-so a tower normalizes its output once; training and search then take plain inner products.
+so a tower normalizes its output once (:func:`l2_normalize`); training and search then take plain
+inner products. :func:`cosine` does both at once, for reference.
 Each function returns its result, and the function that sends a gradient back to its arguments.
 """
 
@@ -98,8 +99,8 @@ def cosine(users: Vectors, items: Vectors, *, epsilon: float = 1e-6) -> tuple[Sc
 
     Shapes: (n,d),(n,d)->(n)
     Args:
-        epsilon: as in :func:`l2_normalize`. Each side is normalized by itself: the product of
-            two short lengths would vanish before either does.
+        epsilon: as in :func:`l2_normalize`. Each side is normalized separately, because |u| |v|
+            can underflow where neither |u| nor |v| does.
 
     The scores are within [-1, 1] up to rounding: clip them before an arccos.
 

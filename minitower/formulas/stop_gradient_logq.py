@@ -57,13 +57,13 @@ def stop_gradient_logq(
     logits[diagonal] = np.where(alone, own, -np.inf)  # a row without negatives stays finite
 
     top = logits.max(axis=1)
-    others = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    log_sum_negatives = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
     # `calibrated` moves log n_i and log(1 - q_i) to the positive. So this is the log-odds that
     # an item other than the positive was clicked.
-    odds = others - own
-    one_minus_p = np.where(alone, 0, np.exp(-np.logaddexp(0, -odds)))
+    log_odds = log_sum_negatives - own
+    one_minus_p = np.where(alone, 0, np.exp(-np.logaddexp(0, -log_odds)))
     w = one_minus_p * weights_over_n(weights, n, scores.dtype)
-    d_logits = w[:, None] * np.exp(logits - others[:, None])
+    d_logits = w[:, None] * np.exp(logits - log_sum_negatives[:, None])
     d_logits[diagonal] = -w
-    loss = float(w @ (odds + np.log(np.maximum(negatives, 1))))
+    loss = float(w @ (log_odds + np.log(np.maximum(negatives, 1))))
     return loss, d_logits / temperature
