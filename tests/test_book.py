@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 CHAPTERS = sorted(DOCS.glob("[0-9][0-9]-*.md"))
 TRACE = DOCS / "19-formulas-of-the-lecture.md"
 FORMULAS = sorted((ROOT / "minitower" / "formulas").glob("*.py"))
-HELPERS = {"corrected_logits", "check_batch", "log_or_inf", "normalized"}
+HELPERS = {"corrected_logits", "check_batch", "log_or_minus_inf", "normalized"}
 
 name = lambda path: path.name
 

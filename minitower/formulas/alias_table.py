@@ -5,8 +5,8 @@ other id alias_i otherwise:
 
     p_j = (keep_j + sum_{i: alias_i = j} (1 - keep_i)) / K
 
-:func:`vose` is the textbook form. The samplers use :func:`prefix_sums`: no Python loop, the
-same distribution.
+:func:`build_alias_table_vose` is the textbook form. The samplers use :func:`build_alias_table`: no
+Python loop, the same distribution.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from minitower.formulas.arguments import as_floats, as_rows
 from minitower.formulas.arrays import Floats, Rows
 
 
-def vose(p: ArrayLike) -> tuple[Floats, Rows]:
+def build_alias_table_vose(p: ArrayLike) -> tuple[Floats, Rows]:
     """Build the table (keep, alias) of probabilities p, with two stacks.
 
     Scale p by K. Take a slot with less than 1 and a slot with at least 1: the second fills
@@ -26,7 +26,7 @@ def vose(p: ArrayLike) -> tuple[Floats, Rows]:
     Raises ValueError: p is not a vector of probabilities with sum 1.
     Properties: rebuilds_p, zeros_are_never_drawn
 
-    >>> keep, alias = vose([0.5, 0.3, 0.2])
+    >>> keep, alias = build_alias_table_vose([0.5, 0.3, 0.2])
     >>> keep.round(2), alias
     (array([1. , 0.9, 0.6]), array([0, 0, 0]))
     >>> distribution(keep, alias).round(2)
@@ -48,18 +48,22 @@ def vose(p: ArrayLike) -> tuple[Floats, Rows]:
     return keep, alias
 
 
-def prefix_sums(p: ArrayLike) -> tuple[Floats, Rows]:
+def build_alias_table(p: ArrayLike) -> tuple[Floats, Rows]:
     """Build the same with cumulative sums; alias_i = i where keep_i = 1.
 
     Lay the gaps of all light slots end to end, and the surpluses of all heavy slots on a
-    second line. The heavy slot above the start of a gap fills that gap. Where the gap
+    second line. The heavy slot below the start of a gap fills that gap. Where the gap
     extends beyond its donor, the donor itself becomes light and the next donor fills it.
+    In quarters of a slot, with K p = 0.25, 0.5, 1.5, 1.75:
 
-    Shapes, Raises: as in :func:`vose`.
+        gaps         0 0 0 1 1      slot 2 fills gap 0, and overdraws by a quarter:
+        surpluses    2 2 3 3 3      slot 3 fills that quarter, and gap 1
+
+    Shapes, Raises: as in :func:`build_alias_table_vose`.
     Properties: draws_as_vose, rebuilds_p, zeros_are_never_drawn, leftovers_are_one
 
-    >>> prefix_sums([0.125, 0.125, 0.25, 0.5])
-    (array([0.5, 0.5, 1. , 1. ]), array([3, 3, 2, 3]))
+    >>> build_alias_table([0.0625, 0.125, 0.375, 0.4375])
+    (array([0.25, 0.5 , 0.75, 1.  ]), array([2, 3, 3, 3]))
 
     Reference: L. Hübschle-Schneider, P. Sanders, Parallel Weighted Random Sampling, ESA 2019.
     """
@@ -70,11 +74,13 @@ def prefix_sums(p: ArrayLike) -> tuple[Floats, Rows]:
     units = np.rint(keep * one).astype(np.int64)
     is_heavy = units >= min(one, units.max())
     light, heavy = np.flatnonzero(~is_heavy), np.flatnonzero(is_heavy)
+    # The two lines of the drawing; gap g starts at gap_end[g].
     surplus_end = np.cumsum(np.maximum(units[heavy] - one, 0))
     gap_end = np.concatenate([[0], np.cumsum(one - units[light])])
     gap_end = np.minimum(gap_end, surplus_end[-1])  # rounding of K p makes the totals differ
     donor = np.searchsorted(surplus_end, gap_end[:-1], side="right")
     donor = np.minimum(donor, len(heavy) - 1)
+    # The last gap that a donor fills ends where the next gap starts.
     overdrawn = gap_end[np.searchsorted(gap_end[:-1], surplus_end)] - surplus_end
 
     keep[heavy] = 1 - np.maximum(overdrawn, 0) / one

@@ -53,7 +53,9 @@ def log_mixture(log_qs: Sequence[ArrayLike], shares: ArrayLike) -> Floats:
         raise ValueError("log_qs must be a list of arrays, one for each share")
     if len(weights) != len(log_qs):
         raise ValueError(f"log_qs has {len(log_qs)} parts, but there are {len(weights)} shares")
-    terms = [share + as_floats("log_qs", part) for share, part in zip(log_or_inf(weights), log_qs)]
+    terms = [
+        share + as_floats("log_qs", part) for share, part in zip(log_or_minus_inf(weights), log_qs)
+    ]
     mixed: Floats = np.logaddexp.reduce(terms)
     return mixed
 
@@ -135,7 +137,7 @@ def log_q_from_inclusion_probability(log_inclusion: ArrayLike, draws: float) -> 
     return log_inclusion_probability(log_inclusion, 1 / positive_number("draws", draws))
 
 
-def log_or_inf(p: Floats) -> Floats:
+def log_or_minus_inf(p: Floats) -> Floats:
     """Compute log p, with -inf at 0 and no warning. Shapes: (...)->(...)"""
     p = as_floats("p", p)
     return np.log(p, out=np.full_like(p, -np.inf), where=p > 0)

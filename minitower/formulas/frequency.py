@@ -40,7 +40,8 @@ class StreamingFrequency:
 
     Attributes:
         state: "last" (m,H) int64 and "gap" (m,H) float64. For new items (hashes = 0) append 0
-            and initial_gap.
+            and initial_gap. The first gap of an item counts from step 0 (the paper), or from
+            the number that was appended to "last".
         step: number of batches so far. It and the state are all there is to save.
     Raises ValueError: an argument is outside its domain; in use, an id is not an integer or,
         without hashes, outside 0..H-1.
@@ -92,7 +93,8 @@ class StreamingFrequency:
         slots_by_hash = self._slots(ids)
         self.step += 1
         keep = 1 - self.alpha
-        for last, gap, slots in zip(*self.state.values(), slots_by_hash, strict=True):
+        arrays = self.state["last"], self.state["gap"], slots_by_hash
+        for last, gap, slots in zip(*arrays, strict=True):
             at, copies = np.unique(slots, return_counts=True)
             again = copies - 1 if self.repeats == "expected_count" else 0
             new = keep**again * (keep * gap[at] + self.alpha * (self.step - last[at]))

@@ -77,9 +77,13 @@ def known_positives(
 class Hits:
     """The hits of n rows, as groups of candidates with one item; ``count`` (n) hits in each row.
 
-    ``order`` sorts the candidates by item, so the candidates of one item are a range of it.
-    Row i has the groups pointer[i] to pointer[i + 1]; group g is the range of length size[g]
-    from start[g]. A batch of n clicks on one item has n (n - 1) hits but only n groups.
+    A batch of n clicks on one item has n (n - 1) hits but only n groups. The accidental hits of
+    the candidates [7, 3, 7] are stored as:
+
+        order    [1, 0, 2]       the candidates sorted by item: 3, 7, 7
+        pointer  [0, 1, 2, 3]    row i has the groups pointer[i] to pointer[i + 1]
+        start    [1, 0, 1]       group g is a range of order that starts here,
+        size     [2, 1, 2]       of this length; a row's own column in it is no hit
     """
 
     def __init__(

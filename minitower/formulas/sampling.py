@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.alias_table import distribution, prefix_sums
+from minitower.formulas.alias_table import build_alias_table, distribution
 from minitower.formulas.arguments import as_floats, as_rows, integer, number
 from minitower.formulas.arrays import Floats, Rows
-from minitower.formulas.draw_probability import log_mixture, log_or_inf, normalized
+from minitower.formulas.draw_probability import log_mixture, log_or_minus_inf, normalized
 
 Size = int | tuple[int, ...]
 
@@ -89,7 +89,7 @@ class Uniform:
 class AliasTable:
     """Draw from any distribution over K items, with two uniform numbers a draw.
 
-    ``keep`` and ``alias`` are the table of :func:`~minitower.formulas.alias_table.prefix_sums`.
+    ``keep`` and ``alias`` are made by :func:`~minitower.formulas.alias_table.build_alias_table`.
     Building is O(K), a draw is O(1).
 
     Args:
@@ -110,8 +110,8 @@ class AliasTable:
 
     def __init__(self, p: ArrayLike) -> None:
         p = normalized("p", p)
-        self.keep, self.alias = prefix_sums(p)
-        self._log_p = log_or_inf(p)
+        self.keep, self.alias = build_alias_table(p)
+        self._log_p = log_or_minus_inf(p)
 
     def __len__(self) -> int:
         return len(self.keep)
