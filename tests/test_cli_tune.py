@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from minitower.cli import main
+from minitower.cli.train import read_job, read_toml
 from minitower.data import DataError
+from minitower.data.layouts import Reading
+from minitower.data.source import open_folder
+from minitower.store.recommender import Recommender
 from minitower.training import study as study_room
 
 pytest.importorskip("optuna", reason="optuna (extra tune) is missing")
@@ -130,6 +134,67 @@ def test_tune__overrides_reach_the_job(command, data, tmp_path):
     assert status == 0, err
     assert tomllib.loads(out.read_text())["override"]["group"]["default_rate"] == 0.25
     assert command("train", "--job", out, "--no-refit", "--out", tmp_path / "m")[0] == 0
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Plain tables: the log, and beside the folder the users, who have a city as items have."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    log = [f"{u},{rng.integers(0, 15) + 15 * (u % 2)},{t},{t % 7}"
+           for t, u in enumerate(rng.integers(0, 40, 500))]  # fmt: skip
+    users = [f"{u},{u % 2},{'' if u == 3 else u}" for u in range(40)]
+    items = [f"{i},{i % 3}" for i in range(30)]
+    for path, head, lines in (
+        (folder / "interactions.csv", "user_id,item_id,timestamp,weight", log),
+        (tmp_path / "people.csv", "user_id,city,age", users),
+        (folder / "items.csv", "item_id,city", items),
+    ):
+        path.write_text("\n".join([head, *lines]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("weight, weighed", [("weight=none", False), ("weight=weight", True)])
+def test_tune__the_job_reads_the_tables_as_the_search_did(
+    command, tables, tmp_path, weight, weighed
+):
+    (tmp_path / "jobs").mkdir()
+    out = tmp_path / "jobs" / "best.toml"
+    how = ("--users", tmp_path / "people.csv", "--columns", weight,
+           "--override", "users.city=token", "--override", "items.city=none",
+           "--override", 'age={kind="continuous", impute=true}')  # fmt: skip
+    status, table, err = command("tune", tables, "--trials", 1, *how, *QUICK, "--out", out)
+    assert status == 0, err
+    assert command("train", "--job", out, "--no-refit", "--out", tmp_path / "m")[0] == 0
+    shown = json.loads(command("store", "show", tmp_path / "m")[1])
+    value = float(table.splitlines()[1].split("\t")[1])
+    assert shown["metrics"]["recall@5"] == pytest.approx(value, abs=1e-6)
+    _, how = read_toml(out)
+    source = open_folder(tables, read_job({}, (str(out), how)).make(Reading))
+    assert [field.name for field in source.data.schema.schema.user] == ["user_id", "city", "age"]
+    assert [field.name for field in source.data.schema.schema.item] == ["item_id"]
+    assert (source.data.train.weights is not None) == weighed
+
+
+@pytest.mark.parametrize("searched", [False, True])
+def test_tune__a_history_is_measured_and_trained(command, data, tmp_path, searched):
+    """Fixed or searched, the history of the trial is that of the job and of its model."""
+    out = tmp_path / "best.toml"
+    how = ("--history", "3:sum")
+    if searched:
+        (tmp_path / "space.toml").write_text('history = ["3:sum", "3:sum:own"]\n')
+        how = ("--space", tmp_path / "space.toml")
+    flags = ("--split", "last:1,1", *QUICK, "--out", out)
+    status, table, err = command("tune", data, "--trials", 2, *how, *flags)
+    assert status == 0, err
+    assert tomllib.loads(out.read_text())["history"].startswith("3:sum")
+    assert command("train", "--job", out, "--no-refit", "--out", tmp_path / "m")[0] == 0
+    shown = json.loads(command("store", "show", tmp_path / "m")[1])
+    value = float(table.splitlines()[1].split("\t")[1])
+    assert shown["metrics"]["recall@5"] == pytest.approx(value, abs=1e-6)
+    user = Recommender.open(tmp_path / "m").store.model.history
+    assert (user.last, user.pool) == (3, "sum")
 
 
 def test_tune__ctrl_c_writes_what_it_has(command, data, tmp_path, monkeypatch):

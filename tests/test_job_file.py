@@ -14,6 +14,7 @@ from minitower.data.options import declared
 from minitower.data.source import open_folder
 
 ATOMIC = {"x.inter": "user_id:token\titem_id:token\nu\ti\nu\tj\nv\ti\nv\tk\n"}
+CITIES = "item_id,city,price\na,Bern,1\nb,Rome,2\nc,Bern,3\nd,Rome,4\n"
 ODD = 'user_id,"a b",sep,title\n1,x,1;2,t\n2,y,2,t\n3,"q""",3,t\n4,x,,t\n'
 
 
@@ -23,9 +24,9 @@ def job_of(text):
     return table.pop("data"), read_options(declared(Reading), {}, ("job", table)).make(Reading)
 
 
-@pytest.mark.parametrize("users", [USERS, ODD])
-def test_job_file__reads_what_was_recognized(tmp_path, users):
-    source = open_folder(write(tmp_path, interactions=LOG, users=users, items=ITEMS), Reading())
+@pytest.mark.parametrize("users, items", [(USERS, ITEMS), (ODD, ITEMS), (USERS, CITIES)])
+def test_job_file__reads_what_was_recognized(tmp_path, users, items):
+    source = open_folder(write(tmp_path, interactions=LOG, users=users, items=items), Reading())
     data, how = job_of(job_file(tmp_path, source))
     assert data == str(tmp_path.resolve())
     again = open_folder(tmp_path, how)

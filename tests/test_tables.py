@@ -249,6 +249,21 @@ def test_from_files__refuses_two_tables_of_one_name_and_other_files(tmp_path):
         open_folder(tmp_path / "log.txt", Reading())
 
 
+def test_from_files__a_dropped_column_is_named_with_what_keeps_it(tmp_path):
+    """Words between spaces are offered as lists; a column of one side may be named by its side."""
+    rows = [f"{n},{' '.join('abcdefgh'[n >> b & 7] for b in range(5))},z{n}" for n in range(150)]
+    users = "\n".join(["user_id,words,zip", *rows])
+    write(tmp_path, interactions=LOG, users=users, items=ITEMS.replace("tags", "zip"))
+    source = open_folder(tmp_path, Reading())
+    dropped = [remark for remark in source.remarks if remark.startswith("dropped")]
+    assert [remark.partition("use ")[2] for remark in dropped] == [
+        "--override words=token_seq to keep it)", "--override zip=token to keep it)"
+    ]  # fmt: skip
+    kept = open_folder(tmp_path, Reading(override={"words": "token_seq", "users.zip": "token"}))
+    assert [field.name for field in kept.data.schema.schema.user] == ["user_id", "words", "zip"]
+    assert not any(remark.startswith("dropped") for remark in kept.remarks)
+
+
 def test_open_folder__options_of_tables_need_tables(tmp_path):
     (tmp_path / "x.inter").write_text("user_id:token\titem_id:token\nu\ti\nu\tj\n")
     for how in (Reading(columns={}), Reading(users=tmp_path / "u.csv"), Reading(items=tmp_path)):

@@ -125,6 +125,7 @@ def test_tune__goes_on_from_its_file(data, tmp_path):
         ({"fixed": {**FIXED, "epochs": 2}}, "other options"),
         ({"fixed": {**FIXED, "metric": "ndcg@5"}}, "other options"),
         ({}, "other data"),
+        ({}, "other data, by its weights"),
     ],
 )
 def test_tune__refuses_to_go_on_with_something_else(data, tmp_path, more, what):
@@ -133,6 +134,10 @@ def test_tune__refuses_to_go_on_with_something_else(data, tmp_path, more, what):
     search(data, 1, fixed, study=path)
     if what == "other data":
         data = dataclasses.replace(data, train=data.train.take(slice(1, None)))
+    if what.endswith("weights"):
+        weighed = dataclasses.replace(data.train, weights=np.arange(len(data.train), dtype=float))
+        data = dataclasses.replace(data, train=weighed)
+    what = what.partition(",")[0]
     with pytest.raises(DataError, match=f"study.db: this study is of {what}; name another"):
         search(data, 1, **{"fixed": fixed, **more}, study=path)
 

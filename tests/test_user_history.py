@@ -297,7 +297,7 @@ def test_new_items_extend_the_tables():
     ("5:mean:item", mt.UserHistory(5)),
 ])  # fmt: skip
 def test_the_option_is_read(text, expected):
-    assert read_history_option(text) == expected
+    assert read_history_option(text) == read_history_option(str(expected)) == expected
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from minitower.data.option_values import Options
 from minitower.data.options import Option, checked_path, declared
 from minitower.data.source import open_folder
 from minitower.data.toml_text import toml
+from minitower.towers.user_history import UserHistory
 from minitower.training import tune as search
 from minitower.training.search_space import read_space
 from minitower.training.study import Trial, need_optuna
@@ -146,8 +147,9 @@ def _cell(value: Any) -> Any:
 def _job(result: search.Tuning, folder: Path, out: Path) -> str:
     """The best trial as TOML: the data, what was fixed, and what was found."""
     best: Options = result.options
-    reading = best.make(Reading).to_json()
+    reading = best.make(Reading).to_job(out.parent)
     given = {name: best[name] for name in best if name in best.given and name not in reading}
+    given = {n: str(v) if isinstance(v, UserHistory) else v for n, v in given.items()}
     data = os.path.relpath(folder.absolute(), out.absolute().parent)
     about = f"trial {result.best.number} of minitower tune, {result.metric} {result.best.value:.6f}"
     return f"# {about} on validation\n{toml({'data': data, **reading, **given})}"

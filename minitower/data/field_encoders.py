@@ -235,7 +235,7 @@ def how_to_impute(field: Continuous) -> str:
     override = f'{name}={{kind="continuous", transform="{field.transform}", impute=true}}'
     return (
         f"impute replaces it by the training mean: Continuous('{name}', impute=True), or "
-        f"--override '{override}' for atomic files"
+        f"--override '{override}' for files"
     )
 
 

@@ -7,6 +7,7 @@ Split files              train.txt, test.txt and perhaps valid.txt
 """
 
 import hashlib
+import os
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -127,22 +128,35 @@ class Reading:
     seed: Seed = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The options that are set, as JSON that :func:`~.option_values.read_options` takes."""
-        options = written(self)
+        """The options that are set, but those of this data alone and those of training.
+
+        It is JSON that :func:`~.option_values.read_options` takes.
+        """
+        options = self.to_job(Path())
         for path in ("users", "items"):  # of this data alone
             options.pop(path, None)
+        for role in ("weight", "exposed"):  # for training only
+            options.get("columns", {}).pop(role, None)
+        return options
+
+    def to_job(self, folder: Path) -> dict[str, Any]:
+        """All options that are set, as a job file in a folder states them."""
+        options = written(self)
+        for path in ("users", "items"):
+            if path in options:
+                options[path] = os.path.relpath(options[path].absolute(), folder.absolute())
         if self.columns:
-            options["columns"] = {
-                role: name or "none"
-                for role, name in self.columns.items()
-                if role not in ("weight", "exposed")  # for training only
-            }
+            options["columns"] = {role: name or "none" for role, name in self.columns.items()}
         if self.override:
             options["override"] = {
-                name: kind if isinstance(kind, str) else field_to_json(kind) if kind else "none"
+                name: kind if isinstance(kind, str) else _stated(kind) if kind else "none"
                 for name, kind in self.override.items()
             }
         return options
+
+
+def _stated(field: Field) -> dict[str, Any]:
+    return {name: value for name, value in field_to_json(field).items() if value is not None}
 
 
 class ReadFolder(NamedTuple):
@@ -194,8 +208,13 @@ def read_folder(folder: Path, how: Reading) -> ReadFolder:
             f"{folder}: found no data; expected interactions.csv or .parquet, *.inter (RecBole), "
             "u.data or ratings.dat (MovieLens), or train.txt (split files)"
         )
-    users = _without_other_keys(raw.schema.user, raw.users, how.override or {}, remarks)
-    items = _without_other_keys(raw.schema.item, raw.items, how.override or {}, remarks)
+    users, items = (
+        _without_other_keys(side, fields, columns, how.override or {}, remarks)
+        for side, fields, columns in (
+            ("users", raw.schema.user, raw.users),
+            ("items", raw.schema.item, raw.items),
+        )
+    )
     return ReadFolder(raw._replace(schema=Schema(users, items)), split, remarks, how)
 
 
@@ -204,7 +223,7 @@ def _refuse_options(
 ) -> None:
     """Refuse options of another layout."""
     if how.override is not None and not (atomic or tables):
-        raise DataError(f"{folder}: --override is for atomic files, but a .inter file is missing")
+        raise DataError(f"{folder}: --override is for plain tables and atomic files; leave it out")
     if how.valid is not None and not (split_in_files and not tables):
         raise DataError(f"{folder}: --valid is for split files; say --split to cut these")
     for name in ("columns", "users", "items"):
@@ -216,20 +235,33 @@ def _refuse_options(
 
 
 def _without_other_keys(
-    fields: Sequence[Field], columns: Columns | None, named: Collection[str], remarks: list[str]
+    side: str,
+    fields: Sequence[Field],
+    columns: Columns | None,
+    named: Collection[str],
+    remarks: list[str],
 ) -> list[Field]:
     left = []
     for field in fields:
-        if isinstance(field, Categorical) and columns is not None and field.name not in named:
-            distinct = len(set(columns[field.name].tolist()))
+        stated = field.name in named or f"{side}.{field.name}" in named
+        if isinstance(field, Categorical) and columns is not None and not stated:
+            values = columns[field.name].tolist()
+            distinct = len(set(values))
             if 2 * distinct > len(columns) > 100:
+                kind = "token_seq" if _are_word_lists(values) else "token"
                 remarks.append(
                     f"dropped column {field.name}: {distinct:,} values on {len(columns):,} rows "
-                    f"(use --override {field.name}=token to keep it)"
+                    f"(use --override {field.name}={kind} to keep it)"
                 )
                 continue
         left.append(field)
     return left
+
+
+def _are_word_lists(values: list[Any]) -> bool:
+    """Whether strings hold words, by spaces, that occur ten times in the mean."""
+    words = [word for value in values if isinstance(value, str) for word in value.split()]
+    return len(words) > len(values) and len(words) >= 10 * len(set(words))
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -186,6 +186,8 @@ def _features(
     arrays = dict(table.arrays)
     for name, column in table.arrays.items():
         stated = overrides.get(f"{side}s.{name}", overrides.get(name, ""))
+        if not isinstance(stated, str | None):
+            stated = replace(stated, name=name)  # its key may be users.NAME
         if name == key:
             if isinstance(stated, Id):
                 fields[0] = stated

@@ -62,6 +62,10 @@ class UserHistory:
         """The arguments by name, for the configuration of a model."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        """The option that :func:`read_history_option` reads."""
+        return f"{self.last}:{self.pool}:{self.table}"
+
 
 def read_history_option(value: Any) -> UserHistory:
     """Read an option such as 50, "50:sum" or "50:mean:own".

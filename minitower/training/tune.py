@@ -202,7 +202,8 @@ def tune(
 def _identity(data: Dataset, base: Options, space: Space) -> dict[str, Any]:
     """What a study searches: it goes on only with the same."""
     state, arrays = data.schema.to_state()
-    pairs = data.train.users, data.train.items, data.valid.users, data.valid.items
+    parts = [(p.users, p.items, p.timestamps, p.weights) for p in (data.train, data.valid)]
+    pairs = [array for part in parts for array in part if array is not None]
     content = hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode())
     for array in (*(arrays[name] for name in sorted(arrays)), *pairs):
         content.update(np.ascontiguousarray(array).tobytes())
