@@ -108,7 +108,7 @@ def test_two_tower__wide_embeddings_of_a_schema_are_refused():
     (["--out", ""], "argument --out: expected a path, got ''"),
     (["--job", ""], "argument --job: expected a path, got ''"),
     (["--override", "age={kind='categorical',dim=1000000000}"], "dim must be at most 4,096"),
-    (["--override", "age={kind='continuous',buckets=1000000000}"], "buckets must be at most 65,53"),
+    (["--override", "age={kind='continuous',buckets=1000000000}"], "an integer from 2 to 65,536"),
 ])  # fmt: skip
 def test_flags__values_that_are_too_large(run, folder, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)

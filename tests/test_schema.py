@@ -51,7 +51,7 @@ def test_schema__refuses(user, message):
             "separator must be .*, got ''",
         ),
         (lambda: Continuous("x", "log"), "transform must be none, log1p, .*, got 'log'"),
-        (lambda: Continuous("x", buckets=1), "buckets must be .* from 2 to 1,000,000, got 1"),
+        (lambda: Continuous("x", buckets=1), "buckets must be .* from 2 to 65,536, got 1"),
         (lambda: Continuous("x", "bucketise", dim=2.5), "dim must be .*, got 2.5"),
         (lambda: Categorical("x", dim="8"), "dim must be .*, got '8'"),
         (lambda: Categorical("x", dim=True), "dim must be .*, got True"),

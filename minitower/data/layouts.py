@@ -30,7 +30,7 @@ _INTERACTIONS = (
     *("interactions.csv", "interactions.parquet", "*.inter"),
     *("u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt"),
 )
-_MOST = {"dim": 4096, "buckets": 2**16}  # of a field that an option describes
+_MOST_DIM = 4096  # of a field that an option describes
 
 Overrides = Mapping[str, Field | str | None]
 
@@ -59,9 +59,8 @@ def _override(name: str, kind: Any) -> Field | str | None:
             raise ValueError(f"column '{name}': {error}") from None
     if isinstance(kind, dict):
         field = field_from_json({"name": name, **kind})
-        for option, most in _MOST.items():
-            if (getattr(field, option, None) or 0) > most:
-                raise ValueError(f"column '{name}': {option} must be at most {most:,}")
+        if (getattr(field, "dim", None) or 0) > _MOST_DIM:
+            raise ValueError(f"column '{name}': dim must be at most {_MOST_DIM:,}")
         return field
     if not name or kind not in ("token", "token_seq", "float", "none"):
         raise ValueError("expected COLUMN=TYPE, the type one of token, token_seq, float, none")

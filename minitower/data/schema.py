@@ -92,7 +92,7 @@ class MultiValued:
             )
 
 
-MOST_BUCKETS = 1_000_000
+MOST_BUCKETS = 2**16
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Continuous:
             "standardise": (x - mean) / standard deviation;
             "log1p": log(1 + x), for long tails, x > -1; then standardized;
             "bucketise": the quantile that x falls into, with an embedding.
-        buckets: quantiles asked for, 2 to 1,000,000; equal quantiles become one ("bucketise").
+        buckets: quantiles asked for, 2 to 65,536; equal quantiles become one ("bucketise").
         dim: width of the embedding ("bucketise").
         impute: True replaces missing values by the training mean ("bucketise": by row 0);
             False makes them an error.
