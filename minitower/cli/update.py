@@ -27,12 +27,13 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     a = add(
         "update",
         description="Read the clicks of a folder of logs that the store's full version has not "
-        "learned: .jsonl, .csv, .parquet or .tfrecord, with the id columns of the schema, "
-        "'timestamp' (seconds), and the number that the rule of positives needs, if any. Train as "
-        "that version was trained, unless options say otherwise. With --full, train all "
-        "parameters for one epoch and publish the next full version. With --incremental, move id "
-        "embeddings only, in time order, and publish the rows that moved on top of the full "
-        "version; the next full version does not build on them. Prints the number of each version.",
+        "learned: .jsonl, .csv, .parquet or .tfrecord. They have the id columns of the schema and "
+        "'timestamp' (seconds); and, if training used them, the columns of its rule of positives "
+        "and of its weights. Train as that version was trained, unless options say otherwise. "
+        "With --full, train all parameters for one epoch and publish the next full version. With "
+        "--incremental, move id embeddings only, in time order, and publish the rows that moved "
+        "on top of the full version; the next full version does not build on them. Prints the "
+        "number of each version.",
     )
     path = reader(Option("", type=Path))
     a.add_argument("store", type=path, metavar="STORE", help="folder of the store")

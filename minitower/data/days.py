@@ -15,7 +15,7 @@ from minitower.data.errors import DataError, Place
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.histories import clicks_before
 from minitower.data.interactions import Dataset, item_names
-from minitower.data.log_columns import entities, times_column
+from minitower.data.log_columns import entities, read_weights, times_column
 from minitower.data.pairs import Interactions
 from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
@@ -43,8 +43,8 @@ def next_day(
     Args:
         data: of the day before; its positives become history, which counts as seen.
         interactions: of the day, with the columns that
-            :meth:`~minitower.data.interactions.Dataset.from_columns` needs; may be empty
-            where users or items are given.
+            :meth:`~minitower.data.interactions.Dataset.from_columns` needs, and the column of
+            weights of ``data``, if any; may be empty where users or items are given.
         users, items: new or changed ones, with all columns of the schema; or None. A new one
             that only interactions mention has missing values.
         positive: the rule of positives, or "all"; None: the rule of ``data``.
@@ -64,7 +64,8 @@ def next_day(
     item_ids, item_of, item_columns = entities(schema.item_id, log, items, "items")
     data = _with_returned(data, item_ids)
     user_at, item_at = _rows_in(data.users, user_ids), _rows_in(data.items, item_ids)
-    pairs = Interactions(user_at[user_of], item_at[item_of], times)
+    weights = read_weights(log, data.weight) if data.weight is not None and len(log) else None
+    pairs = Interactions(user_at[user_of], item_at[item_of], times, weights)
     labels = np.empty(0, np.int8)
     rule = data.positive if positive is None else positive
     if len(log):
@@ -95,6 +96,7 @@ def next_day(
         data.timestamp if name is None else name,
         data.item_name if item_name is None else item_name,
         recent=_with_empty_rows(recent, added),
+        weight=data.weight,
     )
 
 

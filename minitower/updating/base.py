@@ -98,8 +98,7 @@ class UpdateBase:
             taken = ", ".join(base.plan.from_version)
             base.emit("training_options", f"as version {base.version.number} was trained: {taken}")
         if (weight := base.full.notes.get("reading", {}).get("weight")) is not None:
-            text = f"column '{weight}' weighed the clicks in training; an update weighs all alike"
-            base.emit("training_options", text)
+            base.emit("training_options", f"column '{weight}' weighs the clicks, as in training")
         return base
 
     def emit(self, kind: Kind, text: str) -> None:
@@ -155,6 +154,7 @@ def base_dataset(store: Store) -> Dataset:
         reading.get("timestamp"),
         notes.get("item_name"),
         recent=recent,
+        weight=reading.get("weight"),
     )
 
 
@@ -205,6 +205,7 @@ def _opened(
         value=positives.column,
         rule=None if positives.column is not None else positives.rule,
         unit=_unit(notes),
+        weight=notes.get("reading", {}).get("weight"),
         user_type=id_type(full.users),
         item_type=id_type(full.items),
     )

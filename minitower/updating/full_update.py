@@ -174,7 +174,9 @@ def _clicks_to_learn(
     base.positives.require_values()
     if base.positives.rule is not None and batches:
         base.emit("positives", str(base.positives))
-    clicks = dict(zip(fields.names[:3], events.columns))
+    clicks = dict(zip(fields.names[:3], (events.users, events.items, events.timestamps)))
+    if fields.weight is not None and events.weights is not None:
+        clicks[fields.weight] = events.weights
     retired = [] if full.retired is None else [full.retired]
     user, item = full.model.schema.user, full.model.schema.item
     clicks = _with_numbers(base, user, clicks, fields.user_id, lists.users, [full.users])

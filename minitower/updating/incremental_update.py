@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.data import DataError, Dataset
+from minitower.data import Dataset, Interactions
 from minitower.evaluation.encode import check_same_schema, encode
-from minitower.formulas.arguments import as_floats, strict_integer
-from minitower.formulas.arrays import Array
+from minitower.formulas.arguments import strict_integer
 from minitower.formulas.draw_probability import log_q_from_expected_count
 from minitower.formulas.frequency import StreamingFrequency
 from minitower.store.incremental import Rows
@@ -37,10 +36,8 @@ from minitower.updating.report import (
     evenly_spaced,
     id_rows,
 )
+from minitower.updating.step_buffer import StepBuffer
 from minitower.updating.streams import Events
-
-Step = tuple[Array, Array]
-"""Shapes (n,),(n,): rows of the users (-1 for an id outside the table) and of the items."""
 
 
 class IncrementalUpdate:
@@ -55,7 +52,8 @@ class IncrementalUpdate:
 
     Args:
         model: the full model, fitted to this schema; it stays as it is.
-        data: its tables of users and items, and perhaps a validation part.
+        data: its tables of users and items, and perhaps a validation part; clicks have weights
+            where it has a column of weights.
         optimizer: the full model's, to go on with its state; a new Adagrad by default.
         objective: a loss without extra negatives; :class:`InBatchSoftmax` by default.
         regularization: weight decay and dropout; neither by default.
@@ -117,12 +115,13 @@ class IncrementalUpdate:
         """Learn from clicks that come after all clicks so far.
 
         Raises:
-            DataError: the clicks are not in time order, or ids are of another type.
+            DataError: the clicks are not in time order, ids are of another type, or weights are
+                missing where `data` has a column of weights.
             TrainingError: a loss, gradient or parameter is not finite; the update is then of
                 no further use.
         """
-        for users, items in self._buffer.add(events):
-            self.branch.step(self._batch(users, items))
+        for step in self._buffer.add(events):
+            self.branch.step(self._batch(step))
 
     def finish(self) -> None:
         """Learn from the buffered clicks, as the stream has ended.
@@ -131,7 +130,7 @@ class IncrementalUpdate:
         """
         step = self._buffer.rest()
         if step is not None:
-            self.branch.step(self._batch(*step))
+            self.branch.step(self._batch(step))
 
     def finished(self) -> IncrementalUpdate:
         """A copy that has learned from the buffered clicks, too.
@@ -166,18 +165,19 @@ class IncrementalUpdate:
             before=self._before,
             after=after,
         )
-        counts = buffer.unknown_users, buffer.unknown_items, len(buffer)
-        grown = self.histories.grown(buffer._users, buffer._items)
+        counts, waiting = (buffer.unknown_users, buffer.unknown_items, len(buffer)), buffer.waiting
+        grown = self.histories.grown(waiting.users, waiting.items)
         return Increment(rows, report, *counts, grown)
 
-    def _batch(self, users: Array, items: Array) -> Batch:
-        side = self.data.schema.user
+    def _batch(self, step: Interactions) -> Batch:
+        side, users, items = self.data.schema.user, step.users, step.items
         features = self.data.users.take(np.maximum(users, 0))
         self.histories.learn(features, users, items)
         features = side.mask(features, dict.fromkeys(features, users < 0))
         log_q = log_q_from_expected_count(self.frequency.log_frequency(items), self._buffer.size)
         self.frequency.update(items)
-        return Batch(features, self.data.items.take(items), users, items, log_q)
+        things = self.data.items.take(items)
+        return Batch(features, things, users, items, log_q, weights=step.weights)
 
     def _drift(self, side: Side, rows: Rows) -> Drift:
         full, table = self.branch.full, self.histories.users if side == "user" else self.data.items
@@ -229,69 +229,6 @@ def frequency_of(counts: ArrayLike, batch_size: int, *, alpha: float = 0.01) -> 
     frequency = StreamingFrequency(len(clicks), alpha=alpha)
     frequency.state["gap"][0] = clicks.sum() / (batch_size * clicks)
     return frequency
-
-
-class StepBuffer:
-    """Translates clicks to table rows, and buffers them until they fill a step.
-
-    The steps depend on the sequence of clicks alone, however the sequence is cut into pieces.
-    Clicks on items outside the table are dropped and counted.
-
-    Args:
-        model: the full model; it decides which users have an embedding of their own.
-        data: the tables of users and items.
-        size: clicks a step, >= 2.
-
-    Attributes:
-        unknown_users: clicks of users without an embedding of their own.
-        unknown_items: dropped clicks.
-    """
-
-    def __init__(self, model: TwoTower, data: Dataset, size: int) -> None:
-        self.size, self.unknown_users, self.unknown_items = size, 0, 0
-        self._users_table, self._items_table = data.users, data.items
-        self._embedding_rows = id_rows(model, "user", data.users)
-        self._users, self._items = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._latest = -np.inf
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def add(self, events: Events) -> list[Step]:
-        """The full steps after some more clicks.
-
-        Raises:
-            DataError: the clicks are not in time order, or ids are of another type.
-        """
-        clicks = [np.asarray(part) for part in (events.users, events.items, events.timestamps)]
-        if len({part.shape for part in clicks}) > 1 or clicks[0].ndim != 1:
-            raise DataError("events: users, items and timestamps must be vectors of one length")
-        times = np.append(self._latest, as_floats("timestamps", events.timestamps))
-        if (np.diff(times) < 0).any():
-            raise DataError(f"event {int((np.diff(times) < 0).argmax())} is older than the last")
-        users = self._users_table.rows_of(events.users)
-        items = self._items_table.rows_of(events.items)
-        self._latest = times[-1]
-        own = (users >= 0) & (self._embedding_rows[users] != 0)
-        self.unknown_users += int(np.count_nonzero(~own))
-        self.unknown_items += int(np.count_nonzero(items < 0))
-        users = np.concatenate([self._users, users[items >= 0]])
-        items = np.concatenate([self._items, items[items >= 0]])
-        end = len(items) - len(items) % self.size
-        self._users, self._items = users[end:], items[end:]
-        starts = range(0, end, self.size)
-        return [(users[i : i + self.size], items[i : i + self.size]) for i in starts]
-
-    def rest(self) -> Step | None:
-        """The buffered clicks as one short step, which leaves the buffer empty.
-
-        None where fewer than two are buffered: one click has no negative, and stays.
-        """
-        if len(self) < 2:
-            return None
-        step = self._users, self._items
-        self._users, self._items = self._users[:0], self._items[:0]
-        return step
 
 
 def _id_table(model: TwoTower, side: Side) -> str:

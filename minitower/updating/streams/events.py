@@ -1,4 +1,4 @@
-"""Clicks in memory: who, what, when, perhaps a value; and the records that readers make them of.
+"""Clicks in memory: who, what, when, a value, a weight; and what readers make them of.
 
 The records of a file are numbered from 1, the bad ones included. The header of a CSV file is
 no record; an empty line is.
@@ -12,6 +12,7 @@ import numpy as np
 
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import Place, show
+from minitower.data.log_columns import read_weights
 from minitower.data.parquet import RECORD
 from minitower.data.rules import Rule
 from minitower.data.times import seconds
@@ -34,12 +35,14 @@ class Events:
         users, items: (n,) raw ids, int64, or objects that are all str.
         timestamps: (n,) float64 seconds since 1970.
         values: (n,) float64, NaN where missing, or None.
+        weights: (n,) float64 weight of each click in the loss, >= 0; None: all 1.
     """
 
     users: Array
     items: Array
     timestamps: Array
     values: Array | None = None
+    weights: Array | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -47,12 +50,15 @@ class Events:
     @property
     def columns(self) -> list[Array]:
         """The columns that are there, in the order of :attr:`EventFields.names`."""
-        columns = [self.users, self.items, self.timestamps]
-        return columns if self.values is None else [*columns, self.values]
+        return list(self._by_name.values())
+
+    @property
+    def _by_name(self) -> dict[str, Array]:
+        return {name: column for name, column in vars(self).items() if column is not None}
 
     def take(self, rows: Any) -> "Events":
         """The given events (indices, a slice, or a mask)."""
-        return Events(*(column[rows] for column in self.columns))
+        return Events(**{name: column[rows] for name, column in self._by_name.items()})
 
     def rows(self) -> list[list[Any]]:
         """JSON that :meth:`EventFields.from_rows` reads; None stands for a missing value."""
@@ -62,7 +68,8 @@ class Events:
     @staticmethod
     def concatenate(*parts: "Events") -> "Events":
         """The events of all parts, one after the other; all have the same fields."""
-        return Events(*map(np.concatenate, zip(*(part.columns for part in parts))))
+        names = parts[0]._by_name
+        return Events(**{n: np.concatenate([part._by_name[n] for part in parts]) for n in names})
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class EventFields:
         rule: decides the value of each click: 1 where the rule passes, 0 where it fails, NaN
             where all its columns are missing; None: `value` names the column.
         unit: of times that are numbers, one of :data:`minitower.data.times.UNITS`.
+        weight: column of weights in the loss, numbers >= 0 of which none is missing; None: no
+            such column.
 
     Raises:
         ValueError: a type is neither "integer" nor "string", or both value and rule are given.
@@ -94,6 +103,7 @@ class EventFields:
     item_type: IdType = "integer"
     rule: Rule | None = None
     unit: str = "seconds"
+    weight: str | None = None
 
     def __post_init__(self) -> None:
         if self.value is not None and self.rule is not None:
@@ -105,11 +115,10 @@ class EventFields:
 
     @property
     def names(self) -> list[str]:
-        """The columns to read: user, item, timestamp, and those of the value or of the rule."""
-        names = [self.user_id, self.item_id, self.timestamp]
-        if self.rule is not None:
-            return list(dict.fromkeys([*names, *(one.column for one in self.rule.comparisons)]))
-        return names if self.value is None else [*names, self.value]
+        """The columns to read, each once: user, item, time, value or those of the rule, weight."""
+        of_rule = () if self.rule is None else (one.column for one in self.rule.comparisons)
+        names = [self.user_id, self.item_id, self.timestamp, self.value, *of_rule, self.weight]
+        return list(dict.fromkeys(name for name in names if name is not None))
 
     def events(self, columns: Columns) -> Events:
         """Check columns and give them their types.
@@ -128,14 +137,20 @@ class EventFields:
             typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
             seconds(columns[self.timestamp], columns.at(self.timestamp), self.unit),
             values,
+            None if self.weight is None else read_weights(columns, self.weight),
         )
 
     def from_rows(self, rows: list[Any]) -> Events:
-        """Events of rows of user, item, timestamp and, if the log has one, value."""
+        """Events of rows of user, item, timestamp and, if the log has them, value and weight."""
         # The unit, and the value of a rule, were applied when the row was read.
-        fields = replace(self, unit="seconds")
-        if self.rule is not None:
-            fields = replace(fields, rule=None, value="\0value")
+        has_value = self.value is not None or self.rule is not None
+        fields = replace(
+            self,
+            unit="seconds",
+            rule=None,
+            value="\0value" if has_value else None,
+            weight=None if self.weight is None else "\0weight",
+        )
         return fields.events(object_rows(fields.names, rows, Place("rows")))
 
 
