@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class Size:
     days: int
     tune: tuple[str, ...]
     epochs: int
+    seed: int = 0
 
 
 FULL = Size(2_000, 1_000, 1.0, 14, 20, ("--budget", "60s"), 10)
@@ -219,7 +220,7 @@ def serve(person: Person, user: str) -> list[str]:
 
 def play(size: Size, folder: Path, bounds: Bounds) -> None:
     """The person's three weeks, and what is printed."""
-    world = simulate(size.users, size.items, days=size.days, requests=size.requests, seed=0)
+    world = simulate(size.users, size.items, days=size.days, requests=size.requests, seed=size.seed)
     days = list(world)
     person, judge = Person(folder), Judge(world)
     sides = {
@@ -291,9 +292,17 @@ def main() -> None:
     """Play, in a temporary folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    for name in ("days", "users", "items", "seed"):
+        parser.add_argument(f"--{name}", type=int, help=f"{name} of the simulated world")
     parser.add_argument("--keep", type=Path, help="new folder to play in, which stays")
     args = parser.parse_args()
-    size, bounds = (QUICK, Bounds(False)) if args.quick else (FULL, Bounds(True))
+    given = {name: getattr(args, name) for name in ("days", "users", "items", "seed")}
+    size = replace(
+        QUICK if args.quick else FULL, **{k: v for k, v in given.items() if v is not None}
+    )
+    if size.days <= size.first:
+        parser.error(f"--days {size.days}: give at least {size.first + 1}, one day after the first")
+    bounds = Bounds(size == FULL)
     if args.keep:
         args.keep.mkdir()
         play(size, args.keep.resolve(), bounds)

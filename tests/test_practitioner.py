@@ -46,3 +46,10 @@ def test_practitioner__serves(printed):
     for package in ("starlette", "uvicorn"):
         pytest.importorskip(package, reason="not installed: pip install '.[serve]'")
     assert "serve, one request" in printed
+
+
+def test_practitioner__refuses_too_few_days():
+    command = [sys.executable, str(SCRIPT), "--quick", "--days", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "--days 2: give at least 3" in done.stderr
