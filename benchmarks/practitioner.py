@@ -239,8 +239,13 @@ def play(size: Size, folder: Path, bounds: Bounds) -> None:
     for name in WORDS:  # what a person edits: these columns hold words between spaces
         job = re.sub(f"^{name} = .*$", f'{name} = "token_seq"', job, flags=re.MULTILINE)
     (folder / "job.toml").write_text(job, "utf-8")
-    person.run("tune", "tune", "--job", "job.toml", *size.tune, "--epochs", size.epochs)
-    person.run("train", "train", "--job", "best.toml", "--out", "store")
+    epochs = ("--epochs", size.epochs)
+    if find_spec("optuna"):
+        person.run("tune", "tune", "--job", "job.toml", *size.tune, *epochs)
+        person.run("train", "train", "--job", "best.toml", "--out", "store")
+    else:
+        print("tune is skipped: pip install '.[tune]'")
+        person.run("train", "train", "--job", "job.toml", *epochs, "--out", "store")
 
     everybody = ("recall", "store", "--all-users", "-k", K, "--out")
     person.run("recall --all-users", *everybody, "lists.csv")

@@ -163,6 +163,7 @@ def test_counts__of_float32_are_float64(convert, second):
     "call, message",
     [
         (lambda: log_mixture([[0.0]], []), "shares must"),
+        (lambda: log_mixture(object(), [1.0]), "log_qs must be a list of arrays"),
         (lambda: log_mixture([[0.0]], [0.5, 0.5]), "log_qs has 1 parts, but there are 2 shares"),
         (lambda: log_q_without_positive([-1.0], [0.0]), "leaves no other"),
         (lambda: log_q_without_positive([-1.0], [math.nan]), "leaves no other"),

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from minitower.data import DataError
@@ -46,3 +47,9 @@ def test_history_file__that_cannot_be_written_is_one_line(tmp_path):
         HistoryFile(tmp_path / "nowhere" / "history.jsonl")
     with pytest.raises(DataError, match=r"^history: cannot write .*: Is a directory"):
         HistoryFile(tmp_path)
+
+
+def test_epoch__writes_numbers_of_numpy():
+    """A weight of the loss that is a float32 makes a loss that is one."""
+    line = Epoch(1, np.float32(2.5), {"recall@20": np.float64(0.25)}, 0.5).to_json()
+    assert json.loads(line)["loss"] == 2.5

@@ -10,7 +10,7 @@ import minitower as mt
 from minitower.data.histories import clicks_before
 from minitower.data.schema import HISTORY
 from minitower.data.table import Ragged
-from minitower.store.histories import add_given, same_histories
+from minitower.store.histories import add_given, same_histories, with_grown
 from minitower.store.model_files import load_model
 from minitower.updating.growing import GrowingHistories
 
@@ -107,6 +107,27 @@ def test_many_users_give_histories_at_once(base):
 def test_a_history_that_is_no_list_of_ids_is_refused(base, given_ids):
     with pytest.raises(mt.DataError, match=r"^profile.*'history'"):
         mt.Recommender.open(base[0]).recall(0, {"history": given_ids})
+
+
+@pytest.mark.parametrize(
+    "how, place",
+    [
+        ({"exclude": ["a"]}, "^exclude: the vocabulary holds integers, the values are strings"),
+        ({"exclude": object()}, "^exclude: "),
+        ({"user_id": "x"}, "^user: the vocabulary holds integers, the values are strings"),
+    ],
+)
+def test_a_refused_recall_names_the_argument(base, how, place):
+    with pytest.raises(mt.DataError, match=place):
+        mt.Recommender.open(base[0]).recall(**{"user_id": 0, **how})
+
+
+@pytest.mark.parametrize("indptr", [[0, 9], [1, 2], [0, 1], [2, 0], [0.0, 2.0]])
+def test_grown_histories_lead_through_their_clicks(base, indptr):
+    users = mt.Recommender.open(base[0]).store.users
+    grown = np.array([3]), Ragged(np.array(indptr), np.array([1, 2], np.int32))
+    with pytest.raises(ValueError, match=r"^histories: indptr"):
+        with_grown(users, grown)
 
 
 @pytest.mark.parametrize("nothing", [[], None, (), np.empty(0, int), [10**9]])

@@ -52,6 +52,7 @@ def test_schema__refuses(user, message):
         ),
         (lambda: Continuous("x", "log"), "transform must be none, log1p, .*, got 'log'"),
         (lambda: Continuous("x", buckets=1), "buckets must be .* from 2 to 65,536, got 1"),
+        (lambda: Continuous("x", buckets=2**16 + 1), "from 2 to 65,536, got 65537"),
         (lambda: Continuous("x", "bucketise", dim=2.5), "dim must be .*, got 2.5"),
         (lambda: Categorical("x", dim="8"), "dim must be .*, got '8'"),
         (lambda: Categorical("x", dim=True), "dim must be .*, got True"),

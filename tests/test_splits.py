@@ -74,7 +74,7 @@ def test_time_split__dates_are_utc_or_have_a_time_zone():
         assert TimeSplit(0, test_from=date).labels(times, times).tolist() == [0, 2]
     with pytest.raises(DataError, match="TimeSplit: test_from: expected a date such as 2022-05-01"):
         TimeSplit(test_from="May 1st")
-    with pytest.raises(DataError, match=r"leaves no positive for training"):
+    with pytest.raises(DataError, match=r"the split TimeSplit.* leaves no positive for training"):
         part_labels(log(a=[1, 2]), times, times, "all", TimeSplit(test_from=0))
 
 

@@ -147,6 +147,7 @@ def test_stop_gradient_logq__a_million_candidates(dtype):
     [
         ((2, 3), [-1.0, -1.0], 1.0, "candidate_ids"),
         ((2, 2), [-1.0, -1.0, -1.0], 1.0, "made for"),
+        ((), [-1.0, -1.0, -1.0], 1.0, r"expected scores \(n,m\), got shape \(\)"),
         ((2, 3), [-1.0, 0.0, -1.0], 1.0, "leaves no other"),
         ((2, 3), [-1.0, -np.inf, -1.0], 1.0, "smooth"),
         ((2, 3), [-1.0, -1.0, -1.0], 0.0, "^temperature"),

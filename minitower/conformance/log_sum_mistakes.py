@@ -15,6 +15,7 @@ from minitower.conformance.mistake_tables import (
     smoothings,
     table,
     temperatures,
+    then,
 )
 
 
@@ -37,16 +38,6 @@ _right = _weights(lambda w: w, lambda w: 1.0)
 _plain = _weights(lambda w: 1.0, lambda w: 1.0)
 
 
-def _of_sum(u: Any, v: Any, *rest: Any) -> Any:
-    value, (d_users, d_items) = _right(u, v, *rest)
-    return len(u) * value, (len(u) * d_users, len(u) * d_items)
-
-
-def _flipped(*arguments: Any) -> Any:
-    value, (d_users, d_items) = _right(*arguments)
-    return value, (-d_users, -d_items)
-
-
 LOG_SUM_MISTAKES = table({
     ("exponent that cancels the log-sum's weight",
      "of -log(exp(s+/t1) / (sum exp(s/t2))^(t2/t1)) only t2 is left, and the plain loss: weigh "
@@ -61,6 +52,6 @@ LOG_SUM_MISTAKES = table({
         _weights(lambda w: 1.0, lambda w: w),
     ("one divided by the log-sum weight", "multiply log sum exp by the weight"):
         _weights(lambda w: 1 / w, lambda w: 1.0),
-    SUM: _of_sum,
-    FLIPPED: _flipped,
+    SUM: lambda u, v, *rest: _right(u, v, *rest, weights=len(u)),
+    FLIPPED: then(_right, lambda g: (-g[0], -g[1])),
 }) + corrections(_right) + smoothings(_right) + temperatures(_right)  # fmt: skip

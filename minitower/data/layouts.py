@@ -127,7 +127,7 @@ class Reading:
     seed: Seed = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The options that are set, but those of this data alone and those of training.
+        """The options that are set, without tables, weights and exposures of this data alone.
 
         It is JSON that :func:`~.option_values.read_options` takes.
         """

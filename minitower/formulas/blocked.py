@@ -2,7 +2,8 @@
 
 :func:`~minitower.formulas.softmax.in_batch_softmax` builds an (n,m) matrix of scores; at a
 batch of 65,536 that is 17 GB. This is the same loss with the same gradients, a block of users
-at a time. With t the temperature, c the correction and w the weights of the pairs:
+at a time. With t the temperature, c the correction, w the weights of the pairs
+and omega the weight of the log-sum:
 
     for each block of users:
         logits   = users items' / t - c

@@ -54,6 +54,7 @@ def softmax_cross_entropy(
         loss of NaN is NaN.)
     Gradient: d_logits_ij = weights_i / n (omega P_ij - [j is the positive]), P the softmax of
         the row.
+    Laws that do not name omega are those of omega = 1; the slope and the oracle are of any.
     Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_omega_minus_one,
         never_negative, a_row_constant_costs_omega_minus_one, dropping_is_removing,
         one_candidate_costs_nothing, equal_logits_cost_log_m, linear_in_weights,
@@ -155,9 +156,9 @@ def listwise_softmax(
     """Listwise softmax: one clicked item against k negatives of its own.
 
         loss = mean_i -weights_i log( exp(positive_i / t)
-               / (exp(positive_i / t) + sum_j exp(negatives_ij / t)) )
+               / (exp(positive_i / t) + sum_j exp(negatives_ij / t))^omega )
 
-    Shapes: (n),(n,k)->(),((n),(n,k)); with k = 0 the loss is 0.
+    Shapes: (n),(n,k)->(),((n),(n,k)); with k = 0 and omega = 1 the loss is 0.
     Args:
         negatives: scores of the sampled items. To correct for a known q, subtract t log q.
         temperature: t, 1e-6 to 1e12. The lecture has none, which is 1.
