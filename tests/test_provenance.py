@@ -464,3 +464,11 @@ def test_old_store__options_under_former_names_are_read(old_store):
         assert plan.recipe.positive_exponent == 0.5
         assert plan.recipe.regularization == Regularization()
         assert plan.to_notes()["logq_weight"] == weight
+
+
+@pytest.mark.parametrize("rule", [2**63 - 1, "rating >=", ["rating >= 4"]])
+def test_a_recorded_rule_that_cannot_be_read_is_refused_by_its_place(old_store, rule):
+    notes = json.loads(json.dumps(Recommender.open(old_store).store.full.notes))
+    notes["reading"] = {"positive": rule}
+    with pytest.raises(DataError, match=r"^store: version 2: manifest: notes: positive: "):
+        TrainingPlan.read("store: version 2", notes, {}, None, incremental=False)

@@ -78,6 +78,11 @@ class TrainingPlan:
                 "an incremental update draws no negatives, which the objective "
                 f"{options['objective']} needs"
             )
+        if not positive and rule != "all":
+            try:
+                parse_rule(rule)
+            except DataError as error:
+                raise DataError(f"{where}: manifest: notes: positive: {error}") from None
         usual = {name: option.default for name, option in TRAINING.items()} | {"negatives": "none"}
         taken = [n for n in TRAINING if n in before and n not in given and before[n] != usual[n]]
         texts = [f"{name} {before[name]}" for name in taken]
@@ -115,7 +120,7 @@ class PositiveFilter:
 
     def __init__(self, text: str | None) -> None:
         self.text = text
-        self.rule: Rule | None = None if text in (None, "all") else parse_rule(str(text))
+        self.rule: Rule | None = None if text in (None, "all") else parse_rule(text)
         is_simple = isinstance(self.rule, Comparison) and self.rule.number is not None
         self.column = self.rule.comparisons[0].column if self.rule and is_simple else None
         self.read = self.kept = self._valued = 0
