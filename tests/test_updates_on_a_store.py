@@ -240,3 +240,20 @@ def test_incremental_update__refuses_wrong_options(places, options, message):
     store, logs = places
     with pytest.raises(DataError, match=message):
         mt.incremental_update(store, logs, mt.IncrementalOptions(**options))
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_an_update_that_leaves_the_finite_numbers_names_the_version(places, full, monkeypatch):
+    store, logs = places
+    write(logs, 1)
+    before = served(store)
+    update, options = (
+        (mt.full_update, mt.FullUpdateOptions)
+        if full
+        else (mt.incremental_update, mt.IncrementalOptions)
+    )
+    nowhere = lambda users, items, *_, **__: (np.nan, (users, items))
+    monkeypatch.setattr("minitower.training.objectives.blocked_in_batch_softmax", nowhere)
+    with pytest.raises(mt.TrainingError, match=r"^store version 1: .+: the loss is nan"):
+        update(store, logs, options(training=TRAINING))
+    assert all(np.array_equal(before[name], array) for name, array in served(store).items())

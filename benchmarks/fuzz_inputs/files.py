@@ -40,14 +40,20 @@ _TABLES = {
     "users.csv": ",",
     "items.csv": ",",
     "retire.txt": "\n",
+    "forget.txt": "\n",
+    "forget.csv": ",",
+    "forget.jsonl": "",
 }
+_WEIGHED = {"10.csv": ",", "11.jsonl": "", "12.parquet": ""}
 _ASIDE = (*("aside.jsonl",) * 8, "store/CURRENT", "store/LOCK", "retire.txt", "store/x.jsonl")
 _LARGE = 300_000_000  # characters of a cell that compresses well
 
 
 def make(rng: Random) -> Case:
     """A case of this kind."""
-    which = rng.choices((_of_data, _of_logs, _of_tables), (0.5, 0.32, 0.18))[0]
+    which = rng.choices(
+        (_of_data, _of_logs, _of_tables, _of_weighed, _of_ids), (0.45, 0.27, 0.14, 0.1, 0.04)
+    )[0]
     return which(rng)
 
 
@@ -102,6 +108,31 @@ def _of_tables(rng: Random) -> Case:
     places = (name, flag)
     uses = ("store", "clicks", name)
     return _case(rng, f"{name}: {what}", [argv], places, uses, change)
+
+
+def _of_weighed(rng: Random) -> Case:
+    """Logs with weights, for a store that was trained with some."""
+    name = rng.choice([log for log in _WEIGHED if has(Path(log).suffix)])
+    kind = rng.choice(("--full", "--incremental"))
+    argv = ("update", "weighed-store", "weighed", kind, "--batch-size", "64")
+    if kind == "--incremental":
+        argv += ("--allowed-lateness", "1h")
+    letters = rng.random() < 0.3
+    argv += ("--dead-letter-file", "aside.jsonl") if letters else ()
+    change, what = _change(rng, Path("weighed", name), _WEIGHED[name])
+    places, uses = (name, "weighed", *(("aside.jsonl",) * letters)), ("weighed", "weighed-store")
+    return _case(rng, f"weighed/{name}: {what}", [argv], places, uses, change)
+
+
+def _of_ids(rng: Random) -> Case:
+    """Lists of users and of items, one id a line, for recall."""
+    name, flag = rng.choice((("ids.txt", "--users"), ("retire.txt", "--items")))
+    out = rng.choice(("l.csv", "l.jsonl", *(("l.parquet",) * has(".parquet"))))
+    files = ("--users", "ids.txt", "--items", "retire.txt")
+    argv = ("recall", "store", *files, *rng.choice((("--out", out), ("--json",), ())))
+    change, what = _change(rng, Path(name), "\n")
+    uses = ("store", "ids.txt", "retire.txt")
+    return _case(rng, f"{name}: {what}", [argv], (name, flag), uses, change)
 
 
 def _case(

@@ -18,6 +18,7 @@ from world import commands
 from minitower.cli import build_parser
 
 SUB = ("store",)  # commands that have commands
+USED = {"forget.jsonl", "forget.csv", "forget.txt", "users.jsonl"}  # copied where they are named
 SLOW = {"index-bench": 0.1, "publish": 0.5, "demo": 0.5, "check": 0.5, "vectors": 0.3, "tune": 0.3}
 ENDLESS = {
     "--epochs",
@@ -192,6 +193,26 @@ _WORDS = {
         "recall@1_0",
         "ndcg@5",
     ),
+    "--schedule": ("constant", "linear", "cosine", "Cosine", "step", "linear:2", ""),
+    "--warmup-epochs": ("0", "0.5", "1", "2", "-1", "nan", "inf", "1e300"),
+    "--final-rate": ("0", "1", "1.1", "-0.1", "nan", "1e-320"),
+    "--history-file": ("new.jsonl", "FILE", "DIR", "LINK", "FIFO", "store/CURRENT", "no/x.jsonl"),
+    "--forget": ("forget.txt", "forget.jsonl", "forget.csv", "users.jsonl", "FILE", "DIR", "LINK"),
+    "--out": (
+        "l.csv",
+        "l.jsonl",
+        "l.parquet",
+        "l.txt",
+        ".csv",
+        "l.CSV",
+        "no/l.csv",
+        "DIR",
+        "LINK",
+        "ids.txt",
+        "store/l.csv",
+        "best.toml",
+        "best.db",
+    ),
     "--budget": ("0s", "1x", "-1m", "1", "1e3s", "nanh", "99999999h", "1.5s", "2s", "²s", "1h1m"),
     "--allowed-lateness": ("1x", "s", "-1s", "nan", "inf", "1e300h", "1h1h", "1e309", "0s"),
     "--max-clock-skew": ("0s", "1x", "-1h", "1e300h", "nanh", "infs"),
@@ -286,7 +307,7 @@ def make(rng: Random) -> Case:
     names = [name for name in valid if name != "train job"]
     name = rng.choices(names, [SLOW.get(valid[n][0][0], 1.0) for n in names])[0]
     argv, uses = valid[name]
-    case = Case("flags", name, (argv,), (), uses, (), ("aside.jsonl",))
+    case = Case("flags", name, (argv,), (), uses, (), ("aside.jsonl", "curve.jsonl"))
     if rng.random() < 0.02:
         return _environment(rng, case)
     for _ in range(rng.choice((1, 1, 1, 2))):
@@ -368,10 +389,13 @@ def _flag(rng: Random, case: Case) -> Case:
     if _takes_path(action) or flag in NAMED:
         places += named_in(*value)
     what = f"{case.what}; {brief(' '.join(words))}"
-    writes = (*case.may_write, words[-1]) if flag == "--dead-letter-file" else case.may_write
+    appends = flag in ("--dead-letter-file", "--history-file")
+    writes = (*case.may_write, words[-1]) if appends else case.may_write
+    uses = (*case.uses, *(word for word in words if word in USED and word not in case.uses))
     return replace(
-        case, what=what, steps=(tuple(found),), places=places, changes=changes, may_write=writes
-    )
+        case, what=what, steps=(tuple(found),), places=places, changes=changes, may_write=writes,
+        uses=uses,
+    )  # fmt: skip
 
 
 def _value(rng: Random, action: argparse.Action) -> tuple[list[str], Callable[[Path], None] | None]:
@@ -438,7 +462,7 @@ def _positional(rng: Random, case: Case) -> Case:
         word = "x"
     names = (argv[at], *named_in(word), *_metavars(argv))
     if word in ("", "."):
-        names += (*case.uses, "CURRENT", "manifest.json")
+        names += (*case.uses, *case.may_write, "CURRENT", "manifest.json")
     if argv[0] in ("recall", "similar"):
         names += ("user", "item")
     change = _there(word)

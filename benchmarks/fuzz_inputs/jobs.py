@@ -52,6 +52,8 @@ _KEYS = (
 def make(rng: Random) -> Case:
     """A case of this kind."""
     argv, uses = commands()["train job"]
+    if rng.random() < 0.3:
+        return _tables(rng)
     if rng.random() < 0.15:
         argv, uses = ("demo", "--data", "atomic", "--no-report", "--job", "job.toml"), uses
     elif rng.random() < 0.15 and "tune" in commands():
@@ -90,6 +92,65 @@ def make(rng: Random) -> Case:
 
     what = f"{key} = {brief(value)}"
     return Case("toml", what, (argv,), places, uses, (change,))
+
+
+def _tables(rng: Random) -> Case:
+    """A job that states all columns, as inspect prints it, with one line that is odd."""
+    known = commands()
+    argv, uses = known["tune tables" if "tune tables" in known and rng.random() < 0.1
+                       else "train tables job"]  # fmt: skip
+    if rng.random() < 0.3:
+        argv = ("inspect", "tables", "--override", "users.age=none")
+    seed, how = rng.random(), rng.choice(("value", "value", "value", "key", "twice", "gone"))
+    if argv[0] == "inspect":
+        override = rng.choice(_FIELDS)
+        argv = ("inspect", "tables", "--override", override)
+        places = ("override", *named_in(override), *named_in(override.partition("=")[2]))
+        return Case("toml", f"inspect: {brief(override)}", (argv,), places, ("tables",))
+
+    def change(folder: Path) -> None:
+        again, path = Random(seed), folder / "tables.toml"
+        lines = path.read_text().splitlines()
+        at = again.choice([i for i, line in enumerate(lines) if " = " in line])
+        key, _, value = lines[at].partition(" = ")
+        if how == "value":
+            lines[at] = f"{key} = {_column_value(again, key)}"
+        elif how == "key":
+            lines[at] = f"{again.choice((*_KEYS, 'users.age', 'who', 'weight'))} = {value}"
+        elif how == "twice":
+            lines.insert(at, lines[at])
+        else:
+            del lines[at]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogatepass")
+
+    places = ("tables.toml", "job file", "interactions.csv", "users.csv", "items.csv", "tables",
+              "too few to train on", "File name too long", "override", "Split(", "rule", "out",
+              *OPTIONS, *(name.replace("_", "-") for name in OPTIONS))  # fmt: skip
+    return Case("toml", f"tables.toml: {how}", (argv,), places, uses, (change,))
+
+
+_FIELDS = (
+    "users.age={kind='continuous'}", "items.age=token", "users.genres=token_seq", "users.=token",
+    ".age=token", "items.title=token", "users.user_id=token", "user_id={kind='id', dim=8}",
+    "users.age={kind='continuous', name='x'}", "age={kind='multi_valued', separator='|'}",
+    "interactions.device=token", "items.price={kind='continuous', transform='log'}",
+    "items.genres={kind='multi_valued', separator=1}", "users.gender={kind='categorical', dim=0}",
+    "items.price={kind='continuous', buckets=3}", "gender={kind='continuous', impute=1}",
+    "users.age=", "users=token", "USERS.age=none", "users.age.x=none",
+)  # fmt: skip
+
+
+def _column_value(rng: Random, key: str) -> str:
+    """An odd value for a line of a job of tables: of a column, of a feature, or of any option."""
+    if rng.random() < 0.5:
+        return _value(rng, key)
+    return rng.choice((
+        *('"none"', '"weight"', '"user_id"', '"device"', '"exposed"', '"no"', '"milliseconds"'),
+        *('"token"', '"token_seq"', '"float"', '{kind = "id"}', '{kind = "continuous"}'),
+        *('{kind = "continuous", transform = "bucketise"}', '{kind = "multi_valued"}'),
+        *('{kind = "categorical", name = "x"}', '{transform = "log1p"}', "{}", '{kind = "no"}'),
+        *('{kind = "continuous", impute = "yes"}', '{kind = "multi_valued", separator = "||"}'),
+    ))  # fmt: skip
 
 
 def _space(rng: Random) -> Case:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 from case import LENGTH, Case, Command, Failure
+from world import STORES
 
 import minitower
 from minitower.training.gradient_step import TrainingError
@@ -103,7 +104,7 @@ def folder_failures(
     may_write = {Path(name).name for name in case.may_write}
     inputs = {Path(name).parts[0] for name in case.uses}
     if not refused and (not argv or any(command in argv[:2] for command in CHANGES_STORE)):
-        inputs -= {"store", "numbers-store"}
+        inputs -= {*STORES}
     failures = []
     for name, content in before.items():
         path = Path(name)

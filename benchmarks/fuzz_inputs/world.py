@@ -22,9 +22,15 @@ USERS, ITEMS, CLICKS = 20, 30, 200
 FAST = ("--dim", "4", "--hidden", "", "--epochs", "1", "--batch-size", "64")
 STEP = ("--batch-size", "64")
 RULE = 'is_click = 1 and (device = "phone" or weight >= 1)'
+SLOPE = (
+    *("--schedule", "cosine", "--warmup-epochs", "0.5", "--final-rate", "0.2"),
+    *("--history", "3:sum:own", "--history-file", "curve.jsonl", "--validate-every", "1"),
+    *("--validation-users", "5", "--weight-decay", "1e-4", "--user-dropout", "0.1"),
+)
 RECALLS: dict[str, Any] = {}
 """What each valid store recalls; filled by ``build``."""
 
+STORES = ("store", "numbers-store", "weighed-store")
 NAMES = ["Amélie", "Brazil", "千と千尋", "Z"]  # of items
 STREAMED = ".parquet", ".tfrecord"
 _EXTRAS = {".parquet": "pyarrow", ".tfrecord": "google_crc32c"}
@@ -52,6 +58,8 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
             ("train", "tables", "--out", "out", *FAST, "--positive", RULE),
             ("tables",),
         ),
+        "train schedule": (("train", "atomic", "--out", "out", *FAST, *SLOPE), ("atomic",)),
+        "train tables job": (("train", "--job", "tables.toml"), ("tables", "tables.toml")),
         "inspect": (("inspect", "tables", "--split", "time:2020-09-13T14:00"), ("tables",)),
         "train job": (("train", "--job", "job.toml"), ("atomic", "job.toml")),
         "demo": (("demo", "--data", "atomic", "--no-report", *FAST), ("atomic",)),
@@ -68,6 +76,10 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         "recall all": (
             ("recall", "store", "--all-users", "--out", "lists.csv", "-k", "5"),
             ("store",),
+        ),
+        "recall lists": (
+            ("recall", "store", "--users", "ids.txt", "--items", "retire.txt", "--out", "l.jsonl"),
+            ("store", "ids.txt", "retire.txt"),
         ),
         "similar": (("similar", "store", "i3", "-k", "5"), ("store",)),
         "recall number": (("recall", "numbers-store", "3", "--include-seen"), ("numbers-store",)),
@@ -86,6 +98,18 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         "update incremental": (
             ("update", "store", "clicks", "--incremental", *STEP, *aside),
             ("store", "clicks"),
+        ),
+        "update forget": (
+            ("update", "store", "clicks", "--full", *STEP, "--forget", "forget.csv"),
+            ("store", "clicks", "forget.csv"),
+        ),
+        "update weighed": (
+            ("update", "weighed-store", "weighed", "--full", *STEP),
+            ("weighed-store", "weighed"),
+        ),
+        "update weighed incremental": (
+            ("update", "weighed-store", "weighed", "--incremental", *STEP, *aside),
+            ("weighed-store", "weighed"),
         ),
         "update numbers": (
             ("update", "numbers-store", "numbers", "--full", *STEP),
@@ -108,6 +132,8 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         searched = ("--space", "space.toml", "--budget", "4s", "--trials", "1")
         argv = ("tune", "atomic", "--out", "best.toml", *searched, *FAST)
         found["tune"] = argv, ("atomic", "space.toml")
+        argv = ("tune", "--job", "tables.toml", "--out", "best.toml", *searched[2:])
+        found["tune tables"] = (*argv, "--history", "3"), ("tables", "tables.toml")
     if has(".parquet"):
         found["train parquet"] = (
             ("train", "parquet", "--out", "out", *FAST, "--positive", "is_click = 1"),
@@ -144,7 +170,7 @@ def build(world: Path) -> None:
 
 def recalled(store: Path) -> list[Any]:
     """What a store recalls for a user, as JSON holds it."""
-    user = 3 if store.name.startswith("numbers") else "u3"
+    user = 3 if store.name == "numbers-store" else "u3"
     ids, scores = mt.Recommender.open(store).recall(user, k=5)
     return [ids.tolist(), [round(float(score), 4) for score in scores]]
 
@@ -239,6 +265,10 @@ def _build(world: Path) -> None:
     _logs("clicks", EventFields(value="rating", user_type="string", item_type="string"))
     _logs("numbers", EventFields(value="rating"), user="{}", item="{}")
     _tables()
+    _weighed()
+    Path("forget.txt").write_text("u1\nnobody\n")
+    Path("forget.csv").write_text("user_id,asked\nu1,2020-09-20\nnobody,\n")
+    Path("forget.jsonl").write_text('{"user_id": "u1"}\n{"user_id": "nobody"}\n')
     Path("retire.txt").write_text("i7\ni8\n")
     Path("ids.txt").write_text("u1\nnobody\n")
     Path("losses.py").write_text(_LOSS)
@@ -248,16 +278,41 @@ def _build(world: Path) -> None:
     _command("train", "atomic", "--out", "store", *FAST, "--history", "5", "--seed", "1")
     _command("update", "store", "clicks", "--incremental", *STEP)
     _command("train", "u1m", "--out", "numbers-store", *FAST, "--positive", "rating >= 2")
-    answers = {name: recalled(Path(name)) for name in ("store", "numbers-store")}
+    _command("train", "tables", "--out", "weighed-store", *FAST, "--positive", RULE)
+    job = _command("inspect", "tables", "--positive", RULE, "--split", "time:2020-09-13T14:00")
+    lines = [line for line in job.splitlines() if not line.startswith(("data", "split", "#"))]
+    Path("tables.toml").write_text(_JOB.replace("atomic", "tables").split("split")[0]
+                                   + 'split = "time:2020-09-13T14:00"\n'
+                                   + "\n".join(lines) + "\n")  # fmt: skip
+    answers = {name: recalled(Path(name)) for name in STORES}
     Path("recalls.json").write_text(json.dumps(answers))
 
 
-def _command(*argv: str) -> None:
-    said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
+def _command(*argv: str) -> str:
+    """What a command prints on stdout."""
+    said, printed = io.StringIO(), io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(said):
         status = main(argv)
     if status:
         raise SystemExit(f"{argv} ended with {status}: {said.getvalue()}")
+    return printed.getvalue()
+
+
+def _weighed() -> None:
+    """Logs of clicks and impressions with weights, in the columns of the plain tables."""
+    Path("weighed").mkdir()
+    table = {name: column[:60] for name, column in impressions().items() if name != "exposed"}
+    table["timestamp"] = [time + 10_000 * _DAY for time in table["timestamp"]]
+    write_table(Path("weighed/10.csv"), table)
+    rows = [dict(zip(table, row)) for row in zip(*table.values())]
+    for row in rows:
+        row["timestamp"] += 1000 * _DAY
+    Path("weighed/11.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if has(".parquet"):
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows[:40]), "weighed/12.parquet")
 
 
 def _movielens() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from minitower.cli.arguments import add_command
 from minitower.cli.terminal import ItemsBar, row, say, write
 from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
+from minitower.data.errors import Place
 from minitower.data.options import Option
 from minitower.data.schema import HISTORY
 from minitower.data.table import Table
@@ -160,7 +161,7 @@ def _parsed(table: Table, typed: str, what: str) -> int | str:
 
 
 def _say_unknown(what: str, ids: list[Any], table: Table) -> None:
-    if unknown := int((table.rows_of(ids) < 0).sum()):
+    if unknown := int((table.rows_of(ids, Place(what)) < 0).sum()):
         served = "served with default features" if what == "users" else "ignored"
         say(f"{unknown:,} of {len(ids):,} {what} are unknown: {served}")
 

@@ -146,7 +146,11 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
     """
     if not isinstance(fields, Iterable) or getattr(fields, "ndim", 1) == 0:
         raise ValueError(f"fields must be a list of columns, got {shown(fields)}")
-    parts = [_value_shares(field) for field in fields]
+    try:
+        listed = list(fields)
+    except Exception as error:  # the library of fields may raise its own kinds of errors
+        raise ValueError(f"fields must be a list of columns, got {shown(fields)}") from error
+    parts = [_value_shares(field) for field in listed]
     tables = [table for _, table in parts]
     if not tables or len({table.shape[0] for table in tables}) > 1 or not tables[0].shape[0]:
         raise ValueError(

@@ -84,7 +84,7 @@ def _candidates(
         return (ExactIndex(store.index.vectors) if exact else store.index), None
     if not exact:
         raise DataError("a list of allowed items needs exact search; set exact to True")
-    rows = np.unique(store.items.rows_of(as_array(items, Place("items"))))
+    rows = np.unique(store.items.rows_of(items, Place("items")))
     allowed = rows[rows >= 0]
     if not len(allowed):
         raise DataError(f"the store knows none of the {len(items)} allowed items")

@@ -6,7 +6,8 @@ train by this function. The second one moves embeddings of ids only.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -27,6 +28,17 @@ from minitower.training.self_supervised import ContrastiveLoss
 
 class TrainingError(ArithmeticError):
     """Training left the finite numbers; the message names the tensor and the step."""
+
+
+@contextmanager
+def training_from(model: str) -> Iterator[None]:
+    """Name the model in an error of a step that goes on from it."""
+    try:
+        yield
+    except TrainingError as error:
+        if type(error) is not TrainingError:
+            raise
+        raise TrainingError(f"{model}: {error}") from error
 
 
 @np.errstate(over="ignore", invalid="ignore")  # the checks below find and name such numbers
