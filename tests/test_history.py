@@ -1,6 +1,7 @@
 """The history of training: one line of JSON per epoch, appended as the epoch ends."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -53,3 +54,10 @@ def test_epoch__writes_numbers_of_numpy():
     """A weight of the loss that is a float32 makes a loss that is one."""
     line = Epoch(1, np.float32(2.5), {"recall@20": np.float64(0.25)}, 0.5).to_json()
     assert json.loads(line)["loss"] == 2.5
+
+
+def test_history_file__is_a_regular_file(tmp_path):
+    """A pipe without a reader would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"^history: .*pipe is no regular file; name another file$"):
+        HistoryFile(tmp_path / "pipe")

@@ -114,7 +114,7 @@ def test_a_history_that_is_no_list_of_ids_is_refused(base, given_ids):
     [
         ({"exclude": ["a"]}, "^exclude: the vocabulary holds integers, the values are strings"),
         ({"exclude": object()}, "^exclude: "),
-        ({"user_id": "x"}, "^users: the vocabulary holds integers, the values are strings"),
+        ({"user_id": "x"}, "^user ids: the vocabulary holds integers, the values are strings"),
     ],
 )
 def test_a_refused_recall_names_the_argument(base, how, place):

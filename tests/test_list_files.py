@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
-from minitower.scale.list_files import WRITERS, check_ending, write_lists
+from minitower.scale.list_files import WRITERS, check_ending, json_lines, write_lists
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=5)
@@ -129,3 +129,11 @@ def test_check_ending__refuses(tmp_path, monkeypatch):
 def test_write_lists__a_folder_that_is_missing(tmp_path):
     with pytest.raises(DataError, match="cannot be written"):
         write_lists(tmp_path / "no" / "lists.csv", [block(np.arange(2), np.arange(2))])
+
+
+def test_json_lines__hold_no_character_that_a_terminal_obeys():
+    columns = {"user": ["u\x7f", "u\x9b2J", "茶"], "item": [1, 2, 3]}
+    text = json_lines({name: np.array(column) for name, column in columns.items()})
+    assert all(line.isprintable() for line in text.splitlines())
+    assert [json.loads(line)["user"] for line in text.splitlines()] == columns["user"]
+    assert "茶" in text

@@ -77,3 +77,10 @@ def test_epoch_schedule__constant_changes_nothing():
 def test_epoch_schedule__refuses(options, message):
     with pytest.raises(ValueError, match=message):
         EpochSchedule(**options)
+
+
+@pytest.mark.parametrize("make", [warmup, cosine_decay])
+@pytest.mark.parametrize("rate", [0, -1, 1.1e6, np.inf])
+def test_rates_of_schedules_have_the_domain_of_all_rates(make, rate):
+    with pytest.raises(ValueError, match="^rate must be"):
+        make(rate, 10)

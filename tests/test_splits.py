@@ -144,3 +144,8 @@ def test_given_split__reads_its_column():
 def test_splits__refuse(call, message):
     with pytest.raises(DataError, match=message):
         call()
+
+
+def test_time_split__refuses_an_integer_beyond_floats():
+    with pytest.raises(DataError, match="^TimeSplit: test_from: "):
+        TimeSplit(test_from=10**400)

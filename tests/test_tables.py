@@ -310,3 +310,11 @@ def test_evaluate__another_file_of_strings_fits_the_trained_vocabulary(tmp_path)
     trained = open_folder(one, Reading(split="last:0,0"))
     other = open_folder(two, Reading(split="last:0,0")).encoded_by(trained.data.schema)
     assert other.data.users.columns["c"].tolist() == [1, 0, 1]
+
+
+def test_from_files__a_second_id_is_refused_by_its_file(tmp_path):
+    write(tmp_path, interactions=LOG, users=USERS, items=ITEMS)
+    name = USERS.partition("\n")[0].split(",")[1]
+    override = {name: Id(name)}
+    with pytest.raises(DataError, match=r"interactions.csv: user side: there must be exactly one"):
+        open_folder(tmp_path, Reading(override=override))

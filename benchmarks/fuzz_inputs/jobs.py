@@ -124,7 +124,8 @@ def _tables(rng: Random) -> Case:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogatepass")
 
     places = ("tables.toml", "job file", "interactions.csv", "users.csv", "items.csv", "tables",
-              "too few to train on", "File name too long", "override", "Split(", "rule", "out",
+              "too few to train on", "File name too long", "the folder is missing", "override",
+              "Split(", "rule", "out",
               *OPTIONS, *(name.replace("_", "-") for name in OPTIONS))  # fmt: skip
     return Case("toml", f"tables.toml: {how}", (argv,), places, uses, (change,))
 

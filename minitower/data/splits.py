@@ -247,7 +247,7 @@ def _moment(name: str, value: str | float | None) -> float | None:
         if isinstance(value, bool):
             raise ValueError("expected a date such as 2022-05-01, or seconds since 1970")
         return parse_moment(value if isinstance(value, str) else repr(float(value)))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"TimeSplit: {name}: {error}, got {show(value)}") from None
 
 

@@ -133,8 +133,12 @@ def read_tables(
     if roles.exposed is not None and roles.item is not None:
         arrays[roles.exposed] = _lists(arrays[roles.exposed], arrays[roles.item])
         remarks.append(f"exposures: column {roles.exposed}")
+    try:
+        of_both = Schema(schema["user"], schema["item"])
+    except DataError as error:
+        raise log.place.error(str(error)) from None
     raw = RawData(
-        Schema(schema["user"], schema["item"]),
+        of_both,
         Columns(arrays, log.place),
         sides["user"],
         sides["item"],

@@ -142,7 +142,10 @@ def slices_by_positives(clicks: Counts, positives: Counts, slices: int) -> Slice
             f"{positives.shape}"
         )
     if positives.sum(dtype=float) * slices > 2**61:
-        raise ValueError(f"positives add up to {positives.sum(dtype=float):g}, too many to count")
+        raise ValueError(
+            f"{slices} slices of positives that add up to {positives.sum(dtype=float):g}: too many "
+            "to count"
+        )
     order = _clicked_in_order(clicks)
     mass = positives[order]
     # In integers: floor of s * (position of the item's middle) / total.

@@ -18,7 +18,7 @@ from minitower.data.option_values import Options
 from minitower.data.source import Source, describe_split
 from minitower.evaluation.chosen_baselines import baselines
 from minitower.evaluation.encode import encode
-from minitower.evaluation.evaluator import Evaluator
+from minitower.evaluation.evaluator import Evaluator, NothingToFind
 from minitower.formulas.arrays import Array
 from minitower.lab import summary
 from minitower.lab.funnel import simulate
@@ -85,7 +85,10 @@ def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) ->
         say: gets a remark.
     """
     data, seed = source.data, job["seed"]
-    evaluator = Evaluator(data, "test", _K)
+    try:
+        evaluator = Evaluator(data, "test", _K)
+    except NothingToFind as error:
+        raise NothingToFind(f"{source.name}: {error}") from None
 
     def trained_as(name: str, options: Options) -> tuple[str, TwoTower, History]:
         with bar(name) as on_progress:

@@ -68,7 +68,10 @@ def json_lines(block: Lists) -> str:
 
 
 def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return json.dumps(value)  # a terminal obeys some of the characters that JSON leaves as they are
 
 
 @contextmanager

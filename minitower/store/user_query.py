@@ -32,7 +32,7 @@ def user_query(
         exclude_seen: exclude what each user has seen.
         exclude: ids of further items, a list for each user, or an empty sequence.
     """
-    rows = store.users.rows_of(users, Place("users"))
+    rows = store.users.rows_of(users, Place("user ids"))
     vectors, _ = store.model.user(_features(store, rows, profiles))
     excluded = [("exclude", exclude)]
     if exclude_seen and store.model.history is not None:

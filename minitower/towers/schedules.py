@@ -117,15 +117,19 @@ class EpochSchedule:
         return self(epoch - 1 + (step - 0.5) / steps)
 
 
+def _checked(rate: float) -> float:
+    return number_within("rate", positive_number("rate", rate), (0, LARGEST_RATE))
+
+
 def warmup(rate: float, steps: int) -> Schedule:
     """Rise linearly from rate / steps to rate, then stay constant.
 
-    Raises ValueError: rate is not positive and finite, or steps is not an integer >= 0.
+    Raises ValueError: rate is not in (0, 1e6], or steps is not an integer >= 0.
 
     >>> [warmup(1.0, 4)(step) for step in (0, 1, 3, 9)]
     [0.25, 0.5, 1.0, 1.0]
     """
-    rate, steps = positive_number("rate", rate), strict_integer("steps", steps, 0)
+    rate, steps = _checked(rate), strict_integer("steps", steps, 0)
     return lambda step: rate * min(1.0, (step + 1) / max(steps, 1))
 
 
@@ -133,7 +137,7 @@ def cosine_decay(rate: float, steps: int, floor: float = 0.0) -> Schedule:
     """Fall from rate to floor * rate along half a cosine, then stay constant.
 
     Args:
-        rate: learning rate at step 0, > 0.
+        rate: learning rate at step 0, in (0, 1e6].
         steps: length of the decay, >= 0.
         floor: last rate as a share of the first, in [0, 1].
     Raises ValueError: an argument is outside its domain.
@@ -143,7 +147,7 @@ def cosine_decay(rate: float, steps: int, floor: float = 0.0) -> Schedule:
     >>> [round(cosine_decay(1.0, 10)(step), 3) for step in (0, 5, 10, 99)]
     [1.0, 0.5, 0.0, 0.0]
     """
-    rate, steps = positive_number("rate", rate), strict_integer("steps", steps, 0)
+    rate, steps = _checked(rate), strict_integer("steps", steps, 0)
     floor = number_within("floor", floor, (0, 1))
 
     def rate_at(step: int) -> float:

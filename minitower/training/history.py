@@ -85,6 +85,8 @@ class HistoryFile:
 
     def __init__(self, path: str | Path | None) -> None:
         self.path = None if path is None else Path(path)
+        if self.path is not None and self.path.is_fifo():  # would wait for a reader
+            raise DataError(f"history: {path} is no regular file; name another file")
         self._append("")  # fails before training, not after the first epoch
         if self.path is not None and self.path.is_file():
             with self.path.open("rb") as file:

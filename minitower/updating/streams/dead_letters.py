@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from minitower.data.errors import DataError
+from minitower.data.errors import DataError, show
 from minitower.updating.streams.events import BadRecord
 
 _BEGIN = b'{"file": '
@@ -35,7 +35,9 @@ class DeadLetters:
         try:
             self._written = self._read()
         except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+            raise DataError(
+                f"dead-letter file: {show(str(path))} cannot be read: {error.strerror or error}"
+            ) from None
 
     def append(self, name: str, content: str, records: list[BadRecord]) -> None:
         """Append the records that the file does not hold yet, and wait for the disk.
