@@ -82,5 +82,5 @@ def test_epoch_schedule__refuses(options, message):
 @pytest.mark.parametrize("make", [warmup, cosine_decay])
 @pytest.mark.parametrize("rate", [0, -1, 1.1e6, np.inf])
 def test_rates_of_schedules_have_the_domain_of_all_rates(make, rate):
-    with pytest.raises(ValueError, match="^rate must be"):
+    with pytest.raises(ValueError, match=r"^rate must be"):
         make(rate, 10)

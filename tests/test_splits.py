@@ -147,5 +147,5 @@ def test_splits__refuse(call, message):
 
 
 def test_time_split__refuses_an_integer_beyond_floats():
-    with pytest.raises(DataError, match="^TimeSplit: test_from: "):
+    with pytest.raises(DataError, match=r"^TimeSplit: test_from: "):
         TimeSplit(test_from=10**400)
