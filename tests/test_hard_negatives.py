@@ -91,7 +91,10 @@ def _draw(source):
             lambda: HardNegatives(Ragged.from_counts([1], [-1]), 1),
             "^lists must hold rows of items, got row -1$",
         ),
-        (lambda: _draw(HardNegatives(Ragged.from_counts([1], [0]), 1)), "user 3 is not one of"),
+        (
+            lambda: _draw(HardNegatives(Ragged.from_counts([1], [0]), 1)),
+            "user rows with a list must be within 0..0, got 0 to 3",
+        ),
         (lambda: HardNegatives(Ragged.from_counts([1], [0]), 1, of="item"), "user or of each pair"),
         (
             lambda: MinedNegatives(untrained(SHOP), SHOP, 1, first=3, last=2),

@@ -74,6 +74,17 @@ def test_mixed_negatives__shares_thin_each_source():
     assert (~is_hard).sum() == pytest.approx(6300, abs=5 * np.sqrt(630))
 
 
+@pytest.mark.parametrize("shares, has_hard", [((1, 1), True), ((1, 0), False), ((0, 1), True)])
+def test_mixed_negatives__say_whether_a_hard_one_was_kept(shares, has_hard):
+    """Without one, a batch keeps log q = -inf of items that no click and no draw can bring."""
+    hard = HardNegatives(Ragged.from_counts([1] * 4, [5] * 4), 2)
+    easy = SampledNegatives(AliasTable([1, 1, 1, 0, 0, 0]), 2)
+    sample = MixedNegatives([easy, hard], shares).draw(SHOP.train, None, rng())
+    assert sample.has_hard == has_hard == (5 in sample.items)
+    assert not easy.draw(SHOP.train, None, rng()).has_hard
+    assert not HardNegatives(hard.lists, 0).draw(SHOP.train, None, rng()).has_hard
+
+
 @pytest.mark.parametrize(
     "make, message",
     [

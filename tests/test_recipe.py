@@ -101,7 +101,7 @@ def test_recipe__makes_the_same_trainer_again(job):
         assert getattr(trainer, name) == getattr(again, name)
     assert trainer.optimizer.rate == again.optimizer.rate
     assert trainer.batches.size == again.batches.size
-    kinds = [None if t.batches.negatives is None else t.batches.negatives.option
+    kinds = [None if t.batches.negatives is None else t.batches.negatives.cli_option
              for t in (trainer, again)]  # fmt: skip
     assert kinds[0] == kinds[1] == (None if job["negatives"] == "none" else job["negatives"])
 

@@ -86,10 +86,13 @@ def _draw(source):
     "make, message",
     [
         (lambda: SampledNegatives(Uniform(3), -1), "must be an integer within 0"),
-        (lambda: SampledNegatives(Uniform(3), 1, Ragged.from_counts([1], [3])), "known item 3"),
+        (
+            lambda: SampledNegatives(Uniform(3), 1, Ragged.from_counts([1], [3])),
+            "known items must be within 0..2, got 3",
+        ),
         (
             lambda: _draw(SampledNegatives(Uniform(6), 1, Ragged.from_counts([1], [0]))),
-            "user 3 is not",
+            "users of the pairs must be within 0..0, got 0 to 3",
         ),
     ],
 )

@@ -27,7 +27,7 @@ class WholeCatalogue:
 
     def draw(self, pairs: Interactions, positions: Any, rng: np.random.Generator) -> NegativeSample:
         """All items, in order."""
-        return NegativeSample(self.rows, np.zeros(len(self.rows)), None)
+        return NegativeSample(self.rows, np.zeros(len(self.rows)), None, has_hard=True)
 
 
 class FullSoftmax:

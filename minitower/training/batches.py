@@ -112,7 +112,7 @@ class Batches:
         with np.errstate(divide="ignore"):  # never clicked, never a positive
             self.log_q: Array = np.log(power_law(counts, positive_exponent))
         # An item without clicks has the log q of an item with one click.
-        self._at_least_once = np.maximum(self.log_q, self.log_q[counts > 0].min())
+        self._log_q_floored = np.maximum(self.log_q, self.log_q[counts > 0].min())
 
     def __len__(self) -> int:
         return len(self._cuts) - 1
@@ -136,8 +136,8 @@ class Batches:
             pair_index, negative_log_q = sample.pair_index, sample.log_q
             rows = np.concatenate([rows, sample.items])
             sizes = [size for _, size in sample.samplers]
-            hard = len(sample.items) > round(sum(sizes))
-            parts = [(self._at_least_once if hard else self.log_q)[rows]]
+            of_clicks = self._log_q_floored if sample.has_hard else self.log_q
+            parts = [of_clicks[rows]]
             parts += [sampler.log_q(rows) for sampler, _ in sample.samplers]
             log_q = log_mixture(parts, [len(pairs), *sizes])
         schema, users = self.data.schema, self.data.users.take(pairs.users)

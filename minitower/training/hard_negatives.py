@@ -10,11 +10,11 @@ from numpy.random import Generator
 from minitower.data import Dataset, Interactions
 from minitower.data.table import Ragged
 from minitower.evaluation.encode import encode
-from minitower.formulas.arguments import strict_integer
+from minitower.formulas.arguments import as_rows, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.search.index import ExactIndex
 from minitower.towers.two_tower import TwoTower
-from minitower.training.negatives import NegativeSample, checked_draws, checked_rows
+from minitower.training.negatives import NegativeSample, checked_draws
 
 
 class HardNegatives:
@@ -32,7 +32,7 @@ class HardNegatives:
     Reference: lecture, section 2.2; docs/08.
     """
 
-    option: str | None = None
+    cli_option = None  # an option cannot hold lists
 
     def __init__(self, lists: Ragged, k: int, *, of: str = "user") -> None:
         if of not in ("user", "pair"):
@@ -45,15 +45,15 @@ class HardNegatives:
         rows = pairs.users if self.of == "user" else positions
         if rows is None:
             raise ValueError("lists of each pair need pairs that are training positives")
-        checked_rows(rows, len(self.lists), "lists of", self.of)
+        rows = as_rows(f"{self.of} rows with a list", rows, len(self.lists))
         start = self.lists.indptr[rows]
         counts = self.lists.indptr[rows + 1] - start
         pair_index = np.repeat(np.flatnonzero(counts), self.k)
         size = counts[pair_index]
         items = self.lists.values[start[pair_index] + rng.integers(size)]
-        return NegativeSample(items, -np.log(size), pair_index)
+        return NegativeSample(items, -np.log(size), pair_index, has_hard=len(items) > 0)
 
-    def on(self, model: TwoTower, data: Dataset) -> HardNegatives:
+    def rebuilt_for(self, model: TwoTower, data: Dataset) -> HardNegatives:
         """Return these negatives; the rows of users and items must be the same in ``data``."""
         if self.of == "pair":
             raise ValueError("hard negatives of each pair belong to their data")
@@ -131,10 +131,10 @@ class MinedNegatives:
         return Ragged.from_counts(counts, ranked[ranked >= 0])
 
     @property
-    def option(self) -> str | None:
+    def cli_option(self) -> str | None:
         has_defaults = (self.first, self.last, self.every) == (101, 500, 1000)
         return f"mined:{self.k}" if has_defaults else None
 
-    def on(self, model: TwoTower, data: Dataset) -> MinedNegatives:
+    def rebuilt_for(self, model: TwoTower, data: Dataset) -> MinedNegatives:
         first, last, every = self.first, self.last, self.every
         return MinedNegatives(model, data, self.k, first=first, last=last, every=every)

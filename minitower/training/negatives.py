@@ -16,7 +16,7 @@ Every source returns item rows and the log-probability of one draw, given the pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -41,14 +41,17 @@ class NegativeSample:
         log_q: (e) log-probability that one draw, for this pair, is the item.
         pair_index: (e) the pair of each negative, never decreasing; None if all pairs share
             the negatives.
-        samplers: (sampler, number of draws) for the distributions over the catalogue that the
-            negatives come from. Hard negatives have none.
+        samplers: (sampler, expected number of its draws) for the distributions over the
+            catalogue that the negatives come from. Hard negatives have none.
+        has_hard: whether some of these negatives are hard: no sampler of the catalogue drew them.
     """
 
     items: Array
     log_q: Array
     pair_index: Array | None
     samplers: tuple[tuple[Sampler, float], ...] = ()
+    _: KW_ONLY
+    has_hard: bool
 
 
 class Negatives(Protocol):
@@ -60,17 +63,18 @@ class Negatives(Protocol):
 
 
 @runtime_checkable
-class Portable(Protocol):
-    """A source of negatives that another data set can have, too.
+class Rebuildable(Protocol):
+    """A source of negatives that can be made again, for another data set.
 
     Attributes:
-        option: the value of ``--negatives`` that makes this source, such as "uniform:5", or None.
+        cli_option: the value of ``--negatives`` that makes this source, such as "uniform:5";
+            None: no value does.
     """
 
     @property
-    def option(self) -> str | None: ...
+    def cli_option(self) -> str | None: ...
 
-    def on(self, model: TwoTower, data: Dataset) -> Negatives:
+    def rebuilt_for(self, model: TwoTower, data: Dataset) -> Negatives:
         """Make the same source for another model and the data it trains on.
 
         Raises ValueError: the source belongs to its own data.
@@ -78,14 +82,15 @@ class Portable(Protocol):
         ...
 
 
-def on(negatives: Negatives, model: TwoTower, data: Dataset) -> Negatives:
-    """Call ``negatives.on(model, data)``.
+def rebuilt_for(negatives: Negatives, model: TwoTower, data: Dataset) -> Negatives:
+    """Call the method :meth:`Rebuildable.rebuilt_for`.
 
     Raises ValueError: the source has no such method, or belongs to its own data.
     """
-    if not isinstance(negatives, Portable):
-        raise ValueError(f"{type(negatives).__name__} belongs to its data: it has no method 'on'")
-    return negatives.on(model, data)
+    if not isinstance(negatives, Rebuildable):
+        name = type(negatives).__name__
+        raise ValueError(f"{name} belongs to its data: it has no method 'rebuilt_for'")
+    return negatives.rebuilt_for(model, data)
 
 
 class SharedNegatives:
@@ -104,13 +109,14 @@ class SharedNegatives:
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
         items, log_q = self.sampler.draw(rng, self.size)
-        return NegativeSample(items, log_q, None, ((self.sampler, self.size),))
+        samplers = ((self.sampler, self.size),)
+        return NegativeSample(items, log_q, None, samplers, has_hard=False)
 
     @property
-    def option(self) -> str | None:
+    def cli_option(self) -> str | None:
         return f"shared:{self.size}" if isinstance(self.sampler, Uniform) else None
 
-    def on(self, model: TwoTower, data: Dataset) -> SharedNegatives:
+    def rebuilt_for(self, model: TwoTower, data: Dataset) -> SharedNegatives:
         if not isinstance(self.sampler, Uniform):
             raise ValueError("shared negatives of a sampler of their own belong to their data")
         return SharedNegatives(Uniform(len(data.items)), self.size)
@@ -135,7 +141,8 @@ class MixedNegatives:
             raise ValueError("a mixture needs a source")
         if any(isinstance(part, SharedNegatives) for part in parts):
             raise ValueError(
-                "shared negatives do not mix with those of a pair; give SharedNegatives a Mixture"
+                "shared negatives do not mix with negatives of each pair; to share the draws of "
+                "several samplers, pass SharedNegatives a Mixture of these samplers"
             )
         self.shares = [1.0] * len(parts) if shares is None else list(shares)
         if len(self.shares) != len(parts) or not all(0 <= share <= 1 for share in self.shares):
@@ -152,34 +159,25 @@ class MixedNegatives:
         order = np.argsort(pair_index, kind="stable")
         if min(self.shares) < 1:
             order = order[rng.random(len(order)) < np.array(self.shares)[part[order]]]
-        thinned = np.bincount(part[order], minlength=len(samples)) / np.maximum(sizes, 1)
-        samplers = tuple(
-            (sampler, share * count)
-            for sample, share in zip(samples, thinned, strict=True)
-            for sampler, count in sample.samplers
+        kept_shares = np.bincount(part[order], minlength=len(samples)) / np.maximum(sizes, 1)
+        kept = list(zip(samples, kept_shares, strict=True))
+        return NegativeSample(
+            items[order],
+            log_q[order],
+            pair_index[order],
+            tuple((sampler, share * n) for sample, share in kept for sampler, n in sample.samplers),
+            has_hard=any(sample.has_hard and share > 0 for sample, share in kept),
         )
-        return NegativeSample(items[order], log_q[order], pair_index[order], samplers)
 
     @property
-    def option(self) -> str | None:
-        options = [part.option if isinstance(part, Portable) else None for part in self.parts]
+    def cli_option(self) -> str | None:
+        options = [p.cli_option if isinstance(p, Rebuildable) else None for p in self.parts]
         written = [option for option in options if option is not None]
         is_complete = len(written) == len(options) and min(self.shares) == 1
         return "+".join(written) if is_complete else None
 
-    def on(self, model: TwoTower, data: Dataset) -> MixedNegatives:
-        return MixedNegatives([on(part, model, data) for part in self.parts], self.shares)
-
-
-def checked_rows(rows: Array, end: int, among: str, what: str) -> Array:
-    """Return the rows; refuse one outside 0..end - 1.
-
-    Raises ValueError: "{what} {row} is not one of {among} {end}".
-    """
-    if len(rows) and not 0 <= rows.min() <= rows.max() < end:
-        bad = rows.min() if rows.min() < 0 else rows.max()
-        raise ValueError(f"{what} {bad} is not one of {among} {end}")
-    return rows
+    def rebuilt_for(self, model: TwoTower, data: Dataset) -> MixedNegatives:
+        return MixedNegatives([rebuilt_for(p, model, data) for p in self.parts], self.shares)
 
 
 def checked_draws(name: str, k: int) -> int:

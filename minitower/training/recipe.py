@@ -31,7 +31,7 @@ from minitower.training.named import (
     parse_negatives,
     read_negatives,
 )
-from minitower.training.negatives import MixedNegatives, Negatives, Portable
+from minitower.training.negatives import MixedNegatives, Negatives, Rebuildable
 from minitower.training.objectives import Objective
 from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import AUGMENTS, SelfSupervised
@@ -101,7 +101,7 @@ class Recipe:
         if not callable(optimizer.rate):
             optimizer.rate, optimizer.rate_share = optimizer.current_rate, 1.0
         source = trainer.batches.negatives
-        option = source.option if isinstance(source, Portable) else None
+        option = source.cli_option if isinstance(source, Rebuildable) else None
         return Recipe(
             trainer.objective,
             optimizer,

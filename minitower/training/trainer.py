@@ -21,7 +21,7 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, Batches, BatchSize, PositiveExponent
 from minitower.training.gradient_step import gradient_step
 from minitower.training.history import Epoch, History, HistoryFile, Progress
-from minitower.training.negatives import Negatives, on
+from minitower.training.negatives import Negatives, rebuilt_for
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
@@ -193,7 +193,7 @@ class Trainer:
             objective=deepcopy(self._untouched),
             optimizer=self.optimizer.fresh(),
             batch_size=self.batches.size,
-            negatives=None if source is None else on(source, model, data),
+            negatives=None if source is None else rebuilt_for(source, model, data),
             positive_exponent=self.positive_exponent,
             self_supervised=self.self_supervised,
             regularization=self.regularization,
