@@ -69,7 +69,7 @@ def _draw_and_step(
     rng = np.random.default_rng(0)
     positions = rng.choice(len(data.train), batch, replace=False)
     pairs = data.train.take(positions)
-    one = trainer.batches.of(pairs, rng, positions)
+    one = trainer.batches.make_batch(pairs, rng, positions)
     contenders = {
         "draw": lambda: negatives.draw(pairs, positions, rng),
         "step": lambda: trainer.step(one),

@@ -263,7 +263,7 @@ def tables(n: int, small: int, large: int, rounds: int, bounds: Bounds) -> str:
 
         def run(trainer=trainer, active=active, rng=rng):
             pairs = mt.Interactions(rng.choice(active, n), rng.choice(active, n))
-            return trainer.step(trainer.batches.of(pairs, rng))
+            return trainer.step(trainer.batches.make_batch(pairs, rng))
 
         runs[f"{entities:,}"] = run
     seconds = interleave(runs, rounds)

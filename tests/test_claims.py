@@ -170,7 +170,7 @@ def test_full_softmax__is_the_softmax_over_the_catalogue():
     batches = mt.Trainer(
         mt.TwoTower(data.schema, dim=4), data, negatives=WholeCatalogue(data), batch_size=300
     ).batches
-    batch = batches.of(
+    batch = batches.make_batch(
         data.train.take(np.arange(270) % len(data.train)), rng
     )  # more than one block
     users, items = rng.normal(size=(270, 4)), rng.normal(size=(270 + 60, 4))

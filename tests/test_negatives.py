@@ -54,7 +54,7 @@ def test_mixed_negatives__log_q_of_the_batch_is_that_of_all_who_drew():
     ]
     source = MixedNegatives(parts, shares=(1, 0.5, 1))
     positions = np.arange(4)
-    batch = Batches(SHOP, 4, source).of(SHOP.train.take(positions), rng(), positions)
+    batch = Batches(SHOP, 4, source).make_batch(SHOP.train.take(positions), rng(), positions)
     kept = len(batch.item_rows) - 4 - 12 - 8
     clicks = np.maximum(SHOP.item_counts, 1) / len(SHOP.train)
     mixture = 4 * clicks + 12 / 6 + kept * np.exp(popular.log_q(np.arange(6)))
@@ -103,7 +103,7 @@ def test_negatives__refuse(make, message):
 
 def test_batch__extra_candidates_follow_the_positives():
     source = SharedNegatives(AliasTable([0, 0, 0, 1, 1, 1]), 4)
-    batch = Batches(SHOP, 7, source).of(SHOP.train, rng())
+    batch = Batches(SHOP, 7, source).make_batch(SHOP.train, rng())
     assert batch.item_rows[:7].tolist() == SHOP.train.items.tolist()
     assert np.isin(batch.item_rows[7:], [3, 4, 5]).all()
     assert len(batch) == 7
@@ -113,7 +113,7 @@ def test_batch__extra_candidates_follow_the_positives():
 
 def test_batch__log_q_is_the_mixtures_own():
     source = SharedNegatives(Uniform(6), 14)
-    batch = Batches(SHOP, 7, source).of(SHOP.train, rng())
+    batch = Batches(SHOP, 7, source).make_batch(SHOP.train, rng())
     share = np.array([4, 2, 1, 0, 0, 0]) / 7
     expected = (7 * share + 14 / 6) / 21
     assert np.exp(batch.log_q) == pytest.approx(expected[batch.item_rows])
@@ -121,7 +121,7 @@ def test_batch__log_q_is_the_mixtures_own():
 
 def test_batch__a_hard_negative_counts_as_its_clicks():
     hard = HardNegatives(Ragged.from_counts([1, 1, 1, 1], [1, 5, 5, 5]), 1)
-    batch = Batches(SHOP, 7, hard).of(SHOP.train, rng())
+    batch = Batches(SHOP, 7, hard).make_batch(SHOP.train, rng())
     clicks_or_one = np.array([4, 2, 1, 1, 1, 1])
     assert np.exp(batch.log_q) == pytest.approx(clicks_or_one[batch.item_rows] / 7)
     assert np.exp(batch.negative_log_q) == pytest.approx(1)
@@ -143,8 +143,8 @@ def test_positive_exponent__items_come_as_their_clicks_to_the_power(power, seed)
     expected /= expected.sum()
     with np.errstate(divide="ignore"):
         assert batches.log_q == pytest.approx(np.log(expected))
-    assert batches._pairs is not None
-    pairs = batches._pairs.distribution()
+    assert batches._pair_sampler is not None
+    pairs = batches._pair_sampler.distribution()
     assert np.bincount(SHOP.train.items, pairs, 6) == pytest.approx(expected, abs=1e-12)
     batch = next(batches.epoch(rng(seed)))
     assert batch.log_q == pytest.approx(np.log(expected[batch.item_rows]))
@@ -175,6 +175,6 @@ def test_log_q_of_a_batch_with_extra_draws_makes_in_batch_unbiased():
 def test_interactions_need_not_be_training_positives():
     """Benchmarks and updates draw for pairs of their own."""
     pairs = Interactions(np.array([3, 3]), np.array([5, 5]))
-    batch = Batches(SHOP, 2, uniform_negatives(SHOP, 1)).of(pairs, rng())
+    batch = Batches(SHOP, 2, uniform_negatives(SHOP, 1)).make_batch(pairs, rng())
     assert batch.pair_index is not None
     assert batch.pair_index.tolist() == [0, 1]

@@ -247,7 +247,7 @@ def problems(draw):
     similarity = draw(st.sampled_from(["cosine", "inner_product"]))
     model = mt.TwoTower(data.schema, dim=3, hidden=(4,), similarity=similarity, dtype=np.float64)
     pairs = data.train.take(np.arange(min(len(data.train), 4)))
-    return generic(model), Batches(data, 8).of(pairs, np.random.default_rng(0)), how, data
+    return generic(model), Batches(data, 8).make_batch(pairs, np.random.default_rng(0)), how, data
 
 
 def joint(model, batch, how, data, seed):
@@ -270,7 +270,7 @@ def test_gradient_of_the_joint_objective_is_right(problem, seed):
 def test_gradient_of_the_joint_objective_is_right__all_fields_at_once(augment):
     how = SelfSupervised(augment=augment, alpha=2.0, batch_size=20, temperature=0.4)
     model = generic(model_of(dtype=np.float64))
-    batch = Batches(DATA, 16).of(DATA.train.take(np.arange(16)), np.random.default_rng(0))
+    batch = Batches(DATA, 16).make_batch(DATA.train.take(np.arange(16)), np.random.default_rng(0))
     promised, measured, smooth = slopes(model, batch, how, DATA, 3)
     assert smooth
     assert_slope(promised, measured, 1e-7)

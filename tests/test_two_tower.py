@@ -87,7 +87,7 @@ def problems(draw, negatives=0, history=None):
     assume(source is not None or len(data.train) > 1)
     maker = Batches(data, 8, source, last_clicks=None if how is None else how.last)
     maker.log_q = np.log(np.linspace(0.05, 0.3, len(data.items)))
-    return model, maker.of(pairs, np.random.default_rng(draw(st.integers(0, 99))))
+    return model, maker.make_batch(pairs, np.random.default_rng(draw(st.integers(0, 99))))
 
 
 def regularized_loss(model, batch, objective):
@@ -202,7 +202,7 @@ def generic(model):
 
 
 def whole_batch(data):
-    return Batches(data, 8).of(data.train, np.random.default_rng(0))
+    return Batches(data, 8).make_batch(data.train, np.random.default_rng(0))
 
 
 def test_item_tower_called_three_times__gradients_add_up():

@@ -35,7 +35,7 @@ class InWindows(Batches):
         order = np.lexsort((rng.random(len(times)), times // self.seconds))
         for start in range(0, len(order), self.size):
             positions = order[start : start + self.size]
-            yield self.of(self.data.train.take(positions), rng, positions)
+            yield self.make_batch(self.data.train.take(positions), rng, positions)
 
 
 def in_windows(seconds: float) -> Make:

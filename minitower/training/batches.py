@@ -35,9 +35,10 @@ class Batch:
     Attributes:
         users, items: features of n users and m items.
         user_rows, item_rows: (n,), (m,) their rows in the data set's tables.
-        log_q: (m,) log-probability that one draw for this batch's candidates is the item: its
-            share of the clicks, or of the mixture with the extra negatives. A hard negative has
-            the log q of this mixture: correcting for its own draw would undo its emphasis.
+        log_q: (m,) log q of each candidate. Without extra negatives, q is the item's share of
+            the clicks. With them, q is the item's probability in the mixture of clicks and
+            samplers. A hard negative gets the same q as any item: to correct for how it was
+            mined would cancel the point of mining it.
         pair_index: (m - n,) the pair of each extra candidate; None: all pairs share them.
         negative_log_q: (m - n,) log-probability of drawing each extra candidate, given its pair.
         weights: (n,) weight of each pair in the loss, >= 0; None: all 1.
@@ -100,35 +101,43 @@ class Batches:
         if not 0 <= positive_exponent <= 1:
             raise ValueError(f"positive_exponent must be in [0, 1], got {shown(positive_exponent)}")
         self.data, self.size, self.negatives = data, size, negatives
-        self._cuts = [*range(0, n, size), n]
-        if negatives is None and n - self._cuts[-2] == 1:
-            del self._cuts[-2]
+        self._batch_bounds = [*range(0, n, size), n]
+        if negatives is None and n - self._batch_bounds[-2] == 1:
+            del self._batch_bounds[-2]
         counts = data.item_counts
         self._histories = None if last_clicks is None else TrainingHistories(data, last_clicks)
-        self._pairs: AliasTable | None = None
+        self._pair_sampler: AliasTable | None = None
         if positive_exponent < 1:
             weights = np.maximum(counts, 1.0) ** (positive_exponent - 1)
-            self._pairs = AliasTable(weights[data.train.items])
+            self._pair_sampler = AliasTable(weights[data.train.items])
         with np.errstate(divide="ignore"):  # never clicked, never a positive
             self.log_q: Array = np.log(power_law(counts, positive_exponent))
-        # An item without clicks has the log q of an item with one click.
+        # Beside hard negatives, an item without clicks has the log q of an item with one click.
         self._log_q_floored = np.maximum(self.log_q, self.log_q[counts > 0].min())
 
     def __len__(self) -> int:
-        return len(self._cuts) - 1
+        return len(self._batch_bounds) - 1
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """All batches of one epoch."""
         n = len(self.data.train)
-        order = rng.permutation(n) if self._pairs is None else self._pairs.draw(rng, n)[0]
-        for start, end in pairwise(self._cuts):
+        sampler = self._pair_sampler
+        order = rng.permutation(n) if sampler is None else sampler.draw(rng, n)[0]
+        for start, end in pairwise(self._batch_bounds):
             positions = order[start:end]
-            yield self.of(self.data.train.take(positions), rng, positions)
+            yield self.make_batch(self.data.train.take(positions), rng, positions)
 
-    def of(
+    def make_batch(
         self, pairs: Interactions, rng: np.random.Generator, positions: Array | None = None
     ) -> Batch:
-        """The batch of these pairs, which are the training positives at these positions."""
+        """The batch of these pairs.
+
+        Args:
+            pairs: n clicked pairs.
+            rng: draws negatives, and values to replace by their default row.
+            positions: (n,) positions of the pairs among the training positives; None: the pairs
+                are no training positives.
+        """
         rows, log_q, pair_index = pairs.items, self.log_q[pairs.items], None
         negative_log_q: Array = np.empty(0)
         if self.negatives is not None:
