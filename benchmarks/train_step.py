@@ -152,7 +152,7 @@ def steps_of(trainer: mt.Trainer) -> Iterator[float]:
     while True:
         for one in trainer.batches.epoch(trainer.rng):
             if len(one) == trainer.batches.size:
-                yield trainer.step(one)
+                yield trainer.step(one).loss
 
 
 def torch_steps(data: mt.Dataset, batch: int, kind: str) -> Iterator[float]:
@@ -263,7 +263,7 @@ def tables(n: int, small: int, large: int, rounds: int, bounds: Bounds) -> str:
 
         def run(trainer=trainer, active=active, rng=rng):
             pairs = mt.Interactions(rng.choice(active, n), rng.choice(active, n))
-            return trainer.step(trainer.batches.make_batch(pairs, rng))
+            return trainer.step(trainer.batches.make_batch(pairs, rng)).loss
 
         runs[f"{entities:,}"] = run
     seconds = interleave(runs, rounds)

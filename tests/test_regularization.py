@@ -37,9 +37,9 @@ def small_model(**options):
 
 def stepped(model, regularization=None, id_tables=None):
     batch = next(Batches(DATA, 16).epoch(np.random.default_rng(0)))
-    how = {"when": "step 1", "first": True, "regularization": regularization}
-    objective = InBatchSoftmax(0.2)
-    return gradient_step(model, SGD(0.1), objective, batch, id_tables=id_tables, **how)
+    how = {"id_tables": id_tables, "regularization": regularization}
+    result = gradient_step(model, SGD(0.1), InBatchSoftmax(0.2), batch, **how)
+    return result.loss, result.gradients
 
 
 # ------------------------------------------------------------------ weight decay

@@ -223,7 +223,7 @@ def test_contrast__is_info_nce_of_the_cosines_of_the_views(similarity, both):
     first, second = np.split(model.item(same.views(same.draw()))[0], 2)
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (first, second)]
     expected, _ = info_nce(unit[0] @ unit[1].T, temperature=0.3, symmetric=both)
-    assert loss == contrast.loss == pytest.approx(0.7 * expected, rel=1e-10)
+    assert loss == pytest.approx(0.7 * expected, rel=1e-10)
     assert cosine(first, second)[0] == pytest.approx(np.einsum("nd,nd->n", *unit))
 
 
@@ -371,7 +371,7 @@ def test_same_seed_same_parameters_bit_for_bit():
 def test_views_draw_by_the_seed_and_other_numbers_than_the_shuffling():
     how = SelfSupervised(augment="complementary")
     trainers = [mt.Trainer(model_of(), DATA, self_supervised=how, seed=s) for s in (3, 3, 4)]
-    one, same, other = (trainer.contrast.rng.random() for trainer in trainers)
+    one, same, other = (trainer.contrastive_loss.rng.random() for trainer in trainers)
     assert one == same != other
     assert one != trainers[0].rng.random()
 
@@ -392,7 +392,7 @@ def test_history__has_the_objective_and_what_was_added_apart():
     fresh = model_of()
     batch = next(Batches(DATA, len(DATA.train)).epoch(np.random.default_rng(0)))
     expected, _ = whole_loss(fresh, batch, mt.InBatchSoftmax())
-    added, _ = ContrastiveLoss(trainer.contrast.how, DATA, 0)(fresh)
+    added, _ = ContrastiveLoss(trainer.contrastive_loss.how, DATA, 0)(fresh)
     epoch = trainer.fit(1).epochs[0]
     assert epoch.loss == pytest.approx(expected, rel=1e-5)
     assert epoch.self_supervised == pytest.approx(added, rel=1e-5)
@@ -400,7 +400,7 @@ def test_history__has_the_objective_and_what_was_added_apart():
 
 def test_training__stops_where_the_added_loss_is_not_finite(monkeypatch):
     trainer = trainer_of()
-    monkeypatch.setattr(trainer, "contrast", lambda model: (np.nan, {}))
+    monkeypatch.setattr(trainer, "contrastive_loss", lambda model: (np.nan, {}))
     with pytest.raises(mt.TrainingError, match="step 1: the loss is nan"):
         trainer.fit(1)
 

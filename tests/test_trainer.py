@@ -325,7 +325,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_pairs_however_short_the_last_batc
     data = two_tastes(valid=False, per_user=5)
     trainer = Trainer(small_model(data), data, batch_size=190, optimizer=SGD(1e-30), seed=3)
     batches = Batches(data, 190).epoch(np.random.default_rng(3))
-    losses = [(trainer.step(batch), len(batch)) for batch in batches]
+    losses = [(trainer.step(batch).loss, len(batch)) for batch in batches]
     again = Trainer(small_model(data), data, batch_size=190, optimizer=SGD(1e-30), seed=3).fit(1)
     assert [size for _, size in losses] == [190, 10]
     assert losses[1][0] < 0.9 * losses[0][0]

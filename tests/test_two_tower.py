@@ -96,9 +96,7 @@ def regularized_loss(model, batch, objective):
     parameters = {name: array.copy() for name, array in model.parameters.items()}
     copied = copy(model)
     copied.parameters = parameters
-    loss, gradients = gradient_step(
-        copied, SGD(1e-3), objective, batch, regularization=how, when="", first=True
-    )
+    loss, _, gradients = gradient_step(copied, SGD(1e-3), objective, batch, regularization=how)
     for name, gradient in gradients.items():
         if isinstance(gradient, RowGradient):
             loss += 0.2 * (model.parameters[name][gradient.rows] ** 2).sum()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,14 +32,26 @@ class TrainingError(ArithmeticError):
 
 
 @contextmanager
-def training_from(model: str) -> Iterator[None]:
-    """Name the model in an error of a step that goes on from it."""
+def training_at(place: str) -> Iterator[None]:
+    """Name the place of a training error first, such as "step 7" or "store version 3"."""
     try:
         yield
     except TrainingError as error:
-        if type(error) is not TrainingError:
-            raise
-        raise TrainingError(f"{model}: {error}") from error
+        raise TrainingError(f"{place}: {error}") from error
+
+
+class StepResult(NamedTuple):
+    """What one step computed.
+
+    Attributes:
+        loss: the objective's loss before the step.
+        contrastive_loss: alpha times the self-supervised loss before the step; 0 without one.
+        gradients: those that were applied.
+    """
+
+    loss: float
+    contrastive_loss: float
+    gradients: Gradients
 
 
 @np.errstate(over="ignore", invalid="ignore")  # the checks below find and name such numbers
@@ -48,27 +61,20 @@ def gradient_step(
     objective: Objective,
     batch: Batch,
     *,
-    contrast: ContrastiveLoss | None = None,
+    contrastive_loss: ContrastiveLoss | None = None,
     regularization: Regularization | None = None,
     id_tables: Collection[str] | None = None,
-    when: str,
-    first: bool,
-) -> tuple[float, Gradients]:
+) -> StepResult:
     """Compute the loss of one batch and move the parameters against its gradient, in place.
 
     Args:
         model, optimizer: their parameters and state change.
         objective: the loss on user and item vectors.
         batch: n pairs and m candidate items.
-        contrast: the self-supervised loss to add; None: nothing.
+        contrastive_loss: the self-supervised loss to add; None: nothing.
         regularization: weight decay and dropout; None: neither.
         id_tables: names of the id embeddings that may move, all rows but row 0; None: all
             parameters may move.
-        when: where training stands, for the error message, such as "step 7".
-        first: whether no step came before, so that the learning rate cannot be the cause.
-
-    Returns:
-        The objective's loss before the step, and the gradients that were applied.
 
     Raises:
         TrainingError: the loss, a gradient or a parameter is not finite. Parameters are
@@ -80,19 +86,20 @@ def gradient_step(
     unit = model.similarity == "cosine"
     users, back_dropout = regularization.dropped(users, unit=unit, step=optimizer.step)
     loss, (d_users, d_items) = objective(users, items, batch)
-    gradients, total = back_users(back_dropout(d_users)), loss
+    gradients = back_users(back_dropout(d_users))
     if id_tables is None or any(name.startswith("item.") for name in id_tables):
         gradients = add_gradients(gradients, back_items(d_items))
-    if contrast is not None:
-        added, of_views = contrast(model)
-        gradients, total = add_gradients(gradients, of_views), loss + added
+    contrastive = 0.0
+    if contrastive_loss is not None:
+        contrastive, of_views = contrastive_loss(model)
+        gradients = add_gradients(gradients, of_views)
     if id_tables is not None:
         gradients = {name: _without_row_0(gradients[name]) for name in id_tables}
     gradients = regularization.decayed(gradients, model.parameters)
-    _check_gradients(total, gradients, when, first)
+    _check_gradients(loss + contrastive, gradients)
     optimizer.update(model.parameters, gradients)
-    _check_parameters(model, gradients, when)
-    return loss, gradients
+    _check_parameters(model, gradients)
+    return StepResult(loss, contrastive, gradients)
 
 
 def _without_row_0(gradient: Gradient) -> RowGradient:
@@ -102,20 +109,19 @@ def _without_row_0(gradient: Gradient) -> RowGradient:
     return RowGradient(gradient.rows[own], gradient.values[own])
 
 
-def _check_gradients(loss: float, gradients: Gradients, when: str, first: bool) -> None:
+def _check_gradients(loss: float, gradients: Gradients) -> None:
     values = {n: g.values if isinstance(g, RowGradient) else g for n, g in gradients.items()}
     bad = first_not_finite(values.items())
     if np.isfinite(loss) and bad is None:
         return
     what = f"the gradient of '{bad}' is not finite" if np.isfinite(loss) else f"the loss is {loss}"
-    cause = "nothing has been learned yet: look" if first else "lower the learning rate; or look"
     raise TrainingError(
-        f"{when}: {what}; {cause} for extreme numbers in the temperature, log q (the "
-        "counts of items) and the features"
+        f"{what}; lower the learning rate if earlier steps went well; else look for extreme "
+        "numbers in the temperature, log q (the counts of items) and the features"
     )
 
 
-def _check_parameters(model: TwoTower, gradients: Gradients, when: str) -> None:
+def _check_parameters(model: TwoTower, gradients: Gradients) -> None:
     moved = (
         (name, model.parameters[name][g.rows if isinstance(g, RowGradient) else ...])
         for name, g in gradients.items()
@@ -123,5 +129,5 @@ def _check_parameters(model: TwoTower, gradients: Gradients, when: str) -> None:
     bad = first_not_finite(moved)
     if bad is not None:
         raise TrainingError(
-            f"{when}: the parameter '{bad}' is not finite after the update; lower the learning rate"
+            f"the parameter '{bad}' is not finite after the update; lower the learning rate"
         )

@@ -145,14 +145,11 @@ class ContrastiveLoss:
         data: the data set of the catalogue.
         seed: of draws and views, which have a generator of their own: shuffling and sampling
             draw the same with and without self-supervision.
-
-    Attributes:
-        loss: alpha times the contrastive loss of the latest step.
     Raises ValueError: a view would keep nothing or hide nothing, for want of fields.
     """
 
     def __init__(self, how: SelfSupervised, data: Dataset, seed: int = 0) -> None:
-        self.how, self.data, self.loss = how, data, 0.0
+        self.how, self.data = how, data
         self.rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
         self.fields = [field.name for field in data.schema.item.inputs]
         by_clicks = how.sampling == "clicks"
@@ -174,8 +171,8 @@ class ContrastiveLoss:
         vectors, backward = model.item(self.views(self.draw()))
         first, second = np.split(vectors, 2)
         loss, d_views = self._contrast(first, second, model.similarity == "cosine")
-        self.loss = self.how.alpha * loss
-        return self.loss, backward(self.how.alpha * np.concatenate(d_views))
+        alpha = self.how.alpha
+        return alpha * loss, backward(alpha * np.concatenate(d_views))
 
     def draw(self) -> NDArray[np.integer[Any]]:
         """(m,) distinct rows of the catalogue."""

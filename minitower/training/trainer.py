@@ -19,7 +19,7 @@ from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.schedules import Epochs, EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, Batches, BatchSize, PositiveExponent
-from minitower.training.gradient_step import gradient_step
+from minitower.training.gradient_step import StepResult, gradient_step, training_at
 from minitower.training.history import Epoch, History, HistoryFile, Progress
 from minitower.training.negatives import Negatives, rebuilt_for
 from minitower.training.objectives import InBatchSoftmax, Objective
@@ -82,12 +82,11 @@ class Trainer:
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)
         self.self_supervised, self.best_epoch = self_supervised, 0
-        self._stepped = False  # whether this trainer has made a step
-        self.contrast: ContrastiveLoss | None = None
+        self.contrastive_loss: ContrastiveLoss | None = None
         if self_supervised is not None:
             # Made at alpha 0, too: it refuses views that the data cannot have.
-            contrast = ContrastiveLoss(self_supervised, data, seed)
-            self.contrast = contrast if self_supervised.alpha > 0 else None
+            loss = ContrastiveLoss(self_supervised, data, seed)
+            self.contrastive_loss = loss if self_supervised.alpha > 0 else None
         self.on_progress = on_progress or (lambda progress: None)
 
     def fit(
@@ -206,37 +205,35 @@ class Trainer:
         again.fit(self.best_epoch, schedule=self.schedule, validate=False)
         return again
 
-    def step(self, batch: Batch) -> float:
-        """Train on one batch; returns the objective's loss before the step."""
-        loss, _ = gradient_step(
-            self.model,
-            self.optimizer,
-            self.objective,
-            batch,
-            contrast=self.contrast,
-            regularization=self.regularization,
-            when=f"step {self.optimizer.step + 1}",
-            first=not self._stepped,
-        )
-        self._stepped = True
-        return loss
+    def step(self, batch: Batch) -> StepResult:
+        """Train on one batch."""
+        with training_at(f"step {self.optimizer.step + 1}"):
+            return gradient_step(
+                self.model,
+                self.optimizer,
+                self.objective,
+                batch,
+                contrastive_loss=self.contrastive_loss,
+                regularization=self.regularization,
+            )
 
     def _epoch(self, epoch: int, epochs: int) -> Epoch:
         """Train for one epoch, without validation."""
         started, steps, seen = time.perf_counter(), len(self.batches), 0
-        total, added, rates = 0.0, 0.0, 0.0
+        total, contrastive, rates = 0.0, 0.0, 0.0
         for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
             if self.schedule is not None:
                 share = self.schedule.of_step(self.best_epoch + epoch, step, steps)
                 self.optimizer.rate_share = share
             rates += self.optimizer.current_rate
-            total += self.step(batch) * len(batch)
-            added += 0.0 if self.contrast is None else self.contrast.loss
+            result = self.step(batch)
+            total += result.loss * len(batch)
+            contrastive += result.contrastive_loss
             seen += len(batch)
             if step < steps:  # the last step is reported together with its validation
                 self.on_progress(Progress(epoch, epochs, step, steps, total / seen))
         seconds = time.perf_counter() - started
-        return Epoch(epoch, total / seen, {}, seconds, added / steps, rates / steps)
+        return Epoch(epoch, total / seen, {}, seconds, contrastive / steps, rates / steps)
 
 
 def _refuse_validation(

@@ -14,7 +14,7 @@ from minitower.towers.layers import RowGradient
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch
-from minitower.training.gradient_step import gradient_step
+from minitower.training.gradient_step import gradient_step, training_at
 from minitower.training.objectives import Objective
 from minitower.training.regularization import Regularization
 
@@ -84,16 +84,15 @@ class Branch:
             TrainingError: a loss, gradient or parameter is not finite; the branch is then of
                 no further use.
         """
-        loss, gradients = gradient_step(
-            self.model,
-            self.optimizer,
-            self.objective,
-            batch,
-            regularization=self.regularization,
-            id_tables=self.touched,
-            when=f"after {self.pairs} clicks",
-            first=self.pairs == 0,
-        )
+        with training_at(f"after {self.pairs} clicks"):
+            loss, _, gradients = gradient_step(
+                self.model,
+                self.optimizer,
+                self.objective,
+                batch,
+                regularization=self.regularization,
+                id_tables=self.touched,
+            )
         for name, gradient in gradients.items():
             assert isinstance(gradient, RowGradient)
             self.touched[name][gradient.rows] = True

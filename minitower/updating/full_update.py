@@ -27,7 +27,7 @@ from minitower.store.forgotten import Forgotten, held_text, versions_with_forgot
 from minitower.store.full_version import Store, publish_model
 from minitower.store.version_log import VersionLog
 from minitower.training.batches import TooFewClicks
-from minitower.training.gradient_step import training_from
+from minitower.training.gradient_step import training_at
 from minitower.training.history import Progress
 from minitower.updating.base import UpdateBase, base_dataset, retrying
 from minitower.updating.entity_lists import EntityLists
@@ -119,7 +119,7 @@ def full_update(
         notes = base.next_notes(cursor, times)
         metrics, counts, report = None, None, None
         if len(times):
-            with training_from(f"store version {base.version.number}"):
+            with training_at(f"store version {base.version.number}"):
                 trained = _trained(base, day, options.at_least, on_progress)
             model, optimizer, report = trained.model, trained.optimizer, trained.report
             metrics, notes["update"] = report.after, report.to_dict()

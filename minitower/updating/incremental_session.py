@@ -18,7 +18,7 @@ from minitower.store.full_version import Store
 from minitower.store.histories import GrownHistories, same_histories
 from minitower.store.incremental import Rows, publish_incremental, read_histories, read_rows
 from minitower.store.version_log import Version, VersionLog
-from minitower.training.gradient_step import training_from
+from minitower.training.gradient_step import training_at
 from minitower.updating.base import CHUNK, UpdateBase, base_dataset, retrying
 from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
 from minitower.updating.options import IncrementalOptions
@@ -215,7 +215,7 @@ class IncrementalSession:
         remembered = self.base.remembered(events)
         self.forgotten_clicks += len(events) - len(remembered)
         positives = self.base.positives(remembered)
-        with training_from(f"store version {self.base.version.number}"):
+        with training_at(f"store version {self.base.version.number}"):
             self.update.feed(positives)
         if len(events):
             first = float(events.timestamps[0]) if self._times is None else self._times[0]
