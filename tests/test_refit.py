@@ -75,8 +75,8 @@ def test_refit__is_training_on_everything_for_the_best_epochs(options):
     trainer = trained(3, **options)
     before = {name: p.copy() for name, p in trainer.model.parameters.items()}
     again = trainer.refit()
-    assert again.best_epoch == trainer.best_epoch >= 1
-    expected = by_hand(trainer.best_epoch, **options)
+    assert again.kept_epochs == trainer.kept_epochs >= 1
+    expected = by_hand(trainer.kept_epochs, **options)
     assert again.model.parameters.keys() == expected.parameters.keys()
     for name, parameter in expected.parameters.items():
         assert np.array_equal(again.model.parameters[name], parameter), name
@@ -96,13 +96,13 @@ def test_refit__trains_as_many_epochs_as_are_behind_the_parameters():
     """Two calls of fit add up; with validation, up to the best epoch only."""
     trainer = trained(1)
     trainer.fit(2, validate=False)
-    assert trainer.best_epoch == trained(1).best_epoch + 2
-    assert trainer.refit().best_epoch == trainer.best_epoch
+    assert trainer.kept_epochs == trained(1).kept_epochs + 2
+    assert trainer.refit().kept_epochs == trainer.kept_epochs
     spoiled = trained(1)
     spoiled.optimizer.rate = 1e3  # the epochs to come are worse
     history = spoiled.fit(3)
     assert history.best_epoch < 3
-    assert spoiled.best_epoch == 1 + history.best_epoch
+    assert spoiled.kept_epochs == 1 + history.best_epoch
 
 
 def test_refit__a_schedule_keeps_its_place_in_the_epoch():
@@ -125,10 +125,10 @@ def test_refit__repeats_the_schedule_in_epochs():
     history = trainer.fit(2, schedule=schedule, validate=False)
     again = trainer.refit()
     assert again.schedule == schedule
-    ended = schedule(trainer.best_epoch)
+    ended = schedule(trainer.kept_epochs)
     assert again.optimizer.rate_share == trainer.optimizer.rate_share == ended
     assert history.epochs[-1].learning_rate == pytest.approx(
-        0.05 * schedule(trainer.best_epoch - 0.5)
+        0.05 * schedule(trainer.kept_epochs - 0.5)
     )
 
 

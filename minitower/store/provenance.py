@@ -152,7 +152,7 @@ def provenance(
         "item_name": data.item_name,
         "training": Recipe.of(trainer).to_json(),
         "learned": Learned.of(data, files or {}, logs or {}).to_json(),
-        "best_epoch": trainer.best_epoch,
+        "best_epoch": trainer.kept_epochs,
     }
     schedule, rate = trainer.schedule, trainer.optimizer.rate
     if schedule is not None and not schedule.is_constant and not callable(rate):

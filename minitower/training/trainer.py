@@ -50,7 +50,8 @@ class Trainer:
         on_progress: called with a :class:`Progress`.
 
     Attributes:
-        best_epoch: number of epochs that made the parameters; 0 before :meth:`fit`.
+        kept_epochs: epochs of training that are in the parameters: the sum of the best epochs
+            of all calls of :meth:`fit`, and 0 before the first.
         schedule: of the learning rate, by the latest :meth:`fit`; None: constant.
     Raises ValueError: there is nothing to train on, or an argument is outside its domain.
     """
@@ -72,7 +73,7 @@ class Trainer:
     ) -> None:
         self.model, self.data = model, data
         self.objective: Objective = InBatchSoftmax() if objective is None else objective
-        self._untouched = deepcopy(self.objective)  # a bank of vectors changes in training
+        self._initial_objective = deepcopy(self.objective)  # a bank of vectors changes in training
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
         last = None if model.history is None else model.history.last
         self.batches = Batches(data, batch_size, negatives, positive_exponent, last)
@@ -81,7 +82,7 @@ class Trainer:
         self.schedule: EpochSchedule | None = None
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)
-        self.self_supervised, self.best_epoch = self_supervised, 0
+        self.self_supervised, self.kept_epochs = self_supervised, 0
         self.contrastive_loss: ContrastiveLoss | None = None
         if self_supervised is not None:
             # Made at alpha 0, too: it refuses views that the data cannot have.
@@ -109,6 +110,9 @@ class Trainer:
         history: str | Path | None = None,
     ) -> History:
         """Train, and set the model and the optimizer back to the best epoch.
+
+        Nothing else is set back: the random generator and the bank of an objective go on from
+        the last epoch.
 
         Args:
             epochs: passes over the training positives, >= 1.
@@ -143,28 +147,28 @@ class Trainer:
             _refuse_validation(validate, patience, validate_every, validation_users)
         self.schedule = schedule
         file, best = HistoryFile(history), BestEpoch()
-        done: list[Epoch] = []
+        finished: list[Epoch] = []
         for number in range(1, epochs + 1):
             epoch, steps = self._epoch(number, epochs), len(self.batches)
             if gate is not None and (number % validate_every == 0 or number == epochs):
                 epoch = replace(epoch, metrics=gate.metrics(self.model))
             if epoch.metrics:
                 best.offer(number, epoch.metrics[metric], self.model, self.optimizer)
-            done.append(epoch)
+            finished.append(epoch)
             file.add(epoch)
             self.on_progress(Progress(number, epochs, steps, steps, epoch.loss, epoch.metrics))
             if patience is not None and epoch.metrics and number - best.epoch >= patience:
                 break
         if best.epoch:
             best.restore(self.model, self.optimizer)
-        best_epoch = best.epoch or len(done)
-        self.best_epoch += best_epoch
+        best_epoch = best.epoch or len(finished)
+        self.kept_epochs += best_epoch
         if schedule is not None:
-            self.optimizer.rate_share = schedule(self.best_epoch)
-        return History(done, best_epoch)
+            self.optimizer.rate_share = schedule(self.kept_epochs)
+        return History(finished, best_epoch)
 
     def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
-        """Train once more, on all interactions, for as many epochs as the best of :meth:`fit`.
+        """Train once more, on all interactions, for as many epochs as :meth:`fit` has kept.
 
         A new model of the same configuration and seed is trained on ``data.everything()``: the
         published model learns from the validation and test parts as well. This trainer, its model
@@ -182,14 +186,14 @@ class Trainer:
                 parameters; or the data or a source of negatives cannot be made again.
             TrainingError: as :meth:`fit`.
         """
-        if not self.best_epoch:
-            raise ValueError("refit trains for as many epochs as the best of fit: call fit first")
+        if not self.kept_epochs:
+            raise ValueError("refit trains for as many epochs as fit has kept: call fit first")
         data = self.data.everything()
         model, source = self.model.fresh(data.schema), self.batches.negatives
-        again = Trainer(
+        refitted = Trainer(
             model,
             data,
-            objective=deepcopy(self._untouched),
+            objective=deepcopy(self._initial_objective),
             optimizer=self.optimizer.fresh(),
             batch_size=self.batches.size,
             negatives=None if source is None else rebuilt_for(source, model, data),
@@ -199,11 +203,11 @@ class Trainer:
             seed=self.seed,
             on_progress=on_progress or self.on_progress,
         )
-        rate, stretch = self.optimizer.rate, len(self.batches) / len(again.batches)
+        rate, stretch = self.optimizer.rate, len(self.batches) / len(refitted.batches)
         if callable(rate):
-            again.optimizer.rate = lambda step: rate(int(step * stretch))
-        again.fit(self.best_epoch, schedule=self.schedule, validate=False)
-        return again
+            refitted.optimizer.rate = lambda step: rate(int(step * stretch))
+        refitted.fit(self.kept_epochs, schedule=self.schedule, validate=False)
+        return refitted
 
     def step(self, batch: Batch) -> StepResult:
         """Train on one batch."""
@@ -223,7 +227,7 @@ class Trainer:
         total, contrastive, rates = 0.0, 0.0, 0.0
         for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
             if self.schedule is not None:
-                share = self.schedule.of_step(self.best_epoch + epoch, step, steps)
+                share = self.schedule.of_step(self.kept_epochs + epoch, step, steps)
                 self.optimizer.rate_share = share
             rates += self.optimizer.current_rate
             result = self.step(batch)
