@@ -17,7 +17,7 @@ from minitower.training.batches import Batches, TooFewClicks
 from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
 from minitower.training.sampled_negatives import uniform_negatives
 from minitower.training.trainer import Trainer
-from minitower.training.validation import ValidationGate
+from minitower.training.validation import Validation
 
 
 def two_tastes(valid=True, users=40, per_user=6, seed=0):
@@ -168,10 +168,10 @@ def test_batches__items_are_replaced_by_their_default_too():
     assert (batch.users["u"] > 0).all()
 
 
-class Gate:
-    """A validation gate with prepared values, that remembers the parameters it saw."""
+class Prepared:
+    """A validation with prepared values, that remembers the parameters it saw."""
 
-    measures = True
+    can_measure = True
 
     def __init__(self, values):
         self.values, self.saw = iter(values), []
@@ -182,26 +182,26 @@ class Gate:
 
 
 def validated(monkeypatch, values, **options):
-    gate, model = Gate(values), small_model()
-    monkeypatch.setattr(trainer, "ValidationGate", lambda data, metric, **sample: gate)
+    validation, model = Prepared(values), small_model()
+    monkeypatch.setattr(trainer, "Validation", lambda data, metric, **sample: validation)
     history = Trainer(model, DATA, batch_size=64).fit(len(values), **options)
-    return gate, model, history
+    return validation, model, history
 
 
 def test_best_epoch_is_kept(monkeypatch):
-    gate, model, history = validated(monkeypatch, [0.1, 0.5, 0.5, 0.2])
+    validation, model, history = validated(monkeypatch, [0.1, 0.5, 0.5, 0.2])
     assert history.best_epoch == 2  # the first of equals
     for name, array in model.parameters.items():
-        assert np.array_equal(array, gate.saw[1][name])
-        assert not np.array_equal(array, gate.saw[3][name])
+        assert np.array_equal(array, validation.saw[1][name])
+        assert not np.array_equal(array, validation.saw[3][name])
 
 
 def test_the_optimizer_goes_on_from_the_best_epoch(monkeypatch):
     """As after training that ended there: state of rows, step and all."""
     model, other = small_model(), small_model()
     long, short = (Trainer(m, DATA, batch_size=64, optimizer=RowWiseAdam()) for m in (model, other))
-    gate = Gate([0.1, 0.5, 0.2])
-    monkeypatch.setattr(trainer, "ValidationGate", lambda data, metric, **sample: gate)
+    validation = Prepared([0.1, 0.5, 0.2])
+    monkeypatch.setattr(trainer, "Validation", lambda data, metric, **sample: validation)
     long.fit(3)
     short.fit(2, validate=False)
     assert long.optimizer.step == short.optimizer.step > 0
@@ -213,10 +213,10 @@ def test_the_optimizer_goes_on_from_the_best_epoch(monkeypatch):
 @pytest.mark.parametrize("every, at", [(1, [1, 2, 3, 4]), (3, [3, 4]), (2, [2, 4]), (9, [4])])
 def test_validate_every__measures_those_epochs_and_the_last(monkeypatch, every, at):
     values = [0.1, 0.5, 0.4, 0.3]
-    gate, _, history = validated(monkeypatch, values, validate_every=every)
+    validation, _, history = validated(monkeypatch, values, validate_every=every)
     assert [epoch.epoch for epoch in history.epochs if epoch.metrics] == at
     assert history.best_epoch == at[int(np.argmax(values[: len(at)]))]
-    assert len(gate.saw) == len(at)
+    assert len(validation.saw) == len(at)
 
 
 @pytest.mark.parametrize("patience, epochs", [(1, 3), (2, 4), (3, 6)])
@@ -236,12 +236,12 @@ def test_validation_users__are_a_sample_that_stays(monkeypatch):
     """By the trainer's seed, the same after each epoch; parameters do not depend on it."""
     asked = []
 
-    class Watching(ValidationGate):
+    class Watching(Validation):
         def __init__(self, *args, **options):
             super().__init__(*args, **options)
             asked.append(self._evaluator.users.tolist())
 
-    monkeypatch.setattr(trainer, "ValidationGate", Watching)
+    monkeypatch.setattr(trainer, "Validation", Watching)
     models = [small_model() for _ in range(4)]
     for model, seed, users in zip(models, (0, 0, 1, 0), (5, 5, 5, 1000), strict=True):
         Trainer(model, DATA, batch_size=64, seed=seed).fit(1, validation_users=users)

@@ -8,7 +8,8 @@ Files, flags, TOML job files, Python arguments and stores are mutated from valid
 runs in a process of its own, and after each of them must hold:
 
 * No traceback. A command exits with 0, 1, 2, 130 or 141; a Python call succeeds or raises a
-  ValueError, a TrainingError, an OSError or, without an extra, a ModuleNotFoundError.
+  ValueError, a TrainingError, an UpdateRefused, an OSError or, without an extra, a
+  ModuleNotFoundError.
 * No hang over 10 seconds, and no process above 1 GB.
 * A refusal is one line under 500 characters without control characters that names the place.
 * A refusal loses nothing: inputs are unchanged, the store answers as before, no file is left.

@@ -17,9 +17,11 @@ from world import STORES
 
 import minitower
 from minitower.training.gradient_step import TrainingError
+from minitower.updating.validation_gate import UpdateRefused
 
 STATUSES = (0, 1, 2, 130, 141)  # of a command
-FAIR = (ValueError, TrainingError, OSError, ModuleNotFoundError)  # what a Python call may raise
+# What a Python call may raise.
+FAIR = (ValueError, TrainingError, UpdateRefused, OSError, ModuleNotFoundError)
 UNFAIR = (UnicodeError, IndexError, RecursionError)  # even where they are ValueErrors, too
 ERROR = "minitower: error: "  # what the one line begins with
 

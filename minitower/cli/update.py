@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
-from minitower.cli.arguments import add_flags, add_own_flags, reader, without
+from minitower.cli.arguments import CommandFailed, add_flags, add_own_flags, reader, without
 from minitower.cli.terminal import ItemsBar, TrainingBar, row, say
 from minitower.data.errors import DataError
 from minitower.data.layouts import Reading
@@ -18,6 +18,7 @@ from minitower.training.recipe import TRAINING
 from minitower.updating.full_update import full_update
 from minitower.updating.incremental_session import incremental_update
 from minitower.updating.options import FullUpdateOptions, IncrementalOptions, UpdateOptions
+from minitower.updating.validation_gate import UpdateRefused
 
 K = TypeVar("K", bound=UpdateOptions)
 
@@ -55,9 +56,11 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _full(args: argparse.Namespace) -> None:
     chosen = _read(args, FullUpdateOptions, "--incremental", IncrementalOptions)
     with TrainingBar("full update", "") as training, ItemsBar() as encoding:
-        result = full_update(
-            args.store, args.logs, chosen, on_event=_say, on_progress=training, on_encoded=encoding
-        )
+        bars: Any = {"on_progress": training, "on_encoded": encoding}
+        try:
+            result = full_update(args.store, args.logs, chosen, on_event=_say, **bars)
+        except UpdateRefused as error:
+            raise CommandFailed(str(error)) from None
     if result.published is not None:
         _print_version(result.published)
 

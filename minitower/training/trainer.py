@@ -25,7 +25,7 @@ from minitower.training.negatives import Negatives, rebuilt_for
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
-from minitower.training.validation import BestEpoch, ValidationGate
+from minitower.training.validation import BestEpoch, Validation
 
 Metric = Annotated[
     str, Option("metric of the best epoch, on validation", parse=read_metric, metavar="NAME@K")
@@ -140,18 +140,18 @@ class Trainer:
         for name, count in (("patience", patience), ("validation_users", validation_users)):
             if count is not None:
                 strict_integer(name, count, 1)
-        gate = None
+        validation = None
         if validate is not False:
-            gate = ValidationGate(self.data, metric, users=validation_users, seed=self.seed)
-        if gate is None or not gate.measures:
+            validation = Validation(self.data, metric, users=validation_users, seed=self.seed)
+        if validation is None or not validation.can_measure:
             _refuse_validation(validate, patience, validate_every, validation_users)
         self.schedule = schedule
         file, best = HistoryFile(history), BestEpoch()
         finished: list[Epoch] = []
         for number in range(1, epochs + 1):
             epoch, steps = self._epoch(number, epochs), len(self.batches)
-            if gate is not None and (number % validate_every == 0 or number == epochs):
-                epoch = replace(epoch, metrics=gate.metrics(self.model))
+            if validation is not None and (number % validate_every == 0 or number == epochs):
+                epoch = replace(epoch, metrics=validation.metrics(self.model))
             if epoch.metrics:
                 best.offer(number, epoch.metrics[metric], self.model, self.optimizer)
             finished.append(epoch)

@@ -40,7 +40,7 @@ from minitower.training.study import (
     storage_errors,
 )
 from minitower.training.trainer import Trainer
-from minitower.training.validation import ValidationGate
+from minitower.training.validation import Validation
 
 KNOWN = {**declared(TwoTower), **TRAINING, **declared(Trainer.fit)}
 """The options of a training, by name."""
@@ -172,7 +172,7 @@ def tune(
     checked(choice, "pruner", pruner, ("median", "hyperband", "none"))
     nothing = Interactions(np.empty(0, np.int64), np.empty(0, np.int64))
     data = replace(data, test=nothing, remake=None)  # no trial can read the test part
-    if not ValidationGate(data, base["metric"]).measures:
+    if not Validation(data, base["metric"]).can_measure:
         raise DataError("tune measures on validation, but that part has nothing new to find")
     path = None if study is None else Path(study)
     opened = open_study(path, _identity(data, base, searched), pruner, base["seed"], base["epochs"])

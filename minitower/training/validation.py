@@ -1,4 +1,4 @@
-"""Validation: measure a model on held-out positives, require a minimum, keep the best epoch."""
+"""Validation: measure a model on held-out positives, and keep the best epoch."""
 
 from __future__ import annotations
 
@@ -9,74 +9,35 @@ import numpy as np
 from minitower.data import Dataset
 from minitower.evaluation.evaluator import Evaluator, NothingToFind
 from minitower.evaluation.metrics import read_metric
-from minitower.formulas.arguments import number, shown
+from minitower.formulas.arguments import shown
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
-from minitower.training.gradient_step import TrainingError
 
 
-class UpdateRefused(TrainingError):
-    """The updated model is below the required metric; nothing was changed."""
-
-
-class ValidationGate:
-    """Measures models on the validation part of a data set, and requires a minimum.
+class Validation:
+    """Measures models on the validation part of a data set.
 
     Args:
         data: its validation part may be empty, or hold repeats only; then nothing is measured.
         metric: such as "recall@20".
-        at_least: the required value; None: none is required.
         users: measure on a random sample of this many users; None: on all.
         seed: of the sample.
 
     Attributes:
-        measures: whether there is anything to measure on.
+        can_measure: whether there is anything to measure on.
 
-    Raises:
-        ValueError: the metric is unknown, or a minimum is required with nothing to measure on.
+    Raises ValueError: the metric is unknown.
     """
 
     def __init__(
-        self,
-        data: Dataset,
-        metric: str,
-        at_least: float | None = None,
-        *,
-        users: int | None = None,
-        seed: int = 0,
+        self, data: Dataset, metric: str, *, users: int | None = None, seed: int = 0
     ) -> None:
-        if at_least is not None:
-            number("at_least", at_least)
-        self.metric, self.at_least = metric, at_least
         self._evaluator = _evaluator(data, metric, users, seed)
-        self.measures = self._evaluator is not None
-        if at_least is not None and not self.measures:
-            raise ValueError(
-                f"nothing to measure {metric} on: the validation part is empty, or all repeats"
-            )
+        self.can_measure = self._evaluator is not None
 
     def metrics(self, model: TwoTower) -> dict[str, float]:
         """All accuracy metrics at the cutoff of the metric; empty with nothing to measure on."""
         return {} if self._evaluator is None else self._evaluator(model).metrics
-
-    def __call__(self, model: TwoTower) -> dict[str, float]:
-        """The metric alone, by its name; empty with nothing to measure on."""
-        return {name: value for name, value in self.metrics(model).items() if name == self.metric}
-
-    def require(self, before: dict[str, float], after: dict[str, float]) -> None:
-        """Refuse an updated model that is below the minimum.
-
-        Args:
-            before, after: the metric before and after the update, from calls of the gate.
-
-        Raises:
-            UpdateRefused: the metric after the update is below the minimum.
-        """
-        if self.at_least is not None and not after[self.metric] >= self.at_least:
-            raise UpdateRefused(
-                f"refused: {self.metric} on validation would be {after[self.metric]:.4f}, below "
-                f"the required {self.at_least:g}; it is {before[self.metric]:.4f} now"
-            )
 
 
 class BestEpoch:

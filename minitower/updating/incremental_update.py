@@ -25,7 +25,6 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, check_batch_size
 from minitower.training.objectives import InBatchSoftmax, Objective
 from minitower.training.regularization import Regularization
-from minitower.training.validation import ValidationGate
 from minitower.updating.branch import Branch
 from minitower.updating.growing import GrowingHistories
 from minitower.updating.report import (
@@ -38,6 +37,7 @@ from minitower.updating.report import (
 )
 from minitower.updating.step_buffer import StepBuffer
 from minitower.updating.streams import Events
+from minitower.updating.validation_gate import ValidationGate
 
 
 class IncrementalUpdate:
@@ -102,7 +102,7 @@ class IncrementalUpdate:
             frequency = frequency_of(data.item_counts, batch_size)
         self.frequency = deepcopy(frequency)
         self._gate = ValidationGate(data, metric, at_least)
-        self._before = self._gate(model)
+        self._before = self._gate.measure(model)
         self._buffer = StepBuffer(model, data, batch_size)
         self.histories = GrowingHistories(model, data)
 
@@ -152,7 +152,7 @@ class IncrementalUpdate:
             UpdateRefused: the metric is below the required minimum.
         """
         branch, buffer = self.branch, self._buffer
-        after = self._gate(branch.model)
+        after = self._gate.measure(branch.model)
         self._gate.require(self._before, after)
         rows = branch.moved_rows()
         report = UpdateReport(

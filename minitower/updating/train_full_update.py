@@ -19,7 +19,6 @@ from minitower.towers.optimizers import Optimizer
 from minitower.towers.tower import Parameters
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import Trainer
-from minitower.training.validation import ValidationGate
 from minitower.updating.report import (
     Drift,
     Side,
@@ -27,6 +26,7 @@ from minitower.updating.report import (
     evenly_spaced,
     id_rows,
 )
+from minitower.updating.validation_gate import ValidationGate
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def train_full_update(
     """
     extended = model.extended(day.schema, seed=seed)
     gate = ValidationGate(day, metric, at_least)
-    before = gate(extended)
+    before = gate.measure(extended)
     user_rows = _known(model, "user", day.users)
     item_rows = _known(model, "item", day.items)
     users_table = extended.users(day)
@@ -82,7 +82,7 @@ def train_full_update(
     if optimizer is not None:
         run.optimizer = optimizer.extended(extended.parameters)
     loss = run.fit(1, validate=False).epochs[0].loss
-    after = gate(extended)
+    after = gate.measure(extended)
     gate.require(before, after)
     report = UpdateReport(
         len(day.train),
