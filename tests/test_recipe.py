@@ -129,7 +129,7 @@ def test_recipe__goes_on_at_the_rate_where_the_schedule_ended():
     ({"negatives": popular_negatives(DATA, 2, power=0.5)}, ["negatives"]),
     ({"negatives": MixedNegatives([uniform_negatives(DATA, 2)], [0.5])}, ["negatives"]),
     ({"negatives": SharedNegatives(popular_negatives(DATA, 2).sampler, 3)}, ["negatives"]),
-    ({"self_supervised": SelfSupervised(augment="mask", both_directions=True)},
+    ({"self_supervised": SelfSupervised(augment="mask", symmetric=True)},
      ["self_supervised"]),
 ])  # fmt: skip
 def test_recipe__what_no_option_says_is_missing(options, lacking):

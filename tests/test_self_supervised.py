@@ -125,8 +125,8 @@ def test_correlated__hides_the_seed_with_what_tells_most_about_it():
     assert seen == groups
 
 
-@pytest.mark.parametrize("relations, closest", [("items", "b"), ("clicks", "c")])
-def test_correlated__relatives_by_items_or_by_clicks(relations, closest):
+@pytest.mark.parametrize("over, closest", [("items", "b"), ("clicks", "c")])
+def test_correlated__relatives_by_items_or_by_clicks(over, closest):
     """Over eight items that are clicked once a settles b, over four that are popular it settles c.
 
     To b and c a is the closest, so that what a hides as a seed is hidden twice in three times.
@@ -139,7 +139,7 @@ def test_correlated__relatives_by_items_or_by_clicks(relations, closest):
         items={"i": np.arange(12), "a": list(a), "b": list(b), "c": list(c)},
         split=mt.RandomSplit(0, 0),
     )
-    how = SelfSupervised(augment="correlated", relations=relations, per_item=True)
+    how = SelfSupervised(augment="correlated", mutual_information_over=over, per_item=True)
     views = ContrastiveLoss(how, data).views(np.zeros(900, np.int64))
     assert 500 < (views[closest][:900] == 0).sum() < 700
 
@@ -216,7 +216,7 @@ def test_draw__by_clicks_takes_what_is_clicked_and_the_popular_more_often():
 @pytest.mark.parametrize("both", [False, True])
 def test_contrast__is_info_nce_of_the_cosines_of_the_views(similarity, both):
     options = {"augment": "correlated", "temperature": 0.3, "batch_size": 12}
-    how = SelfSupervised(alpha=0.7, both_directions=both, **options)
+    how = SelfSupervised(alpha=0.7, symmetric=both, **options)
     model = generic(model_of(similarity=similarity, dtype=np.float64))
     contrast, same = ContrastiveLoss(how, DATA, 5), ContrastiveLoss(how, DATA, 5)
     loss, _ = contrast(model)
@@ -238,7 +238,7 @@ def problems(draw):
         batch_size=draw(st.integers(2, 6)),
         temperature=0.4,
         per_item=draw(st.booleans()),
-        both_directions=draw(st.booleans()),
+        symmetric=draw(st.booleans()),
     )
     try:
         ContrastiveLoss(how, data)
@@ -392,7 +392,7 @@ def test_history__has_the_objective_and_what_was_added_apart():
     fresh = model_of()
     batch = next(Batches(DATA, len(DATA.train)).epoch(np.random.default_rng(0)))
     expected, _ = whole_loss(fresh, batch, mt.InBatchSoftmax())
-    added, _ = ContrastiveLoss(trainer.contrastive_loss.how, DATA, 0)(fresh)
+    added, _ = ContrastiveLoss(trainer.contrastive_loss.settings, DATA, 0)(fresh)
     epoch = trainer.fit(1).epochs[0]
     assert epoch.loss == pytest.approx(expected, rel=1e-5)
     assert epoch.self_supervised == pytest.approx(added, rel=1e-5)
@@ -426,14 +426,14 @@ def test_serving_sees_no_views():
     ({"temperature": 0}, "temperature must be a number from"),
     ({"temperature": float("inf")}, "temperature must be a number from"),
     ({"augment": "mask", "rounding": "ceil"}, "belong to correlated"),
-    ({"augment": "dropout", "relations": "clicks"}, "belong to correlated"),
+    ({"augment": "dropout", "mutual_information_over": "clicks"}, "belong to correlated"),
     ({"batch_size": 1}, "batch_size must be an integer of at least 2"),
     ({"dropout": 0}, "dropout must be a number above 0 and below 1"),
     ({"dropout": 1}, "dropout must be a number above 0 and below 1"),
     ({"augment": "mask", "hidden": 0}, "hidden must be an integer of at least 1"),
     ({"hidden": 2}, "hidden belongs to mask"),
     ({"rounding": "up"}, "rounding must be"),
-    ({"relations": "users"}, "relations must be"),
+    ({"mutual_information_over": "users"}, "mutual_information_over must be"),
     ({"sampling": "log"}, "sampling must be"),
 ])  # fmt: skip
 def test_self_supervised__refuses(options, message):

@@ -54,15 +54,16 @@ class SelfSupervised:
         per_item: whether each item has masks of its own. By default the batch shares them, because
             otherwise the hidden fields would identify the item.
         rounding: of "correlated"; see :func:`correlated_masks`.
-        relations: of "correlated": every item counts once, or as often as it is clicked;
-            see :func:`~minitower.training.views.pairwise_mutual_information`.
-        both_directions: also let second views find first ones, and take the mean.
+        mutual_information_over: of "correlated": fields are related by their mutual information
+            over "items", each counted once, or over training "clicks"; see
+            :func:`~minitower.training.views.pairwise_mutual_information`.
+        symmetric: let second views find first ones, too, and take the mean of both losses.
         sampling: "uniform" draws m distinct items with equal probability. "clicks" draws them in
             proportion to training clicks, without replacement, and forgets the tail.
 
-    The id is hidden at random like any field: visible in both views it would be all that is
-    learned, hidden in both it would learn nothing. "correlated" cannot measure the id or another
-    field without a repeated value: a coin decides which view shows such a field.
+    The id is hidden at random like any field. If both views showed the id, the tower would learn
+    nothing else. If both hid it, its embedding would learn nothing. "correlated" cannot measure
+    the id or another field without a repeated value: a coin decides which view shows such a field.
 
     Raises ValueError: a parameter is outside its domain.
 
@@ -107,8 +108,8 @@ class SelfSupervised:
         Option("hide other fields of each item, not the same in a batch", name="mask_per_item"),
     ] = False
     rounding: Literal["floor", "ceil"] = "floor"
-    relations: Literal["items", "clicks"] = "items"
-    both_directions: bool = False
+    mutual_information_over: Literal["items", "clicks"] = "items"
+    symmetric: bool = False
     sampling: Annotated[
         Literal["uniform", "clicks"],
         Option("draw those items uniformly, or by clicks", name="self_sampling"),
@@ -117,13 +118,15 @@ class SelfSupervised:
     def __post_init__(self) -> None:
         choice("augment", self.augment, AUGMENTS)
         choice("rounding", self.rounding, ("floor", "ceil"))
-        choice("relations", self.relations, ("items", "clicks"))
+        choice("mutual_information_over", self.mutual_information_over, ("items", "clicks"))
         check_options(self)
         if self.hidden is not None and self.masking != "mask":
             raise ValueError(f"hidden belongs to mask; augment is {self.augment!r}")
-        if (self.rounding, self.relations) != ("floor", "items") and self.masking != "correlated":
+        correlated = self.rounding, self.mutual_information_over
+        if correlated != ("floor", "items") and self.masking != "correlated":
             raise ValueError(
-                f"rounding and relations belong to correlated; augment is {self.augment!r}"
+                "rounding and mutual_information_over belong to correlated; "
+                f"augment is {self.augment!r}"
             )
 
     @property
@@ -141,21 +144,21 @@ class ContrastiveLoss:
     """The contrastive part of a training step, on the items of a data set.
 
     Args:
-        how: the settings.
+        settings: how views are made and compared.
         data: the data set of the catalogue.
         seed: of draws and views, which have a generator of their own: shuffling and sampling
             draw the same with and without self-supervision.
     Raises ValueError: a view would keep nothing or hide nothing, for want of fields.
     """
 
-    def __init__(self, how: SelfSupervised, data: Dataset, seed: int = 0) -> None:
-        self.how, self.data = how, data
+    def __init__(self, settings: SelfSupervised, data: Dataset, seed: int = 0) -> None:
+        self.settings, self.data = settings, data
         self.rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
         self.fields = [field.name for field in data.schema.item.inputs]
-        by_clicks = how.sampling == "clicks"
+        by_clicks = settings.sampling == "clicks"
         self._share = data.item_counts / len(data.train) if by_clicks else None
-        if how.masking == "correlated":
-            names, related = pairwise_mutual_information(data, how.relations)
+        if settings.masking == "correlated":
+            names, related = pairwise_mutual_information(data, settings.mutual_information_over)
             known = ~np.isnan(np.diag(related))
             self._related = related[np.ix_(known, known)]
             measured = {name for name, is_known in zip(names, known, strict=True) if is_known}
@@ -170,13 +173,13 @@ class ContrastiveLoss:
         """
         vectors, backward = model.item(self.views(self.draw()))
         first, second = np.split(vectors, 2)
-        loss, d_views = self._contrast(first, second, model.similarity == "cosine")
-        alpha = self.how.alpha
+        loss, d_views = self._info_nce(first, second, model.similarity == "cosine")
+        alpha = self.settings.alpha
         return alpha * loss, backward(alpha * np.concatenate(d_views))
 
     def draw(self) -> NDArray[np.integer[Any]]:
         """(m,) distinct rows of the catalogue."""
-        n, m = len(self.data.items), self.how.batch_size
+        n, m = len(self.data.items), self.settings.batch_size
         if self._share is not None:
             m = min(m, int(np.count_nonzero(self._share)))
         return np.arange(n) if m >= n else self.rng.choice(n, m, replace=False, p=self._share)
@@ -187,62 +190,66 @@ class ContrastiveLoss:
         Shapes: (m)->2m rows of features
         """
         views = self.data.items.take(np.concatenate([rows, rows]))
-        if self.how.masking:
+        if self.settings.masking:
             mask = np.concatenate(self._masks(self.rng, len(rows)))
             views = hide(self.data.schema.item, views, self.fields, mask)
-        return drop(views, self.how.dropout, self.rng) if self.how.drops else views
+        return drop(views, self.settings.dropout, self.rng) if self.settings.drops else views
 
     def _masks(self, rng: np.random.Generator, n: int) -> tuple[Mask, Mask]:
         """The fields of the tower that each view hides, (n,k) and (n,k)."""
-        how, k = self.how, len(self.fields)
-        if how.masking == "mask":
-            hidden = max(1, k // 2) if how.hidden is None else how.hidden
-            one, other = (random_mask(rng, n, k, hidden, per_item=how.per_item) for _ in range(2))
-            return one, other
-        if how.masking == "complementary":
-            return complementary_masks(rng, n, k, per_item=how.per_item)
+        settings, per_item, k = self.settings, self.settings.per_item, len(self.fields)
+        if settings.masking == "mask":
+            hidden = max(1, k // 2) if settings.hidden is None else settings.hidden
+            first, second = (random_mask(rng, n, k, hidden, per_item=per_item) for _ in range(2))
+            return first, second
+        if settings.masking == "complementary":
+            return complementary_masks(rng, n, k, per_item=per_item)
         measured, _ = correlated_masks(
-            rng, n, self._related, rounding=how.rounding, per_item=how.per_item
+            rng, n, self._related, rounding=settings.rounding, per_item=per_item
         )
         first = np.empty((n, k), bool)
         first[:, self._measured] = measured
-        others = (n if how.per_item else 1, k - measured.shape[1])
+        others = (n if per_item else 1, k - measured.shape[1])
         first[:, ~self._measured] = rng.integers(2, size=others, dtype=bool)
         return first, ~first
 
-    def _contrast(
+    def _info_nce(
         self, first: Vectors, second: Vectors, unit: bool
     ) -> tuple[float, tuple[Vectors, Vectors]]:
-        """The loss of vectors of the views, and its gradients. (m,d),(m,d)->(),((m,d),(m,d))"""
+        """:func:`~minitower.formulas.softmax.info_nce` of the views' cosines, in little memory.
+
+        Shapes: (m,d),(m,d)->(),((m,d),(m,d))
+        """
         if not unit:
             (first, back_first), (second, back_second) = l2_normalize(first), l2_normalize(second)
-        plain, temperature = uncorrected(np.arange(len(first))), self.how.temperature
+        plain, temperature = uncorrected(np.arange(len(first))), self.settings.temperature
         loss, (d_first, d_second) = blocked_in_batch_softmax(
             first, second, plain, temperature=temperature
         )
-        if self.how.both_directions:
-            back, (e_second, e_first) = blocked_in_batch_softmax(
+        if self.settings.symmetric:
+            reverse_loss, (reverse_d_second, reverse_d_first) = blocked_in_batch_softmax(
                 second, first, plain, temperature=temperature
             )
-            loss = (loss + back) / 2
-            d_first, d_second = (d_first + e_first) / 2, (d_second + e_second) / 2
+            loss = (loss + reverse_loss) / 2
+            d_first = (d_first + reverse_d_first) / 2
+            d_second = (d_second + reverse_d_second) / 2
         return loss, (d_first, d_second) if unit else (back_first(d_first), back_second(d_second))
 
     def _check_views(self) -> None:
         """Refuse views that hide no field or drop no value of any item."""
-        how = self.how
-        if how.masking:
+        settings = self.settings
+        if settings.masking:
             try:
                 self._masks(np.random.default_rng(0), 1)
             except ValueError as error:
                 fields = ", ".join(self.fields)
                 raise ValueError(
-                    f"{how.augment} of an item's {fields}: {error}; choose other views"
+                    f"{settings.augment} of an item's {fields}: {error}; choose other views"
                 ) from None
         read = [self.data.items.columns[name] for name in self.fields]
         largest = max([x.counts.max(initial=0) for x in read if isinstance(x, Ragged)], default=0)
-        if how.drops and how.dropout * largest < 1:
+        if settings.drops and settings.dropout * largest < 1:
             raise ValueError(
-                f"dropping {how.dropout:g} of the values of a field changes no item here: "
+                f"dropping {settings.dropout:g} of the values of a field changes no item here: "
                 "none has a multi-valued field with enough of them"
             )

@@ -30,8 +30,8 @@ def pairwise_mutual_information(
 
     The id is left out, because it determines all other fields. Values are those that the tower
     reads: all values unseen in training are one value, the default. A number counts by its
-    buckets. A number without buckets is cut at the quantiles of the catalogue into ``buckets``
-    parts, 10 by default.
+    buckets. A field that does not bucketise its number gets quantile buckets of the catalogue
+    here: as many as its ``buckets``, 10 by default.
 
     Args:
         by: count every item once, or as often as it is clicked in training.
