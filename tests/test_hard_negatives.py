@@ -15,7 +15,7 @@ def test_hard_negatives__come_from_the_own_list(seed, k, of):
     lists = Ragged.from_counts([2, 0, 1, 3, 1, 1, 1], [4, 5, 3, 1, 2, 3, 0, 1, 2])
     positions = np.array([6, 0, 1, 3])
     pairs = SHOP.train.take(positions)
-    drawn = HardNegatives(lists, k, of=of).draw(pairs, positions, rng(seed))
+    drawn = HardNegatives(lists, k, per=of).draw(pairs, positions, rng(seed))
     rows = pairs.users if of == "user" else positions
     counts = np.bincount(drawn.pair_index, minlength=4)
     for pair, row in enumerate(rows):
@@ -75,7 +75,7 @@ def test_mined_negatives__a_short_catalogue_gives_what_it_has():
 
 
 def test_lists_of_pairs_need_positions():
-    source = HardNegatives(Ragged.from_counts([1] * 7, [0] * 7), 1, of="pair")
+    source = HardNegatives(Ragged.from_counts([1] * 7, [0] * 7), 1, per="pair")
     with pytest.raises(ValueError, match="training positives"):
         source.draw(SHOP.train, None, rng())
 
@@ -95,7 +95,10 @@ def _draw(source):
             lambda: _draw(HardNegatives(Ragged.from_counts([1], [0]), 1)),
             "user rows with a list must be within 0..0, got 0 to 3",
         ),
-        (lambda: HardNegatives(Ragged.from_counts([1], [0]), 1, of="item"), "user or of each pair"),
+        (
+            lambda: HardNegatives(Ragged.from_counts([1], [0]), 1, per="item"),
+            "per must be user or pair",
+        ),
         (
             lambda: MinedNegatives(untrained(SHOP), SHOP, 1, first=3, last=2),
             "first <= last",

@@ -131,7 +131,7 @@ def test_batch__lists_of_pairs_follow_the_shuffle():
     """Each training positive's list holds one item that only it has."""
     data = clicks([0, 0, 1, 1, 2], [0, 1, 2, 3, 4], n_items=10)
     lists = Ragged.from_counts([1] * 5, np.arange(5, 10))
-    for batch in Batches(data, 2, HardNegatives(lists, 1, of="pair")).epoch(rng(3)):
+    for batch in Batches(data, 2, HardNegatives(lists, 1, per="pair")).epoch(rng(3)):
         n = len(batch)
         assert np.array_equal(batch.item_rows[n:], batch.item_rows[:n] + 5)
 

@@ -141,7 +141,7 @@ def test_refit__refuses_what_it_cannot_make_again():
     warm.fit(1)
     with pytest.raises(ValueError, match="did not begin with random parameters"):
         warm.refit()
-    hard = HardNegatives(DATA.seen("valid").take(DATA.train.users), 1, of="pair")
+    hard = HardNegatives(DATA.seen("valid").take(DATA.train.users), 1, per="pair")
     own = SampledNegatives(popular_negatives(DATA, 1).sampler, 1)
     shared = SharedNegatives(popular_negatives(DATA, 1).sampler, 2)
     for negatives in (hard, own, shared):

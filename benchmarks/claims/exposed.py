@@ -23,7 +23,7 @@ def _exposed(share: float) -> Any:
         assert task.world is not None
         with warnings.catch_warnings():  # that it should not be done is what is measured
             warnings.simplefilter("ignore")
-            shown = exposed_negatives(task.world.log.by_click("unclicked"), K, of="pair")
+            shown = exposed_negatives(task.world.log.by_click("unclicked"), K, per="pair")
         if share == 1:
             return shown
         return MixedNegatives([uniform_negatives(task.data, K), shown], shares=[1 - share, share])

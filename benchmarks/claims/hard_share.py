@@ -26,7 +26,7 @@ def hard(task: Task, fate: str) -> HardNegatives:
     """Of each click, what met this fate in the same request."""
     assert task.world is not None
     lists = task.world.log.by_click(fate)
-    return HardNegatives(lists, K, of="pair")
+    return HardNegatives(lists, K, per="pair")
 
 
 def _share(share: float, fate: str = "dropped") -> Any:

@@ -26,7 +26,7 @@ class HardNegatives:
     Args:
         lists: rows of the item table; a list for each user or each training positive.
         k: draws per pair, 0 to 2^24.
-        of: "user" for a list per user, "pair" for a list per training positive.
+        per: "user" for a list per user, "pair" for a list per training positive.
     Raises ValueError: an argument is outside its domain.
 
     Reference: lecture, section 2.2; docs/08.
@@ -34,18 +34,18 @@ class HardNegatives:
 
     cli_option = None  # an option cannot hold lists
 
-    def __init__(self, lists: Ragged, k: int, *, of: str = "user") -> None:
-        if of not in ("user", "pair"):
-            raise ValueError(f"lists are of each user or of each pair, got {of!r}")
+    def __init__(self, lists: Ragged, k: int, *, per: str = "user") -> None:
+        if per not in ("user", "pair"):
+            raise ValueError(f"per must be user or pair, got {per!r}")
         if lists.values.min(initial=0) < 0:
             raise ValueError(f"lists must hold rows of items, got row {lists.values.min()}")
-        self.lists, self.k, self.of = lists, checked_draws("k", k), of
+        self.lists, self.k, self.per = lists, checked_draws("k", k), per
 
     def draw(self, pairs: Interactions, positions: Array | None, rng: Generator) -> NegativeSample:
-        rows = pairs.users if self.of == "user" else positions
+        rows = pairs.users if self.per == "user" else positions
         if rows is None:
             raise ValueError("lists of each pair need pairs that are training positives")
-        rows = as_rows(f"{self.of} rows with a list", rows, len(self.lists))
+        rows = as_rows(f"{self.per} rows with a list", rows, len(self.lists))
         start = self.lists.indptr[rows]
         counts = self.lists.indptr[rows + 1] - start
         pair_index = np.repeat(np.flatnonzero(counts), self.k)
@@ -55,12 +55,12 @@ class HardNegatives:
 
     def rebuilt_for(self, model: TwoTower, data: Dataset) -> HardNegatives:
         """Return these negatives; the rows of users and items must be the same in ``data``."""
-        if self.of == "pair":
+        if self.per == "pair":
             raise ValueError("hard negatives of each pair belong to their data")
         return self
 
 
-def exposed_negatives(lists: Ragged, k: int, *, of: str = "user") -> HardNegatives:
+def exposed_negatives(lists: Ragged, k: int, *, per: str = "user") -> HardNegatives:
     """Take items that were shown and not clicked as negatives, with a warning.
 
     Reference: lecture, section 2.2; J. Huang et al., KDD 2020, section 2.2.
@@ -70,7 +70,7 @@ def exposed_negatives(lists: Ragged, k: int, *, of: str = "user") -> HardNegativ
         "stage and the user may like it; use it as a negative of the ranking model",
         stacklevel=2,
     )
-    return HardNegatives(lists, k, of=of)
+    return HardNegatives(lists, k, per=per)
 
 
 class MinedNegatives:
