@@ -190,7 +190,7 @@ def test_fit__options_reach_model_and_trainer(world, monkeypatch):
         "learning_rate": "0.002", "batch_size": "77", "epochs": "9", "patience": "3",
         "metric": "ndcg@5", "seed": "11",
     }  # fmt: skip
-    recipe.fit(read_job(job), data)
+    recipe.fit_by_options(read_job(job), data)
     assert used["objective"] == InBatchSoftmax(temperature=0.3, correction="calibrated")
     assert type(used["optimizer"]) is RowWiseAdam
     assert used["optimizer"].rate == 0.002
@@ -203,7 +203,9 @@ def test_fit__options_reach_model_and_trainer(world, monkeypatch):
 def test_train__keeps_what_it_did_not_write(run, world, tmp_path, monkeypatch):
     """And says so before it trains rather than after."""
     (tmp_path / "thesis.txt").write_text("ten years of work")
-    monkeypatch.setattr(train_command, "fit", lambda *args: pytest.fail("it trained first"))
+    monkeypatch.setattr(
+        train_command, "fit_by_options", lambda *args: pytest.fail("it trained first")
+    )
     assert "not written by minitower" in error_of(run("train", world, "--out", tmp_path, *QUICK))
     assert names_in(tmp_path) == ["thesis.txt"]
 
@@ -212,7 +214,7 @@ def test_train__failure_leaves_nothing(run, world, tmp_path, monkeypatch):
     def explode(*args, **options):
         raise TrainingError("step 3: the loss is nan")
 
-    monkeypatch.setattr(train_command, "fit", explode)
+    monkeypatch.setattr(train_command, "fit_by_options", explode)
     printed = run("train", world, "--out", tmp_path / "deep" / "m")
     assert "step 3" in error_of(printed, status=1)
     assert not list(tmp_path.iterdir())
@@ -222,7 +224,7 @@ def test_train__interrupted(run, world, tmp_path, monkeypatch):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_command, "fit", interrupt)
+    monkeypatch.setattr(train_command, "fit_by_options", interrupt)
     assert "interrupted" in error_of(run("train", world, "--out", tmp_path / "m"), status=130)
     assert not list(tmp_path.iterdir())
 
@@ -294,7 +296,7 @@ def test_evaluate__names_the_folder_that_lacks_a_column(run, world, model, tmp_p
 ])  # fmt: skip
 def test_demo__views_are_refused_before_training(run, monkeypatch, flags, message):
     """Also those of the model beside this one."""
-    monkeypatch.setattr(demo, "fit", lambda *args: pytest.fail("it trained first"))
+    monkeypatch.setattr(demo, "fit_by_options", lambda *args: pytest.fail("it trained first"))
     assert message in error_of(run("demo", "--no-report", *flags))
 
 
@@ -849,7 +851,7 @@ def test_demo__numbers_are_those_of_the_evaluator(run, small_world):
     assert rows(out) == rows(again)
     job = read_job({}, ("demo", demo.SIMULATED))
     source = demo.simulated(Reading())
-    trained = recipe.fit(job, source.data)[0].model
+    trained = recipe.fit_by_options(job, source.data)[0].model
     report = evaluate(trained, source.data, k=(10, 50, 100))
     popular = evaluate(PopularityScorer(), source.data, k=(10, 50, 100))
     for name, label in (("recall", "Recall"), ("hit_rate", "HitRate"), ("coverage", "Coverage")):

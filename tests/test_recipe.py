@@ -16,7 +16,7 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
 from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax, Listwise, Pointwise
-from minitower.training.recipe import TRAINING, Recipe, missing, read_recipe
+from minitower.training.recipe import TRAINING, Recipe, missing_options, read_recipe
 from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
@@ -80,8 +80,12 @@ def trainer_of(said):
 def test_recipe__makes_the_same_trainer_again(job):
     """Job -> trainer -> recipe -> Job -> trainer: the parts are equal, exactly."""
     trainer = trainer_of(job)
-    written = Recipe.of(trainer).to_json()
-    assert missing(written, incremental=False) == missing(written, incremental=True) == []
+    written = Recipe.from_trainer(trainer).to_json()
+    assert (
+        missing_options(written, incremental=False)
+        == missing_options(written, incremental=True)
+        == []
+    )
     assert set(written) <= set(TRAINING)
     again = trainer_of(written)
     for one, other in ((trainer, again), (again, trainer)):
@@ -109,7 +113,7 @@ def test_recipe__makes_the_same_trainer_again(job):
 def test_recipe__goes_on_at_the_rate_where_the_schedule_ended():
     trainer = Trainer(MODEL.fresh(DATA.schema), DATA, optimizer=SGD(0.5))
     trainer.fit(1, schedule=EpochSchedule("linear", epochs=2, final=0.5))
-    recipe = Recipe.of(trainer)
+    recipe = Recipe.from_trainer(trainer)
     assert recipe.optimizer.current_rate == recipe.to_json()["learning_rate"] == 0.375
     assert recipe.trainer(MODEL, DATA).optimizer.current_rate == 0.375
     assert trainer.optimizer.rate == 0.5
@@ -135,7 +139,10 @@ def test_recipe__goes_on_at_the_rate_where_the_schedule_ended():
 def test_recipe__what_no_option_says_is_missing(options, lacking):
     """An update then asks for it instead of training otherwise."""
     assert (
-        missing(Recipe.of(Trainer(MODEL, DATA, **options)).to_json(), incremental=False) == lacking
+        missing_options(
+            Recipe.from_trainer(Trainer(MODEL, DATA, **options)).to_json(), incremental=False
+        )
+        == lacking
     )
 
 
@@ -147,18 +154,18 @@ def test_read_recipe__notes_of_older_versions_train_the_same(scale, noted):
         assert 1 / objective.temperature == scale
 
 
-def test_missing__names_what_the_objective_needs():
-    assert missing({}, incremental=True) == [
+def test_missing_options__names_what_the_objective_needs():
+    assert missing_options({}, incremental=True) == [
         "objective",
         "optimizer",
         "learning_rate",
         "batch_size",
     ]
-    assert missing({"objective": "pairwise-hinge"}, incremental=False) == [
+    assert missing_options({"objective": "pairwise-hinge"}, incremental=False) == [
         "margin", "negatives", "positive_exponent", "self_supervised", "optimizer", "learning_rate",
         "batch_size",
     ]  # fmt: skip
-    views = missing({"objective": "listwise", "self_supervised": "mask"}, incremental=False)
+    views = missing_options({"objective": "listwise", "self_supervised": "mask"}, incremental=False)
     assert {"temperature", "alpha", "self_batch_size"} <= set(views)
 
 

@@ -14,7 +14,7 @@ from minitower.data import DataError, Dataset, Id, Interactions, RandomSplit, Sc
 from minitower.training import study as study_room
 from minitower.training import tune as tune_room
 from minitower.training.gradient_step import TrainingError
-from minitower.training.recipe import fit
+from minitower.training.recipe import fit_by_options
 from minitower.training.search_space import Range
 from minitower.training.trainer import Progress
 from minitower.training.tune import FAILURES, read_budget, tune
@@ -89,7 +89,7 @@ def test_tune__best_is_reproduced(data):
     assert [t.value for t in tuning.ranked] == sorted(
         (t.value for t in tuning.trials), reverse=True
     )
-    _, history = fit(tuning.options, data)
+    _, history = fit_by_options(tuning.options, data)
     assert history.epochs[history.best_epoch - 1].metrics["recall@5"] == best.value
     assert history.best_epoch == best.epoch
 
@@ -149,16 +149,16 @@ def test_tune__ctrl_c_keeps_what_it_has(data, tmp_path, monkeypatch, epoch, stat
 
     def interrupted(options, data, on_progress):
         if next(calls) != 1:
-            return fit(options, data, on_progress)
+            return fit_by_options(options, data, on_progress)
 
         def until(progress):
             if (progress.epoch, progress.step) == (epoch, 1):
                 raise KeyboardInterrupt
             on_progress(progress)
 
-        return fit(options, data, until)
+        return fit_by_options(options, data, until)
 
-    monkeypatch.setattr(study_room, "fit", interrupted)
+    monkeypatch.setattr(study_room, "fit_by_options", interrupted)
     tuning = search(data, 5, study=path)
     assert tuning.interrupted
     assert [t.state for t in tuning.trials] == ["done", state]
@@ -181,7 +181,7 @@ def test_tune__the_best_epoch_counts_and_a_stopped_trial_is_told_as_pruned(data,
 
     calls, studies = itertools.count(), []
     real = study_room.open_study
-    monkeypatch.setattr(study_room, "fit", made)
+    monkeypatch.setattr(study_room, "fit_by_options", made)
     monkeypatch.setattr(tune_room, "open_study", lambda *a: studies.append(real(*a)) or studies[0])
     tuning = search(data, 9)
     assert [(t.value, t.epoch, t.epochs) for t in tuning.trials] == [(0.5, 2, 3)] * 2
@@ -248,7 +248,7 @@ def test_tune__ends_where_every_trial_fails(data, monkeypatch, error):
     def fails(*args):
         raise error
 
-    monkeypatch.setattr(study_room, "fit", fails)
+    monkeypatch.setattr(study_room, "fit_by_options", fails)
     with pytest.raises(
         DataError, match=f"{FAILURES} trials in a row have failed, the last: too wide"
     ):

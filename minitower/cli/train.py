@@ -24,7 +24,7 @@ from minitower.store.new_folder import check_target
 from minitower.store.provenance import provenance
 from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
-from minitower.training.recipe import TRAINING, fit
+from minitower.training.recipe import TRAINING, fit_by_options
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
 
@@ -107,7 +107,7 @@ def train(
     for remark in source.remarks:
         say(remark)
     with TrainingBar("training", metric) as bar:
-        trainer, epochs = fit(options, source.data, bar, history=history_file)
+        trainer, epochs = fit_by_options(options, source.data, bar, history=history_file)
     report = _report(trainer)
     if publishing.refit and (len(source.data.valid) or len(source.data.test)):
         with TrainingBar("training on everything", metric) as bar:

@@ -28,7 +28,7 @@ from minitower.search.approximate import ApproximateIndex
 from minitower.search.index import ExactIndex, Index
 from minitower.towers.two_tower import TwoTower
 from minitower.training.history import History, Progress
-from minitower.training.recipe import fit
+from minitower.training.recipe import fit_by_options
 
 Bar = Callable[[str], AbstractContextManager[Callable[[Progress], object]]]
 """What shows the training of a model of this name."""
@@ -92,7 +92,7 @@ def run(source: Source, job: Options, bar: Bar, say: Callable[[str], object]) ->
 
     def trained_as(name: str, options: Options) -> tuple[str, TwoTower, History]:
         with bar(name) as on_progress:
-            trainer, history = fit(options, data, on_progress)
+            trainer, history = fit_by_options(options, data, on_progress)
         return name, trainer.model, history
 
     trained = [trained_as("this model", job)]

@@ -150,7 +150,7 @@ def provenance(
     notes = {
         "reading": {name: value for name, value in reading.items() if value is not None},
         "item_name": data.item_name,
-        "training": Recipe.of(trainer).to_json(),
+        "training": Recipe.from_trainer(trainer).to_json(),
         "learned": Learned.of(data, files or {}, logs or {}).to_json(),
         "best_epoch": trainer.kept_epochs,
     }

@@ -7,14 +7,14 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.named import parse_negatives
 from minitower.training.objectives import CrossBatchSoftmax, Objective
 
-MOST_NUMBERS = 1 << 25
+MAX_NUMBERS = 1 << 25
 """Numbers, 128 MB: what the item tower computes for shared negatives, or what a bank holds.
 With gradients and copies a step takes up to five times as much."""
 
-MOST_OF_PAIRS = 1 << 27
+MAX_NUMBERS_OF_PAIRS = 1 << 27
 """The same for the negatives of each pair, which grow with --batch-size."""
 
-_FEW = 100  # negatives of a pair that are always allowed, even of a smaller catalogue
+_ALWAYS_ALLOWED = 100  # negatives of a pair, even if the catalogue is smaller
 
 
 def check_memory(
@@ -33,22 +33,22 @@ def check_memory(
     positives = len(data.train) + len(data.valid) + len(data.test)  # a refit trains on all
     pairs = min(batch_size, positives)
     parts = parse_negatives(negatives)
-    of_pair = [(kind, k) for kind, k in parts if kind != "shared"]
-    for kind, k in of_pair:
-        if k > max(len(data.items), _FEW):
+    per_pair = [(kind, k) for kind, k in parts if kind != "shared"]
+    for kind, k in per_pair:
+        if k > max(len(data.items), _ALWAYS_ALLOWED):
             raise DataError(
                 f"--negatives {kind}:{k}: {k:,} negatives for each pair are more than the "
                 f"{len(data.items):,} items"
             )
     shared = sum(k for kind, k in parts if kind == "shared")
     bank = objective.size if isinstance(objective, CrossBatchSoftmax) else 0
-    for flag, size, each, most in (
-        ("--negatives", sum(k for _, k in of_pair) * pairs, width, MOST_OF_PAIRS),
-        ("--negatives", shared, width, MOST_NUMBERS),
-        ("--bank", bank, tower.dim, MOST_NUMBERS),
+    for flag, size, each, maximum in (
+        ("--negatives", sum(k for _, k in per_pair) * pairs, width, MAX_NUMBERS_OF_PAIRS),
+        ("--negatives", shared, width, MAX_NUMBERS),
+        ("--bank", bank, tower.dim, MAX_NUMBERS),
     ):
-        if size * each > most:
+        if size * each > maximum:
             raise DataError(
                 f"{flag}: {size:,} vectors in one step are too many; this model takes at most "
-                f"{most // each:,}: lower {flag}, --batch-size or --dim"
+                f"{maximum // each:,}: lower {flag}, --batch-size or --dim"
             )

@@ -49,14 +49,14 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "pairwise-hinge": _pairwise_hinge,
     "listwise": Listwise,
 }
-NEGATIVES_OF = dict.fromkeys(OBJECTIVES, "none") | {
+DEFAULT_NEGATIVES = dict.fromkeys(OBJECTIVES, "none") | {
     "pointwise": "uniform:2",
     "pointwise-squared": "uniform:2",
     "pairwise": "uniform:1",
     "pairwise-hinge": "uniform:1",
     "listwise": "uniform:10",
 }
-"""Negatives of an objective where the option says nothing."""
+"""The negatives of an objective unless ``--negatives`` says others."""
 NEGATIVES: dict[str, Callable[[TwoTower, Dataset, int], Negatives]] = {
     "uniform": lambda model, data, k: uniform_negatives(data, k),
     "popular": lambda model, data, k: popular_negatives(data, k),
@@ -98,7 +98,7 @@ def parse_negatives(value: Any) -> list[tuple[str, int]]:
     )
 
 
-def read_negatives(value: Any) -> str:
+def checked_negatives(value: Any) -> str:
     """The value of ``--negatives``, checked as :func:`parse_negatives` does."""
     parse_negatives(value)
     return str(value)

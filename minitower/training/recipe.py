@@ -24,12 +24,12 @@ from minitower.training.batches import BatchSize, PositiveExponent
 from minitower.training.history import History, Progress
 from minitower.training.memory import check_memory
 from minitower.training.named import (
+    DEFAULT_NEGATIVES,
     NEGATIVES,
-    NEGATIVES_OF,
     OBJECTIVES,
     OPTIMIZERS,
+    checked_negatives,
     parse_negatives,
-    read_negatives,
 )
 from minitower.training.negatives import MixedNegatives, Negatives, Rebuildable
 from minitower.training.objectives import Objective
@@ -95,7 +95,7 @@ class Recipe:
         return checked(MixedNegatives, parts) if len(parts) > 1 else parts[0] if parts else None
 
     @staticmethod
-    def of(trainer: Trainer) -> Recipe:
+    def from_trainer(trainer: Trainer) -> Recipe:
         """The recipe to train on by: that of a trainer, at the rate where its schedule ended."""
         optimizer = copy(trainer.optimizer)
         if not callable(optimizer.rate):
@@ -117,7 +117,8 @@ class Recipe:
         """The options that make this recipe, for the notes of a version.
 
         Parts that no option describes are left out: a custom objective, a rate that is a
-        function of the step, lists of hard negatives. :func:`missing` then names their options.
+        function of the step, lists of hard negatives. :func:`missing_options` then names
+        their options.
 
         >>> from minitower.towers.optimizers import SGD
         >>> from minitower.training.objectives import Listwise
@@ -130,8 +131,8 @@ class Recipe:
             "negatives": self.negatives,
             **written(self.regularization),
             **written(self),
-            **_objective(self.objective),
-            **_views(self.self_supervised),
+            **_objective_options(self.objective),
+            **_self_supervised_options(self.self_supervised),
             "optimizer": names.get(type(self.optimizer)),
             "learning_rate": None if callable(rate) else float(rate),
         }
@@ -151,7 +152,7 @@ def read_recipe(
             "mined:K (from the model's own recall), or several joined by +. For the batch: "
             "shared:N uniform ones. Or none. (default: none in-batch, uniform:2 pointwise, "
             "uniform:1 pairwise, uniform:10 listwise)",
-            parse=read_negatives,
+            parse=checked_negatives,
             metavar="KIND:K",
         ),
     ] = None,
@@ -165,7 +166,11 @@ def read_recipe(
     ] = "none",
     optimizer: Annotated[str, Option("optimizer", choices=tuple(OPTIMIZERS))] = "adagrad",
 ) -> Recipe:
-    """The recipe that options describe: ``options.make(read_recipe, options)``.
+    """The recipe that options describe.
+
+    Call it as ``options.make(read_recipe, options)``: the values of the
+    keyword parameters come from the options. The first argument hands all options on to the
+    objective, the optimizer and the other parts of the recipe.
 
     Raises:
         DataError: options do not go together.
@@ -175,13 +180,13 @@ def read_recipe(
         Recipe,
         options.make(OBJECTIVES[objective]),
         options.make(OPTIMIZERS[optimizer]),
-        negatives or NEGATIVES_OF[objective],
+        negatives or DEFAULT_NEGATIVES[objective],
         options.make(SelfSupervised, augment=self_supervised) if views else None,
         options.make(Regularization),
     )
 
 
-def fit(
+def fit_by_options(
     options: Options,
     data: Dataset,
     on_progress: Callable[[Progress], object] | None = None,
@@ -217,7 +222,7 @@ FORMER_NAMES = {"strength": "logq_weight", "positive_power": "positive_exponent"
 """Options that the notes of an older version have under another name: old name -> new name."""
 
 
-def missing(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
+def missing_options(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
     """Options that a training step needs and that these do not give, by name.
 
     Args:
@@ -235,24 +240,28 @@ def missing(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
     return [name for name in needed if name not in options]
 
 
-def _objective(objective: Objective) -> dict[str, Any]:
-    """The name and the options of an objective; empty where none make it."""
-    for word, make in OBJECTIVES.items():
+def _objective_options(objective: Objective) -> dict[str, Any]:
+    """The name and the options that make an objective; empty if it has settings beyond options."""
+    for name, make in OBJECTIVES.items():
         if type(make()) is not type(objective):
             continue
-        known = declared(make)
-        options = written(objective, known)
-        again = make(**{known[option].parameter: value for option, value in options.items()})
-        arguments = inspect.signature(type(objective)).parameters
-        if all(getattr(again, name) == getattr(objective, name) for name in arguments):
-            return {"objective": word, **options}
+        options = written(objective, declared(make))
+        made = make(**_parameters(make, options))
+        settings = inspect.signature(type(objective)).parameters
+        if all(getattr(made, setting) == getattr(objective, setting) for setting in settings):
+            return {"objective": name, **options}
     return {}
 
 
-def _views(views: SelfSupervised | None) -> dict[str, Any]:
+def _self_supervised_options(views: SelfSupervised | None) -> dict[str, Any]:
+    """The options that make the views; empty if they have settings beyond options."""
     if views is None:
         return {"self_supervised": "none"}
-    options, known = written(views), declared(SelfSupervised)
-    parameters = {known[name].parameter: value for name, value in options.items()}
-    same = SelfSupervised(augment=views.augment, **parameters) == views
-    return {"self_supervised": views.augment, **options} if same else {}
+    options = written(views)
+    made = SelfSupervised(augment=views.augment, **_parameters(SelfSupervised, options))
+    return {"self_supervised": views.augment, **options} if made == views else {}
+
+
+def _parameters(make: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The values of options, by the names of the parameters that take them."""
+    return {declared(make)[name].parameter: value for name, value in options.items()}

@@ -20,7 +20,7 @@ from typing import Any
 from minitower.data.errors import DataError, show
 from minitower.data.option_values import Options
 from minitower.data.options import Option, declared
-from minitower.training.named import NEGATIVES_OF, OBJECTIVES
+from minitower.training.named import DEFAULT_NEGATIVES, OBJECTIVES
 
 SPACE: Mapping[str, Any] = {
     "temperature": {"low": 0.03, "high": 0.3, "log": True},
@@ -165,7 +165,7 @@ def default_space(options: Options) -> Space:
     What somebody said of an option stays, and what the objective does not take is left out.
     """
     objective = options["objective"]
-    needs = NEGATIVES_OF[objective] != "none"
+    needs = DEFAULT_NEGATIVES[objective] != "none"
     unused = {n for make in OBJECTIVES.values() for n in declared(make)}
     unused -= declared(OBJECTIVES[objective]).keys()
     table = {
@@ -184,7 +184,7 @@ def start(space: Space, options: Options) -> dict[str, Any]:
     for name, part in space.items():
         value = options[name]
         if name == "negatives" and value is None:
-            value = NEGATIVES_OF[options["objective"]]
+            value = DEFAULT_NEGATIVES[options["objective"]]
         if isinstance(part, Range):
             value = part.holding(value)
         else:

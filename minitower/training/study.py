@@ -17,7 +17,7 @@ from minitower.data import DataError, Dataset
 from minitower.data.option_values import Options
 from minitower.training.gradient_step import TrainingError
 from minitower.training.history import Progress
-from minitower.training.recipe import fit
+from minitower.training.recipe import fit_by_options
 from minitower.training.search_space import Space
 
 _NAME = "minitower"  # of the study, and of what minitower notes in it
@@ -147,7 +147,7 @@ def run_trial(study: Any, data: Dataset, base: Options, space: Space, deadline: 
             raise _Stopped("stopped")
 
     try:
-        fit(base.but(**settings), data, on_progress)
+        fit_by_options(base.but(**settings), data, on_progress)
     except _Stopped as reason:
         trial = replace(trial, state=str(reason))
     except KeyboardInterrupt:

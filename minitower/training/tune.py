@@ -1,8 +1,8 @@
 """Search for the settings of training that are best on validation, with Optuna.
 
-Every trial trains a model of its own with :func:`minitower.training.recipe.fit`. Optuna chooses
-what to try (TPE, seeded), and a pruner ends trials that fall behind. A file keeps all of it, so
-that a search can be stopped and resumed. The test part is never read.
+Every trial trains a model of its own with :func:`minitower.training.recipe.fit_by_options`.
+Optuna chooses what to try (TPE, seeded), and a pruner ends trials that fall behind. A file keeps
+all of it, so that a search can be stopped and resumed. The test part is never read.
 
 Reference: J. Bergstra, R. Bardenet, Y. Bengio, B. Kegl, Algorithms for hyper-parameter
     optimization, NIPS 2011 (TPE); T. Akiba et al., Optuna, KDD 2019.
@@ -120,7 +120,7 @@ class Tuning:
 
     @property
     def options(self) -> Options:
-        """All options of the best trial, for :func:`minitower.training.recipe.fit`."""
+        """All options of the best trial, for :func:`minitower.training.recipe.fit_by_options`."""
         return self.base.but(**self.best.settings)
 
 

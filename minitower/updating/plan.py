@@ -17,8 +17,8 @@ from minitower.data.errors import Place
 from minitower.data.option_values import Options, read_options
 from minitower.data.options import flag
 from minitower.data.rules import Comparison, Rule, parse_rule
-from minitower.training.named import NEGATIVES_OF
-from minitower.training.recipe import FORMER_NAMES, TRAINING, Recipe, missing, read_recipe
+from minitower.training.named import DEFAULT_NEGATIVES
+from minitower.training.recipe import FORMER_NAMES, TRAINING, Recipe, missing_options, read_recipe
 from minitower.updating.streams import Events
 
 
@@ -67,13 +67,13 @@ class TrainingPlan:
         read_options(TRAINING, given)  # an invalid value is reported before a missing one
         before, rule = _recorded(notes), notes.get("reading", {}).get("positive")
         lacking = [] if positive or rule else ["positive"]
-        lacking += missing(before | dict(given), incremental=incremental)
+        lacking += missing_options(before | dict(given), incremental=incremental)
         if lacking:
             flags = ", ".join(map(flag, lacking))
             raise DataError(f"{where} does not record how it was trained; give {flags}")
         options = read_options(TRAINING, given, (f"{where}: notes", before))
         recipe = options.make(read_recipe, options)
-        if incremental and NEGATIVES_OF[options["objective"]] != "none":
+        if incremental and DEFAULT_NEGATIVES[options["objective"]] != "none":
             raise DataError(
                 "an incremental update draws no negatives, which the objective "
                 f"{options['objective']} needs"
@@ -100,7 +100,7 @@ def _recorded(notes: Mapping[str, Any]) -> dict[str, Any]:
     training = notes.get("training", {})
     recorded = {FORMER_NAMES.get(name, name): value for name, value in training.items()}
     if "objective" in recorded and "learned" not in notes:  # release 0.1 left defaults out
-        recorded.setdefault("negatives", NEGATIVES_OF.get(str(recorded["objective"]), "none"))
+        recorded.setdefault("negatives", DEFAULT_NEGATIVES.get(str(recorded["objective"]), "none"))
     return recorded
 
 
