@@ -128,7 +128,7 @@ def test_train__flags_reach_the_model(run, world, tmp_path):
     loaded = load_model(tmp_path / "m")
     sizes = {"dim": 6, "hidden": [9, 7], "residual": True}
     assert loaded.config == {**sizes, "similarity": "inner_product", "dtype": "float32"}
-    fields = {f.name: f for f in (*loaded.schema.user.fields, *loaded.schema.item.fields)}
+    fields = {f.name: f for f in (*loaded.encoders.user.fields, *loaded.encoders.item.fields)}
     assert "keywords" not in fields
     assert fields["age"] == Continuous("age", "bucketise", buckets=3)
     assert "epoch 2/2" in err
@@ -314,10 +314,10 @@ def test_evaluate__newer_data_is_encoded_as_the_model_knows_it(run, world, model
     status, out, err = run("evaluate", model, newer, "--json", "-k", 10)
     assert status == 0, err
     trained = load_model(model)
-    users = trained.schema.user.encode_profile({}) | {"user_id": np.zeros(1, np.int32)}
+    users = trained.encoders.user.encode_profile({}) | {"user_id": np.zeros(1, np.int32)}
     vector, _ = trained.user(users)
     assert vector.shape == (1, 8)
-    data = open_folder(newer, Reading()).encoded_by(trained.schema).data
+    data = open_folder(newer, Reading()).encoded_by(trained.encoders).data
     assert not data.users.columns["user_id"].any()
     whole = data.everything()
     assert len(whole.train) == len(data.train) + len(data.valid) + len(data.test)
@@ -621,7 +621,7 @@ def test_job_file__flags_win(run, world, tmp_path):
     loaded = load_model(tmp_path / "from-file")
     assert loaded.config["dim"] == 6
     assert loaded.config["hidden"] == [12]
-    fields = {f.name: f for f in loaded.schema.item.fields}
+    fields = {f.name: f for f in loaded.encoders.item.fields}
     assert "city" not in fields
     assert fields["category"] == MultiValued("category", dim=3)
 
@@ -947,7 +947,7 @@ def test_real_data__ml_1m_with_genre_as_a_set(run, real_data, tmp_path):
         "train", folder, "--out", tmp_path / "m", "--no-refit", *override, *LIGHT
     )
     assert status == 0, err
-    genres = load_model(tmp_path / "m").schema.item.vocabulary("genre").values
+    genres = load_model(tmp_path / "m").encoders.item.vocabulary("genre").values
     assert len(genres) == 18
     assert "Film-Noir" in genres
     status, out, err = run("evaluate", tmp_path / "m", folder, "--json")

@@ -72,7 +72,7 @@ def test_model__comes_back(tmp_path_factory, data, hidden, similarity, dtype):
         np.testing.assert_array_equal(array, again.parameters[name])
     np.testing.assert_array_equal(encode(model.item, data.items), encode(again.item, data.items))
     assert load_notes(folder) == {"positive": "rating >= 4"}
-    profile = again.schema.user.encode_profile({})
+    profile = again.encoders.user.encode_profile({})
     np.testing.assert_array_equal(again.user(profile)[0], model.user(profile)[0])
 
 

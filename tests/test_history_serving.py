@@ -184,7 +184,7 @@ def grown_by_hand(base, log=None):
 
 
 def served(store):
-    values = store.model.schema.item.vocabulary("item_id").values
+    values = store.model.encoders.item.vocabulary("item_id").values
     histories = column(store)
     return {
         int(user): values[histories.row(row) - 1].tolist()

@@ -340,7 +340,7 @@ def test_evaluate__measures_the_version_that_is_served(run, tmp_path, data, logs
     assert "measuring version 2, which is served (incremental)" in err
     figures = json.loads(out)["model"]["metrics"]
     served, full = Recommender.open(tmp_path / "s").store.model, load_model(tmp_path / "s")
-    encoded = open_folder(data, Reading(positive="all")).encoded_by(full.schema).data
+    encoded = open_folder(data, Reading(positive="all")).encoded_by(full.encoders).data
     assert figures == evaluate(served, encoded, k=(5,)).metrics
     assert figures != evaluate(full, encoded, k=(5,)).metrics
 

@@ -76,7 +76,7 @@ def test_train_full_update__is_one_epoch_on_a_extended_copy():
     run.fit(1, validate=False)
     assert bits(update.model, update.optimizer) == bits(by_hand, run.optimizer)
     assert update.optimizer.step == OPTIMIZER.step + len(run.batches)
-    assert update.model.schema is SECOND.schema
+    assert update.model.encoders is SECOND.schema
 
 
 def test_train_full_update__uses_each_positive_once_and_not_in_time_order():
@@ -251,9 +251,9 @@ def test_train_full_update__a_night_of_one_click_is_too_few():
 
 def test_train_full_update__refuses_a_day_of_other_data():
     other = Dataset.from_columns(SCHEMA, clicks(7, 9, 10), people(range(9)))
-    with pytest.raises(ValueError, match="the schema does not continue the model's"):
+    with pytest.raises(ValueError, match="the encoders do not continue the model's"):
         train_full_update(MODEL, other, trainer)
-    with pytest.raises(ValueError, match="the schema does not continue"):
+    with pytest.raises(ValueError, match="the encoders do not continue"):
         train_full_update(train_full_update(MODEL, SECOND, trainer).model, FIRST, trainer)
 
 

@@ -71,7 +71,7 @@ def evaluate(
         store, two_tower, notes = None, load_model(model), load_notes(model)
     known = {n: value for n, value in notes.get("reading", {}).items() if n in _READING}
     reading = read_options(_READING, typed, (str(model / MANIFEST), known)).make(Reading)
-    source = open_folder(data, reading).encoded_by(two_tower.schema)
+    source = open_folder(data, reading).encoded_by(two_tower.encoders)
     for remark in source.remarks:
         say(remark)
     try:

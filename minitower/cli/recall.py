@@ -168,7 +168,7 @@ def _say_unknown(what: str, ids: list[Any], table: Table) -> None:
 
 def _profile(pairs: Sequence[str], model: TwoTower) -> dict[str, Any]:
     """KEY=VALUE strings as values of the type that training saw."""
-    encoder, items = model.schema.user, model.schema.item
+    encoder, items = model.encoders.user, model.encoders.item
     fields = {field.name: field for field in encoder.fields}
     profile: dict[str, Any] = {}
     for pair in pairs:
@@ -180,7 +180,7 @@ def _profile(pairs: Sequence[str], model: TwoTower) -> dict[str, Any]:
             cut = None if field.separator == " " else field.separator
             profile[name] = _as_seen(name, value.split(cut), encoder)
         elif name == HISTORY and model.history is not None:
-            key = model.schema.schema.item_id.name
+            key = model.encoders.schema.item_id.name
             profile[name] = _as_seen(key, [id_ for id_ in value.split(",") if id_], items)
         elif isinstance(field, Categorical):
             profile[name] = _as_seen(name, [value], encoder)[0]

@@ -28,7 +28,7 @@ _USERS = 1 << 15  # users ranked at a time: bounds memory, does not change any a
 class Model(Protocol):
     """Two towers to evaluate."""
 
-    schema: FeatureEncoders
+    encoders: FeatureEncoders
 
     def user(self, features: Features) -> tuple[Array, Any]:
         """User vectors, and their backward."""
@@ -177,7 +177,7 @@ class Evaluator:
             users, items = model.vectors(self.data)
             users = arguments.as_floats("user vectors", users)
             return users[self.users], arguments.as_floats("item vectors", items)
-        check_same_schema(model.schema, self.data.schema)
+        check_same_schema(model.encoders, self.data.schema)
         users = encode(model.user, self._users_table(model), self.users)
         return users, encode(model.item, self.data.items)
 

@@ -161,7 +161,7 @@ def pairwise_mutual_information(
 def _encode(part: Part, model: TwoTower, *, folder: str, **stated: Any) -> str:
     """Write the vectors of a partition; returns the name of the partition."""
     number, name, _ = part
-    tables = _tables(part, model.schema)
+    tables = _tables(part, model.encoders)
     vectors = ((table.ids, encode(model.item, table)) for table in tables)
     write_vectors(Path(folder) / f"part-{number:05d}.parquet", vectors, **stated)
     return name

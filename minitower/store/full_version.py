@@ -85,7 +85,7 @@ def check_values(store: Store) -> None:
     Raises:
         ValueError: names a column of another form, or with a row outside its table.
     """
-    schema = store.model.schema
+    schema = store.model.encoders
     _check_table("items", store.items, schema.item)
     _check_table("users", store.users, schema.user)
     check_histories(store)
@@ -103,8 +103,8 @@ def check_histories(store: Store) -> None:
         ValueError: they are missing, or point to a row outside the embedding of item ids.
     """
     if store.model.history is not None:
-        items = store.model.schema.item
-        rows = items.cardinality(store.model.schema.schema.item_id.name)
+        items = store.model.encoders.item
+        rows = items.cardinality(store.model.encoders.schema.item_id.name)
         _check_ragged("histories", history_of(store.users.columns), len(store.users), rows)
 
 
@@ -209,7 +209,7 @@ def publish_model(
     wanted = "hnsw" if index is None else index
     if isinstance(wanted, str):
         check_engine(wanted)
-    check_same_schema(model.schema, data.schema)
+    check_same_schema(model.encoders, data.schema)
     if optimizer is not None:
         optimizer.check_state(model.parameters)
     vectors = _item_vectors(model, data.items, on_progress)

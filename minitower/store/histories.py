@@ -94,7 +94,7 @@ def add_given(
     rows, given = list[int](), list[Array]()
     for i, profile in enumerate(profiles):
         if HISTORY in profile:
-            clicks = read_history(model.schema.item, profile[HISTORY], last)
+            clicks = read_history(model.encoders.item, profile[HISTORY], last)
             before = known.row(i)
             before = before[(before > 0) & ~np.isin(before, clicks)]
             rows.append(i)

@@ -142,7 +142,7 @@ def write_model(
 ) -> None:
     """Write a model, and perhaps its optimizer, to a new folder with this content."""
     content["config"] = model.config
-    content["schema"], schema = model.schema.to_state()
+    content["schema"], schema = model.encoders.to_state()
     content["arrays"] = {
         "schema": write_arrays(place, "schema", schema),
         "parameters": write_arrays(place, "parameters", model.parameters),

@@ -43,7 +43,7 @@ def user_query(
 
 def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Features:
     """Features of users: values of the profile, else of the table, else defaults."""
-    encoder = store.model.schema.user
+    encoder = store.model.encoders.user
     features = store.users.take(np.maximum(rows, 0))
     unknown = rows < 0
     if unknown.any():
@@ -53,7 +53,7 @@ def _features(store: Store, rows: Array, profiles: Sequence[Profile]) -> Feature
     for i, profile in enumerate(profiles):
         if not profile:
             continue
-        key = store.model.schema.schema.user_id.name
+        key = store.model.encoders.schema.user_id.name
         if key in profile:
             raise DataError(f"profile: '{key}' is the id, which is given beside the profile")
         encoded = encoder.encode_profile(profile)

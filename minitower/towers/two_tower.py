@@ -41,7 +41,7 @@ class TwoTower:
     """A user tower and an item tower whose vectors meet in an inner product.
 
     Args:
-        schema: fitted schema of a data set (``data.schema``).
+        encoders: the feature encoders of a data set (``data.schema``).
         dim: d, length of both vectors, 1 to 4,096. An embedding is at most as wide.
         hidden: widths of each tower's hidden layers, at most 8,192 in sum; () sums the
             features, which for ids alone is matrix factorization. The dense layers of a
@@ -59,7 +59,7 @@ class TwoTower:
             "item.mlp.0.weight". Freezing, saving and comparing are operations on the names.
             Training changes the arrays in place.
         seed: seed of the initial parameters; None if they were not random.
-    Raises ValueError: sizes, similarity or schema do not make a model. A size above its bound is
+    Raises ValueError: sizes, similarity or encoders do not make a model. A size above its bound is
         refused before any memory is taken.
 
     Reference: P. Huang et al., Learning Deep Structured Semantic Models, CIKM 2013; X. Yi et al.,
@@ -68,7 +68,7 @@ class TwoTower:
 
     def __init__(
         self,
-        schema: FeatureEncoders,
+        encoders: FeatureEncoders,
         *,
         dim: Annotated[int, Option("length of the vectors", 1, MAX_WIDTH, metavar="D")] = 64,
         hidden: Annotated[
@@ -90,13 +90,13 @@ class TwoTower:
         dtype: DTypeLike = np.float32,
         parameters: Parameters | None = None,
     ) -> None:
-        if not isinstance(schema, FeatureEncoders):
-            raise ValueError("TwoTower needs a data set's fitted schema: pass data.schema")
+        if not isinstance(encoders, FeatureEncoders):
+            raise ValueError("TwoTower needs a data set's feature encoders: pass data.schema")
         choice("similarity", similarity, ("cosine", "inner_product"))
         scalar = _scalar(dtype)
         dim = strict_integer("dim", dim, 1)
         hidden = [strict_integer("hidden", width, 1) for width in hidden]
-        self.schema, self.dim, self.similarity = schema, dim, similarity
+        self.encoders, self.dim, self.similarity = encoders, dim, similarity
         self.config: dict[str, Any] = {
             "dim": dim,
             "hidden": hidden,
@@ -107,7 +107,7 @@ class TwoTower:
         self.history = as_history(history)
         if self.history is not None:
             self.config["history"] = self.history.to_json()
-        self.user_tower, self.item_tower = towers = _towers(schema, self.config)
+        self.user_tower, self.item_tower = towers = _towers(encoders, self.config)
         for tower in towers:
             _check_size(tower, tuple(hidden))
         self.seed = seed if parameters is None else None
@@ -139,33 +139,33 @@ class TwoTower:
             return data.users
         return with_histories(data.users, clicks_before(data, before), self.history.last)
 
-    def extended(self, schema: FeatureEncoders, *, seed: int = 0) -> TwoTower:
-        """Copy this model for a schema with larger vocabularies.
+    def extended(self, encoders: FeatureEncoders, *, seed: int = 0) -> TwoTower:
+        """Copy this model for encoders with larger vocabularies.
 
         Known values keep their rows. A new row is a copy of row 0, the default embedding; see
         :meth:`Tower.extended_parameters`.
 
         Args:
-            schema: a later schema, made by :func:`~minitower.data.days.next_day`.
+            encoders: those of a later day, made by :func:`~minitower.data.days.next_day`.
             seed: seed of new rows where row 0 cannot be copied.
-        Raises ValueError: the schema does not continue this model's, or the seed is not an
+        Raises ValueError: the encoders do not continue this model's, or the seed is not an
             integer.
         """
-        if not schema.continues(self.schema):
+        if not encoders.continues(self.encoders):
             raise ValueError(
-                "the schema does not continue the model's; make it by next_day() of the data "
+                "the encoders do not continue the model's; make them by next_day() of the data "
                 "that the model was trained on"
             )
         rng = np.random.default_rng(strict_integer("seed", seed, 0))
         model = copy(self)
-        model.schema, model.seed = schema, None
-        model.user_tower, model.item_tower = towers = _towers(schema, self.config)
+        model.encoders, model.seed = encoders, None
+        model.user_tower, model.item_tower = towers = _towers(encoders, self.config)
         users, items = (tower.extended_parameters(self.parameters, rng) for tower in towers)
         model.parameters = {**users, **items}
         return model
 
-    def fresh(self, schema: FeatureEncoders) -> TwoTower:
-        """Make an untrained model of the same configuration and seed for another schema.
+    def fresh(self, encoders: FeatureEncoders) -> TwoTower:
+        """Make an untrained model of the same configuration and seed for other encoders.
 
         Raises ValueError: this model did not begin with random parameters.
         """
@@ -174,7 +174,7 @@ class TwoTower:
                 "the model did not begin with random parameters, so it cannot begin again; "
                 "make a TwoTower for the new data"
             )
-        return TwoTower(schema, **self.config, seed=self.seed)
+        return TwoTower(encoders, **self.config, seed=self.seed)
 
 
 def _scalar(dtype: DTypeLike) -> type[np.floating[Any]]:
@@ -188,22 +188,22 @@ def _scalar(dtype: DTypeLike) -> type[np.floating[Any]]:
     return scalar
 
 
-def _towers(schema: FeatureEncoders, config: dict[str, Any]) -> tuple[Tower, Tower]:
+def _towers(encoders: FeatureEncoders, config: dict[str, Any]) -> tuple[Tower, Tower]:
     options: dict[str, Any] = {
         "dim": config["dim"],
         "hidden": tuple(config["hidden"]),
         "residual": config["residual"],
         "normalize": config["similarity"] == "cosine",
     }
-    item_tower, history = Tower("item", schema.item, **options), None
+    item_tower, history = Tower("item", encoders.item, **options), None
     if (how := as_history(config.get("history"))) is not None:
-        history = _history_input(how, schema, item_tower)
-    return Tower("user", schema.user, **options, history=history), item_tower
+        history = _history_input(how, encoders, item_tower)
+    return Tower("user", encoders.user, **options, history=history), item_tower
 
 
-def _history_input(how: UserHistory, schema: FeatureEncoders, items: Tower) -> HistoryInput:
-    key = schema.schema.item_id.name
-    rows, width = items.tables.get(key, (schema.item.cardinality(key), items.dim))
+def _history_input(how: UserHistory, encoders: FeatureEncoders, items: Tower) -> HistoryInput:
+    key = encoders.schema.item_id.name
+    rows, width = items.tables.get(key, (encoders.item.cardinality(key), items.dim))
     if how.table == "item" and key not in items.tables:
         raise ValueError(
             f"the item tower does not embed '{key}', so a history has no table to read; "

@@ -146,7 +146,7 @@ def base_dataset(store: Store) -> Dataset:
     reading = notes.get("reading", {})
     users, recent = without_history(store.users, store.model)
     return Dataset(
-        *(store.model.schema, users, store.items),
+        *(store.model.encoders, users, store.items),
         *(none, none, none),
         store.seen,
         store.retired,
@@ -192,7 +192,7 @@ def _opened(
 ) -> UpdateBase:
     version = log.full()
     full, where = read_full(log, version), f"{store}: version {version.number}"
-    notes, schema, learned = full.notes, full.model.schema.schema, Learned.in_notes(full.notes)
+    notes, schema, learned = full.notes, full.model.encoders.schema, Learned.in_notes(full.notes)
     incremental = options if isinstance(options, IncrementalOptions) else None
     plan = TrainingPlan.read(
         where, notes, options.training, options.positive, incremental=incremental is not None

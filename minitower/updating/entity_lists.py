@@ -54,7 +54,7 @@ class EntityLists:
             DataError: a file or a value in it cannot be read; names the line or the row.
         """
         name = full.notes.get("item_name") if options.items is not None else None
-        schema, retire = full.model.schema, options.retire
+        schema, retire = full.model.encoders, options.retire
         users = read_list("users", options.users, schema.user, full.users)
         items = read_list("items", options.items, schema.item, full.items, name)
         retired = [] if retire is None else read_ids(retire, full.items)

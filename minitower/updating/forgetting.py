@@ -75,9 +75,9 @@ def without_users(full: Store, optimizer: Optimizer, mask: Array) -> tuple[Store
     """
     if mask.all():
         raise DataError("all users would be forgotten; train a new store")
-    key = full.model.schema.schema.user_id.name
-    state, arrays = full.model.schema.to_state()
-    rows = full.model.schema.user.vocabulary(key).encode(full.users.ids[mask])
+    key = full.model.encoders.schema.user_id.name
+    state, arrays = full.model.encoders.to_state()
+    rows = full.model.encoders.user.vocabulary(key).encode(full.users.ids[mask])
     rows = rows[rows > 0]  # row 0 is the default embedding
     vocabulary = f"user.vocabulary.{key}"
     arrays[vocabulary] = np.delete(arrays[vocabulary], rows - 1)

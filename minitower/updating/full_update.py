@@ -180,7 +180,7 @@ def _clicks_to_learn(
     if fields.weight is not None and events.weights is not None:
         clicks[fields.weight] = events.weights
     retired = [] if full.retired is None else [full.retired]
-    user, item = full.model.schema.user, full.model.schema.item
+    user, item = full.model.encoders.user, full.model.encoders.item
     clicks = _with_numbers(base, user, clicks, fields.user_id, lists.users, [full.users])
     clicks = _with_numbers(base, item, clicks, fields.item_id, lists.items, [full.items, *retired])
     return clicks, left_out

@@ -87,7 +87,7 @@ class IncrementalUpdate:
         at_least: float | None = None,
     ) -> None:
         check_batch_size(batch_size, with_negatives=False)
-        check_same_schema(model.schema, data.schema)
+        check_same_schema(model.encoders, data.schema)
         self.data = data
         sides: tuple[Side, ...] = ("user", "item") if item_ids else ("user",)
         id_tables = {_id_table(model, side) for side in sides}
@@ -233,5 +233,5 @@ def frequency_of(counts: ArrayLike, batch_size: int, *, alpha: float = 0.01) -> 
 
 def _id_table(model: TwoTower, side: Side) -> str:
     """The name of the embedding of one side's ids."""
-    name = getattr(model.schema.schema, f"{side}_id").name
+    name = getattr(model.encoders.schema, f"{side}_id").name
     return f"{side}.{name}.embedding"

@@ -186,7 +186,7 @@ class Increment:
 
 def id_rows(model: TwoTower, side: Side, table: Table) -> Array:
     """(n,) the row of the id embedding that each entity of a table uses."""
-    rows = table.columns[getattr(model.schema.schema, f"{side}_id").name]
+    rows = table.columns[getattr(model.encoders.schema, f"{side}_id").name]
     assert isinstance(rows, np.ndarray)  # an id is one value, not a set
     return rows
 

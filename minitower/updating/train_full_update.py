@@ -98,9 +98,9 @@ def train_full_update(
 
 def _known(model: TwoTower, side: Side, table: Table) -> Array:
     """Some of the entities whose id has an embedding of its own in the model."""
-    encoder = model.schema.user if side == "user" else model.schema.item
+    encoder = model.encoders.user if side == "user" else model.encoders.item
     rows = id_rows(model, side, table)
-    known = encoder.cardinality(getattr(model.schema.schema, f"{side}_id").name)
+    known = encoder.cardinality(getattr(model.encoders.schema, f"{side}_id").name)
     return evenly_spaced(np.flatnonzero((rows > 0) & (rows < known)))
 
 
