@@ -176,7 +176,7 @@ OTHERS = {
 }
 
 # Results that a formula makes, of what has been checked already, are no formulas themselves.
-RESULTS = {"Cooccurrences", "Hits", "Slices"}
+RESULTS = {"Cooccurrences", "FalseNegatives", "Slices"}
 
 
 def parameters(call):

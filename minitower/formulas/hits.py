@@ -74,8 +74,8 @@ def known_positives(
     return hits
 
 
-class Hits:
-    """The hits of n rows, as groups of candidates with one item; ``count`` (n) hits in each row.
+class FalseNegatives:
+    """The hits, or false negatives, of n rows, in groups of one item; ``count`` (n) hits per row.
 
     A batch of n clicks on one item has n (n - 1) hits but only n groups. The accidental hits of
     the candidates [7, 3, 7] are stored as:
@@ -115,7 +115,7 @@ class Hits:
         return mask
 
 
-class AccidentalHits(Hits):
+class AccidentalHits(FalseNegatives):
     """:func:`accidental_hits` without the (n,m) mask. Arguments and errors are the same.
 
     Properties: equals_the_textbook
@@ -134,7 +134,7 @@ class AccidentalHits(Hits):
         super().__init__((n, len(ids)), order, groups, np.arange(n) >= since)
 
 
-class KnownPositives(Hits):
+class KnownPositives(FalseNegatives):
     """:func:`known_positives` without the (n,m) mask. Arguments and errors are the same.
 
     Properties: equals_the_textbook, own_item_alone_is_accidental_hits, dropping_is_removing

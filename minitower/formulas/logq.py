@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 
 from minitower.formulas.arguments import as_floats, as_ids, number, positive_temperature, row_count
 from minitower.formulas.arrays import Floats, Ids
-from minitower.formulas.hits import AccidentalHits, Hits
+from minitower.formulas.hits import AccidentalHits, FalseNegatives
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Correction:
 
     candidates: Floats
     positive: Floats
-    hits: Hits | None = None
+    hits: FalseNegatives | None = None
 
     def __post_init__(self) -> None:
         for name in ("candidates", "positive"):
@@ -165,13 +165,13 @@ def calibrated(log_q: ArrayLike, candidate_ids: Ids, n: int | None = None) -> Co
     n = row_count(n, "candidate_ids", items)
     hits = AccidentalHits(items, n)
     negatives = len(items) - 1 - hits.count
-    alone = negatives == 0  # a row without negatives has loss 0, whatever its correction
+    no_negatives = negatives == 0  # a row without negatives has loss 0, whatever its correction
     own = log_q[:n]
-    if np.any((own >= 0) & ~alone):
+    if np.any((own >= 0) & ~no_negatives):
         raise ValueError(
             "log_q must be below 0: an item with probability >= 1 leaves no other to be drawn"
         )
-    log_1mq = np.log(-np.expm1(np.where(alone, -1, own)))  # exact up to q = 1
+    log_1mq = np.log(-np.expm1(np.where(no_negatives, -1, own)))  # exact up to q = 1
     return Correction(log_q, log_1mq - np.log(np.maximum(negatives, 1)), hits)
 
 

@@ -6,6 +6,7 @@ item tower. A loss returns its value, and its gradients with respect to both sco
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import expit
 
 from minitower.formulas.arguments import (
     equally_long,
@@ -83,6 +84,5 @@ def triplet_logistic(
     scale = positive_scale(scale)
     logits = scale * (negative - positive)
     share = weights_over_n(weights, len(logits), logits.dtype)
-    sigmoid = np.exp(-np.logaddexp(0, -logits))
-    d_negative = scale * share * sigmoid
+    d_negative = scale * share * expit(logits)
     return float(share @ np.logaddexp(0, logits)), (-d_negative, d_negative)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import expit
 
 from minitower.formulas.arguments import as_floats, weights_over_n
 from minitower.formulas.arrays import Ids, Scores
@@ -53,15 +54,15 @@ def stop_gradient_logq(
     assert correction.hits is not None
     logits[correction.hits.dense()] = -np.inf
     negatives = logits.shape[1] - 1 - correction.hits.count
-    alone = negatives == 0
-    logits[diagonal] = np.where(alone, own, -np.inf)  # a row without negatives stays finite
+    no_negatives = negatives == 0
+    logits[diagonal] = np.where(no_negatives, own, -np.inf)  # a row without negatives stays finite
 
     top = logits.max(axis=1)
     log_sum_negatives = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
     # `calibrated` moves log n_i and log(1 - q_i) to the positive. So this is the log-odds that
     # an item other than the positive was clicked.
     log_odds = log_sum_negatives - own
-    one_minus_p = np.where(alone, 0, np.exp(-np.logaddexp(0, -log_odds)))
+    one_minus_p = np.where(no_negatives, 0, expit(log_odds))
     w = one_minus_p * weights_over_n(weights, n, scores.dtype)
     d_logits = w[:, None] * np.exp(logits - log_sum_negatives[:, None])
     d_logits[diagonal] = -w

@@ -19,7 +19,7 @@ import numpy as np
 from minitower.data.columns import as_array, scalars
 from minitower.data.errors import DataError, Place
 from minitower.formulas.arrays import Array
-from minitower.search.by_id import Hits, checked_items, checked_search, search_database
+from minitower.search.by_id import CosineById, checked_items, checked_search, search_database
 from minitower.search.index import MAX_K, SearchResult
 from minitower.search.over_fetching import scaled_effort
 from minitower.search.points import Points
@@ -159,7 +159,7 @@ class MilvusIndex:
 
     def ask(
         self, queries: Points, size: int, without: Collection[Any] = (), effort: int | None = None
-    ) -> list[Hits]:
+    ) -> list[CosineById]:
         """The answer of Milvus, by default at the effort that the build chose."""
         if effort is None:
             effort = scaled_effort(self.effort, size, self.tuning.k if self.tuning else size)

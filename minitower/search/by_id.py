@@ -20,10 +20,10 @@ from minitower.search.over_fetching import by_fetch_size
 from minitower.search.points import Points
 from minitower.search.tuning import TuningResult
 
-Hits = dict[Any, float]
+CosineById = dict[Any, float]
 """What a database returns for one query: cosines by id, best first."""
 
-Database = Callable[[Points, int, Collection[Any]], Sequence[Hits]]
+Database = Callable[[Points, int, Collection[Any]], Sequence[CosineById]]
 """(queries, size, without): at most `size` items for each query, none of them in `without`."""
 
 
@@ -124,7 +124,7 @@ def checked_search(
 
 def search_database(
     database: Database, queries: Points, k: int, excluded: Sequence[set[Any]], most: int
-) -> list[Hits]:
+) -> list[CosineById]:
     """The k nearest items of each query that are not excluded.
 
     Over-fetch, then drop. A query that is still short asks again, alone, with its own filter
@@ -137,7 +137,7 @@ def search_database(
         excluded: ids, for each query.
         most: the largest list that the database returns, >= k.
     """
-    found: list[Hits] = [{}] * len(queries)
+    found: list[CosineById] = [{}] * len(queries)
     wanted = k + np.array([*map(len, excluded)], np.int64)
     for size, group in by_fetch_size(wanted, k, most):
         for query, hits in zip(group.tolist(), database(queries[group], size, ()), strict=True):
