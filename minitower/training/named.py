@@ -13,18 +13,14 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.hard_negatives import MinedNegatives
 from minitower.training.negatives import Negatives, SharedNegatives
 from minitower.training.objectives import (
-    MARGIN,
     TEMPERATURE,
     CrossBatchSoftmax,
     InBatchSoftmax,
-    Listwise,
-    Margin,
     Objective,
-    Pairwise,
-    Pointwise,
     Temperature,
 )
 from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
+from minitower.training.sampled_objectives import MARGIN, Listwise, Margin, Pairwise, Pointwise
 
 
 # An objective by name takes the options of its own loss, and no others.

@@ -120,7 +120,7 @@ class Recipe:
         function of the step, lists of hard negatives. :func:`missing` then names their options.
 
         >>> from minitower.towers.optimizers import SGD
-        >>> from minitower.training.objectives import Listwise
+        >>> from minitower.training.sampled_objectives import Listwise
         >>> Recipe(Listwise(0.1), SGD(0.5), "uniform:5").to_json()["temperature"]
         0.1
         """
@@ -216,6 +216,9 @@ TRAINING = {
 FORMER_NAMES = {"strength": "logq_weight", "positive_power": "positive_exponent"}
 """Options that the notes of an older version have under another name: old name -> new name."""
 
+LATER_OPTIONS = {"log_sum_weight"}
+"""Options that older versions do not record: they were trained with the default."""
+
 
 def missing(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
     """Options that a training step needs and that these do not give, by name.
@@ -232,7 +235,7 @@ def missing(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
     if not incremental and options.get("self_supervised", "none") != "none":
         views = declared(SelfSupervised).items()
         needed += [name for name, o in views if o.default is not None and o.type is not bool]
-    return [name for name in needed if name not in options]
+    return [name for name in needed if name not in options and name not in LATER_OPTIONS]
 
 
 def _objective(objective: Objective) -> dict[str, Any]:

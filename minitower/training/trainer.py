@@ -22,7 +22,7 @@ from minitower.training.batches import Batch, Batches, BatchSize, PositiveExpone
 from minitower.training.gradient_step import gradient_step
 from minitower.training.history import Epoch, History, HistoryFile, Progress
 from minitower.training.negatives import Negatives, on
-from minitower.training.objectives import InBatchSoftmax, Objective
+from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
 from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
 from minitower.training.validation import BestEpoch, ValidationGate
@@ -52,7 +52,8 @@ class Trainer:
     Attributes:
         best_epoch: number of epochs that made the parameters; 0 before :meth:`fit`.
         schedule: of the learning rate, by the latest :meth:`fit`; None: constant.
-    Raises ValueError: there is nothing to train on, or an argument is outside its domain.
+    Raises ValueError: there is nothing to train on, the objective does not fit the similarity, or
+        an argument is outside its domain.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Trainer:
     ) -> None:
         self.model, self.data = model, data
         self.objective: Objective = InBatchSoftmax() if objective is None else objective
+        check_bounded(self.objective, model.similarity)
         self._untouched = deepcopy(self.objective)  # a bank of vectors changes in training
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
         last = None if model.history is None else model.history.last
