@@ -44,6 +44,7 @@ from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
 from minitower.training.sampled_objectives import Listwise, Pairwise, Pointwise
 from minitower.training.self_supervised import SelfSupervised
+from minitower.training.spectral_start import spectral_start
 from minitower.training.trainer import Trainer
 from minitower.training.tune import Tuning, tune
 from minitower.training.validation import UpdateRefused
@@ -127,6 +128,7 @@ __all__ = [
     "publish_model",
     "retire",
     "save_model",
+    "spectral_start",
     "train_full_update",
     "train_incremental_update",
     "tune",

@@ -35,6 +35,7 @@ from minitower.training.negatives import MixedNegatives, Negatives, Portable
 from minitower.training.objectives import Objective
 from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import AUGMENTS, SelfSupervised
+from minitower.training.spectral_start import start_model
 from minitower.training.trainer import Trainer
 
 
@@ -191,7 +192,7 @@ def fit(
     """Train the model that options describe, on a data set.
 
     Args:
-        options: of model, training step, schedule and :meth:`Trainer.fit`.
+        options: of model and its start, training step, schedule and :meth:`Trainer.fit`.
         data: the data set.
         on_progress, history: as of :class:`Trainer` and :meth:`Trainer.fit`.
 
@@ -199,7 +200,7 @@ def fit(
         DataError: options do not go together.
         TrainingError: as :meth:`Trainer.fit`.
     """
-    model = options.make(TwoTower, data.schema)
+    model = options.make(start_model, options.make(TwoTower, data.schema), data)
     trainer = options.make(read_recipe, options).trainer(model, data, on_progress)
     schedule = options.make(EpochSchedule)
     return trainer, options.make(trainer.fit, schedule=schedule, history=history)

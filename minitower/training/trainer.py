@@ -25,6 +25,7 @@ from minitower.training.negatives import Negatives, on
 from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
 from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
+from minitower.training.spectral_start import begin_again
 from minitower.training.validation import BestEpoch, ValidationGate
 
 Metric = Annotated[
@@ -169,8 +170,9 @@ class Trainer:
     def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
         """Train once more, on all interactions, for as many epochs as the best of :meth:`fit`.
 
-        A new model of the same configuration and seed is trained on ``data.everything()``: the
-        published model learns from the validation and test parts as well. This trainer, its model
+        A new model of the same configuration, seed and start is trained on
+        ``data.everything()``: the published model learns from the validation and test parts as
+        well. This trainer, its model
         and its data do not change. A learning rate schedule is stretched, so that each epoch
         keeps its rates.
 
@@ -188,7 +190,7 @@ class Trainer:
         if not self.best_epoch:
             raise ValueError("refit trains for as many epochs as the best of fit: call fit first")
         data = self.data.everything()
-        model, source = self.model.fresh(data.schema), self.batches.negatives
+        model, source = begin_again(self.model, data), self.batches.negatives
         again = Trainer(
             model,
             data,

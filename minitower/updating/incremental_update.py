@@ -68,8 +68,8 @@ class IncrementalUpdate:
         histories: of a model that reads them; a step sees those before its clicks.
 
     Raises:
-        ValueError: the model has no id embedding to move, the model was fitted to other data,
-            the objective does not fit the similarity, or an argument is outside its domain.
+        ValueError: the model has no id embedding to move, or was fitted to other data; the
+            objective does not fit its similarity; or an argument is outside its domain.
     """
 
     def __init__(
