@@ -59,9 +59,9 @@ def spectral_start(model: TwoTower, data: Dataset) -> None:
     Everything else stays random. With hidden layers, only their input starts. With other
     features, a tower without hidden layers starts at the sum of the spectral rows and random ones.
 
-    Memory at the peak: about 3 (n + m) (w + 16) numbers of the model's type for n users and m
-    items with clicks and a table of width w, and 60 bytes for each click. Users without clicks
-    cost nothing, and no array has n times m entries.
+    Memory at the peak, for n users and m items with clicks and tables of width w: about
+    3 (n + m) (w + 16) numbers of the model's type, and 60 bytes for each click. Ids without
+    clicks cost nothing, and no array has n times m entries.
 
     Args:
         model: untrained, of random parameters.
