@@ -41,7 +41,11 @@ from minitower.training.history import History, Progress
 from minitower.training.negatives import MixedNegatives, SharedNegatives
 from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
 from minitower.training.regularization import Regularization
-from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
+from minitower.training.sampled_negatives import (
+    popular_negatives,
+    shared_negatives,
+    uniform_negatives,
+)
 from minitower.training.sampled_objectives import Listwise, Pairwise, Pointwise
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.spectral_start import spectral_start
@@ -128,6 +132,7 @@ __all__ = [
     "publish_model",
     "retire",
     "save_model",
+    "shared_negatives",
     "spectral_start",
     "train_full_update",
     "train_incremental_update",

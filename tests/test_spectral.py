@@ -133,6 +133,15 @@ def test_randomized_svd__finds_the_subspace(seed):
         assert cosines.min() > 0.999
 
 
+@given(seeds)
+def test_randomized_svd__small_values_stand_beside_large_ones(seed):
+    """In float32, after nine products: the ninth power of 1/30 is lost where nothing separates."""
+    values = np.array([1, 1 / 3, 1 / 10, 1 / 30])
+    matrix, _, _ = planted(60, 50, values, seed)
+    _, s, _ = randomized_svd(matrix.astype(np.float32), 4, np.random.default_rng(seed))
+    assert s == pytest.approx(values, rel=1e-3)
+
+
 def test_randomized_svd__never_densifies():
     """A million users and a million items: as a dense matrix 8,000 GB."""
     n, k = 1_000_000, 1

@@ -80,7 +80,7 @@ def randomized_svd(matrix: Any, k: int, rng: Generator) -> tuple[Floats, Floats,
             of CPU.
     Raises ValueError: k < 1.
     Properties: equals_the_exact_svd, columns_are_orthonormal, finds_the_subspace,
-        never_densifies, float32_is_close
+        small_values_stand_beside_large_ones, never_densifies, float32_is_close
 
     >>> matrix = sparse.csr_array(np.diag([3.0, 2.0, 1.0]))
     >>> randomized_svd(matrix, 2, np.random.default_rng(0))[1].round(6)

@@ -7,11 +7,10 @@ from typing import Any
 
 from minitower.data import Dataset
 from minitower.data.options import Option
-from minitower.formulas.sampling import Uniform
 from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.hard_negatives import MinedNegatives
-from minitower.training.negatives import Negatives, SharedNegatives
+from minitower.training.negatives import Negatives
 from minitower.training.objectives import (
     TEMPERATURE,
     CrossBatchSoftmax,
@@ -19,7 +18,11 @@ from minitower.training.objectives import (
     Objective,
     Temperature,
 )
-from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
+from minitower.training.sampled_negatives import (
+    popular_negatives,
+    shared_negatives,
+    uniform_negatives,
+)
 from minitower.training.sampled_objectives import MARGIN, Listwise, Margin, Pairwise, Pointwise
 
 
@@ -57,7 +60,7 @@ NEGATIVES: dict[str, Callable[[TwoTower, Dataset, int], Negatives]] = {
     "uniform": lambda model, data, k: uniform_negatives(data, k),
     "popular": lambda model, data, k: popular_negatives(data, k),
     "mined": MinedNegatives,
-    "shared": lambda model, data, k: SharedNegatives(Uniform(len(data.items)), k),
+    "shared": lambda model, data, k: shared_negatives(data, k),
 }
 OPTIMIZERS: dict[str, type[Any]] = {
     "adagrad": Adagrad,
