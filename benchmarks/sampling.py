@@ -19,7 +19,7 @@ from train_step import CATEGORY_DIM, DIM, HIDDEN, clicks  # sets the threads, be
 
 import minitower as mt
 from minitower.data.table import Ragged
-from minitower.formulas.sampling import AliasTable, Uniform, power_law
+from minitower.formulas.sampling import AliasTable, power_law
 from minitower.training.negatives import Negatives
 
 
@@ -33,7 +33,7 @@ def sources(data: mt.Dataset, batch: int, k: int) -> dict[str, tuple[mt.Objectiv
     return {
         "uniform, shared": (
             mt.InBatchSoftmax(correction="mixed"),
-            mt.SharedNegatives(Uniform(len(data.items)), batch),
+            mt.shared_negatives(data, batch),
         ),
         "uniform": (mt.Pointwise(), mt.uniform_negatives(data, k, reject_known=False)),
         "uniform, known rejected": (mt.Pointwise(), mt.uniform_negatives(data, k)),

@@ -39,16 +39,16 @@ from minitower.training.gradient_step import TrainingError
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.history import History, Progress
 from minitower.training.negatives import MixedNegatives, SharedNegatives
-from minitower.training.objectives import (
-    CrossBatchSoftmax,
-    InBatchSoftmax,
-    Listwise,
-    Pairwise,
-    Pointwise,
-)
+from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
 from minitower.training.regularization import Regularization
-from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
+from minitower.training.sampled_negatives import (
+    popular_negatives,
+    shared_negatives,
+    uniform_negatives,
+)
+from minitower.training.sampled_objectives import Listwise, Pairwise, Pointwise
 from minitower.training.self_supervised import SelfSupervised
+from minitower.training.spectral_start import spectral_start
 from minitower.training.trainer import Trainer
 from minitower.training.tune import Tuning, tune
 from minitower.training.views import pairwise_mutual_information
@@ -132,6 +132,8 @@ __all__ = [
     "publish_model",
     "retire",
     "save_model",
+    "shared_negatives",
+    "spectral_start",
     "train_full_update",
     "train_incremental_update",
     "tune",

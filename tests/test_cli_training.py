@@ -9,10 +9,10 @@ from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.named import OBJECTIVES, OPTIMIZERS, parse_negatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
-from minitower.training.objectives import Pairwise, Pointwise
 from minitower.training.recipe import TRAINING, read_recipe
 from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import SampledNegatives
+from minitower.training.sampled_objectives import Pairwise, Pointwise
 from minitower.training.self_supervised import SelfSupervised
 
 LOG = {"u": [0, 1, 2, 3, 0, 1], "i": [0, 1, 2, 3, 1, 2], "part": ["train"] * 6}
@@ -83,6 +83,9 @@ def test_options_reach_what_they_name():
     one = trainer(objective="cross-batch", bank="7", temperature="0.2", positive_exponent="0.5")
     assert (one.objective.size, one.objective.temperature) == (7, 0.2)
     assert one.batches.log_q[1] == pytest.approx(np.log(2**0.5 / (2 + 2 * 2**0.5)))
+    for objective in ("in-batch", "cross-batch", "listwise"):
+        one = trainer(objective=objective, log_sum_weight="1.25")
+        assert one.objective.log_sum_weight == 1.25
     one = trainer(objective="pointwise", temperature="0.25")
     assert one.objective == Pointwise(temperature=0.25)
     one = trainer(negatives="shared:9", correction="mixed")
@@ -99,6 +102,8 @@ def test_negatives_that_cannot_be_read(options):
 def test_what_does_not_go_together():
     with pytest.raises(DataError, match="do not mix"):
         trainer(negatives="shared:9+uniform:1")
+    with pytest.raises(DataError, match=r"log_sum_weight 1\.25 has no minimum with similarity"):
+        trainer(log_sum_weight="1.25", similarity="inner_product")
     with pytest.raises(DataError, match="expected one of in-batch"):
         read_job({"objective": "softmax"})
 

@@ -96,9 +96,9 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     assert store.notes == notes
     assert notes["reading"] == {"positive": "rating >= 4", "timestamp": "timestamp"}
     wanted = {"objective": "in-batch", "temperature": 0.3, "correction": "yi", "logq_weight": 1.0,
-              "optimizer": "adam", "learning_rate": 0.01, "batch_size": 32, "seed": 7,
-              "negatives": "none", "self_supervised": "none", "positive_exponent": 1.0,
-              "weight_decay": 0.0, "user_dropout": 0.0}  # fmt: skip
+              "log_sum_weight": 1.0, "optimizer": "adam", "learning_rate": 0.01,
+              "batch_size": 32, "seed": 7, "negatives": "none", "self_supervised": "none",
+              "positive_exponent": 1.0, "weight_decay": 0.0, "user_dropout": 0.0}  # fmt: skip
     assert notes["training"] == wanted
     liked = LOG["timestamp"][LOG["rating"] >= 4]
     assert notes["learned"]["until"] == liked.max()
@@ -142,6 +142,40 @@ def test_update__goes_on_with_the_recorded_options_of_training(run, tmp_path, da
     if kind == "--full":
         assert "schedule" not in load_notes(store)
         assert load_notes(store)["training"]["weight_decay"] == 0.125
+
+
+@pytest.mark.parametrize("kind", ["--full", "--incremental"])
+def test_update__the_weight_of_the_log_sum(run, tmp_path, data, logs, kind):
+    """It is recorded and used; notes without it mean 1; inner products refuse it."""
+    more = ("--positive", "all", "--no-refit")
+    weighted, plain, products = (tmp_path / name for name in ("weighted", "plain", "products"))
+    assert run("train", data, "--out", weighted, *QUICK, *more, "--log-sum-weight", 1.25)[0] == 0
+    assert load_notes(weighted)["training"]["log_sum_weight"] == 1.25
+    plan = TrainingPlan.read("s", load_notes(weighted), {}, "all", incremental=False)
+    assert plan.recipe.objective == InBatchSoftmax(log_sum_weight=1.25)
+    notes = load_notes(weighted)
+    del notes["training"]["log_sum_weight"]
+    for incremental in (False, True):
+        plan = TrainingPlan.read("s", notes, {}, "all", incremental=incremental)
+        assert plan.recipe.objective == InBatchSoftmax()
+
+    day_file(logs, "0.jsonl", 0, 500, day=86400.0)
+    shutil.copytree(weighted, plain)
+    assert run("update", weighted, logs, kind)[0] == 0
+    assert run("update", plain, logs, kind, "--log-sum-weight", 1)[0] == 0
+    ours, theirs = (
+        Recommender.open(store).store.model.parameters["user.user_id.embedding"]
+        for store in (weighted, plain)
+    )
+    assert not np.array_equal(ours, theirs)
+
+    similarity = ("--similarity", "inner_product", "--temperature", 1)
+    assert run("train", data, "--out", products, *QUICK, *more, *similarity)[0] == 0
+    status, out, err = run("update", products, logs, kind, "--log-sum-weight", 1.25)
+    assert (status, out) == (2, "")
+    assert "log_sum_weight 1.25 has no minimum with similarity 'inner_product'" in err
+    assert err.count("error") == 1
+    assert VersionLog.read(products).current == 1
 
 
 def test_publish__refuses_what_would_hide_the_record(tmp_path):

@@ -15,9 +15,10 @@ from minitower.towers.schedules import EpochSchedule, warmup
 from minitower.towers.two_tower import TwoTower
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
-from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax, Listwise, Pointwise
+from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
 from minitower.training.recipe import TRAINING, Recipe, missing_options, read_recipe
 from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
+from minitower.training.sampled_objectives import Listwise, Pointwise
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
 
@@ -50,6 +51,7 @@ def jobs(draw):
         "temperature": draw(shares),
         "correction": correction if objective == "in-batch" else "yi",
         "logq_weight": draw(shares) if correction == "yi" and objective == "in-batch" else 1.0,
+        "log_sum_weight": draw(st.sampled_from([1.0, 1.25])),
         "margin": draw(shares),
         "bank": draw(st.integers(1, 99)),
         "positive_exponent": draw(st.sampled_from([1.0, 0.5])),
@@ -100,6 +102,9 @@ def test_recipe__makes_the_same_trainer_again(job):
     else:
         assert trainer.objective.size == again.objective.size
         assert trainer.objective.temperature == again.objective.temperature
+    if hasattr(trainer.objective, "log_sum_weight"):
+        assert trainer.objective.log_sum_weight == again.objective.log_sum_weight
+        assert trainer.objective.log_sum_weight == job["log_sum_weight"]
     assert trainer.regularization.weight_decay == job["weight_decay"]
     for name in ("seed", "self_supervised", "regularization", "positive_exponent"):
         assert getattr(trainer, name) == getattr(again, name)
@@ -165,6 +170,7 @@ def test_missing_options__names_what_the_objective_needs():
         "margin", "negatives", "positive_exponent", "self_supervised", "optimizer", "learning_rate",
         "batch_size",
     ]  # fmt: skip
+    assert "log_sum_weight" not in missing_options({"objective": "in-batch"}, incremental=True)
     views = missing_options({"objective": "listwise", "self_supervised": "mask"}, incremental=False)
     assert {"temperature", "alpha", "self_batch_size"} <= set(views)
 

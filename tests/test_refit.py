@@ -9,13 +9,14 @@ from minitower.towers.schedules import EpochSchedule, cosine_decay
 from minitower.towers.two_tower import TwoTower
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
-from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax, Pairwise
+from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
 from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import (
     SampledNegatives,
     popular_negatives,
     uniform_negatives,
 )
+from minitower.training.sampled_objectives import Pairwise
 from minitower.training.self_supervised import SelfSupervised
 from minitower.training.trainer import Trainer
 

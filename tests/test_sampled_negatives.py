@@ -8,9 +8,11 @@ from shop import SHOP, clicks, rng
 
 from minitower.data.table import Ragged
 from minitower.formulas.sampling import AliasTable, Uniform
+from minitower.training.named import NEGATIVES
 from minitower.training.sampled_negatives import (
     SampledNegatives,
     popular_negatives,
+    shared_negatives,
     uniform_negatives,
 )
 
@@ -99,3 +101,24 @@ def _draw(source):
 def test_sampled_negatives__refuse(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@given(shops(), st.integers(0, 9), st.integers(0, 99))
+def test_shared_negatives__are_uniform_and_those_of_the_option(data, size, seed):
+    """One list for the batch; as ``--negatives shared:N`` makes them, bit for bit."""
+    source, named = shared_negatives(data, size), NEGATIVES["shared"](None, data, size)
+    assert source.option == named.option == f"shared:{size}"
+    drawn, again = (s.draw(data.train, None, rng(seed)) for s in (source, named))
+    assert drawn.pair_index is None
+    assert len(drawn.items) == size
+    assert np.array_equal(drawn.items, again.items)
+    assert np.exp(drawn.log_q) == pytest.approx(np.full(size, 1 / len(data.items)))
+    draws = shared_negatives(data, 4000).draw(data.train, None, rng(seed)).items
+    shares = np.bincount(draws, minlength=len(data.items)) / 4000
+    assert shares == pytest.approx(np.full(len(data.items), 1 / len(data.items)), abs=0.05)
+
+
+def test_shared_negatives__of_a_refit_cover_the_new_catalogue():
+    few, more = clicks([0, 1], [0, 1], n_items=2), clicks([0, 1], [0, 1], n_items=50)
+    again = shared_negatives(few, 400).on(None, more)
+    assert again.draw(more.train, None, rng(0)).items.max() > 40

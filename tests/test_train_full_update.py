@@ -14,8 +14,9 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import TooFewClicks
 from minitower.training.gradient_step import TrainingError
 from minitower.training.hard_negatives import MinedNegatives
-from minitower.training.objectives import InBatchSoftmax, Pairwise
+from minitower.training.objectives import InBatchSoftmax
 from minitower.training.sampled_negatives import uniform_negatives
+from minitower.training.sampled_objectives import Pairwise
 from minitower.training.trainer import Trainer
 from minitower.updating.base import base_dataset
 from minitower.updating.incremental_update import train_incremental_update

@@ -393,6 +393,26 @@ def test_training__refuses(make, message):
         make()
 
 
+@pytest.mark.parametrize("objective", [InBatchSoftmax, CrossBatchSoftmax])
+def test_training__with_a_weight_of_the_log_sum(objective):
+    """It learns, and learns something else than without it."""
+    model, plain = small_model(), small_model()
+    Trainer(plain, DATA, objective=objective()).fit(8, validate=False)
+    trainer = Trainer(model, DATA, objective=objective(log_sum_weight=1.25))
+    losses = [epoch.loss for epoch in trainer.fit(8, validate=False).epochs]
+    assert losses[-1] < losses[0] - 0.1
+    assert not np.array_equal(
+        model.parameters["user.u.embedding"], plain.parameters["user.u.embedding"]
+    )
+
+
+def test_training__a_weight_of_the_log_sum_needs_cosines():
+    model = TwoTower(DATA.schema, dim=8, hidden=(), similarity="inner_product")
+    Trainer(model, DATA, objective=InBatchSoftmax(log_sum_weight=1))
+    with pytest.raises(ValueError, match=r"log_sum_weight 1\.25 has no minimum with similarity"):
+        Trainer(model, DATA, objective=InBatchSoftmax(log_sum_weight=1.25))
+
+
 def test_training__refuses_to_validate_on_nothing():
     data = two_tastes(valid=False)
     with pytest.raises(ValueError, match="valid split is empty"):

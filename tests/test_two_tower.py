@@ -28,15 +28,17 @@ from minitower.towers.optimizers import SGD
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batches
 from minitower.training.gradient_step import gradient_step
-from minitower.training.objectives import InBatchSoftmax, Listwise, Pairwise, Pointwise
+from minitower.training.objectives import InBatchSoftmax
 from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import SampledNegatives
+from minitower.training.sampled_objectives import Listwise, Pairwise, Pointwise
 
 OBJECTIVES = [
     InBatchSoftmax(0.3, "yi"),
     InBatchSoftmax(1, "yi", 0.5),
     InBatchSoftmax(0.3, "calibrated"),
     InBatchSoftmax(0.3, "none", mask_hits=True),
+    InBatchSoftmax(0.3, log_sum_weight=1.25),
 ]
 
 
@@ -47,6 +49,7 @@ PAIR_OBJECTIVES = [
     Pairwise("hinge", margin=0.3),
     Listwise(0.3),
     Listwise(0.3, "calibrated"),
+    Listwise(0.3, log_sum_weight=1.25),
 ]
 
 

@@ -156,6 +156,11 @@ def targets() -> dict[str, Target]:
             lambda: {"size": 4},
             weight=0.5,
         ),
+        "shared_negatives": Target(
+            lambda size: trained({"negatives": mt.shared_negatives(valid_data(), size)}),
+            lambda: {"size": 4},
+            weight=0.5,
+        ),
         "MixedNegatives": Target(
             negatives(
                 lambda shares: mt.MixedNegatives(

@@ -26,6 +26,7 @@ from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING, fit_by_options
 from minitower.training.self_supervised import SelfSupervised
+from minitower.training.spectral_start import start_model
 from minitower.training.trainer import Trainer
 
 
@@ -46,7 +47,7 @@ class Publishing:
 
 
 READING = declared(Reading)
-_MODEL = without(declared(TwoTower), READING)
+_MODEL = without(declared(TwoTower, start_model), READING)
 _VIEWS = {"self_supervised": TRAINING["self_supervised"], **declared(SelfSupervised)}
 _FITTING = declared(Trainer.fit, EpochSchedule, Publishing)
 OPTIONS = {**READING, **_MODEL, **TRAINING, **_FITTING}

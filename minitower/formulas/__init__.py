@@ -13,8 +13,9 @@ Read the files in this order:
 5. frequency: estimate q on a stream.
 6. pairwise, pointwise: the other two losses.
 7. augmentation, mutual_information: two views of one item, for self-supervision.
-8. ranking, popularity, uniformity: measures of recalled lists and of vectors.
-9. stop_gradient_logq: the loss of logq.calibrated in its published form, for comparison.
+8. spectral: vectors in closed form, to start training from.
+9. ranking, popularity, uniformity: measures of recalled lists and of vectors.
+10. stop_gradient_logq: the loss of logq.calibrated in its published form, for comparison.
 
 arguments checks what callers pass, and arrays names the array types.
 

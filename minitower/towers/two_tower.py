@@ -59,6 +59,8 @@ class TwoTower:
             "item.mlp.0.weight". Freezing, saving and comparing are operations on the names.
             Training changes the arrays in place.
         seed: seed of the initial parameters; None if they were not random.
+        start: "random", or "spectral" if :func:`~minitower.training.spectral_start.spectral_start`
+            replaced the random embeddings of ids.
     Raises ValueError: sizes, similarity or encoders do not make a model. A size above its bound is
         refused before any memory is taken.
 
@@ -111,6 +113,7 @@ class TwoTower:
         for tower in towers:
             _check_size(tower, tuple(hidden))
         self.seed = seed if parameters is None else None
+        self.start: Literal["random", "spectral"] = "random"
         if parameters is None:
             rng = np.random.default_rng(strict_integer("seed", seed, 0))
             users, items = (tower.initial_parameters(rng, scalar) for tower in towers)

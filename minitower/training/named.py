@@ -7,24 +7,23 @@ from typing import Any
 
 from minitower.data import Dataset
 from minitower.data.options import Option
-from minitower.formulas.sampling import Uniform
 from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdagrad, RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.hard_negatives import MinedNegatives
-from minitower.training.negatives import Negatives, SharedNegatives
+from minitower.training.negatives import Negatives
 from minitower.training.objectives import (
-    MARGIN,
     TEMPERATURE,
     CrossBatchSoftmax,
     InBatchSoftmax,
-    Listwise,
-    Margin,
     Objective,
-    Pairwise,
-    Pointwise,
     Temperature,
 )
-from minitower.training.sampled_negatives import popular_negatives, uniform_negatives
+from minitower.training.sampled_negatives import (
+    popular_negatives,
+    shared_negatives,
+    uniform_negatives,
+)
+from minitower.training.sampled_objectives import MARGIN, Listwise, Margin, Pairwise, Pointwise
 
 
 # An objective by name takes the options of its own loss, and no others.
@@ -61,7 +60,7 @@ NEGATIVES: dict[str, Callable[[TwoTower, Dataset, int], Negatives]] = {
     "uniform": lambda model, data, k: uniform_negatives(data, k),
     "popular": lambda model, data, k: popular_negatives(data, k),
     "mined": MinedNegatives,
-    "shared": lambda model, data, k: SharedNegatives(Uniform(len(data.items)), k),
+    "shared": lambda model, data, k: shared_negatives(data, k),
 }
 OPTIMIZERS: dict[str, type[Any]] = {
     "adagrad": Adagrad,

@@ -35,6 +35,7 @@ from minitower.training.negatives import MixedNegatives, Negatives, Rebuildable
 from minitower.training.objectives import Objective
 from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import AUGMENTS, SelfSupervised
+from minitower.training.spectral_start import start_model
 from minitower.training.trainer import Trainer
 
 
@@ -121,7 +122,7 @@ class Recipe:
         their options.
 
         >>> from minitower.towers.optimizers import SGD
-        >>> from minitower.training.objectives import Listwise
+        >>> from minitower.training.sampled_objectives import Listwise
         >>> Recipe(Listwise(0.1), SGD(0.5), "uniform:5").to_json()["temperature"]
         0.1
         """
@@ -196,7 +197,7 @@ def fit_by_options(
     """Train the model that options describe, on a data set.
 
     Args:
-        options: of model, training step, schedule and :meth:`Trainer.fit`.
+        options: of model and its start, training step, schedule and :meth:`Trainer.fit`.
         data: the data set.
         on_progress, history: as of :class:`Trainer` and :meth:`Trainer.fit`.
 
@@ -204,7 +205,7 @@ def fit_by_options(
         DataError: options do not go together.
         TrainingError: as :meth:`Trainer.fit`.
     """
-    model = options.make(TwoTower, data.schema)
+    model = options.make(start_model, options.make(TwoTower, data.schema), data)
     trainer = options.make(read_recipe, options).trainer(model, data, on_progress)
     schedule = options.make(EpochSchedule)
     return trainer, options.make(trainer.fit, schedule=schedule, history=history)
@@ -220,6 +221,9 @@ TRAINING = {
 
 FORMER_NAMES = {"strength": "logq_weight", "positive_power": "positive_exponent"}
 """Options that the notes of an older version have under another name: old name -> new name."""
+
+LATER_OPTIONS = {"log_sum_weight"}
+"""Options that older versions do not record: they were trained with the default."""
 
 
 def missing_options(options: Mapping[str, Any], *, incremental: bool) -> list[str]:
@@ -237,7 +241,7 @@ def missing_options(options: Mapping[str, Any], *, incremental: bool) -> list[st
     if not incremental and options.get("self_supervised", "none") != "none":
         views = declared(SelfSupervised).items()
         needed += [name for name, o in views if o.default is not None and o.type is not bool]
-    return [name for name in needed if name not in options]
+    return [name for name in needed if name not in options and name not in LATER_OPTIONS]
 
 
 def _objective_options(objective: Objective) -> dict[str, Any]:

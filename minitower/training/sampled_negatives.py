@@ -1,4 +1,4 @@
-"""Sampled negatives: draws from the catalogue for each pair."""
+"""Sampled negatives: draws from the catalogue, for each pair or for the whole batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minitower.formulas.arguments import as_rows, number_within
 from minitower.formulas.arrays import Array, Mask
 from minitower.formulas.sampling import AliasTable, Sampler, Uniform, power_law
 from minitower.towers.two_tower import TwoTower
-from minitower.training.negatives import NegativeSample, checked_draws
+from minitower.training.negatives import NegativeSample, SharedNegatives, checked_draws
 
 MAX_REDRAWS = 10
 """How often a rejected draw is repeated. After that, all remaining items are listed."""
@@ -150,3 +150,19 @@ def popular_negatives(
         cli_option=f"popular:{k}" if reject_known and power == 0.75 else None,
         rebuild=lambda other: popular_negatives(other, k, power=power, reject_known=reject_known),
     )
+
+
+def shared_negatives(data: Dataset, size: int) -> SharedNegatives:
+    """Draw items of the catalogue with equal probability, once for all pairs of a batch.
+
+    The softmax of a batch then has its own items and these as candidates, and log q is that of
+    the mixture of both. Every item can become a negative, and not only the clicked ones. It is
+    ``--negatives shared:N`` of the command line.
+
+    Args:
+        data: the data set to train on.
+        size: draws per batch, 0 to 2^24.
+
+    Reference: J. Yang et al., Mixed Negative Sampling, WWW 2020, section 3.
+    """
+    return SharedNegatives(Uniform(len(data.items)), size)

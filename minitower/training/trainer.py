@@ -22,9 +22,10 @@ from minitower.training.batches import Batch, Batches, BatchSize, PositiveExpone
 from minitower.training.gradient_step import StepResult, gradient_step, training_at
 from minitower.training.history import Epoch, History, HistoryFile, Progress
 from minitower.training.negatives import Negatives, rebuilt_for
-from minitower.training.objectives import InBatchSoftmax, Objective
+from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
 from minitower.training.regularization import Regularization
 from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
+from minitower.training.spectral_start import begin_again
 from minitower.training.validation import BestEpoch, Validation
 
 Metric = Annotated[
@@ -53,7 +54,8 @@ class Trainer:
         kept_epochs: epochs of training that are in the parameters: the sum of the best epochs
             of all calls of :meth:`fit`, and 0 before the first.
         schedule: of the learning rate, by the latest :meth:`fit`; None: constant.
-    Raises ValueError: there is nothing to train on, or an argument is outside its domain.
+    Raises ValueError: there is nothing to train on, the objective does not fit the similarity, or
+        an argument is outside its domain.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Trainer:
     ) -> None:
         self.model, self.data = model, data
         self.objective: Objective = InBatchSoftmax() if objective is None else objective
+        check_bounded(self.objective, model.similarity)
         self._initial_objective = deepcopy(self.objective)  # a bank of vectors changes in training
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
         last = None if model.history is None else model.history.last
@@ -170,8 +173,9 @@ class Trainer:
     def refit(self, *, on_progress: Callable[[Progress], object] | None = None) -> Trainer:
         """Train once more, on all interactions, for as many epochs as :meth:`fit` has kept.
 
-        A new model of the same configuration and seed is trained on ``data.everything()``: the
-        published model learns from the validation and test parts as well. This trainer, its model
+        A new model of the same configuration, seed and start is trained on
+        ``data.everything()``: the published model learns from the validation and test parts as
+        well. This trainer, its model
         and its data do not change. A learning rate schedule is stretched, so that each epoch
         keeps its rates.
 
@@ -189,7 +193,7 @@ class Trainer:
         if not self.kept_epochs:
             raise ValueError("refit trains for as many epochs as fit has kept: call fit first")
         data = self.data.everything()
-        model, source = self.model.fresh(data.schema), self.batches.negatives
+        model, source = begin_again(self.model, data), self.batches.negatives
         refitted = Trainer(
             model,
             data,

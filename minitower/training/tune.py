@@ -31,6 +31,7 @@ from minitower.formulas.arguments import choice
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING
 from minitower.training.search_space import Space, default_space, read_space, start
+from minitower.training.spectral_start import start_model
 from minitower.training.study import (
     Trial,
     finished_trials,
@@ -42,7 +43,7 @@ from minitower.training.study import (
 from minitower.training.trainer import Trainer
 from minitower.training.validation import Validation
 
-KNOWN = {**declared(TwoTower), **TRAINING, **declared(Trainer.fit)}
+KNOWN = {**declared(TwoTower, start_model), **TRAINING, **declared(Trainer.fit)}
 """The options of a training, by name."""
 
 FAILURES = 10

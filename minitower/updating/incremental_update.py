@@ -23,7 +23,7 @@ from minitower.store.incremental import Rows
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, check_batch_size
-from minitower.training.objectives import InBatchSoftmax, Objective
+from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
 from minitower.training.regularization import Regularization
 from minitower.updating.branch import Branch
 from minitower.updating.growing import GrowingHistories
@@ -68,8 +68,8 @@ class IncrementalUpdate:
         histories: of a model that reads them; a step sees those before its clicks.
 
     Raises:
-        ValueError: the model has no id embedding to move, the model was fitted to other data,
-            or an argument is outside its domain.
+        ValueError: the model has no id embedding to move, or was fitted to other data; the
+            objective does not fit its similarity; or an argument is outside its domain.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class IncrementalUpdate:
                 raise ValueError(f"there is nothing to move: the model has no '{name}'")
             id_tables.remove(name)  # the histories grow all the same
         objective = InBatchSoftmax() if objective is None else objective
+        check_bounded(objective, model.similarity)
         optimizer, regularization = optimizer or Adagrad(), regularization or Regularization()
         self.branch = Branch.off(model, optimizer, objective, regularization, id_tables)
         if frequency is None:

@@ -198,7 +198,7 @@ class IncrementalOptions(UpdateOptions):
 
 
 INCREMENTAL_TRAINING = (
-    *("objective", "temperature", "correction", "logq_weight", "bank"),
+    *("objective", "temperature", "correction", "logq_weight", "log_sum_weight", "bank"),
     *("optimizer", "learning_rate", "weight_decay", "user_dropout", "batch_size", "seed"),
 )
 """Training options that an incremental update has: it draws no negatives."""
