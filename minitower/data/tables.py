@@ -110,9 +110,6 @@ def read_tables(
         arrays[key], table = _typed_ids(
             key, arrays[key], table, "interactions" in strings, f"{side}s" in strings
         )
-        if table is not None and (absent := len({*arrays[key].tolist()} - {*table[key].tolist()})):
-            where = paths[f"{side}s"].name
-            remarks.append(f"{side}s: {absent:,} of the interactions have no row in {where}")
         title = found["title"] if side == "item" else None
         fields, table, unused = _features(side, key, table, title, overrides, f"{side}s" in strings)
         sides[side], schema[side] = table, fields
