@@ -194,7 +194,7 @@ LOGS = {  # what is wrong with a log -> the log, and the error
     "two": (LOG.replace("is_click", "user"), "columns user_id, user could all be the user; "
             "state --columns user=user_id, or none$"),
     "no time": (LOG.replace("500", "soon"), "interactions.csv, line 6, column 'timestamp': "
-                "expected a number, got 'soon'$"),
+                "expected a number, got 'soon'; write dates like 2"),
     "a hole": (LOG.replace("500", ""), "line 6, column 'timestamp': missing timestamp$"),
     "no user": (LOG.replace("3,b", ",b"), "line 6, column 'user_id': missing id$"),
     "weight": (LOG.replace("is_click", "weight").replace("400,0", "400,-1"),

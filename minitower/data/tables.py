@@ -232,9 +232,12 @@ def _refuse_unknown(overrides: Overrides, read: Mapping[str, Columns]) -> None:
     known = {n for side in ("users", "items") if side in read for n in read[side].arrays}
     for name in overrides:
         if name not in known and name.partition(".")[2] not in known:
+            absent = [side for side in ("users", "items") if side not in read]
+            flags = " and ".join(f"--{side} FILE" for side in absent)
+            fix = f"; a table is missing: name it with {flags}" if absent else ""
             raise DataError(
                 f"--override names an unknown column '{listed([name])}'; "
-                f"columns: {listed(sorted(known))}"
+                f"columns: {listed(sorted(known))}{fix}"
             )
 
 
