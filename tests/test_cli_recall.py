@@ -10,6 +10,7 @@ from minitower.data import Categorical, Dataset, Id, RandomSplit, Schema
 from minitower.store.full_version import publish_model
 from minitower.store.recommender import Recommender
 from minitower.towers.two_tower import TwoTower
+from minitower.towers.user_history import UserHistory
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,23 @@ def test_recall__one_user(run, store, tmp_path):
     found = Recommender.open(store).recall("new", {"city": "oslo"}, 4)
     assert [row[1] for row in read(path)] == found[0].tolist()
     assert [row[2] for row in read(path)] == found[1].tolist()
+
+
+def test_recall__a_history_of_ids_with_commas_is_a_json_list(run, tmp_path):
+    log = {"user": ["u", "v", "v"], "item": ["a,b", "c", "a,b"]}
+    schema = Schema(user=[Id("user")], item=[Id("item")])
+    data = Dataset.from_columns(schema, log, split=RandomSplit(0, 0))
+    model = TwoTower(data.schema, dim=4, history=UserHistory(last=2))
+    publish_model(model, data, tmp_path / "s", index="exact")
+
+    def recall(history):
+        return run("recall", tmp_path / "s", "new", "--json", "--profile", f"history={history}")
+
+    found = Recommender.open(tmp_path / "s").recall("new", {"history": ["c", "a,b"]}, 10)
+    assert len(found[0]) == 0, "the history of a profile is excluded"
+    assert recall('["c", "a,b"]')[1] == ""
+    assert [json.loads(line)["item"] for line in recall("c")[1].splitlines()] == ["a,b"]
+    assert "expected ids or a JSON list of ids, got '[\"c\"'" in error_of(recall('["c"'))
 
 
 def test_recall__approximate_asks_the_index_of_the_store(run, store, monkeypatch):

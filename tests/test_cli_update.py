@@ -269,7 +269,7 @@ def test_update__logs_that_overlap_stop_nobody(places, run):
     (logs / "002.jsonl").write_text("".join(json.dumps(click) + "\n" for click in late))
     status, out, err = run(store, logs, "--incremental", *FLAGS)
     assert (status, out) == (0, "2\n"), err
-    assert "3 late clicks ignored: the next full update learns them" in err
+    assert "3 late clicks ignored: the next full update learns them; a longer allowed" in err
     assert Recommender.open(store).store.notes["update"]["pairs"] == 60
     assert run(store, logs, "--full", *FLAGS)[:2] == (0, "3\n")
     assert load_notes(store)["update"]["pairs"] == 63

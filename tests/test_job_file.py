@@ -88,7 +88,11 @@ def test_inspect__prints_a_job_that_train_takes(tmp_path, capsys):
     ("users = 3", "users: expected a path"),
     ('users = "no.csv"', "no.csv: No such file or directory"),
     ('split = "time:soon"', "split: TimeSplit: test_from: expected a date such as 2022-05-01"),
-    ('override = {zip = "none"}', "--override names an unknown column 'zip'; columns: none"),
+    (
+        'override = {zip = "none"}',
+        "--override names an unknown column 'zip'; columns: none; a table is missing: name it with "
+        "--users FILE and --items FILE",
+    ),
 ])  # fmt: skip
 def test_train__refuses_a_job_in_one_line(tmp_path, capsys, line, message):
     write(tmp_path, interactions=LOG)

@@ -114,6 +114,7 @@ def test_start__is_what_the_options_have_now():
     assert now["temperature"] == KNOWN["temperature"].default
     assert now["hidden"] == "128"
     assert now["negatives"] == "none"
+    assert now.keys() == SPACE.keys(), "the first trial takes every default"
     assert start({"dim": Range(8, 16), "residual": Choices((False,))}, options()) == {
         "residual": False
     }

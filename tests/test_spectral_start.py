@@ -14,7 +14,7 @@ from minitower.data import DataError, RandomSplit
 from minitower.data.option_values import read_options
 from minitower.formulas.spectral import spectral_vectors
 from minitower.towers.user_history import DEFAULT
-from minitower.training.recipe import fit
+from minitower.training.recipe import fit_by_options
 from minitower.training.spectral_start import begin_again, spectral_start, start_model
 from minitower.training.tune import KNOWN
 
@@ -269,7 +269,7 @@ def test_spectral_start__is_an_option():
     given = {"dim": "6", "hidden": "", "epochs": "1", "seed": "3"}
     for start in ("random", "spectral"):
         options = read_options(KNOWN, {**given, "start": start})
-        trainer, _ = fit(options, DATA)
+        trainer, _ = fit_by_options(options, DATA)
         expected = start_model(model_of(), DATA, start=start)
         mt.Trainer(expected, DATA, seed=3).fit(1)
         assert same(trainer.model, expected)

@@ -194,7 +194,7 @@ LOGS = {  # what is wrong with a log -> the log, and the error
     "two": (LOG.replace("is_click", "user"), "columns user_id, user could all be the user; "
             "state --columns user=user_id, or none$"),
     "no time": (LOG.replace("500", "soon"), "interactions.csv, line 6, column 'timestamp': "
-                "expected a number, got 'soon'$"),
+                "expected a number, got 'soon'; write dates like 2"),
     "a hole": (LOG.replace("500", ""), "line 6, column 'timestamp': missing timestamp$"),
     "no user": (LOG.replace("3,b", ",b"), "line 6, column 'user_id': missing id$"),
     "weight": (LOG.replace("is_click", "weight").replace("400,0", "400,-1"),
@@ -318,3 +318,40 @@ def test_from_files__a_second_id_is_refused_by_its_file(tmp_path):
     override = {name: Id(name)}
     with pytest.raises(DataError, match=r"interactions.csv: user side: there must be exactly one"):
         open_folder(tmp_path, Reading(override=override))
+
+
+@pytest.mark.parametrize("ids", [["1.0", "2.0"], [" 1", " 2"], [7, 8]])
+def test_from_files__a_table_of_other_ids_is_refused(tmp_path, ids):
+    """Otherwise every feature would be missing, silently."""
+    rows = "".join(f"{value},Bern\n" for value in ids)
+    write(tmp_path, interactions=LOG, users=f"user_id,city\n{rows}")
+    message = r"users.*, column 'user_id': no id of .*interactions.* is here: .* there, .* here; w"
+    refuses(tmp_path, Reading(), message)
+
+
+def test_open_folder__says_how_many_have_no_row_and_what_is_left_out(tmp_path):
+    users = "user_id,city,born,tags\n1,Bern,1990-01-01,\"['a', 'b']\"\n9,Rome,1991-01-01,['a']\n"
+    exposed = LOG.replace("is_click", "is_click,exposed").replace(",1\n", ",1,a|z\n")
+    exposed = exposed.replace(",0\n", ",0,\n")
+    remarks = open_folder(write(tmp_path, interactions=exposed, users=users), Reading()).remarks
+    assert "users: 2 of the interactions have no row in users.csv" in remarks
+    assert "users: left out born (dates), tags (lists in brackets, not a|b)" in remarks
+    assert "exposures: column exposed, 4 ids of unknown items ignored" in remarks
+
+
+def test_from_files__vectors_and_records_of_parquet_are_no_sets(tmp_path):
+    pytest.importorskip("pyarrow")
+    log = {"user_id": [1, 2], "item_id": [7, 8]}
+    items = {"item_id": [7, 8], "vector": [[0.5, 1.0], [0.25, 2.0]], "record": [{"a": 1}] * 2,
+             "x": [np.inf, 1.5]}  # fmt: skip
+    write_parquet(tmp_path / "interactions.parquet", log)
+    write_parquet(
+        tmp_path / "items.parquet", {n: items[n] for n in ("item_id", "vector", "record")}
+    )
+    source = open_folder(tmp_path, Reading(split="last:0,0"))
+    assert (
+        "items: left out vector (lists of fractions), record (values of type dict)"
+        in source.remarks
+    )
+    write_parquet(tmp_path / "items.parquet", {n: items[n] for n in ("item_id", "x")})
+    refuses(tmp_path, Reading(split="last:0,0"), "items.parquet, row 0, column 'x': .* infinite")

@@ -71,6 +71,10 @@ def test_seconds__whole_arrays_agree_too():
         ([1, True], "row 1, .* expected a number, got True"),
         (["5", True], "row 1, .* expected a number, got True"),
         ([1, None], "row 1, column 'at': missing timestamp$"),
+        (
+            ["1", "01/05/2022"],
+            "row 1, .* expected a number, got '01/05/2022'; write dates like 2022-",
+        ),
     ],
 )
 def test_seconds__refuses(values, message):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from minitower.cli.arguments import add_command
 from minitower.cli.terminal import ItemsBar, row, say, write
 from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
-from minitower.data.errors import Place
+from minitower.data.errors import Place, show
 from minitower.data.options import Option
 from minitower.data.schema import HISTORY
 from minitower.data.table import Table
@@ -57,7 +57,7 @@ def recall(
         Sequence[str],
         Option(
             "values of the user's features, instead of the stored ones; history=ID,ID,... adds "
-            "clicks, oldest first",
+            "clicks, oldest first (or a JSON list, where ids hold commas)",
             metavar="KEY=VALUE",
         ),
     ] = (),
@@ -181,12 +181,24 @@ def _profile(pairs: Sequence[str], model: TwoTower) -> dict[str, Any]:
             profile[name] = _as_seen(name, value.split(cut), encoder)
         elif name == HISTORY and model.history is not None:
             key = model.encoders.schema.item_id.name
-            profile[name] = _as_seen(key, [id_ for id_ in value.split(",") if id_], items)
+            profile[name] = _as_seen(key, _ids(value), items)
         elif isinstance(field, Categorical):
             profile[name] = _as_seen(name, [value], encoder)[0]
         else:
             profile[name] = value
     return profile
+
+
+def _ids(value: str) -> list[str]:
+    """Ids between commas; or a JSON list, for ids that hold commas."""
+    if not value.startswith("["):
+        return [id_ for id_ in value.split(",") if id_]
+    try:
+        return [str(id_) for id_ in json.loads(value)]
+    except (ValueError, RecursionError):
+        raise DataError(
+            f"--profile: expected ids or a JSON list of ids, got {show(value)}"
+        ) from None
 
 
 def _as_seen(name: str, values: list[str], encoder: FeatureEncoder) -> list[Any]:

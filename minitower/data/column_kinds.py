@@ -5,12 +5,12 @@ A column of a Parquet file has a type. A column of a CSV file has strings;
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from minitower.data.schema import Categorical, Continuous, Field, MultiValued, Transform
-from minitower.data.values import is_missing
+from minitower.data.values import FLOATS, is_missing
 from minitower.formulas.arrays import Array
 
 _CODES = {"id", "code", "zip", "zipcode", "postcode", "postal"}
@@ -44,7 +44,10 @@ def kind_of(name: str, column: Array) -> tuple[Field | None, str]:
         return Categorical(name), "true or false"
     if all(isinstance(value, int | float | np.number) for value in present):
         return _number(name, np.array(present), len(present) < len(column))
-    if all(isinstance(value, Iterable) and not isinstance(value, str | bytes) for value in present):
+    not_lists = (str, bytes, Mapping)
+    if all(isinstance(value, Iterable) and not isinstance(value, not_lists) for value in present):
+        if any(isinstance(member, FLOATS) for value in present for member in value):
+            return None, "lists of fractions"
         return MultiValued(name), "lists"
     return None, f"values of type {type(present[0]).__name__}"
 
@@ -70,6 +73,8 @@ def _words(name: str, present: list[str]) -> tuple[Field | None, str]:
     distinct = set(present)
     if all(_DATE.fullmatch(value) for value in distinct):
         return None, "dates"
+    if all(value.startswith("[") and value.endswith("]") for value in distinct):
+        return None, "lists in brackets, not a|b"
     separator = separator_of(distinct)
     if separator is not None:
         return MultiValued(name, separator=separator), f"sets, split at '{separator}'"
@@ -83,7 +88,7 @@ def _number(name: str, values: Array, has_holes: bool) -> tuple[Field | None, st
     distinct = len(np.unique(values))
     if distinct < 2:
         return None, "empty" if not distinct else "one value"
-    is_whole = values.dtype.kind != "f" or not (values % 1).any()
+    is_whole = values.dtype.kind != "f" or bool((values == np.floor(values)).all())
     if is_whole and _CODES & set(re.split(r"[^a-z]+", name.lower())):
         return Categorical(name), "codes"
     if is_whole and distinct <= min(_FEW, len(values) // 2):

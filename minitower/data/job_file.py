@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minitower.data.columns import Columns
+from minitower.data.errors import listed
 from minitower.data.roles import Roles
 from minitower.data.schema import Field, Id, field_to_json
 from minitower.data.source import Source
@@ -32,6 +33,8 @@ def job_file(path: Path, source: Source) -> str:
         if (table := getattr(how, name)) is not None:
             lines.append(f"{name} = {_value(str(table.resolve()))}")
     lines.append(f"positive = {_value(data.positive)}")
+    if how.columns is not None and (names := _rule_columns(raw.interactions, Roles(**how.columns))):
+        lines.append(f"# A rule may name: {listed(names, 20)}")
     if not isinstance(source.split, GivenSplit) or how.split is not None:
         kind = "time" if data.timestamp is not None else "random"
         lines.append(f"split = {_value(how.split or f'{kind}:0.1,0.1')}")
@@ -48,6 +51,12 @@ def job_file(path: Path, source: Source) -> str:
         overrides = [line for side in sides for line in _features(side, sides)]
         lines += ["", "[override]  # features of users and items", *overrides] if overrides else []
     return _HEAD + "\n".join(lines) + "\n"
+
+
+def _rule_columns(log: Columns, roles: Roles) -> list[str]:
+    """The columns of interactions that may decide on positives."""
+    ids_and_lists = (roles.user, roles.item, roles.time, roles.exposed)
+    return [name for name in log.arrays if name and name not in ids_and_lists]
 
 
 def _features(side: str, sides: dict[str, tuple[Columns | None, tuple[Field, ...]]]) -> list[str]:

@@ -78,6 +78,11 @@ def open_folder(folder: Path, how: Reading) -> Source:
         which = "all interactions" if rule == "all" else f"where {rule}"
         remarks.append(f"positives: {which} (use --positive RULE to change that)")
     data = Dataset.from_raw(raw, positive=rule, split=split)
+    for side, listed, table in (("users", raw.users, data.users), ("items", raw.items, data.items)):
+        if listed is not None and len(table) > len(listed):
+            where = Path(listed.place.table).name
+            absent = len(table) - len(listed)
+            remarks.append(f"{side}: {absent:,} of the interactions have no row in {where}")
     remarks.append(describe_split(data))
     return Source(folder.resolve().name, raw, data, tuple(remarks), hashes(folder), how, split)
 

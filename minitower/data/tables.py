@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from minitower.data.atomic_files import Overrides, RawData, field_of_type
-from minitower.data.column_kinds import kind_of, separator_of
+from minitower.data.column_kinds import kind_of
 from minitower.data.columns import Columns, numbers
 from minitower.data.csv_files import read_csv
 from minitower.data.csv_values import integers_of, plain_values
 from minitower.data.errors import DataError, Place, listed
+from minitower.data.id_lists import id_lists
 from minitower.data.parquet import read_parquet
 from minitower.data.roles import Roles, find_roles, side_key
 from minitower.data.schema import Categorical, Field, Id, MultiValued, Schema
@@ -110,10 +111,12 @@ def read_tables(
             key, arrays[key], table, "interactions" in strings, f"{side}s" in strings
         )
         title = found["title"] if side == "item" else None
-        fields, table = _features(side, key, table, title, overrides, f"{side}s" in strings)
+        fields, table, unused = _features(side, key, table, title, overrides, f"{side}s" in strings)
         sides[side], schema[side] = table, fields
         if len(fields) > 1:
             remarks.append(f"{side}s: {', '.join(map(_described, fields[1:]))}")
+        if unused:
+            remarks.append(f"{side}s: left out {listed(unused, 20)}")
     roles = Roles(**found)
     for name, column in log.arrays.items():
         if name not in (roles.user, roles.item, roles.time, roles.exposed):
@@ -131,8 +134,14 @@ def read_tables(
         arrays[roles.weight] = numbers(*_at(log, roles.weight))
         remarks.append(f"weights: column {roles.weight}")
     if roles.exposed is not None and roles.item is not None:
-        arrays[roles.exposed] = _lists(arrays[roles.exposed], arrays[roles.item])
-        remarks.append(f"exposures: column {roles.exposed}")
+        column, place = _at(log, roles.exposed)
+        dropped = 0
+        if column.dtype == object:
+            tables = [Columns(arrays, log.place), sides["item"]]
+            known = np.concatenate([table[roles.item] for table in tables if table is not None])
+            arrays[roles.exposed], dropped = id_lists(column, known, place)
+        unknown = f", {dropped:,} ids of unknown items ignored" if dropped else ""
+        remarks.append(f"exposures: column {roles.exposed}{unknown}")
     try:
         of_both = Schema(schema["user"], schema["item"])
     except DataError as error:
@@ -182,11 +191,12 @@ def _features(
     title: str | None,
     overrides: Overrides,
     is_csv: bool,
-) -> tuple[list[Field], Columns | None]:
-    """The fields of a side, and its columns with their types."""
+) -> tuple[list[Field], Columns | None, list[str]]:
+    """The fields of a side, its columns with their types, and the columns that are no feature."""
     fields: list[Field] = [Id(key)]
+    unused: list[str] = []
     if table is None:
-        return fields, None
+        return fields, None, unused
     arrays = dict(table.arrays)
     for name, column in table.arrays.items():
         stated = overrides.get(f"{side}s.{name}", overrides.get(name, ""))
@@ -202,7 +212,8 @@ def _features(
             continue
         if stated == "":
             column = plain_values(column) if is_csv else column
-            field, _ = kind_of(name, column)
+            field, why = kind_of(name, column)
+            unused += [] if field else [f"{name} ({why})"]
         elif isinstance(stated, str):
             field = field_of_type(name, stated, table.at(name))
         else:
@@ -214,35 +225,23 @@ def _features(
         if field is not None:
             fields.append(field)
             arrays[name] = column
-    return fields, Columns(arrays, table.place)
-
-
-def _lists(column: Array, ids: Array) -> Array:
-    """Strings of item ids as lists, of integers where the ids are integers; lists stay lists."""
-    if column.dtype != object:
-        return column
-    separator = separator_of(value for value in column.tolist() if isinstance(value, str)) or " "
-    rows = np.empty(len(column), object)
-    for row, value in enumerate(column.tolist()):
-        if isinstance(value, str):
-            parts = value.split(separator if separator.strip() else None)
-            value = [part.strip() for part in parts]
-            integers = integers_of(np.array(value, object)) if ids.dtype.kind in "iu" else None
-            value = value if integers is None else integers.tolist()
-        rows[row] = value
-    return rows
+    return fields, Columns(arrays, table.place), unused
 
 
 def _refuse_unknown(overrides: Overrides, read: Mapping[str, Columns]) -> None:
     known = {n for side in ("users", "items") if side in read for n in read[side].arrays}
     for name in overrides:
         if name not in known and name.partition(".")[2] not in known:
+            absent = [side for side in ("users", "items") if side not in read]
+            flags = " and ".join(f"--{side} FILE" for side in absent)
+            fix = f"; a table is missing: name it with {flags}" if absent else ""
             raise DataError(
                 f"--override names an unknown column '{listed([name])}'; "
-                f"columns: {listed(sorted(known))}"
+                f"columns: {listed(sorted(known))}{fix}"
             )
 
 
 def _described(field: Field) -> str:
-    what = f"separated by '{field.separator}'" if isinstance(field, MultiValued) else ""
+    cut = field.separator if isinstance(field, MultiValued) else ""
+    what = f"separated by '{cut}'" if cut.strip() else ""
     return f"{field.name} {getattr(field, 'transform', field.kind)} {what}".strip()

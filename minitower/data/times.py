@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import numbers
-from minitower.data.errors import Place, show
+from minitower.data.errors import DataError, Place, show
 from minitower.data.values import BOOLEANS, refuse
 from minitower.formulas.arrays import Array
 
@@ -72,6 +72,10 @@ def _numbers(column: Array, place: Place) -> Array:
         return numbers_of
     if column.dtype.kind in "OU":
         column = np.fromiter(map(_seconds, column.tolist()), object, len(column))
+        try:
+            return numbers(column, place)
+        except DataError as error:
+            raise DataError(f"{error}; write dates like 2022-05-01T12:30:00Z") from None
     return numbers(column, place)
 
 

@@ -67,6 +67,8 @@ class Service:
             raise DataError(f"profile: expected an object, got {show(profile)}")
         if not isinstance(include_seen, bool | str) or include_seen not in _FLAGS:
             raise DataError(f"include_seen: expected true or false, got {show(include_seen)}")
+        if not isinstance(exclude, list | tuple):
+            raise DataError(f"exclude: expected a list of item ids, got {show(exclude)}")
         seen = not _FLAGS[include_seen]
         found = opened.recall(user_id, profile, self._length(k), seen, exclude)
         return {"user": user_id, **_listed(opened, found)}

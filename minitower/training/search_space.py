@@ -27,7 +27,7 @@ SPACE: Mapping[str, Any] = {
     "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
     "dim": [32, 64, 128],
     "hidden": ["", "64", "128"],
-    "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+    "weight_decay": [0.0, 1e-5, 1e-4, 1e-3, 1e-2],
     "user_dropout": [0.0, 0.1, 0.2],
     "negatives": ["none", "shared:256", "shared:1024"],
 }

@@ -105,7 +105,10 @@ class ReadReport:
                 f"{self.late:,} late: see {dead_letter_file}"
             )
         elif self.late:
-            texts.append(f"{self.late:,} late clicks ignored: the next full update learns them")
+            texts.append(
+                f"{self.late:,} late clicks ignored: the next full update learns them; a longer "
+                "allowed lateness (--allowed-lateness) waits for late clicks"
+            )
         if self.buffered:
             texts.append(f"{self.buffered:,} clicks buffered within the allowed lateness")
         for name, number in self.broken.items():
