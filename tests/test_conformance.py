@@ -17,8 +17,8 @@ from minitower.conformance import (
     view_mistakes,
 )
 from minitower.conformance.adapters import of_unit_vectors
-from minitower.conformance.checker import agree
 from minitower.conformance.formula import TOLERANCE, error, errors
+from minitower.conformance.recognition import agree
 
 formulas = pytest.mark.parametrize("formula", FORMULAS.values(), ids=lambda f: f.name)
 

@@ -6,7 +6,7 @@ wherever and whenever they are written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,10 +120,21 @@ BATCHES: Table = {
 }  # fmt: skip
 
 
-def of_batches(fields: dict[str, str], leave_out: Sequence[str] = ()) -> tuple[Case, ...]:
-    """The cases of a formula on batches: which of their fields is which argument."""
+def of_batches(
+    fields: dict[str, str], leave_out: Sequence[str] = (), choices: Collection[str] = ()
+) -> tuple[Case, ...]:
+    """The cases of a formula on batches: which of their fields is which argument.
+
+    Args:
+        choices: the cases, by name, that are a documented choice of this formula.
+    """
     return tuple(
-        Case(name, why, {argument: batch[field] for argument, field in fields.items()})
+        Case(
+            name,
+            why,
+            {argument: batch[field] for argument, field in fields.items()},
+            name if name in choices else "",
+        )
         for name, (why, batch) in BATCHES.items()
         if name not in leave_out
     )

@@ -190,7 +190,7 @@ def unit(right: Compute, mistakes: Iterable[Mistake]) -> list[Mistake]:
             links.only_divided,
         ("a zero vector divided by (almost) nothing",
          "score 0 and gradient 0 for a vector without direction: x / max(|x|, eps) multiplies its "
-         "gradient by 1 / eps, x / |x| gives NaN"): links.clamped,
+         "gradient by 1 / eps, x / |x| gives NaN; --allow zero_vectors accepts it"): links.clamped,
     }, partial(of_unit_vectors, right)) + [
         Mistake(m.name, m.fix, of_unit_vectors(m.compute)) for m in mistakes
     ]  # fmt: skip

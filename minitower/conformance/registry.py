@@ -10,7 +10,7 @@ import numpy as np
 from minitower.conformance import cases
 from minitower.conformance.adapters import lookup, one_gradient, value_alone, weighted_cosines
 from minitower.conformance.cases import grid, of_batches, of_table
-from minitower.conformance.formula import Argument, Formula
+from minitower.conformance.formula import CHOICES, Argument, Formula
 from minitower.conformance.softmax_registry import (
     ITEMS,
     LOG_Q,
@@ -110,7 +110,7 @@ _OTHERS = (
         f"{_HUANG}, Eq. 3",
         (USERS, ITEMS, _UPSTREAM),
         weighted_cosines,
-        of_batches({"users": "users", "items": "items", "pull": "log_q"}),
+        of_batches({"users": "users", "items": "items", "pull": "log_q"}, choices=CHOICES),
     ),
     Formula(
         "serving_scores",

@@ -19,6 +19,7 @@ class Result:
         unusable: whether the outputs could not be compared: an exception, a wrong shape, NaN.
         got: the outputs of the implementation, if it returned any.
         mistake: the known mistake with the same outputs.
+        allowed: whether the case differs by a documented choice that is allowed.
     """
 
     case: Case
@@ -26,6 +27,7 @@ class Result:
     unusable: bool = False
     got: Outputs | None = None
     mistake: Mistake | None = None
+    allowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ class Report:
     def __str__(self) -> str:
         failed = self.failed
         outcome = f"{len(failed)} failed" if failed else "all passed"
+        choices = dict.fromkeys(r.case.choice for r in self.cases if r.allowed)
+        if choices:
+            outcome += f", {', '.join(choices)} allowed"
         lines = [f"{self.formula}   {len(self.cases)} cases   {outcome}   ({self.how})"]
         if len({r.failure for r in failed}) == 1 and len(failed) == len(self.cases) > 1:
             rows = [("every case", failed[0])]

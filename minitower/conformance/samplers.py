@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import bdtr, bdtrc
 
-from minitower.conformance.formula import TOLERANCE, Case, error
-from minitower.conformance.frameworks import Unusable
+from minitower.conformance.formula import TOLERANCE, Case, Unusable, error
 from minitower.conformance.mistake_tables import Mistake, table
 from minitower.conformance.report import NO_KNOWN, Report, Result
 from minitower.formulas.arrays import Array

@@ -14,7 +14,7 @@ from minitower.conformance.adapters import (
     weighted,
 )
 from minitower.conformance.cases import of_batches, of_table
-from minitower.conformance.formula import Argument, Case, Formula
+from minitower.conformance.formula import CHOICES, Argument, Case, Formula
 from minitower.formulas.logq import calibrated, uncorrected, yi
 from minitower.formulas.softmax import info_nce, listwise_softmax
 from minitower.formulas.stop_gradient_logq import stop_gradient_logq
@@ -55,7 +55,7 @@ SOFTMAX_FORMULAS = (
         f"{YI}, section 3, Normalization and Temperature",
         (USERS, ITEMS, LOG_Q, _TAU),
         of_unit_vectors(corrected(yi)),
-        of_batches(_IN_BATCH),
+        of_batches(_IN_BATCH, choices=CHOICES),
     ),
     Formula(
         "in_batch_softmax_weighted",
@@ -155,7 +155,7 @@ SOFTMAX_FORMULAS = (
         " CIKM 2021, Eq. 3",
         _VIEWS,
         of_unit_vectors(of_vectors(lambda s, t: info_nce(s, temperature=t))),
-        of_batches(_TWO_VIEWS),
+        of_batches(_TWO_VIEWS, choices=CHOICES),
     ),
     Formula(
         "info_nce_symmetric",
@@ -165,7 +165,7 @@ SOFTMAX_FORMULAS = (
         "A. Radford et al., Learning Transferable Visual Models, ICML 2021, Fig. 3",
         _VIEWS,
         of_unit_vectors(of_vectors(lambda s, t: info_nce(s, temperature=t, symmetric=True))),
-        of_batches(_TWO_VIEWS),
+        of_batches(_TWO_VIEWS, choices=CHOICES),
     ),
     Formula(
         "learned_temperature",
