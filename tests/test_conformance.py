@@ -217,7 +217,8 @@ def test_inputs_are_exact_in_float32_and_named_once(formula):
             value = np.asarray(case.inputs[argument.name])
             assert value.dtype.kind == {"float": "f", "int": "i", "bool": "b"}[argument.kind]
             assert (argument.shape == "()") == (value.ndim == 0)
-            assert np.array_equal(value, value.astype(np.float32))
+            if argument.kind == "float":
+                assert np.array_equal(value, value.astype(np.float32))
             assert not np.signbit(value[value == 0]).any(), "minus zero reads badly"
 
 

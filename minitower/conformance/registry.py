@@ -138,6 +138,9 @@ _OTHERS = (
             "duplicate_rows": ("rows twice and three times", {
                 "table": grid(4, 3), "rows": np.array([1, 3, 1, 2, 3, 1]),
                 "pull": grid(6, 3, salt=1)}),
+            "long_rows": ("rows longer than one, and row 0", {
+                "table": grid(3, 2, salt=4) * 8, "rows": np.array([0, 2, 0]),
+                "pull": grid(3, 2, salt=5)}),
             "one_row": ("a table of one row", {
                 "table": grid(1, 2), "rows": np.array([0, 0]), "pull": grid(2, 2, salt=3)}),
         }),

@@ -64,7 +64,7 @@ SOFTMAX_FORMULAS = (
         f"{YI}, Eqs. 2 and 4",
         (USERS, ITEMS, LOG_Q, Argument("weights", "(n)", "reward of each pair, >= 0"), _TAU),
         of_vectors(weighted),
-        of_batches(_IN_BATCH | {"weights": "weights"}),
+        of_batches(_IN_BATCH | {"weights": "weights"}, batches=cases.BATCHES | cases.WEIGHTED),
     ),
     Formula(
         "in_batch_softmax_log_sum",
