@@ -246,6 +246,12 @@ def test_list_names_every_formula(run):
     assert names == [*FORMULAS, "sampler"]
 
 
+CLIPPED = {
+    "in_batch_softmax", "in_batch_softmax_cosine", "in_batch_softmax_log_sum",
+    "in_batch_softmax_weighted", "calibrated_softmax", "cross_batch_softmax",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", FORMULAS)
 def test_explain_shows_formula_shapes_reference_cases_and_mistakes(run, name):
     status, out, _ = run("check", "--explain", name)
@@ -255,6 +261,7 @@ def test_explain_shows_formula_shapes_reference_cases_and_mistakes(run, name):
     assert all(f"{a.name} {a.shape}" in out or a.shape == "()" for a in formula.arguments)
     assert all(case.name in out for case in formula.cases)
     assert all(mistake.fix in out for mistake in MISTAKES[name])
+    assert ("  q clipped at c" in out) == (name in CLIPPED)
 
 
 def test_explain_a_sampler_and_what_is_unknown(run):

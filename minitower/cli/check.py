@@ -13,6 +13,7 @@ from minitower.cli.check_target import load
 from minitower.cli.terminal import row, say, write
 from minitower.conformance import FORMULAS, MISTAKES, SAMPLER, check_sampler, describe
 from minitower.conformance.checker import find
+from minitower.conformance.families import FAMILIES
 from minitower.conformance.formula import CHOICES, TOLERANCE
 from minitower.conformance.frameworks import FRAMEWORKS
 from minitower.conformance.guess import guess
@@ -135,4 +136,8 @@ def _explained(name: str) -> str:
     lines += [f"  {case.name}: {case.why}" for case in formula.cases]
     lines += ["", "known mistakes"]
     lines += [f"  {mistake.name}: {mistake.fix}" for mistake in MISTAKES[formula.name]]
+    families = FAMILIES.get(formula.name, ())
+    if families:
+        lines += ["", "known mistakes with a constant c, which is estimated"]
+        lines += [f"  {family.name.format(c='c')}" for family in families]
     return "\n".join(lines)

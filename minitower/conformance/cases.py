@@ -122,14 +122,16 @@ BATCHES: Table = {
         _batch([1, 2, 3, 2], 2, 0.5, log_q=[-0.25, -40, -25], extra=[3, 1], salt=9),
     ),
     "unusual_ids": (
-        "ids of 0, -3, 2^24 and 2^24 + 1: padding that is none, ids compared in float32",
-        _batch([0, 2**24, 2**24 + 1, 0, -3, -3], 2, 0.5, log_q=[-2, -1, -3, -1.5],
-               extra=[2**24, 0, 2**24 + 1], salt=10),
+        "ids of 0, -3, 2048, 2049, 2^24 and 2^24 + 1: padding that is none, ids compared in floats",
+        _batch(
+            [0, 2**24, 2**24 + 1, 0, -3, -3, 2048, 2049], 2, 0.5,
+            log_q=[-2, -1, -3, -1.5, -2.5, -3.5], extra=[2**24, 0, 2**24 + 1], salt=10,
+        ),
     ),
     "far_below": (
         "scores of -131072 and repeated items: no number is low enough to be a mask",
         _batch(
-            [1, 2, 3, 2, 1], 2, 1.0, log_q=[-1, -2, -3],
+            [1, 2, 3, 2, 1], 2, 2.0, log_q=[-1, -2, -3],
             items=np.array([[258.0, 16], [260, -16], [252, 0]]),  # item 3 wins by far: no ties
             users=np.array([[-512.0, 64], [-512, -64], [-512, 32], [-512, 64], [-512, -64]]),
             extra=[1, 2],
@@ -243,7 +245,7 @@ LISTWISE: Table = {
         "positive": np.array([-131072.0, -132096]),
         "negatives": np.array([[-132096.0, -131072, -133120], [-131072, -131072, -133120]]),
         "drop": np.array([[0, 1, 0], [1, 0, 0]], bool),
-        "temperature": 1.0,
+        "temperature": 2.0,
     }),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minitower.conformance.calling import Given, at_constants, bound
+from minitower.conformance.explanation import unexplained
 from minitower.conformance.formula import (
     CHOICES,
     TOLERANCE,
@@ -19,7 +20,7 @@ from minitower.conformance.formula import (
     errors,
 )
 from minitower.conformance.frameworks import runner
-from minitower.conformance.recognition import recognized, unexplained
+from minitower.conformance.recognition import recognized
 from minitower.conformance.registry import FORMULAS
 from minitower.conformance.report import Report, Result
 from minitower.conformance.samplers import SAMPLER, check_sampler

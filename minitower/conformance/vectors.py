@@ -17,8 +17,8 @@ from minitower.data.files import new_file
 VERSION = "3.0.0"
 """Semantic version of the set.
 
-The first number grows when an expected number or the layout of the files changes, the second when
-formulas or cases are added, the third when only words change.
+The first number grows when an expected number or the layout of the files changes. The second grows
+when formulas or cases are added, the third when only words change.
 """
 
 CHANGES = """\
