@@ -249,6 +249,7 @@ def test_list_names_every_formula(run):
 CLIPPED = {
     "in_batch_softmax", "in_batch_softmax_cosine", "in_batch_softmax_log_sum",
     "in_batch_softmax_weighted", "calibrated_softmax", "cross_batch_softmax",
+    "listwise_softmax_log_q",
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from minitower.conformance import (
     log_sum_mistakes,
     mistakes,
     pair_mistakes,
+    plain_mistakes,
     softmax_mistakes,
     view_mistakes,
 )
@@ -175,6 +176,19 @@ ORACLES = {
         lambda ranks, p, k: sum((n + 1) / (r + 1) for n, r in enumerate(ranks)) / min(k, p)
     ),
     "ndcg": metric_of(lambda ranks, p, k: dcg(ranks) / dcg(range(min(k, p)))),
+    "in_batch_softmax_plain": lambda u, v, t: rows(len(u), lambda i, j: dot(u[i], v[j]) / t),
+    "binary_cross_entropy": lambda z, y: sum(
+        softplus(x) - label * x for x, label in zip(z, y, strict=True)
+    ) / len(z),
+    "listwise_softmax_log_q": lambda p, g, own, q, drop, t: listwise(
+        p / t - own, g / t - q, drop, 1
+    ),
+    "triplet_logistic_many": lambda p, g, scale: sum(
+        softplus(scale * (x - p[i])) for i in range(len(p)) for x in g[i]
+    ) / g.size,
+    "triplet_hinge_many": lambda p, g, margin: sum(
+        relu(x - p[i] + margin) for i in range(len(p)) for x in g[i]
+    ) / g.size,
 }  # fmt: skip
 
 
@@ -239,8 +253,14 @@ def test_expected_values_are_finite(formula):
 
 
 def test_hinge_cases_keep_off_the_kink():
-    for case in FORMULAS["triplet_hinge"].cases:
-        lead = case.inputs["positive"] - case.inputs["negative"]
+    leads = [
+        (case, case.inputs["positive"] - case.inputs["negative"])
+        for case in FORMULAS["triplet_hinge"].cases
+    ] + [
+        (case, case.inputs["positive"][:, None] - case.inputs["negatives"])
+        for case in FORMULAS["triplet_hinge_many"].cases
+    ]
+    for case, lead in leads:
         assert np.abs(lead - case.inputs["margin"]).min() >= 1 / 64
 
 
@@ -352,6 +372,7 @@ BASES = {
     "pointwise_squared": pair_mistakes._squared,
     "pointwise_logistic": pair_mistakes._logistic,
     "cosine": of_unit_vectors(mistakes.COSINE),
+    "listwise_softmax_log_q": plain_mistakes.SAMPLED,
 }
 
 

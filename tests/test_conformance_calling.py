@@ -212,6 +212,8 @@ def test_the_formula_is_guessed_from_name_or_parameters():
         "triplet_hinge"
     )
     assert guess(lambda p, size, rng: 0, {})[0] == "sampler"
+    assert guess(lambda users, items, temperature: 0, {})[0] == "in_batch_softmax_plain"
+    assert guess(lambda logits, labels: 0, {})[0] == "binary_cross_entropy"
     assert guess(lambda positive, negative: 0, {"margin": 0.5})[0] == "triplet_hinge"
 
 

@@ -15,6 +15,7 @@ from minitower.conformance.family import Family, caps
 from minitower.conformance.formula import Compute
 from minitower.conformance.mistakes import COSINE
 from minitower.conformance.pair_mistakes import PAIR_FAMILIES
+from minitower.conformance.plain_mistakes import PLAIN_FAMILIES, SAMPLED, without_q
 from minitower.formulas.sampling import power_law
 
 
@@ -130,4 +131,7 @@ FAMILIES: dict[str, list[Family]] = {
                          lambda c: lambda counts, beta: (power_law(counts, c), ()), 0.05, 5)],
     "cosine": _lengths(COSINE, []),
     **PAIR_FAMILIES,
+    **PLAIN_FAMILIES,
+    "in_batch_softmax_plain": without_q(_all(_yi, _temperatures)),
+    "listwise_softmax_log_q": _all(SAMPLED, _temperatures, _corrections, _masks),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from minitower.conformance.adapters import lookup, value_alone
 from minitower.conformance.composition import scaled, then
 from minitower.conformance.mistake_tables import FLIPPED, Mistake, Words, table, unit
 from minitower.conformance.pair_mistakes import PAIR_MISTAKES
+from minitower.conformance.plain_mistakes import PLAIN_MISTAKES
 from minitower.conformance.softmax_mistakes import SOFTMAX_MISTAKES
 from minitower.conformance.view_mistakes import VIEW_MISTAKES
 from minitower.formulas.ranking import mean_average_precision, mrr, ndcg, precision, recall
@@ -231,6 +232,7 @@ MISTAKES: dict[str, list[Mistake]] = {
     **SOFTMAX_MISTAKES,
     **VIEW_MISTAKES,
     **PAIR_MISTAKES,
+    **PLAIN_MISTAKES,
     "cosine": _COSINE,
     "serving_scores": _SERVING,
     "embedding_lookup": _LOOKUP,

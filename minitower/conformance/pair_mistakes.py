@@ -266,6 +266,12 @@ PAIR_FAMILIES = {
     ],
 }  # fmt: skip
 
+PAIR_RIGHT = {
+    "triplet_hinge": _triplet(lambda x, m: _relu(x + m)),
+    "triplet_logistic": _triplet(_scaled(_softplus)),
+}
+"""The right losses of triples."""
+
 PAIR_MISTAKES = {
     "pointwise_squared": _SQUARED,
     "pointwise_logistic": _LOGISTIC,

@@ -11,6 +11,7 @@ from minitower.conformance import cases
 from minitower.conformance.adapters import lookup, one_gradient, value_alone, weighted_cosines
 from minitower.conformance.cases import grid, of_batches, of_table
 from minitower.conformance.formula import CHOICES, Argument, Formula
+from minitower.conformance.plain_registry import PLAIN_FORMULAS
 from minitower.conformance.softmax_registry import (
     ITEMS,
     LOG_Q,
@@ -192,4 +193,4 @@ _OTHERS = (
     ),
 )  # fmt: skip
 
-FORMULAS = {formula.name: formula for formula in (*SOFTMAX_FORMULAS, *_OTHERS)}
+FORMULAS = {formula.name: formula for formula in (*SOFTMAX_FORMULAS, *_OTHERS, *PLAIN_FORMULAS)}

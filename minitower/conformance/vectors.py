@@ -22,8 +22,10 @@ when formulas or cases are added, the third when only words change.
 """
 
 CHANGES = """\
-* 3.0.0: the version is a string. New cases: rarest, unusual_ids, far_below and seventeen of all
-  formulas on batches, zero_weights, one_row_all_masked, long_rows.
+* 3.0.0: the version is a string. New formulas: in_batch_softmax_plain, binary_cross_entropy,
+  listwise_softmax_log_q, triplet_logistic_many, triplet_hinge_many. New cases:
+  rarest, unusual_ids, far_below and seventeen of all formulas on batches, zero_weights,
+  one_row_all_masked, long_rows.
 * 2: in_batch_softmax_log_sum.
 * 1: the first set.
 """
