@@ -66,6 +66,19 @@ class Report:
                 return f"{self.formula}, case {result.case.name}: {result.failure}"
         return None
 
+    def of_case(self, name: str) -> str | None:
+        """What is wrong in one case, or None: the failure, the mistake's name, and the fix."""
+        result = next(result for result in self.cases if result.case.name == name)
+        if result.failure is None:
+            return None
+        lines = [f"{self.formula}, case {name} ({result.case.why}): {result.failure}"]
+        if result.mistake is not None:
+            lines += [f'matches the known mistake "{result.mistake.name}"']
+            lines += [f"fix: {result.mistake.fix}"]
+        elif not result.unusable:
+            lines += [self.details]
+        return "\n".join(filter(None, lines))
+
     def __str__(self) -> str:
         failed = self.failed
         outcome = f"{len(failed)} failed" if failed else "all passed"
