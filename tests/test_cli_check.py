@@ -2,6 +2,7 @@
 
 import json
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -97,6 +98,74 @@ def test_parameters_are_mapped(run, file):
         status, out, err = checked(run, file, "hinge", "--with", wrong)
         assert (status, out) == (2, "")
         assert "expected PARAMETER=VALUE" in err
+
+
+def test_json(run, file):
+    status, out, _ = checked(run, file, "subtracted", "--json")
+    report = json.loads(out)
+    assert (status, report["formula"], report["passed"]) == (1, "triplet_hinge", False)
+    assert report["mistake"]["name"] == "margin subtracted"
+    assert [case["name"] for case in report["cases"]] == [
+        case.name for case in FORMULAS["triplet_hinge"].cases
+    ]
+    by_name = {case["name"]: case for case in report["cases"]}
+    assert by_name["plain"]["outcome"] == "failed"
+    assert by_name["plain"]["mistake"] == report["mistake"]
+    assert by_name["separated"]["outcome"] == "passed"
+    assert by_name["separated"]["mistake"] is by_name["separated"]["failure"] is None
+    status, out, err = checked(run, file, "nan", "--json")
+    assert (status, err.count("\n")) == (2, 1)
+    assert {case["outcome"] for case in json.loads(out)["cases"]} == {"unusable"}
+    assert json.loads(checked(run, file, "hinge", "--json")[1])["passed"]
+
+
+def test_junit(run, file, tmp_path):
+    path = tmp_path / "report.xml"
+    status, out, _ = checked(run, file, "subtracted", "--junit", path)
+    assert (status, out.splitlines()[0][:13]) == (1, "triplet_hinge")
+    suite = ElementTree.parse(path).getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("6", "5", "0")
+    failure = suite.find("testcase[@name='plain']/failure")
+    assert "margin subtracted" in failure.get("message")
+    assert "fix: negative - positive + margin" in failure.text
+    assert suite.find("testcase[@name='separated']")[:] == []
+    assert checked(run, file, "raises", "--junit", path)[0] == 2
+    assert ElementTree.parse(path).getroot()[0].get("errors") == "6"
+    status, _, err = checked(run, file, "hinge", "--junit", tmp_path / "no" / "folder.xml")
+    assert (status, err.count("\n")) == (2, 1)
+
+
+def test_junit_holds_any_message(run, file, tmp_path):
+    file.write_text(LOSSES.replace("out of triples", "\\x00 \\ud800 <&> \\x1b"))
+    assert checked(run, file, "raises", "--junit", tmp_path / "report.xml")[0] == 2
+    suite = ElementTree.parse(tmp_path / "report.xml").getroot()[0]
+    assert "RuntimeError: \ufffd \ufffd <&> \ufffd" in suite[0][0].get("message")
+
+
+def test_allowed_choices(run, tmp_path):
+    path = tmp_path / "losses.py"
+    path.write_text("""
+import numpy as np
+
+def cosine(users, items, pull):
+    with np.errstate(all="ignore"):
+        a, b = (np.linalg.norm(x, axis=1, keepdims=True) for x in (users, items))
+        u, v = users / a, items / b
+        cos = (u * v).sum(axis=1, keepdims=True)
+        p = pull[:, None]
+        return pull @ cos[:, 0], (p * (v - u * cos) / a, p * (u - v * cos) / b)
+""")
+    status, out, _ = run("check", f"{path}:cosine")
+    assert (status, "--allow zero_vectors accepts it" in out) == (1, True)
+    allowed = run("check", f"{path}:cosine", "--allow", "zero_vectors", "--junit", tmp_path / "x")
+    assert (allowed[0], "all passed, zero_vectors allowed" in allowed[1]) == (0, True)
+    case = ElementTree.parse(tmp_path / "x").getroot()[0].find("testcase[@name='zero_vectors']")
+    assert case[0].get("message") == "zero_vectors is allowed"
+    status, out, _ = run("check", f"{path}:cosine", "--allow", "zero_vectors", "--json")
+    assert [c["name"] for c in json.loads(out)["cases"] if c["outcome"] == "allowed"] == [
+        "zero_vectors"
+    ]
+    assert run("check", f"{path}:cosine", "--allow", "nothing")[0] == 2
 
 
 PACKAGE = {

@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,9 @@ from minitower.conformance.families import FAMILIES
 from minitower.conformance.formula import CHOICES, TOLERANCE
 from minitower.conformance.frameworks import FRAMEWORKS
 from minitower.conformance.guess import guess
+from minitower.conformance.report_files import as_json, as_junit
 from minitower.data.errors import DataError
+from minitower.data.files import new_file
 from minitower.data.options import Option, checked
 
 
@@ -71,6 +74,10 @@ def check(
     allow: Annotated[
         Sequence[str], Option("documented choices that may differ", choices=tuple(CHOICES))
     ] = (),
+    json_: Annotated[bool, Option("print the report as JSON", name="json")] = False,
+    junit: Annotated[
+        Path | None, Option("also write the report as JUnit XML, for a CI server", metavar="FILE")
+    ] = None,
     list_: Annotated[bool, Option("print the formulas", name="list")] = False,
     explain: Annotated[
         str | None,
@@ -102,7 +109,10 @@ def check(
         )  # fmt: skip
     except ModuleNotFoundError as error:  # the framework
         raise DataError(str(error)) from error
-    write(f"{report}\n")
+    if junit is not None:
+        with new_file(junit) as file:
+            file.write(as_junit(report, target))
+    write(f"{json.dumps(as_json(report), indent=1)}\n" if json_ else f"{report}\n")
     if report.unusable:
         raise DataError(report.unusable)
     if not report.passed:
