@@ -1,6 +1,8 @@
 """minitower check and minitower vectors, as a user runs them."""
 
 import json
+import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -37,6 +39,12 @@ class Losses:
 def uniform(p, size, rng):
     return rng.integers(len(p), size=size)
 
+def unlike(a, b):
+    return 0.0
+
+def other_words(neg, pos, m, sign=1):
+    return hinge(pos, neg, sign * m)
+
 seven = 7
 """
 
@@ -70,6 +78,146 @@ def test_a_right_loss_exits_0(run, file, name):
         0, "triplet_hinge   6 cases   all passed   (numpy, float64)\n", ""
     )  # fmt: skip
     assert checked(run, file, name, "--dtype", "float32")[0] == 0
+
+
+def test_the_formula_is_guessed_and_the_guess_is_said(run, file):
+    assert run("check", f"{file}:hinge") == (
+        0, "triplet_hinge   6 cases   all passed   (numpy, float64)\n",
+        "checked as triplet_hinge: its arguments are positive, negative, margin\n",
+    )  # fmt: skip
+
+
+def test_parameters_are_mapped(run, file):
+    given = ["--with", "pos=positive", "neg=negative", "m=margin"]
+    status, out, _ = checked(run, file, "other_words", *given)
+    assert (status, out.split()[3:5]) == (0, ["all", "passed"])
+    status, out, _ = checked(run, file, "other_words", *given, "--with", "sign=-1")
+    assert (status, "margin subtracted" in out) == (1, True)
+    assert checked(run, file, "hinge", "--with", "margin=0.5")[0] == 0
+    for wrong in ("margin", "=1", "a b=1", "margin="):
+        status, out, err = checked(run, file, "hinge", "--with", wrong)
+        assert (status, out) == (2, "")
+        assert "expected PARAMETER=VALUE" in err
+
+
+def test_json(run, file):
+    status, out, _ = checked(run, file, "subtracted", "--json")
+    report = json.loads(out)
+    assert (status, report["formula"], report["passed"]) == (1, "triplet_hinge", False)
+    assert report["mistake"]["name"] == "margin subtracted"
+    assert [case["name"] for case in report["cases"]] == [
+        case.name for case in FORMULAS["triplet_hinge"].cases
+    ]
+    by_name = {case["name"]: case for case in report["cases"]}
+    assert by_name["plain"]["outcome"] == "failed"
+    assert by_name["plain"]["mistake"] == report["mistake"]
+    assert by_name["separated"]["outcome"] == "passed"
+    assert by_name["separated"]["mistake"] is by_name["separated"]["failure"] is None
+    status, out, err = checked(run, file, "nan", "--json")
+    assert (status, err.count("\n")) == (2, 1)
+    assert {case["outcome"] for case in json.loads(out)["cases"]} == {"unusable"}
+    assert json.loads(checked(run, file, "hinge", "--json")[1])["passed"]
+
+
+def test_junit(run, file, tmp_path):
+    path = tmp_path / "report.xml"
+    status, out, _ = checked(run, file, "subtracted", "--junit", path)
+    assert (status, out.splitlines()[0][:13]) == (1, "triplet_hinge")
+    suite = ElementTree.parse(path).getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("6", "5", "0")
+    failure = suite.find("testcase[@name='plain']/failure")
+    assert "margin subtracted" in failure.get("message")
+    assert "fix: negative - positive + margin" in failure.text
+    assert suite.find("testcase[@name='separated']")[:] == []
+    assert checked(run, file, "raises", "--junit", path)[0] == 2
+    assert ElementTree.parse(path).getroot()[0].get("errors") == "6"
+    status, _, err = checked(run, file, "hinge", "--junit", tmp_path / "no" / "folder.xml")
+    assert (status, err.count("\n")) == (2, 1)
+
+
+def test_junit_holds_any_message(run, file, tmp_path):
+    file.write_text(LOSSES.replace("out of triples", "\\x00 \\ud800 <&> \\x1b"))
+    assert checked(run, file, "raises", "--junit", tmp_path / "report.xml")[0] == 2
+    suite = ElementTree.parse(tmp_path / "report.xml").getroot()[0]
+    assert "RuntimeError: \ufffd \ufffd <&> \ufffd" in suite[0][0].get("message")
+
+
+def test_allowed_choices(run, tmp_path):
+    path = tmp_path / "losses.py"
+    path.write_text("""
+import numpy as np
+
+def cosine(users, items, pull):
+    with np.errstate(all="ignore"):
+        a, b = (np.linalg.norm(x, axis=1, keepdims=True) for x in (users, items))
+        u, v = users / a, items / b
+        cos = (u * v).sum(axis=1, keepdims=True)
+        p = pull[:, None]
+        return pull @ cos[:, 0], (p * (v - u * cos) / a, p * (u - v * cos) / b)
+""")
+    status, out, _ = run("check", f"{path}:cosine")
+    assert (status, "--allow zero_vectors accepts it" in out) == (1, True)
+    allowed = run("check", f"{path}:cosine", "--allow", "zero_vectors", "--junit", tmp_path / "x")
+    assert (allowed[0], "all passed, zero_vectors allowed" in allowed[1]) == (0, True)
+    case = ElementTree.parse(tmp_path / "x").getroot()[0].find("testcase[@name='zero_vectors']")
+    assert case[0].get("message") == "zero_vectors is allowed"
+    status, out, _ = run("check", f"{path}:cosine", "--allow", "zero_vectors", "--json")
+    assert [c["name"] for c in json.loads(out)["cases"] if c["outcome"] == "allowed"] == [
+        "zero_vectors"
+    ]
+    assert run("check", f"{path}:cosine", "--allow", "nothing")[0] == 2
+
+
+PACKAGE = {
+    "__init__.py": "",
+    "sub/__init__.py": "",
+    "sub/losses.py": """
+from __future__ import annotations
+from dataclasses import dataclass
+from ..lead import lead
+
+@dataclass
+class Hinge:
+    margin: float
+
+    def __call__(self, positive, negative):
+        short = self.margin - lead(positive, negative)
+        active = (short > 0) / len(short)
+        return short.clip(0).mean(), (-active, active)
+""",
+    "lead.py": "lead = lambda p, n: p - n\n",
+}
+
+
+@pytest.mark.parametrize("target", ["my_package/sub/losses.py", "my_package.sub.losses"])
+def test_dataclasses_and_relative_imports(run, tmp_path, monkeypatch, target):
+    for name, source in PACKAGE.items():
+        path = tmp_path / "my_package" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.startswith("my_package")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert run("check", f"{target}:Hinge")[0] == 0
+    assert run("check", "my_package.nothing:f")[2].count("ModuleNotFoundError") == 1
+
+
+def test_another_package_of_the_same_name(run, tmp_path, monkeypatch):
+    for folder in ("one", "other"):
+        path = tmp_path / folder / "same_name" / "losses.py"
+        path.parent.mkdir(parents=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(LOSSES.replace("from helper import lead", "lead = lambda p, n: p - n"))
+    assert run("check", f"{tmp_path}/one/same_name/losses.py:hinge")[0] == 0
+    status, _, err = run("check", f"{tmp_path}/other/same_name/losses.py:hinge")
+    assert (status, "Python imports same_name.losses from" in err) == (2, True)
+
+
+def test_a_dataclass_in_a_file(run, tmp_path):
+    path = tmp_path / "losses.py"
+    path.write_text(PACKAGE["sub/losses.py"].replace("from ..lead import", "from lead import"))
+    (tmp_path / "lead.py").write_text(PACKAGE["lead.py"])
+    assert run("check", f"{path}:Hinge")[0] == 0
 
 
 def test_a_wrong_loss_exits_1_and_names_the_mistake(run, file):
@@ -149,10 +297,15 @@ def test_a_framework_that_is_not_installed(run, file, monkeypatch):
 
 
 def test_without_a_target_or_a_formula(run, file):
-    for args in ([], [f"{file}:hinge"], ["--formula", "triplet_hinge"]):
+    for args in ([], ["--formula", "triplet_hinge"]):
         status, out, err = run("check", *args)
         assert (status, out) == (2, "")
-        assert "expected FILE.py:FUNCTION and --formula NAME" in err
+        assert "expected FILE.py:FUNCTION" in err
+    status, out, err = run("check", f"{file}:uniform")
+    assert (status, err.splitlines()[0]) == (
+        1, "checked as sampler: its arguments are p, size, rng"
+    )  # fmt: skip
+    assert "say which it is with --formula NAME" in run("check", f"{file}:unlike")[2]
 
 
 def test_list_names_every_formula(run):
@@ -160,6 +313,13 @@ def test_list_names_every_formula(run):
     assert (status, err) == (0, "")
     names = [line.split()[0] for line in out.splitlines()]
     assert names == [*FORMULAS, "sampler"]
+
+
+CLIPPED = {
+    "in_batch_softmax", "in_batch_softmax_cosine", "in_batch_softmax_log_sum",
+    "in_batch_softmax_weighted", "calibrated_softmax", "cross_batch_softmax",
+    "listwise_softmax_log_q",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -171,6 +331,7 @@ def test_explain_shows_formula_shapes_reference_cases_and_mistakes(run, name):
     assert all(f"{a.name} {a.shape}" in out or a.shape == "()" for a in formula.arguments)
     assert all(case.name in out for case in formula.cases)
     assert all(mistake.fix in out for mistake in MISTAKES[name])
+    assert ("  q clipped at c" in out) == (name in CLIPPED)
 
 
 def test_explain_a_sampler_and_what_is_unknown(run):
@@ -179,8 +340,6 @@ def test_explain_a_sampler_and_what_is_unknown(run):
 
 
 def test_the_search_path_is_as_it_was(run, file):
-    import sys
-
     before = list(sys.path)
     checked(run, file, "hinge")
     assert sys.path == before

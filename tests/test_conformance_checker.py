@@ -171,7 +171,7 @@ def raises(*arguments):
         (lambda *a: (0.5, (a[0], None)), "returned no d_items"),
         (lambda *a: (0.5, (a[0], "text")), "returned a str as d_items, expected numbers"),
         (lambda *a: (0.5, (a[0], [[1], [1, 2]])), "returned a list of 2 as d_items"),
-        (lambda users: 0, "raised TypeError"),
+        (lambda users: 0, "takes users, expected users, items, log_q, temperature: no parameter"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_one_line(fn, message):

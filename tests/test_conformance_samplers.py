@@ -1,6 +1,7 @@
 """Samplers against the distribution they should have."""
 
-from math import comb
+from itertools import product
+from math import comb, prod
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.conformance import check, check_sampler
-from minitower.conformance.samplers import CASES, DRAWS, FALSE_ALARM, surprise
+from minitower.conformance.dependence import dependence, evenness, surprise
+from minitower.conformance.samplers import CASES, DRAWS, FALSE_ALARM
 from minitower.formulas.sampling import AliasTable
 
 
@@ -74,7 +76,9 @@ def test_ids_counted_from_one():
         (lambda p: np.log2(p), "log q to base two"),
         (lambda p: np.log(DRAWS * p), "log of the expected count"),
         (lambda p: np.full(len(p), -np.log(len(p))), "log q of a uniform draw"),
-        (lambda p: np.log(p) + 1e-6, None),
+        (lambda p: np.log(p ** (4 / 3) / (p ** (4 / 3)).sum()), "log q before the power law"),
+        (lambda p: np.log(p * 1000), "q that does not sum to one: log q is off by 6.908"),
+        (lambda p: np.log(p) + 1e-6 * p, None),
     ],
 )
 def test_a_wrong_log_q_is_found(log_q, mistake):
@@ -108,6 +112,46 @@ def leaves(p, size, rng):
 def test_what_are_no_draws(draw, message):
     report = check_sampler(draw)
     assert report.unusable.startswith(f"sampler, case two_items: {message}")
+
+
+def systematic(p, size, rng):
+    ids = np.searchsorted(np.cumsum(p), (np.arange(size) + rng.random()) / size)
+    return rng.permutation(np.minimum(ids, len(p) - 1))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        systematic,
+        lambda p, size, rng: np.sort(by_choice(p, size, rng)),
+        lambda p, size, rng: np.repeat(by_choice(p, size // 2, rng), 2),
+        lambda p, size, rng: np.tile(by_choice(p, size // 2, rng), 2),
+        lambda p, size, rng: np.tile(by_choice(p, size // 100, rng), 100),
+    ],
+    ids=["systematic", "sorted", "repeated", "tiled", "tiled_often"],
+)
+def test_draws_that_depend_on_each_other_are_found(draw, request):
+    report = check_sampler(draw)
+    assert not report.passed
+    if "tiled_often" not in request.node.name:
+        assert report.mistake.name == "draws that depend on each other", str(report)
+
+
+@given(st.integers(1, 7), st.sampled_from([(0.5, 0.5), (0.25, 0.5, 0.25), (0.125, 0, 0.875)]))
+def test_evenness__exceeds_no_level_by_more_than_the_level(n, p):
+    """Every sequence of n draws: P(evenness <= level) <= level, exactly."""
+    alarms = dict.fromkeys((0.5, 0.1, 0.01), 0.0)
+    for draws in product(range(len(p)), repeat=n):
+        even = evenness(np.bincount(draws, minlength=len(p)), np.array(p))
+        for level in alarms:
+            alarms[level] += prod(p[i] for i in draws) * (even <= level)
+    assert all(alarm <= level * (1 + 1e-9) for level, alarm in alarms.items())
+
+
+def test_dependence__fails_independent_draws_as_often_as_it_is_asked_to():
+    rng, p = np.random.default_rng(1), np.array([0.5, 0.125, 0.375])
+    alarms = [dependence(by_choice(p, 1000, rng), p, 0.2) is not None for _ in range(500)]
+    assert 0.02 < np.mean(alarms) < 0.2
 
 
 def test_one_draw_repeated_is_found():

@@ -125,6 +125,7 @@ def test_npz_holds_the_same(folder, content):
 def test_readme_names_every_formula_and_the_rule(folder):
     readme = (folder / "README.md").read_text("utf-8")
     assert f"version {VERSION}" in readme
+    assert f"* {VERSION}: " in readme
     assert "|yours - expected| <= tolerance * max(1, |expected|)" in readme
     for formula in FORMULAS.values():
         assert describe(formula) in readme

@@ -1,21 +1,26 @@
 """``check`` and ``vectors``: is an implementation in somebody's file right?"""
 
 import argparse
-import importlib.util
 import inspect
-import sys
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from minitower import conformance
 from minitower.cli.arguments import CommandFailed, add_command
-from minitower.cli.terminal import row, write
+from minitower.cli.check_target import load
+from minitower.cli.terminal import row, say, write
 from minitower.conformance import FORMULAS, MISTAKES, SAMPLER, check_sampler, describe
 from minitower.conformance.checker import find
-from minitower.conformance.formula import TOLERANCE
+from minitower.conformance.families import FAMILIES
+from minitower.conformance.formula import CHOICES, TOLERANCE
 from minitower.conformance.frameworks import FRAMEWORKS
+from minitower.conformance.guess import guess
+from minitower.conformance.report_files import as_json, as_junit
 from minitower.data.errors import DataError
+from minitower.data.files import new_file
 from minitower.data.options import Option, checked
 
 
@@ -38,11 +43,18 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def check(
     target: Annotated[
-        str | None, Option("function to check", metavar="FILE.py:FUNCTION", parse=str)
+        str | None,
+        Option("function to check", metavar="FILE.py:FUNCTION|package.module:FUNCTION", parse=str),
     ] = None,
     *,
     formula: Annotated[
-        str | None, Option("formula that it implements (see --list)", metavar="NAME", parse=str)
+        str | None,
+        Option(
+            "formula that it implements (see --list); without this flag its name and parameters "
+            "say it",
+            metavar="NAME",
+            parse=str,
+        ),
     ] = None,
     framework: Annotated[
         str, Option("framework that it is written in", choices=tuple(FRAMEWORKS))
@@ -50,6 +62,22 @@ def check(
     dtype: Annotated[
         str, Option("precision of its inputs and results", choices=tuple(TOLERANCE))
     ] = "float64",
+    given: Annotated[
+        Sequence[str],
+        Option(
+            "a parameter and the argument that it takes (tau=temperature), or a constant "
+            "(reduction=mean); an argument that is built in, and its number (temperature=0.07)",
+            name="with",
+            metavar="PARAMETER=VALUE",
+        ),
+    ] = (),
+    allow: Annotated[
+        Sequence[str], Option("documented choices that may differ", choices=tuple(CHOICES))
+    ] = (),
+    json_: Annotated[bool, Option("print the report as JSON", name="json")] = False,
+    junit: Annotated[
+        Path | None, Option("also write the report as JUnit XML, for a CI server", metavar="FILE")
+    ] = None,
     list_: Annotated[bool, Option("print the formulas", name="list")] = False,
     explain: Annotated[
         str | None,
@@ -64,22 +92,43 @@ def check(
         for name, known in FORMULAS.items():
             row(f"{name:{width}}   {known.summary}")
         row(f"{SAMPLER:{width}}   draw(p, size, rng) -> ids, or ids and log q")
-    elif explain is not None:
+        return
+    if explain is not None:
         write(f"{_explained(explain)}\n")
-    elif target is None or formula is None:
-        raise DataError("check: expected FILE.py:FUNCTION and --formula NAME (or --list)")
-    else:
-        try:
-            report = checked(
-                conformance.check, load(target), formula=formula, framework=framework, dtype=dtype
-            )
-        except ModuleNotFoundError as error:  # the framework
-            raise DataError(str(error)) from error
-        write(f"{report}\n")
-        if report.unusable:
-            raise DataError(report.unusable)
-        if not report.passed:
-            raise CommandFailed(f"{target} is not {formula}")
+        return
+    if target is None:
+        raise DataError("check: expected FILE.py:FUNCTION (or --list)")
+    fn, constants = load(target), dict(_pair(pair) for pair in given)
+    if formula is None:
+        formula, why = checked(guess, fn, constants)
+        say(f"checked as {formula}: {why}")
+    try:
+        report = checked(
+            conformance.check, fn, formula=formula, framework=framework, dtype=dtype,
+            given=constants, allow=allow,
+        )  # fmt: skip
+    except ModuleNotFoundError as error:  # the framework
+        raise DataError(str(error)) from error
+    if junit is not None:
+        with new_file(junit) as file:
+            file.write(as_junit(report, target))
+    write(f"{json.dumps(as_json(report), indent=1)}\n" if json_ else f"{report}\n")
+    if report.unusable:
+        raise DataError(report.unusable)
+    if not report.passed:
+        raise CommandFailed(f"{target} is not {formula}")
+
+
+def _pair(pair: str) -> tuple[str, object]:
+    """A parameter and its value: a number, true, false, none, or a string."""
+    name, equals, value = pair.partition("=")
+    if not equals or not name.isidentifier() or not value:
+        raise DataError(f"--with {pair}: expected PARAMETER=VALUE, such as tau=temperature")
+    with suppress(ValueError):
+        return name, int(value)
+    with suppress(ValueError):
+        return name, float(value)
+    return name, {"true": True, "false": False, "none": None}.get(value.lower(), value)
 
 
 def vectors(*, out: Annotated[Path, Option("the folder to write", metavar="DIR")]) -> None:
@@ -87,41 +136,6 @@ def vectors(*, out: Annotated[Path, Option("the folder to write", metavar="DIR")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file, expected a folder")
     row(conformance.write_vectors(out))
-
-
-def load(target: str) -> Callable[..., Any]:
-    """The function of FILE.py:FUNCTION; its file is run.
-
-    Raises:
-        DataError: no such file or function, or the file does not run.
-    """
-    file, colon, name = target.rpartition(":")
-    path = Path(file)
-    if not colon or not name:
-        raise DataError(f"{target}: expected FILE.py:FUNCTION")
-    if not path.is_file():
-        raise DataError(f"{file}: the file is missing")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise DataError(f"{file}: expected a Python file, *.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))  # its imports, as if it were run itself
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise DataError(
-            f"{file}: raised {type(error).__name__} when it was run: {error}"
-        ) from error
-    finally:
-        sys.path.pop(0)
-    function = module
-    for part in name.split("."):
-        if not hasattr(function, part):
-            raise DataError(f"{file}:{name}: the file has no {name}")
-        function = getattr(function, part)
-    if not callable(function):
-        raise DataError(f"{target}: is {type(function).__name__}, which cannot be called")
-    return function
 
 
 def _explained(name: str) -> str:
@@ -132,4 +146,8 @@ def _explained(name: str) -> str:
     lines += [f"  {case.name}: {case.why}" for case in formula.cases]
     lines += ["", "known mistakes"]
     lines += [f"  {mistake.name}: {mistake.fix}" for mistake in MISTAKES[formula.name]]
+    families = FAMILIES.get(formula.name, ())
+    if families:
+        lines += ["", "known mistakes with a constant c, which is estimated"]
+        lines += [f"  {family.name.format(c='c')}" for family in families]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ reaches back to the towers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,19 @@ def of_vectors(loss: Any) -> Compute:
     return compute
 
 
-def of_unit_vectors(compute: Compute, normalize: Any = l2_normalize) -> Compute:
+def of_unit_vectors(compute: Compute, normalize: Any = None) -> Compute:
     """Make a loss that scales its two sets of vectors to length one first."""
+    if normalize is None:
+        return partial(_of_unit, compute=compute)
+    return partial(_of_unit, compute=compute, normalize=normalize)
 
-    def unit(users: Any, items: Any, *rest: Any) -> Any:
-        (users, back_users), (items, back_items) = normalize(users), normalize(items)
-        value, (d_users, d_items) = compute(users, items, *rest)
-        return value, (back_users(d_users), back_items(d_items))
 
-    return unit
+def _of_unit(
+    users: Any, items: Any, *rest: Any, compute: Compute, normalize: Any = l2_normalize
+) -> Any:
+    (users, back_users), (items, back_items) = normalize(users), normalize(items)
+    value, (d_users, d_items) = compute(users, items, *rest)
+    return value, (back_users(d_users), back_items(d_items))
 
 
 def corrected(correction: Any) -> Compute:

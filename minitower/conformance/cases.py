@@ -6,7 +6,7 @@ wherever and whenever they are written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,14 +117,61 @@ BATCHES: Table = {
             users=grid(6, 3, salt=7) * 3,
         ),
     ),
+    "rarest": (
+        "log q of -40 and -25: q clipped at 1e-8 or 1e-12, log(q + eps)",
+        _batch([1, 2, 3, 2], 2, 0.5, log_q=[-0.25, -40, -25], extra=[3, 1], salt=9),
+    ),
+    "unusual_ids": (
+        "ids of 0, -3, 2048, 2049, 2^24 and 2^24 + 1: padding that is none, ids compared in floats",
+        _batch(
+            [0, 2**24, 2**24 + 1, 0, -3, -3, 2048, 2049], 2, 0.5,
+            log_q=[-2, -1, -3, -1.5, -2.5, -3.5], extra=[2**24, 0, 2**24 + 1], salt=10,
+        ),
+    ),
+    "far_below": (
+        "scores of -131072 and repeated items: no number is low enough to be a mask",
+        _batch(
+            [1, 2, 3, 2, 1], 2, 2.0, log_q=[-1, -2, -3],
+            items=np.array([[258.0, 16], [260, -16], [252, 0]]),  # item 3 wins by far: no ties
+            users=np.array([[-512.0, 64], [-512, -64], [-512, 32], [-512, 64], [-512, -64]]),
+            extra=[1, 2],
+        ),
+    ),
+    "seventeen": (
+        "17 pairs: a remainder for chunks of every size",
+        _batch([*range(1, 15), 3, 1, 15], 2, 0.5, log_q=grid(16, salt=8) * 2 - 2.5,
+               extra=[16, 3, 7], salt=11),
+    ),
+}  # fmt: skip
+
+WEIGHTED: Table = {
+    "zero_weights": (
+        "rewards of zero: the mean counts their rows",
+        _batch([1, 2, 3, 4], 2, 0.5, log_q=[-1, -2, -3, -1.5],
+               weights=np.array([0.0, 1.5, 0, 0.25]), salt=12),
+    ),
 }  # fmt: skip
 
 
-def of_batches(fields: dict[str, str], leave_out: Sequence[str] = ()) -> tuple[Case, ...]:
-    """The cases of a formula on batches: which of their fields is which argument."""
+def of_batches(
+    fields: dict[str, str],
+    leave_out: Sequence[str] = (),
+    choices: Collection[str] = (),
+    batches: Table = BATCHES,
+) -> tuple[Case, ...]:
+    """The cases of a formula on batches: which of their fields is which argument.
+
+    Args:
+        choices: the cases, by name, that are a documented choice of this formula.
+    """
     return tuple(
-        Case(name, why, {argument: batch[field] for argument, field in fields.items()})
-        for name, (why, batch) in BATCHES.items()
+        Case(
+            name,
+            why,
+            {argument: batch[field] for argument, field in fields.items()},
+            name if name in choices else "",
+        )
+        for name, (why, batch) in batches.items()
         if name not in leave_out
     )
 
@@ -188,6 +235,8 @@ LISTWISE: Table = {
     "masked": ("some negatives dropped, others in each row",
                _listwise(3, 4, 0.25, [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]])),
     "all_but_the_positive_masked": ("nothing left to compete with", _listwise(2, 2, 0.5, True)),
+    "one_row_all_masked": ("a row without negatives among others: the mean counts it",
+                           _listwise(3, 2, 0.5, [[0, 0], [1, 1], [0, 1]])),
     "one_negative": ("one row, one negative", _listwise(1, 1, 2.0)),
     "extreme_logits": ("logits of +-16384",
                        _listwise(3, 4, 1 / 1024, [[0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]], 16)),
@@ -196,7 +245,7 @@ LISTWISE: Table = {
         "positive": np.array([-131072.0, -132096]),
         "negatives": np.array([[-132096.0, -131072, -133120], [-131072, -131072, -133120]]),
         "drop": np.array([[0, 1, 0], [1, 0, 0]], bool),
-        "temperature": 1.0,
+        "temperature": 2.0,
     }),
 }  # fmt: skip
 

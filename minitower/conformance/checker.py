@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minitower.conformance.formula import TOLERANCE, Case, Formula, Outputs, error, errors, exploded
-from minitower.conformance.frameworks import Unusable, runner
-from minitower.conformance.mistake_tables import Mistake
-from minitower.conformance.mistakes import MISTAKES
-from minitower.conformance.registry import FORMULAS
-from minitower.conformance.report import NO_KNOWN, Report, Result
-from minitower.conformance.samplers import SAMPLER, check_sampler
-from minitower.formulas.arrays import Array
-
-_IN_FLOAT32 = (
-    "computed in float32",
-    "every case agrees as well as float32 can: check with dtype float32, or find what converts",
+from minitower.conformance.calling import Given, at_constants, bound
+from minitower.conformance.explanation import unexplained
+from minitower.conformance.formula import (
+    CHOICES,
+    TOLERANCE,
+    Case,
+    Formula,
+    Outputs,
+    Unusable,
+    errors,
 )
+from minitower.conformance.frameworks import runner
+from minitower.conformance.recognition import recognized
+from minitower.conformance.registry import FORMULAS
+from minitower.conformance.report import Report, Result
+from minitower.conformance.samplers import SAMPLER, check_sampler
+
+_NOTHING: Mapping[str, object] = {}
 
 
 def check(
-    fn: Callable[..., Any], *, formula: str, framework: str = "numpy", dtype: str = "float64"
+    fn: Callable[..., Any],
+    *,
+    formula: str,
+    framework: str = "numpy",
+    dtype: str = "float64",
+    given: Given = _NOTHING,
+    allow: Collection[str] = (),
 ) -> Report:
     """Run an implementation on every golden case of a formula.
 
     Args:
-        fn: called with the formula's arguments in order (``minitower check --explain
-            NAME`` lists them). In NumPy it returns (loss, gradients), the gradients a
-            dict by name or a tuple in order; in a framework the loss alone.
+        fn: called with the formula's arguments (``minitower check --explain NAME`` lists them),
+            by name where its parameters have their names, the others in order. In NumPy it returns
+            (loss, gradients), the gradients a dict by name or a tuple in order; in a framework
+            the loss alone. A class is made with the arguments that its constructor names.
         formula: a name of :data:`FORMULAS`, or "sampler" (:func:`check_sampler`).
         framework: "numpy", "torch", "jax" or "tensorflow".
         dtype: "float64" or "float32", the precision asked of fn and expected of it.
+        given: {parameter: argument} where fn has another name for an argument; {parameter:
+            constant} for more that fn takes; {argument: number} where fn has it built in.
+        allow: documented choices of fn, names of :data:`CHOICES`: their cases may fail.
 
     Returns:
         The report. Whatever fn does wrong, raising included, is in there.
 
     Raises:
-        ValueError: no such formula, framework or dtype.
+        ValueError: no such formula, framework, dtype or choice.
         TypeError: fn cannot be called.
         ModuleNotFoundError: the framework is not installed.
 
@@ -53,55 +68,35 @@ def check(
     """
     if formula == SAMPLER:
         return check_sampler(fn)
-    spec = find(formula)
+    spec = at_constants(find(formula), given)
     if dtype not in TOLERANCE:
         raise ValueError(f"no dtype {dtype!r}; there are {', '.join(TOLERANCE)}")
+    for choice in allow:
+        if choice not in CHOICES:
+            raise ValueError(f"no choice {choice!r}; there are {', '.join(CHOICES)}")
     if not callable(fn):
         raise TypeError(f"expected a function to check, got {type(fn).__name__}")
     run = runner(framework)
     expected = [spec.outputs(case) for case in spec.cases]
-
-    def result_of(case: Case, right: Outputs) -> Result:
-        try:
-            with np.errstate(all="ignore"):
-                got = run(fn, spec, spec.inputs(case, dtype), dtype)
-        except Unusable as problem:
-            return Result(case, str(problem), unusable=True)
-        except (Exception, SystemExit) as problem:
-            message = " ".join(str(problem).split()) or "no message"
-            return Result(case, f"raised {type(problem).__name__}: {message}", unusable=True)
-        if got[spec.result].shape != right[spec.result].shape:
-            shapes = (
-                f"{got[spec.result].shape}, expected {right[spec.result].shape or 'one number'}"
-            )
-            return Result(case, f"returned {spec.result} of shape {shapes}", unusable=True)
-        for name, value in got.items():
-            if np.isnan(value).any():
-                return Result(case, f"returned NaN in {name}", unusable=True, got=got)
-        off = errors(got, right)
-        worst = max(off, key=lambda name: off[name])
-        return Result(
-            case, None if off[worst] <= TOLERANCE[dtype] else f"{worst} off by {off[worst]:.1e}",
-            got=got,
-        )  # fmt: skip
-
-    results = [result_of(case, right) for case, right in zip(spec.cases, expected, strict=True)]
-    named = _recognize(spec, results, expected, TOLERANCE[dtype])
+    call = partial(_called, run, fn, spec, dtype, given)
+    results = [
+        _result(spec, case, right, call, TOLERANCE[dtype], case.choice in allow)
+        for case, right in zip(spec.cases, expected, strict=True)
+    ]
+    named = recognized(spec, results, expected, TOLERANCE[dtype])
     mistake = next((r.mistake for r in named if r.mistake), None)
     return Report(
         spec.name,
         f"{framework}, {dtype}",
         tuple(named),
         mistake,
-        "" if mistake else _unexplained(spec, named, expected, TOLERANCE[dtype]),
+        "" if mistake else unexplained(spec, named, expected, TOLERANCE[dtype]),
     )
 
 
-def assert_conforms(
-    fn: Callable[..., Any], *, formula: str, framework: str = "numpy", dtype: str = "float64"
-) -> None:
+def assert_conforms(fn: Callable[..., Any], *, formula: str, **options: Any) -> None:
     """:func:`check` for a test: raises AssertionError with the report unless all passed."""
-    report = check(fn, formula=formula, framework=framework, dtype=dtype)
+    report = check(fn, formula=formula, **options)
     if not report.passed:
         raise AssertionError(str(report))
 
@@ -117,95 +112,46 @@ def find(formula: str) -> Formula:
     return FORMULAS[formula]
 
 
-def agree(a: Outputs, b: Outputs, right: Outputs, tolerance: float) -> bool:
-    """Whether two results are one: equal, or both out of all bounds."""
-    bounds = exploded(a, right), exploded(b, right)
-    return all(bounds) or (not any(bounds) and max(errors(a, b).values()) <= tolerance)
+def _called(
+    run: Any, fn: Callable[..., Any], spec: Formula, dtype: str, given: Given, case: Case
+) -> Outputs:
+    with np.errstate(all="ignore"):
+        outputs: Outputs = run(bound(fn, spec, given), spec, spec.inputs(case, dtype), dtype)
+    return outputs
 
 
-def _recognize(
-    spec: Formula, results: list[Result], expected: list[Outputs], tolerance: float
-) -> list[Result]:
-    """The results, the failed ones with the known mistake that returns the same.
-
-    One mistake has to explain all cases that can be compared. If none does, the cases that
-    left all bounds are set aside: an overflow beside another mistake.
-    """
-    known = MISTAKES[spec.name]
-    got = {i: r.got for i, r in enumerate(results) if r.got is not None}
-    beyond = {i for i in got if exploded(got[i], expected[i])}
-    if beyond and beyond == {i for i in got if np.isnan(got[i][spec.result]).any()} == set(got):
-        return results  # NaN everywhere says nothing
-
-    def fits(mistake: Mistake, which: set[int], tolerance: float = tolerance) -> bool:
-        outputs = {i: spec.outputs(results[i].case, mistake.compute) for i in which}
-        return all(agree(got[i], outputs[i], expected[i], tolerance) for i in which)
-
-    def explaining(which: set[int]) -> Mistake | None:
-        if not any(results[i].failure for i in which):
-            return None
-        in_float32 = Mistake(*_IN_FLOAT32, spec.compute)
-        if fits(in_float32, which, TOLERANCE["float32"]):
-            return in_float32
-        found = [mistake for mistake in known if fits(mistake, which)]
-        return found[0] if len(found) == 1 else None
-
-    def overflows(mistake: Mistake) -> bool:
-        """Whether it leaves the bounds where the implementation does, and is right elsewhere."""
-        outputs = {i: spec.outputs(results[i].case, mistake.compute) for i in got}
-        return all(
-            exploded(outputs[i], expected[i])
-            if i in beyond
-            else agree(outputs[i], expected[i], expected[i], tolerance)
-            for i in got
-        )
-
-    main = second = explaining(set(got))
-    if main is None and beyond:
-        main = explaining(set(got) - beyond)
-        second = next(filter(overflows, known), None) if main else None
-    return [
-        replace(r, mistake=second if i in beyond else main) if i in got and r.failure else r
-        for i, r in enumerate(results)
-    ]
+def _result(
+    spec: Formula,
+    case: Case,
+    right: Outputs,
+    call: Callable[[Case], Outputs],
+    tolerance: float,
+    allowed: bool,
+) -> Result:
+    """Run one case, and compare what came back."""
+    result = _compared(spec, case, right, call, tolerance)
+    if result.failure is None or not allowed:
+        return result
+    return Result(case, None, allowed=True)
 
 
-def _unexplained(
-    spec: Formula, results: list[Result], expected: list[Outputs], tolerance: float
-) -> str:
-    """What is wrong in numbers: what most cases have in common, and the smallest that fails."""
-    got = {i: r.got for i, r in enumerate(results) if r.got is not None}
-    failed = {i for i in got if results[i].failure}
-    if not failed:
-        return ""
-    lines = [NO_KNOWN]
-    for mistake in MISTAKES[spec.name]:
-        same = {
-            i
-            for i in failed
-            if agree(got[i], spec.outputs(results[i].case, mistake.compute), expected[i], tolerance)
-        }
-        if 2 * len(same) > len(failed) > len(same):
-            rest = ", ".join(results[i].case.name for i in sorted(failed - same))
-            lines.append(f"  “{mistake.name}” would explain all but {rest}")
-    bounded = [i for i in got if not exploded(got[i], expected[i])]
-    for name in expected[0] if bounded else ():
-        ours = np.concatenate([expected[i][name].ravel() for i in bounded])
-        theirs = np.concatenate([got[i][name].ravel() for i in bounded])
-        factor = float(ours @ theirs / max(ours @ ours, 1e-300))
-        if abs(factor - 1) > tolerance and error(theirs, factor * ours) <= tolerance:
-            lines.append(f"  {name} is {factor:.6g} times what it should be, in every case")
-    i = min(failed, key=lambda i: (results[i].case.size, i))
-    case = results[i].case
-    lines += [
-        f"  the smallest failing case is {case.name}: {case.why}",
-        *(f"    {name} = {_shown(np.asarray(x))}" for name, x in case.inputs.items()),
-    ]
-    for name, right in expected[i].items():
-        lines.append(f"    {name} should be {_shown(right)}")
-        lines.append(f"    {' ' * len(name)}       got {_shown(got[i][name])}")
-    return "\n".join(lines)
-
-
-def _shown(x: Array) -> str:
-    return " ".join(np.array2string(x, precision=6, separator=", ", threshold=40).split())
+def _compared(
+    spec: Formula, case: Case, right: Outputs, call: Callable[[Case], Outputs], tolerance: float
+) -> Result:
+    try:
+        got = call(case)
+    except Unusable as problem:
+        return Result(case, str(problem), unusable=True)
+    except (Exception, SystemExit) as problem:
+        message = " ".join(str(problem).split()) or "no message"
+        return Result(case, f"raised {type(problem).__name__}: {message}", unusable=True)
+    if got[spec.result].shape != right[spec.result].shape:
+        shapes = f"{got[spec.result].shape}, expected {right[spec.result].shape or 'one number'}"
+        return Result(case, f"returned {spec.result} of shape {shapes}", unusable=True)
+    for name, value in got.items():
+        if np.isnan(value).any():
+            return Result(case, f"returned NaN in {name}", unusable=True, got=got)
+    off = errors(got, right)
+    worst = max(off, key=lambda name: off[name])
+    failure = None if off[worst] <= tolerance else f"{worst} off by {off[worst]:.1e}"
+    return Result(case, failure, got=got)

@@ -17,8 +17,18 @@ Compute = Callable[..., Any]
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 """Largest error |got - expected| / max(1, |expected|) that passes."""
 
+CHOICES = {
+    "zero_vectors": "a vector of zeros is divided by a small constant or by its length, so that "
+    "its gradient is huge or NaN: F.normalize and most libraries do so",
+}
+"""Name of a documented choice -> what a right implementation may do otherwise."""
+
 EXPLODED = 1e3
 """An error beyond this bound comes from NaN or a division by almost zero."""
+
+
+class Unusable(Exception):
+    """An implementation cannot be called as its formula, or returned outputs of another form."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +50,17 @@ class Argument:
 
 @dataclass(frozen=True)
 class Case:
-    """One input of a formula. All numbers are binary fractions, exact in float32, too."""
+    """One input of a formula. All numbers are binary fractions, exact in float32, too.
+
+    Attributes:
+        choice: what a right implementation may do otherwise here, or "". A name of
+            :data:`CHOICES`.
+    """
 
     name: str
     why: str
     inputs: Mapping[str, Any]
+    choice: str = ""
 
     @property
     def size(self) -> int:

@@ -12,12 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minitower.conformance.formula import Formula, Outputs
-
-
-class Unusable(Exception):
-    """An implementation returned outputs of another form than its formula has."""
-
+from minitower.conformance.formula import Formula, Outputs, Unusable
 
 Run = Callable[[Callable[..., Any], Formula, list[Any], str], Outputs]
 
@@ -85,7 +80,7 @@ def _torch(
 ) -> Any:
     tensors = _converted(formula, inputs, getattr(torch, dtype), torch.tensor)
     learned = [t.requires_grad_() for t, a in zip(tensors, formula.arguments) if a.gradient]
-    value = fn(*tensors)
+    value = _alone(fn(*tensors))
     if not isinstance(value, torch.Tensor):
         raise Unusable(f"returned {_kind(value)}, expected a tensor: the {formula.result} alone")
     result = value.detach().cpu().numpy()
@@ -97,7 +92,7 @@ def _torch(
             "the loss does not depend on its inputs: it was detached, or built from constants"
         )
     gradients = torch.autograd.grad(value, learned, allow_unused=True, materialize_grads=True)
-    return result, [g.numpy() for g in gradients]
+    return result, [(g.to_dense() if g.is_sparse else g).numpy() for g in gradients]
 
 
 def _jax(jax: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str) -> Any:
@@ -105,12 +100,12 @@ def _jax(jax: Any, fn: Callable[..., Any], formula: Formula, inputs: list[Any], 
         arrays = _converted(formula, inputs, dtype, jax.numpy.asarray)
         learned = [i for i, a in enumerate(formula.arguments) if a.gradient]
         if not learned:
-            return fn(*arrays), ()
+            return _alone(fn(*arrays)), ()
 
         def loss(*arguments: Any) -> Any:
-            value = fn(*arguments)
+            value = _alone(fn(*arguments))
             _refuse_many(formula, value)
-            return value
+            return jax.numpy.reshape(value, ())
 
         return jax.value_and_grad(loss, argnums=learned)(*arrays)
 
@@ -122,7 +117,7 @@ def _tensorflow(
         tensors = _converted(formula, inputs, dtype, tf.constant)
         learned = [t for t, a in zip(tensors, formula.arguments) if a.gradient]
         tape.watch(learned)
-        value = fn(*tensors)
+        value = _alone(fn(*tensors))
     if not learned:
         return value, ()
     _refuse_many(formula, value)
@@ -137,13 +132,24 @@ It returns the result, and the gradients in order.
 """
 
 
+def _alone(returned: Any) -> Any:
+    """The loss of {"loss": loss, ...} and of (loss, {...}), as training loops return it."""
+    if isinstance(returned, Mapping) and "loss" in returned:
+        return returned["loss"]
+    if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Mapping):
+        return returned[0]
+    return returned
+
+
 def _refuse_many(formula: Formula, value: Any) -> None:
     """Only one number has a gradient."""
     if isinstance(value, tuple | list):
         raise Unusable(f"returned {_kind(value)}, expected the {formula.result} alone")
     shape = tuple(np.shape(value))
-    if shape:
-        raise Unusable(f"returned {formula.result} of shape {shape}, expected one number")
+    if np.prod(shape) != 1:
+        raise Unusable(
+            f"returned {formula.result} of shape {shape}, expected one number, such as the mean"
+        )
 
 
 def _kind(returned: Any) -> str:
@@ -159,6 +165,8 @@ def _arrays(formula: Formula, inputs: list[Any], value: Any, gradients: Any) -> 
     for name, x in named.items():
         try:
             outputs[name] = np.asarray(x)
+            if name == formula.result and formula.gradients and outputs[name].size == 1:
+                outputs[name] = outputs[name].reshape(())
             numeric = outputs[name].dtype.kind in "fiub"
         except (ValueError, TypeError):
             numeric = False

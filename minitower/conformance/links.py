@@ -47,15 +47,6 @@ def unshifted(logits: Any, positive: Any, share: Any) -> Any:
     return share @ losses, probability * share[:, None]
 
 
-def clipped(logits: Any, positive: Any, share: Any) -> Any:
-    """-log max(P, 1e-7), with gradient zero where P < 1e-7."""
-    rows = np.arange(len(logits))
-    losses = logsumexp(logits, axis=1) - logits[rows, positive]
-    learns = losses < -np.log(1e-7)
-    _, gradient = cross_entropy(logits, positive, share * learns)
-    return share @ np.minimum(losses, -np.log(1e-7)), gradient
-
-
 def softmax_twice(logits: Any, positive: Any, share: Any) -> Any:
     """Cross-entropy of probabilities in place of logits."""
     probability = softmax(logits, axis=1)
@@ -118,6 +109,20 @@ def first_column(logits: Any, positive: Any, share: Any) -> Any:
     return cross_entropy(logits, np.zeros_like(positive), share)
 
 
+def next_column(logits: Any, positive: Any, share: Any) -> Any:
+    """The column after the right one as the positive of each row, in a circle."""
+    return cross_entropy(logits, (positive + 1) % len(logits), share)
+
+
+def positive_alone(logits: Any, positive: Any, share: Any) -> Any:
+    """The right loss, with gradient through the logit of the positive alone."""
+    value, gradient = cross_entropy(logits, positive, share)
+    alone = np.zeros_like(gradient)
+    rows = np.arange(len(logits))
+    alone[rows, positive] = gradient[rows, positive]
+    return value, alone
+
+
 def chain(
     users: Any,
     items: Any,
@@ -129,15 +134,16 @@ def chain(
     loss: Link = cross_entropy,
     slope: Callable[[Any], Any] = lambda t: 1 / t,
     adjust: Callable[[Any, Any], Any] = lambda offset, t: offset,
-    fill: float = -np.inf,
+    fill: Any = -np.inf,
 ) -> Any:
     """Loss of the logits scores / temperature + offset, and its gradients by the vectors.
 
     A mistake replaces one of: the loss, the slope of the logits, the adjustment of the offset,
-    and the ``fill`` of a dropped logit.
+    and the ``fill`` of a dropped logit. The fill is a number, or a function of the temperature.
     """
     n = len(users)
     slopes = np.where(drop, 0, slope(temperature))
+    fill = fill(temperature) if callable(fill) else fill
     logits = np.where(drop, fill, slopes * (users @ items.T) + adjust(offset, temperature))
     value, gradient = loss(logits, np.arange(n), np.broadcast_to(weights / n, n))
     d_scores = gradient * slopes

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from minitower.conformance.composition import half, summed, then
 from minitower.conformance.formula import Compute
 from minitower.conformance.links import chain, own_logit
 from minitower.conformance.mistake_tables import (
     FLIPPED,
     SUM,
     corrections,
-    half,
-    smoothings,
     table,
     temperatures,
-    then,
 )
 
 
@@ -34,7 +32,7 @@ def _weights(log_sum: Callable[[Any], float], own: Callable[[Any], float]) -> Co
     return compute
 
 
-_right = _weights(lambda w: w, lambda w: 1.0)
+RIGHT = _weights(lambda w: w, lambda w: 1.0)
 _plain = _weights(lambda w: 1.0, lambda w: 1.0)
 
 
@@ -47,11 +45,11 @@ LOG_SUM_MISTAKES = table({
      "multiply log sum exp alone: the positive keeps its weight of 1"):
         _weights(lambda w: w, lambda w: w),
     ("log-sum weight missing in the gradient", "the gradient carries weight times P as well"):
-        half(_right, _plain),
+        half(RIGHT, _plain),
     ("log-sum weight on the positive", "multiply log sum exp: w log sum - own"):
         _weights(lambda w: 1.0, lambda w: w),
     ("one divided by the log-sum weight", "multiply log sum exp by the weight"):
         _weights(lambda w: 1 / w, lambda w: 1.0),
-    SUM: lambda u, v, *rest: _right(u, v, *rest, weights=len(u)),
-    FLIPPED: then(_right, lambda g: (-g[0], -g[1])),
-}) + corrections(_right) + smoothings(_right) + temperatures(_right)  # fmt: skip
+    SUM: summed(RIGHT),
+    FLIPPED: then(RIGHT, lambda g: (-g[0], -g[1])),
+}) + corrections(RIGHT) + temperatures(RIGHT)  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 
 from minitower.conformance import links
 from minitower.conformance.adapters import of_unit_vectors
+from minitower.conformance.composition import half, summed
 from minitower.conformance.formula import Compute
 from minitower.formulas.similarity import l2_normalize
 
@@ -45,21 +46,6 @@ def replacing(right: Compute, link: str) -> Callable[[Any], Compute]:
     return lambda part: partial(right, **{link: part})
 
 
-def then(right: Compute, change: Callable[[Any], Any]) -> Compute:
-    """Change the gradients of the right formula."""
-
-    def compute(*arguments: Any) -> Any:
-        value, gradients = right(*arguments)
-        return value, change(gradients)
-
-    return compute
-
-
-def half(loss: Compute, gradient: Compute) -> Compute:
-    """Combine the loss of one variant with the gradients of another."""
-    return lambda *arguments: (loss(*arguments)[0], gradient(*arguments)[1])
-
-
 LN2 = float(np.log(2))
 
 SUM = "sum instead of mean", "divide the loss by the number of rows"
@@ -69,15 +55,10 @@ OVERFLOW = (
     "exp overflows, or log of zero",
     "log sum exp(z) = max + log sum exp(z - max), log(1 + exp(z)) = max(z, 0) + log1p(exp(-|z|))",
 )
-CLIPPED = (
-    "log of a clipped probability",
-    "clipping at 1e-7 stops learning where it is most wrong; take the loss of logits",
-)
 
 _one: Callable[[Any], float] = lambda z: 1.0
 
 ROWS: dict[Words, links.Link] = {
-    SUM: links.times(len, len),
     ("mean over all logits instead of rows", "divide by n, not by n m"):
         links.times(lambda z: 1 / z.shape[1], lambda z: 1 / z.shape[1]),
     BITS: links.times(lambda z: 1 / LN2, lambda z: 1 / LN2),
@@ -85,7 +66,6 @@ ROWS: dict[Words, links.Link] = {
     ("gradient of the sum beside the mean", "divide the gradient by n as well"):
         links.times(_one, len),
     OVERFLOW: links.unshifted,
-    CLIPPED: links.clipped,
     ("softmax applied twice", "the cross-entropy wants logits, and got probabilities"):
         links.softmax_twice,
     ("positive left out of the denominator", "the sum runs over the positive as well"):
@@ -106,6 +86,12 @@ _IN_A_SQUARE: dict[Words, links.Link] = {
         links.both_directions,
     ("first column taken as every row's positive", "row i's positive is column i"):
         links.first_column,
+    ("labels shifted by one row", "row i's positive is column i, also in a gathered batch"):
+        links.next_column,
+}  # fmt: skip
+DETACHED: dict[Words, links.Link] = {
+    ("no gradient through the negatives", "negatives are pushed away: do not detach them"):
+        links.positive_alone,
 }  # fmt: skip
 
 TIMES_TAU = "multiplied by the temperature", "divide the scores by it"
@@ -114,12 +100,20 @@ NO_TAU = "temperature left out", "divide the scores by it"
 
 def losses(right: Any, *wrong: dict[Words, links.Link]) -> list[Mistake]:
     """Mistakes in the loss of logits: of rows alone, unless wrong names others."""
-    every = wrong or (ROWS, WRONG_AXIS, _IN_A_SQUARE)
-    return [mistake for one in every for mistake in table(one, replacing(right, "loss"))]
+    every = wrong or (ROWS, WRONG_AXIS, _IN_A_SQUARE, DETACHED)
+    return [
+        Mistake(*SUM, summed(right)),
+        *(mistake for one in every for mistake in table(one, replacing(right, "loss"))),
+    ]
 
 
 def temperatures(right: Any) -> list[Mistake]:
-    return table({TIMES_TAU: lambda t: t, NO_TAU: _one}, replacing(right, "slope"))
+    return table({
+        TIMES_TAU: lambda t: t,
+        NO_TAU: _one,
+        ("temperature twice", "divide the scores once: other terms of the logits are no scores"):
+            lambda t: 1 / t**2,
+    }, replacing(right, "slope"))  # fmt: skip
 
 
 def corrections(right: Any) -> list[Mistake]:
@@ -134,16 +128,6 @@ def corrections(right: Any) -> list[Mistake]:
             lambda offset, t: 0 * offset,
         ("log q to base two", "use the natural logarithm, which exp undoes"):
             lambda offset, t: offset / LN2,
-    }, replacing(right, "adjust"))  # fmt: skip
-
-
-def smoothings(right: Any) -> list[Mistake]:
-    """Mistakes that take the rarest items for more popular than they are."""
-    return table({
-        ("q clipped at 1e-6", "clip below 1 / (all clicks), or rare items lose their correction"):
-            lambda offset, t: np.minimum(offset, -np.log(1e-6)),
-        ("1e-6 added to q", "smooth counts instead, or rare items lose their correction"):
-            lambda offset, t: -np.log(np.exp(-offset) + 1e-6),
     }, replacing(right, "adjust"))  # fmt: skip
 
 
@@ -179,9 +163,16 @@ def unit(right: Compute, mistakes: Iterable[Mistake]) -> list[Mistake]:
         return value, (backward(d_normal), *gradients)
 
     gradient = "d_x = (d_y - y (y . d_y)) / |x|"
+
+    def second_only(first: Any, second: Any, *others: Any) -> Any:
+        normal, backward = l2_normalize(second)
+        value, (d_first, d_normal) = right(first, normal, *others)
+        return value, (d_first, backward(d_normal))
+
     return table({
         ("vectors not normalized", "divide each vector by its length"): right,
         ("only the first side normalized", "divide both sides by their lengths"): first_only,
+        ("only the second side normalized", "divide both sides by their lengths"): second_only,
     }) + table({
         ("normalized over the batch", "the length is a row's: sum over d"): links.over_the_batch,
         ("divided by the squared length", "take the root"): links.by_squared_length,
@@ -190,7 +181,7 @@ def unit(right: Compute, mistakes: Iterable[Mistake]) -> list[Mistake]:
             links.only_divided,
         ("a zero vector divided by (almost) nothing",
          "score 0 and gradient 0 for a vector without direction: x / max(|x|, eps) multiplies its "
-         "gradient by 1 / eps, x / |x| gives NaN"): links.clamped,
+         "gradient by 1 / eps, x / |x| gives NaN; --allow zero_vectors accepts it"): links.clamped,
     }, partial(of_unit_vectors, right)) + [
         Mistake(m.name, m.fix, of_unit_vectors(m.compute)) for m in mistakes
     ]  # fmt: skip

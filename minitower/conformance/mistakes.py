@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from minitower.conformance.adapters import lookup, value_alone
-from minitower.conformance.mistake_tables import FLIPPED, Mistake, Words, table, then, unit
+from minitower.conformance.composition import scaled, then
+from minitower.conformance.mistake_tables import FLIPPED, Mistake, Words, table, unit
 from minitower.conformance.pair_mistakes import PAIR_MISTAKES
+from minitower.conformance.plain_mistakes import PLAIN_MISTAKES
 from minitower.conformance.softmax_mistakes import SOFTMAX_MISTAKES
 from minitower.conformance.view_mistakes import VIEW_MISTAKES
 from minitower.formulas.ranking import mean_average_precision, mrr, ndcg, precision, recall
+from minitower.formulas.similarity import l2_normalize
 
 
 def _inner(users: Any, items: Any, upstream: Any) -> Any:
@@ -27,13 +30,30 @@ def _inner(users: Any, items: Any, upstream: Any) -> Any:
     return upstream @ (users * items).sum(axis=1), (column * items, column * users)
 
 
-_COSINE = unit(_inner, [Mistake(*FLIPPED, then(_inner, lambda g: (-g[0], -g[1])))])
+COSINE = _inner
+"""The inner product of each pair, which :func:`~mistake_tables.unit` makes the cosine."""
+
+_COSINE = unit(
+    _inner,
+    table(
+        {
+            FLIPPED: then(_inner, lambda g: (-g[0], -g[1])),
+            ("sign of the cosine", "Keras's cosine_similarity is a loss: minus the cosine"): scaled(
+                _inner, lambda *a: -1
+            ),
+        }
+    ),
+)
 
 _SERVING = table({
     ("log q subtracted at serving",
      "correct in training only; at serving the plain score is right, and subtracting log q ranks "
      "by lift"): lambda u, v, q: u @ v.T - q,
     ("log q added at serving", "the score is right as it is"): lambda u, v, q: u @ v.T + q,
+    ("cosine at serving", "serve the score that training had: the inner product"):
+        lambda u, v, q: l2_normalize(u)[0] @ l2_normalize(v)[0].T,
+    ("log q subtracted from the rows at serving", "the score is right as it is"):
+        lambda u, v, q: u @ v.T - q[:, None],
     ("items' scores for users, transposed", "one row a user"): lambda u, v, q: v @ u.T,
     ("each user with the item of their row only", "every user with every item"):
         lambda u, v, q: np.diag(np.diag(u @ v.T)),
@@ -53,6 +73,11 @@ def _average(d_table: Any, rows: Any, upstream: Any) -> None:
     d_table /= np.maximum(1, np.bincount(rows, minlength=len(d_table)))[:, None]
 
 
+def _no_padding(d_table: Any, rows: Any, upstream: Any) -> None:
+    np.add.at(d_table, rows, upstream)
+    d_table[0] = 0
+
+
 def _next_row(d_table: Any, rows: Any, upstream: Any) -> None:
     np.add.at(d_table, (rows + 1) % len(d_table), upstream)
 
@@ -64,8 +89,15 @@ _LOOKUP = table({
     ("first of the duplicates kept", "add the gradients of a repeated row up"): _assign_backwards,
     ("mean over the duplicates", "add the gradients of a repeated row up, do not average"):
         _average,
+    ("row 0 taken as padding", "row 0 is a row of the table like any other"): _no_padding,
     ("gradient one row too far", "row 0 is a row of the table like any other"): _next_row,
-}, lookup)  # fmt: skip
+}, lookup) + table({
+    ("rows counted from one", "rows are 0 to r - 1"):
+        lambda x, rows, pull: lookup(np.add.at)(x, rows - 1, pull),
+    ("rows cut to length one", "max_norm changes the table: leave rows as long as they are"):
+        lambda x, rows, pull: lookup(np.add.at)(
+            x / np.maximum(1, np.linalg.norm(x, axis=1, keepdims=True)), rows, pull),
+})  # fmt: skip
 
 
 def _shares(x: Any) -> Any:
@@ -75,6 +107,8 @@ def _shares(x: Any) -> Any:
 _POWER_LAW = table({
     ("not normalized", "divide by the sum"): lambda c, b: c**b,
     ("exponent left out", "raise the counts to the power beta"): lambda c, b: _shares(c),
+    ("counts of zero taken as one", "an item without clicks is never drawn"):
+        lambda c, b: _shares(np.maximum(c, 1) ** b),
     ("uniform", "raise the counts to the power beta"): lambda c, b: _shares(np.ones_like(c)),
     ("normalized before the exponent only", "the powers have to sum to one"):
         lambda c, b: _shares(c) ** b,
@@ -198,6 +232,7 @@ MISTAKES: dict[str, list[Mistake]] = {
     **SOFTMAX_MISTAKES,
     **VIEW_MISTAKES,
     **PAIR_MISTAKES,
+    **PLAIN_MISTAKES,
     "cosine": _COSINE,
     "serving_scores": _SERVING,
     "embedding_lookup": _LOOKUP,

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from minitower.conformance.composition import summed, then
+from minitower.conformance.constant_links import capped_logistic
+from minitower.conformance.family import Family, caps
 from minitower.conformance.formula import Compute
 from minitower.conformance.mistake_tables import (
     BITS,
-    CLIPPED,
     FLIPPED,
     LN2,
     OVERFLOW,
@@ -20,7 +22,6 @@ from minitower.conformance.mistake_tables import (
     Mistake,
     replacing,
     table,
-    then,
 )
 
 Link = Callable[[Any], tuple[Any, Any]]
@@ -39,17 +40,6 @@ def _unshifted(x: Any) -> tuple[Any, Any]:
     return np.log(1 + np.exp(x)), np.exp(x) / (1 + np.exp(x))
 
 
-def _clipped(x: Any, limit: float = float(-np.log(1e-7))) -> tuple[Any, Any]:
-    losses, slopes = _softplus(x)
-    return np.minimum(losses, limit), slopes * (losses < limit)
-
-
-def _sigmoid_twice(x: Any) -> tuple[Any, Any]:
-    p = expit(-x)
-    losses, slopes = _softplus(-p)
-    return losses, slopes * p * (1 - p)
-
-
 def _bits(x: Any) -> tuple[Any, Any]:
     losses, slopes = _softplus(x)
     return losses / LN2, slopes / LN2
@@ -59,20 +49,10 @@ def _relu(x: Any) -> tuple[Any, Any]:
     return np.maximum(0, x), (x > 0).astype(float)
 
 
-def _summed(right: Compute) -> Compute:
-    """The sum over the first argument's rows, where right returns the mean."""
-
-    def compute(*arguments: Any) -> Any:
-        value, gradients = right(*arguments)
-        return value * len(arguments[0]), tuple(g * len(arguments[0]) for g in gradients)
-
-    return compute
-
-
 def _around(right: Compute) -> list[Mistake]:
     """Mistakes outside of the loss of one example."""
     return [
-        Mistake(*SUM, _summed(right)),
+        Mistake(*SUM, summed(right)),
         Mistake(*FLIPPED, then(right, lambda g: tuple(-x for x in g))),
     ]
 
@@ -82,6 +62,11 @@ def _squared(
 ) -> Any:
     value, slope = _mean(*example(scores, labels))
     return value, (slope,)
+
+
+def _root(scores: Any, labels: Any) -> Any:
+    value, (slope,) = _squared(scores, labels)
+    return np.sqrt(value), (slope / (2 * np.sqrt(value)),)
 
 
 _SQUARED = table({
@@ -97,7 +82,11 @@ _SQUARED = table({
         lambda c, y: (np.abs(c - y), np.sign(c - y)),
     ("nothing lost beyond the label", "a score beyond its label costs as well"):
         lambda c, y: (_relu(1 - y * c)[0] ** 2, -2 * y * _relu(1 - y * c)[0]),
-}, replacing(_squared, "example")) + _around(_squared)  # fmt: skip
+}, replacing(_squared, "example")) + table({
+    ("root of the mean square", "here the loss is the mean square itself"): _root,
+    ("every score against every label", "compare row by row: (n,1) and (n) broadcast to (n,n)"):
+        lambda c, y: (((c[:, None] - y) ** 2).mean(), (2 * (c - y.mean()) / len(c),)),
+}) + _around(_squared)  # fmt: skip
 
 
 def _logistic(
@@ -115,6 +104,28 @@ def _with_logits(c: Any, y: Any, scale: Any, bias: Any) -> Any:
     return value, (d_logit * scale, d_logit @ c, d_logit.sum())
 
 
+def _smoothed_labels(scores: Any, y: Any, scale: Any, bias: Any, c: float) -> Any:
+    """Binary cross-entropy with targets (1 - c) y + c / 2, y from 0 to 1."""
+    right = _logistic(scores, y, scale, bias)
+    turned = _logistic(scores, -y, scale, bias)
+    mixed: Callable[[Any, Any], Any] = lambda a, b: (1 - c / 2) * a + c / 2 * b
+    return mixed(right[0], turned[0]), tuple(map(mixed, right[1], turned[1]))
+
+
+def _weighted_positives(scores: Any, y: Any, scale: Any, bias: Any, c: float) -> Any:
+    z, weight = scale * scores + bias, np.where(y > 0, c, 1.0)
+    value, slope = _mean(*(weight * x for x in _softplus(-y * z)))
+    d_logit = -y * slope
+    return value, (d_logit * scale, d_logit @ scores, d_logit.sum())
+
+
+def _sigmoid_twice(c: Any, y: Any, scale: Any, bias: Any) -> Any:
+    p = expit(scale * c + bias)
+    value, slope = _mean(*_softplus(-y * p))
+    d_logit = -y * slope * p * (1 - p)
+    return value, (d_logit * scale, d_logit @ c, d_logit.sum())
+
+
 def _other_logit(scale: Any, bias: Any, back: Any) -> Compute:
     """Scores with another scale and bias, and how the gradients (c, scale, bias) go back."""
     return lambda c, y, s, b: then(_logistic, lambda g: back(g, s, b))(c, y, scale(s), bias(s, b))
@@ -127,12 +138,10 @@ _LOGISTIC = table({
     ("labels of 0 in log(1 + exp(-y z))", "with 0 for a sampled pair it learns from clicks alone"):
         partial(_logistic, sign=lambda y: -1.0 * (y > 0)),
     ("labels' sign turned", "log(1 + exp(-y z)), with minus"): partial(_logistic, sign=lambda y: y),
-    ("sigmoid applied twice", "the loss wants logits, and got probabilities"):
-        partial(_logistic, example=_sigmoid_twice),
+    ("sigmoid applied twice", "the loss wants logits, and got probabilities"): _sigmoid_twice,
     OVERFLOW: partial(_logistic, example=_unshifted),
-    CLIPPED: partial(_logistic, example=_clipped),
     ("logarithm cut off at -100", "as in PyTorch's binary_cross_entropy: use the one with_logits"):
-        partial(_logistic, example=partial(_clipped, limit=100.0)),
+        partial(_logistic, example=partial(capped_logistic, c=np.exp(-100), form="max")),
     BITS: partial(_logistic, example=_bits),
     ("scale left out", "z = scale score + bias"):
         _other_logit(lambda s: 1.0, _SAME[1], lambda g, s, b: (g[0], 0.0, g[2])),
@@ -141,6 +150,10 @@ _LOGISTIC = table({
     ("bias multiplied by the scale", "z = scale score + bias, not scale (score + bias)"):
         _other_logit(_SAME[0], lambda s, b: s * b, lambda g, s, b: (
             g[0], g[1] + b * g[2], s * g[2])),
+    ("scale held constant", "the scale learns too: do not detach it"):
+        _other_logit(*_SAME, lambda g, s, b: (g[0], 0.0, g[2])),
+    ("bias held constant", "the bias learns too: do not detach it"):
+        _other_logit(*_SAME, lambda g, s, b: (g[0], g[1], 0.0)),
     ("gradient of the scores without the scale", "logits have the slope scale"):
         _other_logit(*_SAME, lambda g, s, b: (g[0] / s, g[1], g[2])),
 }) + _around(_logistic)  # fmt: skip
@@ -148,12 +161,28 @@ _LOGISTIC = table({
 
 def _triplet(example: Example) -> Compute:
     """A loss of (negative - positive, the margin or scale)."""
+    return partial(_of_differences, example=example)
 
-    def compute(positive: Any, negative: Any, parameter: Any) -> Any:
-        value, slope = _mean(*example(negative - positive, parameter))
-        return value, (-slope, slope)
 
-    return compute
+def _of_differences(positive: Any, negative: Any, parameter: Any, example: Example) -> Any:
+    value, slope = _mean(*example(negative - positive, parameter))
+    return value, (-slope, slope)
+
+
+def _all_pairs(right: Example) -> list[Mistake]:
+    """Mistakes of a whole batch of triples, given the right loss of one."""
+
+    def broadcast(positive: Any, negative: Any, parameter: Any) -> Any:
+        losses, slopes = right(negative - positive[:, None], parameter)
+        slopes = slopes / slopes.size
+        return losses.mean(), (-slopes.sum(axis=1), slopes.sum(axis=0))
+
+    return table({
+        ("every positive against every negative",
+         "compare row by row: (n,1) and (n) broadcast to (n,n)"): broadcast,
+        ("no gradient through the negatives", "negatives are pushed away: do not detach them"):
+            then(_triplet(right), lambda g: (g[0], 0 * g[1])),
+    }) + _around(_triplet(right))  # fmt: skip
 
 
 def _per_active(x: Any, m: Any) -> tuple[Any, Any]:
@@ -179,7 +208,7 @@ _HINGE = table({
         lambda x, m: (_relu(x + m)[0], np.ones_like(x)),
     ("softplus instead of the hinge", "max(0, .) is not log(1 + exp(.))"):
         lambda x, m: _softplus(x + m),
-}, _triplet) + _around(_triplet(lambda x, m: _relu(x + m)))  # fmt: skip
+}, _triplet) + _all_pairs(lambda x, m: _relu(x + m))  # fmt: skip
 
 
 def _scaled(
@@ -207,10 +236,41 @@ _TRIPLET_LOGISTIC = table({
     ("gradient without the scale", "the inner slope is the scale"):
         _scaled(_softplus, slope=lambda s: 1.0),
     OVERFLOW: _scaled(_unshifted),
-    CLIPPED: _scaled(_clipped),
     BITS: _scaled(_bits),
     ("hinge instead of its smooth sibling", "log(1 + exp(.)) is not max(0, .)"): _scaled(_relu),
-}, _triplet) + _around(_triplet(_scaled(_softplus)))  # fmt: skip
+}, _triplet) + _all_pairs(_scaled(_softplus))  # fmt: skip
+
+PAIR_FAMILIES = {
+    "pointwise_logistic": [
+        *caps(lambda c, form: partial(
+            _logistic, example=partial(capped_logistic, c=c, form=form))),
+        Family("label smoothing of {c}", "here a label is +1 or -1, not less sure",
+               lambda c: partial(_smoothed_labels, c=c), 1e-3, 0.999),
+        Family("positives weighted {c} times",
+               "here every pair weighs the same; a weight shifts the bias by its logarithm",
+               lambda c: partial(_weighted_positives, c=c), 0.01, 1e4),
+    ],
+    "triplet_hinge": [
+        Family("margin of {c}, whatever is given", "take the margin that is given",
+               lambda c: _triplet(lambda x, m: _relu(x + c)), 1e-3, 100),
+        Family("leaky hinge of slope {c}",
+               "a triple that leads by the margin costs nothing: max(0, .)",
+               lambda c: _triplet(lambda x, m: (
+                   np.where(x + m > 0, 1, c) * (x + m), np.where(x + m > 0, 1.0, c))), 1e-4, 0.99),
+    ],
+    "triplet_logistic": [
+        *caps(lambda c, form: _triplet(_scaled(partial(capped_logistic, c=c, form=form)))),
+        Family("scale of {c}, whatever is given", "take the scale that is given",
+               lambda c: _triplet(lambda x, s: (_softplus(c * x)[0], c * _softplus(c * x)[1])),
+               1e-3, 1e3),
+    ],
+}  # fmt: skip
+
+PAIR_RIGHT = {
+    "triplet_hinge": _triplet(lambda x, m: _relu(x + m)),
+    "triplet_logistic": _triplet(_scaled(_softplus)),
+}
+"""The right losses of triples."""
 
 PAIR_MISTAKES = {
     "pointwise_squared": _SQUARED,

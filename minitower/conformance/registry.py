@@ -10,7 +10,8 @@ import numpy as np
 from minitower.conformance import cases
 from minitower.conformance.adapters import lookup, one_gradient, value_alone, weighted_cosines
 from minitower.conformance.cases import grid, of_batches, of_table
-from minitower.conformance.formula import Argument, Formula
+from minitower.conformance.formula import CHOICES, Argument, Formula
+from minitower.conformance.plain_registry import PLAIN_FORMULAS
 from minitower.conformance.softmax_registry import (
     ITEMS,
     LOG_Q,
@@ -110,7 +111,7 @@ _OTHERS = (
         f"{_HUANG}, Eq. 3",
         (USERS, ITEMS, _UPSTREAM),
         weighted_cosines,
-        of_batches({"users": "users", "items": "items", "pull": "log_q"}),
+        of_batches({"users": "users", "items": "items", "pull": "log_q"}, choices=CHOICES),
     ),
     Formula(
         "serving_scores",
@@ -138,6 +139,9 @@ _OTHERS = (
             "duplicate_rows": ("rows twice and three times", {
                 "table": grid(4, 3), "rows": np.array([1, 3, 1, 2, 3, 1]),
                 "pull": grid(6, 3, salt=1)}),
+            "long_rows": ("rows longer than one, and row 0", {
+                "table": grid(3, 2, salt=4) * 8, "rows": np.array([0, 2, 0]),
+                "pull": grid(3, 2, salt=5)}),
             "one_row": ("a table of one row", {
                 "table": grid(1, 2), "rows": np.array([0, 0]), "pull": grid(2, 2, salt=3)}),
         }),
@@ -189,4 +193,4 @@ _OTHERS = (
     ),
 )  # fmt: skip
 
-FORMULAS = {formula.name: formula for formula in (*SOFTMAX_FORMULAS, *_OTHERS)}
+FORMULAS = {formula.name: formula for formula in (*SOFTMAX_FORMULAS, *_OTHERS, *PLAIN_FORMULAS)}

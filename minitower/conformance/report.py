@@ -19,6 +19,7 @@ class Result:
         unusable: whether the outputs could not be compared: an exception, a wrong shape, NaN.
         got: the outputs of the implementation, if it returned any.
         mistake: the known mistake with the same outputs.
+        allowed: whether the case differs by a documented choice that is allowed.
     """
 
     case: Case
@@ -26,6 +27,7 @@ class Result:
     unusable: bool = False
     got: Outputs | None = None
     mistake: Mistake | None = None
+    allowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,25 @@ class Report:
                 return f"{self.formula}, case {result.case.name}: {result.failure}"
         return None
 
+    def of_case(self, name: str) -> str | None:
+        """What is wrong in one case, or None: the failure, the mistake's name, and the fix."""
+        result = next(result for result in self.cases if result.case.name == name)
+        if result.failure is None:
+            return None
+        lines = [f"{self.formula}, case {name} ({result.case.why}): {result.failure}"]
+        if result.mistake is not None:
+            lines += [f'matches the known mistake "{result.mistake.name}"']
+            lines += [f"fix: {result.mistake.fix}"]
+        elif not result.unusable:
+            lines += [self.details]
+        return "\n".join(filter(None, lines))
+
     def __str__(self) -> str:
         failed = self.failed
         outcome = f"{len(failed)} failed" if failed else "all passed"
+        choices = dict.fromkeys(r.case.choice for r in self.cases if r.allowed)
+        if choices:
+            outcome += f", {', '.join(choices)} allowed"
         lines = [f"{self.formula}   {len(self.cases)} cases   {outcome}   ({self.how})"]
         if len({r.failure for r in failed}) == 1 and len(failed) == len(self.cases) > 1:
             rows = [("every case", failed[0])]

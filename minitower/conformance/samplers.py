@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtr, bdtrc
 
-from minitower.conformance.formula import TOLERANCE, Case, error
-from minitower.conformance.frameworks import Unusable
+from minitower.conformance.dependence import dependence, surprise
+from minitower.conformance.formula import TOLERANCE, Case, Unusable, error
 from minitower.conformance.mistake_tables import Mistake, table
 from minitower.conformance.report import NO_KNOWN, Report, Result
 from minitower.formulas.arrays import Array
@@ -41,6 +40,11 @@ CASES = tuple(
         ("one_item", "nothing to choose", [1]),
         ("never_drawn", "items of probability zero, first, last and between", [0, 3, 0, 1, 2, 0]),
         ("skewed", "from 1 in 2 to 1 in 1000, in no order", [3, 500, 20, 1, 400, 70, 6]),
+        (
+            "thirty_items",
+            "a power law: counts that are too even to be independent show here",
+            [1000 / (i + 2) ** 0.75 for i in range(30)],
+        ),
     )
 )
 
@@ -60,22 +64,18 @@ _LOG_Q_MISTAKES = table({
     ("log q to base two", "use the natural logarithm"): np.log2,
     ("log of the expected count", "log q is of one draw: subtract log(draws)"):
         lambda p: np.log(DRAWS * p),
+    ("log q before the power law", "log q is of the law that the draws follow"):
+        lambda p: np.log(_share(p ** (4 / 3))),
     ("log q of a uniform draw", "log q is of the law that the draws follow"):
         lambda p: np.full(len(p), -np.log(len(p))),
 })  # fmt: skip
-
-
-def surprise(counts: Array, p: Array) -> float:
-    """Smallest tail probability of all counts, times the number of tests (at most that many).
-
-    >>> surprise(np.array([60_000, 40_000]), np.array([0.5, 0.5])) < 1e-100
-    True
-    """
-    n = counts.sum()
-    hits = np.concatenate([counts, counts.cumsum()[:-1]])
-    chance = np.clip(np.concatenate([p, p.cumsum()[:-1]]), 0, 1)
-    tails = np.minimum(bdtr(hits, n, chance), np.where(hits > 0, bdtrc(hits - 1, n, chance), 1))
-    return float(2 * len(hits) * tails.min())
+_DEPENDENT, _CONSTANT = table({
+    ("draws that depend on each other",
+     "draw anew, with replacement: systematic, sorted or repeated draws are no independent ones"):
+        lambda p: p,
+    ("q that does not sum to one", "divide the weights by their sum before the logarithm"):
+        lambda p: p,
+})  # fmt: skip
 
 
 def check_sampler(
@@ -98,12 +98,12 @@ def check_sampler(
     >>> check_sampler(lambda p, size, rng: rng.integers(len(p), size=size)).mistake.name
     'uniform draws'
     """
-    level, rng = false_alarm / len(CASES), np.random.default_rng(seed)
+    level, rng = false_alarm / (2 * len(CASES)), np.random.default_rng(seed)
     results: list[Result] = []
     samples: list[_Sample] = []
     for case in CASES:
         try:
-            samples.append(_Sample(case.inputs["p"], *_counted(draw, case.inputs["p"], rng)))
+            samples.append(_drawn(draw, case.inputs["p"], rng, level))
             results.append(Result(case, samples[-1].failure(level)))
         except (Exception, SystemExit) as problem:
             what = " ".join(str(problem).split())
@@ -118,10 +118,15 @@ def check_sampler(
 
 @dataclass(frozen=True)
 class _Sample:
-    """One case's draws: counts of the items 0 to K, and the returned log q of each, or None."""
+    """One case's draws: counts of the items 0 to K, and the returned log q of each, or None.
+
+    Attributes:
+        depends: what shows that the draws are not independent, or None.
+    """
 
     p: Array
     counts: Array
+    depends: str | None
     log_q: Array | None
 
     def follows(self, law: Array, level: float) -> bool:
@@ -143,10 +148,12 @@ class _Sample:
             off = np.abs(self.counts - expected) / np.sqrt(np.maximum(expected, 1))
             worst = int(off.argmax())
             return f"item {worst} drawn {self.counts[worst]} times, expected {expected[worst]:.0f}"
+        if self.depends:
+            return self.depends
         return None if self.states(np.log) else "log_q is not the log of the probability"
 
 
-def _counted(draw: Callable[..., Any], p: Array, rng: np.random.Generator) -> tuple[Array, Any]:
+def _drawn(draw: Callable[..., Any], p: Array, rng: np.random.Generator, level: float) -> _Sample:
     returned = draw(p.copy(), DRAWS, rng)
     pair = isinstance(returned, tuple | list) and len(returned) == 2
     ids, log_q = returned if pair else (returned, None)
@@ -156,8 +163,9 @@ def _counted(draw: Callable[..., Any], p: Array, rng: np.random.Generator) -> tu
     if ids.min() < 0 or ids.max() > len(p):
         raise Unusable(f"drew an item outside of 0 to {len(p) - 1}")
     counts = np.bincount(ids, minlength=len(p) + 1)
+    depends = dependence(ids, p, level)
     if log_q is None:
-        return counts, None
+        return _Sample(p, counts, depends, None)
     log_q = np.asarray(log_q)
     if log_q.shape != ids.shape or str(log_q.dtype) not in TOLERANCE:
         raise Unusable(f"returned log_q as {log_q.dtype} of shape {log_q.shape}, not one a draw")
@@ -165,15 +173,28 @@ def _counted(draw: Callable[..., Any], p: Array, rng: np.random.Generator) -> tu
     by_item[ids] = log_q
     if not np.array_equal(by_item[ids], log_q):
         raise Unusable("returned two different log_q for one item, or NaN")
-    return counts, by_item
+    return _Sample(p, counts, depends, by_item)
 
 
 def _known(samples: list[_Sample], level: float) -> Mistake | None:
-    """Find the mistake in the distribution, or in log q, that fits all cases."""
+    """Find the mistake in the distribution, in the order or in log q, that fits all cases."""
     if all(case.failure(level) is None for case in samples):
         return None
     if not all(case.follows(case.p, level) for case in samples):
         fit = (m for m in _MISTAKES if all(d.follows(m.compute(d.p), level) for d in samples))
-    else:
-        fit = (m for m in _LOG_Q_MISTAKES if all(d.states(m.compute) for d in samples))
-    return next(fit, None)
+        return next(fit, None)
+    if any(case.depends for case in samples):
+        return _DEPENDENT
+    fit = (m for m in _LOG_Q_MISTAKES if all(d.states(m.compute) for d in samples))
+    return next(fit, None) or _scaled(samples)
+
+
+def _scaled(samples: list[_Sample]) -> Mistake | None:
+    """The mistake of a log q that is off by the same constant everywhere."""
+    with np.errstate(divide="ignore"):
+        right = np.concatenate([np.append(np.log(d.p), 0)[d.counts > 0] for d in samples])
+    stated = np.concatenate([d.log_q[d.counts > 0] for d in samples if d.log_q is not None])
+    off = stated - right
+    if error(stated, right + np.median(off)) > TOLERANCE[str(stated.dtype)]:
+        return None
+    return replace(_CONSTANT, name=f"{_CONSTANT.name}: log q is off by {np.median(off):.4g}")

@@ -12,22 +12,21 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logsumexp
 
+from minitower.conformance.adapters import of_unit_vectors
+from minitower.conformance.composition import half, then
 from minitower.conformance.formula import Compute
-from minitower.conformance.links import chain, cross_entropy, on_diagonal
+from minitower.conformance.id_mistakes import id_mistakes
+from minitower.conformance.links import chain, cross_entropy, on_diagonal, positive_alone
 from minitower.conformance.log_sum_mistakes import LOG_SUM_MISTAKES
 from minitower.conformance.mistake_tables import (
     FLIPPED,
     corrections,
-    half,
     hit_mask,
     losses,
     masks,
-    off_diagonal,
     replacing,
-    smoothings,
     table,
     temperatures,
-    then,
     unit,
 )
 from minitower.conformance.registry import FORMULAS
@@ -42,6 +41,7 @@ def _transposed(logits: Any, positive: Any, share: Any) -> Any:
     return value, gradient.T
 
 
+_NORMALIZED = "vectors normalized"
 _IN_BATCH = table({
     ("q subtracted instead of log q", "subtract the logarithm of q"):
         lambda u, v, q, t: chain(u, v, t, -np.exp(q)),
@@ -51,6 +51,18 @@ _IN_BATCH = table({
         lambda u, v, q, t: chain(u, v, t, on_diagonal(-q, 0 * q)),
     ("gradient without 1 / temperature", "logits have the slope 1 / temperature"):
         lambda u, v, q, t: then(_yi, lambda g: (g[0] * t, g[1] * t))(u, v, q, t),
+    ("gradient of the users without 1 / temperature", "both sides have the slope 1 / temperature"):
+        lambda u, v, q, t: then(_yi, lambda g: (g[0] * t, g[1]))(u, v, q, t),
+    ("gradient of the items without 1 / temperature", "both sides have the slope 1 / temperature"):
+        lambda u, v, q, t: then(_yi, lambda g: (g[0], g[1] * t))(u, v, q, t),
+    ("no gradient to the items as negatives", "negatives are pushed away: do not detach them"):
+        lambda u, v, q, t: (_yi(u, v, q, t)[0], (
+            _yi(u, v, q, t)[1][0], _yi(u, v, q, t, loss=positive_alone)[1][1])),
+    ("users and items exchanged", "one row is a user, one column is an item: users @ items^T"):
+        lambda u, v, q, t: then(lambda *a: _yi(v, u, q, t), lambda g: g[::-1])(u, v, q, t),
+    (_NORMALIZED, "here the score is the inner product itself"): of_unit_vectors(_yi),
+    ("scores divided by the root of d as well", "divide by the temperature alone"):
+        lambda u, v, q, t: _yi(u, v, q, t, slope=lambda t: 1 / (t * np.sqrt(u.shape[1]))),
     ("gradients of users and items exchanged", "d_users = G items, d_items = G^T users"):
         then(_yi, lambda g: g[::-1]),
     ("gradient not transposed for the items", "d_items = G^T users, not G users"):
@@ -60,7 +72,7 @@ _IN_BATCH = table({
         then(_yi, lambda g: (g[0], 0 * g[1])),
     ("no gradient to the users", "users learn too: do not detach them"):
         then(_yi, lambda g: (0 * g[0], g[1])),
-}) + corrections(_yi) + smoothings(_yi) + temperatures(_yi) + losses(_yi)  # fmt: skip
+}) + corrections(_yi) + temperatures(_yi) + losses(_yi)  # fmt: skip
 
 
 def _weighted(u: Any, v: Any, q: Any, w: Any, t: Any, **link: Any) -> Any:
@@ -72,34 +84,28 @@ _WEIGHTED = table({
     ("weights left out", "multiply each row's loss by its weight"): _unweighted,
     ("mean over the weights", "divide by n, not by the sum of the weights"):
         lambda u, v, q, w, t: chain(u, v, t, -q, weights=w / w.mean()),
+    ("weights of zero dropped from the mean", "divide by n: a row of weight 0 is a row"):
+        lambda u, v, q, w, t: chain(
+            u, v, t, -q, weights=w * len(w) / max(1, np.count_nonzero(w))),
+    ("weights squared", "multiply each row's loss by its weight once"):
+        lambda u, v, q, w, t: chain(u, v, t, -q, weights=w**2),
     ("weights only in the loss", "each row of the gradient carries the row's weight"):
         half(_weighted, _unweighted),
     ("logits multiplied by the weights", "multiply each row's loss by its weight"):
         lambda u, v, q, w, t: chain(u, v, t / w[:, None], -q * w[:, None]),
-}) + corrections(_weighted) + smoothings(_weighted) + losses(_weighted)  # fmt: skip
+}) + corrections(_weighted) + losses(_weighted)  # fmt: skip
 
 
 def _masked(u: Any, v: Any, ids: Any, t: Any, drop: Any = None, **link: Any) -> Any:
     return chain(u, v, t, drop=hit_mask(ids, len(u)) if drop is None else drop, **link)
 
 
-def _copies(ids: Any) -> Any:
-    """(n,n): columns that repeat an earlier one, for every row but their own."""
-    later = ~np.isin(np.arange(len(ids)), np.unique(ids, return_index=True)[1])
-    return off_diagonal(np.tile(later, (len(ids), 1)))
-
-
 _MASKED = [
-    *table({
-        ("mask that removes the positive", "keep the diagonal: row i's own candidate is i"):
-            lambda u, v, ids, t: _masked(u, v, ids, t, drop=ids[:, None] == ids),
-        ("repeated items left out for every row", "an item is a hit only where it was clicked"):
-            lambda u, v, ids, t: _masked(u, v, ids, t, drop=_copies(ids)),
-    }),
+    *id_mistakes(_masked),
     *masks(_masked, lambda u, v, ids, t: hit_mask(ids, len(u))),
     *temperatures(_masked),
     *losses(_masked),
-]  # fmt: skip
+]
 
 _rest: Callable[[Any], Any] = lambda q: np.log1p(-np.exp(q))
 
@@ -147,14 +153,18 @@ _CALIBRATED = [
 
 
 def _khrylchenko(
-    differentiated: bool = False, weighted: bool = True, mean: bool = True, positive: bool = False
+    differentiated: bool = False,
+    weighted: bool = True,
+    mean: bool = True,
+    positive: bool = False,
+    rest: Callable[[Any], Any] = lambda q: _rest(q)[:, None],
 ) -> Compute:
     """The stop-gradient form, and what people make of it."""
 
     def compute(u: Any, v: Any, q: Any, ids: Any, t: Any) -> Any:
         n, hits = len(u), hit_mask(ids, len(u))
         negatives = n - 1 - hits.sum(axis=1)
-        logits = np.where(hits, -np.inf, u @ v.T / t - q + _rest(q)[:, None])
+        logits = np.where(hits, -np.inf, u @ v.T / t - q + rest(q))
         own = np.einsum("nd,nd->n", u, v) / t
         np.fill_diagonal(logits, own if positive else -np.inf)
         others = logsumexp(logits, axis=1)
@@ -176,6 +186,10 @@ _STOP_GRADIENT = table({
         _khrylchenko(mean=False),
     ("positive in the denominator", "in this form the sum runs over the negatives alone"):
         _khrylchenko(positive=True),
+    ("log(1 - q) left out", "negatives are draws from the others: Q' = q / (1 - q_i)"):
+        _khrylchenko(rest=lambda q: 0 * q),
+    ("1 - q of the negative instead of the positive", "Q'_i(j) = q_j / (1 - q_i)"):
+        _khrylchenko(rest=_rest),
     ("calibrated loss beside the same gradient",
      "nothing to fix in training: check it as calibrated_softmax"):
         half(_calibrated, FORMULAS["stop_gradient_logq"].compute),
@@ -240,20 +254,32 @@ _CROSS_BATCH = [
         ("banked copies left out for every row", "an item is a hit only where it was clicked"):
             lambda u, v, b, q, ids, t: _bank(
                 u, v, b, q, ids, t, _banked(u, np.isin(ids, ids[: len(u)]))),
+        ("batch not corrected", "subtract log q from the batch's columns as well"):
+            lambda u, v, b, q, ids, t: _bank(
+                u, v, b, q, ids, t, known=np.arange(len(q)) >= len(u)),
         ("bank not corrected", "subtract log q from the bank's columns as well"):
             lambda u, v, b, q, ids, t: _bank(
                 u, v, b, q, ids, t, known=np.arange(len(q)) < len(u)),
     }),
     *masks(_bank, lambda u, v, b, q, ids, t: hit_mask(ids, len(u), since=len(u))),
     *corrections(_bank),
-    *smoothings(_bank),
     *temperatures(_bank),
     *losses(_bank),
 ]  # fmt: skip
 
+RIGHT = {
+    "in_batch_softmax": _yi,
+    "in_batch_softmax_weighted": _weighted,
+    "in_batch_softmax_masked": _masked,
+    "calibrated_softmax": _calibrated,
+    "mixed_negatives": _mixed,
+    "cross_batch_softmax": _bank,
+}
+"""The right formula whose parts the variants replace."""
+
 SOFTMAX_MISTAKES = {
     "in_batch_softmax": _IN_BATCH,
-    "in_batch_softmax_cosine": unit(_yi, _IN_BATCH),
+    "in_batch_softmax_cosine": unit(_yi, [m for m in _IN_BATCH if m.name != _NORMALIZED]),
     "in_batch_softmax_weighted": _WEIGHTED,
     "in_batch_softmax_log_sum": LOG_SUM_MISTAKES,
     "in_batch_softmax_masked": _MASKED,

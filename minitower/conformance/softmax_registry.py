@@ -14,7 +14,7 @@ from minitower.conformance.adapters import (
     weighted,
 )
 from minitower.conformance.cases import of_batches, of_table
-from minitower.conformance.formula import Argument, Case, Formula
+from minitower.conformance.formula import CHOICES, Argument, Case, Formula
 from minitower.formulas.logq import calibrated, uncorrected, yi
 from minitower.formulas.softmax import info_nce, listwise_softmax
 from minitower.formulas.stop_gradient_logq import stop_gradient_logq
@@ -23,12 +23,12 @@ USERS = Argument("users", "(n,d)", "user vectors, one a row", gradient=True)
 ITEMS = Argument("items", "(n,d)", "vectors of the clicked items; row i is user i's", True)
 LOG_Q = Argument("log_q", "(n)", "log of the probability that one draw is the item of the row")
 _IDS = Argument("item_ids", "(n)", "which item each row of items is", kind="int")
-_TAU = Argument("temperature", "()", "what scores are divided by, > 0")
+TAU = Argument("temperature", "()", "what scores are divided by, > 0")
 POSITIVE = Argument("positive", "(n)", "scores of the clicked items", gradient=True)
 _VIEWS = (
     Argument("first", "(n,d)", "vectors of one view of n items", gradient=True),
     Argument("second", "(n,d)", "vectors of another view of the same", gradient=True),
-    _TAU,
+    TAU,
 )
 _TWO_VIEWS = {"first": "users", "second": "items", "temperature": "temperature"}
 _IN_BATCH = {"users": "users", "items": "items", "log_q": "log_q", "temperature": "temperature"}
@@ -43,7 +43,7 @@ SOFTMAX_FORMULAS = (
         "loss = mean_i (log sum_j exp(z_ij) - z_ii),  z_ij = users_i . items_j / temperature"
         " - log_q_j",
         f"{YI}, Eqs. 3 and 4",
-        (USERS, ITEMS, LOG_Q, _TAU),
+        (USERS, ITEMS, LOG_Q, TAU),
         corrected(yi),
         of_batches(_IN_BATCH),
     ),
@@ -53,18 +53,18 @@ SOFTMAX_FORMULAS = (
         "as in_batch_softmax, with users_i / |users_i| and items_j / |items_j|; a zero vector"
         " stays zero and gets no gradient",
         f"{YI}, section 3, Normalization and Temperature",
-        (USERS, ITEMS, LOG_Q, _TAU),
+        (USERS, ITEMS, LOG_Q, TAU),
         of_unit_vectors(corrected(yi)),
-        of_batches(_IN_BATCH),
+        of_batches(_IN_BATCH, choices=CHOICES),
     ),
     Formula(
         "in_batch_softmax_weighted",
         "the same with a reward for each pair; the mean is over n, not over the weights",
         "loss = 1/n sum_i weights_i (log sum_j exp(z_ij) - z_ii),  z as in in_batch_softmax",
         f"{YI}, Eqs. 2 and 4",
-        (USERS, ITEMS, LOG_Q, Argument("weights", "(n)", "reward of each pair, >= 0"), _TAU),
+        (USERS, ITEMS, LOG_Q, Argument("weights", "(n)", "reward of each pair, >= 0"), TAU),
         of_vectors(weighted),
-        of_batches(_IN_BATCH | {"weights": "weights"}),
+        of_batches(_IN_BATCH | {"weights": "weights"}, batches=cases.BATCHES | cases.WEIGHTED),
     ),
     Formula(
         "in_batch_softmax_log_sum",
@@ -72,7 +72,7 @@ SOFTMAX_FORMULAS = (
         "loss = mean_i (log_sum_weight log sum_j exp(z_ij) - z_ii),  z as in in_batch_softmax",
         "J. Wu et al., BSL: Understanding and Improving Softmax Loss for Recommendation, ICDE 2024",
         (USERS, ITEMS, LOG_Q, Argument("log_sum_weight", "()", "weight of the log-sum, >= 1"),
-         _TAU),
+         TAU),
         of_vectors(log_sum_weighted),
         of_batches(_IN_BATCH | {"log_sum_weight": "log_sum_weight"}),
     ),
@@ -82,7 +82,7 @@ SOFTMAX_FORMULAS = (
         "loss = mean_i (log sum_{j: j = i or ids_j != ids_i} exp(z_ij) - z_ii),"
         "  z_ij = users_i . items_j / temperature",
         "J. Yang et al., Mixed Negative Sampling, WWW 2020; lecture, section 2.4",
-        (USERS, ITEMS, _IDS, _TAU),
+        (USERS, ITEMS, _IDS, TAU),
         corrected(lambda ids: uncorrected(ids, mask_hits=True)),
         of_batches(_BY_ID),
     ),
@@ -93,7 +93,7 @@ SOFTMAX_FORMULAS = (
         "  z_ii = users_i . items_i / temperature,  n_i = how many j have ids_j != ids_i,"
         "  loss = mean_i (log(exp z_ii + sum over those j of exp z_ij) - z_ii)",
         "gradient of K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025",
-        (USERS, ITEMS, LOG_Q, _IDS, _TAU),
+        (USERS, ITEMS, LOG_Q, _IDS, TAU),
         corrected(calibrated),
         of_batches(_LOGQ_BY_ID),
     ),
@@ -105,7 +105,7 @@ SOFTMAX_FORMULAS = (
         "  loss = mean_i constant(1 - P_i) (S_i - f_i),"
         "  P_i = exp f_i / (exp f_i + exp(S_i) / n_i)",
         "K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025",
-        (USERS, ITEMS, LOG_Q, _IDS, _TAU),
+        (USERS, ITEMS, LOG_Q, _IDS, TAU),
         of_vectors(lambda s, q, ids, t: stop_gradient_logq(s, q, ids, temperature=t)),
         of_batches(_LOGQ_BY_ID, leave_out=["one_row", "all_but_one_masked"]),
     ),
@@ -118,7 +118,7 @@ SOFTMAX_FORMULAS = (
         (USERS,
          Argument("items", "(m,d)", "vectors of m >= n candidates; row i < n is user i's", True),
          Argument("log_q", "(m)", "log of the probability that one click is on the item"),
-         Argument("catalogue", "()", "how many items there are", kind="int"), _TAU),
+         Argument("catalogue", "()", "how many items there are", kind="int"), TAU),
         of_vectors(mixed_batch),
         of_batches(_IN_BATCH | {"items": "candidates", "log_q": "log_q_all"} | {
             "catalogue": "catalogue"}),
@@ -132,7 +132,7 @@ SOFTMAX_FORMULAS = (
         (USERS, ITEMS, Argument("bank", "(b,d)", "item vectors of earlier batches, b >= 0"),
          Argument("log_q", "(n+b)", "log of the probability that one draw is the item"),
          Argument("item_ids", "(n+b)", "which item each row of items, then bank is", kind="int"),
-         _TAU),
+         TAU),
         banked,
         of_batches(_IN_BATCH | {"bank": "bank", "log_q": "log_q_all", "item_ids": "item_ids_all"}),
     ),
@@ -143,7 +143,7 @@ SOFTMAX_FORMULAS = (
         "  p = positive / temperature,  g = negatives / temperature",
         "lecture, section 2.4 (listwise training)",
         (POSITIVE, Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True),
-         Argument("drop", "(n,k)", "negatives to leave out", kind="bool"), _TAU),
+         Argument("drop", "(n,k)", "negatives to leave out", kind="bool"), TAU),
         lambda p, g, drop, t: listwise_softmax(p, g, drop=drop, temperature=t),
         of_table(cases.LISTWISE),
     ),
@@ -155,7 +155,7 @@ SOFTMAX_FORMULAS = (
         " CIKM 2021, Eq. 3",
         _VIEWS,
         of_unit_vectors(of_vectors(lambda s, t: info_nce(s, temperature=t))),
-        of_batches(_TWO_VIEWS),
+        of_batches(_TWO_VIEWS, choices=CHOICES),
     ),
     Formula(
         "info_nce_symmetric",
@@ -165,7 +165,7 @@ SOFTMAX_FORMULAS = (
         "A. Radford et al., Learning Transferable Visual Models, ICML 2021, Fig. 3",
         _VIEWS,
         of_unit_vectors(of_vectors(lambda s, t: info_nce(s, temperature=t, symmetric=True))),
-        of_batches(_TWO_VIEWS),
+        of_batches(_TWO_VIEWS, choices=CHOICES),
     ),
     Formula(
         "learned_temperature",

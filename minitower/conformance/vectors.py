@@ -14,8 +14,21 @@ from minitower.conformance.formula import TOLERANCE, Formula
 from minitower.conformance.registry import FORMULAS
 from minitower.data.files import new_file
 
-VERSION = 2
-"""Grows whenever an input, a formula or the layout of the files changes."""
+VERSION = "3.0.0"
+"""Semantic version of the set.
+
+The first number grows when an expected number or the layout of the files changes. The second grows
+when formulas or cases are added, the third when only words change.
+"""
+
+CHANGES = """\
+* 3.0.0: the version is a string. New formulas: in_batch_softmax_plain, binary_cross_entropy,
+  listwise_softmax_log_q, triplet_logistic_many, triplet_hinge_many. New cases:
+  rarest, unusual_ids, far_below and seventeen of all formulas on batches, zero_weights,
+  one_row_all_masked, long_rows.
+* 2: in_batch_softmax_log_sum.
+* 1: the first set.
+"""
 
 _README = """\
 # Golden vectors of two-tower retrieval, version {version}
@@ -27,7 +40,7 @@ computed by `minitower vectors`, in float64; all inputs are exact in float32 as 
 ## vectors.json
 
 ```
-version      this number; refuse one that you do not know
+version      a string; refuse one whose first number you do not know
 tolerance    float64, float32: how far a number may be off
 formulas     a list, each with
   name, summary, math, reference
@@ -71,6 +84,9 @@ Which mistake is it? `minitower check` knows the classic ones by name; the cases
 
 The arrays "formula/case/inputs/argument" and "formula/case/expected/name"; nothing is pickled.
 
+## Changes
+
+{changes}
 ## The formulas
 
 {formulas}
@@ -126,7 +142,9 @@ def write_vectors(folder: Path) -> Path:
         for name, x in case[part].items()
     }
     formulas = "\n\n".join(f"### {f.name}\n\n```\n{describe(f)}\n```" for f in FORMULAS.values())
-    readme = _README.format(version=VERSION, count=len(FORMULAS), formulas=formulas, **TOLERANCE)
+    readme = _README.format(
+        version=VERSION, count=len(FORMULAS), changes=CHANGES, formulas=formulas, **TOLERANCE
+    )
     missing = [part for part in (folder, *folder.parents) if not part.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -7,11 +7,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from minitower.conformance import links
+from minitower.conformance.composition import then
 from minitower.conformance.formula import Compute
 from minitower.conformance.links import chain, cross_entropy
 from minitower.conformance.mistake_tables import (
+    DETACHED,
     ROWS,
     TIMES_TAU,
     WRONG_AXIS,
@@ -19,7 +22,6 @@ from minitower.conformance.mistake_tables import (
     masks,
     table,
     temperatures,
-    then,
     unit,
 )
 
@@ -32,22 +34,64 @@ def _listwise(
     drop: Any = None,
     loss: links.Link = cross_entropy,
     slope: Callable[[Any], Any] = lambda t: 1 / t,
-    fill: float = -np.inf,
+    fill: Any = -np.inf,
 ) -> Any:
+    fill = fill(t) if callable(fill) else fill
     n, drop = len(p), mask if drop is None else drop
     logits = np.column_stack([p * slope(t), np.where(drop, fill, g * slope(t))])
     value, d_logits = loss(logits, np.zeros(n, int), np.full(n, 1 / n))
     return value, (d_logits[:, 0] * slope(t), np.where(drop, 0, d_logits[:, 1:] * slope(t)))
 
 
+def _with_share(share: Callable[[Any], Any]) -> Compute:
+    """Rows with a share of the mean that depends on which negatives they keep."""
+
+    def compute(p: Any, g: Any, mask: Any, t: Any) -> Any:
+        link = lambda logits, positive, _: cross_entropy(logits, positive, share(~mask))
+        return _listwise(p, g, mask, t, loss=link)
+
+    return compute
+
+
+def _pairs(p: Any, g: Any, mask: Any, t: Any, weight: Any) -> Any:
+    """A sum of log(1 + exp(negative - positive)) with a weight for each pair."""
+    x = (g - p[:, None]) / t
+    slopes = weight * expit(x) / (len(p) * t)
+    return (weight * np.logaddexp(0, x)).sum() / len(p), (-slopes.sum(axis=1), slopes)
+
+
+def _mean_of_pairs(p: Any, g: Any, mask: Any, t: Any) -> Any:
+    return _pairs(p, g, mask, t, ~mask / np.maximum(1, (~mask).sum(axis=1, keepdims=True)))
+
+
+def _hardest(p: Any, g: Any, mask: Any, t: Any) -> Any:
+    first = np.where(mask, -np.inf, g).argmax(axis=1)
+    return _pairs(p, g, mask, t, ~mask * (np.arange(g.shape[1]) == first[:, None]))
+
+
+def _mean_of_exponentials(p: Any, g: Any, mask: Any, t: Any) -> Any:
+    kept = np.maximum(1, (~mask).sum(axis=1, keepdims=True))
+    return _listwise(p, g - t * np.log(kept), mask, t)
+
+
 _LISTWISE = [
-    *masks(_listwise, lambda p, g, drop, t: drop),
     *table({
-        ("mask that is not low enough", "logits may lie below any number: mask with -inf"):
-            partial(_listwise, fill=-1e4),
+        ("rows without negatives dropped from the mean", "divide by n: a loss of 0 counts"):
+            _with_share(lambda kept: np.full(len(kept), 1 / max(1, kept.any(axis=1).sum()))),
+        ("each row divided by its negatives", "the loss of a row is one softmax, whatever its k"):
+            _with_share(lambda kept: 1 / np.maximum(1, kept.sum(axis=1)) / len(kept)),
+        ("mean over pairs instead of a softmax", "candidates compete: one softmax a row"):
+            _mean_of_pairs,
+        ("hardest negative alone", "the sum runs over all negatives that are kept"): _hardest,
+        ("mean of the negatives' exponentials", "the sum runs over the negatives, not their mean"):
+            _mean_of_exponentials,
+        ("last column taken as the positive", "the positive is where it was put: column 0"):
+            partial(_listwise, loss=lambda z, positive, share: cross_entropy(
+                z, positive + z.shape[1] - 1, share)),
     }),
+    *masks(_listwise, lambda p, g, drop, t: drop),
     *temperatures(_listwise),
-    *losses(_listwise, ROWS, WRONG_AXIS),
+    *losses(_listwise, ROWS, WRONG_AXIS, DETACHED),
 ]  # fmt: skip
 
 
@@ -111,6 +155,14 @@ _LEARNED = table({
 }, _other_slope) + table({
     TIMES_TAU: lambda s, t: then(_learned, lambda g: (g[0], -g[1] / t**2))(s, 1 / t),
 }) + losses(_learned)  # fmt: skip
+
+RIGHT = {
+    "listwise_softmax": _listwise,
+    "info_nce": _info_nce,
+    "info_nce_symmetric": _symmetric,
+    "learned_temperature": _learned,
+}
+"""The right formula whose parts the variants replace."""
 
 VIEW_MISTAKES = {
     "listwise_softmax": _LISTWISE,

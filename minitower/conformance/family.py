@@ -1,0 +1,147 @@
+"""Mistakes with a constant: a clip, a cap, a mask, an epsilon. The constant is estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minitower.conformance.composition import summed
+from minitower.conformance.formula import Case, Compute, Formula, Outputs, exploded
+from minitower.conformance.mistake_tables import SUM, Mistake
+
+_GRID = 48
+"""How many constants are tried, evenly on the logarithmic scale, before one is searched for."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Mistakes that differ in one positive constant.
+
+    Attributes:
+        name, fix: words with {c}, the constant, and {cap}, its logarithm turned positive.
+        make: the variant with a constant.
+        low, high: bounds of the constant.
+    """
+
+    name: str
+    fix: str
+    make: Callable[[float], Compute]
+    low: float
+    high: float
+
+    def summed(self) -> Family:
+        """The same mistakes with the sum over the rows instead of the mean."""
+        name, fix = SUM
+        return replace(
+            self,
+            name=f"{self.name}, and {name}",
+            fix=f"{self.fix}; {fix}",
+            make=lambda c: summed(self.make(c)),
+        )
+
+    def at(self, c: float) -> Mistake:
+        """The mistake with a constant.
+
+        >>> Family("q + {c}", "at most {cap}", lambda c: max, 0, 1).at(1e-6).name
+        'q + 1e-6'
+        """
+        words = {"c": shown(c), "cap": f"{-np.log(c):.3g}"}
+        return Mistake(self.name.format(**words), self.fix.format(**words), self.make(c))
+
+
+def caps(make: Callable[..., Compute]) -> list[Family]:
+    """The logarithm of a probability with a constant, in three forms.
+
+    Args:
+        make: the variant with a constant and a form, as
+            :func:`~minitower.conformance.constant_links.capped` has them.
+    """
+    return [
+        Family(
+            f"log of a clipped probability: log({term})",
+            "the loss cannot exceed {cap}, and learning stops where it is most wrong; take the "
+            "loss of logits",
+            partial(make, form=form),
+            1e-60,
+            0.1,
+        )
+        for form, term in (
+            ("max", "max(p, {c})"),
+            ("add", "p + {c}"),
+            ("clip", "min(max(p, {c}), 1 - {c})"),
+        )
+    ]
+
+
+def shown(c: float) -> str:
+    """A constant in the digits that it needs, at most four."""
+    mantissa, e, exponent = f"{c:.4g}".partition("e")
+    return f"{mantissa}{e}{int(exponent)}" if e else mantissa
+
+
+def fitting(
+    family: Family,
+    formula: Formula,
+    cases: Sequence[tuple[Case, Outputs, Outputs]],
+    fits: Callable[[Mistake], bool],
+) -> Mistake | None:
+    """The mistake of a family that fits, or None.
+
+    The constant is a root: there the family's loss is the loss that was returned, in the case that
+    is off by most. A constant of few digits is preferred.
+
+    Args:
+        cases: (case, outputs that were returned, right outputs) of those that can be compared.
+        fits: whether a mistake explains them all.
+    """
+    far = [
+        (abs(_number(got[formula.result]) - _number(right[formula.result])), place)
+        for place, (_, got, right) in enumerate(cases)
+        if not exploded(got, right)
+    ]
+    far = sorted((x for x in far if np.isfinite(x[0]) and x[0] > 0), reverse=True)
+    for _, place in far[:2]:
+        case, got, _ = cases[place]
+        inputs, target = formula.inputs(case), _number(got[formula.result])
+
+        def off(log_c: float, inputs: list[Any] = inputs, target: float = target) -> float:
+            with np.errstate(all="ignore"):
+                return _number(family.make(float(np.exp(log_c)))(*inputs)[0]) - target
+
+        for root in _roots(off, float(np.log(family.low)), float(np.log(family.high))):
+            for c in _plain(float(np.exp(root))):
+                if family.low <= c <= family.high and fits(mistake := family.at(c)):
+                    return mistake
+    return None
+
+
+def _number(result: Any) -> float:
+    """The loss, or the first number of an array."""
+    return float(np.asarray(result).flat[0])
+
+
+def _roots(off: Callable[[float], float], low: float, high: float) -> Iterator[float]:
+    """Where a function changes its sign, by bisection."""
+    xs = np.linspace(low, high, _GRID)
+    ys = [off(x) for x in xs]
+    for a, b, at_a, at_b in zip(xs, xs[1:], ys, ys[1:]):
+        if not np.isfinite(at_a) or not np.isfinite(at_b) or (at_a > 0) == (at_b > 0):
+            continue
+        for _ in range(50):
+            middle = (a + b) / 2
+            if (off(middle) > 0) == (at_a > 0):
+                a = middle
+            else:
+                b = middle
+        yield (a + b) / 2
+
+
+def _plain(c: float) -> Iterator[float]:
+    """A number with 1 digit, with 2, with 3, and as it is."""
+    for digits in (1, 2, 3):
+        yield float(f"{c:.{digits - 1}e}")
+    yield c

@@ -1,0 +1,145 @@
+"""Losses in the plain forms of most code: no log q, labels of 0 and 1, k negatives a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minitower.conformance import cases
+from minitower.conformance.adapters import of_vectors
+from minitower.conformance.cases import grid, of_batches, of_table
+from minitower.conformance.formula import Argument, Formula
+from minitower.conformance.softmax_registry import ITEMS, POSITIVE, TAU, USERS
+from minitower.formulas.logq import uncorrected
+from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
+from minitower.formulas.pointwise import pointwise_logistic
+from minitower.formulas.softmax import in_batch_softmax, listwise_softmax
+
+_NEGATIVES = Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True)
+_DROP = Argument("drop", "(n,k)", "negatives to leave out", kind="bool")
+
+
+def _plain(scores: Any, temperature: float) -> Any:
+    nothing = uncorrected(np.arange(len(scores)))
+    return in_batch_softmax(scores, nothing, temperature=temperature)
+
+
+def _binary(logits: Any, labels: Any) -> Any:
+    value, (d_logits, *_) = pointwise_logistic(logits, 2 * labels - 1, scale=1.0, bias=0.0)
+    return value, (d_logits,)
+
+
+def _sampled(
+    positive: Any, negatives: Any, positive_log_q: Any, log_q: Any, drop: Any, temperature: float
+) -> Any:
+    return listwise_softmax(
+        positive - temperature * positive_log_q,
+        negatives - temperature * log_q,
+        drop=drop,
+        temperature=temperature,
+    )
+
+
+def _many(loss: Any, parameter: str) -> Any:
+    """A loss of triples, over every positive with each of its own k negatives."""
+
+    def compute(positive: Any, negatives: Any, value: float) -> Any:
+        n, k = negatives.shape
+        result, (d_positive, d_negative) = loss(
+            np.repeat(positive, k), negatives.ravel(), **{parameter: value}
+        )
+        return result, (d_positive.reshape(n, k).sum(axis=1), d_negative.reshape(n, k))
+
+    return compute
+
+
+def _lists(**more: Any) -> cases.Table:
+    """A positive and k negatives a row; no pair lies on the hinge's kink."""
+    off = 1 / 64
+    rows = {
+        "plain": ("two rows, three negatives each", grid(2, salt=2), grid(2, 3, salt=3)),
+        "one_negative": ("a row with one negative", grid(1), grid(1, 1, salt=1)),
+        "more_negatives": ("three rows, five negatives each", grid(3, salt=5), grid(3, 5, salt=6)),
+        "extreme": ("scores of +-10000, on the right side and on the wrong",
+                    np.array([1e4, -1e4, 0]), np.array([[-1e4, 1e4], [1e4, -1e4], [1, -1]])),
+        "separated": ("every positive leads by far", grid(2) + 4, grid(2, 2, salt=1)),
+        "reversed": ("every negative leads by far", grid(2), grid(2, 2, salt=1) + 4),
+    }  # fmt: skip
+    return {
+        name: (why, {"positive": p + 0.0, "negatives": g - off, **more})
+        for name, (why, p, g) in rows.items()
+    }
+
+
+def _corrected_lists() -> cases.Table:
+    """The lists of the listwise softmax, with log q of the positive and of each negative."""
+    found: cases.Table = {}
+    for name, (why, inputs) in cases.LISTWISE.items():
+        n, k = inputs["negatives"].shape
+        own, log_q = grid(n, salt=n + 3) * 2 - 2.5, grid(n, k, salt=k + 3) * 2 - 2.5
+        found[name] = (why, {**inputs, "positive_log_q": own, "log_q": log_q})
+    rare = {**found["plain"][1], "log_q": np.array([[-0.25, -40, -3], [-25, -1, -40.0]])}
+    return found | {"rarest": ("log q of -40 and -25: q clipped at 1e-8", rare)}
+
+
+_LABELED = {
+    name: (why, {"logits": scores, "labels": np.array([1.0, 0, 1, 0, 0, 1, 1, 0])[: len(scores)]})
+    for name, (why, scores) in cases.SCORED.items()
+}  # fmt: skip
+
+PLAIN_FORMULAS = (
+    Formula(
+        "in_batch_softmax_plain",
+        "each user against all items of the batch, by inner product and without log q",
+        "loss = mean_i (log sum_j exp(z_ij) - z_ii),  z_ij = users_i . items_j / temperature",
+        "lecture, section 2.4, before its correction",
+        (USERS, ITEMS, TAU),
+        of_vectors(_plain),
+        of_batches({"users": "users", "items": "items", "temperature": "temperature"}),
+    ),
+    Formula(
+        "binary_cross_entropy",
+        "binary classification of logits, with labels of 0 and 1",
+        "loss = mean_i (log(1 + exp(logits_i)) - labels_i logits_i)",
+        "lecture, section 2.2 (pointwise training)",
+        (Argument("logits", "(n)", "log-odds of the pairs", gradient=True),
+         Argument("labels", "(n)", "1 for clicked pairs, 0 for drawn ones")),
+        _binary,
+        of_table(_LABELED | {"only_negatives": ("no label of 1 at all", {
+            "logits": grid(3, salt=2), "labels": np.zeros(3)})}),
+    ),
+    Formula(
+        "listwise_softmax_log_q",
+        "each positive against drawn negatives of its own, log q taken off all of them",
+        "loss = mean_i (log(exp(p_i) + sum_{j kept} exp(g_ij)) - p_i),"
+        "  p_i = positive_i / temperature - positive_log_q_i,"
+        "  g_ij = negatives_ij / temperature - log_q_ij",
+        "Y. Bengio and J.-S. Senecal, Adaptive Importance Sampling, IEEE TNN 2008; S. Jean et al.,"
+        " On Using Very Large Target Vocabulary, ACL 2015, section 3",
+        (POSITIVE, _NEGATIVES,
+         Argument("positive_log_q", "(n)", "log of the probability that one draw is the positive"),
+         Argument("log_q", "(n,k)", "log of the probability that one draw is the negative"),
+         _DROP, TAU),
+        _sampled,
+        of_table(_corrected_lists()),
+    ),
+    Formula(
+        "triplet_logistic_many",
+        "the smooth pairwise loss, each positive with k negatives of its own",
+        "loss = mean_ij log(1 + exp(scale (negatives_ij - positive_i)))",
+        "lecture, section 2.3 (pairwise training)",
+        (POSITIVE, _NEGATIVES, Argument("scale", "()", "how sharply the loss bends, > 0")),
+        _many(triplet_logistic, "scale"),
+        of_table(_lists(scale=2.5)),
+    ),
+    Formula(
+        "triplet_hinge_many",
+        "a positive should lead each of its k negatives by a margin",
+        "loss = mean_ij max(0, negatives_ij - positive_i + margin)",
+        "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 2",
+        (POSITIVE, _NEGATIVES, Argument("margin", "()", "the lead asked for, > 0")),
+        _many(triplet_hinge, "margin"),
+        of_table(_lists(margin=0.25)),
+    ),
+)  # fmt: skip

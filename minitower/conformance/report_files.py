@@ -1,0 +1,82 @@
+"""A report for machines: JSON, and the XML that CI servers read as JUnit's."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from xml.etree import ElementTree as xml
+
+from minitower.conformance.report import Report, Result
+
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """A report as JSON has it: no object but dicts, lists, strings and booleans.
+
+    The outcome of a case is "passed", "failed", "unusable" (nothing could be compared), or
+    "allowed" (it differs by an allowed choice).
+    """
+    mistake = report.mistake
+    return {
+        "formula": report.formula,
+        "how": report.how,
+        "passed": report.passed,
+        "mistake": None if mistake is None else {"name": mistake.name, "fix": mistake.fix},
+        "details": report.details,
+        "cases": [_case(result) for result in report.cases],
+    }
+
+
+def as_junit(report: Report, name: str) -> bytes:
+    """A report as a test suite in JUnit's XML.
+
+    Args:
+        name: what was checked.
+    """
+    suites = xml.Element("testsuites")
+    broken = sum(result.unusable for result in report.failed)
+    suite = xml.SubElement(suites, "testsuite", {
+        "name": _clean(f"minitower check {report.formula}"),
+        "tests": str(len(report.cases)),
+        "failures": str(len(report.failed) - broken),
+        "errors": str(broken),
+        "skipped": str(sum(result.allowed for result in report.cases)),
+    })  # fmt: skip
+    for result in report.cases:
+        case = xml.SubElement(
+            suite, "testcase", {"classname": _clean(name), "name": result.case.name}
+        )
+        if result.allowed:
+            xml.SubElement(case, "skipped", {"message": f"{result.case.choice} is allowed"})
+        elif result.failure is not None:
+            known = "" if result.mistake is None else f": {result.mistake.name}"
+            what = xml.SubElement(
+                case,
+                "error" if result.unusable else "failure",
+                {"message": _clean(f"{result.failure}{known}")},
+            )
+            what.text = _clean(report.of_case(result.case.name) or "")
+    xml.indent(suites)
+    return bytes(xml.tostring(suites, "utf-8", xml_declaration=True)) + b"\n"
+
+
+def _case(result: Result) -> dict[str, Any]:
+    outcome = "failed" if result.failure is not None else "passed"
+    if result.unusable:
+        outcome = "unusable"
+    if result.allowed:
+        outcome = "allowed"
+    mistake = result.mistake
+    return {
+        "name": result.case.name,
+        "why": result.case.why,
+        "outcome": outcome,
+        "failure": result.failure,
+        "mistake": None if mistake is None else {"name": mistake.name, "fix": mistake.fix},
+    }
+
+
+def _clean(text: str) -> str:
+    """A string without the characters that XML cannot hold."""
+    return _NOT_IN_XML.sub("�", text)
