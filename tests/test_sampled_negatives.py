@@ -107,7 +107,7 @@ def test_sampled_negatives__refuse(make, message):
 def test_shared_negatives__are_uniform_and_those_of_the_option(data, size, seed):
     """One list for the batch; as ``--negatives shared:N`` makes them, bit for bit."""
     source, named = shared_negatives(data, size), NEGATIVES["shared"](None, data, size)
-    assert source.option == named.option == f"shared:{size}"
+    assert source.cli_option == named.cli_option == f"shared:{size}"
     drawn, again = (s.draw(data.train, None, rng(seed)) for s in (source, named))
     assert drawn.pair_index is None
     assert len(drawn.items) == size
@@ -120,5 +120,5 @@ def test_shared_negatives__are_uniform_and_those_of_the_option(data, size, seed)
 
 def test_shared_negatives__of_a_refit_cover_the_new_catalogue():
     few, more = clicks([0, 1], [0, 1], n_items=2), clicks([0, 1], [0, 1], n_items=50)
-    again = shared_negatives(few, 400).on(None, more)
+    again = shared_negatives(few, 400).rebuilt_for(None, more)
     assert again.draw(more.train, None, rng(0)).items.max() > 40
