@@ -104,3 +104,13 @@ def test_newer_dataset__known_users_keep_their_features_and_new_values_are_defau
         known[store.users.rows_of(["u1"])[0]] = 0
         assert cities[: len(known)].tolist() == known
         assert not cities[len(known) :].any()
+
+
+def test_evaluate__learned_clicks_are_refused_before_missing_columns(places, capsys):
+    folder, _ = places
+    log = (folder / "data" / "interactions.csv").read_text()
+    (folder / "old").mkdir(exist_ok=True)
+    (folder / "old" / "interactions.csv").write_text(log)
+    capsys.readouterr()
+    assert main(["evaluate", str(folder / "s"), str(folder / "old")]) == 2
+    assert "may have learned from 30 of the 30 test" in capsys.readouterr().err.splitlines()[-1]

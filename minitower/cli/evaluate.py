@@ -82,6 +82,13 @@ def evaluate(
     for remark in source.remarks:
         say(remark)
     counts = None if store is None else _learned(store, source, reading.to_json() == known)
+    seen, positives = 0 if counts is None else counts[part], len(source.data.split(part))
+    if seen and not learned:
+        raise DataError(
+            f"{data}: the model may have learned from {seen:,} of the {positives:,} {part} "
+            "positives: measure on newer ones; 'minitower store show' has the report from before "
+            "the refit; --learned measures anyway"
+        )
     if store is None or counts is None or any(counts.values()):
         measured = source.encoded_by(two_tower.schema).data
     else:
@@ -91,13 +98,6 @@ def evaluate(
         evaluator = Evaluator(measured, part, k)
     except NothingToFind as error:
         raise DataError(f"{data}: {error}") from None
-    seen, positives = 0 if counts is None else counts[part], len(measured.split(part))
-    if seen and not learned:
-        raise DataError(
-            f"{data}: the model may have learned from {seen:,} of the {positives:,} {part} "
-            "positives: measure on newer ones; 'minitower store show' has the report from before "
-            "the refit; --learned measures anyway"
-        )
     report = evaluator(two_tower)
     chosen = [MOST_POPULAR] if popular_only else baselines(measured, part, say)
     others = {baseline.name: evaluator(baseline.scorer) for baseline in chosen}

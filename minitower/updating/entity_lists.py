@@ -179,5 +179,5 @@ def _text(path: Path) -> str:
     try:
         text = read_regular(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{path}: expected text in UTF-8: {error}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")  # any end of line
