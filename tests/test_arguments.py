@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 import minitower.formulas
 from minitower.formulas import arguments
@@ -73,6 +74,7 @@ EXAMPLES = {
     "candidates": NEGATIVE,
     "clicks": np.array([100, 100, 3]),
     "counts": np.array([100.0, 2.0, 120.0]),
+    "d": 2,
     "d_scores": SCORES,
     "draws": 10,
     "drop": np.array([[0, 1], [0, 0]]),
@@ -116,6 +118,7 @@ EXAMPLES = {
     "pairwise_mi": np.eye(4) * 100,
     "rows": np.array([1, 0, 1]),
     "scale": 1.0,
+    "smoothing": 2.0,
     "scores": SCORES,
     "shares": np.array([100.0]),
     "since": 0,
@@ -169,6 +172,9 @@ OTHERS = {
     "rng": lambda: np.random.default_rng(0),
     "rounding": lambda: "floor",
     "shape": lambda: (2, 3),
+    "matrix": lambda: sparse.csr_array(MATRIX),
+    ("scaled_clicks", "clicks"): lambda: sparse.csr_array(MATRIX),
+    ("spectral_vectors", "clicks"): lambda: sparse.csr_array(MATRIX),
     "size": lambda: 3,
     "symmetric": lambda: True,
     "values": lambda: np.array([5, 6, 7]),  # moved, never read

@@ -89,7 +89,7 @@ def test_updates__refuse_times_in_another_unit(store):
 def test_full_update__reads_lists_of_users_and_items_as_csv(store):
     write(store.parent / "logs" / "a.csv", log_rows(1, 40, 500))
     users, items = store.parent / "new_users.csv", store.parent / "new_items.csv"
-    write(users, [{"uid": 6, "age": 33, "city": "a"}, {"uid": 0, "age": 20, "city": "no such"}])
+    write(users, [{"id": 6, "age": 33, "city": "a"}, {"id": 0, "age": 20, "city": "no such"}])
     write(items, [{"sku": "new", "title": "New", "kind": 2, "n": 1, "more": "x"}])
     options = mt.FullUpdateOptions(users=users, items=items)
     result = mt.full_update(store, store.parent / "logs", options)
@@ -142,6 +142,16 @@ def test_event_fields__a_rule_or_a_value_and_stored_rows_keep_the_decision():
     assert (events.values.tolist(), events.timestamps.tolist()) == ([1, 0], [START / 1000] * 2)
     again = fields.from_rows(events.rows())
     assert [c.tolist() for c in again.columns] == [c.tolist() for c in events.columns]
+
+
+@pytest.mark.parametrize("yes, no", [("True", "False"), (True, False), ("true", ""), (1, 0.0)])
+def test_positive_filter__true_is_a_click_as_in_training(yes, no):
+    """pandas writes True and False to CSV; a table of them trains with the rule of clicks."""
+    filter_ = PositiveFilter("is_click = 1")
+    fields = EventFields(value=filter_.column, rule=filter_.rule)
+    log = {"user_id": [1, 2, 3], "item_id": [1, 2, 3], "timestamp": [1, 2, 3],
+           "is_click": np.array([yes, no, yes], object)}  # fmt: skip
+    assert filter_(fields.events(read_columns(log, Place("log")))).users.tolist() == [1, 3]
 
 
 def test_positive_filter__names_all_missing_columns():

@@ -15,6 +15,8 @@ from minitower.data.layouts import Reading
 from minitower.data.option_values import read_options
 from minitower.data.options import Option, declared
 from minitower.data.source import Source, open_folder
+from minitower.data.splits import PARTS
+from minitower.data.tables import table_paths
 from minitower.evaluation.chosen_baselines import MOST_POPULAR, baselines, verdict
 from minitower.evaluation.evaluator import Evaluator, NothingToFind
 from minitower.evaluation.report import Report
@@ -24,6 +26,7 @@ from minitower.store.model_files import load_model, load_notes
 from minitower.store.provenance import Learned
 from minitower.store.recommender import read_version
 from minitower.store.version_log import read_current
+from minitower.updating.newer_data import newer_dataset
 
 Model = Annotated[Path, Option("folder that train wrote", metavar="MODEL")]
 _READING = declared(Reading)
@@ -36,7 +39,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         description="Rank all items for every user of one part of the data. Print recall and "
         "other metrics beside those of 'most popular', ItemKNN and EASE. The current version is "
         "measured. The data is read as it was for training, unless flags say otherwise. Positives "
-        "that the version may have learned from are refused.",
+        "that the version may have learned from are refused. Data without any "
+        "of these is measured as the store serves it: among all its items, with what it knows of "
+        "each user.",
     )
     add_command(a, evaluate, {"the data": _READING})
 
@@ -70,24 +75,31 @@ def evaluate(
     else:
         store, two_tower, notes = None, load_model(model), load_notes(model)
     known = {n: value for n, value in notes.get("reading", {}).items() if n in _READING}
+    if data.exists() and table_paths(data).keys() == {"interactions"} and "users" not in typed:
+        known.pop("override", None)  # of tables that are not here
     reading = read_options(_READING, typed, (str(model / MANIFEST), known)).make(Reading)
-    source = open_folder(data, reading).encoded_by(two_tower.encoders)
+    source = open_folder(data, reading)
     for remark in source.remarks:
         say(remark)
-    try:
-        evaluator = Evaluator(source.data, part, k)
-    except NothingToFind as error:
-        raise DataError(f"{data}: {error}") from None
-    seen = 0 if store is None else _learned(store, source, part, reading.to_json() == known)
-    positives = len(source.data.split(part))
+    counts = None if store is None else _learned(store, source, reading.to_json() == known)
+    seen, positives = 0 if counts is None else counts[part], len(source.data.split(part))
     if seen and not learned:
         raise DataError(
             f"{data}: the model may have learned from {seen:,} of the {positives:,} {part} "
             "positives: measure on newer ones; 'minitower store show' has the report from before "
             "the refit; --learned measures anyway"
         )
+    if store is None or counts is None or any(counts.values()):
+        measured = source.encoded_by(two_tower.encoders).data
+    else:
+        measured = newer_dataset(store, source)
+        say("all clicks are new: catalogue, seen items and histories of the store count, too")
+    try:
+        evaluator = Evaluator(measured, part, k)
+    except NothingToFind as error:
+        raise DataError(f"{data}: {error}") from None
     report = evaluator(two_tower)
-    chosen = [MOST_POPULAR] if popular_only else baselines(source.data, part, say)
+    chosen = [MOST_POPULAR] if popular_only else baselines(measured, part, say)
     others = {baseline.name: evaluator(baseline.scorer) for baseline in chosen}
     if json_:
         reports = {name: one.to_dict() for name, one in {"model": report, **others}.items()}
@@ -103,15 +115,18 @@ def evaluate(
     say(verdict({"the model": report, **others}, "the model", f"recall@{middle}"))
 
 
-def _learned(store: Store, source: Source, part: str, same_reading: bool) -> int:
-    """The number of positives of a part that the current version may have learned from."""
+def _learned(store: Store, source: Source, same_reading: bool) -> dict[str, int] | None:
+    """The number of positives of each part that the current version may have learned from."""
     learned = Learned.in_notes(store.notes)
     if learned is None:
         say("the version does not record what it has learned from: this may be no test")
-        return 0
+        return None
     same = same_reading and source.files.items() <= learned.files.items()
-    seen = learned.has_seen(source.data, part, store.users, store.items, store.seen, same=same)
-    return int(np.count_nonzero(seen))
+    tables = (store.users, store.items, store.seen)
+    return {
+        part: int(np.count_nonzero(learned.has_seen(source.data, part, *tables, same=same)))
+        for part in PARTS
+    }
 
 
 def _table(reports: dict[str, Report]) -> str:

@@ -14,7 +14,12 @@ from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.errors import DataError, Place, show
 from minitower.data.exposures import exposed_items
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
-from minitower.data.log_columns import entities, read_weights, times_column
+from minitower.data.log_columns import (
+    entities,
+    read_weights,
+    refuse_strangers,
+    times_column,
+)
 from minitower.data.pairs import Interactions
 from minitower.data.positives import positive_rule, warn_of_default
 from minitower.data.roles import Roles
@@ -252,6 +257,8 @@ def _build(
     weights = None if roles.weight is None else read_weights(log, roles.weight)
     user_ids, user_rows, user_columns = entities(schema.user_id, log, users, "users")
     item_ids, item_rows, item_columns = entities(schema.item_id, log, items, "items")
+    refuse_strangers(schema.user_id, log, user_columns, user_rows)
+    refuse_strangers(schema.item_id, log, item_columns, item_rows)
     labels = part_labels(log, user_rows, times, positive, split)
     pairs = Interactions(user_rows, item_rows, times, weights)
     parts = pairs.parts(labels)

@@ -26,8 +26,8 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
         interaction in them. The columns of the table.
 
     Raises:
-        DataError: an id is missing, negative or listed twice; ids are integers in one of the
-            two tables and strings in the other; or the two tables have no id in common.
+        DataError: an id is missing, negative or listed twice; or ids are integers in one of
+            the two tables and strings in the other.
     """
     place = Place(name)
     columns = read_columns({} if table is None else table, place)
@@ -44,19 +44,28 @@ def entities(field: Id, log: Columns, table: Any, name: str) -> tuple[Array, Arr
             f"ids are {kinds[1]} here but {kinds[0]} in {log.place.table}; make them one type"
         )
     if mentioned.dtype == object:
-        of_log = set(mentioned.tolist())
-        others = sorted(of_log - set(listed.tolist()))
-        ids, strange = string_array([*listed, *others]), len(others) == len(of_log)
+        others = sorted(set(mentioned.tolist()) - set(listed.tolist()))
+        ids = string_array([*listed, *others])
     else:
         fresh = distinct(mentioned)
-        unlisted = fresh[Vocabulary(listed).encode(fresh) == 0]
-        ids, strange = np.concatenate([listed, unlisted]), len(unlisted) == len(fresh)
-    if strange and len(listed) and len(mentioned):
-        raise columns.at(field.name).error(
-            f"no id of {log.place.table} is here: {show(mentioned[0])} there, {show(listed[0])} "
-            "here; write the ids alike in both"
-        )
+        ids = np.concatenate([listed, fresh[Vocabulary(listed).encode(fresh) == 0]])
     return ids, Vocabulary(ids).encode(mentioned).astype(np.int64) - 1, columns
+
+
+def refuse_strangers(field: Id, log: Columns, table: Columns, rows: Array) -> None:
+    """Refuse a table that has none of the ids of a log: all features would be missing.
+
+    Args:
+        field: the Id of the side.
+        log, table: the interactions, and the side's columns.
+        rows: (n,) the row of each interaction, as :func:`entities` returns it.
+    """
+    if 0 < len(table) <= rows.min():
+        there, here = show(log[field.name][0]), show(table[field.name][0])
+        raise table.at(field.name).error(
+            f"no id of {log.place.table} is here: {there} there, {here} here; write the ids alike "
+            "in both"
+        )
 
 
 def read_ids(columns: Columns, name: str) -> Array:

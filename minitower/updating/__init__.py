@@ -10,6 +10,7 @@ base                what both updates start from
 plan                how they train: the training step and the rule of positives
 entity_lists        lists of users, items, ids to retire and ids to forget
 forgetting          a full version without some users
+newer_data          data that is newer than a store, to measure the store on
 report              what an update reports, and what it did to a model
 publishing          from a trainer to a store
 streams             folders of click logs

@@ -16,6 +16,7 @@ from minitower.data.csv_values import as_fitted
 from minitower.data.errors import Place
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.files import read_regular
+from minitower.data.roles import side_key
 from minitower.data.schema import Id
 from minitower.data.table import Table
 from minitower.data.tables import READERS
@@ -86,14 +87,14 @@ def read_list(
     """
     if source is None:
         return None
-    names = list(dict.fromkeys([*(field.name for field in side.fields), *([name] if name else [])]))
+    key = next(field.name for field in side.fields if isinstance(field, Id))
+    names = [key, *(field.name for field in side.fields), *([name] if name else [])]
     if isinstance(source, str | Path):
-        columns = _read_file(Path(source), names, side)
+        columns = _read_file(Path(source), list(dict.fromkeys(names)), side)
     else:
         columns = read_columns(source, Place(what))
     if not len(columns):
         return None
-    key = next(field.name for field in side.fields if isinstance(field, Id))
     ids = typed_ids(columns[key], id_type(known), columns.at(key))
     return Columns({**columns.arrays, key: ids}, columns.place)
 
@@ -107,7 +108,7 @@ def read_ids(source: str | Path | Sequence[int | str], table: Table) -> list[int
     if not isinstance(source, str | Path):
         return list(source)
     ids = []
-    for number, line in enumerate(_text(Path(source)).splitlines(), start=1):
+    for number, line in enumerate(_text(Path(source)).split("\n"), start=1):
         try:
             ids += [table.parse_id(line)] if line else []
         except DataError as error:
@@ -141,12 +142,15 @@ def read_forget(source: Any, key: str, table: Table) -> Array:
 
 
 def _read_file(path: Path, names: list[str], side: FeatureEncoder | None = None) -> Columns:
+    """The named columns of a file. Of a side, the first is found as training found it."""
     if path.suffix not in (".jsonl", ".json", *READERS) or not path.is_file():
         raise DataError(f"{path}: expected a file whose name ends with .jsonl, .csv or .parquet")
     if path.suffix not in READERS:
         return _json_lines(path, names)
     columns = READERS[path.suffix](path)
-    columns = Columns({name: columns[name] for name in names}, columns.place)
+    key = names[0] if side is None else side_key(side.side, names[0], columns)
+    given = dict(zip(names, [key, *names[1:]]))
+    columns = Columns({name: columns[given[name]] for name in names}, columns.place)
     return as_fitted(columns, side) if side is not None and path.suffix == ".csv" else columns
 
 
@@ -175,5 +179,5 @@ def _text(path: Path) -> str:
     try:
         text = read_regular(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{path}: expected text in UTF-8: {error}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")  # any end of line

@@ -113,16 +113,21 @@ class PositiveFilter:
     Attributes:
         rule: the parsed rule; None: all clicks pass.
         column: the column of numbers that the rule compares, as the value of a click. None: the
-            rule has several comparisons or a string, and readers decide
-            (:class:`~minitower.updating.streams.EventFields`).
+            rule has several comparisons, a string, or is "= 1", which true passes, too. Then
+            readers decide (:class:`~minitower.updating.streams.EventFields`).
         read, kept: clicks so far.
     """
 
     def __init__(self, text: str | None) -> None:
         self.text = text
         self.rule: Rule | None = None if text in (None, "all") else parse_rule(text)
-        is_simple = isinstance(self.rule, Comparison) and self.rule.number is not None
-        self.column = self.rule.comparisons[0].column if self.rule and is_simple else None
+        one = (
+            self.rule
+            if isinstance(self.rule, Comparison) and self.rule.number is not None
+            else None
+        )
+        is_flag = one is not None and one.operator in ("=", "==") and one.number == 1
+        self.column = None if one is None or is_flag else one.column
         self.read = self.kept = self._valued = 0
 
     def __call__(self, clicks: Events) -> Events:

@@ -1,0 +1,81 @@
+"""Data newer than a store, on the tables of the store, to measure what the store serves.
+
+A log of new clicks alone names a part of the items and knows no earlier click. Ranked among these
+items, without histories, a model would be measured on another task than the one it serves.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from minitower.data import Dataset, RandomSplit, TimeSplit
+from minitower.data.columns import Columns
+from minitower.data.csv_values import as_fitted
+from minitower.data.days import next_day
+from minitower.data.feature_encoder import FeatureEncoder
+from minitower.data.schema import Continuous, Id
+from minitower.data.source import Source
+from minitower.data.table import Features, Ragged, Table
+from minitower.data.values import typed_ids
+from minitower.store.full_version import Store
+from minitower.updating.base import base_dataset, id_type
+
+
+def newer_dataset(store: Store, source: Source) -> Dataset:
+    """The interactions of a source, on all users and items of a store and of the source.
+
+    What a user saw and clicked before comes from the store. The model of the store encodes the
+    features; ids and values that it does not know are default rows.
+
+    Args:
+        store: an open version.
+        source: data of which the version has learned nothing.
+
+    Raises:
+        DataError: an id has another type than those of the store, or a feature is missing.
+    """
+    base, raw, fitted = replace(base_dataset(store), weight=None), source.raw, store.model.encoders
+    sides = ((fitted.user, base.users, raw.users), (fitted.item, base.items, raw.items))
+    log, tables = raw.interactions, list[Columns | None]()
+    for side, known, table in sides:
+        log = _with_typed_ids(log, side, known)
+        if table is not None and source.how.columns is not None:  # perhaps strings of a CSV file
+            table = as_fitted(table, side)
+        tables.append(None if table is None else _with_typed_ids(table, side, known))
+    default = RandomSplit() if source.data.timestamp is None else TimeSplit()
+    day = next_day(
+        base,
+        log,
+        *tables,
+        positive=source.data.positive,
+        timestamp=source.data.timestamp,
+        split=source.split or default,
+    )
+    return replace(
+        day,
+        schema=fitted,
+        users=_without_new_values(day.users, fitted.user),
+        items=_without_new_values(day.items, fitted.item),
+    )
+
+
+def _with_typed_ids(columns: Columns, side: FeatureEncoder, known: Table) -> Columns:
+    """The columns with ids of the type that the store has."""
+    key = next(field.name for field in side.fields if isinstance(field, Id))
+    ids = typed_ids(columns[key], id_type(known), columns.at(key))
+    return Columns({**columns.arrays, key: ids}, columns.place)
+
+
+def _without_new_values(table: Table, side: FeatureEncoder) -> Table:
+    """The table with the default row wherever the day has added a row to a vocabulary."""
+    columns: Features = dict(table.columns)
+    for field in side.fields:
+        if isinstance(field, Continuous):
+            continue
+        known, column = len(side.vocabulary(field.name)), columns[field.name]
+        if isinstance(column, Ragged):
+            values = np.where(column.values < known, column.values, 0)
+            columns[field.name] = Ragged(column.indptr, values)
+        else:
+            columns[field.name] = np.where(column < known, column, 0)
+    return replace(table, columns=columns)
