@@ -181,6 +181,12 @@ def test_a_sum_beside_a_constant():
     assert report.mistake.name.endswith("log(p + 1e-10), and sum instead of mean")
 
 
+def test_a_sum_beside_a_clip_that_few_cases_show():
+    family = next(f for f in FAMILIES["in_batch_softmax"] if f.name == "q clipped at {c}")
+    report = check(summed(family.make(1e-6)), formula="in_batch_softmax")
+    assert report.mistake.name == "q clipped at 1e-6, and sum instead of mean"
+
+
 def test_mistakes_that_cannot_meet():
     right = lambda x, *, a=1, b=2: (x * a + b, (a,))
     one, other = partial(right, a=3), partial(right, b=5)
