@@ -82,8 +82,10 @@ class _Search:
         if not any(self.results[i].failure for i in cases):
             return None
         found = [mistake for mistake in self.known if self._fits(mistake, cases)]
-        if len(found) == 1:
-            return found[0]
+        if found:  # several only where an argument is the same in every case
+            words = dict.fromkeys((m.name, m.fix) for m in found)
+            name, fix = (" or ".join(part) for part in zip(*words, strict=True))
+            return Mistake(name, fix, found[0].compute)
         right = Mistake("", "", self.spec.compute)
         fits = self._fitting(cases)
         return (
