@@ -28,6 +28,7 @@ SAMPLES = {
     "log q of another power: {c} log q": 0.75,
     "mask that is not low enough: logits of -{c}": 50,
     "mask that is not low enough: scores of -{c}": 30,
+    "mask that is not low enough: -{c} added to logits": 1e4,
     "{c} under the root of the length": 1e-4,
     "{c} added to the length": 1e-3,
     "length of at least {c}": 0.7,
