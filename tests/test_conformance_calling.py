@@ -76,6 +76,10 @@ def test_parameters_are_mapped():
     assert taken(lambda *a, **more: (*a, more["t"]), t="temperature") == ORDER
 
 
+def test_an_argument_that_is_mapped_goes_nowhere_else():
+    assert taken(lambda x, users, q, t: (x, users, q, t), x="users") == ORDER
+
+
 def test_an_argument_that_is_built_in_needs_no_parameter():
     assert taken(lambda u, v, q: (u, v, q), temperature=0.5) == ORDER[:3]
     assert taken(lambda u, v, q, t: t, temperature=0.5) == "temperature"
