@@ -76,6 +76,10 @@ def test_parameters_are_mapped():
     assert taken(lambda *a, **more: (*a, more["t"]), t="temperature") == ORDER
 
 
+def test_an_argument_that_is_mapped_goes_nowhere_else():
+    assert taken(lambda x, users, q, t: (x, users, q, t), x="users") == ORDER
+
+
 def test_an_argument_that_is_built_in_needs_no_parameter():
     assert taken(lambda u, v, q: (u, v, q), temperature=0.5) == ORDER[:3]
     assert taken(lambda u, v, q, t: t, temperature=0.5) == "temperature"
@@ -104,6 +108,18 @@ def test_a_loss_with_a_temperature_of_its_own():
     assert in_batch(own, given={"temperature": 0.07}).passed
     assert not in_batch(own, given={"temperature": 0.08}).passed
     assert "no parameter for temperature" in in_batch(own).unusable
+
+
+def test_mistakes_that_a_constant_makes_one_are_both_named():
+    own = lambda users, items, log_q: softmax_loss(users, items, log_q, 1.0)
+    report = in_batch(own, given={"temperature": 0.5})
+    assert report.mistake.name == "temperature left out"
+    squared = lambda users, items, log_q: softmax_loss(users, items, log_q, 0.25)
+    report = in_batch(squared, given={"temperature": 0.5})
+    assert report.mistake.name == "temperature twice"
+    either = lambda users, items, log_q: softmax_loss(users, items, log_q, 2.0)
+    report = in_batch(either, given={"temperature": 0.5})
+    assert report.mistake.name == "multiplied by the temperature"
 
 
 def test_numbers_replace_numbers_only():
@@ -217,6 +233,19 @@ def test_the_formula_is_guessed_from_name_or_parameters():
     assert guess(lambda positive, negative: 0, {"margin": 0.5})[0] == "triplet_hinge"
 
 
+def test_the_name_says_which_variant_it_is():
+    def loss(users, items, log_q, temperature):
+        return 0
+
+    assert guess(loss, {}) == (
+        "in_batch_softmax",
+        "its arguments are users, items, log_q, temperature, which in_batch_softmax_cosine has, "
+        "too",
+    )
+    loss.__name__ = "my_cosine_loss"
+    assert guess(loss, {})[0] == "in_batch_softmax_cosine"
+
+
 def test_a_class_is_guessed_from_both_of_its_signatures():
     class Hinge:
         def __init__(self, margin):
@@ -231,7 +260,7 @@ def test_a_class_is_guessed_from_both_of_its_signatures():
 @pytest.mark.parametrize(
     "fn, message",
     [(lambda a, b: 0, "its arguments fit no formula; say which it is with --formula"),
-     (lambda users, items, log_q, temperature: 0, "its arguments fit in_batch_softmax, in_batch_"),
+     (lambda hits, positives, k: 0, "its arguments fit recall, mrr, mean_average_precision, ndcg"),
      (SimpleNamespace, "its arguments fit no formula")],
 )  # fmt: skip
 def test_no_guess_without_one_formula_that_fits(fn, message):

@@ -122,6 +122,46 @@ def test_unknown_mistakes_show_a_common_factor_and_the_smallest_case():
     assert f"got {3 * expected:.6f}" in printed
 
 
+def explained(change):
+    """What is said of the right in-batch softmax after a change of (value, gradients)."""
+    fn = lambda *arguments: change(*softmax_loss(*arguments))
+    return str(check(fn, formula="in_batch_softmax"))
+
+
+def test_a_large_factor_is_said_and_no_other():
+    printed = explained(lambda value, g: (65536 * value, tuple(65536 * x for x in g)))
+    for name in ("loss", "d_users", "d_items"):
+        assert f"{name} is 65536 times what it should be, in every case" in printed
+    assert "0 times" not in printed.replace("65536 times", "")
+
+
+def test_zero_is_said_as_zero():
+    printed = explained(lambda value, g: (2 * value, (g[0], 0 * g[1])))
+    assert "d_items is zero in every case" in printed
+    assert "d_items is 0 times" not in printed
+
+
+def test_results_that_only_explode_alike_explain_nothing():
+    """NaN in two cases of three that fail, where an overflow is NaN as well."""
+
+    def fn(users, items, log_q, temperature):
+        value, gradients = softmax_loss(users, items, log_q, temperature)
+        large = np.abs(users @ items.T / temperature).max() > 1e4
+        return value + (np.nan if large else 0.5 * (len(users) == 2)), gradients
+
+    report = check(fn, formula="in_batch_softmax")
+    failed = [result.case.name for result in report.failed]
+    assert failed == ["blunt", "extreme_logits", "far_below"]
+    assert "matches no known mistake" in str(report)
+    assert "would explain" not in str(report)
+
+
+def test_nan_gives_no_factor():
+    printed = explained(lambda value, g: (value * np.nan, g))
+    assert "times what it should be" not in printed
+    assert "would explain" not in printed
+
+
 def test_an_off_value_is_shown_with_its_place_and_size():
     def off(*arguments):
         value, (d_users, d_items) = softmax_loss(*arguments)

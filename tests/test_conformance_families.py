@@ -28,6 +28,7 @@ SAMPLES = {
     "log q of another power: {c} log q": 0.75,
     "mask that is not low enough: logits of -{c}": 50,
     "mask that is not low enough: scores of -{c}": 30,
+    "mask that is not low enough: -{c} added to logits": 1e4,
     "{c} under the root of the length": 1e-4,
     "{c} added to the length": 1e-3,
     "length of at least {c}": 0.7,
@@ -181,6 +182,12 @@ def test_a_sum_beside_a_constant():
     assert report.mistake.name.endswith("log(p + 1e-10), and sum instead of mean")
 
 
+def test_a_sum_beside_a_clip_that_few_cases_show():
+    family = next(f for f in FAMILIES["in_batch_softmax"] if f.name == "q clipped at {c}")
+    report = check(summed(family.make(1e-6)), formula="in_batch_softmax")
+    assert report.mistake.name == "q clipped at 1e-6, and sum instead of mean"
+
+
 def test_mistakes_that_cannot_meet():
     right = lambda x, *, a=1, b=2: (x * a + b, (a,))
     one, other = partial(right, a=3), partial(right, b=5)
@@ -218,12 +225,11 @@ def test_half_precision_is_recognized(bits):
 
 
 def test_gradients_of_few_numbers_are_not_half_precision():
-    def largest(p, n, m):
-        x = np.maximum(0, n - p + m)
-        slope = (np.arange(len(x)) == x.argmax()) * (x > 0)
-        return x.max(), (-1.0 * slope, 1.0 * slope)
+    def eighths(p, n, m):
+        value, gradients = FORMULAS["triplet_hinge"].compute(p, n, m)
+        return value, tuple(np.round(8 * g) / 8 for g in gradients)
 
-    assert check(largest, formula="triplet_hinge").mistake is None
+    assert check(eighths, formula="triplet_hinge").mistake is None
 
 
 def test_families_leave_the_right_formula_alone():

@@ -22,7 +22,8 @@ def torch_operations():
         softmax=lambda z: F.softmax(z, 1), lse=lambda z: torch.logsumexp(z, 1),
         diagonal=torch.diagonal, transpose=lambda x: x.T, detach=lambda x: x.detach(),
         where=torch.where, number=torch.tensor, take=lambda table, rows: table[rows],
-        log1p=torch.log1p, sigmoid=torch.sigmoid, count=lambda mask: mask.sum(1).double(),
+        log1p=torch.log1p, sigmoid=torch.sigmoid,
+        count=lambda mask, dtype: mask.sum(1).to(getattr(torch, dtype)),
         equal=lambda ids: ids[:, None] == ids, matmul=torch.matmul, float32=torch.Tensor.float,
     )  # fmt: skip
 
@@ -36,7 +37,8 @@ def jax_operations():
         softmax=lambda z: jax.nn.softmax(z, axis=1), lse=lambda z: jax.nn.logsumexp(z, axis=1),
         diagonal=jnp.diagonal, transpose=jnp.transpose, detach=jax.lax.stop_gradient,
         where=jnp.where, number=jnp.asarray, take=lambda table, rows: table[rows],
-        log1p=jnp.log1p, sigmoid=jax.nn.sigmoid, count=lambda mask: mask.sum(axis=1),
+        log1p=jnp.log1p, sigmoid=jax.nn.sigmoid,
+        count=lambda mask, dtype: mask.sum(axis=1).astype(dtype),
         equal=lambda ids: ids[:, None] == ids, matmul=jnp.matmul,
         float32=lambda x: x.astype("float32"),
     )  # fmt: skip
@@ -51,7 +53,7 @@ def tensorflow_operations():
         lse=lambda z: tf.reduce_logsumexp(z, axis=1), diagonal=tf.linalg.diag_part,
         transpose=tf.transpose, detach=tf.stop_gradient, where=tf.where, number=tf.constant,
         take=tf.gather, log1p=tf.math.log1p, sigmoid=tf.sigmoid,
-        count=lambda mask: tf.reduce_sum(tf.cast(mask, "float64"), axis=1),
+        count=lambda mask, dtype: tf.reduce_sum(tf.cast(mask, dtype), axis=1),
         equal=lambda ids: ids[:, None] == ids, matmul=tf.matmul,
         float32=lambda x: tf.cast(x, "float32"),
     )  # fmt: skip
@@ -74,7 +76,7 @@ def f(framework):
     return WORDS[framework]()
 
 
-def losses(f):
+def losses(f, dtype="float64"):
     """Formula -> a right implementation."""
     scores = lambda u, v: f.matmul(u, f.transpose(v))
 
@@ -93,7 +95,7 @@ def losses(f):
         same, own = f.equal(ids), f.diagonal(z)
         negatives = z - q + f.log1p(-f.exp(q))[:, None]
         others = f.lse(f.where(same, f.number(-np.inf, dtype=z.dtype), negatives))
-        weight = f.sigmoid(others - f.log(f.count(~same)) - own)
+        weight = f.sigmoid(others - f.log(f.count(~same, dtype)) - own)
         return f.mean(detach(weight) * (others - own))
 
     return {
@@ -106,15 +108,17 @@ def losses(f):
     }
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     "formula",
     ["in_batch_softmax", "in_batch_softmax_masked", "stop_gradient_logq", "pointwise_logistic",
      "embedding_lookup", "serving_scores"],
 )  # fmt: skip
-def test_right_implementations_pass(framework, f, formula):
-    report = check(losses(f)[formula], formula=formula, framework=framework)
+def test_right_implementations_pass(framework, f, formula, dtype):
+    loss = losses(f, dtype)[formula]
+    report = check(loss, formula=formula, framework=framework, dtype=dtype)
     assert report.passed, str(report)
-    assert f"({framework}, float64)" in str(report)
+    assert f"({framework}, {dtype})" in str(report)
 
 
 def test_float32(framework, f):

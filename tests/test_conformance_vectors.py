@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minitower.conformance import FORMULAS, VERSION, describe, write_vectors
+from minitower.conformance import FORMULAS, MISTAKES, VERSION, describe, write_vectors
 from minitower.conformance.formula import TOLERANCE
 from minitower.data import DataError
 
@@ -51,9 +51,19 @@ def test_the_schema_is_what_the_readme_says(content):
         names = [argument["name"] for argument in formula["arguments"]]
         learned = ["d_" + a["name"] for a in formula["arguments"] if a["gradient"]]
         for case in formula["cases"]:
-            assert set(case) == {"name", "why", "inputs", "expected"}
+            assert set(case) == {"id", "name", "why", "exposes", "inputs", "expected"}
+            assert case["id"] == f"{formula['name']}/{case['name']}"
             assert sorted(case["inputs"]) == sorted(names)
             assert list(case["expected"]) == [formula["result"], *learned]
+
+
+def test_every_known_mistake_is_exposed_by_a_case_of_its_formula(content):
+    for formula in content["formulas"]:
+        exposed = {name for case in formula["cases"] for name in case["exposes"]}
+        assert exposed == {mistake.name for mistake in MISTAKES[formula["name"]]}
+        everywhere = {name for name in exposed
+                      if all(name in case["exposes"] for case in formula["cases"])}  # fmt: skip
+        assert exposed != everywhere, "a case that exposes all says nothing"
 
 
 def test_shapes_fit_the_axis_letters(content):

@@ -241,9 +241,9 @@ LISTWISE: Table = {
     "extreme_logits": ("logits of +-16384",
                        _listwise(3, 4, 1 / 1024, [[0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]], 16)),
     "blunt": ("a temperature of 8", _listwise(4, 2, 8.0)),
-    "far_below": ("scores of -131072, and some dropped: no number is low enough to be a mask", {
+    "far_below": ("scores of -131072, and +131072 dropped: no number is low enough to be a mask", {
         "positive": np.array([-131072.0, -132096]),
-        "negatives": np.array([[-132096.0, -131072, -133120], [-131072, -131072, -133120]]),
+        "negatives": np.array([[-132096.0, 131072, -133120], [131072, -131072, -133120]]),
         "drop": np.array([[0, 1, 0], [1, 0, 0]], bool),
         "temperature": 2.0,
     }),

@@ -13,6 +13,7 @@ from minitower.conformance.adapters import of_unit_vectors
 from minitower.conformance.constant_links import capped_softmax, normalized, smoothed
 from minitower.conformance.family import Family, caps
 from minitower.conformance.formula import Compute
+from minitower.conformance.links import cross_entropy
 from minitower.conformance.mistakes import COSINE
 from minitower.conformance.pair_mistakes import PAIR_FAMILIES
 from minitower.conformance.plain_mistakes import PLAIN_FAMILIES, SAMPLED, without_q
@@ -62,6 +63,22 @@ def _masks(right: Any) -> list[Family]:
         Family(words.format("scores"), f"{low}, after the division by the temperature",
                lambda c: partial(right, fill=lambda t: -c / t), 1, 1e6),
     ]  # fmt: skip
+
+
+def _added_masks(right: Any) -> list[Family]:
+    """A number added to dropped logits, for formulas whose argument before the last is the mask."""
+
+    def made(c: float) -> Compute:
+        def compute(*arguments: Any) -> Any:
+            drop = arguments[-2]
+            lower = np.column_stack([np.zeros(len(drop)), np.where(drop, -c, 0)])
+            link = lambda logits, *rest: cross_entropy(logits + lower, *rest)
+            return right(*arguments, drop=np.zeros_like(drop), loss=link)
+
+        return compute
+
+    return [Family("mask that is not low enough: -{c} added to logits",
+                   "another logit may lie below that: mask with -inf", made, 1, 1e6)]  # fmt: skip
 
 
 def _weights(right: Any) -> list[Family]:
@@ -121,7 +138,8 @@ FAMILIES: dict[str, list[Family]] = {
             "cross_batch_softmax": (_temperatures, _corrections, _masks),
         }.items()
     },
-    "listwise_softmax": _all(view_mistakes.RIGHT["listwise_softmax"], _temperatures, _masks),
+    "listwise_softmax": _all(
+        view_mistakes.RIGHT["listwise_softmax"], _temperatures, _masks, _added_masks),
     "info_nce": _lengths(_info, _all(_info, _temperatures)),
     "info_nce_symmetric": _lengths(_both_ways, _all(_both_ways, _temperatures)),
     "learned_temperature": [*_all(_learned), Family(
@@ -133,5 +151,5 @@ FAMILIES: dict[str, list[Family]] = {
     **PAIR_FAMILIES,
     **PLAIN_FAMILIES,
     "in_batch_softmax_plain": without_q(_all(_yi, _temperatures)),
-    "listwise_softmax_log_q": _all(SAMPLED, _temperatures, _corrections, _masks),
+    "listwise_softmax_log_q": _all(SAMPLED, _temperatures, _corrections, _masks, _added_masks),
 }  # fmt: skip

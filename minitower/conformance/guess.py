@@ -16,6 +16,8 @@ _OF_A_SAMPLER = {"p", "size", "rng"}
 def guess(fn: Callable[..., Any], given: Given) -> tuple[str, str]:
     """The formula of a function, and why. A guess is made only where one formula fits.
 
+    Of a formula and its variants, the name of the function says which variant it is.
+
     Args:
         given: as :func:`~minitower.conformance.check` takes it.
 
@@ -42,9 +44,14 @@ def guess(fn: Callable[..., Any], given: Given) -> tuple[str, str]:
         if {argument.name for argument in formula.arguments} == names & _KNOWN | (fixed & _KNOWN)
         and names & _KNOWN
     ]
-    if len(fit) == 1:
-        expected = ", ".join(argument.name for argument in FORMULAS[fit[0]].arguments)
-        return fit[0], f"its arguments are {expected}"
+    plainest = min(fit, key=len, default="")
+    if fit and all(formula.startswith(plainest) for formula in fit):  # the others are its variants
+        variants = [f for f in fit if f != plainest and f.removeprefix(plainest + "_") in name]
+        found = variants[0] if len(variants) == 1 else plainest
+        expected = ", ".join(argument.name for argument in FORMULAS[found].arguments)
+        others = [formula for formula in fit if formula != found]
+        same = f", which {' and '.join(others)} has, too" if others else ""
+        return found, f"its arguments are {expected}{same}"
     several = f"its arguments fit {', '.join(fit)}" if fit else "its arguments fit no formula"
     raise ValueError(f"{several}; say which it is with --formula NAME (--list prints all)")
 

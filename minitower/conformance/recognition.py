@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from minitower.conformance.composition import both
+from minitower.conformance.composition import both, summed
 from minitower.conformance.families import FAMILIES
 from minitower.conformance.family import fitting
 from minitower.conformance.formula import TOLERANCE, Formula, Outputs, errors, exploded
@@ -82,8 +82,10 @@ class _Search:
         if not any(self.results[i].failure for i in cases):
             return None
         found = [mistake for mistake in self.known if self._fits(mistake, cases)]
-        if len(found) == 1:
-            return found[0]
+        if found:  # several only where an argument is the same in every case
+            words = dict.fromkeys((m.name, m.fix) for m in found)
+            name, fix = (" or ".join(part) for part in zip(*words, strict=True))
+            return Mistake(name, fix, found[0].compute)
         right = Mistake("", "", self.spec.compute)
         fits = self._fitting(cases)
         return (
@@ -144,7 +146,11 @@ class _Search:
         self, cases: set[int], fits: Callable[[Mistake], bool], of_sums: bool = False
     ) -> Mistake | None:
         """A mistake with a constant. ``of_sums``: with the sum instead of the mean beside it."""
-        compared = [(self.results[i].case, self.got[i], self.expected[i]) for i in sorted(cases)]
+        compute = summed(self.spec.compute) if of_sums else None
+        compared = [
+            (case, self.got[i], self.spec.outputs(case, compute))
+            for i, case in ((i, self.results[i].case) for i in sorted(cases))
+        ]
         families = FAMILIES.get(self.spec.name, ())
         found = [
             mistake

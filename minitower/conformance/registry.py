@@ -176,7 +176,7 @@ _OTHERS = (
     _metric(
         ranking.mrr,
         "one over the rank of the first hit",
-        "1 / (rank of the first hit), 0 without",
+        "1 / (rank of the first hit), 0 without a hit in ranks 1..k",
         "E. Voorhees, The TREC-8 Question Answering Track Report, 1999",
     ),
     _metric(

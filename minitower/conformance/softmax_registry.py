@@ -103,7 +103,7 @@ SOFTMAX_FORMULAS = (
         "l_ij = users_i . items_j / temperature - log_q_j + log(1 - q_i) for ids_j != ids_i,"
         "  f_i = users_i . items_i / temperature,  S_i = log sum_j exp(l_ij),"
         "  loss = mean_i constant(1 - P_i) (S_i - f_i),"
-        "  P_i = exp f_i / (exp f_i + exp(S_i) / n_i)",
+        "  P_i = exp f_i / (exp f_i + exp(S_i) / n_i),  n_i = how many j have ids_j != ids_i",
         "K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025",
         (USERS, ITEMS, LOG_Q, _IDS, TAU),
         of_vectors(lambda s, q, ids, t: stop_gradient_logq(s, q, ids, temperature=t)),
@@ -150,7 +150,8 @@ SOFTMAX_FORMULAS = (
     Formula(
         "info_nce",
         "each first view against all second views, by cosine",
-        "loss = mean_i (log sum_j exp(z_ij) - z_ii),  z_ij = cos(first_i, second_j) / temperature",
+        "loss = mean_i (log sum_j exp(z_ij) - z_ii),  z_ij = cos(first_i, second_j) / temperature;"
+        " the cosine of a zero vector is 0, without gradient",
         "T. Yao et al., Self-supervised Learning for Large-scale Item Recommendations,"
         " CIKM 2021, Eq. 3",
         _VIEWS,

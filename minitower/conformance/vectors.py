@@ -10,7 +10,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from minitower.conformance.formula import TOLERANCE, Formula
+from minitower.conformance.formula import TOLERANCE, Case, Formula
+from minitower.conformance.mistakes import MISTAKES
+from minitower.conformance.recognition import agree
 from minitower.conformance.registry import FORMULAS
 from minitower.data.files import new_file
 
@@ -22,10 +24,10 @@ when formulas or cases are added, the third when only words change.
 """
 
 CHANGES = """\
-* 3.0.0: the version is a string. New formulas: in_batch_softmax_plain, binary_cross_entropy,
-  listwise_softmax_log_q, triplet_logistic_many, triplet_hinge_many. New cases:
-  rarest, unusual_ids, far_below and seventeen of all formulas on batches, zero_weights,
-  one_row_all_masked, long_rows.
+* 3.0.0: the version is a string; a case has an id, and names the mistakes that it exposes. New
+  formulas: in_batch_softmax_plain, binary_cross_entropy, listwise_softmax_log_q,
+  triplet_logistic_many, triplet_hinge_many. New cases: rarest, unusual_ids, far_below
+  and seventeen of all formulas on batches, zero_weights, one_row_all_masked, long_rows.
 * 2: in_batch_softmax_log_sum.
 * 1: the first set.
 """
@@ -51,12 +53,15 @@ formulas     a list, each with
     kind       "float", "int" or "bool"
     gradient   whether the gradient with respect to it is expected
   cases        a list, each with
+    id         "formula/case"
     name, why
+    exposes    the names of the known mistakes that fail here
     inputs     by name of argument: numbers, lists, or lists of lists (rows)
     expected   by name: the result, and "d_" + argument for each gradient, of its shape
 ```
 
-An axis may have length 0: then the list is empty.
+An axis may have length 0: then the list is empty. A sum over nothing is 0, and its exponentials add
+nothing to a sum of exponentials: a row without negatives has loss 0.
 
 ## How to check
 
@@ -78,7 +83,8 @@ In outline:
                 for each pair (got, want) in (outputs[name], value):
                     assert |got - want| <= tolerance * max(1, |want|)
 
-Which mistake is it? `minitower check` knows the classic ones by name; the cases' `why` is a hint.
+Which mistake is it? One that every failing case exposes, and that no passing case exposes.
+`minitower check` finds it.
 
 ## vectors.npz
 
@@ -112,14 +118,31 @@ def _formula(formula: Formula) -> dict[str, Any]:
         "arguments": [vars(argument) for argument in formula.arguments],
         "cases": [
             {
+                "id": f"{formula.name}/{case.name}",
                 "name": case.name,
                 "why": case.why,
+                "exposes": exposed(formula, case),
                 "inputs": {name: np.asarray(x).tolist() for name, x in case.inputs.items()},
                 "expected": {name: x.tolist() for name, x in formula.outputs(case).items()},
             }
             for case in formula.cases
         ],
     }
+
+
+def exposed(formula: Formula, case: Case) -> list[str]:
+    """The names of the known mistakes that return something else than the formula in a case.
+
+    >>> hinge = FORMULAS["triplet_hinge"]
+    >>> exposed(hinge, hinge.cases[4])[:2]           # every positive leads by far
+    ['positive and negative exchanged', 'hinge on the wrong side']
+    """
+    right = formula.outputs(case)
+    return [
+        mistake.name
+        for mistake in MISTAKES[formula.name]
+        if not agree(formula.outputs(case, mistake.compute), right, right, TOLERANCE["float64"])
+    ]
 
 
 def write_vectors(folder: Path) -> Path:
