@@ -134,4 +134,4 @@ def test_self_supervision_is_put_together_from_its_options():
     )  # fmt: skip
     assert views({"alpha": "0.4"}) is None
     assert views({"self_supervised": "mask"}) == SelfSupervised(augment="mask")
-    assert trainer().contrast is None
+    assert trainer().contrastive_loss is None

@@ -198,14 +198,14 @@ def test_tune__a_history_is_measured_and_trained(command, data, tmp_path, search
 
 
 def test_tune__ctrl_c_writes_what_it_has(command, data, tmp_path, monkeypatch):
-    real, calls = study_room.fit, itertools.count()
+    real, calls = study_room.fit_by_options, itertools.count()
 
     def interrupted(*args):
         if next(calls) == 2:
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(study_room, "fit", interrupted)
+    monkeypatch.setattr(study_room, "fit_by_options", interrupted)
     out = tmp_path / "best.toml"
     status, table, err = command("tune", data, *QUICK, "--out", out)
     assert status == 130
@@ -218,7 +218,7 @@ def test_tune__ctrl_c_before_any_epoch(command, data, tmp_path, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study_room, "fit", interrupted)
+    monkeypatch.setattr(study_room, "fit_by_options", interrupted)
     out = tmp_path / "best.toml"
     assert "interrupted" in refusal(command("tune", data, *QUICK, "--out", out), 130)
     assert not list(tmp_path.iterdir())
@@ -237,14 +237,14 @@ def test_tune__a_search_that_measured_nothing_leaves_nothing(command, data, tmp_
 
 
 def test_tune__an_error_after_a_trial_keeps_the_study(command, data, tmp_path, monkeypatch):
-    real, calls = study_room.fit, itertools.count()
+    real, calls = study_room.fit_by_options, itertools.count()
 
     def fails(*args):
         if next(calls):
             raise DataError("too wide")
         return real(*args)
 
-    monkeypatch.setattr(study_room, "fit", fails)
+    monkeypatch.setattr(study_room, "fit_by_options", fails)
     last = refusal(command("tune", data, *QUICK, "--out", tmp_path / "best.toml"))
     assert "10 trials in a row have failed, the last: too wide" in last
     assert [path.name for path in tmp_path.iterdir()] == ["best.db"]

@@ -120,6 +120,7 @@ def spectral_vectors(
 
     Reference: K. Rohe et al., PNAS 2016; docs/04.
     """
+    d = integer("d", d, 1)
     u, s, v = randomized_svd(scaled_clicks(clicks, smoothing), d, rng)
     root = np.sqrt(s)
     return u * root, v * root, s
