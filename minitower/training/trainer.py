@@ -44,7 +44,7 @@ class Trainer:
         negatives: sampled beside the positives (:mod:`minitower.training.negatives`).
         self_supervised: the loss to add to each step
             (:mod:`minitower.training.self_supervised`). None: nothing.
-        regularization: weight decay and dropout; None: neither.
+        regularization: weight decay and dropout; None: none of them.
         seed: of the shuffling and of the default-row replacement. The same seed gives the same
             parameters, bit for bit, on one thread of the same kind of CPU.
         on_progress: called with a :class:`Progress`.
@@ -74,10 +74,12 @@ class Trainer:
         self.objective: Objective = InBatchSoftmax() if objective is None else objective
         self._untouched = deepcopy(self.objective)  # a bank of vectors changes in training
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
-        last = None if model.history is None else model.history.last
-        self.batches = Batches(data, batch_size, negatives, positive_exponent, last)
+        how = model.history
+        last, others = (None, False) if how is None else (how.last, how.clicks == "others")
+        self.batches = Batches(data, batch_size, negatives, positive_exponent, last, others)
         self.positive_exponent = positive_exponent
         self.regularization = regularization or Regularization()
+        self.regularization.check(reads_histories=model.history is not None)
         self.schedule: EpochSchedule | None = None
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)

@@ -97,6 +97,7 @@ class IncrementalUpdate:
             id_tables.remove(name)  # the histories grow all the same
         objective = InBatchSoftmax() if objective is None else objective
         optimizer, regularization = optimizer or Adagrad(), regularization or Regularization()
+        regularization.check(reads_histories=model.history is not None)
         self.branch = Branch.off(model, optimizer, objective, regularization, id_tables)
         if frequency is None:
             frequency = frequency_of(data.item_counts, batch_size)
