@@ -71,6 +71,17 @@ def test_without_times_a_history_leaves_the_click_out(log, last):
         assert item not in history
 
 
+@given(logs, st.integers(1, 4))
+def test_the_other_clicks_with_times_are_those_beside_the_click(log, last):
+    data = dataset(log)
+    found = items_of(data, TrainingHistories(data, last, others=True).before(data.train))
+    train = [click[:3] for click in log if click[3] == "train"]
+    ordered = sorted(train, key=lambda click: click[2])  # stable
+    for (user, item, _), history in zip(train, found, strict=True):
+        newest = [i for u, i, _ in ordered if u == user][-last - 1 :]
+        assert history == [i for i in newest if i != item][-last:]
+
+
 @given(logs, st.permutations(range(26)))
 def test_what_comes_later_changes_no_history(log, order):
     """The items of later clicks are shuffled: the histories of earlier clicks stay."""

@@ -98,7 +98,8 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     wanted = {"objective": "in-batch", "temperature": 0.3, "correction": "yi", "logq_weight": 1.0,
               "log_sum_weight": 1.0, "optimizer": "adam", "learning_rate": 0.01,
               "batch_size": 32, "seed": 7, "negatives": "none", "self_supervised": "none",
-              "positive_exponent": 1.0, "weight_decay": 0.0, "user_dropout": 0.0}  # fmt: skip
+              "positive_exponent": 1.0, "weight_decay": 0.0, "user_dropout": 0.0,
+              "history_dropout": 0.0}  # fmt: skip
     assert notes["training"] == wanted
     liked = LOG["timestamp"][LOG["rating"] >= 4]
     assert notes["learned"]["until"] == liked.max()

@@ -13,6 +13,7 @@ from minitower.data.table import Ragged
 from minitower.towers.optimizers import SGD, Adagrad, Adam, RowWiseAdam
 from minitower.towers.schedules import EpochSchedule, warmup
 from minitower.towers.two_tower import TwoTower
+from minitower.towers.user_history import UserHistory
 from minitower.training.hard_negatives import HardNegatives, MinedNegatives
 from minitower.training.negatives import MixedNegatives, SharedNegatives
 from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
@@ -30,7 +31,7 @@ DATA = Dataset.from_columns(
     items={"item": np.arange(N), "tags": ["a b", "b"] * 75, "kinds": ["x", "y z", "z"] * 50},
     split=RandomSplit(0, 0),
 )
-MODEL = TwoTower(DATA.schema, dim=2, hidden=())
+MODEL = TwoTower(DATA.schema, dim=2, hidden=(), history=UserHistory(3))
 
 shares = st.floats(0.01, 1)
 negatives = st.sampled_from(["uniform:3", "popular:2", "mined:1", "uniform:2+mined:1"])
@@ -57,6 +58,7 @@ def jobs(draw):
         "positive_exponent": draw(st.sampled_from([1.0, 0.5])),
         "weight_decay": draw(st.sampled_from([0.0, 0.25])),
         "user_dropout": draw(st.sampled_from([0.0, 0.5])),
+        "history_dropout": draw(st.sampled_from([0.0, 0.5])),
         "self_supervised": views,
         "alpha": draw(shares),
         "self_temperature": draw(shares),

@@ -1,4 +1,4 @@
-"""Weight decay and dropout: what a step adds, exactly, and that without them it adds nothing."""
+"""Weight decay and dropouts: what a step adds, exactly, and that without them it adds nothing."""
 
 from itertools import product
 
@@ -9,15 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minitower.data import Categorical, Dataset, Id, RandomSplit, Schema
+from minitower.data.schema import HISTORY
+from minitower.data.table import Ragged
 from minitower.formulas.similarity import l2_normalize
 from minitower.towers.layers import RowGradient
 from minitower.towers.optimizers import SGD
 from minitower.towers.two_tower import TwoTower
+from minitower.towers.user_history import UserHistory
 from minitower.training.batches import Batches
 from minitower.training.gradient_step import gradient_step
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.regularization import Regularization, decay_rows, inverted_dropout
 from minitower.training.trainer import Trainer
+from minitower.updating.incremental_update import IncrementalUpdate
 
 USERS, ITEMS, KINDS = "user.u.embedding", "item.i.embedding", "item.kind.embedding"
 RNG = np.random.default_rng(0)
@@ -155,6 +159,58 @@ def test_user_dropout__is_in_the_step_and_in_the_step_alone():
     assert one == other, "shuffling drew the same numbers"
 
 
+# ------------------------------------------------------------------ dropout of histories
+
+LENGTHS = RNG.integers(0, 40, 300)
+CLICKS = Ragged.from_counts(LENGTHS, np.arange(1, LENGTHS.sum() + 1))
+
+
+def shortened(step=0, **options):
+    """The clicks that a step keeps of histories whose clicks are all distinct."""
+    return Regularization(**options).shortened({HISTORY: CLICKS, "u": LENGTHS}, step=step)
+
+
+@given(st.floats(0.05, 0.95), st.integers(0, 9))
+def test_history_dropout__keeps_its_share_of_the_clicks_in_their_order(share, seed):
+    found = shortened(history_dropout=share, seed=seed)
+    assert found["u"] is LENGTHS, "other features stay"
+    for i, row in enumerate(rows := [found[HISTORY].row(i) for i in range(len(CLICKS))]):
+        assert np.isin(row, CLICKS.row(i)).all(), "each click stays with its user"
+        assert (np.diff(row) > 0).all()
+    deviation = np.sqrt(share * (1 - share) / len(CLICKS.values))
+    assert abs(sum(map(len, rows)) / len(CLICKS.values) - (1 - share)) < 6 * deviation
+
+
+def test_history_dropout__is_a_function_of_seed_and_step():
+    values = lambda *a, **k: shortened(*a, history_dropout=0.5, **k)[HISTORY].values.tolist()
+    assert values(7, seed=1) == values(7, seed=1)
+    assert values(7, seed=1) != values(8, seed=1)
+    assert values(7, seed=1) != values(7, seed=2)
+
+
+def test_history_dropout__is_in_the_step_and_in_the_step_alone():
+    """The gradient of a step reaches the clicks that it kept; the batch holds all of them."""
+    model = small_model(hidden=(), history=UserHistory(9, table="own"))
+    batch = next(Batches(DATA, 16, last_clicks=9).epoch(np.random.default_rng(0)))
+    how, before = Regularization(history_dropout=0.5), {*batch.users[HISTORY].values}
+    kept_clicks = {*how.shortened(batch.users, step=0)[HISTORY].values}
+    options = {"regularization": how, "when": "", "first": True}
+    _, gradients = gradient_step(model, SGD(0.1), InBatchSoftmax(0.2), batch, **options)
+    assert {*gradients["user.history.embedding"].rows} - {0} == kept_clicks < before
+    assert {*batch.users[HISTORY].values} == before
+
+
+def test_history_dropout__needs_a_history():
+    how = Regularization(history_dropout=0.5)
+    with pytest.raises(ValueError, match="the model has no history"):
+        Trainer(small_model(), DATA, regularization=how)
+    with pytest.raises(ValueError, match="the model has no history"):
+        IncrementalUpdate(small_model(), DATA, regularization=how)
+    model = small_model(history=UserHistory(3))
+    Trainer(model, DATA, regularization=how).fit(1)
+    IncrementalUpdate(model, DATA, regularization=how)
+
+
 # ------------------------------------------------------------------ off
 
 
@@ -164,11 +220,13 @@ def test_regularization__off_changes_no_bit():
     assert off.dropped(users, unit=True, step=4)[0] is users
     gradients = {"w": np.ones(3)}
     assert off.decayed(gradients, {}) is gradients
+    features = {HISTORY: CLICKS}
+    assert off.shortened(features, step=4) is features
 
 
 @pytest.mark.parametrize("options", [
     {"weight_decay": -1}, {"weight_decay": np.inf}, {"user_dropout": 1}, {"user_dropout": -0.1},
-    {"user_dropout": "x"}, {"seed": -1},
+    {"user_dropout": "x"}, {"seed": -1}, {"history_dropout": 1}, {"history_dropout": -0.1},
 ])  # fmt: skip
 def test_regularization__refuses(options):
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -88,14 +88,16 @@ def problems(draw, negatives=0, history=None):
     pairs = draw(batches(data))
     source = SampledNegatives(Uniform(len(data.items)), negatives) if negatives else None
     assume(source is not None or len(data.train) > 1)
-    maker = Batches(data, 8, source, last_clicks=None if how is None else how.last)
+    last, others = (None, False) if how is None else (how.last, how.clicks == "others")
+    maker = Batches(data, 8, source, last_clicks=last, other_clicks=others)
     maker.log_q = np.log(np.linspace(0.05, 0.3, len(data.items)))
     return model, maker.make_batch(pairs, np.random.default_rng(draw(st.integers(0, 99))))
 
 
 def regularized_loss(model, batch, objective):
     """The loss of a training step with a fixed dropout mask, and with half of lambda |w|^2."""
-    how = Regularization(weight_decay=0.4, user_dropout=0.4, seed=5)
+    share = 0.4 if model.history else 0.0
+    how = Regularization(weight_decay=0.4, user_dropout=0.4, history_dropout=share, seed=5)
     parameters = {name: array.copy() for name, array in model.parameters.items()}
     copied = copy(model)
     copied.parameters = parameters

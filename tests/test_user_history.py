@@ -10,6 +10,7 @@ from test_two_tower import (
     PAIR_OBJECTIVES,
     check_whole_gradient,
     problems,
+    regularized_loss,
 )
 
 import minitower as mt
@@ -23,6 +24,7 @@ histories = st.builds(
     st.integers(1, 3),
     st.sampled_from(["mean", "sum"]),
     st.sampled_from(["item", "own"]),
+    st.sampled_from(["earlier", "others"]),
 )
 slow = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 
@@ -32,6 +34,14 @@ slow = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.
 def test_gradient_of_the_whole_model_is_right(problem, objective, seed):
     """Both uses of the item table are summed: beside the item, and in the history."""
     promised, measured, smooth = check_whole_gradient(*problem, objective, seed)
+    assume(smooth)
+    assert_slope(promised, measured, 1e-7)
+
+
+@slow
+@given(problems(history=histories), st.sampled_from(OBJECTIVES), st.integers(0, 99))
+def test_gradient_of_the_whole_model_is_right__with_dropped_clicks(problem, objective, seed):
+    promised, measured, smooth = check_whole_gradient(*problem, objective, seed, regularized_loss)
     assume(smooth)
     assert_slope(promised, measured, 1e-7)
 
@@ -109,7 +119,7 @@ class Leaking(TrainingHistories):
         return Ragged.from_counts([len(row) for row in rows], np.concatenate(rows))
 
 
-def loss_of_random_clicks(timed=True):
+def loss_of_random_clicks(timed=True, which="earlier"):
     """The loss on clicks that nothing predicts, after training on others of the kind."""
     rng = np.random.default_rng(0)
     users, items, clicks = 200, 100, 12
@@ -120,20 +130,20 @@ def loss_of_random_clicks(timed=True):
     if timed:
         log["timestamp"] = np.tile(np.arange(clicks), users)
     data = read(log, ONLY_HISTORY)
-    model = mt.TwoTower(data.schema, dim=16, hidden=(), history=mt.UserHistory(3))
+    model = mt.TwoTower(data.schema, dim=16, hidden=(), history=mt.UserHistory(3, clicks=which))
     trainer = mt.Trainer(
         model, data, objective=mt.InBatchSoftmax(0.1), optimizer=mt.Adagrad(0.02), batch_size=256
     )
     return trainer.fit(3, validate=False).epochs[0].loss
 
 
-@pytest.mark.parametrize("timed", [True, False])
-def test_the_click_itself_is_not_in_its_history(monkeypatch, timed):
+@pytest.mark.parametrize("how", [(True, "earlier"), (False, "earlier"), (True, "others")])
+def test_the_click_itself_is_not_in_its_history(monkeypatch, how):
     """Of random clicks nothing is to be learned: the loss stays at log n or above it."""
     chance = np.log(256)
-    assert loss_of_random_clicks(timed) > 0.97 * chance
+    assert loss_of_random_clicks(*how) > 0.97 * chance
     monkeypatch.setattr("minitower.training.batches.TrainingHistories", Leaking)
-    assert loss_of_random_clicks(timed) < 0.8 * chance
+    assert loss_of_random_clicks(*how) < 0.8 * chance
 
 
 def test_recall_is_unmoved_by_what_came_later():
@@ -295,6 +305,9 @@ def test_new_items_extend_the_tables():
     ("5:own", mt.UserHistory(5, "mean", "own")),
     ("5:own:sum", mt.UserHistory(5, "sum", "own")),
     ("5:mean:item", mt.UserHistory(5)),
+    ("5:others", mt.UserHistory(5, clicks="others")),
+    ("5:own:earlier", mt.UserHistory(5, table="own")),
+    ("5:others:own:sum", mt.UserHistory(5, "sum", "own", "others")),
 ])  # fmt: skip
 def test_the_option_is_read(text, expected):
     assert read_history_option(text) == read_history_option(str(expected)) == expected
@@ -302,7 +315,10 @@ def test_the_option_is_read(text, expected):
 
 @pytest.mark.parametrize(
     "value",
-    ["", "0", "-1", "1001", "x", "5:", "5:max", "5:sum:mean", "5:own:item", True, 1.5, None, [5]],
+    [
+        *("", "0", "-1", "1001", "x", "5:", "5:max", "5:sum:mean", "5:own:item"),
+        *("5:others:earlier", True, 1.5, None, [5]),
+    ],
 )
 def test_a_malformed_option_is_refused(value):
     with pytest.raises(ValueError, match="expected clicks from 1 to 1,000"):
@@ -311,7 +327,7 @@ def test_a_malformed_option_is_refused(value):
 
 @pytest.mark.parametrize("options, message", [
     ({"last": 0}, "last"), ({"last": 1001}, "last"), ({"last": 2.5}, "last"),
-    ({"pool": "max"}, "pool"), ({"table": "user"}, "table"),
+    ({"pool": "max"}, "pool"), ({"table": "user"}, "table"), ({"clicks": "later"}, "clicks"),
 ])  # fmt: skip
 def test_arguments_outside_their_domain_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

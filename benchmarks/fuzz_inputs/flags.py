@@ -174,6 +174,8 @@ _WORDS = {
         "5:sum:own",
         "5:sum:mean",
         "5:own:own",
+        "5:others",
+        "5:others:earlier",
         "5.0",
         "1e3",
         "1001",

@@ -24,8 +24,9 @@ STEP = ("--batch-size", "64")
 RULE = 'is_click = 1 and (device = "phone" or weight >= 1)'
 SLOPE = (
     *("--schedule", "cosine", "--warmup-epochs", "0.5", "--final-rate", "0.2"),
-    *("--history", "3:sum:own", "--history-file", "curve.jsonl", "--validate-every", "1"),
+    *("--history", "3:sum:own:others", "--history-file", "curve.jsonl", "--validate-every", "1"),
     *("--validation-users", "5", "--weight-decay", "1e-4", "--user-dropout", "0.1"),
+    *("--history-dropout", "0.5"),
 )
 RECALLS: dict[str, Any] = {}
 """What each valid store recalls; filled by ``build``."""

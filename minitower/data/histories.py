@@ -80,20 +80,22 @@ class TrainingHistories:
     Args:
         data: its training positives, and the clicks of earlier days.
         last: k, the length of the longest history.
+        others: leave one out with time stamps, too.
     """
 
-    def __init__(self, data: Dataset, last: int) -> None:
+    def __init__(self, data: Dataset, last: int, *, others: bool = False) -> None:
         self._clicks, self._last = _Clicks(data, [data.train]), last
+        self._timed = self._clicks.times is not None and not others
         self._row_of_item = item_rows(data)
 
     def before(self, pairs: Interactions) -> Ragged:
-        """The last k clicks of the user of each pair before the pair.
+        """The last k clicks of the user of each pair before the pair, or beside it.
 
         Shapes: n pairs->n histories
         """
         clicks, last = self._clicks, self._last
         first, end = clicks.rows.indptr[pairs.users], clicks.rows.indptr[pairs.users + 1]
-        if clicks.times is not None and pairs.timestamps is not None:
+        if self._timed and pairs.timestamps is not None:
             end = clicks.end_before(pairs.users, pairs.timestamps)
             return _slices(clicks.rows.values, np.maximum(first, end - last), end)
         longer = _slices(clicks.rows.values, np.maximum(first, end - last - 1), end)

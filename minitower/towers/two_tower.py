@@ -83,9 +83,10 @@ class TwoTower:
             UserHistory | Mapping[str, Any] | None,
             Option(
                 "the user tower reads the last K clicks of the user: their mean, or :sum; of the "
-                "item tower's table of ids, or its :own",
+                "item tower's table of ids, or its :own; in training those before a click, or all "
+                ":others",
                 parse=read_history_option,
-                metavar="K[:POOL][:TABLE]",
+                metavar="K[:POOL][:TABLE][:CLICKS]",
             ),
         ] = None,
         seed: Seed = 0,

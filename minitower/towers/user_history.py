@@ -10,7 +10,7 @@ recommendation changes after a click without any training.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +43,10 @@ class UserHistory:
         pool: "mean" or "sum" of the rows.
         table: "item" reads the item tower's embedding of ids. "own" learns a second embedding
             of item ids.
+        clicks: which clicks of a user a training click is predicted from, where the log has time
+            stamps. "earlier": those before it, as when serving. "others": all but itself (leave
+            one out). Serving reads the latest clicks in both. "others" fits where the order of
+            a user's clicks says little, such as ratings in one session of a list of films.
     Raises ValueError: an argument is outside its domain.
 
     Reference: K. Mao et al., SimpleX, CIKM 2021, section 3.2; P. Covington et al., Deep Neural
@@ -52,11 +56,13 @@ class UserHistory:
     last: int = 50
     pool: Literal["mean", "sum"] = "mean"
     table: Literal["item", "own"] = "item"
+    clicks: Literal["earlier", "others"] = "earlier"
 
     def __post_init__(self) -> None:
         strict_integer("last", self.last, 1, MAX_LAST)
         choice("pool", self.pool, ("mean", "sum"))
         choice("table", self.table, ("item", "own"))
+        choice("clicks", self.clicks, ("earlier", "others"))
 
     def to_json(self) -> dict[str, Any]:
         """The arguments by name, for the configuration of a model."""
@@ -64,11 +70,14 @@ class UserHistory:
 
     def __str__(self) -> str:
         """The option that :func:`read_history_option` reads."""
-        return f"{self.last}:{self.pool}:{self.table}"
+        return ":".join(map(str, asdict(self).values()))
+
+
+_NAMES = {"item": "table", "own": "table", "earlier": "clicks", "others": "clicks"}
 
 
 def read_history_option(value: Any) -> UserHistory:
-    """Read an option such as 50, "50:sum" or "50:mean:own".
+    """Read an option such as 50, "50:sum" or "50:mean:own:others".
 
     Raises:
         ValueError: says what was expected.
@@ -82,15 +91,15 @@ def read_history_option(value: Any) -> UserHistory:
             raise ValueError
         given: dict[str, Any] = {}
         for word in words:
-            name = "table" if word in ("item", "own") else "pool"
+            name = _NAMES.get(word, "pool")
             if name in given:
                 raise ValueError
             given[name] = word
         return UserHistory(int(last[:9]), **given)
     except ValueError:
         raise ValueError(
-            f"expected clicks from 1 to {MAX_LAST:,}, and perhaps :mean or :sum and :item or :own, "
-            "such as 50:sum"
+            f"expected clicks from 1 to {MAX_LAST:,}, and perhaps :mean or :sum, :item or :own, "
+            ":earlier or :others, such as 50:sum"
         ) from None
 
 
@@ -102,7 +111,7 @@ def as_history(value: UserHistory | Mapping[str, Any] | None) -> UserHistory | N
     """
     if value is None or isinstance(value, UserHistory):
         return value
-    if not isinstance(value, Mapping) or value.keys() - {"last", "pool", "table"}:
+    if not isinstance(value, Mapping) or value.keys() - {f.name for f in fields(UserHistory)}:
         raise ValueError(
             f"history must be a UserHistory, such as UserHistory(50), got {shown(value)}"
         )

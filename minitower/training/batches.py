@@ -77,6 +77,7 @@ class Batches:
             number with replacement, each item in proportion to clicks^exponent; log q follows.
         last_clicks: length of the longest history that a model reads, as of each click; None:
             the model reads no history.
+        other_clicks: a history holds the other clicks of its user, earlier or later.
     Raises ValueError: there is nothing to train on, size is too small, or the exponent is outside
         [0, 1]. TooFewClicks: there is one training positive, and no source of negatives.
     """
@@ -88,6 +89,7 @@ class Batches:
         negatives: Negatives | None = None,
         positive_exponent: float = 1.0,
         last_clicks: int | None = None,
+        other_clicks: bool = False,
     ) -> None:
         check_batch_size(size, with_negatives=negatives is not None)
         n = len(data.train)
@@ -105,7 +107,9 @@ class Batches:
         if negatives is None and n - self._batch_bounds[-2] == 1:
             del self._batch_bounds[-2]
         counts = data.item_counts
-        self._histories = None if last_clicks is None else TrainingHistories(data, last_clicks)
+        self._histories: TrainingHistories | None = None
+        if last_clicks is not None:
+            self._histories = TrainingHistories(data, last_clicks, others=other_clicks)
         self._pair_sampler: AliasTable | None = None
         if positive_exponent < 1:
             weights = np.maximum(counts, 1.0) ** (positive_exponent - 1)

@@ -72,7 +72,7 @@ def gradient_step(
         objective: the loss on user and item vectors.
         batch: n pairs and m candidate items.
         contrastive_loss: the self-supervised loss to add; None: nothing.
-        regularization: weight decay and dropout; None: neither.
+        regularization: weight decay and dropout; None: none of them.
         id_tables: names of the id embeddings that may move, all rows but row 0; None: all
             parameters may move.
 
@@ -81,7 +81,8 @@ def gradient_step(
             unchanged in the first two cases.
     """
     regularization = regularization or Regularization()
-    users, back_users = model.user(batch.users)
+    features = regularization.shortened(batch.users, step=optimizer.step)
+    users, back_users = model.user(features)
     items, back_items = model.item(batch.items)
     unit = model.similarity == "cosine"
     users, back_dropout = regularization.dropped(users, unit=unit, step=optimizer.step)

@@ -1,7 +1,7 @@
-"""Regularization of a training step: decay of the rows that it uses, dropout of user vectors.
+"""Regularization of a training step: decay of rows, dropout of user vectors and of histories.
 
-Both are off by default. Both belong to the step alone: towers, evaluation and serving know
-neither of them.
+All are off by default. All belong to the step alone: towers, evaluation and serving know
+none of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from typing import Annotated
 
 import numpy as np
 
+from minitower.data.histories import kept
 from minitower.data.options import Option, Seed, check_options
-from minitower.formulas.arrays import Mask, Vectors
+from minitower.data.schema import HISTORY
+from minitower.data.table import Features, Ragged
+from minitower.formulas.arrays import Array, Mask, Vectors
 from minitower.formulas.similarity import l2_normalize
 from minitower.towers.layers import Gradients, RowGradient
 from minitower.towers.tower import Parameters
@@ -64,9 +67,15 @@ class Regularization:
         weight_decay: lambda of :func:`decay_rows`, in [0, 1e6]; 0: none.
         user_dropout: share, in [0, 1), of the components of a user vector that a step drops;
             0: none. A score then is over the kept components, so items are regularized as well.
-        seed: of the dropped components. They are a function of the seed and of the number of
+        history_dropout: share, in [0, 1), of the clicks of each history that a step leaves out;
+            0: none. A history may lose all its clicks. Each click then has to be predicted from
+            a few others, chosen at random: those of the same session come rarely.
+        seed: of what is dropped. It is a function of the seed and of the number of
             the optimizer's step: shuffling and sampling draw the same with and without dropout.
     Raises ValueError: a parameter is outside its domain.
+
+    Reference: dropout of the clicks that a user vector is made of: D. Liang et al., Variational
+        Autoencoders for Collaborative Filtering, WWW 2018, section 2.3 (as Mult-DAE).
     """
 
     weight_decay: Annotated[
@@ -82,10 +91,49 @@ class Regularization:
             metavar="SHARE",
         ),
     ] = 0.0
+    history_dropout: Annotated[
+        float,
+        Option(
+            "share of the clicks of a history that a training step leaves out",
+            0,
+            below=1,
+            metavar="SHARE",
+        ),
+    ] = 0.0
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    def check(self, *, reads_histories: bool) -> None:
+        """Refuse dropout of histories for a model without a history.
+
+        Raises ValueError: the model has nothing to drop.
+        """
+        if self.history_dropout and not reads_histories:
+            raise ValueError(
+                "history_dropout leaves out clicks of histories, and the model has no history; "
+                "give the model a history, or leave the option out"
+            )
+
+    def shortened(self, users: Features, *, step: int) -> Features:
+        """Features of users, with the clicks of their histories that the step keeps.
+
+        Args:
+            users: the features of a batch.
+            step: number of the optimizer's step.
+        """
+        if not self.history_dropout:
+            return users
+        histories = users[HISTORY]
+        assert isinstance(histories, Ragged)
+        keep = self._random(2, step, histories.values.shape) >= self.history_dropout
+        return {**users, HISTORY: kept(histories, keep)}
+
+    def _random(self, purpose: int, step: int, shape: tuple[int, ...]) -> Array:
+        """Uniform numbers in [0, 1), the same for the same purpose and step."""
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(purpose, step))
+        return np.random.default_rng(sequence).random(shape)
 
     def dropped(self, users: Vectors, *, unit: bool, step: int) -> tuple[Vectors, Backward]:
         """User vectors after dropout, and the function that sends gradients back.
@@ -99,8 +147,7 @@ class Regularization:
         """
         if not self.user_dropout:
             return users, lambda d_users: d_users
-        sequence = np.random.SeedSequence(self.seed, spawn_key=(1, step))
-        keep = np.random.default_rng(sequence).random(users.shape) >= self.user_dropout
+        keep = self._random(1, step, users.shape) >= self.user_dropout
         users, back_dropout = inverted_dropout(users, keep, self.user_dropout)
         if not unit:
             return users, back_dropout

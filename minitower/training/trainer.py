@@ -45,7 +45,7 @@ class Trainer:
         negatives: sampled beside the positives (:mod:`minitower.training.negatives`).
         self_supervised: the loss to add to each step
             (:mod:`minitower.training.self_supervised`). None: nothing.
-        regularization: weight decay and dropout; None: neither.
+        regularization: weight decay and dropout; None: none of them.
         seed: of the shuffling and of the default-row replacement. The same seed gives the same
             parameters, bit for bit, on one thread of the same kind of CPU.
         on_progress: called with a :class:`Progress`.
@@ -78,10 +78,12 @@ class Trainer:
         check_bounded(self.objective, model.similarity)
         self._initial_objective = deepcopy(self.objective)  # a bank of vectors changes in training
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
-        last = None if model.history is None else model.history.last
-        self.batches = Batches(data, batch_size, negatives, positive_exponent, last)
+        how = model.history
+        last, others = (None, False) if how is None else (how.last, how.clicks == "others")
+        self.batches = Batches(data, batch_size, negatives, positive_exponent, last, others)
         self.positive_exponent = positive_exponent
         self.regularization = regularization or Regularization()
+        self.regularization.check(reads_histories=model.history is not None)
         self.schedule: EpochSchedule | None = None
         self.seed = strict_integer("seed", seed, 0)
         self.rng = np.random.default_rng(self.seed)

@@ -98,6 +98,7 @@ class IncrementalUpdate:
         objective = InBatchSoftmax() if objective is None else objective
         check_bounded(objective, model.similarity)
         optimizer, regularization = optimizer or Adagrad(), regularization or Regularization()
+        regularization.check(reads_histories=model.history is not None)
         self.branch = Branch.off(model, optimizer, objective, regularization, id_tables)
         if frequency is None:
             frequency = frequency_of(data.item_counts, batch_size)
