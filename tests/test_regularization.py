@@ -194,8 +194,8 @@ def test_history_dropout__is_in_the_step_and_in_the_step_alone():
     batch = next(Batches(DATA, 16, last_clicks=9).epoch(np.random.default_rng(0)))
     how, before = Regularization(history_dropout=0.5), {*batch.users[HISTORY].values}
     kept_clicks = {*how.shortened(batch.users, step=0)[HISTORY].values}
-    options = {"regularization": how, "when": "", "first": True}
-    _, gradients = gradient_step(model, SGD(0.1), InBatchSoftmax(0.2), batch, **options)
+    options = {"regularization": how}
+    gradients = gradient_step(model, SGD(0.1), InBatchSoftmax(0.2), batch, **options).gradients
     assert {*gradients["user.history.embedding"].rows} - {0} == kept_clicks < before
     assert {*batch.users[HISTORY].values} == before
 
