@@ -301,13 +301,13 @@ def summary(lines: Lines) -> str:
     text = [table(["question", "model", "seeds", *METRICS], rows)]
     for arm in ("with", "earlier clicks"):
         pair = [groups.get(("returning", name), []) for name in (arm, "without")]
-        for metric in METRICS if min(map(len, pair)) > 1 else ():
+        for metric in METRICS if len(pair[0]) == len(pair[1]) > 1 else ():
             ours, theirs = ([unit[metric] for unit in units] for units in pair)
-            found = stats.ttest_ind(ours, theirs, equal_var=False)
+            found = stats.ttest_rel(ours, theirs)
             low, high = found.confidence_interval(0.95)
             text.append(
                 f"returning, {metric}: {arm} - without {np.mean(ours) - np.mean(theirs):+.4f}, "
-                f"95% interval {low:+.4f} to {high:+.4f}"
+                f"95% interval over pairs of a seed {low:+.4f} to {high:+.4f}"
             )
     mean = lambda name, metric: np.mean([u[metric] for u in groups["unseen", name]])
     for name in BASELINES if ("unseen", "with") in groups else ():

@@ -146,6 +146,16 @@ def test_the_click_itself_is_not_in_its_history(monkeypatch, how):
     assert loss_of_random_clicks(*how) < 0.8 * chance
 
 
+@pytest.mark.parametrize("clicks, mean", [("earlier", 1.0), ("others", 2.0)])
+def test_the_trainer_reads_the_clicks_that_the_model_names(clicks, mean):
+    """Three clicks of each user: 0, 1 and 2 came earlier; two are beside each."""
+    log = {"user_id": np.repeat([1, 2], 3), "item_id": np.arange(6), "timestamp": np.arange(6)}
+    data = read(log)
+    model = mt.TwoTower(data.schema, dim=2, history=mt.UserHistory(5, clicks=clicks))
+    batch = next(mt.Trainer(model, data).batches.epoch(np.random.default_rng(0)))
+    assert batch.users[HISTORY].counts.mean() == mean
+
+
 def test_recall_is_unmoved_by_what_came_later():
     """Clicks of the test part are shuffled among the users: validation stays, bit for bit."""
     log = sessions(users=60)

@@ -83,7 +83,7 @@ def read_history_option(value: Any) -> UserHistory:
         ValueError: says what was expected.
 
     >>> read_history_option("20:sum")
-    UserHistory(last=20, pool='sum', table='item')
+    UserHistory(last=20, pool='sum', table='item', clicks='earlier')
     """
     last, *words = str(value).split(":")
     try:
