@@ -155,7 +155,7 @@ def test_out_of_memory__one_line_names_the_flags(run, folder, tmp_path, monkeypa
     def fail(*args, **options):
         raise error
 
-    monkeypatch.setattr(train_command, "fit", fail)
+    monkeypatch.setattr(train_command, "fit_by_options", fail)
     line = error_of(run("train", folder, "--out", tmp_path / "m"), 1)
     assert "lower --batch-size, --dim, --hidden, --negatives, --bank or --self-batch-size" in line
     assert f"{type(error).__name__}: {error}" in line
@@ -197,7 +197,9 @@ def test_train__prints_an_odd_folder_on_one_line(run, folder, tmp_path):
 ])  # fmt: skip
 def test_job_file__one_line(run, folder, tmp_path, monkeypatch, text, message):
     """And before any training."""
-    monkeypatch.setattr(train_command, "fit", lambda *args: pytest.fail("it trained first"))
+    monkeypatch.setattr(
+        train_command, "fit_by_options", lambda *args: pytest.fail("it trained first")
+    )
     job = tmp_path / "job.toml"
     job.write_bytes(text)
     arguments = [] if b"data" in text else [folder]
