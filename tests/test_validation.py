@@ -2,28 +2,14 @@
 
 import numpy as np
 import pytest
+from clicks import BARE, DATA, MODEL
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.data import Dataset, GivenSplit, Id, RandomSplit, Schema
 from minitower.evaluation.evaluator import evaluate
 from minitower.towers.optimizers import RowWiseAdam
 from minitower.towers.two_tower import TwoTower
 from minitower.training.validation import BestEpoch, Validation
-
-SCHEMA = Schema(user=[Id("u")], item=[Id("i")])
-
-
-def dataset():
-    rng = np.random.default_rng(0)
-    log = {"u": rng.integers(0, 20, 200), "i": rng.integers(0, 15, 200)}
-    part = np.where(np.arange(200) < 150, "train", "valid")
-    return Dataset.from_columns(SCHEMA, log | {"part": part}, split=GivenSplit("part"))
-
-
-DATA = dataset()
-MODEL = TwoTower(DATA.schema, dim=4, hidden=())
-BARE = Dataset.from_columns(SCHEMA, {"u": [1], "i": [1]}, split=RandomSplit(0, 0))
 
 
 def test_validation__measures_what_an_evaluation_finds():
