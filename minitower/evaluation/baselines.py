@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
@@ -206,11 +206,13 @@ def ease(data: Dataset, *, l2: float = 100.0, popularity: float = 0.1) -> ItemTo
             f"EASE needs dense matrices of {m:,} x {m:,} items, some {24 * m * m / 1e9:.0f} GB of "
             f"memory; it takes at most {MAX_EASE_ITEMS:,} items: use ItemKNN, or fewer items"
         )
+    from scipy.linalg import lapack  # here: it loads more slowly than all of minitower
+
     clicks = _training_clicks(data)
     gram = (clicks.T @ clicks).toarray()
     gram[np.diag_indices(m)] += l2
-    factor, failed = linalg.lapack.dpotrf(gram, overwrite_a=True, clean=True)
-    weights, _ = linalg.lapack.dpotri(factor, overwrite_c=True)  # the upper triangle of P
+    factor, failed = lapack.dpotrf(gram, overwrite_a=True, clean=True)
+    weights, _ = lapack.dpotri(factor, overwrite_c=True)  # the upper triangle of P
     if failed:
         raise DataError(f"EASE: l2 = {l2:g} is too small for these clicks; raise it")
     weights += np.triu(weights, 1).T

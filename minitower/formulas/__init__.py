@@ -11,7 +11,7 @@ Read the files in this order:
 3. logq, hits: correct the loss for how in-batch negatives are drawn; find false negatives.
 4. draw_probability, sampling, alias_table: draw negatives and compute log q of a draw.
 5. frequency: estimate q on a stream.
-6. pairwise, pointwise: the other two losses.
+6. sigmoid, pairwise, pointwise: the other two losses, and the function that they share.
 7. augmentation, mutual_information: two views of one item, for self-supervision.
 8. spectral: vectors in closed form, to start training from.
 9. ranking, popularity, uniformity: measures of recalled lists and of vectors.

@@ -6,7 +6,6 @@ item tower. A loss returns its value, and its gradients with respect to both sco
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from minitower.formulas.arguments import (
     equally_long,
@@ -15,6 +14,7 @@ from minitower.formulas.arguments import (
     weights_over_n,
 )
 from minitower.formulas.arrays import Scores
+from minitower.formulas.sigmoid import sigmoid
 
 
 def triplet_hinge(
@@ -84,5 +84,5 @@ def triplet_logistic(
     scale = positive_scale(scale)
     logits = scale * (negative - positive)
     share = weights_over_n(weights, len(logits), logits.dtype)
-    d_negative = scale * share * expit(logits)
+    d_negative = scale * share * sigmoid(logits)
     return float(share @ np.logaddexp(0, logits)), (-d_negative, d_negative)

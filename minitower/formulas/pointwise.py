@@ -6,7 +6,6 @@ three sampled pairs for each click. It names no loss; the two usual losses are h
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from minitower.formulas.arguments import (
     BIASES,
@@ -16,6 +15,7 @@ from minitower.formulas.arguments import (
     weights_over_n,
 )
 from minitower.formulas.arrays import Floats, Scores
+from minitower.formulas.sigmoid import sigmoid
 
 
 def pointwise_squared(
@@ -86,7 +86,7 @@ def pointwise_logistic(
     scale, bias = positive_scale(scale), number_within("bias", bias, BIASES)
     share = weights_over_n(weights, len(scores), scores.dtype)
     margins = labels * (scale * scores + bias)
-    d_logits = -share * labels * expit(-margins)
+    d_logits = -share * labels * sigmoid(-margins)
     loss = float(share @ np.logaddexp(0, -margins))
     return loss, (scale * d_logits, float(d_logits @ scores), float(d_logits.sum()))
 

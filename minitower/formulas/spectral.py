@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from scipy import linalg, sparse
+from scipy import sparse
 
 from minitower.formulas.arguments import integer, number_within
 from minitower.formulas.arrays import Floats, Vectors
@@ -89,6 +89,8 @@ def randomized_svd(matrix: Any, k: int, rng: Generator) -> tuple[Floats, Floats,
     Reference: N. Halko, P. Martinsson, J. Tropp, Finding Structure with Randomness, SIAM Review
         2011, Algorithms 4.4 and 5.1.
     """
+    from scipy import linalg  # here: it loads more slowly than all of minitower
+
     k = min(integer("k", k, 1), *matrix.shape)
     width, transposed = min(k + OVERSAMPLING, *matrix.shape), matrix.T
     y = matrix @ rng.standard_normal((matrix.shape[1], width), matrix.dtype)

@@ -2,11 +2,11 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from minitower.formulas.arguments import as_floats, weights_over_n
 from minitower.formulas.arrays import Ids, Scores
 from minitower.formulas.logq import calibrated
+from minitower.formulas.sigmoid import sigmoid
 from minitower.formulas.softmax import corrected_logits
 
 
@@ -62,7 +62,7 @@ def stop_gradient_logq(
     # `calibrated` moves log n_i and log(1 - q_i) to the positive. So this is the log-odds that
     # an item other than the positive was clicked.
     log_odds = log_sum_negatives - own
-    one_minus_p = np.where(no_negatives, 0, expit(log_odds))
+    one_minus_p = np.where(no_negatives, 0, sigmoid(log_odds))
     w = one_minus_p * weights_over_n(weights, n, scores.dtype)
     d_logits = w[:, None] * np.exp(logits - log_sum_negatives[:, None])
     d_logits[diagonal] = -w

@@ -25,11 +25,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from minitower.data.interactions import Dataset
 from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
+from minitower.formulas.sigmoid import sigmoid
 from minitower.lab.funnel_features import draw_features
 from minitower.lab.funnel_vocabulary import THEMES
 
@@ -99,7 +99,7 @@ class Truth:
         """
         odds = np.einsum("...d,...d", self.user_vectors[users], self.item_vectors[items])
         wish = _USUAL if hours is None else WISH[hours, self.theme[items]]
-        clicked: Array = expit(odds) * wish * (self.joined[users] & self.opened[items])
+        clicked: Array = sigmoid(odds) * wish * (self.joined[users] & self.opened[items])
         return clicked.astype(np.float32)
 
     def best(self, users: Any, k: int, *, exclude: Ragged | None = None) -> Array:

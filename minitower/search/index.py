@@ -204,8 +204,8 @@ def score_pairs(queries: Vectors, items: Vectors, query_of: Rows, item_of: Rows)
     scores = np.empty(len(query_of))
     for part in _parts(len(query_of), max(1, _PAIRS // queries.shape[1])):
         # Contiguous float64 operands: einsum then sums each row on its own, unbuffered.
-        a = queries[query_of[part]].astype(np.float64)
-        b = items[item_of[part]].astype(np.float64)
+        a = queries.take(query_of[part], axis=0).astype(np.float64)
+        b = items.take(item_of[part], axis=0).astype(np.float64)
         np.einsum("pd,pd->p", a, b, out=scores[part])
     return scores
 

@@ -204,9 +204,9 @@ def concatenate(parts: Sequence[Array]) -> tuple[Array, Callable[[Array], list[A
 
     Shapes: (n,d1),(n,d2),...->(n,d1+d2+...)
     """
-    cuts = np.cumsum([part.shape[1] for part in parts])[:-1]
 
     def backward(dy: Array) -> list[Array]:
+        cuts = np.cumsum([part.shape[1] for part in parts])[:-1]
         return np.split(dy, cuts, axis=1)
 
     return np.concatenate(parts, axis=1), backward
