@@ -54,8 +54,7 @@ def l2_normalize(
     scaled = x / np.where(largest > 0, largest, 1)[:, None]
     scaled_length = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))
     has_direction = largest * scaled_length > epsilon
-    inverse = np.divide(1, scaled_length, out=np.zeros_like(scaled_length), where=has_direction)
-    inverse = inverse[:, None]
+    inverse = (has_direction / np.where(has_direction, scaled_length, 1))[:, None]
     y = scaled * inverse
 
     def backward(d_y: Vectors) -> Vectors:

@@ -197,8 +197,9 @@ class ApproximateIndex:
             return self._search_exactly(queries, k, exclude)
         effort = scaled_effort(self.effort, size, self.tuning.k)
         rows, scores = self._propose(queries, k, size, exclude, effort)
-        short = np.flatnonzero(rows[:, -1] < 0)
-        if len(short):
+        is_short = rows[:, -1] < 0
+        if is_short.any():
+            short = np.flatnonzero(is_short)
             part = None if exclude is None else exclude.take(short)
             rows[short], scores[short] = self._search_exactly(queries[short], k, part)
         return rows, scores

@@ -76,7 +76,7 @@ class Hnsw(Engine):
             self._graph.set_ef(max(effort, size))
             try:
                 labels, distances = self._graph.knn_query(points, k=size)
-                return labels.astype(np.int64), 1 - distances
+                return labels.view(np.int64), 1 - distances
             except RuntimeError as error:
                 if "contiguous 2D array" not in str(error):
                     raise

@@ -15,6 +15,8 @@ from minitower.store.histories import add_given
 
 Profile = Mapping[str, Any]
 
+_USERS = Place("user ids")
+
 
 def user_query(
     store: Store,
@@ -32,7 +34,7 @@ def user_query(
         exclude_seen: exclude what each user has seen.
         exclude: ids of further items, a list for each user, or an empty sequence.
     """
-    rows = store.users.rows_of(users, Place("user ids"))
+    rows = store.users.rows_of(users, _USERS)
     vectors, _ = store.model.user(_features(store, rows, profiles))
     excluded = [("exclude", exclude)]
     if exclude_seen and store.model.history is not None:
