@@ -202,6 +202,7 @@ BAD = {
     "too large": (["a", "b"], np.array([[1, 0], [0, 1e300]]), "item 'b' is not finite"),
     "zero": ([7, 8], np.array([[1.0, 0], [0, 0]]), "item 8 is zero"),
     "empty": ([], np.ones((0, 2)), "ids is empty"),
+    "ragged": ([1, 2], [[1.0], [1.0, 2.0]], "vectors is not an array"),
     "fewer": ([1], np.ones((2, 2)), "1 ids for vectors of shape"),
     "flat": ([1, 2], np.ones(2), "vectors must be of shape"),
     "complex": ([1, 2], np.ones((2, 2), complex), "vectors must be real numbers"),

@@ -878,6 +878,12 @@ def test_demo__tells_of_the_tail_with_and_without_views(run, small_world):
         assert rows[1][name][2] == values[0]
 
 
+def test_demo__shows_a_model_with_a_history(run, small_world):
+    status, out, err = run("demo", "--no-report", "--history", 5)
+    assert status == 0, err
+    assert any(line.startswith("user-") for line in out.splitlines())
+
+
 def test_demo__example_is_of_what_came_after(run, small_world):
     """The marked items are those of the user's test split; what was met before is not recalled."""
     out = run("demo", "--no-report")[1]

@@ -93,6 +93,10 @@ def test_mixed_negatives__say_whether_a_hard_one_was_kept(shares, has_hard):
         (lambda: MixedNegatives([SharedNegatives(Uniform(3), 1)]), "do not mix"),
         (lambda: MixedNegatives([SampledNegatives(Uniform(3), 1)], shares=[1.1]), "shares in"),
         (lambda: MixedNegatives([SampledNegatives(Uniform(3), 1)], shares=[0.5, 0.5]), "1 shares"),
+        (
+            lambda: MixedNegatives([SampledNegatives(Uniform(3), 1)], shares=np.array([[0.5]])),
+            "a share must be one finite number",
+        ),
         (lambda: Batches(SHOP, 2, positive_exponent=1.1), "in \\[0, 1\\]"),
     ],
 )

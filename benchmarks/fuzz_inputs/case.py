@@ -32,7 +32,7 @@ class Case:
             a refusal must contain one of them.
         uses: folders and files of the world to copy into the folder of the case.
         changes: what is then done to these.
-        may_write: names that a refused step may leave behind or append to.
+        may_write: names of files that a step may write, also when it is refused.
         stdout: "kept", or an environment: "closed", "full" (a disk), "ascii", "unread" (a pipe).
         room: the bytes that a file may have: a full disk; None is no bound.
         process: run commands as ``python -m minitower`` instead of in the forked process.

@@ -341,6 +341,7 @@ def _environment(rng: Random, case: Case) -> Case:
         places += tuple(word.partition(":")[2] for word in argv if ":" in word)  # of publish
         places += ("task.npz",)  # of index-bench, in a temporary folder
         places += ("best.db",)  # of tune, beside best.toml
+        places += ("out",)  # of a job file
         return replace(case, what=f"{case.what}: files of {room} bytes", room=room, places=places)
     stdout = rng.choice(("closed", "full", "ascii", "unread"))
     case = replace(case, what=f"{case.what}: stdout {stdout}", stdout=stdout)
@@ -391,8 +392,8 @@ def _flag(rng: Random, case: Case) -> Case:
     if _takes_path(action) or flag in NAMED:
         places += named_in(*value)
     what = f"{case.what}; {brief(' '.join(words))}"
-    appends = flag in ("--dead-letter-file", "--history-file")
-    writes = (*case.may_write, words[-1]) if appends else case.may_write
+    is_written = flag in ("--dead-letter-file", "--history-file", "--json", "--junit")
+    writes = (*case.may_write, words[-1]) if is_written else case.may_write
     uses = (*case.uses, *(word for word in words if word in USED and word not in case.uses))
     return replace(
         case, what=what, steps=(tuple(found),), places=places, changes=changes, may_write=writes,

@@ -81,6 +81,7 @@ def control_characters(text: str) -> str:
 def stdout_failures(argv: Command, out: str, refused: bool) -> list[Failure]:
     """Whether stdout holds what a script wants and nothing else."""
     where = f"minitower {' '.join(argv[:1])}"
+    flags = {word.partition("=")[0] for word in argv}
     failures = []
     if refused and out and not any(command in argv[:2] for command in PRINTS_FIRST):
         failures.append(Failure("stdout of a refusal", where, out[:200]))
@@ -89,7 +90,7 @@ def stdout_failures(argv: Command, out: str, refused: bool) -> list[Failure]:
     if (
         argv[:1] == ("recall",)
         and not refused
-        and not {"-h", "--help", "--json", "--all-users", "--users", "--out"} & {*argv}
+        and not {"-h", "--help", "--json", "--all-users", "--users", "--out"} & flags
     ):
         lines = out.split("\n")[:-1]
         if any(line.count("\t") != 2 for line in lines):

@@ -66,6 +66,7 @@ class Said:
         if not message.startswith(ERROR):
             return [*failures, Failure("no error line", where, self.err[-300:])]
         places = (*case.places, *(_OUTPUT if case.stdout != "kept" else ()))
+        places += ("budget",) if argv[:1] == ("tune",) else ()  # a busy machine ends no trial
         places += argv if case.room is not None else ()
         if self.status == 130:
             return failures

@@ -64,7 +64,7 @@ def example(source: Source, model: TwoTower, index: Index) -> Example:
     """
     data = source.data
     seen, wanted = data.seen("test"), data.test.by_user(len(data.users))
-    store = Recommender(model, data.items, data.users, seen, index)
+    store = Recommender(model, data.items, model.users(data, "test"), seen, index)
     users = np.flatnonzero((seen.counts >= 5) & (wanted.counts >= 3))[:200]
     if not len(users):
         users = np.flatnonzero(wanted.counts > 0)[:1]

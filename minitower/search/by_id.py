@@ -92,8 +92,9 @@ def checked_items(ids: Any, vectors: Vectors) -> tuple[Array, Points]:
     if (counts > 1).any():
         twice = values[first[counts.argmax()]]
         raise DataError(f"ids: {show(twice)} occurs {counts.max()} times; ids must be distinct")
-    if np.shape(vectors)[:1] != (len(values),):
-        raise DataError(f"{len(values)} ids for vectors of shape {np.shape(vectors)}")
+    vectors = _floats(vectors, "vectors")
+    if vectors.shape[:1] != (len(values),):
+        raise DataError(f"{len(values)} ids for vectors of shape {vectors.shape}")
     if not len(values):
         raise DataError("ids is empty: an index needs at least one item")
     return values, _unit(vectors, "vectors", lambda row: f"item {show(values[row])}")
@@ -152,12 +153,16 @@ def search_database(
     return found
 
 
-def _unit(vectors: Vectors, name: str, row: Callable[[int], str]) -> Points:
-    """(n,d) -> (n,d) at length one, in float32."""
+def _floats(vectors: Vectors, name: str) -> Vectors:
     try:
-        vectors = as_floats(name, vectors)
+        return as_floats(name, vectors)
     except ValueError as error:
         raise DataError(str(error)) from error
+
+
+def _unit(vectors: Vectors, name: str, row: Callable[[int], str]) -> Points:
+    """(n,d) -> (n,d) at length one, in float32."""
+    vectors = _floats(vectors, name)
     if vectors.ndim != 2 or vectors.shape[1] == 0:
         raise DataError(f"{name} must be of shape (n,d) with d >= 1, got {vectors.shape}")
     with np.errstate(over="ignore"):

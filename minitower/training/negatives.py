@@ -23,7 +23,7 @@ import numpy as np
 from numpy.random import Generator
 
 from minitower.data import Dataset, Interactions
-from minitower.formulas.arguments import shown, strict_integer
+from minitower.formulas.arguments import number, shown, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.formulas.sampling import Sampler, Uniform
 from minitower.towers.two_tower import TwoTower
@@ -144,7 +144,8 @@ class MixedNegatives:
                 "shared negatives do not mix with negatives of each pair; to share the draws of "
                 "several samplers, pass SharedNegatives a Mixture of these samplers"
             )
-        self.shares = [1.0] * len(parts) if shares is None else list(shares)
+        given = [1.0] * len(parts) if shares is None else shares
+        self.shares = [number("a share", share) for share in given]
         if len(self.shares) != len(parts) or not all(0 <= share <= 1 for share in self.shares):
             raise ValueError(f"expected {len(parts)} shares in [0, 1], got {shown(self.shares)}")
         self.parts = list(parts)
