@@ -1,0 +1,110 @@
+"""The lines of the protocol: each thing a command may say wrong is one clear line."""
+
+import math
+
+import pytest
+
+from minitower.conformance.child import TimedOut
+from minitower.conformance.formula import Unusable
+from minitower.conformance.protocol import Session
+
+WELCOME = '{"protocol": 1, "formula": "triplet_hinge"}'
+
+
+class Script:
+    """Stands for a child: answers what a list says. An exception in it is raised."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked, self.running, self.starts = list(answers), [], False, 0
+
+    def start(self):
+        self.running = True
+        self.starts += 1
+
+    def ask(self, line):
+        assert self.running
+        self.asked.append(line)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            self.running = False
+            raise answer
+        return answer
+
+    def kill(self):
+        self.running = False
+
+
+def test_hello_and_welcome():
+    child = Script(WELCOME)
+    session = Session(child, None, "float32")
+    assert child.asked == ['{"protocol": 1, "formula": null, "dtype": "float32"}']
+    assert (session.formula, session.gradients) == ("triplet_hinge", True)
+    without = Session(Script(WELCOME[:-1] + ', "gradients": false}'), "triplet_hinge", "float64")
+    assert without.gradients is False
+
+
+@pytest.mark.parametrize("line, message", [
+    ("", "printed '', expected JSON like"),
+    ("usage: mine FILE", "printed 'usage: mine FILE', expected JSON like"),
+    ("[1]", "printed '[1]', expected JSON like"),
+    ("[" * 100_000, "expected JSON like"),
+    ("{}", "its first line has no protocol: '{}'"),
+    ('{"protocol": true, "formula": "x"}', "its first line has no protocol"),
+    ('{"protocol": 1}', "its first line has no formula"),
+    ('{"protocol": 1, "formula": "x", "gradients": 0}', "its first line has no gradients"),
+    ('{"protocol": 2, "formula": "triplet_hinge"}', "speaks version 2 of the protocol, expected 1"),
+    ('{"protocol": 1, "formula": "info_nce"}', "implements 'info_nce', expected triplet_hinge"),
+])  # fmt: skip
+def test_a_welcome_that_is_none(line, message):
+    with pytest.raises(Unusable) as caught:
+        Session(Script(line), "triplet_hinge", "float64")
+    assert message in str(caught.value)
+
+
+def test_a_request_and_its_answer():
+    child = Script(WELCOME, '{"id": "f/a", "outputs": {"loss": 1, "d_x": [[0.5, -2], []]}}')
+    session = Session(child, None, "float64")
+    assert session.ask("f/a", {"x": [0.1]}) == {"loss": 1, "d_x": [[0.5, -2], []]}
+    assert child.asked[1] == '{"id": "f/a", "inputs": {"x": [0.1]}}'
+
+
+def test_numbers_that_are_not_finite():
+    numbers = '["NaN", "Infinity", "-Infinity", null, NaN, 1e999]'
+    session = Session(Script(WELCOME, f'{{"id": "f", "outputs": {{"x": {numbers}}}}}'), None, "f")
+    nan, inf, minus, null, python, far = session.ask("f", {})["x"]
+    assert all(map(math.isnan, (nan, null, python)))
+    assert (inf, minus, far) == (math.inf, -math.inf, math.inf)
+
+
+@pytest.mark.parametrize("answer, message, starts", [
+    ("loss 0.5", "printed 'loss 0.5', expected JSON like {\"id\": \"f/a\", ", 2),
+    ('{"id": "f/a", "outputs": {"loss": nan}}', "printed ", 2),
+    ('{"id": "f/b", "outputs": {}}', "answered for 'f/b', expected f/a", 2),
+    ('{"outputs": {}}', "answered for 'None', expected f/a", 2),
+    (Unusable("ended with status 1"), "ended with status 1", 2),
+    ('{"id": "f/a", "error": "no\\nmemory"}', "raised 'no memory'", 1),
+    ('{"id": "f/a", "loss": 1}', "its answer has neither outputs nor an error, but id, loss", 1),
+    ('{"id": "f/a", "outputs": {"loss": "nan"}}', "returned '\"nan\"' in loss, expected a number", 1),
+    ('{"id": "f/a", "outputs": {"loss": true}}', "returned 'true' in loss, expected a number", 1),
+    ('{"id": "f/a", "outputs": {"loss": {"a": 1}}}', "in loss, expected a number", 1),
+])  # fmt: skip
+def test_what_is_wrong_in_one_case_leaves_the_next_case_alone(answer, message, starts):
+    """A line that does not answer its case makes a new process, as the next line may be late."""
+    right = '{"id": "f/b", "outputs": {"loss": 2}}'
+    child = Script(WELCOME, answer, *[WELCOME] * (starts - 1), right)
+    session = Session(child, "triplet_hinge", "float64")
+    with pytest.raises(Unusable) as caught:
+        session.ask("f/a", {})
+    assert message in str(caught.value)
+    assert session.ask("f/b", {}) == {"loss": 2}
+    assert child.starts == starts
+
+
+def test_after_a_timeout_nothing_is_asked():
+    child = Script(WELCOME, TimedOut("printed no line within 5 s"))
+    session = Session(child, None, "float64")
+    with pytest.raises(TimedOut):
+        session.ask("f/a", {})
+    with pytest.raises(Unusable, match="not run, as the command printed no line within 5 s"):
+        session.ask("f/b", {})
+    assert child.starts == 1
