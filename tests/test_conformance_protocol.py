@@ -43,7 +43,7 @@ def test_hello_and_welcome():
     assert without.gradients is False
 
 
-@pytest.mark.parametrize("line, message", [
+BAD_WELCOMES = [
     ("", "printed '', expected JSON like"),
     ("usage: mine FILE", "printed 'usage: mine FILE', expected JSON like"),
     ("[1]", "printed '[1]', expected JSON like"),
@@ -52,9 +52,14 @@ def test_hello_and_welcome():
     ('{"protocol": true, "formula": "x"}', "its first line has no protocol"),
     ('{"protocol": 1}', "its first line has no formula"),
     ('{"protocol": 1, "formula": "x", "gradients": 0}', "its first line has no gradients"),
+    ('{"protocol": 1, "formula": "x", "dtype": "float64"}',
+     "its line has 'dtype', expected protocol, formula, gradients"),
     ('{"protocol": 2, "formula": "triplet_hinge"}', "speaks version 2 of the protocol, expected 1"),
-    ('{"protocol": 1, "formula": "info_nce"}', "implements 'info_nce', expected triplet_hinge"),
-])  # fmt: skip
+]  # fmt: skip
+OF_ANOTHER = ('{"protocol": 1, "formula": "info_nce"}', "implements 'info_nce', expected triplet")
+
+
+@pytest.mark.parametrize("line, message", [*BAD_WELCOMES, OF_ANOTHER])
 def test_a_welcome_that_is_none(line, message):
     with pytest.raises(Unusable) as caught:
         Session(Script(line), "triplet_hinge", "float64")
@@ -76,17 +81,29 @@ def test_numbers_that_are_not_finite():
     assert (inf, minus, far) == (math.inf, -math.inf, math.inf)
 
 
+NO_ANSWERS = [
+    ("loss 0.5", "printed 'loss 0.5', expected JSON like {\"id\": \"f/a\", "),
+    ('{"id": "f/a", "outputs": {"loss": nan}}', "printed "),
+    ('{"outputs": {}}', "answered for 'None', expected f/a"),
+]
+BAD_ANSWERS = [
+    ('{"id": "f/a", "loss": 1}', "its answer has neither outputs nor an error, but id, loss"),
+    ('{"id": "f/a", "error": 1}', "its answer has neither outputs nor an error, but id, error"),
+    ('{"id": "f/a", "error": "x", "outputs": {}}', "its line has 'error', expected id, outputs"),
+    ('{"id": "f/a", "outputs": {}, "ms": 3}', "its line has 'ms', expected id, outputs"),
+    ('{"id": "f/a", "error": "x", "ms": 3}', "its line has 'ms', expected id, error"),
+    ('{"id": "f/a", "outputs": {"loss": "nan"}}', "returned '\"nan\"' in loss, expected a number"),
+    ('{"id": "f/a", "outputs": {"loss": true}}', "returned 'true' in loss, expected a number"),
+    ('{"id": "f/a", "outputs": {"loss": {"a": 1}}}', "in loss, expected a number"),
+]
+
+
 @pytest.mark.parametrize("answer, message, starts", [
-    ("loss 0.5", "printed 'loss 0.5', expected JSON like {\"id\": \"f/a\", ", 2),
-    ('{"id": "f/a", "outputs": {"loss": nan}}', "printed ", 2),
+    *((line, message, 2) for line, message in NO_ANSWERS),
+    *((line, message, 1) for line, message in BAD_ANSWERS),
     ('{"id": "f/b", "outputs": {}}', "answered for 'f/b', expected f/a", 2),
-    ('{"outputs": {}}', "answered for 'None', expected f/a", 2),
-    (Unusable("ended with status 1"), "ended with status 1", 2),
     ('{"id": "f/a", "error": "no\\nmemory"}', "raised 'no memory'", 1),
-    ('{"id": "f/a", "loss": 1}', "its answer has neither outputs nor an error, but id, loss", 1),
-    ('{"id": "f/a", "outputs": {"loss": "nan"}}', "returned '\"nan\"' in loss, expected a number", 1),
-    ('{"id": "f/a", "outputs": {"loss": true}}', "returned 'true' in loss, expected a number", 1),
-    ('{"id": "f/a", "outputs": {"loss": {"a": 1}}}', "in loss, expected a number", 1),
+    (Unusable("ended with status 1"), "ended with status 1", 2),
 ])  # fmt: skip
 def test_what_is_wrong_in_one_case_leaves_the_next_case_alone(answer, message, starts):
     """A line that does not answer its case makes a new process, as the next line may be late."""

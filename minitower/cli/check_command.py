@@ -29,7 +29,7 @@ def by_command(
         words = shlex.split(command)
     except ValueError as error:
         raise DataError(f"--command {command}: {error}") from error
-    if not words:
+    if not words or "\0" in command:
         raise DataError("--command: expected a program and its arguments")
     with Child(words, timeout) as child:
         passed = False

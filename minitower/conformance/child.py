@@ -157,6 +157,7 @@ class Child:
         except subprocess.TimeoutExpired:
             self.kill()
             return "closed stdout"
+        self._kill_group()  # what it started may go on
         self._close()
         if status >= 0:
             return f"ended with status {status}"

@@ -92,6 +92,7 @@ class Session:
             self._child.ask(json.dumps(self._hello)),
             {"protocol": PROTOCOL, "formula": asked or "triplet_hinge"},
         )
+        _refuse_unknown(answer, "protocol", "formula", "gradients")
         for key, kind in (("protocol", int), ("formula", str), ("gradients", bool)):
             if type(answer.get(key, True)) is not kind:
                 raise Unusable(f"its first line has no {key}: {shown(json.dumps(answer))}")
@@ -115,13 +116,22 @@ def _object(line: str, example: Mapping[str, Any]) -> dict[str, Any]:
     return message
 
 
+def _refuse_unknown(message: Mapping[str, Any], *fields: str) -> None:
+    """Refuse a line with a field that the protocol does not have."""
+    for field in message:
+        if field not in fields:
+            raise Unusable(f"its line has {shown(field)}, expected {', '.join(fields)}")
+
+
 def _outputs(answer: dict[str, Any]) -> dict[str, Any]:
     """The outputs of an answer, by name."""
-    if "error" in answer:
-        raise Unusable(f"raised {shown(str(answer['error']))}")
-    outputs = answer.get("outputs")
+    outputs, error = answer.get("outputs"), answer.get("error")
+    if isinstance(error, str) and "outputs" not in answer:
+        _refuse_unknown(answer, "id", "error")
+        raise Unusable(f"raised {shown(error)}")
     if not isinstance(outputs, dict):
         raise Unusable(f"its answer has neither outputs nor an error, but {', '.join(answer)}")
+    _refuse_unknown(answer, "id", "outputs")
     return {name: _numbers(name, value) for name, value in outputs.items()}
 
 
