@@ -6,7 +6,7 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
-from test_conformance_by_command import HINGE
+from programs import HINGE
 
 RIGHT = "triplet_hinge   6 cases   all passed   (command, float64)\n"
 SAID = "checked as triplet_hinge: the command says so\n"

@@ -4,32 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+from programs import ANY, HINGE
 
 from minitower.conformance import FORMULAS, check
 from minitower.conformance.by_command import check_command
 from minitower.conformance.child import Child
-
-HINGE = """
-import json, sys
-
-def hinge(positive, negative, margin, sign=1):
-    n = len(positive)
-    leads = [sign * (q - p) + margin for p, q in zip(positive, negative)]
-    active = [float(lead > 0) / n for lead in leads]
-    loss = sum(max(0, lead) for lead in leads) / n
-    return {"loss": loss, "d_positive": [-sign * a for a in active],
-            "d_negative": [sign * a for a in active]}
-
-def say(message):
-    print(json.dumps(message), flush=True)
-
-def serve(answer=lambda case, outputs: {"id": case, "outputs": outputs}, loss=hinge, **welcome):
-    hello = json.loads(sys.stdin.readline())
-    say({"protocol": 1, "formula": "triplet_hinge", **welcome})
-    for line in sys.stdin:
-        request = json.loads(line)
-        say(answer(request["id"], loss(**request["inputs"])))
-"""
 
 
 @pytest.fixture
@@ -61,8 +40,9 @@ def test_a_mistake_has_the_name_that_it_has_in_python(checked):
         active = (leads > 0) / len(leads)
         return leads.clip(0).mean(), (active, -active)
 
-    report, expected = checked("serve(loss=lambda **x: hinge(**x, sign=-1))"), check(
-        wrong, formula="triplet_hinge"
+    report, expected = (
+        checked("serve(loss=lambda **x: hinge(**x, sign=-1))"),
+        check(wrong, formula="triplet_hinge"),
     )
     assert failures(report) == failures(expected) != {}
     assert report.mistake.name == expected.mistake.name == "positive and negative exchanged"
@@ -117,7 +97,8 @@ serve(dies)""")
     ("{'id': case, 'outputs': {**x, 'loss': [1, 2]}}",
      "returned loss of shape (2,), expected one number"),
     ("{'id': case, 'outputs': {**x, 'loss': 'NaN'}}", "returned NaN in loss"),
-    ("{'id': case, 'outputs': {**x, 'loss': 10**400}}", "returned an int as loss, expected numbers"),
+    ("{'id': case, 'outputs': {**x, 'loss': 10**400}}",
+     "returned an int as loss, expected numbers"),
     ("{'id': 'triplet_hinge/other', 'outputs': x}",
      "answered for 'triplet_hinge/other', expected triplet_hinge/plain"),
     ("'hello'", "printed '\"hello\"', expected JSON like "
@@ -165,25 +146,10 @@ def test_a_command_that_is_not_checked(checked, lines, options, message):
         checked(lines, **options)
 
 
-ANY = """
-hello = json.loads(sys.stdin.readline())
-say({"protocol": 1, "formula": hello["formula"]})
-from minitower.conformance import FORMULAS
-import numpy as np
-formula = FORMULAS[hello["formula"]]
-cases = {f"{formula.name}/{case.name}": case for case in formula.cases}
-for line in sys.stdin:
-    request = json.loads(line)
-    case = cases[request["id"]]
-    for name, x in request["inputs"].items():
-        assert np.array_equal(np.array(x).ravel(), np.ravel(case.inputs[name])), name
-    outputs = {name: x.tolist() for name, x in formula.outputs(case).items()}
-    say({"id": request["id"], "outputs": outputs})
-"""
-
-
-@pytest.mark.parametrize("formula", ["in_batch_softmax_masked", "listwise_softmax", "recall",
-                                     "power_law", "cross_batch_softmax", "learned_temperature"])  # fmt: skip
+@pytest.mark.parametrize("formula", [
+    "in_batch_softmax_masked", "listwise_softmax", "recall", "power_law", "cross_batch_softmax",
+    "learned_temperature",
+])  # fmt: skip
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_every_kind_of_input_and_output_survives(checked, formula, dtype):
     """Integers, booleans, matrices, empty arrays, results that are arrays."""

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from programs import BAD_ANSWERS, BAD_WELCOMES, NO_ANSWERS
 
 from minitower.conformance.child import TimedOut
 from minitower.conformance.formula import Unusable
@@ -43,19 +44,6 @@ def test_hello_and_welcome():
     assert without.gradients is False
 
 
-BAD_WELCOMES = [
-    ("", "printed '', expected JSON like"),
-    ("usage: mine FILE", "printed 'usage: mine FILE', expected JSON like"),
-    ("[1]", "printed '[1]', expected JSON like"),
-    ("[" * 100_000, "expected JSON like"),
-    ("{}", "its first line has no protocol: '{}'"),
-    ('{"protocol": true, "formula": "x"}', "its first line has no protocol"),
-    ('{"protocol": 1}', "its first line has no formula"),
-    ('{"protocol": 1, "formula": "x", "gradients": 0}', "its first line has no gradients"),
-    ('{"protocol": 1, "formula": "x", "dtype": "float64"}',
-     "its line has 'dtype', expected protocol, formula, gradients"),
-    ('{"protocol": 2, "formula": "triplet_hinge"}', "speaks version 2 of the protocol, expected 1"),
-]  # fmt: skip
 OF_ANOTHER = ('{"protocol": 1, "formula": "info_nce"}', "implements 'info_nce', expected triplet")
 
 
@@ -79,23 +67,6 @@ def test_numbers_that_are_not_finite():
     nan, inf, minus, null, python, far = session.ask("f", {})["x"]
     assert all(map(math.isnan, (nan, null, python)))
     assert (inf, minus, far) == (math.inf, -math.inf, math.inf)
-
-
-NO_ANSWERS = [
-    ("loss 0.5", "printed 'loss 0.5', expected JSON like {\"id\": \"f/a\", "),
-    ('{"id": "f/a", "outputs": {"loss": nan}}', "printed "),
-    ('{"outputs": {}}', "answered for 'None', expected f/a"),
-]
-BAD_ANSWERS = [
-    ('{"id": "f/a", "loss": 1}', "its answer has neither outputs nor an error, but id, loss"),
-    ('{"id": "f/a", "error": 1}', "its answer has neither outputs nor an error, but id, error"),
-    ('{"id": "f/a", "error": "x", "outputs": {}}', "its line has 'error', expected id, outputs"),
-    ('{"id": "f/a", "outputs": {}, "ms": 3}', "its line has 'ms', expected id, outputs"),
-    ('{"id": "f/a", "error": "x", "ms": 3}', "its line has 'ms', expected id, error"),
-    ('{"id": "f/a", "outputs": {"loss": "nan"}}', "returned '\"nan\"' in loss, expected a number"),
-    ('{"id": "f/a", "outputs": {"loss": true}}', "returned 'true' in loss, expected a number"),
-    ('{"id": "f/a", "outputs": {"loss": {"a": 1}}}', "in loss, expected a number"),
-]
 
 
 @pytest.mark.parametrize("answer, message, starts", [

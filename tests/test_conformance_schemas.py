@@ -6,8 +6,7 @@ import sys
 
 import jsonschema
 import pytest
-from test_conformance_by_command import ANY, HINGE
-from test_conformance_protocol import BAD_ANSWERS, BAD_WELCOMES, NO_ANSWERS
+from programs import ANY, BAD_ANSWERS, BAD_WELCOMES, HINGE, NO_ANSWERS
 
 from minitower.conformance import FORMULAS, VERSION, vectors
 from minitower.conformance.by_command import check_command
@@ -68,6 +67,7 @@ def removed(*path):
         for key in path[:-1]:
             content = content[key]
         del content[path[-1]]
+
     return change
 
 
@@ -76,6 +76,7 @@ def put(value, *path):
         for key in path[:-1]:
             content = content[key]
         content[path[-1]] = value
+
     return change
 
 

@@ -120,14 +120,14 @@ def test_the_words_suffice__n_i_and_empty_sums(content):
     alone = 0
     for case in formula["cases"]:
         users, items, log_q, ids, t = (case["inputs"][a["name"]] for a in formula["arguments"])
+        scores = [[sum(map(float.__mul__, u, v)) / t for v in items] for u in users]
         loss = 0.0
-        for i, user in enumerate(users):
+        for i, row in enumerate(scores):
             others = [j for j in range(len(ids)) if ids[j] != ids[i]]
-            score = lambda j, user=user: sum(map(float.__mul__, user, items[j])) / t
-            each = lambda j, n=len(others), i=i: (
-                math.log(n) + log_q[j] - math.log1p(-math.exp(log_q[i]))
-            )
-            z = [score(i), *(score(j) - each(j) for j in others)]
+            z = [row[i]]
+            for j in others:
+                q_i = math.exp(log_q[i])
+                z.append(row[j] - (math.log(len(others)) + log_q[j] - math.log1p(-q_i)))
             alone += not others
             loss += (log_sum_exp(z) - z[0]) / len(users)
         assert close(loss, case["expected"]["loss"]), case["id"]

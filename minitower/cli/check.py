@@ -37,7 +37,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_command(a, check)
     a = add(
         "vectors",
-        description="Write vectors.json, vectors.npz and a README.md that explains them.",
+        description="Write vectors.json, vectors.npz, JSON Schemas and a README.md that explains "
+        "them.",
     )
     add_command(a, vectors)
 

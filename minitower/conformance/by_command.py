@@ -87,9 +87,7 @@ def _fields(spec: Formula, inputs: list[Any], given: Given) -> dict[str, Any]:
         for argument, x in zip(spec.arguments, inputs, strict=True)
     }
     takes = {field: str(value) for field, value in given.items() if value in named}
-    constants = {
-        field: value for field, value in given.items() if field not in (*takes, *named)
-    }
+    constants = {field: value for field, value in given.items() if field not in (*takes, *named)}
     return {
         **{name: x for name, x in named.items() if name not in takes.values()},
         **{field: named[argument] for field, argument in takes.items()},

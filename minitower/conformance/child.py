@@ -46,7 +46,7 @@ class Child:
         self.command, self.timeout = tuple(command), timeout
         self.running = False
         self._process: subprocess.Popen[bytes]
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
 
     def __enter__(self) -> Self:
         return self
