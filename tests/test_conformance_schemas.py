@@ -137,20 +137,17 @@ def test_the_lines_of_a_check_are_valid(tmp_path, formula):
     path.write_text(HINGE + ANY)
     given = {"reduction": "mean", "verbose": False, "seed": None}
     with Recorder([sys.executable, str(path)], 60.0) as child:
-        report = check_command(child, formula=formula)
-        check_command(child, formula=formula, given=given)
-    assert report.passed
+        assert check_command(child, formula=formula, given=given).passed
     hello, welcome, *rest = map(json.loads, child.lines)
     of_line("hello").validate(hello)
     of_line("welcome").validate(welcome)
-    asked, answered = rest[::2], rest[1::2]
-    for request in asked[: len(FORMULAS[formula].cases)]:
+    assert len(rest) == 2 * len(FORMULAS[formula].cases)
+    for request, answer in zip(rest[::2], rest[1::2], strict=True):
         of_line("request").validate(request)
-    for answer in answered[: len(FORMULAS[formula].cases)]:
         of_line("answer").validate(answer)
-    assert not of_line("request").is_valid(answer)
-    assert not of_line("answer").is_valid(request)
-    assert any("reduction" in line for line in child.lines)
+        assert request["inputs"].items() >= given.items()
+        assert not of_line("request").is_valid(answer)
+        assert not of_line("answer").is_valid(request)
     for line in child.lines:
         OF_PROTOCOL.validate(json.loads(line))
 

@@ -50,7 +50,8 @@ def test_the_example_is_right(run, command):
     ([("/ temperature - log_q[j]", "/ temperature + log_q[j]")],
      "log q added instead of subtracted"),
     ([(") / n;", ");"), ("/ (n * temperature)", "/ temperature")], "sum instead of mean"),
-    ([("/ temperature - log_q[j]", "/ temperature")], "no correction"),
+    ([("/ temperature - log_q[j]", "/ temperature - 0 * log_q[j]")],
+     "log q left out"),
 ])  # fmt: skip
 def test_a_mistake_gets_its_name(run, command, changes, name):
     status, out, _ = run("check", "--command", command(*changes))
