@@ -182,7 +182,10 @@ for line in sys.stdin:
 
 
 def test_a_sampler(checked):
-    assert checked(SAMPLER.replace("WEIGHTS", "p")).passed
+    new_seeds = "seeds = set()\n" + SAMPLER.replace(
+        "    rng =", "    assert seed not in seeds\n    seeds.add(seed)\n    rng ="
+    )
+    assert checked(new_seeds.replace("WEIGHTS", "p")).passed
     report = checked(SAMPLER.replace("WEIGHTS", "None"), formula="sampler")
     assert report.mistake.name == "uniform draws"
     wrong = checked(SAMPLER.replace("WEIGHTS", "p").replace('"ids":', '"draws":'))

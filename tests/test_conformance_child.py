@@ -115,13 +115,18 @@ def test_it_is_killed_where_the_block_ends():
         os.kill(pid, 0)
 
 
-def test_what_it_started_is_killed_too(tmp_path):
-    """A grandchild that would write a file later never does."""
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_it_started_is_killed_too(tmp_path, dies):
+    """A grandchild that would write a file later never does, even where the child is dead."""
     late = f"import time; time.sleep(1); open({str(tmp_path / 'late')!r}, 'w')"
-    source = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {late!r}])\n{ECHO}"
-    with python(source) as child:
+    source = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {late!r}], stdout=2)"
+    with python(source if dies else f"{source}\n{ECHO}") as child:
         child.start()
-        child.ask("hello")
+        if dies:
+            with pytest.raises(Unusable, match="ended with status 0"):
+                child.ask("hello")
+        else:
+            child.ask("hello")
     time.sleep(1.5)
     assert not (tmp_path / "late").exists()
 
