@@ -66,9 +66,9 @@ def test_what_cannot_be_compared_exits_2_with_one_line(run, command, tmp_path):
 
 def test_a_timeout(run, command):
     mine = command("serve(lambda case, x: __import__('time').sleep(600))")
-    status, _, err = run("check", "--command", mine, "--formula", "triplet_hinge", "--timeout", 3)
+    status, _, err = run("check", "--command", mine, "--formula", "triplet_hinge", "--timeout", 8)
     assert (status, err) == (
-        2, "minitower: error: triplet_hinge, case plain: printed no line within 3 s; "
+        2, "minitower: error: triplet_hinge, case plain: printed no line within 8 s; "
         "flush stdout after each line\n",
     )  # fmt: skip
     assert run("check", "--command", mine, "--timeout", "0")[0] == 2

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 
 import pytest
 
@@ -72,9 +71,12 @@ def test_a_process_that_reads_nothing():
 
 
 def test_a_process_that_closes_stdout_and_goes_on():
-    source = "import os, time; os.close(1); time.sleep(600)"
-    with python(source, timeout=0.5) as child:
+    source = "import os, sys, time; print(sys.stdin.readline(), flush=True); os.close(1)"
+    with python(f"{source}; time.sleep(600)") as child:
         child.start()
+        child.ask("hello")
+        assert child.ask("the line that readline kept") == ""
+        child.timeout = 2
         with pytest.raises(Unusable, match="closed stdout before it printed a line"):
             child.ask("hello")
 
@@ -92,12 +94,13 @@ def test_a_line_without_end(monkeypatch):
 @pytest.mark.parametrize("last, message", [
     ("print('bye')", "printed more than one line a case: 'bye'"),
     ("sys.exit(23)", "ended with status 23 after its last answer"),
-    ("import time; time.sleep(600)", "did not end after its last answer within 2 s"),
+    ("import time; time.sleep(600)", "did not end after its last answer within 1 s"),
 ])  # fmt: skip
 def test_an_end_that_is_none(last, message):
-    with python(f"{ECHO}\n{last}", timeout=2) as child:
+    with python(f"{ECHO}\n{last}") as child:
         child.start()
         child.ask("hello")
+        child.timeout = 1 if "sleep" in last else 60
         with pytest.raises(Unusable, match=message):
             child.end()
         assert not child.running
@@ -117,18 +120,19 @@ def test_it_is_killed_where_the_block_ends():
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_what_it_started_is_killed_too(tmp_path, dies):
-    """A grandchild that would write a file later never does, even where the child is dead."""
-    late = f"import time; time.sleep(1); open({str(tmp_path / 'late')!r}, 'w')"
+    """A grandchild holds a pipe open, and would write into it later, but never does."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    late = f"import time; file = open({str(pipe)!r}, 'w'); time.sleep(30); file.write('late')"
     source = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {late!r}], stdout=2)"
     with python(source if dies else f"{source}\n{ECHO}") as child:
         child.start()
-        if dies:
-            with pytest.raises(Unusable, match="ended with status 0"):
-                child.ask("hello")
-        else:
-            child.ask("hello")
-    time.sleep(1.5)
-    assert not (tmp_path / "late").exists()
+        with pipe.open() as reader:
+            if dies:
+                with pytest.raises(Unusable, match="ended with status 0"):
+                    child.ask("hello")
+            child.kill()
+            assert reader.read() == ""
 
 
 def test_stderr_is_kept_over_a_new_start():

@@ -66,9 +66,10 @@ def test_cases_of_zero_vectors_are_a_choice_where_vectors_are_scaled(content):
 
 
 def test_the_readme_lists_every_field(folder, content):
-    """Every key of vectors.json stands at the start of a line, or behind another key."""
+    """Every key of vectors.json stands at the start of a line, or behind other keys."""
     layout = (folder / "README.md").read_text("utf-8").partition("```")[2].partition("```")[0]
-    words = set(re.findall(r"[$\w]+", layout))
+    starts = re.findall(r"^ *([$\w]+(?:, \w+)*)(?: {2,}.*)?$", layout, re.MULTILINE)
+    words = {word for start in starts for word in start.split(", ")}
     formula = content["formulas"][0]
     for level in (content, formula, formula["arguments"][0], formula["mistakes"][0],
                   formula["cases"][0]):  # fmt: skip
