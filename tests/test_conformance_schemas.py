@@ -2,9 +2,12 @@
 
 import copy
 import json
+import re
 import sys
+from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from programs import ANY, BAD_ANSWERS, BAD_WELCOMES, HINGE, NO_ANSWERS
 
@@ -175,3 +178,20 @@ def test_a_welcome_that_the_checker_refuses_is_not_valid(line):
 @pytest.mark.parametrize("line", [line for line, _ in [*NO_ANSWERS, *BAD_ANSWERS]])
 def test_an_answer_that_the_checker_refuses_is_not_valid(line):
     assert not of_line("answer").is_valid(parsed(line))
+
+
+def test_the_messages_of_the_chapter_are_valid_and_right():
+    """The table of the protocol: each row is a valid line, and the answer passes its case."""
+    page = Path(__file__).parent.parent / "docs" / "17-is-your-loss-right.md"
+    rows = re.findall(
+        r"^\| (\w+) \| (?:checker|program) \| `(\{.*\})`", page.read_text("utf-8"), re.M
+    )
+    messages = {kind: json.loads(message) for kind, message in rows}
+    for kind, message in messages.items():
+        of_line("answer" if kind == "or" else kind).validate(message)
+    assert list(messages) == ["hello", "welcome", "request", "answer", "or"]
+    request, formula = messages["request"], FORMULAS["triplet_hinge"]
+    case = next(case for case in formula.cases if request["id"].endswith(f"/{case.name}"))
+    assert request["inputs"] == {name: np.array(x).tolist() for name, x in case.inputs.items()}
+    right = {name: x.tolist() for name, x in formula.outputs(case).items()}
+    assert messages["answer"]["outputs"] == right
