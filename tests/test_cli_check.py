@@ -349,7 +349,7 @@ def test_vectors(run, tmp_path):
     folder = tmp_path / "golden"
     assert run("vectors", "--out", folder) == (0, f"{folder}\n", "")
     assert {path.name for path in folder.iterdir()} == {
-        "vectors.json", "vectors.npz", "README.md"
+        "vectors.json", "vectors.npz", "README.md", "vectors.schema.json", "protocol.schema.json"
     }  # fmt: skip
     assert json.loads((folder / "vectors.json").read_text("utf-8"))["version"] == VERSION
 

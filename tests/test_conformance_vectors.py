@@ -1,6 +1,7 @@
 """The golden vectors on disk, read back with nothing but what every language has."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from minitower.conformance import FORMULAS, MISTAKES, VERSION, describe, write_vectors
 from minitower.conformance.formula import TOLERANCE
+from minitower.conformance.vectors import SCHEMAS, schema
 from minitower.data import DataError
 
 
@@ -38,23 +40,116 @@ def numbers(value):
     return [x for entry in value for x in numbers(entry)] if isinstance(value, list) else [value]
 
 
-def test_the_schema_is_what_the_readme_says(content):
-    assert set(content) == {"version", "tolerance", "formulas"}
+def test_names_belong_together(content):
+    """What a schema cannot say: test_conformance_schemas.py validates the rest."""
     assert content["version"] == VERSION
     assert content["tolerance"] == TOLERANCE
     for formula in content["formulas"]:
-        keys = {"name", "summary", "math", "reference", "result", "arguments", "cases"}
-        assert set(formula) == keys
-        for argument in formula["arguments"]:
-            assert set(argument) == {"name", "shape", "meaning", "gradient", "kind"}
-            assert argument["kind"] in ("float", "int", "bool")
         names = [argument["name"] for argument in formula["arguments"]]
         learned = ["d_" + a["name"] for a in formula["arguments"] if a["gradient"]]
+        mistakes = {mistake["name"] for mistake in formula["mistakes"]}
         for case in formula["cases"]:
-            assert set(case) == {"id", "name", "why", "exposes", "inputs", "expected"}
             assert case["id"] == f"{formula['name']}/{case['name']}"
             assert sorted(case["inputs"]) == sorted(names)
             assert list(case["expected"]) == [formula["result"], *learned]
+            assert set(case["exposes"]) <= mistakes
+            assert case["choice"] is None or case["choice"] in content["choices"]
+        assert len(formula["mistakes"]) == len(mistakes) > 0
+    ids = [case["id"] for formula in content["formulas"] for case in formula["cases"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_cases_of_zero_vectors_are_a_choice_where_vectors_are_scaled(content):
+    marked = {case["id"] for f in content["formulas"] for case in f["cases"] if case["choice"]}
+    scaled = ("in_batch_softmax_cosine", "info_nce", "info_nce_symmetric", "cosine")
+    assert marked == {f"{name}/zero_vectors" for name in scaled}
+
+
+def test_the_readme_lists_every_field(folder, content):
+    """Every key of vectors.json stands at the start of a line, or behind other keys."""
+    layout = (folder / "README.md").read_text("utf-8").partition("```")[2].partition("```")[0]
+    starts = re.findall(r"^ *([$\w]+(?:, \w+)*)(?: {2,}.*)?$", layout, re.MULTILINE)
+    words = {word for start in starts for word in start.split(", ")}
+    formula = content["formulas"][0]
+    for level in (content, formula, formula["arguments"][0], formula["mistakes"][0],
+                  formula["cases"][0]):  # fmt: skip
+        assert set(level) <= words
+
+
+def test_the_schemas_lie_beside_the_vectors(folder, content):
+    assert (folder / content["$schema"]).is_file()
+    for name in SCHEMAS:
+        assert json.loads((folder / name).read_text("utf-8")) == json.loads(schema(name))
+
+
+def by_name(content, name):
+    return next(formula for formula in content["formulas"] if formula["name"] == name)
+
+
+def close(got, want):
+    return abs(got - want) <= 1e-9 * max(1, abs(want))
+
+
+def log_sum_exp(values):
+    top = max(values)
+    return top + math.log(sum(math.exp(x - top) for x in values))
+
+
+def test_the_words_suffice__a_zero_vector_of_info_nce(content):
+    """Its cosine is 0 and has no gradient."""
+    formula = by_name(content, "info_nce")
+    assert "the cosine of a zero vector is 0, without gradient" in formula["math"]
+    case = next(case for case in formula["cases"] if case["name"] == "zero_vectors")
+    first, second, t = (case["inputs"][name] for name in ("first", "second", "temperature"))
+
+    def cosine(a, b):
+        norms = math.hypot(*a) * math.hypot(*b)
+        return sum(map(float.__mul__, a, b)) / norms if norms else 0.0
+
+    z = [[cosine(a, b) / t for b in second] for a in first]
+    loss = sum(log_sum_exp(row) - row[i] for i, row in enumerate(z)) / len(z)
+    assert close(loss, case["expected"]["loss"])
+    zero = [i for i, row in enumerate(first) if not any(row)]
+    assert zero
+    assert all(not any(case["expected"]["d_first"][i]) for i in zero)
+
+
+def test_the_words_suffice__n_i_and_empty_sums(content):
+    """n_i is how many rows have another id. A row without any has loss 0."""
+    formula = by_name(content, "calibrated_softmax")
+    assert "n_i = how many j have ids_j != ids_i" in formula["math"]
+    alone = 0
+    for case in formula["cases"]:
+        users, items, log_q, ids, t = (case["inputs"][a["name"]] for a in formula["arguments"])
+        scores = [[sum(map(float.__mul__, u, v)) / t for v in items] for u in users]
+        loss = 0.0
+        for i, row in enumerate(scores):
+            others = [j for j in range(len(ids)) if ids[j] != ids[i]]
+            z = [row[i]]
+            for j in others:
+                q_i = math.exp(log_q[i])
+                z.append(row[j] - (math.log(len(others)) + log_q[j] - math.log1p(-q_i)))
+            alone += not others
+            loss += (log_sum_exp(z) - z[0]) / len(users)
+        assert close(loss, case["expected"]["loss"]), case["id"]
+    assert alone > 1
+
+
+def test_the_words_suffice__k_of_mrr(content):
+    """A first hit behind rank k counts 0; users without positives are not in the mean."""
+    formula = by_name(content, "mrr")
+    assert "0 without a hit in ranks 1..k" in formula["math"]
+    behind = 0
+    for case in formula["cases"]:
+        hits, positives, k = (case["inputs"][a["name"]] for a in formula["arguments"])
+        found = [
+            next((1 / (rank + 1) for rank, hit in enumerate(row[:k]) if hit), 0.0)
+            for row, count in zip(hits, positives, strict=True)
+            if count
+        ]
+        behind += any(True in row[k:] and True not in row[:k] for row in hits)
+        assert close(sum(found) / len(found), case["expected"]["value"]), case["id"]
+    assert behind, "no case tells whether k counts"
 
 
 def test_every_known_mistake_is_exposed_by_a_case_of_its_formula(content):

@@ -25,7 +25,8 @@ ENDLESS = {
     "--patience",
     "--trials",
 }  # a large number is what the user asked for, for hours
-NEVER = {"--follow", "--framework", "--help", "-h", "--version"}  # wait, or import a framework
+NEVER = {"--follow", "--framework", "--command", "--help", "-h", "--version"}
+"""Wait, import a framework, or run a program."""
 _PROCESS = 30.0  # seconds: it must import everything first
 _PATHS = (
     *(".", "box", "nowhere", "a/b/c", "", "x\0y", "n" * 300, "é", "\ud800", "a\nb", "FILE", "DIR"),

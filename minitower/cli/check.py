@@ -10,6 +10,7 @@ from typing import Annotated
 
 from minitower import conformance
 from minitower.cli.arguments import CommandFailed, add_command
+from minitower.cli.check_command import by_command
 from minitower.cli.check_target import load
 from minitower.cli.terminal import row, say, write
 from minitower.conformance import FORMULAS, MISTAKES, SAMPLER, check_sampler, describe
@@ -36,7 +37,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_command(a, check)
     a = add(
         "vectors",
-        description="Write vectors.json, vectors.npz and a README.md that explains them.",
+        description="Write vectors.json, vectors.npz, JSON Schemas and a README.md that explains "
+        "them.",
     )
     add_command(a, vectors)
 
@@ -47,6 +49,18 @@ def check(
         Option("function to check", metavar="FILE.py:FUNCTION|package.module:FUNCTION", parse=str),
     ] = None,
     *,
+    command: Annotated[
+        str | None,
+        Option(
+            "program to check instead, in any language: it answers JSON lines on stdin with JSON "
+            "lines on stdout",
+            metavar="COMMAND",
+            parse=str,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, Option("seconds that an answer of --command may take", above=0, high=86_400)
+    ] = 10.0,
     formula: Annotated[
         str | None,
         Option(
@@ -96,19 +110,27 @@ def check(
     if explain is not None:
         write(f"{_explained(explain)}\n")
         return
-    if target is None:
-        raise DataError("check: expected FILE.py:FUNCTION (or --list)")
-    fn, constants = load(target), dict(_pair(pair) for pair in given)
-    if formula is None:
-        formula, why = checked(guess, fn, constants)
-        say(f"checked as {formula}: {why}")
-    try:
-        report = checked(
-            conformance.check, fn, formula=formula, framework=framework, dtype=dtype,
-            given=constants, allow=allow,
-        )  # fmt: skip
-    except ModuleNotFoundError as error:  # the framework
-        raise DataError(str(error)) from error
+    constants = dict(_pair(pair) for pair in given)
+    if command is not None:
+        if target is not None or framework != "numpy":
+            other = target or f"--framework {framework}"
+            raise DataError(f"check: {other} does not fit --command; leave one of them out")
+        report = by_command(command, timeout, formula, dtype, constants, allow)
+        target, formula = command, report.formula
+    elif target is None:
+        raise DataError("check: expected FILE.py:FUNCTION or --command COMMAND (or --list)")
+    else:
+        fn = load(target)
+        if formula is None:
+            formula, why = checked(guess, fn, constants)
+            say(f"checked as {formula}: {why}")
+        try:
+            report = checked(
+                conformance.check, fn, formula=formula, framework=framework, dtype=dtype,
+                given=constants, allow=allow,
+            )  # fmt: skip
+        except ModuleNotFoundError as error:  # the framework
+            raise DataError(str(error)) from error
     if junit is not None:
         with new_file(junit) as file:
             file.write(as_junit(report, target))

@@ -9,7 +9,9 @@
 triplet_hinge   6 cases   all passed   (numpy, float64)
 """
 
+from minitower.conformance.by_command import check_command
 from minitower.conformance.checker import assert_conforms, check
+from minitower.conformance.child import Child
 from minitower.conformance.mistakes import MISTAKES
 from minitower.conformance.registry import FORMULAS
 from minitower.conformance.report import Report
@@ -21,9 +23,11 @@ __all__ = [
     "MISTAKES",
     "SAMPLER",
     "VERSION",
+    "Child",
     "Report",
     "assert_conforms",
     "check",
+    "check_command",
     "check_sampler",
     "describe",
     "write_vectors",

@@ -69,16 +69,37 @@ def check(
     if formula == SAMPLER:
         return check_sampler(fn)
     spec = at_constants(find(formula), given)
+    check_options(dtype, allow)
+    if not callable(fn):
+        raise TypeError(f"expected a function to check, got {type(fn).__name__}")
+    call = partial(_called, runner(framework), fn, spec, dtype, given)
+    return run_cases(spec, call, f"{framework}, {dtype}", dtype, allow)
+
+
+def check_options(dtype: str, allow: Collection[str]) -> None:
+    """Refuse an unknown precision or choice.
+
+    Raises:
+        ValueError: no such dtype or choice.
+    """
     if dtype not in TOLERANCE:
         raise ValueError(f"no dtype {dtype!r}; there are {', '.join(TOLERANCE)}")
     for choice in allow:
         if choice not in CHOICES:
             raise ValueError(f"no choice {choice!r}; there are {', '.join(CHOICES)}")
-    if not callable(fn):
-        raise TypeError(f"expected a function to check, got {type(fn).__name__}")
-    run = runner(framework)
+
+
+def run_cases(
+    spec: Formula, call: Callable[[Case], Outputs], how: str, dtype: str, allow: Collection[str]
+) -> Report:
+    """Run every case of a formula, and look for the mistake that explains what came back.
+
+    Args:
+        call: runs the implementation on a case. Raises Unusable where nothing can be compared.
+        how: what was run, in words.
+        dtype, allow: as :func:`check` takes them.
+    """
     expected = [spec.outputs(case) for case in spec.cases]
-    call = partial(_called, run, fn, spec, dtype, given)
     results = [
         _result(spec, case, right, call, TOLERANCE[dtype], case.choice in allow)
         for case, right in zip(spec.cases, expected, strict=True)
@@ -87,7 +108,7 @@ def check(
     mistake = next((r.mistake for r in named if r.mistake), None)
     return Report(
         spec.name,
-        f"{framework}, {dtype}",
+        how,
         tuple(named),
         mistake,
         "" if mistake else unexplained(spec, named, expected, TOLERANCE[dtype]),

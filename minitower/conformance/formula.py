@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,11 @@ class Formula:
         """The names of the gradients, in order."""
         return tuple(f"d_{argument.name}" for argument in self.arguments if argument.gradient)
 
+    def without_gradients(self) -> Formula:
+        """The formula for implementations that return the result alone."""
+        arguments = tuple(replace(argument, gradient=False) for argument in self.arguments)
+        return replace(self, arguments=arguments)
+
     def inputs(self, case: Case, dtype: str = "float64") -> list[Any]:
         """Copy the arguments of a case, in order: arrays in this dtype, plain numbers plain."""
         return [
@@ -102,7 +107,9 @@ class Formula:
         """Compute the outputs of the formula, or of a variant of it, for a case."""
         with np.errstate(all="ignore"):
             value, gradients = (compute or self.compute)(*self.inputs(case))
-        named = {self.result: value, **dict(zip(self.gradients, gradients, strict=True))}
+        named = {self.result: value}
+        if self.gradients:
+            named |= zip(self.gradients, gradients, strict=True)
         return {name: np.asarray(output) + 0.0 for name, output in named.items()}  # no -0.0
 
 

@@ -35,7 +35,7 @@ def runner(framework: str) -> Run:
 
     def run(fn: Callable[..., Any], formula: Formula, inputs: list[Any], dtype: str) -> Outputs:
         value, gradients = FRAMEWORKS[framework](library, fn, formula, inputs, dtype)
-        return _arrays(formula, inputs, value, gradients)
+        return as_arrays(formula, inputs, value, gradients)
 
     return run
 
@@ -158,7 +158,7 @@ def _kind(returned: Any) -> str:
     return f"{'an' if type(returned).__name__[0] in 'aeiou' else 'a'} {type(returned).__name__}"
 
 
-def _arrays(formula: Formula, inputs: list[Any], value: Any, gradients: Any) -> Outputs:
+def as_arrays(formula: Formula, inputs: list[Any], value: Any, gradients: Any) -> Outputs:
     """Results and gradients as arrays of numbers; a gradient has its argument's shape."""
     outputs: Outputs = {}
     named = {formula.result: value, **dict(zip(formula.gradients, gradients, strict=True))}

@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from minitower.conformance.formula import TOLERANCE, Case, Formula
+from minitower.conformance.formula import CHOICES, TOLERANCE, Case, Formula
 from minitower.conformance.mistakes import MISTAKES
 from minitower.conformance.recognition import agree
 from minitower.conformance.registry import FORMULAS
 from minitower.data.files import new_file
 
-VERSION = "3.0.0"
+VERSION = "4.0.0"
 """Semantic version of the set.
 
 The first number grows when an expected number or the layout of the files changes. The second grows
 when formulas or cases are added, the third when only words change.
 """
 
+SCHEMAS = ("vectors.schema.json", "protocol.schema.json")
+"""JSON Schemas in the folder ``schemas``: of vectors.json, and of ``check --command``."""
+
 CHANGES = """\
+* 4.0.0: a JSON Schema of vectors.json, which names it. A case says which documented choice it is
+  about; a formula lists its known mistakes, with their fixes. No number has changed.
 * 3.0.0: the version is a string; a case has an id, and names the mistakes that it exposes. New
   formulas: in_batch_softmax_plain, binary_cross_entropy, listwise_softmax_log_q,
   triplet_logistic_many, triplet_hinge_many. New cases: rarest, unusual_ids, far_below
@@ -36,14 +42,17 @@ _README = """\
 # Golden vectors of two-tower retrieval, version {version}
 
 Inputs, results and gradients of {count} formulas, to check an implementation against in any
-language. `vectors.json` holds everything; `vectors.npz` the same numbers for NumPy. Both were
-computed by `minitower vectors`, in float64; all inputs are exact in float32 as well.
+language. `vectors.json` holds everything, in the form of `vectors.schema.json`; `vectors.npz` the
+same numbers for NumPy. They were computed by `minitower vectors`, in float64; all inputs are exact
+in float32 as well.
 
 ## vectors.json
 
 ```
+$schema      the file vectors.schema.json
 version      a string; refuse one whose first number you do not know
 tolerance    float64, float32: how far a number may be off
+choices      by name: what a right implementation may do otherwise, in words
 formulas     a list, each with
   name, summary, math, reference
   result       the name of what is returned beside the gradients: "loss", "scores", ...
@@ -52,9 +61,12 @@ formulas     a list, each with
     shape      axis letters, "(n,d)" is n rows of d numbers; "()" is a plain number
     kind       "float", "int" or "bool"
     gradient   whether the gradient with respect to it is expected
+  mistakes     the known mistakes, a list, each with
+    name, fix
   cases        a list, each with
-    id         "formula/case"
+    id         "formula/case", unique in the file
     name, why
+    choice     the name of the choice that the case is about, or null
     exposes    the names of the known mistakes that fail here
     inputs     by name of argument: numbers, lists, or lists of lists (rows)
     expected   by name: the result, and "d_" + argument for each gradient, of its shape
@@ -83,8 +95,21 @@ In outline:
                 for each pair (got, want) in (outputs[name], value):
                     assert |got - want| <= tolerance * max(1, |want|)
 
+A case about a choice may fail in an implementation that makes the other choice, if you say so.
+
 Which mistake is it? One that every failing case exposes, and that no passing case exposes.
-`minitower check` finds it.
+`minitower check` finds it. To let it run your program, whatever its language, answer JSON lines on
+stdin with JSON lines on stdout: `minitower check --command './mine'`. The lines have the form of
+`protocol.schema.json`:
+
+```
+you read     {{"protocol": 1, "formula": "triplet_hinge", "dtype": "float64"}}
+you print    {{"protocol": 1, "formula": "triplet_hinge"}}
+you read     {{"id": "triplet_hinge/one", "inputs": {{"positive": [0.375], ...}}}}
+you print    {{"id": "triplet_hinge/one", "outputs": {{"loss": 0.046875, "d_positive": [-1], ...}}}}
+```
+
+and so on until stdin ends. Print each line at once, without a buffer, and nothing else on stdout.
 
 ## vectors.npz
 
@@ -102,8 +127,10 @@ The arrays "formula/case/inputs/argument" and "formula/case/expected/name"; noth
 def as_json() -> dict[str, Any]:
     """All golden vectors, as vectors.json has them."""
     return {
+        "$schema": SCHEMAS[0],
         "version": VERSION,
         "tolerance": TOLERANCE,
+        "choices": CHOICES,
         "formulas": [_formula(formula) for formula in FORMULAS.values()],
     }
 
@@ -116,11 +143,15 @@ def _formula(formula: Formula) -> dict[str, Any]:
         "reference": formula.reference,
         "result": formula.result,
         "arguments": [vars(argument) for argument in formula.arguments],
+        "mistakes": [
+            {"name": mistake.name, "fix": mistake.fix} for mistake in MISTAKES[formula.name]
+        ],
         "cases": [
             {
                 "id": f"{formula.name}/{case.name}",
                 "name": case.name,
                 "why": case.why,
+                "choice": case.choice or None,
                 "exposes": exposed(formula, case),
                 "inputs": {name: np.asarray(x).tolist() for name, x in case.inputs.items()},
                 "expected": {name: x.tolist() for name, x in formula.outputs(case).items()},
@@ -146,10 +177,10 @@ def exposed(formula: Formula, case: Case) -> list[str]:
 
 
 def write_vectors(folder: Path) -> Path:
-    """Write vectors.json, vectors.npz and README.md to a folder; made if it is not there.
+    """Write vectors.json, vectors.npz, the schemas and README.md to a folder.
 
-    No file gets its name before all three are on the disk. So an error leaves the folder as
-    it was.
+    The folder is made if it is not there. No file gets its name before all of them are on the
+    disk. So an error leaves the folder as it was.
 
     Raises:
         DataError: a file cannot be written; names the file.
@@ -175,12 +206,22 @@ def write_vectors(folder: Path) -> Path:
             folder / "README.md": lambda file: file.write(readme.encode()),
             folder / "vectors.json": lambda file: file.write(f"{vectors}\n".encode()),
             folder / "vectors.npz": lambda file: np.savez(file, **arrays),
+            **{folder / name: _writer(schema(name)) for name in SCHEMAS},
         })  # fmt: skip
     except BaseException:
         for part in missing:
             part.rmdir()
         raise
     return folder
+
+
+def schema(name: str) -> str:
+    """The text of a JSON Schema, one of :data:`SCHEMAS`."""
+    return (files("minitower.conformance") / "schemas" / name).read_text("utf-8")
+
+
+def _writer(text: str) -> Callable[[BinaryIO], object]:
+    return lambda file: file.write(text.encode())
 
 
 def _write_together(files: dict[Path, Callable[[BinaryIO], object]]) -> None:
