@@ -323,6 +323,10 @@ def test_the_option_is_read(text, expected):
     assert read_history_option(text) == read_history_option(str(expected)) == expected
 
 
+def test_the_option_says_no_history():
+    assert read_history_option("none") is None
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -331,7 +335,7 @@ def test_the_option_is_read(text, expected):
     ],
 )
 def test_a_malformed_option_is_refused(value):
-    with pytest.raises(ValueError, match="expected clicks from 1 to 1,000"):
+    with pytest.raises(ValueError, match="expected none, or clicks from 1 to 1,000"):
         read_history_option(value)
 
 

@@ -8,16 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from minitower.data import Dataset, RandomSplit, TimeSplit
+from minitower.data import Dataset, Interactions, RandomSplit, TimeSplit
 from minitower.data.columns import Columns
 from minitower.data.csv_values import as_fitted
 from minitower.data.days import next_day
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.schema import Continuous, Id
 from minitower.data.source import Source
+from minitower.data.splits import PARTS
 from minitower.data.table import Features, Ragged, Table
 from minitower.data.values import typed_ids
 from minitower.store.full_version import Store
+from minitower.store.provenance import Learned
 from minitower.updating.base import base_dataset, id_type
 
 
@@ -25,11 +27,12 @@ def newer_dataset(store: Store, source: Source) -> Dataset:
     """The interactions of a source, on all users and items of a store and of the source.
 
     What a user saw and clicked before comes from the store. The model of the store encodes the
-    features; ids and values that it does not know are default rows.
+    features; ids and values that it does not know are default rows. Popularity is that of the
+    store. Clicks that the version may have learned from count as seen, and are in no part.
 
     Args:
-        store: an open version.
-        source: data of which the version has learned nothing.
+        store: an open version, which records what it has learned.
+        source: data of which the version has learned a part or nothing.
 
     Raises:
         DataError: an id has another type than those of the store, or a feature is missing.
@@ -51,12 +54,29 @@ def newer_dataset(store: Store, source: Source) -> Dataset:
         timestamp=source.data.timestamp,
         split=source.split or default,
     )
+    counts = (store.full or store).item_counts
+    if counts is not None:
+        counts = np.pad(counts, (0, len(day.items) - len(counts)))
     return replace(
-        day,
+        _without_learned(day, store),
+        counts_before=counts,
         schema=fitted,
         users=_without_new_values(day.users, fitted.user),
         items=_without_new_values(day.items, fitted.item),
     )
+
+
+def _without_learned(day: Dataset, store: Store) -> Dataset:
+    """The data set with its learned clicks in the history alone."""
+    record = Learned.in_notes(store.notes)
+    assert record is not None  # the caller has asked the same record
+    tables, new, learned = (store.users, store.items, store.seen), dict[str, Interactions](), []
+    for part in PARTS:
+        mask = record.has_seen(day, part, *tables, same=False)
+        new[part], known = (day.split(part).take(rows) for rows in (~mask, mask))
+        learned.append(known)
+    before = replace(day, **dict(zip(PARTS, learned, strict=True))).seen("all")
+    return replace(day, history=before, **new)
 
 
 def _with_typed_ids(columns: Columns, side: FeatureEncoder, known: Table) -> Columns:
