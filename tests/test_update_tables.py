@@ -168,8 +168,9 @@ def test_a_missing_number_names_what_exists(store, tmp_path, capsys, command):
     """An update has no --override; the model is what takes missing values or does not."""
     row = {"sku": "new", "title": "New", "kind": 1, "n": ""}
     if command == "train":
-        write(tmp_path / "data" / "items.csv", [row, {**row, "sku": "old", "n": 3}])
-        argv = ["train", "--job", str(tmp_path / "job.toml"), "--out", str(tmp_path / "t")]
+        write(tmp_path / "data" / "items.csv", [row, {**row, "sku": "i1", "n": 3}])
+        argv = ["train", "--job", str(tmp_path / "job.toml"), "--override", "n=float"]
+        argv += ["--out", str(tmp_path / "t")]
     else:
         write(tmp_path / "new.csv", [row])
         argv = ["update", str(store), str(tmp_path / "logs"), "--full"]

@@ -204,8 +204,8 @@ class Dataset:
         read = layouts.read_folder(Path(data), how)
         for remark in read.left_out:
             warn_caller(f"{remark}; Reading(override={{COLUMN: TYPE}}) states what a column is")
-        data = Dataset.from_raw(read.raw, positive=how.positive, split=read.split)
-        return replace(data, remarks=tuple(read.remarks))
+        made = Dataset.from_raw(read.raw, positive=how.positive, split=read.split)
+        return replace(made, remarks=tuple(read.remarks))
 
     @staticmethod
     def from_atomic(

@@ -93,9 +93,9 @@ def read_tables(
     Raises:
         DataError: names the file, the line or row, and the column.
     """
-    tables = {name: read_table(path) for name, path in paths.items()}
-    read = {name: table for name, (table, _) in tables.items()}
-    strings = {name for name, (_, is_csv) in tables.items() if is_csv}
+    opened = {name: read_table(path) for name, path in paths.items()}
+    read = {name: table for name, (table, _) in opened.items()}
+    strings = {name for name, (_, is_csv) in opened.items() if is_csv}
     log, items = read["interactions"], read.get("items")
     found = find_roles(stated, log, items)
     _refuse_unknown(overrides, read)

@@ -111,13 +111,13 @@ def read_ids(what: str, source: Any, side: FeatureEncoder, table: Table) -> list
         DataError: the file is missing, the table has no column of ids, or an id is of another
             type than the table's.
     """
+    key = next(field.name for field in side.fields if isinstance(field, Id))
     if not isinstance(source, str | Path):
-        columns, key = read_columns({what: source}, Place(what)), what
+        columns = read_columns({key: source}, Place(what))
     elif Path(source).suffix in (".jsonl", ".json", *READERS):
-        key = next(field.name for field in side.fields if isinstance(field, Id))
         columns = _read_file(Path(source), [key], side)
     else:
-        return _read_lines(Path(source), table)
+        columns = read_columns({key: _read_lines(Path(source), table)}, Place(str(source)))
     if not len(columns):
         return []
     ids: list[int | str] = typed_ids(columns[key], id_type(table), columns.at(key)).tolist()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from minitower.data import Dataset, Interactions, RandomSplit, TimeSplit
+from minitower.data import Dataset, RandomSplit, TimeSplit
 from minitower.data.columns import Columns
 from minitower.data.csv_values import as_fitted
 from minitower.data.days import next_day
@@ -18,6 +18,7 @@ from minitower.data.source import Source
 from minitower.data.splits import PARTS
 from minitower.data.table import Features, Ragged, Table
 from minitower.data.values import typed_ids
+from minitower.formulas.arrays import Array
 from minitower.store.full_version import Store
 from minitower.store.provenance import Learned
 from minitower.updating.base import base_dataset, id_type
@@ -70,13 +71,14 @@ def _without_learned(day: Dataset, store: Store) -> Dataset:
     """The data set with its learned clicks in the history alone."""
     record = Learned.in_notes(store.notes)
     assert record is not None  # the caller has asked the same record
-    tables, new, learned = (store.users, store.items, store.seen), dict[str, Interactions](), []
-    for part in PARTS:
-        mask = record.has_seen(day, part, *tables, same=False)
-        new[part], known = (day.split(part).take(rows) for rows in (~mask, mask))
-        learned.append(known)
-    before = replace(day, **dict(zip(PARTS, learned, strict=True))).seen("all")
-    return replace(day, history=before, **new)
+    tables = store.users, store.items, store.seen
+    masks = [record.has_seen(day, part, *tables, same=False) for part in PARTS]
+
+    def only(rows: list[Array]) -> Dataset:
+        train, valid, test = (day.split(p).take(r) for p, r in zip(PARTS, rows, strict=True))
+        return replace(day, train=train, valid=valid, test=test)
+
+    return replace(only([~mask for mask in masks]), history=only(masks).seen("all"))
 
 
 def _with_typed_ids(columns: Columns, side: FeatureEncoder, known: Table) -> Columns:

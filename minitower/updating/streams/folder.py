@@ -155,8 +155,8 @@ class FolderReader:
         if mark is not None:
             if mark.content not in (content, f"{path.stat().st_size} bytes"):
                 raise DataError(
-                    f"{path}: its content is not the one that was read as '{name}'; restore the "
-                    "log, and put new clicks into a log of a new name; or, where another folder "
+                    f"{path}: its content is not the one that was read under this name; restore "
+                    "the log, and put new clicks into a log of a new name; or, if another folder "
                     "has that log, name the folder above both"
                 )
             mark = self.files[name] = replace(mark, content=content)
