@@ -48,8 +48,8 @@ class ClickStream:
 
     Args:
         folder: holds .jsonl (or .json), .csv, .parquet and .tfrecord files, also in folders
-            such as day=2022-05-01, read one after the other in the order of their paths. A file
-            never changes. Names that begin with "." or "_" or end with ".tmp" are ignored.
+            such as day=2022-05-01. They are read in the order of their paths. A file never
+            changes. Names that begin with "." or "_" or end with ".tmp" are ignored.
         fields: the columns of the logs.
         allowed_lateness: seconds, >= 0. The watermark is the newest time minus the allowed
             lateness. Events at or before the watermark are emitted; later events are buffered.
