@@ -99,6 +99,8 @@ def test_newer_dataset__known_users_keep_their_features_and_new_values_are_defau
     assert data.users.ids[: len(store.users)].tolist() == store.users.ids.tolist()
     assert data.items.ids.tolist() == [*store.items.ids.tolist(), 99]
     assert not data.items.columns["item_id"][-1], "an item without a row is the default row"
+    trained = np.bincount(data.train.items, minlength=41)
+    assert (data.item_counts - trained).tolist() == [*store.item_counts.tolist(), 0]
     cities = data.users.columns.get("city")
     if cities is not None:
         known = store.users.columns["city"].tolist()
