@@ -202,3 +202,15 @@ def test_evaluate__overrides_of_a_table_that_is_not_here_are_not_asked_for(tmp_p
     typed = [*flags, "--override", "nothing=none"]
     assert main(["evaluate", str(tmp_path / "s"), str(tmp_path / "newer"), *typed]) == 2
     assert "--override names an unknown column 'nothing'" in capsys.readouterr().err
+
+
+def test_evaluate__another_rule_on_the_training_data_is_measured_on_that_data(tmp_path, capsys):
+    """Its own held-out part: what was no positive then is no newer click now."""
+    rows = [{**row, "is_click": int(n % 3 > 0)} for n, row in enumerate(clicks(0, 300, 1e9))]
+    write(tmp_path / "data" / "interactions.csv", rows)
+    how = ["--epochs", "1", "--dim", "8", "--index", "exact", "--no-refit"]
+    assert main(["train", str(tmp_path / "data"), "--out", str(tmp_path / "s"), *how]) == 0
+    flags = ["--positive", "all", "--popular-only"]
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "s"), str(tmp_path / "data"), *flags]) == 0
+    assert "of the store count" not in capsys.readouterr().err
