@@ -202,9 +202,9 @@ LOGS = {  # what is wrong with a log -> the log, and the error
     "a hole": (LOG.replace("500", ""), "line 6, column 'timestamp': missing timestamp$"),
     "no user": (LOG.replace("3,b", ",b"), "line 6, column 'user_id': missing id$"),
     "weight": (LOG.replace("is_click", "weight").replace("400,0", "400,-1"),
-               "line 5, column 'weight': expected a weight of at least 0, got -1"),
+               "line 5, column 'weight': expected a weight of at least 0, .*, got -1"),
     "no weight": (LOG.replace("is_click", "weight").replace("400,0", "400,"),
-                  "line 5, column 'weight': expected a weight of at least 0, got nan"),
+                  "line 5, column 'weight': expected a weight of at least 0, .*, got nan"),
 }  # fmt: skip
 
 
@@ -378,3 +378,11 @@ def test_from_files__vectors_and_records_of_parquet_are_no_sets(tmp_path):
     )
     write_parquet(tmp_path / "items.parquet", {n: items[n] for n in ("item_id", "x")})
     refuses(tmp_path, Reading(split="last:0,0"), "items.parquet, row 0, column 'x': .* infinite")
+
+
+def test_open_folder__says_that_no_column_of_times_is_recognized(tmp_path):
+    write(tmp_path, interactions=LOG.replace("timestamp", "shown_at"))
+    remark = "times: no column is recognized (use --columns time=COLUMN to name one)"
+    assert remark in open_folder(tmp_path, Reading()).remarks
+    for columns in ({"time": "shown_at"}, {"time": None}):
+        assert remark not in open_folder(tmp_path, Reading(columns=columns)).remarks

@@ -206,8 +206,9 @@ def read_folder(folder: Path, how: Reading) -> ReadFolder:
         raw, split = split_files.read(folder, valid=how.valid, seed=how.seed), GivenSplit("split")
     else:
         raise DataError(
-            f"{folder}: found no data; expected interactions.csv or .parquet, *.inter (RecBole), "
-            "u.data or ratings.dat (MovieLens), or train.txt (split files)"
+            f"{folder}: found no data; expected interactions.csv or .parquet (or a folder of such "
+            "files), *.inter (RecBole), u.data or ratings.dat (MovieLens), or train.txt (split "
+            "files)"
         )
     dropped: list[str] = []
     users, items = (

@@ -135,6 +135,8 @@ def read_tables(
             arrays[time] = seconds(*_at(log, time), unit)
         roles = replace(roles, unit=unit)
         remarks.append(f"times: column {time}, {unit}")
+    elif "time" not in stated:
+        remarks.append("times: no column is recognized (use --columns time=COLUMN to name one)")
     if roles.weight is not None:
         arrays[roles.weight] = numbers(*_at(log, roles.weight))
         remarks.append(f"weights: column {roles.weight}")

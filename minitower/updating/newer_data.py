@@ -28,8 +28,9 @@ def newer_dataset(store: Store, source: Source) -> Dataset:
     """The interactions of a source, on all users and items of a store and of the source.
 
     What a user saw and clicked before comes from the store. The model of the store encodes the
-    features; ids and values that it does not know are default rows. Popularity is that of the
-    store. Clicks that the version may have learned from count as seen, and are in no part.
+    features; ids and values that it does not know are default rows. Clicks that the
+    version may have learned from count as seen, and are in no part. The popularity of an item
+    begins with the number of users who have seen it.
 
     Args:
         store: an open version, which records what it has learned.
@@ -55,12 +56,10 @@ def newer_dataset(store: Store, source: Source) -> Dataset:
         timestamp=source.data.timestamp,
         split=source.split or default,
     )
-    counts = (store.full or store).item_counts
-    if counts is not None:
-        counts = np.pad(counts, (0, len(day.items) - len(counts)))
+    day = _without_learned(day, store)
     return replace(
-        _without_learned(day, store),
-        counts_before=counts,
+        day,
+        counts_before=np.bincount(day.seen("train").values, minlength=len(day.items)),
         schema=fitted,
         users=_without_new_values(day.users, fitted.user),
         items=_without_new_values(day.items, fitted.item),
