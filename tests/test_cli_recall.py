@@ -126,6 +126,14 @@ def test_recall__a_list_that_is_named_like_a_table_is_refused(run, store, tmp_pa
         )
 
 
+@pytest.mark.parametrize("header", ["user", "user\tage", '"age";"user"'])
+def test_recall__a_table_that_is_named_like_a_list_is_refused(run, store, tmp_path, header):
+    (tmp_path / "users.tsv").write_text(f"{header}\nu3\nu4\n")
+    assert error_of(run("recall", store, "--users", tmp_path / "users.tsv")).endswith(
+        "users.tsv, line 1: the header of a table, not an id; name a table .csv, .jsonl or .parquet"
+    )
+
+
 def test_recall__one_user(run, store, tmp_path):
     ids, scores = (side.tolist() for side in Recommender.open(store).recall("u7", k=4))
     out = run("recall", store, "u7", "-k", 4, "--json")[1]

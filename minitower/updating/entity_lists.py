@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,8 @@ def read_ids(what: str, source: Any, side: FeatureEncoder, table: Table) -> list
         table: of the side; the ids get the type of its ids.
 
     Raises:
-        DataError: the file is missing, the table has no column of ids, or an id is of another
-            type than the table's.
+        DataError: the file is missing, or an id is of another type than the table's. A list has
+            the header of a table, or a table has no column of ids.
     """
     key = next(field.name for field in side.fields if isinstance(field, Id))
     if not isinstance(source, str | Path):
@@ -117,16 +118,21 @@ def read_ids(what: str, source: Any, side: FeatureEncoder, table: Table) -> list
     elif Path(source).suffix in (".jsonl", ".json", *READERS):
         columns = _read_file(Path(source), [key], side)
     else:
-        columns = read_columns({key: _read_lines(Path(source), table)}, Place(str(source)))
+        columns = read_columns({key: _read_lines(Path(source), key, table)}, Place(str(source)))
     if not len(columns):
         return []
     ids: list[int | str] = typed_ids(columns[key], id_type(table), columns.at(key)).tolist()
     return ids
 
 
-def _read_lines(path: Path, table: Table) -> list[int | str]:
-    ids = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+def _read_lines(path: Path, key: str, table: Table) -> list[int | str]:
+    ids, lines = [], _text(path).split("\n")
+    if key in re.split(r"[,;|\t\"]", lines[0]):
+        raise DataError(
+            f"{path}, line 1: the header of a table, not an id; name a table .csv, .jsonl or "
+            ".parquet"
+        )
+    for number, line in enumerate(lines, start=1):
         try:
             ids += [table.parse_id(line)] if line else []
         except DataError as error:
