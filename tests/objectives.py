@@ -19,6 +19,7 @@ OWN = [
 ]
 SHARED = [
     InBatchSoftmax(0.3, "yi"),
+    InBatchSoftmax(1, "yi", 0.5),
     InBatchSoftmax(0.3, "mixed"),
     InBatchSoftmax(0.3, "calibrated"),
     InBatchSoftmax(0.3, "none", mask_hits=True),

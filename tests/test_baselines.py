@@ -1,6 +1,7 @@
 """ItemKNN and EASE against loops and least squares, and the laws that they obey."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,6 +121,17 @@ def test_ease__infinite_l2(pairs):
     expected = r.T @ r
     np.fill_diagonal(expected, 0)
     assert l2 * dense(ease(dataset(pairs), l2=l2)) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("fit", [item_knn, ease])
+@given(pairs=clicks, earlier=clicks)
+def test_baselines__learn_from_the_clicks_of_earlier_days(fit, pairs, earlier):
+    """What users saw before, and how popular the items were."""
+    data, before = dataset(pairs), dataset(earlier)
+    day = replace(data, history=before.seen("valid"), counts_before=before.item_counts)
+    model, whole = fit(day, popularity=1.0), fit(dataset([*earlier, *pairs]), popularity=1.0)
+    assert dense(model) == pytest.approx(dense(whole))
+    assert model.popularity == pytest.approx(whole.popularity)
 
 
 @pytest.mark.parametrize("fit", [item_knn, ease])

@@ -267,7 +267,7 @@ def test_evaluate__json(run, world, model):
     assert printed["model"]["split"] == printed["most popular"]["split"] == "valid"
     assert printed["EASE"]["metrics"].keys() == printed["model"]["metrics"].keys()
     less = json.loads(run("evaluate", model, world, "--popular-only", "-k", 10, "--json")[1])
-    assert less.keys() == {"model", "most popular", "learned"}
+    assert less.keys() == {"model", "most popular", "learned", "left_out"}
     assert 0 <= printed["model"]["metrics"]["recall@10"] <= 1
 
 

@@ -82,6 +82,58 @@ def test_recall__users_and_items_of_files(run, store, tmp_path):
     assert [tuple(json.loads(line).values()) for line in as_json.splitlines()] == rows_of(table)
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_recall__users_and_items_of_tables(run, store, tmp_path, ending):
+    """A table gives the column of ids, also one of another known name; its other columns rest."""
+    users = {"name": ["Ann, B", "Bo"], "user_id": ["u3", "u4"]}
+    items = {"id": [5, 6, 7], "price": [1.5, 2.5, 3.5]}
+    if ending == ".jsonl":  # its records name the column as the store does
+        users["user"], items["item"] = users.pop("user_id"), items.pop("id")
+    expected = run("recall", store, *listed_in(tmp_path, ".txt", ["u3", "u4"], [5, 6, 7]))[1]
+    flags = []
+    for flag, columns in (("--users", users), ("--items", items)):
+        path = tmp_path / f"{flag[2:]}{ending}"
+        flags += [flag, path]
+        rows = [dict(zip(columns, row)) for row in zip(*columns.values())]
+        if ending == ".parquet":
+            pytest.importorskip("pyarrow").parquet.write_table(
+                pytest.importorskip("pyarrow").table(columns), path
+            )
+        elif ending == ".jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            with path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, list(columns))
+                writer.writeheader()
+                writer.writerows(rows)
+    status, out, err = run("recall", store, *flags)
+    assert (status, out) == (0, expected), err
+    assert "unknown" not in err
+
+
+def listed_in(folder, ending, users, items):
+    for name, ids in (("users", users), ("items", items)):
+        (folder / f"{name}{ending}").write_text("\n".join(map(str, ids)) + "\n")
+    return ["--users", folder / f"users{ending}", "--items", folder / f"items{ending}"]
+
+
+def test_recall__a_list_that_is_named_like_a_table_is_refused(run, store, tmp_path):
+    listed = listed_in(tmp_path, ".csv", ["u3", "u4"], [5, 6])
+    for flags, side, first in ((listed[:2], "user", "u3"), (["u1", *listed[2:]], "item", "5")):
+        assert error_of(run("recall", store, *flags)).endswith(
+            f"s.csv: found no column '{side}' of {side} ids; columns: {first}; for a list with "
+            "one id a line, name the file .txt"
+        )
+
+
+@pytest.mark.parametrize("header", ["user", "user\tage", '"age";"user"'])
+def test_recall__a_table_that_is_named_like_a_list_is_refused(run, store, tmp_path, header):
+    (tmp_path / "users.tsv").write_text(f"{header}\nu3\nu4\n")
+    assert error_of(run("recall", store, "--users", tmp_path / "users.tsv")).endswith(
+        "users.tsv, line 1: the header of a table, not an id; name a table .csv, .jsonl or .parquet"
+    )
+
+
 def test_recall__one_user(run, store, tmp_path):
     ids, scores = (side.tolist() for side in Recommender.open(store).recall("u7", k=4))
     out = run("recall", store, "u7", "-k", 4, "--json")[1]

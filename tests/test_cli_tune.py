@@ -197,6 +197,23 @@ def test_tune__a_history_is_measured_and_trained(command, data, tmp_path, search
     assert (user.last, user.pool) == (3, "sum")
 
 
+def test_tune__no_history_is_searched_and_fixed(command, data, tmp_path):
+    """The first trial reads none; its job says so, and trains so."""
+    out, space = tmp_path / "best.toml", tmp_path / "space.toml"
+    space.write_text('history = ["none", "3"]\n')
+    flags = ("--split", "last:1,1", *QUICK, "--out", out)
+    status, table, err = command("tune", data, "--trials", 1, "--space", space, *flags)
+    assert status == 0, err
+    assert table.splitlines()[1].endswith("\tnone")
+    assert tomllib.loads(out.read_text())["history"] == "none"
+    assert command("train", "--job", out, "--no-refit", "--out", tmp_path / "m")[0] == 0
+    assert Recommender.open(tmp_path / "m").store.model.history is None
+    status, _, err = command("tune", data, "--trials", 1, "--history", "none", *flags[:-1],
+                             tmp_path / "fixed.toml")  # fmt: skip
+    assert status == 0, err
+    assert tomllib.loads((tmp_path / "fixed.toml").read_text())["history"] == "none"
+
+
 def test_tune__ctrl_c_writes_what_it_has(command, data, tmp_path, monkeypatch):
     real, calls = study_room.fit_by_options, itertools.count()
 

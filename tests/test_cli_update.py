@@ -262,21 +262,45 @@ def test_full__a_night_of_no_positives_is_one_without_clicks(places, run, tmp_pa
 
 
 def test_update__logs_that_overlap_stop_nobody(places, run):
-    """A night has no order. By day, what comes too late is counted and left to the night."""
+    """A night has no order, nor has a day at its end. What a stated lateness leaves is counted."""
     store, logs = places
     write(logs, 1, 10, 12)
     late = [{"user": "u1", "item": 3, "timestamp": 1000 + k} for k in range(3)]
     (logs / "002.jsonl").write_text("".join(json.dumps(click) + "\n" for click in late))
-    status, out, err = run(store, logs, "--incremental", *FLAGS)
+    status, out, err = run(store, logs, "--incremental", "--allowed-lateness", "0", *FLAGS)
     assert (status, out) == (0, "2\n"), err
     assert "3 late clicks ignored: the next full update learns them; a longer allowed" in err
     assert Recommender.open(store).store.notes["update"]["pairs"] == 60
-    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "3\n")
+    status, out, err = run(store, logs, "--incremental", *FLAGS)
+    assert (status, out, "late" in err) == (0, "3\n", False), err
+    assert Recommender.open(store).store.notes["update"]["pairs"] == 63
+    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "4\n")
     assert load_notes(store)["update"]["pairs"] == 63
     (logs / "003.jsonl").write_text(json.dumps(late[0] | {"timestamp": 999}) + "\n")
     write(logs, 4, 10, 12)
-    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "4\n"), "nor older than the night before"
+    assert run(store, logs, "--full", *FLAGS)[:2] == (0, "5\n"), "nor older than the night before"
     assert load_notes(store)["update"]["pairs"] == 61
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_incremental__a_file_sorted_by_user_is_learned_in_time_order(places, run, suffix):
+    """A day's file is complete when it is read: the order of its lines says nothing."""
+    store, logs = places
+    write(logs, 1, 10, 12)
+    (written,) = logs.iterdir()
+    clicks = list(map(json.loads, written.read_text().splitlines()))
+    rows = []
+    for order in ("user", "timestamp"):
+        written.unlink()
+        clicks.sort(key=lambda click: click[order])
+        written = (logs / order).with_suffix(suffix)
+        write_events(written, {name: [c[name] for c in clicks] for name in clicks[0]}, LOG)
+        status, _, err = run(store, logs, "--incremental", *FLAGS)
+        assert (status, "late" in err) == (0, False), err
+        opened = Recommender.open(store).store
+        assert opened.notes["update"]["pairs"] == len(clicks)
+        rows.append(opened.model.parameters["user.user.embedding"])
+    assert np.array_equal(*rows)
 
 
 def test_full__one_click_is_no_night(places, run, tmp_path):
@@ -867,7 +891,8 @@ def test_update__a_clock_that_is_ahead(places, run, tmp_path, kind):
     (logs / "000.jsonl").write_text(json.dumps(ahead) + "\n")
     flags = (kind, "--dead-letter-file", tmp_path / "aside", *FLAGS)
     if kind == "--incremental":  # a night has no order
-        status, _, err = run(store, logs, *flags, "--max-clock-skew", "49h", "--min-errors", "59")
+        status, _, err = run(store, logs, *flags, "--max-clock-skew", "49h", "--min-errors", "59",
+                             "--allowed-lateness", "0")  # fmt: skip
         assert (status, "0 of 61 records are malformed and 60 late" in err) == (2, True)
         (tmp_path / "aside").unlink()
     status, _, err = run(store, logs, *flags)

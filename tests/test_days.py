@@ -180,7 +180,7 @@ def test_next_day__numbers_keep_their_statistics():
     day = next_day(data, {"u": [1], "i": [3]}, items=table([3, 4], [5.0, -3.0]))
     assert day.items.columns["price"].tolist() == [-1, 1, 4, -4]
     assert day.items.columns["age"].tolist() == [1, 2, 2, 1]
-    with pytest.raises(DataError, match="a number cannot be missing"):
+    with pytest.raises(DataError, match="no row here; list it, with its number"):
         next_day(data, {"u": [1], "i": [9]})
     assert next_day(data, {"u": [1], "i": [2]}).items.ids.tolist() == [1, 2], "2 is listed already"
 

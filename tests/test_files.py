@@ -145,7 +145,7 @@ READERS = {
     "movielens": ("u.data", lambda path: movielens.read(path.parent)),
     "split": ("train.txt", split_files.read_pairs),
     "job": ("job.toml", read_toml),
-    "retire": ("retire.txt", lambda path: read_ids(path, None)),
+    "retire": ("retire.txt", lambda path: read_ids("retire", path, SIDE, None)),
     "items": ("items.jsonl", lambda path: read_list("items", path, SIDE, None)),
     "items parquet": ("items.parquet", lambda path: read_list("items", path, SIDE, None)),
 }

@@ -260,7 +260,10 @@ def test_files(places, tmp_path, name, content):
         ),
         (("a.txt", "1\nann\n"), "a.txt, line 2: ids are integers of 64 bits here, got 'ann'"),
         (("a.txt", "-3\n"), "a.txt, row 0, column 'user_id': negative id -3"),
-        (("a.csv", "user\n1\n"), "a.csv: column 'user_id' is missing; columns: user"),
+        (
+            ("a.csv", "name\n1\n"),
+            "a.csv: found no column 'user_id' of user ids; columns: name; for a list",
+        ),
         (("a.csv", "user_id\nann\n"), "a.csv, line 2, column 'user_id': expected an integer"),
         (("a.csv", "user_id,x\n1,2\n3\n"), "a.csv, line 3: expected 2 fields, got 1"),
         (("a.jsonl", '{"user": 1}\n'), "a.jsonl, line 1: no 'user_id'"),

@@ -108,6 +108,26 @@ def test_default_space__leaves_out_what_is_fixed():
         default_space(options(**everything | {"hidden": [], "negatives": "none"}))
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_start__the_first_trial_is_the_default_of_every_objective(objective):
+    base = options(objective=objective)
+    space = default_space(base)
+    now = start(space, base)
+    assert now.keys() == space.keys()
+    first = base.but(**{name: base.known[name].read(value) for name, value in now.items()})
+    assert {name: first[name] for name in first if name != "negatives"} == {
+        name: base[name] for name in base if name != "negatives"
+    }
+    recipes = [made.make(read_recipe, made) for made in (first, base)]
+    assert recipes[0].to_json() == recipes[1].to_json()
+
+
+def test_start__no_history_is_a_choice_and_the_first_one():
+    space = read_space({"history": ["50", "none", "50:others"]}, KNOWN)
+    assert start(space, options()) == {"history": "none"}
+    assert start(space, options(history=50)) == {"history": "50"}
+
+
 def test_start__is_what_the_options_have_now():
     space = default_space(options())
     now = start(space, options())

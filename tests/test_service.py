@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from urllib.parse import quote, urlsplit
 
@@ -145,6 +145,9 @@ def test_health_and_version(served):
     ("/recall", '{"user": ' + "9" * 5000 + "}", 400, "the request is not JSON"),
     ("/recall", b"\xff\xfe{", 400, "the request is not JSON"),
     ("/recall", " " * (LARGEST_REQUEST + 1), 413, "more than 1,048,576 bytes"),
+    ("/recall?user=" + "1" * 200_000, None, 414, "the URL has more than 65,536 bytes; use POST"),
+    ("/recall?user=1&k=" + "1" * 900_000, None, 414, "the URL has more than 65,536 bytes"),
+    ("/similar?item=" + "a" * 60_000, None, 400, "an id has at most"),
     ("/similar?item=nothing", None, 404, "unknown item 'nothing'"),
     ("/similar", {"item": 3}, 400, "strings"),
     ("/similar", {"k": 3}, 400, "item: expected an id, got None"),
@@ -167,6 +170,14 @@ def test_requests__a_large_body_is_refused_while_it_arrives(served):
         for _ in range(LARGEST_REQUEST // 0x10000 + 1):
             client.sendall(chunk)
         assert client.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_requests__a_url_of_megabytes_ends_its_own_connection_only(served):
+    address = ("127.0.0.1", served[1])
+    with suppress(ConnectionError), socket.create_connection(address, timeout=30) as client:
+        client.sendall(b"GET /recall?user=" + b"1" * (4 * LARGEST_REQUEST))
+        assert client.recv(100)[:12] in (b"HTTP/1.1 400", b"")
+    assert ask(served[1], "/health")[0] == 200
 
 
 def test_load__no_wrong_answer_while_versions_are_published(data, tmp_path):

@@ -18,11 +18,6 @@ def make(path, kind):
         path.symlink_to(path.parent / "unmounted" / "b.jsonl")
     elif kind == "loop":
         path.symlink_to(path.name)
-    elif kind == "directory":
-        path.mkdir()
-    elif kind == "link to a directory":
-        path.with_name("_folder").mkdir()
-        path.symlink_to("_folder")
     elif kind == "FIFO":
         os.mkfifo(path)
     elif kind == "link to a device":
@@ -45,8 +40,6 @@ def folder(tmp_path):
 KINDS = {
     "link to nowhere": "a link to nowhere",
     "loop": "Too many levels of symbolic links",
-    "directory": "a folder with the name of a log",
-    "link to a directory": "a folder with the name of a log",
     "FIFO": "no regular file",
     "socket": "no regular file",
     "link to a device": "no regular file",
@@ -66,7 +59,7 @@ def test_log_files__refuses_what_cannot_be_read(folder, kind, suffix):
             look()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "directory" not in kind])
+@pytest.mark.parametrize("kind", KINDS)
 def test_log_files__refuses_it_without_the_suffix_of_a_log_too(folder, kind):
     make(folder / "b", kind)
     with pytest.raises(DataError, match=f"b: {KINDS[kind]}"):
@@ -77,6 +70,29 @@ def test_log_files__refuses_it_without_the_suffix_of_a_log_too(folder, kind):
 def test_log_files__skips_what_is_named_so(folder, kind):
     make(folder / "_b.jsonl", kind)
     assert len(list(ClickStream(folder=folder).batches(9))) == 1
+
+
+@pytest.mark.parametrize("name", ["day=1", "2022-05-01/hour=3", "b.jsonl", "link"])
+def test_log_files__reads_the_folders_of_the_folder(folder, name):
+    """A log of another folder has a name of its own; an ignored folder holds no log."""
+    if name == "link":
+        (folder / "_there").mkdir()
+        (folder / name).symlink_to("_there")
+    for inner in (name, "_old", "day.tmp"):
+        (folder / inner).mkdir(parents=True, exist_ok=True)
+        (folder / inner / "a.jsonl").write_text(LINE.replace("1", "2") * 2)
+    *_, last = ClickStream(folder=folder).batches(9)
+    assert set(last.cursor.files) == {"a.jsonl", f"{name}/a.jsonl"}
+    assert last.cursor.counts.read == 3
+    assert set(content_hashes(folder).values()) == set(last.cursor.files)
+    assert not list(ClickStream(folder=folder).batches(9, cursor=last.cursor))
+
+
+def test_log_files__a_dead_letter_file_in_a_folder_of_logs_would_be_read(folder):
+    (folder / "day=1").mkdir(), (folder / "_bad").mkdir()
+    with pytest.raises(ValueError, match="bad: would be read as a log; put it elsewhere"):
+        ClickStream(folder=folder, dead_letter_file=folder / "day=1" / "bad")
+    ClickStream(folder=folder, dead_letter_file=folder / "_bad" / "bad")
 
 
 def test_log_files__follows_links_to_files(folder):

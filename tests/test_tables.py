@@ -1,6 +1,8 @@
 """Plain tables: CSV and Parquet give the data set that the columns give, and say what they are."""
 
 import csv
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,7 +114,8 @@ def test_from_files__equals_from_columns(tmp_path_factory, tables):
         kind.mkdir()
         for name, table in zip(names, tables):
             write_table(kind / f"{name}{suffix}", table)
-        data = Dataset.from_files(kind, how)
+        with warnings.catch_warnings(action="ignore"):  # of a column with one value
+            data = Dataset.from_files(kind, how)
         log = tables[0]
         expected = Dataset.from_columns(
             data.schema.schema,
@@ -149,7 +152,8 @@ def test_open_folder__recognizes_and_says_it(tmp_path):
 
 def test_from_files__tables_without_rows_are_no_tables(tmp_path):
     tables = {"interactions": LOG, "users": "user_id,city\n", "items": "id\n"}
-    data = Dataset.from_files(write(tmp_path, **tables), Reading("is_click = 1", split="last:0,0"))
+    how = Reading("is_click = 1", split="last:0,0", override={"city": None})
+    data = Dataset.from_files(write(tmp_path, **tables), how)
     assert data.users.ids.tolist() == [1, 2, 3]
     assert data.schema.schema.user == (Id("user_id"),)
 
@@ -198,9 +202,9 @@ LOGS = {  # what is wrong with a log -> the log, and the error
     "a hole": (LOG.replace("500", ""), "line 6, column 'timestamp': missing timestamp$"),
     "no user": (LOG.replace("3,b", ",b"), "line 6, column 'user_id': missing id$"),
     "weight": (LOG.replace("is_click", "weight").replace("400,0", "400,-1"),
-               "line 5, column 'weight': expected a weight of at least 0, got -1"),
+               "line 5, column 'weight': expected a weight of at least 0, .*, got -1"),
     "no weight": (LOG.replace("is_click", "weight").replace("400,0", "400,"),
-                  "line 5, column 'weight': expected a weight of at least 0, got nan"),
+                  "line 5, column 'weight': expected a weight of at least 0, .*, got nan"),
 }  # fmt: skip
 
 
@@ -295,10 +299,29 @@ def test_from_files__weights_reach_every_batch(tmp_path):
 
 def test_from_files__columns_without_a_name_and_constant_ones_are_left_out(tmp_path):
     users = ",user_id,a,b,day\n0,1,x,,2020-01-01\n1,2,x,,2020-01-02\n2,3,x,,2020-01-02\n"
-    data = Dataset.from_files(
-        write(tmp_path, interactions=LOG, users=users), Reading("is_click = 1", split="last:0,0")
-    )
+    how = Reading("is_click = 1", split="last:0,0")
+    write(tmp_path, interactions=LOG, users=users)
+    with pytest.warns(UserWarning, match=r"users: left out .*day \(dates\)") as warned:
+        data = Dataset.from_files(tmp_path, how)
     assert data.schema.schema.user == (Id("user_id"),)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    assert str(warned[0].message).partition("; ")[0] in data.remarks
+    stated = dict.fromkeys(("a", "b", "day"))
+    data = Dataset.from_files(tmp_path, replace(how, override=stated))
+    assert not any("left out" in remark for remark in data.remarks)
+
+
+def test_from_files__warns_of_a_column_that_is_dropped_and_keeps_all_remarks(tmp_path):
+    users = "\n".join(["user_id,zip", *(f"{n},z{n}" for n in range(150))])
+    write(tmp_path, interactions=LOG, users=users)
+    how = Reading("is_click = 1")
+    with pytest.warns(UserWarning, match="dropped column zip: 150 values on 150 rows") as warned:
+        data = Dataset.from_files(tmp_path, how)
+    assert len(warned) == 1
+    assert set(data.remarks) < set(open_folder(tmp_path, how).remarks)
+    assert any(remark.startswith("times: ") for remark in data.remarks)
+    assert len(Dataset.from_files(tmp_path, replace(how, override={"zip": "token"})).remarks) > 1
 
 
 def test_evaluate__another_file_of_strings_fits_the_trained_vocabulary(tmp_path):
@@ -355,3 +378,11 @@ def test_from_files__vectors_and_records_of_parquet_are_no_sets(tmp_path):
     )
     write_parquet(tmp_path / "items.parquet", {n: items[n] for n in ("item_id", "x")})
     refuses(tmp_path, Reading(split="last:0,0"), "items.parquet, row 0, column 'x': .* infinite")
+
+
+def test_open_folder__says_that_no_column_of_times_is_recognized(tmp_path):
+    write(tmp_path, interactions=LOG.replace("timestamp", "shown_at"))
+    remark = "times: no column is recognized (use --columns time=COLUMN to name one)"
+    assert remark in open_folder(tmp_path, Reading()).remarks
+    for columns in ({"time": "shown_at"}, {"time": None}):
+        assert remark not in open_folder(tmp_path, Reading(columns=columns)).remarks

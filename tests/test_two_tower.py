@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numerics import along, assert_slope, directional
+from objectives import OWN, SHARED
 from strategies import batches, datasets
 
 import minitower.towers.layers as layers
@@ -31,26 +32,6 @@ from minitower.training.gradient_step import gradient_step
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import SampledNegatives
-from minitower.training.sampled_objectives import Listwise, Pairwise, Pointwise
-
-OBJECTIVES = [
-    InBatchSoftmax(0.3, "yi"),
-    InBatchSoftmax(1, "yi", 0.5),
-    InBatchSoftmax(0.3, "calibrated"),
-    InBatchSoftmax(0.3, "none", mask_hits=True),
-    InBatchSoftmax(0.3, log_sum_weight=1.25),
-]
-
-
-PAIR_OBJECTIVES = [
-    Pointwise("logistic", temperature=1 / 3),
-    Pointwise("squared"),
-    Pairwise("logistic", temperature=1 / 3),
-    Pairwise("hinge", margin=0.3),
-    Listwise(0.3),
-    Listwise(0.3, "calibrated"),
-    Listwise(0.3, log_sum_weight=1.25),
-]
 
 
 @st.composite
@@ -148,7 +129,7 @@ def check_whole_gradient(model, batch, objective, seed=0, whole_loss=whole_loss)
 
 
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
-@given(problems(), st.sampled_from(OBJECTIVES), st.integers(0, 99))
+@given(problems(), st.sampled_from(SHARED), st.integers(0, 99))
 def test_gradient_of_the_whole_model_is_right(problem, objective, seed):
     model, batch = problem
     promised, measured, smooth = check_whole_gradient(model, batch, objective, seed)
@@ -157,7 +138,7 @@ def test_gradient_of_the_whole_model_is_right(problem, objective, seed):
 
 
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
-@given(problems(), st.sampled_from(OBJECTIVES), st.integers(0, 99))
+@given(problems(), st.sampled_from(SHARED), st.integers(0, 99))
 def test_gradient_of_a_regularized_step_is_right(problem, objective, seed):
     """Weight decay of the rows in use, and user vectors with dropped components."""
     model, batch = problem
@@ -169,7 +150,7 @@ def test_gradient_of_a_regularized_step_is_right(problem, objective, seed):
 
 
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
-@given(problems(negatives=2), st.sampled_from(PAIR_OBJECTIVES + OBJECTIVES), st.integers(0, 99))
+@given(problems(negatives=2), st.sampled_from(OWN + SHARED), st.integers(0, 99))
 def test_gradient_of_the_whole_model_is_right__with_negatives(problem, objective, seed):
     """Each pair's own, or, for the softmax over the batch, everybody's."""
     model, batch = problem

@@ -161,3 +161,24 @@ def test_positive_filter__names_all_missing_columns():
     assert len(some(fields.events(read_columns(none, Place("log"))))) == 0
     with pytest.raises(DataError, match=r"columns 'a' and 'b' are missing from all 1 clicks"):
         some.require_values()
+
+
+@pytest.mark.parametrize("command", ["train", "update"])
+def test_a_missing_number_names_what_exists(store, tmp_path, capsys, command):
+    """An update has no --override; the model is what takes missing values or does not."""
+    row = {"sku": "new", "title": "New", "kind": 1, "n": ""}
+    if command == "train":
+        write(tmp_path / "data" / "items.csv", [row, {**row, "sku": "i1", "n": 3}])
+        argv = ["train", "--job", str(tmp_path / "job.toml"), "--override", "n=float"]
+        argv += ["--out", str(tmp_path / "t")]
+    else:
+        write(tmp_path / "new.csv", [row])
+        argv = ["update", str(store), str(tmp_path / "logs"), "--full"]
+        argv += ["--items", str(tmp_path / "new.csv")]
+    assert main(argv) == 2
+    message = (
+        "column 'n': missing value; give one; a model trained with Continuous('n', impute=True), "
+        'or by minitower train --override \'n={kind="continuous", transform="standardise", '
+        "impute=true}', takes the training mean instead"
+    )
+    assert capsys.readouterr().err.endswith(f"{message}\n")

@@ -106,7 +106,8 @@ def test_updates__the_next_version_still_weighs(store):
 @pytest.mark.parametrize("name, place", [
     ("day.csv", "day.csv, line 1: expected one column 'dwell', got user_id, item_id"),
     ("day.jsonl", "day.jsonl, record 1: record, column 'dwell': expected a weight of at least 0, "
-                  "got None; to continue, name a dead-letter file"),
+                  "which is 1 where a click has none of its own, got None; to continue, name a "
+                  "dead-letter file"),
 ])  # fmt: skip
 @pytest.mark.parametrize("full", [True, False])
 def test_updates__refuse_a_log_without_weights(store, name, place, full):

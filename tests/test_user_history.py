@@ -5,9 +5,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numerics import assert_slope
+from objectives import OWN, SHARED
 from test_two_tower import (
-    OBJECTIVES,
-    PAIR_OBJECTIVES,
     check_whole_gradient,
     problems,
     regularized_loss,
@@ -30,7 +29,7 @@ slow = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.
 
 
 @slow
-@given(problems(history=histories), st.sampled_from(OBJECTIVES), st.integers(0, 99))
+@given(problems(history=histories), st.sampled_from(SHARED), st.integers(0, 99))
 def test_gradient_of_the_whole_model_is_right(problem, objective, seed):
     """Both uses of the item table are summed: beside the item, and in the history."""
     promised, measured, smooth = check_whole_gradient(*problem, objective, seed)
@@ -39,7 +38,7 @@ def test_gradient_of_the_whole_model_is_right(problem, objective, seed):
 
 
 @slow
-@given(problems(history=histories), st.sampled_from(OBJECTIVES), st.integers(0, 99))
+@given(problems(history=histories), st.sampled_from(SHARED), st.integers(0, 99))
 def test_gradient_of_the_whole_model_is_right__with_dropped_clicks(problem, objective, seed):
     promised, measured, smooth = check_whole_gradient(*problem, objective, seed, regularized_loss)
     assume(smooth)
@@ -49,7 +48,7 @@ def test_gradient_of_the_whole_model_is_right__with_dropped_clicks(problem, obje
 @slow
 @given(
     problems(negatives=2, history=histories),
-    st.sampled_from(PAIR_OBJECTIVES + OBJECTIVES),
+    st.sampled_from(OWN + SHARED),
     st.integers(0, 99),
 )
 def test_gradient_of_the_whole_model_is_right__with_negatives(problem, objective, seed):
@@ -323,6 +322,10 @@ def test_the_option_is_read(text, expected):
     assert read_history_option(text) == read_history_option(str(expected)) == expected
 
 
+def test_the_option_says_no_history():
+    assert read_history_option("none") is None
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -331,7 +334,7 @@ def test_the_option_is_read(text, expected):
     ],
 )
 def test_a_malformed_option_is_refused(value):
-    with pytest.raises(ValueError, match="expected clicks from 1 to 1,000"):
+    with pytest.raises(ValueError, match="expected none, or clicks from 1 to 1,000"):
         read_history_option(value)
 
 

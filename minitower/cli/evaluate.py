@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-
 from minitower.cli.arguments import add_command
 from minitower.cli.terminal import row, say, write
 from minitower.data import DataError
+from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.layouts import Reading
 from minitower.data.option_values import read_options
 from minitower.data.options import Option, declared
@@ -20,10 +19,11 @@ from minitower.data.tables import table_paths
 from minitower.evaluation.chosen_baselines import MOST_POPULAR, baselines, verdict
 from minitower.evaluation.evaluator import Evaluator, NothingToFind
 from minitower.evaluation.report import Report
+from minitower.formulas.arrays import Array
 from minitower.store.folder import MANIFEST, POINTER
 from minitower.store.full_version import Store
 from minitower.store.model_files import load_model, load_notes
-from minitower.store.provenance import Learned
+from minitower.store.provenance import Learned, is_listed
 from minitower.store.recommender import read_version
 from minitower.store.version_log import read_current
 from minitower.updating.newer_data import newer_dataset
@@ -39,9 +39,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         description="Rank all items for every user of one part of the data. Print recall and "
         "other metrics beside those of 'most popular', ItemKNN and EASE. The current version is "
         "measured. The data is read as it was for training, unless flags say otherwise. Positives "
-        "that the version may have learned from are refused. Data without any "
-        "of these is measured as the store serves it: among all its items, with what it knows of "
-        "each user.",
+        "that the version may have learned from are refused. Newer data is measured as the store "
+        "serves it: among all its items, with what it knows of each user. Where newer data repeats "
+        "learned positives, they count as seen and are left out.",
     )
     add_command(a, evaluate, {"the data": _READING})
 
@@ -75,25 +75,32 @@ def evaluate(
     else:
         store, two_tower, notes = None, load_model(model), load_notes(model)
     known = {n: value for n, value in notes.get("reading", {}).items() if n in _READING}
-    if data.exists() and table_paths(data).keys() == {"interactions"} and "users" not in typed:
-        known.pop("override", None)  # of tables that are not here
+    if "override" in known:
+        known["override"] = _of_tables_here(known["override"], data, typed, two_tower.encoders)
     reading = read_options(_READING, typed, (str(model / MANIFEST), known)).make(Reading)
     source = open_folder(data, reading)
     for remark in source.remarks:
         say(remark)
-    counts = None if store is None else _learned(store, source, reading.to_json() == known)
-    seen, positives = 0 if counts is None else counts[part], len(source.data.split(part))
-    if seen and not learned:
+    masks = None if store is None else _learned(store, source, reading.to_json() == known)
+    counts = {name: int(mask.sum()) for name, mask in (masks or {}).items()}
+    seen, positives = counts.get(part, 0), len(source.data.split(part))
+    newer = masks is not None and store is not None and _is_newer(store, source, part, masks)
+    if seen and not learned and not newer:
         raise DataError(
             f"{data}: the model may have learned from {seen:,} of the {positives:,} {part} "
             "positives: measure on newer ones; 'minitower store show' has the report from before "
             "the refit; --learned measures anyway"
         )
-    if store is None or counts is None or any(counts.values()):
+    left_out = 0
+    if store is None or not newer or (seen and learned):
         measured = source.encoded_by(two_tower.encoders).data
     else:
-        measured = newer_dataset(store, source)
-        say("all clicks are new: catalogue, seen items and histories of the store count, too")
+        measured, left_out, seen = newer_dataset(store, source), seen, 0
+        new = "all clicks are new:"
+        if any(counts.values()):
+            new = f"the model may have learned from {sum(counts.values()):,} positives, which count"
+            new += f" as seen: {left_out:,} of the {positives:,} {part} positives are left out;"
+        say(f"{new} catalogue, seen items and histories of the store count, too")
     try:
         evaluator = Evaluator(measured, part, k)
     except NothingToFind as error:
@@ -103,7 +110,7 @@ def evaluate(
     others = {baseline.name: evaluator(baseline.scorer) for baseline in chosen}
     if json_:
         reports = {name: one.to_dict() for name, one in {"model": report, **others}.items()}
-        row(json.dumps(reports | {"learned": seen}))
+        row(json.dumps(reports | {"learned": seen, "left_out": left_out}))
         return
     say(
         f"{part}: {report.users:,} users with {report.positives:,} positives, "
@@ -115,18 +122,47 @@ def evaluate(
     say(verdict({"the model": report, **others}, "the model", f"recall@{middle}"))
 
 
-def _learned(store: Store, source: Source, same_reading: bool) -> dict[str, int] | None:
-    """The number of positives of each part that the current version may have learned from."""
+def _of_tables_here(
+    override: Mapping[str, Any], data: Path, typed: Mapping[str, Any], fitted: FeatureEncoders
+) -> dict[str, Any]:
+    """The version's overrides, without those of plain tables that are not at hand."""
+    given = {name: Path(typed[name]) if name in typed else None for name in ("users", "items")}
+    here = table_paths(data, **given) if data.exists() else {}
+    if not here or given.keys() <= here.keys():
+        return dict(override)
+    sides = {field.name: "users" for field in fitted.user.fields}
+    sides |= {field.name: "items" for field in fitted.item.fields}
+
+    def is_here(name: str) -> bool:
+        side = name.partition(".")[0]
+        return (side if side in given else sides.get(name)) in here
+
+    return {name: kind for name, kind in override.items() if is_here(name)}
+
+
+def _is_newer(store: Store, source: Source, part: str, masks: Mapping[str, Array]) -> bool:
+    """Whether the part holds clicks that are news to a version, of other data than its own.
+
+    A version that held some clicks out lists them as seen: they are no news, but a test.
+    """
+    record = Learned.in_notes(store.notes)
+    assert record is not None  # there are masks
+    if not any(mask.any() for mask in masks.values()):
+        return True
+    own = not record.everything and source.files.items() <= record.files.items()
+    listed = is_listed(source.data, part, store.users, store.items, store.seen)
+    return not own and not (listed | masks[part]).all()
+
+
+def _learned(store: Store, source: Source, same_reading: bool) -> dict[str, Array] | None:
+    """Which positives of each part the current version may have learned from."""
     learned = Learned.in_notes(store.notes)
     if learned is None:
         say("the version does not record what it has learned from: this may be no test")
         return None
     same = same_reading and source.files.items() <= learned.files.items()
     tables = (store.users, store.items, store.seen)
-    return {
-        part: int(np.count_nonzero(learned.has_seen(source.data, part, *tables, same=same)))
-        for part in PARTS
-    }
+    return {part: learned.has_seen(source.data, part, *tables, same=same) for part in PARTS}
 
 
 def _table(reports: dict[str, Report]) -> str:

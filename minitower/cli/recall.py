@@ -47,7 +47,12 @@ def recall(
     *,
     all_users: Annotated[bool, Option("recall for all users of the store")] = False,
     users: Annotated[
-        Path | None, Option("recall for the users in a file, one id a line", metavar="FILE")
+        Path | None,
+        Option(
+            "recall for the users in a file: one id a line, or a table with the column of user "
+            "ids: .csv, .jsonl or .parquet",
+            metavar="FILE",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -63,7 +68,12 @@ def recall(
     ] = (),
     k: Length = 10,
     items: Annotated[
-        Path | None, Option("recall only the items in a file, one id a line", metavar="FILE")
+        Path | None,
+        Option(
+            "recall only the items in a file: one id a line, or a table with the column of item "
+            "ids: .csv, .jsonl or .parquet",
+            metavar="FILE",
+        ),
     ] = None,
     include_seen: Annotated[bool, Option("also recall items the user has seen")] = False,
     approximate: Annotated[
@@ -86,7 +96,8 @@ def recall(
         check_ending(out)
     recommender = Recommender.open(store)
     opened = recommender.store
-    ids = None if users is None else read_ids(users, opened.users)
+    encoders = opened.model.encoders
+    ids = None if users is None else read_ids("users", users, encoders.user, opened.users)
     features = None
     if user is not None:
         ids = [_parsed(opened.users, user, "USER_ID")]
@@ -96,7 +107,7 @@ def recall(
             say(f"user {user!r} is unknown: recalling {source}")
     elif ids is not None:
         _say_unknown("users", ids, opened.users)
-    allowed = None if items is None else read_ids(items, opened.items)
+    allowed = None if items is None else read_ids("items", items, encoders.item, opened.items)
     if allowed is not None:
         _say_unknown("items", allowed, opened.items)
     with ItemsBar("recalling", "user") as bar:

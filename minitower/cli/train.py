@@ -72,11 +72,12 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     a = add(
         "train",
         description="Read a folder of plain tables: interactions.csv or .parquet, and perhaps "
-        "users.* and items.*. It may also hold RecBole atomic files (.inter, .user, .item), "
-        "MovieLens-100K or -1M, or split files (train.txt, test.txt). Train; measure on the test "
-        "part; train once more on everything; build the index. Write everything that recall and "
-        "update need to a folder, and print its path. A TOML job file, such as 'minitower inspect' "
-        "prints, may hold options under the names of the flags, with underscores; flags win.",
+        "users.* and items.*; a table may be a folder of files. Or it holds RecBole atomic files "
+        "(.inter, .user, .item), MovieLens-100K or -1M, or split files (train.txt, test.txt). "
+        "Train; measure on the test part; train once more on everything; build the index. Write "
+        "everything that recall and update need to a folder, and print its path. A TOML job file, "
+        "such as 'minitower inspect' prints, may hold options under the names of the flags, with "
+        "underscores; flags win.",
     )
     add_command(a, train, GROUPS)
 

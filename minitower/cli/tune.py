@@ -16,7 +16,7 @@ from minitower.data.option_values import Options
 from minitower.data.options import Option, checked_path, declared
 from minitower.data.source import open_folder
 from minitower.data.toml_text import toml
-from minitower.towers.user_history import UserHistory
+from minitower.towers.user_history import NO_HISTORY
 from minitower.training import tune as search
 from minitower.training.search_space import read_space
 from minitower.training.study import Trial, need_optuna
@@ -141,6 +141,8 @@ def _print_table(result: search.Tuning) -> None:
 
 
 def _cell(value: Any) -> Any:
+    if value is None:  # the one option whose value None a space can hold
+        return NO_HISTORY
     return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 
@@ -149,7 +151,8 @@ def _job(result: search.Tuning, folder: Path, out: Path) -> str:
     best: Options = result.options
     reading = best.make(Reading).to_job(out.parent)
     given = {name: best[name] for name in best if name in best.given and name not in reading}
-    given = {n: str(v) if isinstance(v, UserHistory) else v for n, v in given.items()}
+    if "history" in given:
+        given["history"] = str(given["history"] or NO_HISTORY)
     data = os.path.relpath(folder.absolute(), out.absolute().parent)
     about = f"trial {result.best.number} of minitower tune, {result.metric} {result.best.value:.6f}"
     return f"# {about} on validation\n{toml({'data': data, **reading, **given})}"

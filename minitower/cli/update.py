@@ -38,7 +38,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     path = reader(Option("", type=Path))
     a.add_argument("store", type=path, metavar="STORE", help="folder of the store")
-    a.add_argument("logs", type=path, metavar="LOGS", help="folder of click logs")
+    a.add_argument("logs", type=path, metavar="LOGS",
+                   help="folder of click logs, also in folders such as day=2022-05-01")  # fmt: skip
     kind = a.add_mutually_exclusive_group(required=True)
     kind.add_argument("--full", dest="run", action="store_const", const=_full,
                       help="update all parameters, such as each night")  # fmt: skip

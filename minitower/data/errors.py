@@ -1,6 +1,8 @@
 """DataError: the one error for bad input, and the place that it names."""
 
 import reprlib
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +22,14 @@ class DataError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(shorten(printable(message), LONGEST_ERROR))
+
+
+def warn_caller(message: str) -> None:
+    """Warn of something, at the line that called the package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("minitower."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def shorten(text: str, longest: int) -> str:

@@ -134,7 +134,7 @@ class FeatureEncoder:
                 if isinstance(encoder.field, Continuous) and not encoder.field.impute:
                     raise place.error(
                         f"{self.side} {show(ids[len(columns)])} has interactions but no row here; "
-                        f"a number cannot be missing; {how_to_impute(encoder.field)}"
+                        f"list it, with its number; {how_to_impute(encoder.field)}"
                     )
                 feature = _append_default(feature, encoder, unlisted)
             features[name] = feature

@@ -225,17 +225,17 @@ def restore_field(field: Field, state: dict[str, Any], arrays: dict[str, Array])
 def _missing(field: Continuous, x: Array, place: Place) -> Array:
     missing = np.isnan(x)
     if not field.impute:
-        place.refuse(missing, f"missing value; {how_to_impute(field)}")
+        place.refuse(missing, f"missing value; give one; {how_to_impute(field)}")
     return missing
 
 
 def how_to_impute(field: Continuous) -> str:
-    """What replaces missing values of a field, in Python and on the command line."""
+    """How to train a model that takes missing values of a field, in Python and by command."""
     name = listed([field.name])
     override = f'{name}={{kind="continuous", transform="{field.transform}", impute=true}}'
     return (
-        f"impute replaces it by the training mean: Continuous('{name}', impute=True), or "
-        f"--override '{override}' for files"
+        f"a model trained with Continuous('{name}', impute=True), or by minitower train "
+        f"--override '{override}', takes the training mean instead"
     )
 
 

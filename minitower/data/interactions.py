@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,27 +11,15 @@ import numpy as np
 
 from minitower.data import atomic_files, layouts, movielens, split_files
 from minitower.data.columns import Columns, read_columns, scalars
-from minitower.data.errors import DataError, Place, show
+from minitower.data.errors import DataError, Place, show, warn_caller
 from minitower.data.exposures import exposed_items
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
-from minitower.data.log_columns import (
-    entities,
-    read_weights,
-    refuse_strangers,
-    times_column,
-)
+from minitower.data.log_columns import entities, read_weights, refuse_strangers, times_column
 from minitower.data.pairs import Interactions
 from minitower.data.positives import positive_rule, warn_of_default
 from minitower.data.roles import Roles
 from minitower.data.schema import Schema
-from minitower.data.splits import (
-    PARTS,
-    GivenSplit,
-    RandomSplit,
-    Split,
-    TimeSplit,
-    part_labels,
-)
+from minitower.data.splits import PARTS, GivenSplit, RandomSplit, Split, TimeSplit, part_labels
 from minitower.data.table import Ragged, Table
 from minitower.data.times import seconds
 from minitower.data.values import LONGEST
@@ -62,6 +50,8 @@ class Dataset:
             the embedding of item ids (:mod:`minitower.data.histories`); None: unknown.
         remake: builds the data set again from the same columns with another split (None:
             all for training); None: the columns are not at hand.
+        counts_before: (n_items,) the number of earlier positives of each item; None: unknown.
+        remarks: what was decided when files were read, one sentence each.
     """
 
     schema: FeatureEncoders
@@ -79,6 +69,8 @@ class Dataset:
     shown: "Callable[[Dataset], Ragged] | None" = field(default=None, repr=False)
     recent: Ragged | None = None
     remake: "Callable[[Split | None], Dataset] | None" = field(default=None, repr=False)
+    counts_before: Array | None = None
+    remarks: tuple[str, ...] = ()
 
     def everything(self) -> "Dataset":
         """The same interactions, all of them for training.
@@ -104,8 +96,9 @@ class Dataset:
 
     @property
     def item_counts(self) -> Array:
-        """(n_items,) int64: the number of training positives of each item."""
-        return np.bincount(self.train.items, minlength=len(self.items))
+        """(n_items,) int64: the number of training positives of each item, and of earlier ones."""
+        counts = np.bincount(self.train.items, minlength=len(self.items))
+        return counts if self.counts_before is None else counts + self.counts_before
 
     def seen(self, split: str) -> Ragged:
         """The items that each user saw before a split, to exclude from recall.
@@ -201,13 +194,18 @@ class Dataset:
     def from_files(data: str | Path, how: layouts.Reading | None = None) -> "Dataset":
         """Read a folder in whichever layout it has: see :mod:`minitower.data.layouts`.
 
+        What was decided stands in ``remarks``; a warning names columns that are left out.
+
         Args:
             data: the folder; or the file of interactions, CSV or Parquet.
             how: what is stated and not recognized.
         """
         how = how or layouts.Reading()
         read = layouts.read_folder(Path(data), how)
-        return Dataset.from_raw(read.raw, positive=how.positive, split=read.split)
+        for remark in read.left_out:
+            warn_caller(f"{remark}; Reading(override={{COLUMN: TYPE}}) states what a column is")
+        made = Dataset.from_raw(read.raw, positive=how.positive, split=read.split)
+        return replace(made, remarks=tuple(read.remarks))
 
     @staticmethod
     def from_atomic(

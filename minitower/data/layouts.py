@@ -1,6 +1,7 @@
 """A folder of data in whichever layout it has, and the options that say how to read it.
 
-Plain tables             interactions.csv or .parquet, and perhaps users.* and items.*
+Plain tables             interactions.csv or .parquet, and perhaps users.* and items.*; a table
+                         may be a folder of files, with partitions such as day=2022-05-01
 RecBole's atomic files   *.inter, and perhaps *.user and *.item
 MovieLens                u.data (100K) or ratings.dat (1M)
 Split files              train.txt, test.txt and perhaps valid.txt
@@ -24,12 +25,10 @@ from minitower.data.options import Option, Seed
 from minitower.data.roles import read_roles
 from minitower.data.schema import Categorical, Field, Schema, field_from_json, field_to_json
 from minitower.data.splits import GivenSplit, Split, parse_split
+from minitower.data.table_parts import part_files
 from minitower.data.tables import read_tables, table_paths
 
-_INTERACTIONS = (
-    *("interactions.csv", "interactions.parquet", "*.inter"),
-    *("u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt"),
-)
+_INTERACTIONS = ("*.inter", "u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt")
 _MOST_DIM = 4096  # of a field that an option describes
 
 Overrides = Mapping[str, Field | str | None]
@@ -166,12 +165,14 @@ class ReadFolder(NamedTuple):
         split: the chosen or given split; None: the default.
         remarks: what was decided, one sentence each.
         how: the options, with the roles of columns that were recognized.
+        left_out: those remarks about columns that are no features, and not because of an option.
     """
 
     raw: RawData
     split: Split | None
     remarks: list[str]
     how: Reading
+    left_out: list[str]
 
 
 def read_folder(folder: Path, how: Reading) -> ReadFolder:
@@ -190,9 +191,10 @@ def read_folder(folder: Path, how: Reading) -> ReadFolder:
     atomic, split_in_files = any(folder.glob("*.inter")), (folder / "train.txt").exists()
     _refuse_options(folder, how, tables=bool(paths), atomic=atomic, split_in_files=split_in_files)
     remarks: list[str] = []
+    left_out: list[str] = []
     if paths:
         read = read_tables(paths, how.columns or {}, how.override or {})
-        raw, remarks = read.raw, list(read.remarks)
+        raw, remarks, left_out = read.raw, list(read.remarks), list(read.left_out)
         how = replace(how, columns=vars(read.roles))
     elif atomic:
         raw = atomic_files.read(folder, overrides=how.override)
@@ -204,17 +206,20 @@ def read_folder(folder: Path, how: Reading) -> ReadFolder:
         raw, split = split_files.read(folder, valid=how.valid, seed=how.seed), GivenSplit("split")
     else:
         raise DataError(
-            f"{folder}: found no data; expected interactions.csv or .parquet, *.inter (RecBole), "
-            "u.data or ratings.dat (MovieLens), or train.txt (split files)"
+            f"{folder}: found no data; expected interactions.csv or .parquet (or a folder of such "
+            "files), *.inter (RecBole), u.data or ratings.dat (MovieLens), or train.txt (split "
+            "files)"
         )
+    dropped: list[str] = []
     users, items = (
-        _without_other_keys(side, fields, columns, how.override or {}, remarks)
+        _without_other_keys(side, fields, columns, how.override or {}, dropped)
         for side, fields, columns in (
             ("users", raw.schema.user, raw.users),
             ("items", raw.schema.item, raw.items),
         )
     )
-    return ReadFolder(raw._replace(schema=Schema(users, items)), split, remarks, how)
+    raw = raw._replace(schema=Schema(users, items))
+    return ReadFolder(raw, split, remarks + dropped, how, left_out + dropped)
 
 
 def _refuse_options(
@@ -265,6 +270,11 @@ def _are_word_lists(values: list[Any]) -> bool:
 
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 -> name of the files of interactions."""
+    tables = table_paths(folder)
     found = [path for pattern in _INTERACTIONS for path in sorted(folder.glob(pattern))]
-    found = [folder] if folder.is_file() else found
-    return {hashlib.sha256(read_regular(path)).hexdigest(): path.name for path in found}
+    found = part_files(tables["interactions"]) if tables else found
+    above = folder.parent if folder.is_file() else folder
+    return {
+        hashlib.sha256(read_regular(path)).hexdigest(): path.relative_to(above).as_posix()
+        for path in found
+    }

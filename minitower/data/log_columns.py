@@ -84,8 +84,8 @@ def read_weights(columns: Columns, name: str) -> Array:
     place = columns.at(name)
     refuse(BOOLEANS, columns[name], "a number", place)
     weights = numbers(columns[name], place)
-    message = lambda row: f"expected a weight of at least 0, got {show(columns[name][row])}"
-    place.refuse(~(weights >= 0), message)
+    wanted = "expected a weight of at least 0, which is 1 where a click has none of its own"
+    place.refuse(~(weights >= 0), lambda row: f"{wanted}, got {show(columns[name][row])}")
     return weights
 
 

@@ -1,13 +1,11 @@
 """The rule of positives: one decision for every reader of data."""
 
-import sys
-import warnings
 from collections.abc import Iterable
 
 import numpy as np
 
 from minitower.data.columns import Columns, numbers
-from minitower.data.errors import DataError, show
+from minitower.data.errors import DataError, show, warn_caller
 from minitower.data.rules import parse_rule
 
 CLICKS = ("click", "clicked", "is_click")
@@ -62,11 +60,7 @@ def must_be_stated(names: Iterable[str]) -> str | None:
 
 def warn_of_default(rule: str) -> None:
     """Warn the caller of the package that this rule is a default."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith("minitower."):
-        level, frame = level + 1, frame.f_back
-    message = f"positives: where {rule}; state positive={rule!r}, or another rule, or 'all'"
-    warnings.warn(message, UserWarning, stacklevel=level)
+    warn_caller(f"positives: where {rule}; state positive={rule!r}, or another rule, or 'all'")
 
 
 def _clicks(log: Columns, name: str) -> str:

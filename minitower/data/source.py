@@ -72,7 +72,7 @@ def open_folder(folder: Path, how: Reading) -> Source:
     Raises:
         DataError: the layout is unknown, or something in it is wrong; names the place.
     """
-    raw, split, remarks, how = read_folder(folder, how)
+    raw, split, remarks, how, _ = read_folder(folder, how)
     rule = positive_rule(raw.interactions, how.positive)
     if how.positive is None:
         which = "all interactions" if rule == "all" else f"where {rule}"

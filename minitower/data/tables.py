@@ -1,9 +1,9 @@
 """Read plain tables: interactions, users and items as CSV or Parquet.
 
 A folder holds ``interactions.csv`` (or ``.parquet``), and perhaps ``users.*`` and ``items.*``;
-or the three files are named. What the columns are is recognized by name and value
-(:mod:`~minitower.data.roles`, :mod:`~minitower.data.column_kinds`), and what was decided is
-said. A job file can state all of it.
+or the three files are named. Each may be a folder of files (:mod:`~minitower.data.table_parts`).
+What the columns are is recognized by name and value (:mod:`~minitower.data.roles`,
+:mod:`~minitower.data.column_kinds`), and what was decided is said. A job file can state all of it.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,15 @@ import numpy as np
 from minitower.data.atomic_files import Overrides, RawData, field_of_type
 from minitower.data.column_kinds import kind_of
 from minitower.data.columns import Columns, numbers
-from minitower.data.csv_files import read_csv
 from minitower.data.csv_values import integers_of, plain_values
 from minitower.data.errors import DataError, Place, listed
 from minitower.data.id_lists import id_lists
-from minitower.data.parquet import read_parquet
 from minitower.data.roles import Roles, find_roles, side_key
 from minitower.data.schema import Categorical, Field, Id, MultiValued, Schema
+from minitower.data.table_parts import READERS, is_partitioned, read_table
 from minitower.data.times import recognized_seconds, seconds
 from minitower.formulas.arrays import Array
 
-READERS = {".csv": read_csv, ".parquet": read_parquet}
 _SIDES = ("user", "item")
 
 
@@ -37,11 +35,13 @@ class Tables:
         raw: the columns and the schema that was recognized.
         roles: of the columns of the interactions.
         remarks: what was decided, one sentence each.
+        left_out: those about columns that are no features.
     """
 
     raw: RawData
     roles: Roles
     remarks: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def table_paths(
@@ -50,7 +50,7 @@ def table_paths(
     """The files of plain tables: "interactions", and perhaps "users" and "items".
 
     Args:
-        data: a folder, or the file of interactions.
+        data: a folder, or the file of interactions. A table may be a folder of files, too.
         users, items: files; None: those of the folder, where it has them.
 
     Returns:
@@ -63,17 +63,19 @@ def table_paths(
     if data.is_file():
         found["interactions"] = data
     for name in ("interactions", "users", "items") if data.is_dir() else ():
-        paths = [data / f"{name}{suffix}" for suffix in READERS]
-        paths = [path for path in paths if path.is_file()]
+        paths = [data / f"{name}{suffix}" for suffix in (*READERS, "")]
+        paths = [path for path in paths if path.is_file() or path.is_dir()]
         if len(paths) > 1:
             raise DataError(f"{data}: has {paths[0].name} and {paths[1].name}; leave one of them")
         if paths:
             found[name] = paths[0]
     if "interactions" not in found:
-        return {}
+        if not data.is_dir() or not is_partitioned(data):
+            return {}
+        found["interactions"] = data
     found |= {n: path for n, path in (("users", users), ("items", items)) if path is not None}
     for path in found.values():
-        if path.suffix not in READERS:
+        if path.suffix not in READERS and not path.is_dir():
             raise DataError(f"{path}: expected a file whose name ends with .csv or .parquet")
     return found
 
@@ -91,12 +93,14 @@ def read_tables(
     Raises:
         DataError: names the file, the line or row, and the column.
     """
-    read = {name: READERS[path.suffix](path) for name, path in paths.items()}
-    strings = {name for name, path in paths.items() if path.suffix == ".csv"}
+    opened = {name: read_table(path) for name, path in paths.items()}
+    read = {name: table for name, (table, _) in opened.items()}
+    strings = {name for name, (_, is_csv) in opened.items() if is_csv}
     log, items = read["interactions"], read.get("items")
     found = find_roles(stated, log, items)
     _refuse_unknown(overrides, read)
     remarks: list[str] = []
+    left_out: list[str] = []
     arrays = dict(log.arrays)
     sides: dict[str, Columns | None] = {}
     schema: dict[str, list[Field]] = {}
@@ -116,7 +120,8 @@ def read_tables(
         if len(fields) > 1:
             remarks.append(f"{side}s: {', '.join(map(_described, fields[1:]))}")
         if unused:
-            remarks.append(f"{side}s: left out {listed(unused, 20)}")
+            left_out.append(f"{side}s: left out {listed(unused, 20)}")
+            remarks.append(left_out[-1])
     roles = Roles(**found)
     for name, column in log.arrays.items():
         if name not in (roles.user, roles.item, roles.time, roles.exposed):
@@ -130,6 +135,8 @@ def read_tables(
             arrays[time] = seconds(*_at(log, time), unit)
         roles = replace(roles, unit=unit)
         remarks.append(f"times: column {time}, {unit}")
+    elif "time" not in stated:
+        remarks.append("times: no column is recognized (use --columns time=COLUMN to name one)")
     if roles.weight is not None:
         arrays[roles.weight] = numbers(*_at(log, roles.weight))
         remarks.append(f"weights: column {roles.weight}")
@@ -156,7 +163,7 @@ def read_tables(
         roles.weight,
         roles.exposed,
     )
-    return Tables(raw, roles, tuple(remarks))
+    return Tables(raw, roles, tuple(remarks), tuple(left_out))
 
 
 def _at(columns: Columns, name: str) -> tuple[Array, Place]:

@@ -222,8 +222,8 @@ def ease(data: Dataset, *, l2: float = 100.0, popularity: float = 0.1) -> ItemTo
 
 
 def _training_clicks(data: Dataset) -> Any:
-    """R, sparse. Shapes: ()->(users,m)"""
-    return _clicks(data.train.by_user(len(data.users)), len(data.items))
+    """R, sparse, with the clicks of earlier days. Shapes: ()->(users,m)"""
+    return _clicks(data.seen("valid"), len(data.items))
 
 
 def _clicks(histories: Ragged, m: int) -> Any:

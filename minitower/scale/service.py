@@ -5,8 +5,9 @@
     GET  /health                                    GET  /version
 
 Every answer is a JSON object. An error is ``{"error": "..."}`` with a status of 400 and above. A
-list is computed from one version of the store, whose number stands beside it. The service has no
-authentication: bind it to the loopback address, or put a proxy in front.
+list is computed from one version of the store, whose number stands beside it. A URL or a body that
+is too long is refused; beyond a megabyte of URL and headers, uvicorn ends the connection. The
+service has no authentication: bind it to the loopback address, or put a proxy in front.
 """
 
 import asyncio
@@ -29,7 +30,10 @@ from minitower.search.index import SearchResult
 from minitower.store.recommender import Recommender
 
 LARGEST_REQUEST = 1 << 20
-"""Bytes of the body of a request."""
+"""Bytes of the body of a request, and of its first line and headers."""
+
+LONGEST_QUERY = 1 << 16
+"""Bytes of the query of a URL; a longer request belongs into a body."""
 
 _STOPPING = 10  # seconds that requests have to end after SIGTERM
 _FLAGS = {True: True, False: False, "true": True, "false": False}
@@ -140,6 +144,8 @@ def make_app(service: Service) -> Any:
     from starlette.routing import Route
 
     async def arguments(request: Request) -> Mapping[str, Any]:
+        if len(request.scope["query_string"]) > LONGEST_QUERY:
+            raise HTTPException(414, f"the URL has more than {LONGEST_QUERY:,} bytes; use POST")
         if request.method != "POST":
             return request.query_params
         body = bytearray()
@@ -217,9 +223,11 @@ def serve(
     """
     app = make_app(Service(Recommender.open(store), max_k=max_k, poll=poll))
     uvicorn = _extra("uvicorn")
+    # Without its own limit h11 reads a URL that is too long, and the client gets an answer.
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=_STOPPING
-    )
+        app, log_level="warning", access_log=False, ws="none", http="h11",
+        h11_max_incomplete_event_size=LARGEST_REQUEST, timeout_graceful_shutdown=_STOPPING,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

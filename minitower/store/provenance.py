@@ -21,6 +21,7 @@ import numpy as np
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
 from minitower.data.option_values import written
+from minitower.data.pairs import Interactions
 from minitower.data.table import Ragged, Table
 from minitower.evaluation.report import Report
 from minitower.formulas.arrays import Array
@@ -109,12 +110,7 @@ class Learned:
             same: whether this is the very data, split as it was for training.
         """
         pairs = data.split(part)
-        user_rows = users.rows_of(data.users.ids)[pairs.users]
-        item_rows = items.rows_of(data.items.ids)[pairs.items]
-        known = np.zeros(len(pairs), bool)
-        there = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
-        listed = np.repeat(np.arange(len(seen)), seen.counts) * len(items) + seen.values
-        known[there] = np.isin(user_rows[there] * len(items) + item_rows[there], listed)
+        known, there = _listed(data, pairs, users, items, seen)
         held_out = same and not self.everything and part != "train"
         times = pairs.timestamps
         if times is None or self.until is None:
@@ -123,6 +119,24 @@ class Learned:
         learned: Array = known & (trained | _within(times, self.updated))
         learned[there] |= _within(times, self.by_day)[there]
         return learned
+
+
+def is_listed(data: Dataset, part: str, users: Table, items: Table, seen: Ragged) -> Array:
+    """Which positives of a part a version lists as seen; (n,) bool. Arguments as `has_seen`."""
+    return _listed(data, data.split(part), users, items, seen)[0]
+
+
+def _listed(
+    data: Dataset, pairs: Interactions, users: Table, items: Table, seen: Ragged
+) -> tuple[Array, Array]:
+    """Which pairs the lists of seen items hold, (n,) bool; and the rows of those it could hold."""
+    user_rows = users.rows_of(data.users.ids)[pairs.users]
+    item_rows = items.rows_of(data.items.ids)[pairs.items]
+    known = np.zeros(len(pairs), bool)
+    there = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
+    listed = np.repeat(np.arange(len(seen)), seen.counts) * len(items) + seen.values
+    known[there] = np.isin(user_rows[there] * len(items) + item_rows[there], listed)
+    return known, there
 
 
 def _within(times: Array, interval: tuple[float, float] | None) -> Array:

@@ -84,7 +84,7 @@ class TwoTower:
             Option(
                 "the user tower reads the last K clicks of the user: their mean, or :sum; of the "
                 "item tower's table of ids, or its :own; in training those before a click, or all "
-                ":others",
+                ":others; none: no history (default: none)",
                 parse=read_history_option,
                 metavar="K[:POOL][:TABLE][:CLICKS]",
             ),

@@ -73,11 +73,14 @@ class UserHistory:
         return ":".join(map(str, asdict(self).values()))
 
 
+NO_HISTORY = "none"
+"""The option of a user tower that reads no history."""
+
 _NAMES = {"item": "table", "own": "table", "earlier": "clicks", "others": "clicks"}
 
 
-def read_history_option(value: Any) -> UserHistory:
-    """Read an option such as 50, "50:sum" or "50:mean:own:others".
+def read_history_option(value: Any) -> UserHistory | None:
+    """Read an option such as 50, "50:sum" or "50:mean:own:others"; "none" is no history.
 
     Raises:
         ValueError: says what was expected.
@@ -85,6 +88,8 @@ def read_history_option(value: Any) -> UserHistory:
     >>> read_history_option("20:sum")
     UserHistory(last=20, pool='sum', table='item', clicks='earlier')
     """
+    if value == NO_HISTORY:
+        return None
     last, *words = str(value).split(":")
     try:
         if isinstance(value, bool) or not (last.isascii() and last.isdigit()):
@@ -98,8 +103,8 @@ def read_history_option(value: Any) -> UserHistory:
         return UserHistory(int(last[:9]), **given)
     except ValueError:
         raise ValueError(
-            f"expected clicks from 1 to {MAX_LAST:,}, and perhaps :mean or :sum, :item or :own, "
-            ":earlier or :others, such as 50:sum"
+            f"expected {NO_HISTORY}, or clicks from 1 to {MAX_LAST:,}, and perhaps :mean or :sum, "
+            ":item or :own, :earlier or :others, such as 50:sum"
         ) from None
 
 

@@ -33,8 +33,11 @@ SPACE: Mapping[str, Any] = {
 }
 """What is searched where nothing else is said, for an objective over the batch."""
 
-OF_PAIRS: Mapping[str, Any] = {**SPACE, "negatives": ["uniform:1", "uniform:4", "uniform:16"]}
-"""The same for an objective that needs negatives of each pair."""
+OF_PAIRS: Mapping[str, Any] = {
+    **SPACE,
+    "negatives": [f"uniform:{k}" for k in (1, 2, 5, 10, 20)],
+}
+"""The same for an objective that needs negatives of each pair; the list holds each default."""
 
 
 @dataclass(frozen=True)

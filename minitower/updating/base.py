@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,10 +106,17 @@ class UpdateBase:
         self.on_event(Event(kind, text))
 
     def batches(self, poll: PollOptions | None = None) -> Iterator[EventBatch]:
-        """The new clicks in time order, up to CHUNK at once; without polling, until all is read."""
-        if self.stream is None:
+        """The new clicks in time order, up to CHUNK at once; without polling, until all is read.
+
+        Without polling and without a stated lateness all of them are sorted, and none is late:
+        a file may be sorted by user.
+        """
+        stream, stated = self.stream, getattr(self.options, "allowed_lateness", None)
+        if stream is None:
             raise DataError("the session was opened without logs; pass clicks to learn()")
-        return self.stream.batches(CHUNK, cursor=self.start, poll=poll)
+        if poll is None and stated is None:
+            stream = replace(stream, allowed_lateness=math.inf)
+        return stream.batches(CHUNK, cursor=self.start, poll=poll)
 
     def remembered(self, events: Events) -> Events:
         """The clicks without those of forgotten users."""
@@ -216,8 +223,7 @@ def _opened(
             ClickStream,
             folder=logs,
             fields=fields,
-            # A full update sorts all clicks of the logs: none is late.
-            allowed_lateness=math.inf if incremental is None else incremental.allowed_lateness,
+            allowed_lateness=0.0 if incremental is None else incremental.allowed_lateness or 0.0,
             late="count" if options.dead_letter_file is None else "refuse",
             dead_letter_file=options.dead_letter_file,
             max_error_rate=options.max_error_rate,

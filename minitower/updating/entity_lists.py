@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from minitower.data.files import read_regular
 from minitower.data.roles import side_key
 from minitower.data.schema import Id
 from minitower.data.table import Table
-from minitower.data.tables import READERS
+from minitower.data.table_parts import READERS, read_table
 from minitower.data.values import typed_ids
 from minitower.formulas.arrays import Array
 from minitower.store.full_version import Store
@@ -58,9 +58,9 @@ class EntityLists:
         schema, retire = full.model.encoders, options.retire
         users = read_list("users", options.users, schema.user, full.users)
         items = read_list("items", options.items, schema.item, full.items, name)
-        retired = [] if retire is None else read_ids(retire, full.items)
+        retired = [] if retire is None else read_ids("retire", retire, schema.item, full.items)
         where = str(retire) if isinstance(retire, str | Path) else "retire"
-        forget = read_forget(options.forget, schema.schema.user_id.name, full.users)
+        forget = _distinct("forget", options.forget, schema.user, full.users)
         return EntityLists(users, items, retired, where, forget, name)
 
     @property
@@ -99,59 +99,69 @@ def read_list(
     return Columns({**columns.arrays, key: ids}, columns.place)
 
 
-def read_ids(source: str | Path | Sequence[int | str], table: Table) -> list[int | str]:
-    """The ids of a list, or those in a file, one a line.
+def read_ids(what: str, source: Any, side: FeatureEncoder, table: Table) -> list[int | str]:
+    """The ids of a list, of a file with one a line, or of the id column of a table in a file.
+
+    Args:
+        what: the option, for messages.
+        source: ids; or a path. A name that ends with .csv, .jsonl or .parquet is a table.
+        side: finds the column of ids, as training found it.
+        table: of the side; the ids get the type of its ids.
 
     Raises:
-        DataError: the file is missing, or an id is of another type than the table's.
+        DataError: the file is missing, or an id is of another type than the table's. A list has
+            the header of a table, or a table has no column of ids.
     """
+    key = next(field.name for field in side.fields if isinstance(field, Id))
     if not isinstance(source, str | Path):
-        return list(source)
-    ids = []
-    for number, line in enumerate(_text(Path(source)).split("\n"), start=1):
-        try:
-            ids += [table.parse_id(line)] if line else []
-        except DataError as error:
-            raise DataError(f"{source}, line {number}: {error}") from None
+        columns = read_columns({key: source}, Place(what))
+    elif Path(source).suffix in (".jsonl", ".json", *READERS):
+        columns = _read_file(Path(source), [key], side)
+    else:
+        columns = read_columns({key: _read_lines(Path(source), key, table)}, Place(str(source)))
+    if not len(columns):
+        return []
+    ids: list[int | str] = typed_ids(columns[key], id_type(table), columns.at(key)).tolist()
     return ids
 
 
-def read_forget(source: Any, key: str, table: Table) -> Array:
-    """The distinct user ids of a list, of a file with one a line, or of the column of a file.
-
-    Args:
-        source: ids, or a path; None: no users.
-        key: the column of user ids in a .csv, .jsonl or .parquet file.
-        table: of users; the ids get the type of its ids.
-
-    Raises:
-        DataError: as :func:`read_ids`, or the column is missing or an id is of another type.
-    """
-    if source is None:
-        return np.empty(0, np.int64)
-    suffix = Path(source).suffix if isinstance(source, str | Path) else None
-    if suffix is None:
-        columns = read_columns({key: source}, Place("forget"))
-    elif suffix in (".jsonl", ".json", *READERS):
-        columns = _read_file(Path(source), [key])
-    else:
-        columns = read_columns({key: read_ids(source, table)}, Place(str(source)))
-    if not len(columns):
-        return np.empty(0, np.int64)
-    return np.unique(typed_ids(columns[key], id_type(table), columns.at(key)))
+def _read_lines(path: Path, key: str, table: Table) -> list[int | str]:
+    ids, lines = [], _text(path).split("\n")
+    if key in re.split(r"[,;|\t\"]", lines[0]):
+        raise DataError(
+            f"{path}, line 1: the header of a table, not an id; name a table .csv, .jsonl or "
+            ".parquet"
+        )
+    for number, line in enumerate(lines, start=1):
+        try:
+            ids += [table.parse_id(line)] if line else []
+        except DataError as error:
+            raise DataError(f"{path}, line {number}: {error}") from None
+    return ids
 
 
-def _read_file(path: Path, names: list[str], side: FeatureEncoder | None = None) -> Columns:
-    """The named columns of a file. Of a side, the first is found as training found it."""
-    if path.suffix not in (".jsonl", ".json", *READERS) or not path.is_file():
+def _distinct(what: str, source: Any, side: FeatureEncoder, table: Table) -> Array:
+    """The distinct ids of a source, as :func:`read_ids` reads it; None: no ids."""
+    ids = [] if source is None else read_ids(what, source, side, table)
+    return np.unique(np.array(ids, object if table.ids.dtype.kind == "U" else np.int64))
+
+
+def _read_file(path: Path, names: list[str], side: FeatureEncoder) -> Columns:
+    """The named columns of a file of a side; the first, the id, is found as training found it."""
+    is_there = path.is_file() or path.is_dir()
+    if path.suffix not in (".jsonl", ".json", *READERS) or not is_there:
         raise DataError(f"{path}: expected a file whose name ends with .jsonl, .csv or .parquet")
     if path.suffix not in READERS:
         return _json_lines(path, names)
-    columns = READERS[path.suffix](path)
-    key = names[0] if side is None else side_key(side.side, names[0], columns)
+    columns, is_csv = read_table(path)
+    try:
+        key = side_key(side.side, names[0], columns)
+    except DataError as error:
+        hint = "" if len(names) > 1 else "; for a list with one id a line, name the file .txt"
+        raise DataError(f"{error}{hint}") from None
     given = dict(zip(names, [key, *names[1:]]))
     columns = Columns({name: columns[given[name]] for name in names}, columns.place)
-    return as_fitted(columns, side) if side is not None and path.suffix == ".csv" else columns
+    return as_fitted(columns, side) if is_csv else columns
 
 
 def _json_lines(path: Path, names: list[str]) -> Columns:

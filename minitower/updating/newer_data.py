@@ -15,9 +15,12 @@ from minitower.data.days import next_day
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.schema import Continuous, Id
 from minitower.data.source import Source
+from minitower.data.splits import PARTS
 from minitower.data.table import Features, Ragged, Table
 from minitower.data.values import typed_ids
+from minitower.formulas.arrays import Array
 from minitower.store.full_version import Store
+from minitower.store.provenance import Learned
 from minitower.updating.base import base_dataset, id_type
 
 
@@ -25,11 +28,13 @@ def newer_dataset(store: Store, source: Source) -> Dataset:
     """The interactions of a source, on all users and items of a store and of the source.
 
     What a user saw and clicked before comes from the store. The model of the store encodes the
-    features; ids and values that it does not know are default rows.
+    features; ids and values that it does not know are default rows. Clicks that the
+    version may have learned from count as seen, and are in no part. The popularity of an item
+    begins with the number of users who have seen it.
 
     Args:
-        store: an open version.
-        source: data of which the version has learned nothing.
+        store: an open version, which records what it has learned.
+        source: data of which the version has learned a part or nothing.
 
     Raises:
         DataError: an id has another type than those of the store, or a feature is missing.
@@ -51,12 +56,28 @@ def newer_dataset(store: Store, source: Source) -> Dataset:
         timestamp=source.data.timestamp,
         split=source.split or default,
     )
+    day = _without_learned(day, store)
     return replace(
         day,
+        counts_before=np.bincount(day.seen("train").values, minlength=len(day.items)),
         schema=fitted,
         users=_without_new_values(day.users, fitted.user),
         items=_without_new_values(day.items, fitted.item),
     )
+
+
+def _without_learned(day: Dataset, store: Store) -> Dataset:
+    """The data set with its learned clicks in the history alone."""
+    record = Learned.in_notes(store.notes)
+    assert record is not None  # the caller has asked the same record
+    tables = store.users, store.items, store.seen
+    masks = [record.has_seen(day, part, *tables, same=False) for part in PARTS]
+
+    def only(rows: list[Array]) -> Dataset:
+        train, valid, test = (day.split(p).take(r) for p, r in zip(PARTS, rows, strict=True))
+        return replace(day, train=train, valid=valid, test=test)
+
+    return replace(only([~mask for mask in masks]), history=only(masks).seen("all"))
 
 
 def _with_typed_ids(columns: Columns, side: FeatureEncoder, known: Table) -> Columns:

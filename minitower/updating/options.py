@@ -133,7 +133,12 @@ class FullUpdateOptions(UpdateOptions):
     items: Annotated[Any, _list_of("items")] = None
     retire: Annotated[
         Any,
-        Option("items to retire after this update, one id a line", parse=_path, metavar="FILE"),
+        Option(
+            "items to retire after this update: one id a line, or a table with the column of item "
+            "ids: .csv, .jsonl or .parquet",
+            parse=_path,
+            metavar="FILE",
+        ),
     ] = None
     forget: Annotated[
         Any,
@@ -169,15 +174,16 @@ class IncrementalOptions(UpdateOptions):
     """Options of :func:`~minitower.updating.incremental_session.incremental_update`."""
 
     allowed_lateness: Annotated[
-        float,
+        float | None,
         Option(
             "how far out of time order clicks may arrive, such as 90s or 2h; later clicks are "
-            "left to the next full update (default: 0)",
+            "left to the next full update (default: 0 while following; else all clicks of the "
+            "logs are sorted, and none is late)",
             0,
             parse=read_lateness,
             metavar="TIME",
         ),
-    ] = 0.0
+    ] = None
     every: Annotated[
         float,
         Option(

@@ -1,5 +1,8 @@
 """A folder of logs: how a log is written and read, which were read before, what is new.
 
+Folders in the folder are read, too. The name of a log is its path below the folder
+(:func:`~minitower.data.folders.name_below`), so logs of two partitions may have one file name.
+
 A log never changes once its name stands in the folder: writers write under a temporary name and
 rename. So a log is known by its content, the SHA-256 of the file. A new name with known
 content is the same log, renamed or copied. A known name with other content is refused.
@@ -18,6 +21,7 @@ import numpy as np
 from minitower.data.columns import read_columns
 from minitower.data.errors import DataError, Place, show
 from minitower.data.files import new_file
+from minitower.data.folders import files_below, name_below
 from minitower.data.parquet import write_parquet
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.cursor import FileMark
@@ -105,7 +109,7 @@ class FolderReader:
                 changed.
         """
         # Logs that were begun come first: their copies must not be read from the beginning.
-        for path in sorted(log_files(self.folder), key=lambda path: path.name not in self.files):
+        for path in sorted(log_files(self.folder), key=lambda at: self.name(at) not in self.files):
             try:
                 yield from self._read(path)
             except FileNotFoundError:  # deleted since it was listed
@@ -114,9 +118,13 @@ class FolderReader:
             except OSError as error:
                 raise DataError(f"{path}: {error.strerror or error}") from None
 
+    def name(self, path: Path) -> str:
+        """The name of a log of the folder."""
+        return name_below(self.folder, path)
+
     def _read(self, path: Path) -> Iterator[tuple[Path, Block]]:
-        status = _status(path)
-        if self._seen.get(path.name) == status:
+        status, name = _status(path), self.name(path)
+        if self._seen.get(name) == status:
             return
         n_recognized = len(self.recognized)
         mark = self._identify(path)
@@ -129,12 +137,12 @@ class FolderReader:
                         f"{path}: changed while it was read; write a log under a temporary name "
                         "such as .log.tmp and rename it"
                     )
-                self.files[path.name] = FileMark(mark.content, block.stop)
-                self._by_content[mark.content] = path.name
+                self.files[name] = FileMark(mark.content, block.stop)
+                self._by_content[mark.content] = name
                 yield path, block
-            if path.name in self.files:  # it has records
-                self.files[path.name] = FileMark(mark.content)
-        self._seen[path.name] = status
+            if name in self.files:  # it has records
+                self.files[name] = FileMark(mark.content)
+        self._seen[name] = status
 
     def _identify(self, path: Path) -> FileMark:
         """The mark of a file by its name and its content.
@@ -142,25 +150,26 @@ class FolderReader:
         Raises:
             DataError: a known name has other content.
         """
-        content = content_hash(path)
-        mark = self.files.get(path.name)
+        content, name = content_hash(path), self.name(path)
+        mark = self.files.get(name)
         if mark is not None:
             if mark.content not in (content, f"{path.stat().st_size} bytes"):
                 raise DataError(
-                    f"{path}: its content is not the one that was read under this name; "
-                    "restore the log, and put new clicks into a log of a new name"
+                    f"{path}: its content is not the one that was read under this name; restore "
+                    "the log, and put new clicks into a log of a new name; or, if another folder "
+                    "has that log, name the folder above both"
                 )
-            mark = self.files[path.name] = replace(mark, content=content)
-            self._by_content[content] = path.name
+            mark = self.files[name] = replace(mark, content=content)
+            self._by_content[content] = name
             return mark
         known = self._by_content.get(content)
         if known is None:
             return FileMark(content, 0)
-        mark = self.files[path.name] = self.files[known]
-        self.recognized[path.name] = known
+        mark = self.files[name] = self.files[known]
+        self.recognized[name] = known
         if mark.records is not None:  # reading goes on under the new name only
             del self.files[known]
-            self._by_content[content] = path.name
+            self._by_content[content] = name
         return mark
 
 
@@ -197,25 +206,14 @@ def write_events(path: str | Path, columns: Any, fields: EventFields | None = No
             raise DataError(f"{path}: {error}") from None
 
 
-def is_ignored(name: str) -> bool:
-    """Names of files that are no logs, or no logs yet."""
-    return name.startswith((".", "_")) or name.endswith(".tmp")
-
-
 def log_files(folder: Path) -> list[Path]:
-    """The logs of a folder, by name.
+    """The logs of a folder and of the folders in it, by name.
 
     Raises:
-        DataError: the folder does not exist, or the suffix of a file is unknown. Or a name
-            stands for a link to nowhere, a device, or a folder with the suffix of a log.
+        DataError: a folder does not exist or cannot be read, or the suffix of a file is unknown.
+            Or a name stands for a link to nowhere or a device, or cannot be printed.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: the folder is missing")
-    try:
-        paths = sorted(path for path in folder.iterdir() if not is_ignored(path.name))
-    except OSError as error:
-        raise DataError(f"{folder}: {error.strerror or error}") from None
-    return [path for path in paths if _is_log(path)]
+    return [path for path in files_below(folder) if _is_log(path, folder)]
 
 
 def content_hashes(folder: str | Path) -> dict[str, str]:
@@ -231,7 +229,7 @@ def content_hashes(folder: str | Path) -> dict[str, str]:
     for path in log_files(Path(folder)):
         try:
             if _has_records(path):
-                found.setdefault(content_hash(path), path.name)
+                found.setdefault(content_hash(path), name_below(Path(folder), path))
         except OSError as error:
             raise DataError(f"{path}: {error.strerror or error}") from None
     return found
@@ -256,8 +254,8 @@ def _status(path: Path) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _is_log(path: Path) -> bool:
-    """Whether a path is a file to read; not a folder, and not deleted since it was listed."""
+def _is_log(path: Path, folder: Path) -> bool:
+    """Whether a path below a folder is a file to read, and not deleted since it was listed."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -266,12 +264,9 @@ def _is_log(path: Path) -> bool:
         return False
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
-    if stat.S_ISDIR(mode):
-        if path.suffix in READERS:
-            raise DataError(f"{path}: a folder with the name of a log; rename it")
-        return False
-    if not path.name.isprintable():
-        raise DataError(f"{path.parent}: the name {show(path.name)} cannot be printed; rename it")
+    name = path.relative_to(folder).as_posix()
+    if not name.isprintable():
+        raise DataError(f"{folder}: the name {show(name)} cannot be printed; rename it")
     if not stat.S_ISREG(mode):
         raise DataError(f"{path}: no regular file; remove it, or rename it with _ in front")
     if path.suffix not in READERS:

@@ -13,13 +13,14 @@ import numpy as np
 
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
+from minitower.data.folders import is_ignored
 from minitower.data.options import Option, check_options, checked_path
 from minitower.formulas.arguments import as_floats, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.cursor import Counts, Cursor
 from minitower.updating.streams.dead_letters import DeadLetters
 from minitower.updating.streams.events import BadRecord, Block, EventBuffer, EventFields, Events
-from minitower.updating.streams.folder import FolderReader, PollOptions, is_ignored
+from minitower.updating.streams.folder import FolderReader, PollOptions
 
 MaxErrorRate = Annotated[
     float,
@@ -46,9 +47,9 @@ class ClickStream:
     """A folder of click logs, to which new files are added.
 
     Args:
-        folder: holds .jsonl (or .json), .csv, .parquet and .tfrecord files, read one after
-            the other in the order of their names. A file never changes. Names that begin with
-            "." or "_" or end with ".tmp" are ignored.
+        folder: holds .jsonl (or .json), .csv, .parquet and .tfrecord files, also in folders
+            such as day=2022-05-01. They are read in the order of their paths. A file never
+            changes. Names that begin with "." or "_" or end with ".tmp" are ignored.
         fields: the columns of the logs.
         allowed_lateness: seconds, >= 0. The watermark is the newest time minus the allowed
             lateness. Events at or before the watermark are emitted; later events are buffered.
@@ -90,7 +91,9 @@ class ClickStream:
         if self.dead_letter_file is not None:
             checked_path("dead_letter_file", self.dead_letter_file)
             path = Path(os.path.realpath(self.dead_letter_file))
-            if path.parent == Path(os.path.realpath(self.folder)) and not is_ignored(path.name):
+            folder = Path(os.path.realpath(self.folder))
+            inside = path.relative_to(folder).parts if path.is_relative_to(folder) else ()
+            if inside and not any(map(is_ignored, inside)):
                 raise ValueError(f"{path}: would be read as a log; put it elsewhere")
             if not path.parent.is_dir():
                 raise ValueError(f"{self.dead_letter_file}: the folder {path.parent} is missing")
@@ -186,7 +189,8 @@ class _Run:
                 reason = f"late: the watermark was {watermark[row]:.15g}"
                 bad.append(_bad(events, numbers, row, reason))
 
-        broken = {path.name: block.stop} if any(r.rest for r in bad) else {}
+        name = reader.name(path)
+        broken = {name: block.stop} if any(r.rest for r in bad) else {}
         self.buffer.add(events.take(~is_late))
         self.cursor = replace(
             cursor,
@@ -203,8 +207,8 @@ class _Run:
         )
         self.has_news = True
         if bad:
-            content = reader.files[path.name].content
-            self._write_dead_letters(path, content, sorted(bad, key=lambda record: record.number))
+            bad.sort(key=lambda record: record.number)
+            self._write_dead_letters(path, name, reader.files[name].content, bad)
 
     def full_batches(self, *, is_due: bool = False) -> Iterator[EventBatch]:
         """The full batches that are ready; when a batch is due, one more with the others."""
@@ -232,12 +236,14 @@ class _Run:
         self.cursor, self.has_news = replace(self.cursor, buffered=rest), False
         return EventBatch(events, self.cursor)
 
-    def _write_dead_letters(self, path: Path, content: str, bad: list[BadRecord]) -> None:
+    def _write_dead_letters(
+        self, path: Path, name: str, content: str, bad: list[BadRecord]
+    ) -> None:
         stream = self.stream
         first = f"{path}, record {bad[0].number}: {bad[0].reason}"
         if self.dead_letters is None:
             raise DataError(f"{first}; to continue, name a dead-letter file")
-        self.dead_letters.append(path.name, content, bad)
+        self.dead_letters.append(name, content, bad)
         counts = self.cursor.counts.since(self.counts_before)
         late = counts.late if stream.late == "refuse" else 0
         allowed = max(stream.min_errors, stream.max_error_rate * counts.read)
