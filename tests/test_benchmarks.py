@@ -125,7 +125,6 @@ def test_convergence():
 
 
 def test_convergence__draws_the_same_figure_again(tmp_path):
-    pytest.importorskip("matplotlib", reason="not installed: pip install '.[cli]'")
     figures = [tmp_path / "1.svg", tmp_path / "2.svg"]
     for figure in figures:
         run("convergence.py", "--quick", "--figure", str(figure))
