@@ -19,7 +19,10 @@ from units import Results, load_claim
 CHAPTER = "what-is-true.md"
 _BEGIN, _END = "<!-- made by benchmarks/claims: begin -->", "<!-- end -->"
 _LEVEL = 0.95
-CAPTION = "*Small dots: one seed each. Large dot: their mean. Bar: its 95% interval.*"
+CAPTION = (
+    "*Small dots: one seed each. Large dot: their mean. Bar: its 95% interval.\n"
+    "Made by `python benchmarks/claims {name}`.*"
+)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,8 @@ def tables(results: Results, names: Iterable[str], figures: bool) -> str:
             continue
         also = list(effects(results, name, claim, claim.also))
         rows.append(f"| {number} | {claim.says} | {summary(decisive)} |")
-        picture = f"\n![{claim.says}](figures/claim-{name}.svg)\n\n{CAPTION}\n" if figures else ""
+        caption = CAPTION.format(name=name)
+        picture = f"\n![{claim.says}](figures/claim-{name}.svg)\n\n{caption}\n" if figures else ""
         parts.append(
             f"### {number}. {claim.says}\n{picture}\n"
             + _effects_table(decisive, also)

@@ -23,9 +23,18 @@ HERE = Path(__file__).parent
 sys.path[0] = str(HERE.parent)  # so that this folder is the package `pictures`
 
 PICTURES = (
+    "funnel",
+    "two_towers",
     "batch_matrix",
     "recall_by_popularity",
+    "hnsw_walk",
+    "offline_online",
+    "three_losses",
+    "alias_table",
     "logq_lever",
+    "mutual_information",
+    "two_views",
+    "update_chain",
 )
 """In the order of the book."""
 

@@ -68,12 +68,17 @@ def draw() -> Picture:
             picture.rect(x, TOP, CELL, side, stroke="ink", thickness=2, radius=4)
     picture.text(LEFT - 10, base - 8, "clicks", "muted", size=13, anchor="end")
     aside = LEFT + side + 40
-    for y, color, head, words in (
-        (TOP + 16, "blue", f"{N} positives", "the diagonal: each user and the clicked item"),
-        (TOP + 86, "orange", f"{negatives} negatives", "all other cells; darker is pushed harder"),
-        (TOP + 156, "ink", "a popular item",
-         f"{len(columns)} of {N} users clicked it: {share:.0%} of all push"),
-    ):  # fmt: skip
+    notes = (
+        ("blue", f"{N} positives", "the diagonal: each user and the clicked item"),
+        ("orange", f"{negatives} negatives", "all other cells; strong color: strong push"),
+        (
+            "ink",
+            "a popular item",
+            f"{len(columns)} of {N} users clicked it: {share:.0%} of all push",
+        ),
+    )
+    for i, (color, head, words) in enumerate(notes):
+        y = TOP + 16 + 70 * i
         picture.text(aside, y, head, color, size=17, bold=True)
         picture.text(aside, y + 24, words, "muted")
     return picture
