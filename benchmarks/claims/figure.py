@@ -98,18 +98,18 @@ def draw(says: str, panels: Sequence[Panel], against: str = "") -> Picture:
 
 def _row(picture: Picture, x: Scale, y: float, row: Row) -> None:
     picture.text(x.start - 12, y, row.label, size=13, anchor="end")
-    for value in row.values:
-        picture.circle(x(value), y, 3, "blue", opacity=0.4)
     if not math.isnan(row.low):
-        picture.line([(x(row.low), y), (x(row.high), y)], "blue", thickness=2.5)
+        picture.line([(x(row.low), y), (x(row.high), y)], "blue", thickness=1.5)
+    for value in row.values:
+        picture.circle(x(value), y, 3.5, "blue", opacity=0.55)
     picture.circle(x(row.mean), y, 5, "blue")
 
 
 def _key(picture: Picture, left: float, y: float) -> None:
     """What dots and bars are."""
-    picture.circle(left + 4, y, 3, "blue", opacity=0.4)
+    picture.circle(left + 4, y, 3.5, "blue", opacity=0.55)
     picture.text(left + 14, y, "one seed", "muted", size=13)
     picture.circle(left + 96, y, 5, "blue")
     picture.text(left + 108, y, "mean", "muted", size=13)
-    picture.line([(left + 164, y), (left + 194, y)], "blue", thickness=2.5)
+    picture.line([(left + 164, y), (left + 194, y)], "blue", thickness=1.5)
     picture.text(left + 202, y, "95% interval of the mean", "muted", size=13)

@@ -196,7 +196,8 @@ def draw(results: Results, name: str, path: Path) -> None:
             for key in shown:
                 values = [of_seed[key] for of_seed in figures if key in of_seed]
                 interval = Interval.of(values)
-                label = arm if len(shown) == 1 else f"{arm}: {key.partition(', ')[2]}"
+                part = f"{'day ' * kind.endswith('day')}{key.partition(', ')[2]}"
+                label = arm if len(shown) == 1 else f"{arm}: {part}"
                 rows.append(Row(label, values, interval.mean, interval.low, interval.high))
         panels.append(Panel(task, kind, rows))
     path.parent.mkdir(parents=True, exist_ok=True)

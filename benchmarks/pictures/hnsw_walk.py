@@ -138,6 +138,8 @@ def draw() -> Picture:
         f"{right} of the {K}.",
         500,
     )
+    picture.line([(622, 472), (652, 472)], "orange", thickness=2.5, arrow=True)
+    picture.text(664, 472, "walk", "muted", size=13)
     for x, color, words in (
         (250, "blue", "scored"),
         (345, "green", f"the {K} nearest"),
