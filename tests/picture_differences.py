@@ -12,7 +12,7 @@ def differences(old, new, pixels=0.0, words=0.0):
 
     Args:
         pixels: how far coordinates, and hundredths of an opacity, may lie apart.
-        words: how far numbers in texts may lie apart, relative to the larger one.
+        words: how far numbers in texts may lie apart, relative to the larger one, or to 0.5.
     """
     if old == new:
         return []
@@ -41,4 +41,6 @@ def close(old, new, within, *, relative):
     if NUMBER.sub("#", old) != NUMBER.sub("#", new):
         return False
     pairs = zip(map(float, NUMBER.findall(old)), map(float, NUMBER.findall(new)), strict=True)
-    return all(abs(a - b) <= within * (max(abs(a), abs(b), 1) if relative else 1) for a, b in pairs)
+    return all(
+        abs(a - b) <= within * (max(abs(a), abs(b), 0.5) if relative else 1) for a, b in pairs
+    )

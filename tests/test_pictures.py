@@ -206,7 +206,7 @@ def test_round_steps__lie_in_the_range(low, width):
         ('<circle cx="10" r="2"/>', '<circle cx="40" r="2"/>'),
         ('<circle r="2" fill-opacity="0.1"/>', '<circle r="2" fill-opacity="0.9"/>'),
         ('<circle class="fill-blue"/>', '<circle class="fill-green"/>'),
-        ('<text x="1">recall 0.40</text>', '<text x="1">recall 0.60</text>'),
+        ('<text x="1">recall 0.40</text>', '<text x="1">recall 0.50</text>'),
         ('<text x="1">with log q</text>', '<text x="1">without log q</text>'),
         ('<path d="M1 1L5 5"/>', '<path d="M1 1L5 5L9 9"/>'),
     ],

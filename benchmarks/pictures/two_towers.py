@@ -95,7 +95,7 @@ def draw() -> Picture:
         for x in places[:2]:
             middle = top + HEIGHT / 2
             picture.line([(x + 34, middle), (x + 82, middle)], "muted", thickness=1.5, arrow=True)
-    picture.curve((616, 62 + HEIGHT / 2), (676, 232), "ink", thickness=2)
-    picture.curve((616, 292 + HEIGHT / 2), (676, 292), "ink", thickness=2)
-    picture.text(690, 262, f"cos(a, b) = {cosine:.2f}", "ink", size=19, bold=True)
+    picture.line([(618, 62 + HEIGHT / 2), (668, 242)], "ink", thickness=2, arrow=True)
+    picture.line([(618, 292 + HEIGHT / 2), (668, 282)], "ink", thickness=2, arrow=True)
+    picture.text(664, 262, f"cos(a, b) = {cosine:.2f}", "ink", size=17, bold=True)
     return picture
