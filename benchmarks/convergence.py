@@ -26,6 +26,8 @@ from pathlib import Path
 import numpy as np
 from bounds import Bounds
 from numpy.typing import NDArray
+from pictures.chart import Chart, Scale, spread
+from pictures.svg import Picture
 
 from minitower.formulas.arrays import Floats
 from minitower.formulas.hits import AccidentalHits
@@ -146,26 +148,56 @@ def error(gradient: Floats, truth: Floats) -> float:
     return float(np.linalg.norm(gradient - truth) / np.linalg.norm(truth))
 
 
-def draw(sizes: NDArray[np.int64], curves: dict[str, dict[str, list[float]]], path: Path) -> None:
-    """The figure: the same bytes every time."""
-    import matplotlib
+COLORS = {
+    "none": "muted",
+    "yi, logQ weight 0.25": "orange",
+    "yi": "green",
+    "cross-batch": "orange",
+    "mixed": "purple",
+    "mixed, hits masked": "muted",
+    "calibrated": "blue",
+}
+DASHED = {"cross-batch", "mixed, hits masked"}
+LABELS = {"yi, logQ weight 0.25": "yi, weight 0.25"}
+LOWEST = 1e-5
 
-    matplotlib.use("svg")
-    from matplotlib import pyplot
 
-    style = {"svg.hashsalt": "minitower", "svg.fonttype": "none", "font.size": 9}
-    with pyplot.rc_context(style):
-        figure, panels = pyplot.subplots(1, 2, figsize=(8, 3.6), sharey=True, layout="constrained")
-        for panel, (title, lines) in zip(panels, curves.items(), strict=True):
-            for name, errors in lines.items():
-                panel.loglog(sizes, errors, label=name, lw=2.2 if name == "calibrated" else 1.3)
-            panel.set(title=title, xlabel="negatives n", ylim=(1e-5, 2))
-            panel.grid(alpha=0.3)
-        panels[0].set_ylabel("error of the mean gradient")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
+def draw(sizes: NDArray[np.int64], curves: dict[str, dict[str, list[float]]]) -> Picture:
+    """The figure: a panel for each item that is clicked, names on the lines."""
+    ends = "; ".join(
+        f"{title}: " + ", ".join(f"{name} {errors[-1]:.1g}" for name, errors in lines.items())
+        for title, lines in curves.items()
+    )
+    picture = Picture(
+        "Error of the mean gradient over the number of negatives, by correction",
+        f"Three forms converge to the exact gradient, four do not. With {sizes[-1]} negatives, "
+        f"{ends}.",
+        420,
+    )
+    for (title, lines), start in zip(curves.items(), (60, 470), strict=True):
+        x = Scale(1, float(sizes[-1]), start, start + 225, logarithmic=True)
+        chart = Chart(picture, x, Scale(LOWEST, 2, 350, 64, logarithmic=True))
+        picture.text(start, 18, title, "ink", size=16, bold=True)
+        chart.y_axis(
+            (1, 0.1, 0.01, 0.001, 0.0001, LOWEST),
+            "error, relative to the gradient",
+            ["1", "0.1", "0.01", "0.001", "10⁻⁴", "10⁻⁵"],
+        )
+        chart.x_axis(
+            (1, 10, 100, 1_000, 10_000), "number of negatives", ["1", "10", "100", "1000", "10⁴"]
+        )
+        places = [chart.y(max(errors[-1], LOWEST)) for errors in lines.values()]
+        for (name, errors), y in reversed(
+            list(zip(lines.items(), spread(places, 16), strict=True))
+        ):
+            thickness, dashes = (
+                (3.5 if name == "calibrated" else 2),
+                ("6 4" if name in DASHED else ""),
+            )
+            chart.line(sizes, errors, COLORS[name], thickness=thickness, dashes=dashes)
+            bold = name == "calibrated"
+            picture.text(x.end + 8, y, LABELS.get(name, name), COLORS[name], size=12.5, bold=bold)
+    return picture
 
 
 def main(quick: bool, figure: Path | None) -> None:
@@ -204,7 +236,7 @@ def main(quick: bool, figure: Path | None) -> None:
         for other in ("none", "yi, logQ weight 0.25", "cross-batch", "mixed, hits masked"):
             bounds.at_least(0.1, last[other], f"{title}, {other}")
     if figure is not None:
-        draw(sizes, curves, figure)
+        figure.write_text(draw(sizes, curves).svg(), "utf-8")
     bounds.close()
 
 

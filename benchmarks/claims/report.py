@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from claim import Claim, Comparison
+from figure import Panel, Row
+from figure import draw as draw_panels
 from scipy import stats
 from tasks import METRIC
 from units import Results, load_claim
@@ -17,6 +19,10 @@ from units import Results, load_claim
 CHAPTER = "what-is-true.md"
 _BEGIN, _END = "<!-- made by benchmarks/claims: begin -->", "<!-- end -->"
 _LEVEL = 0.95
+CAPTION = (
+    "*Small dots: one seed each. Large dot: their mean. Bar: its 95% interval.\n"
+    "Made by `python benchmarks/claims {name}`.*"
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,8 @@ def tables(results: Results, names: Iterable[str], figures: bool) -> str:
             continue
         also = list(effects(results, name, claim, claim.also))
         rows.append(f"| {number} | {claim.says} | {summary(decisive)} |")
-        picture = f"\n![{name}](figures/claim-{name}.svg)\n" if figures else ""
+        caption = CAPTION.format(name=name)
+        picture = f"\n![{claim.says}](figures/claim-{name}.svg)\n\n{caption}\n" if figures else ""
         parts.append(
             f"### {number}. {claim.says}\n{picture}\n"
             + _effects_table(decisive, also)
@@ -176,48 +183,25 @@ def _arms_table(results: Results, name: str, claim: Claim) -> str:
 
 def draw(results: Results, name: str, path: Path) -> None:
     """The figure that decides, of every arm: a dot for each seed, the mean and its interval."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
     claim = load_claim(name)
-    tasks = _tasks(results, name, claim)
-    style = {"svg.hashsalt": "minitower", "svg.fonttype": "none", "font.size": 9}
-    with pyplot.rc_context(style):
-        rows = max(len(claim.arms_on(task)) for task in tasks)
-        figure, panels = pyplot.subplots(
-            1,
-            len(tasks),
-            figsize=(2.2 + 2.9 * len(tasks), 0.9 + 0.26 * rows),
-            squeeze=False,
-            layout="constrained",
-        )
-        for panel, task in zip(panels[0], tasks, strict=True):
-            decides, labels = claim.compare[0].better[1] or METRIC[task], []
-            for arm in claim.arms_on(task):
-                figures = _over(results, claim, name, task, arm)
-                if not figures or arm == claim.against:
-                    continue
-                shown = _alike(decides, figures[0])
-                for key in shown:
-                    values = [of_seed[key] for of_seed in figures if key in of_seed]
-                    y, interval = len(labels), Interval.of(values)
-                    labels.append(arm if len(shown) == 1 else f"{arm}: {key.partition(', ')[2]}")
-                    panel.plot(values, [y] * len(values), ".", color="#9bb8d3", ms=4)
-                    panel.plot([interval.low, interval.high], [y, y], color="#1f4e79", lw=1.5)
-                    panel.plot(interval.mean, y, "o", color="#1f4e79", ms=4)
-            panel.set_yticks(range(len(labels)), labels)
-            panel.invert_yaxis()
-            panel.grid(axis="x", alpha=0.3)
-            panel.set_title(task)
-            over = f", over {claim.against}" if claim.against else ""
-            panel.set_xlabel(shown[0].partition(",")[0] + over)
-        if len(figure.axes[0].get_yticks()) > rows:
-            figure.set_figheight(0.9 + 0.26 * len(figure.axes[0].get_yticks()))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
+    panels = []
+    for task in _tasks(results, name, claim):
+        decides, rows, kind = claim.compare[0].better[1] or METRIC[task], [], ""
+        for arm in claim.arms_on(task):
+            figures = _over(results, claim, name, task, arm)
+            if not figures or arm == claim.against:
+                continue
+            shown = _alike(decides, figures[0])
+            kind = shown[0].partition(",")[0]
+            for key in shown:
+                values = [of_seed[key] for of_seed in figures if key in of_seed]
+                interval = Interval.of(values)
+                part = f"{'day ' * kind.endswith('day')}{key.partition(', ')[2]}"
+                label = arm if len(shown) == 1 else f"{arm}: {part}"
+                rows.append(Row(label, values, interval.mean, interval.low, interval.high))
+        panels.append(Panel(task, kind, rows))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(draw_panels(claim.says, panels, claim.against).svg(), "utf-8")
 
 
 def _decided(results: Results, name: str) -> list[Effect]:
