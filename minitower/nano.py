@@ -84,11 +84,11 @@ def listwise(scores, clicked, t, log_q=0):
     probability q stands for 1/q items, so its exponential is divided by q. Serving draws nothing.
     """
     rows, logits = np.arange(len(scores)), scores / t - log_q
-    P = np.exp(logits - logits.max(axis=1, keepdims=True))
-    P /= P.sum(axis=1, keepdims=True)
-    loss = -np.log(P[rows, clicked]).mean()
-    P[rows, clicked] -= 1
-    return loss, P / (t * len(P))
+    logits -= logits.max(axis=1, keepdims=True)  # so that no exponential overflows
+    log_P = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    d_logits = np.exp(log_P)
+    d_logits[rows, clicked] -= 1
+    return -log_P[rows, clicked].mean(), d_logits / (t * len(rows))
 
 
 # 4. Recall. Offline, the vectors of all items go into an index. Online, a user's vector asks it.

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare
+from test_words import problems
 
 from minitower import nano
+from minitower.conformance import check
 from minitower.data import Categorical, Dataset, Id, MultiValued, RandomSplit, Schema
 from minitower.data.table import Ragged
 from minitower.formulas.alias_table import build_alias_table_vose, distribution
@@ -41,7 +43,7 @@ from minitower.training.gradient_step import gradient_step
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.views import hide
 
-FILE = Path(nano.__file__)
+FILE, ROOT = Path(nano.__file__), Path(__file__).parent.parent
 seeds = st.integers(0, 2**32).map(np.random.default_rng)
 scales = st.floats(0.1, 20)
 
@@ -182,7 +184,8 @@ def test_new_tower__has_the_shapes_and_the_spread_of_the_package():
 def test_alias_table__is_vose_and_its_probabilities_are_exact(counts, rng):
     p = power_law(counts + 1)
     keep, alias = nano.alias_table(p)
-    assert_equal([keep, alias], build_alias_table_vose(p))
+    theirs = build_alias_table_vose(p)
+    assert np.array_equal([keep, alias], theirs)  # to the bit: leftovers are exactly 1
     assert_equal(distribution(keep, alias), p)
 
 
@@ -508,8 +511,8 @@ def numbers(text):
 def test_main__prints_a_table_that_tells_the_story(table):
     lines = table.splitlines()
     popular, plain, corrected, self_supervised, incremental, full, hnsw = map(numbers, lines)
-    assert popular[0] > plain[0] * 0.9  # without the correction, nothing is gained
-    assert corrected[0] > 1.5 * max(popular[0], plain[0])
+    assert popular[0] > plain[0]  # without the correction, nothing is gained
+    assert corrected[0] > 2 * max(popular[0], plain[0])
     assert plain[1] > 10 * corrected[1]  # popular items are pushed down, so rare ones come up
     assert self_supervised[0] > 0.9 * corrected[0]
     assert incremental[0] == 800 * 16  # the ids of all users
@@ -518,3 +521,61 @@ def test_main__prints_a_table_that_tells_the_story(table):
     assert full[1] > self_supervised[0] - 0.003
     assert hnsw[0] > 90
     assert hnsw[1] < hnsw[2] / 4
+
+
+# What the pages show of it
+
+PAGES = [ROOT / "docs" / "00-in-one-file.md"]
+page_name = lambda path: path.name
+
+
+def test_the_chapter_shows_the_whole_file():
+    pieces = re.findall(r"```python\n(?!>>>)(.*?)\n```", PAGES[0].read_text("utf-8"), re.DOTALL)
+    assert "\n\n\n".join(pieces) + "\n" == FILE.read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_the_table_on_the_page_is_what_the_file_prints(path, table):
+    """The same words. Other kernels of the matrix product may move a recall in its third digit."""
+    block = r"<!-- nano's table: begin -->\n```text\n(.*?)```\n<!-- end -->"
+    shown = re.search(block, path.read_text("utf-8"), re.DOTALL)[1]
+    words = lambda text: re.sub(r"\d[\d,.]*\d|\d", "0", text)
+    assert words(shown) == words(table)
+    for on_page, printed in zip(shown.splitlines(), table.splitlines(), strict=True):
+        assert numbers(on_page) == pytest.approx(numbers(printed), rel=0.1, abs=0.01)
+
+
+def test_the_chapter_speaks_plainly_and_its_mathematics_is_safe():
+    text = re.sub(r"```.*?```", "", PAGES[0].read_text("utf-8"), flags=re.DOTALL)
+    found = [p for part in re.split(r"\n\n|\n(?=[*\d])", text) for p in problems(part)]
+    assert not found, "\n".join(found)
+    assert "$" not in re.sub(r"\$`.*?`\$", "", text)
+    assert "\\" not in re.sub(r"`.*?`", "", text)
+
+
+@pytest.mark.parametrize("question", [
+    "Why log q?", "Why minus?", "Why not when serving?", "What does an incremental update move?",
+])  # fmt: skip
+def test_the_chapter_answers(question):
+    assert f"**{question}** " in PAGES[0].read_text("utf-8")
+
+
+def test_the_exercises_have_a_judge():
+    """What the chapter asks for passes the checker, and the asked-for mistake has a name."""
+
+    def batch_loss(users, items, log_q, temperature):
+        loss, d = nano.listwise(users @ items.T, np.arange(len(users)), temperature, log_q)
+        return loss, (d @ items, d.T @ users)
+
+    def added(users, items, log_q, temperature):
+        return batch_loss(users, items, -log_q, temperature)
+
+    def hinge(positive, negative, margin):
+        short = negative - positive + margin
+        d = (short > 0) / len(short)
+        return np.maximum(short, 0).mean(), (-d, d)
+
+    assert check(batch_loss, formula="in_batch_softmax").passed
+    assert check(hinge, formula="triplet_hinge").passed
+    report = check(added, formula="in_batch_softmax")
+    assert report.mistake.name == "log q added instead of subtracted"
