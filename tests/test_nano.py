@@ -525,7 +525,7 @@ def test_main__prints_a_table_that_tells_the_story(table):
 
 # What the pages show of it
 
-PAGES = [ROOT / "docs" / "00-in-one-file.md"]
+PAGES = [ROOT / "docs" / "00-in-one-file.md", ROOT / "README.md"]
 page_name = lambda path: path.name
 
 
