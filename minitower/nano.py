@@ -174,11 +174,11 @@ def contrastive(p, first, second, t):
 # 6. Training. A full update trains all parameters, on a day of clicks in random order. Between two
 #    of them, incremental updates train the ids of users alone, on the newest clicks in time order.
 def train(rng, model, x, clicks, log_q, epochs=1, ids_only=False, related=None, rate=0.1, t=0.1):
-    """Return the model after Adagrad steps on the clicks (n,c) of each user, in time order."""
+    """Return model = (p, sums of squared gradients) after Adagrad on each user's clicks (n,c)."""
     p, squares = {side: dict(model[0][side]) for side in x}, dict(model[1])
     moving = [("user", "id")] if ids_only else [(side, name) for side in x for name in p[side]]
     take = lambda side, rows: {name: a[rows] for name, a in x[side].items()}
-    pairs = np.column_stack([np.indices(clicks.shape)[0].T.ravel(), clicks.T.ravel()])
+    pairs = np.column_stack([np.tile(np.arange(len(clicks)), clicks.shape[1]), clicks.T.ravel()])
     pairs = np.concatenate([pairs if ids_only else rng.permutation(pairs) for _ in range(epochs)])
     for users, items in (batch.T for batch in np.array_split(pairs, 1 + len(pairs) // 256)):
         U, back_U = tower(p["user"], take("user", users))
@@ -229,12 +229,12 @@ def main(k=50):
         print(f"{name:42}recall {hit.sum() / later.size:.3f}   of rare items {of_rare:.3f}")
 
     report("most popular", np.ones((len(past), 1)), 1.0 * count[:, None])
-    start = {side: new_tower(rng, x[side]) for side in x}, {}
-    report("in-batch softmax", *vectors(train(rng, start, x, past, 0 * log_q, 3)))
-    report("corrected: minus log q", *vectors(train(rng, start, x, past, log_q, 3)))
+    start = ({side: new_tower(rng, x[side]) for side in x}, {})
+    report("in-batch softmax, uncorrected", *vectors(train(rng, start, x, past, 0 * log_q, 3)))
+    report("in-batch softmax, minus log q", *vectors(train(rng, start, x, past, log_q, 3)))
     related = [[mutual_information(a, b) for a in x["item"].values()] for b in x["item"].values()]
     model = train(rng, start, x, past, log_q, 3, related=related)
-    report("and self-supervised", *vectors(model))
+    report("  and self-supervised", *vectors(model))
     for kind, ids_only in (("incremental", True), ("full", False)):
         new = train(rng, model, x, today, log_q, ids_only=ids_only)
         moved = sum((new[0][s][name] != model[0][s][name]).sum() for s in x for name in new[0][s])
@@ -242,8 +242,8 @@ def main(k=50):
     U, V = vectors(model)
     index = HNSW(rng, V)
     index.compared = 0
-    found = [np.isin(index.recall(u, k, 100), best) for u, best in zip(U, nearest(U @ V.T, k))]
-    print(f"HNSW: {np.mean(found):.1%} of exact, {index.compared // len(U)} of {len(V)} compared")
+    hit = [np.isin(index.recall(u, k, 100), best) for u, best in zip(U, nearest(U @ V.T, k))]
+    print(f"HNSW: {np.mean(hit):.1%} of exact recall, {index.compared // len(U)} of {len(V)} seen")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ from minitower.training.objectives import InBatchSoftmax
 from minitower.training.views import hide
 
 FILE, ROOT = Path(nano.__file__), Path(__file__).parent.parent
+PAGES = [ROOT / "docs" / "00-in-one-file.md", ROOT / "README.md"]
 seeds = st.integers(0, 2**32).map(np.random.default_rng)
 scales = st.floats(0.1, 20)
 
@@ -483,6 +484,7 @@ def test_it_imports_numpy_alone_and_is_short():
     lines = source.splitlines()
     assert len(lines) <= 250
     assert max(map(len, lines)) <= 100
+    assert f"one file of {len(lines)} lines" in PAGES[1].read_text("utf-8")
 
 
 def test_world__the_order_of_clicks_is_that_of_draws_without_replacement():
@@ -525,7 +527,6 @@ def test_main__prints_a_table_that_tells_the_story(table):
 
 # What the pages show of it
 
-PAGES = [ROOT / "docs" / "00-in-one-file.md", ROOT / "README.md"]
 page_name = lambda path: path.name
 
 
