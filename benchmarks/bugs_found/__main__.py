@@ -1,6 +1,6 @@
 """Bugs found: checks the wrong losses of public repositories, trains with each, writes a page.
 
-    python benchmarks/bugs_found                     # what is missing in results.jsonl, then the page
+    python benchmarks/bugs_found                     # what results.jsonl lacks, then the page
     python benchmarks/bugs_found neurec_hinge        # of one bug
     python benchmarks/bugs_found --page-only         # the page, from the results that are there
 
@@ -26,7 +26,9 @@ def main() -> None:
     """Check, train, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bugs", nargs="*", metavar="BUG", help="names of transcriptions")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="worlds, each with a model")
+    parser.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="worlds, each with a model"
+    )
     parser.add_argument("--results", type=Path, default=HERE / "results.jsonl", metavar="FILE")
     parser.add_argument("--page", type=Path, default=CHAPTER, metavar="FILE")
     parser.add_argument("--page-only", action="store_true", help="run nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,9 +61,6 @@ def found(repository: str, file: str, commit: str, **about: Any) -> Callable[[An
 
 def bugs() -> list[Bug]:
     """Every recorded bug, in the order of the files; the losses import PyTorch."""
-    import bugs_metrics
-    import bugs_pairs
-    import bugs_softmax
-
-    assert bugs_softmax and bugs_pairs and bugs_metrics
+    for module in ("bugs_softmax", "bugs_pairs", "bugs_metrics"):
+        importlib.import_module(module)
     return list(_BUGS)

@@ -62,7 +62,8 @@ def made(lines: list[Line]) -> str:
             f"| {bug.repository} | [{bug.name}](#{bug.name}) | {line['mistake']} | "
             f"{line['failed']} of {line['cases']} | {_short(_cost(bug, lines))} |"
         )
-    return "\n".join(table) + "\n\n" + "\n".join(_section(bug, checks[bug.name], lines) for bug in shown)
+    sections = (_section(bug, checks[bug.name], lines) for bug in shown)
+    return "\n".join([*table, "", *sections])
 
 
 def _section(bug: Any, check: Line, lines: list[Line]) -> str:
@@ -134,8 +135,8 @@ def _cost_in_words(bug: Any, lines: list[Line]) -> str:
     if "reported" in cost:
         f = cost["reported"]
         return (
-            f"It trains nothing. Of the same {cost['seeds']} models it reports {f['wrong']:.4f}, and "
-            f"the right form {f['right']:.4f}: {_difference(f)}."
+            f"It trains nothing. Of the same {cost['seeds']} models it reports {f['wrong']:.4f}, "
+            f"and the right form {f['right']:.4f}: {_difference(f)}."
         )
     parts = []
     for name, words in (("clicks", "of later clicks"), ("best", "of the world's best items")):

@@ -23,7 +23,7 @@ _first = lambda z: torch.zeros(len(z), dtype=torch.int64)
     thread="issues/219",
     formula="in_batch_softmax",
     says="`SamplingProbablityCorrection` adds the logarithm of the sampling probability.",
-    now="Shipped in 0.3 and 0.4.0, fixed in 0.5.",
+    now="Shipped in 0.4.0; 0.5.1 subtracts it.",
 )
 def tfrs_sampling_probability(users: Any, items: Any, log_q: Any, temperature: Any) -> Any:
     logits = users @ items.T / temperature
@@ -100,7 +100,7 @@ def keras_rs_accidental_hits(users: Any, items: Any, item_ids: Any, temperature:
     "merlin/models/tf/outputs/contrastive.py",
     "005926c04046ed2721809658a871659fb30bf5e5",
     formula="listwise_softmax",
-    says="False negatives get a score of -655.04, the lowest float16 over 100; scores have no bound.",
+    says="False negatives get a score of -655.04; another score may lie below it.",
     now="The default of a parameter, `false_negative_score`; no report is known.",
 )
 def merlin_false_negatives(positive: Any, negatives: Any, drop: Any, temperature: Any) -> Any:
