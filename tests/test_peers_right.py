@@ -110,6 +110,7 @@ def losses(framework):
     return module
 
 
+@pytest.mark.filterwarnings("ignore:In loss categorical_crossentropy:SyntaxWarning")  # one row
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(
     "framework, name", [(framework, name) for framework, names in RIGHT.items() for name in names]

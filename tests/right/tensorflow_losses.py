@@ -99,23 +99,21 @@ def keras_rs_pairs(loss, positive, negatives):
     scores = tf.concat([positive[:, None], negatives], axis=1)
     labels = tf.concat([tf.ones_like(positive)[:, None], tf.zeros_like(negatives)], axis=1)
     k = tf.cast(tf.shape(negatives)[1], scores.dtype)
-    return loss(labels, scores) * (k + 1) / k
+    return loss(dtype=scores.dtype.name)(labels, scores) * (k + 1) / k
 
 
 def keras_rs_hinge(positive, negative, margin):
     """Its margin is 1."""
-    losses = pytest.importorskip("keras_rs").losses
-    loss = losses.PairwiseHingeLoss(temperature=margin, dtype=positive.dtype.name)
-    return margin * keras_rs_pairs(loss, positive, negative[:, None])
+    loss = pytest.importorskip("keras_rs").losses.PairwiseHingeLoss
+    return margin * keras_rs_pairs(loss, positive / margin, negative[:, None] / margin)
 
 
 def keras_rs_logistic(positive, negative, scale):
-    losses = pytest.importorskip("keras_rs").losses
-    loss = losses.PairwiseLogisticLoss(temperature=1 / scale, dtype=positive.dtype.name)
-    return keras_rs_pairs(loss, positive, negative[:, None])
+    """Its temperature is rounded to float32, so that the scores carry the scale."""
+    loss = pytest.importorskip("keras_rs").losses.PairwiseLogisticLoss
+    return keras_rs_pairs(loss, scale * positive, scale * negative[:, None])
 
 
 def keras_rs_logistic_many(positive, negatives, scale):
-    losses = pytest.importorskip("keras_rs").losses
-    loss = losses.PairwiseLogisticLoss(temperature=1 / scale, dtype=positive.dtype.name)
-    return keras_rs_pairs(loss, positive, negatives)
+    loss = pytest.importorskip("keras_rs").losses.PairwiseLogisticLoss
+    return keras_rs_pairs(loss, scale * positive, scale * negatives)
