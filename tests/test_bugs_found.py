@@ -57,7 +57,7 @@ def test_page__is_made_of_the_results():
 @each
 def test_page__says_what_each_costs(bug):
     cost = bugs_page._cost(bug, LINES)
-    assert cost["seeds"] >= 5
+    assert cost["seeds"] >= 3
     assert bugs_page._cost_in_words(bug, LINES) in PAGE.read_text("utf-8")
 
 
