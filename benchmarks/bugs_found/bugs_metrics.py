@@ -20,7 +20,7 @@ def _dcg(r: Any) -> float:
     formula="ndcg",
     framework="numpy",
     says="The ideal list is the recommended list, sorted: one hit at rank 1 of ten positives is 1.",
-    now="Open.",
+    now="The report is open.",
 )
 def ngcf_ndcg(hits: Any, positives: Any, k: int) -> Any:
     values = []

@@ -21,7 +21,7 @@ _NO_SCALE = {"scale": 1.0}
     thread="issues/185",
     formula="triplet_logistic",
     says="BPR without its logarithm: a triple that is far wrong gets almost no gradient.",
-    now="Open.",
+    now="The report is open.",
     given=_NO_SCALE,
 )
 def spotlight_bpr(positive: Any, negative: Any) -> Any:
