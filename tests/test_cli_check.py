@@ -135,6 +135,35 @@ def test_junit(run, file, tmp_path):
     assert (status, err.count("\n")) == (2, 1)
 
 
+@pytest.mark.parametrize("name, status", [("hinge", 0), ("subtracted", 1), ("raises", 2)])
+def test_reports_are_written_whatever_the_exit_status(run, file, tmp_path, name, status):
+    paths = [tmp_path / end for end in ("report.md", "badge.svg", "badge.json")]
+    markdown, svg, shields = paths
+    target = f"{file}:{name}"
+    command = ("check", target, "--formula", "triplet_hinge", "--markdown", markdown)
+    assert run(*command, "--badge", svg)[0] == status
+    assert run(*command, "--badge", shields)[0] == status
+    assert markdown.read_text("utf-8").startswith("### ")
+    words = json.loads(shields.read_text("utf-8"))["message"]
+    assert ElementTree.parse(svg).getroot().get("aria-label") == f"triplet_hinge: {words}"
+    expected = {0: "6 cases pass", 1: "5 of 6 cases fail", 2: "not comparable"}
+    assert words == expected[status]
+
+
+def test_a_badge_of_another_kind_is_refused_before_the_check(run, file, tmp_path):
+    markdown = tmp_path / "report.md"
+    for name in ("badge.png", "badge"):
+        path = tmp_path / name
+        status, out, err = checked(run, file, "hinge", "--badge", path, "--markdown", markdown)
+        assert (status, out) == (2, "")
+        assert err == (
+            f"minitower: error: --badge {path}: expected a name that ends in .svg or .json\n"
+        )
+    assert not markdown.exists()
+    status, _, err = checked(run, file, "hinge", "--markdown", tmp_path / "no" / "folder.md")
+    assert (status, err.count("\n")) == (2, 1)
+
+
 def test_junit_holds_any_message(run, file, tmp_path):
     file.write_text(LOSSES.replace("out of triples", "\\x00 \\ud800 <&> \\x1b"))
     assert checked(run, file, "raises", "--junit", tmp_path / "report.xml")[0] == 2

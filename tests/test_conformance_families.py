@@ -232,6 +232,19 @@ def test_gradients_of_few_numbers_are_not_half_precision():
     assert check(eighths, formula="triplet_hinge").mistake is None
 
 
+def test_a_constant_that_is_rounded_is_not_another_constant():
+    """A scale of 2.5 divided out as a float32 0.4, where 2.5 is what is given."""
+
+    def rounded(positive, negative, scale):
+        x = (negative - positive) / np.float64(np.float32(1 / scale))
+        slope = 1 / (1 + np.exp(-x)) / np.float32(1 / scale) / len(x)
+        return np.logaddexp(0, x).mean(), (-slope, slope)
+
+    with np.errstate(over="ignore"):
+        report = check(rounded, formula="triplet_logistic")
+    assert report.mistake.name == "computed in float32"
+
+
 def test_families_leave_the_right_formula_alone():
     for name, family in EVERY:
         formula = FORMULAS[name]

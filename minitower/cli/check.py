@@ -14,12 +14,13 @@ from minitower.cli.check_command import by_command
 from minitower.cli.check_target import load
 from minitower.cli.terminal import row, say, write
 from minitower.conformance import FORMULAS, MISTAKES, SAMPLER, check_sampler, describe
+from minitower.conformance.badge import BADGES
 from minitower.conformance.checker import find
 from minitower.conformance.families import FAMILIES
 from minitower.conformance.formula import CHOICES, TOLERANCE
 from minitower.conformance.frameworks import FRAMEWORKS
 from minitower.conformance.guess import guess
-from minitower.conformance.report_files import as_json, as_junit
+from minitower.conformance.report_files import as_json, as_junit, as_markdown
 from minitower.data.errors import DataError
 from minitower.data.files import new_file
 from minitower.data.options import Option, checked
@@ -92,6 +93,16 @@ def check(
     junit: Annotated[
         Path | None, Option("also write the report as JUnit XML, for a CI server", metavar="FILE")
     ] = None,
+    markdown: Annotated[
+        Path | None,
+        Option("also write a Markdown table, for a comment on a pull request", metavar="FILE"),
+    ] = None,
+    badge: Annotated[
+        Path | None,
+        Option(
+            "also write a badge: FILE.svg is an image, FILE.json is for shields.io", metavar="FILE"
+        ),
+    ] = None,
     list_: Annotated[bool, Option("print the formulas", name="list")] = False,
     explain: Annotated[
         str | None,
@@ -110,6 +121,8 @@ def check(
     if explain is not None:
         write(f"{_explained(explain)}\n")
         return
+    if badge is not None and badge.suffix not in BADGES:
+        raise DataError(f"--badge {badge}: expected a name that ends in {' or '.join(BADGES)}")
     constants = dict(_pair(pair) for pair in given)
     if command is not None:
         if target is not None or framework != "numpy":
@@ -132,13 +145,21 @@ def check(
         except ModuleNotFoundError as error:  # the framework
             raise DataError(str(error)) from error
     if junit is not None:
-        with new_file(junit) as file:
-            file.write(as_junit(report, target))
+        _write(junit, as_junit(report, target))
+    if markdown is not None:
+        _write(markdown, as_markdown(report, target))
+    if badge is not None:
+        _write(badge, BADGES[badge.suffix](report))
     write(f"{json.dumps(as_json(report), indent=1)}\n" if json_ else f"{report}\n")
     if report.unusable:
         raise DataError(report.unusable)
     if not report.passed:
         raise CommandFailed(f"{target} is not {formula}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with new_file(path) as file:
+        file.write(content)
 
 
 def _pair(pair: str) -> tuple[str, object]:

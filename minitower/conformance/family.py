@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from minitower.conformance.composition import summed
-from minitower.conformance.formula import Case, Compute, Formula, Outputs, exploded
+from minitower.conformance.formula import Case, Compute, Formula, Outputs, errors, exploded
 from minitower.conformance.mistake_tables import SUM, Mistake
 
 _GRID = 48
 """How many constants are tried, evenly on the logarithmic scale, before one is searched for."""
+
+_ROUNDING = 1e-12
+"""The largest error of two computations of one formula in float64."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,18 @@ def fitting(
         for root in _roots(off, float(np.log(family.low)), float(np.log(family.high))):
             for c in _plain(float(np.exp(root))):
                 if family.low <= c <= family.high and fits(mistake := family.at(c)):
-                    return mistake
+                    return None if _right(family.make(float(shown(c))), formula, cases) else mistake
     return None
+
+
+def _right(
+    compute: Compute, formula: Formula, cases: Sequence[tuple[Case, Outputs, Outputs]]
+) -> bool:
+    """Whether a variant is the formula itself, as a scale of 2.5 is where 2.5 is given."""
+    return all(
+        max(errors(formula.outputs(case, compute), right).values()) <= _ROUNDING
+        for case, _, right in cases
+    )
 
 
 def _number(result: Any) -> float:

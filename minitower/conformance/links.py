@@ -114,6 +114,14 @@ def next_column(logits: Any, positive: Any, share: Any) -> Any:
     return cross_entropy(logits, (positive + 1) % len(logits), share)
 
 
+def own_pairs(logits: Any, positive: Any, share: Any) -> Any:
+    """One softmax over the positives of all rows."""
+    rows, gradient = np.arange(len(logits)), np.zeros_like(logits)
+    own = logits[rows, positive]
+    gradient[rows, positive] = share.sum() * softmax(own) - share
+    return share @ (logsumexp(own) - own), gradient
+
+
 def positive_alone(logits: Any, positive: Any, share: Any) -> Any:
     """The right loss, with gradient through the logit of the positive alone."""
     value, gradient = cross_entropy(logits, positive, share)

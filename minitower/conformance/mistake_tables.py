@@ -88,6 +88,8 @@ _IN_A_SQUARE: dict[Words, links.Link] = {
         links.first_column,
     ("labels shifted by one row", "row i's positive is column i, also in a gathered batch"):
         links.next_column,
+    ("softmax over the pairs of the batch", "each row is one softmax over its candidates"):
+        links.own_pairs,
 }  # fmt: skip
 DETACHED: dict[Words, links.Link] = {
     ("no gradient through the negatives", "negatives are pushed away: do not detach them"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from minitower.conformance.composition import summed, then
+from minitower.conformance.composition import scaled, summed, then
 from minitower.conformance.constant_links import capped_logistic
 from minitower.conformance.family import Family, caps
 from minitower.conformance.formula import Compute
@@ -45,6 +45,10 @@ def _bits(x: Any) -> tuple[Any, Any]:
     return losses / LN2, slopes / LN2
 
 
+def _sigmoid(x: Any) -> tuple[Any, Any]:
+    return expit(x), expit(x) * expit(-x)
+
+
 def _relu(x: Any) -> tuple[Any, Any]:
     return np.maximum(0, x), (x > 0).astype(float)
 
@@ -54,7 +58,9 @@ def _around(right: Compute) -> list[Mistake]:
     return [
         Mistake(*SUM, summed(right)),
         Mistake(*FLIPPED, then(right, lambda g: tuple(-x for x in g))),
-    ]
+        Mistake("mean divided by n once more", "divide by the number of rows once",
+                scaled(right, lambda first, *_: 1 / len(first))),
+    ]  # fmt: skip
 
 
 def _squared(
@@ -131,6 +137,7 @@ def _other_logit(scale: Any, bias: Any, back: Any) -> Compute:
     return lambda c, y, s, b: then(_logistic, lambda g: back(g, s, b))(c, y, scale(s), bias(s, b))
 
 
+_NO_LOG = "-log(sigmoid(x)), not 1 - sigmoid(x): that has no slope where it is most wrong"
 _SAME = lambda s: s, lambda s, b: b
 _LOGISTIC = table({
     ("labels of -1 given to a loss that wants 0", "map the labels first: (labels + 1) / 2"):
@@ -140,6 +147,7 @@ _LOGISTIC = table({
     ("labels' sign turned", "log(1 + exp(-y z)), with minus"): partial(_logistic, sign=lambda y: y),
     ("sigmoid applied twice", "the loss wants logits, and got probabilities"): _sigmoid_twice,
     OVERFLOW: partial(_logistic, example=_unshifted),
+    ("sigmoid without its logarithm", _NO_LOG): partial(_logistic, example=_sigmoid),
     ("logarithm cut off at -100", "as in PyTorch's binary_cross_entropy: use the one with_logits"):
         partial(_logistic, example=partial(capped_logistic, c=np.exp(-100), form="max")),
     BITS: partial(_logistic, example=_bits),
@@ -237,6 +245,7 @@ _TRIPLET_LOGISTIC = table({
         _scaled(_softplus, slope=lambda s: 1.0),
     OVERFLOW: _scaled(_unshifted),
     BITS: _scaled(_bits),
+    ("sigmoid without its logarithm", _NO_LOG): _scaled(_sigmoid),
     ("hinge instead of its smooth sibling", "log(1 + exp(.)) is not max(0, .)"): _scaled(_relu),
 }, _triplet) + _all_pairs(_scaled(_softplus))  # fmt: skip
 

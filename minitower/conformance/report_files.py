@@ -1,4 +1,4 @@
-"""A report for machines: JSON, and the XML that CI servers read as JUnit's."""
+"""A report for machines: JSON, the XML that CI servers read as JUnit's, a Markdown table."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from xml.etree import ElementTree as xml
 from minitower.conformance.report import Report, Result
 
 _NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~@])")
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def as_junit(report: Report, name: str) -> bytes:
     suites = xml.Element("testsuites")
     broken = sum(result.unusable for result in report.failed)
     suite = xml.SubElement(suites, "testsuite", {
-        "name": _clean(f"minitower check {report.formula}"),
+        "name": clean(f"minitower check {report.formula}"),
         "tests": str(len(report.cases)),
         "failures": str(len(report.failed) - broken),
         "errors": str(broken),
@@ -45,7 +46,7 @@ def as_junit(report: Report, name: str) -> bytes:
     })  # fmt: skip
     for result in report.cases:
         case = xml.SubElement(
-            suite, "testcase", {"classname": _clean(name), "name": result.case.name}
+            suite, "testcase", {"classname": clean(name), "name": result.case.name}
         )
         if result.allowed:
             xml.SubElement(case, "skipped", {"message": f"{result.case.choice} is allowed"})
@@ -54,11 +55,40 @@ def as_junit(report: Report, name: str) -> bytes:
             what = xml.SubElement(
                 case,
                 "error" if result.unusable else "failure",
-                {"message": _clean(f"{result.failure}{known}")},
+                {"message": clean(f"{result.failure}{known}")},
             )
-            what.text = _clean(report.of_case(result.case.name) or "")
+            what.text = clean(report.of_case(result.case.name) or "")
     xml.indent(suites)
     return bytes(xml.tostring(suites, "utf-8", xml_declaration=True)) + b"\n"
+
+
+def as_markdown(report: Report, name: str) -> bytes:
+    """A report as Markdown, for a comment on a pull request: the cases that did not pass.
+
+    Args:
+        name: what was checked.
+    """
+    failed = len(report.failed)
+    outcome = f"✗ {failed} of {len(report.cases)} cases fail" if failed else "✓ all cases pass"
+    lines = [f"### {_cell(name)}", "", f"{outcome}: {_cell(report.formula)} ({report.how})"]
+    rows = [result for result in report.cases if result.failure is not None or result.allowed]
+    if rows:
+        lines += ["", "| case | what it holds | result | known mistake |", "|---|---|---|---|"]
+    for result in rows:
+        outcome = f"{result.case.choice} is allowed" if result.allowed else str(result.failure)
+        known = "" if result.mistake is None else result.mistake.name
+        cells = (result.case.name, result.case.why, outcome, known)
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    for fix in dict.fromkeys(r.mistake.fix for r in report.failed if r.mistake is not None):
+        lines += ["", f"Fix: {_cell(fix)}"]
+    if failed and report.details:
+        lines += ["", *(f"    {line}" for line in clean(report.details).splitlines())]
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _cell(text: str) -> str:
+    """A string that Markdown shows as it is, also in a table."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(clean(text).split()))
 
 
 def _case(result: Result) -> dict[str, Any]:
@@ -77,6 +107,6 @@ def _case(result: Result) -> dict[str, Any]:
     }
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """A string without the characters that XML cannot hold."""
     return _NOT_IN_XML.sub("�", text)
