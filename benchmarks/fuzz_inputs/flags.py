@@ -393,7 +393,14 @@ def _flag(rng: Random, case: Case) -> Case:
     if _takes_path(action) or flag in NAMED:
         places += named_in(*value)
     what = f"{case.what}; {brief(' '.join(words))}"
-    is_written = flag in ("--dead-letter-file", "--history-file", "--json", "--junit")
+    is_written = flag in (
+        "--dead-letter-file",
+        "--history-file",
+        "--json",
+        "--junit",
+        "--markdown",
+        "--badge",
+    )
     writes = (*case.may_write, words[-1]) if is_written else case.may_write
     uses = (*case.uses, *(word for word in words if word in USED and word not in case.uses))
     return replace(
