@@ -12,7 +12,7 @@ Python loop, the same distribution.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import as_floats, as_rows
+from minitower.formulas.arguments import as_float64, as_floats, as_rows
 from minitower.formulas.arrays import Floats, Rows
 
 
@@ -106,7 +106,7 @@ def distribution(keep: ArrayLike, alias: ArrayLike) -> Floats:
 
 
 def _probabilities(p: ArrayLike) -> Floats:
-    p = as_floats("p", p).astype(float)
+    p = as_float64("p", p)
     if p.ndim != 1 or not np.all(p >= 0) or not abs(p.sum() - 1) < 1e-6:
         raise ValueError(
             f"p must be a vector of probabilities with sum 1, got shape {p.shape} "

@@ -31,6 +31,9 @@ LOG_SUM_WEIGHTS = 1.0, 100.0
 INT64_MAX = 2**63 - 1
 """The largest integer of 64 bits."""
 
+_NUMBERS, _INTEGERS, _STRINGS = "biuf", "iu", "US"
+"""The kinds of arrays in NumPy's letters."""
+
 LONGEST_ARRAY = 2**31 - 1
 """Bound on the rows or columns that a count asks for. More would take gigabytes."""
 
@@ -54,9 +57,14 @@ def as_floats(name: str, x: ArrayLike) -> Floats:
     array = as_array(name, x)
     if array.dtype.kind == "f":
         return array.astype(np.float32) if array.dtype.itemsize == 2 else array
-    if array.dtype.kind in "biu":
-        return array.astype(np.float64)
+    if array.dtype.kind in _NUMBERS:
+        return np.asarray(array, np.float64)
     raise ValueError(f"{name} must be real numbers, got {array.dtype}; convert to float32 first")
+
+
+def as_float64(name: str, x: ArrayLike) -> Floats:
+    """Convert as :func:`as_floats`, and always to float64."""
+    return np.asarray(as_floats(name, x), np.float64)
 
 
 def as_integers(name: str, x: ArrayLike) -> Integers:
@@ -74,17 +82,17 @@ def as_integers(name: str, x: ArrayLike) -> Integers:
                 f"{name} must be integers, and below 2^{digits} where they come as {array.dtype}; "
                 f"got {array[bad].flat[0]}"
             )
-    elif array.dtype.kind not in "iu":
+    elif array.dtype.kind not in _INTEGERS:
         raise ValueError(f"{name} must be integers, got {array.dtype}")
     elif array.dtype == np.uint64 and array.max(initial=0) >= 2**63:
         raise ValueError(f"{name} must be below 2^63, got {array.max()}")
-    return array.astype(np.int64, copy=False)
+    return np.asarray(array, np.int64)
 
 
 def as_ids(name: str, x: ArrayLike) -> Ids:
     """Convert to ids: integers as in :func:`as_integers`, 64-bit unsigned integers, or strings."""
     array = as_array(name, x)
-    if array.dtype.kind in "US":
+    if array.dtype.kind in _STRINGS:
         return array
     if array.dtype == np.uint64 and array.max(initial=0) >= 2**63:
         return array
@@ -102,10 +110,9 @@ def as_rows(name: str, x: ArrayLike, end: int) -> Integers:
 def as_mask(name: str, x: ArrayLike) -> Mask:
     """Convert to booleans; 0 and 1 are accepted."""
     array = as_array(name, x)
-    kind = array.dtype.kind
-    if kind not in "biuf" or (kind != "b" and not ((array == 0) | (array == 1)).all()):
+    if array.dtype.kind not in _NUMBERS or not ((array == 0) | (array == 1)).all():
         raise ValueError(f"{name} must be true or false, got {array.dtype}")
-    return array.astype(bool, copy=False)
+    return np.asarray(array, bool)
 
 
 def number(name: str, value: float) -> float:
@@ -215,7 +222,7 @@ def weights_over_n(weights: ArrayLike | None, n: int, dtype: np.dtype[Any]) -> F
     """Compute each pair's share of a mean: its weight >= 0, 1 by default, divided by n."""
     if weights is None:
         return np.full(n, 1 / n, dtype)
-    weights = as_floats("weights", weights).astype(dtype, copy=False)
+    weights = np.asarray(as_floats("weights", weights), dtype)
     if weights.shape != (n,):
         raise ValueError(f"expected {n} weights, one for each pair, got shape {weights.shape}")
     bad = np.flatnonzero(~((weights >= 0) & (weights < np.inf)))

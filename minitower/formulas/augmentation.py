@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from minitower.formulas.arguments import (
     LONGEST_ARRAY,
     as_array,
-    as_floats,
+    as_float64,
     as_integers,
     choice,
     integer,
@@ -101,7 +101,7 @@ def correlated_masks(
 
     Reference: T. Yao et al., CIKM 2021, correlated feature masking; lecture, section 5.1; docs/11.
     """
-    related = np.array(as_floats("pairwise_mi", pairwise_mi), dtype=float)
+    related = as_float64("pairwise_mi", pairwise_mi).copy()
     n = integer("n", n, 0, LONGEST_ARRAY)
     if related.ndim != 2 or len(set(related.shape)) != 1 or not np.isfinite(related).all():
         raise ValueError(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitower.formulas.arguments import as_floats, positive_number
+from minitower.formulas.arguments import as_float64, as_floats, positive_number
 from minitower.formulas.arrays import Floats
 
 
@@ -20,7 +20,7 @@ def normalized(name: str, weights: ArrayLike) -> Floats:
 
     Raises ValueError: weights are empty, negative, not finite or all zero.
     """
-    w = as_floats(name, weights).astype(float)
+    w = as_float64(name, weights)
     if w.ndim != 1 or not np.all((w >= 0) & (w < np.inf)) or not w.any():
         raise ValueError(
             f"{name} must be a vector of finite numbers >= 0, not all zero, got shape {w.shape}"
@@ -71,7 +71,7 @@ def log_q_without_positive(log_q: ArrayLike, log_q_positive: ArrayLike) -> Float
 
     Reference: K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
     """
-    own = as_floats("log_q_positive", log_q_positive).astype(float)
+    own = as_float64("log_q_positive", log_q_positive)
     others = as_floats("log_q", log_q)
     try:
         np.broadcast_shapes(own.shape, others.shape)
@@ -96,12 +96,12 @@ def log_expected_count(log_q: ArrayLike, draws: float) -> Floats:
     Raises ValueError: draws is not positive and finite.
     Properties: equals_enumeration, has_an_inverse, at_least_the_inclusion_probability
     """
-    return as_floats("log_q", log_q).astype(float) + math.log(positive_number("draws", draws))
+    return as_float64("log_q", log_q) + math.log(positive_number("draws", draws))
 
 
 def log_q_from_expected_count(log_count: ArrayLike, draws: float) -> Floats:
     """Invert :func:`log_expected_count`: the log-probability of one draw. Shapes: (...)->(...)"""
-    counts = as_floats("log_count", log_count).astype(float)
+    counts = as_float64("log_count", log_count)
     return counts - math.log(positive_number("draws", draws))
 
 
@@ -112,7 +112,7 @@ def log_inclusion_probability(log_q: ArrayLike, draws: float) -> Floats:
     Args, Raises: as in :func:`log_expected_count`; log_q must be at most 0 and not NaN.
     Properties: equals_enumeration, has_an_inverse, precise_for_rare_items, equals_high_precision
     """
-    log_q, draws = as_floats("log_q", log_q).astype(float), positive_number("draws", draws)
+    log_q, draws = as_float64("log_q", log_q), positive_number("draws", draws)
     _check_log_p(log_q, "log_q")
     # 1 - (1 - q)^draws = 1 - exp(-x) with x = -draws log(1 - q). Below q = e^-37, log(1 - q)
     # rounds to -q; below x = e^-37, 1 - exp(-x) rounds to x. There q or x may underflow.

@@ -77,7 +77,7 @@ class StreamingFrequency:
         slots = integer("slots", slots, 1, LONGEST_ARRAY)
         hashes = integer("hashes", hashes, 0, LONGEST_ARRAY)
         alpha, initial_gap = number("alpha", alpha), number("initial_gap", initial_gap)
-        if not 0 < alpha < 1 or not 0 < initial_gap < np.inf:
+        if not 0 < alpha < 1 or initial_gap <= 0:
             raise ValueError(
                 "expected alpha in (0, 1) and a finite initial_gap > 0, "
                 f"got {alpha} and {initial_gap}"

@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from minitower.formulas.arguments import as_array, as_floats, as_integers, positive_number, shown
+from minitower.formulas.arguments import (
+    as_array,
+    as_float64,
+    as_floats,
+    as_integers,
+    positive_number,
+    shown,
+)
 from minitower.formulas.arrays import Floats, Integers
 
 Field = NDArray[Any] | tuple[Integers, NDArray[Any]]
@@ -144,7 +151,7 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
     array([[0.693, 0.693],
            [0.693, 0.693]])
     """
-    if not isinstance(fields, Iterable) or getattr(fields, "ndim", 1) == 0:
+    if not isinstance(fields, Iterable) or (isinstance(fields, np.ndarray) and not fields.ndim):
         raise ValueError(f"fields must be a list of columns, got {shown(fields)}")
     try:
         listed = list(fields)
@@ -158,7 +165,7 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
             f"got lengths {[table.shape[0] for table in tables]}"
         )
     n = tables[0].shape[0]
-    w = np.ones(n) if weights is None else as_floats("weights", weights).astype(float)
+    w = np.ones(n) if weights is None else as_float64("weights", weights)
     if w.shape != (n,):
         raise ValueError(f"weights must be {n}, one per row of the fields, got {w.size}")
     if not np.isfinite(w).all() or w.min() < 0:

@@ -39,10 +39,11 @@ def power_law(counts: ArrayLike, beta: float = 0.75) -> Floats:
     Reference: T. Mikolov et al., Distributed Representations of Words and Phrases, NIPS 2013,
         section 2.2; lecture, section 2.1; docs/07.
     """
-    share, beta = normalized("counts", counts), number("beta", beta)
-    if not 0 <= beta < np.inf:
+    counts, beta = as_floats("counts", counts), number("beta", beta)
+    share = normalized("counts", counts)
+    if beta < 0:
         raise ValueError(f"beta must be finite and not negative, got {beta}")
-    clicked = as_floats("counts", counts) > 0  # whose share may have underflowed
+    clicked = counts > 0  # whose share may have underflowed
     powers: Floats = np.where(clicked, (share / share.max()) ** beta, 0)
     return powers / float(powers.sum())
 
