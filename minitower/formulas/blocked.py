@@ -36,12 +36,13 @@ from minitower.formulas.arguments import (
 )
 from minitower.formulas.arrays import Floats, Mask, Vectors
 from minitower.formulas.logq import Correction, check_batch
+from minitower.formulas.threads import buffered_map
 
 BLOCK = 256
 """Users in a block: enough for BLAS to be fast, few enough for the scores to stay in cache."""
 
-BUFFER_ENTRIES = 2**25
-"""Bound on the scores of a block, for very many candidates: 128 MB in float32."""
+BUFFER_ENTRIES = 2**24
+"""Bound on the scores of a block, for very many candidates: 64 MB in float32, in each thread."""
 
 
 def blocked_in_batch_softmax(
@@ -79,15 +80,13 @@ def blocked_in_batch_softmax(
 
     left, right, own, bound, is_loose = _factors(users, items, correction, temperature, dtype)
     items_and_one = np.column_stack([items, np.ones(m, dtype)])
-    loss = 0.0
-    d_users, d_items = np.empty((n, d), dtype), np.zeros((m, d), dtype)
-    product, buffer = np.empty((m, d), dtype), np.empty(m * min(block, n), dtype)
-    for start in range(0, n, block):
-        rows = slice(start, min(start + block, n))
-        width = rows.stop - start
+
+    def of_block(rows: slice, buffer: tuple[Floats, Vectors]) -> tuple[float, Vectors]:
+        """Set d_users of these rows; return their part of the loss and of d_items."""
+        start, width = rows.start, rows.stop - rows.start
         # Candidates down, users across: BLAS is fastest with the long side first.
-        logits = np.matmul(right, left[rows].T, out=buffer[: m * width].reshape(m, width))
-        logits[np.arange(start, rows.stop), np.arange(width)] = (own - bound)[rows]
+        logits = np.matmul(right, left[rows].T, out=buffer[0][: m * width].reshape(m, width))
+        logits[np.arange(start, rows.stop), np.arange(width)] = own[rows] - bound[rows]
         if correction.hits is not None:
             hit_rows, hit_columns = correction.hits.among(start, rows.stop)
             logits[hit_columns, hit_rows - start] = -np.inf
@@ -99,11 +98,17 @@ def blocked_in_batch_softmax(
         sums = exponentials.T @ items_and_one
         total = sums[:, d]
         losses = (omega * (np.log2(total) + bound[rows]) - own[rows]) / _bits(dtype)
-        loss += float(weights[rows] @ losses)
         share = (omega * weights[rows] / total)[:, None]
         np.multiply(sums[:, :d], share, out=d_users[rows])
-        np.matmul(exponentials, users[rows] * share, out=product)
-        d_items += product
+        product = np.matmul(exponentials, users[rows] * share, out=buffer[1])
+        return float(weights[rows] @ losses), product
+
+    new_buffer = lambda: (np.empty(m * min(block, n), dtype), np.empty((m, d), dtype))
+    blocks = [slice(start, min(start + block, n)) for start in range(0, n, block)]
+    loss, d_users, d_items = 0.0, np.empty((n, d), dtype), np.zeros((m, d), dtype)
+    for of_loss, of_items in buffered_map(of_block, blocks, new_buffer):
+        loss += of_loss
+        d_items += of_items
     d_users -= items[:n] * weights[:, None]
     d_items[:n] -= users * weights[:, None]
     d_users /= temperature
