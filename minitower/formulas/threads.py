@@ -16,7 +16,9 @@ from typing import TypeVar
 from minitower.formulas.arguments import strict_integer
 from minitower.formulas.blas import one_thread
 
-B, S, T = TypeVar("B"), TypeVar("S"), TypeVar("T")
+B = TypeVar("B")
+S = TypeVar("S")
+T = TypeVar("T")
 
 MAX_THREADS = 256
 """Bound on the threads. Every thread has buffers of its own."""
@@ -48,6 +50,13 @@ def use_threads(n: int) -> None:
 def threads() -> int:
     """The number of threads that :func:`use_threads` has set, at first 1."""
     return _threads
+
+
+def available_cores() -> int:
+    """The number of cores that the system lets this process use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def ordered_map(
