@@ -18,7 +18,7 @@ import numpy as np
 from minitower.data.errors import show
 from minitower.formulas.arguments import choice, number_within, positive_number
 from minitower.formulas.arrays import Array
-from minitower.formulas.threads import together
+from minitower.formulas.threads import threads, together
 from minitower.towers.layers import Gradient, Gradients, RowGradient
 from minitower.towers.optimizer_slots import Layout, OptimizerSlot, Slots, check_slot, slot_shape
 from minitower.towers.schedules import LARGEST_RATE, LEARNING_RATE, Rate, Schedule
@@ -61,16 +61,20 @@ class Optimizer(ABC):
             for slot, per_row in self.layout.items():
                 if (key := f"{name}/{slot}") not in self.state:
                     self.state[key] = self._new_slot(parameters[name], per_row)
-        together(*(partial(self._move, parameters, *one, rate) for one in gradients.items()))
+        items = list(gradients.items())
+        share = -(-len(items) // threads())  # one task for each thread: many parameters are small
+        parts = [items[i : i + share] for i in range(0, len(items), max(share, 1))]
+        together(*(partial(self._move, parameters, part, rate) for part in parts))
 
     def _move(
-        self, parameters: dict[str, Array], name: str, gradient: Gradient, rate: float
+        self, parameters: dict[str, Array], gradients: list[tuple[str, Gradient]], rate: float
     ) -> None:
-        rows: Any = ...
-        if isinstance(gradient, RowGradient):
-            rows, gradient = gradient.rows, gradient.values
-        slots = {s: OptimizerSlot(self.state[f"{name}/{s}"], rows) for s in self.layout}
-        parameters[name][rows] -= self._displacement(gradient, rate, slots)
+        for name, gradient in gradients:
+            rows = None
+            if isinstance(gradient, RowGradient):
+                rows, gradient = gradient.rows, gradient.values
+            slots = {s: OptimizerSlot(self.state[f"{name}/{s}"], rows) for s in self.layout}
+            OptimizerSlot(parameters[name], rows).update(-self._displacement(gradient, rate, slots))
 
     def _new_slot(self, parameter: Array, per_row: bool) -> Array:
         shape, dtype = slot_shape(parameter, per_row), parameter.dtype
