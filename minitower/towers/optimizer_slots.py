@@ -25,13 +25,13 @@ class OptimizerSlot:
 
     def update(self, value: Array | float, *, decay: float = 1.0) -> Array:
         """Set these rows to decay * rows + value, and return them."""
-        used = slice(None) if self.rows is None else self.rows
         # take is twice as fast as table[rows].
-        new = self.table.copy() if self.rows is None else self.table.take(self.rows, axis=0)
+        new = self.table if self.rows is None else self.table.take(self.rows, axis=0)
         if decay != 1:
             new *= decay
         new += value
-        self.table[used] = new
+        if self.rows is not None:
+            self.table[self.rows] = new
         return new
 
 

@@ -70,11 +70,14 @@ class Optimizer(ABC):
         self, parameters: dict[str, Array], gradients: list[tuple[str, Gradient]], rate: float
     ) -> None:
         for name, gradient in gradients:
-            rows = None
+            parameter, rows = parameters[name], None
             if isinstance(gradient, RowGradient):
                 rows, gradient = gradient.rows, gradient.values
             slots = {s: OptimizerSlot(self.state[f"{name}/{s}"], rows) for s in self.layout}
-            OptimizerSlot(parameters[name], rows).update(-self._displacement(gradient, rate, slots))
+            moved = parameter if rows is None else parameter.take(rows, axis=0)
+            moved -= self._displacement(gradient, rate, slots)
+            if rows is not None:
+                parameter[rows] = moved
 
     def _new_slot(self, parameter: Array, per_row: bool) -> Array:
         shape, dtype = slot_shape(parameter, per_row), parameter.dtype
