@@ -6,7 +6,6 @@ over results are equal to the bit on one thread and on many.
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -23,7 +22,6 @@ T = TypeVar("T")
 MAX_THREADS = 256
 """Bound on the threads. Every thread has buffers of its own."""
 
-_here = threading.local()  # is_worker: whether this thread belongs to a pool
 _threads = 1
 _pool: ThreadPoolExecutor | None = None  # of threads - 1 workers: the caller is the first thread
 
@@ -78,7 +76,7 @@ def ordered_map(
     [1, 4, 9]
     """
     n, pool, items = at_most or _threads, _pool, iter(items)
-    if pool is None or getattr(_here, "is_worker", False):
+    if pool is None:
         yield from map(task, items)
         return
     while group := list(islice(items, n)):
@@ -118,10 +116,7 @@ def together(*calls: Callable[[], T]) -> list[T]:
 
 
 def _new_pool() -> ThreadPoolExecutor | None:
-    def mark() -> None:
-        _here.is_worker = True
-
-    return ThreadPoolExecutor(_threads - 1, "minitower", mark) if _threads > 1 else None
+    return ThreadPoolExecutor(_threads - 1, "minitower") if _threads > 1 else None
 
 
 def _after_fork() -> None:
