@@ -55,7 +55,7 @@ def test_threads__the_default_is_the_available_cores_up_to_four(run, monkeypatch
 
 
 def test_threads__of_the_process():
-    assert 1 <= threads.available_cores() <= (os.cpu_count() or 1)
+    assert 1 <= flag.available_cores() <= (os.cpu_count() or 1)
 
 
 def test_train__has_the_same_bits_on_any_number_of_threads(run, clicks, tmp_path):

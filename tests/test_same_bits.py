@@ -1,5 +1,6 @@
 """Training, encoding and exact search have the same bits on one, two and four threads."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -112,6 +113,15 @@ def test_training__with_every_optimizer(optimizer, model):
 @pytest.mark.parametrize("part", PARTS)
 def test_training__with_what_else_a_step_has(part):
     on_all_threads(lambda: trained(mt.InBatchSoftmax, **PARTS[part]))
+
+
+def test_training__of_several_trainers_at_once():
+    """Each in a thread of its caller; they share the workers, and nothing else."""
+    objectives = [mt.InBatchSoftmax, lambda: mt.CrossBatchSoftmax(900), mt.InBatchSoftmax]
+    mt.use_threads(3)
+    alone = [bits(trained(objective)) for objective in objectives]
+    with ThreadPoolExecutor(len(objectives)) as callers:
+        assert list(callers.map(lambda o: bits(trained(o)), objectives)) == alone
 
 
 @given(

@@ -5,11 +5,12 @@ NumPy is imported; ``main()`` in a Python process sets it by threadpoolctl, wher
 """
 
 import argparse
+import os
 import warnings
 
 from minitower.cli.arguments import add_own_flags
 from minitower.data.options import Option
-from minitower.formulas.threads import MAX_THREADS, available_cores, use_threads
+from minitower.formulas.threads import MAX_THREADS, use_threads
 
 COMMANDS = {
     "demo", "train", "tune", "evaluate", "recall", "similar", "serve", "update", "publish",
@@ -23,6 +24,13 @@ OPTION = Option(
     f"(default: the cores that are available, at most {MOST})",
     1, MAX_THREADS, metavar="N", type=int, default=None,
 )  # fmt: skip
+
+
+def available_cores() -> int:
+    """The number of cores that the system lets this process use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def add_threads(parser: argparse.ArgumentParser, command: str) -> None:

@@ -25,7 +25,8 @@ def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:
     Shapes: n rows of features->(n,d)
 
     Args:
-        tower: `model.user` or `model.item`.
+        tower: `model.user` or `model.item`. It may run on several threads at once
+            (:func:`~minitower.formulas.threads.use_threads`).
         table: the encoded entities, `data.users` or `data.items`.
         rows: (n,) rows of the table, in any order; None is all.
 

@@ -50,13 +50,6 @@ def threads() -> int:
     return _threads
 
 
-def available_cores() -> int:
-    """The number of cores that the system lets this process use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def ordered_map(
     task: Callable[[S], T], items: Iterable[S], at_most: int | None = None
 ) -> Iterator[T]:
@@ -64,8 +57,7 @@ def ordered_map(
 
     Items are taken in groups of n. The tasks of a group run at the same time, and all its results
     are consumed before the next group starts. The caller runs the first task of a group, and any
-    other that no worker has begun. So nothing waits for a worker that other programs delay, and a
-    task may call ordered_map itself.
+    other that no worker has begun. It waits for running tasks only, so a task may call ordered_map.
 
     An error of a task reaches the caller as it is, once no other task runs.
 

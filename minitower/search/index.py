@@ -56,8 +56,8 @@ class ExactIndex:
     on the pair alone.
 
     Shapes: (m,d), float32 or float64. float16 becomes float32 and integers become float64,
-    in vectors and in queries. Memory beside the vectors: 8 MB, or one row of m scores if that
-    is more; about twenty times as much in the worst case, where all scores are equal.
+    in vectors and in queries. Memory beside the vectors, for each thread: 8 MB, or one row of m
+    scores if that is more; about twenty times as much in the worst case, of equal scores.
 
     Attributes:
         deleted: (m,) boolean, True for deleted items; None before the first deletion.
