@@ -22,6 +22,7 @@ from minitower.evaluation.diagnostics import neighbors
 from minitower.evaluation.encode import encode
 from minitower.evaluation.evaluator import Evaluator, PopularityScorer, evaluate
 from minitower.evaluation.report import Report
+from minitower.formulas.threads import use_threads
 from minitower.scale.milvus import MilvusIndex
 from minitower.search.approximate import ApproximateIndex
 from minitower.search.by_id import VectorIndex
@@ -138,5 +139,6 @@ __all__ = [
     "train_incremental_update",
     "tune",
     "uniform_negatives",
+    "use_threads",
     "warmup",
 ]

@@ -24,7 +24,8 @@ EXTRAS = {"torch": "peers", "starlette": "serve", "pyarrow": "streams"}
 
 @pytest.mark.parametrize("command, needs, phrases", [
     ("train_step.py softmax --quick", ("torch",), ("three products",)),
-    ("train_step.py step --quick", ("torch",), ("fastest torch",)),
+    ("train_step.py step --quick", ("torch",), ("fastest torch", "matrix products")),
+    ("train_step.py epoch --quick", (), ("the same bits on both", "two over one")),
     ("train_step.py history --quick", (), ("over without",)),
     ("train_step.py tables --quick", (), ("ratio",)),
     ("train_step.py memory --quick", (), ("GB at the peak",)),

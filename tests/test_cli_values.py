@@ -242,4 +242,4 @@ def test_every_default_is_in_its_own_domain():
 def test_help__says_what_the_seed_promises(capsys):
     assert main(["train", "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "same seed, same model, bit for bit: on one thread of the same kind of CPU" in printed
+    assert "same seed, same model, bit for bit, on the same kind of CPU" in printed

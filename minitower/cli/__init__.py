@@ -15,6 +15,7 @@ from importlib import import_module
 from minitower import __version__
 from minitower.cli.arguments import CommandFailed, Parser
 from minitower.cli.terminal import drop, escaping_stdout, say
+from minitower.cli.threads import add_threads, use_threads_of
 from minitower.data.errors import DataError
 
 MODULES = {
@@ -81,6 +82,7 @@ def _outcome(argv: Sequence[str]) -> tuple[int, object]:
         args = build_parser(command).parse_args(argv)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: say(f"warning: {message}")
+            use_threads_of(args)
             args.run(args)
     except SystemExit:  # argparse has printed --help or --version
         return 0, None
@@ -123,7 +125,9 @@ def build_parser(command: str | None = None) -> Parser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     def add(name: str, description: str = "", **_: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=_SUMMARIES[name], description=description)
+        one = commands.add_parser(name, help=_SUMMARIES[name], description=description)
+        add_threads(one, name)
+        return one
 
     for module, names in MODULES.items():
         if command is None or command in names:

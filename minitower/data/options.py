@@ -190,7 +190,7 @@ def _from_string(value: Any, kind: Any) -> Any:
 
 Seed = Annotated[
     int,
-    Option("same seed, same model, bit for bit: on one thread of the same kind of CPU", 0),
+    Option("same seed, same model, bit for bit, on the same kind of CPU", 0),
 ]
 """The seed of a part of training; a job gives all parts the same one."""
 

@@ -10,6 +10,7 @@ from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.table import Features, Table
 from minitower.formulas import arguments
 from minitower.formulas.arrays import Array, Vectors
+from minitower.formulas.threads import ordered_map
 
 Tower = Callable[[Features], tuple[Array, Any]]
 
@@ -24,7 +25,8 @@ def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:
     Shapes: n rows of features->(n,d)
 
     Args:
-        tower: `model.user` or `model.item`.
+        tower: `model.user` or `model.item`. It may run on several threads at once
+            (:func:`~minitower.formulas.threads.use_threads`).
         table: the encoded entities, `data.users` or `data.items`.
         rows: (n,) rows of the table, in any order; None is all.
 
@@ -35,8 +37,8 @@ def encode(tower: Tower, table: Table, rows: Array | None = None) -> Vectors:
     n = len(table)
     rows = np.arange(n) if rows is None else _checked_rows(rows, n)
     starts = range(0, max(len(rows), 1), BLOCK)  # zero rows still have a width
-    vectors = [tower(table.take(rows[s : s + BLOCK]))[0] for s in starts]
-    return arguments.as_floats("vectors", np.concatenate(vectors))
+    vectors = ordered_map(lambda s: tower(table.take(rows[s : s + BLOCK]))[0], starts)
+    return arguments.as_floats("vectors", np.concatenate(list(vectors)))
 
 
 def _checked_rows(rows: Array, n: int) -> Array:

@@ -17,7 +17,8 @@ Read the files in this order:
 9. ranking, popularity, uniformity: measures of recalled lists and of vectors.
 10. stop_gradient_logq: the loss of logq.calibrated in its published form, for comparison.
 
-arguments checks what callers pass, and arrays names the array types.
+arguments checks what callers pass, and arrays names the array types. threads runs tasks at the same
+time, and blas sets the threads of NumPy's products.
 
 A loss returns (loss, gradient), or (loss, gradients) for several arrays. The gradients are those
 of the returned loss, with the shapes of its arguments. A similarity returns its scores and a

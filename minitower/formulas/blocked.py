@@ -36,12 +36,13 @@ from minitower.formulas.arguments import (
 )
 from minitower.formulas.arrays import Floats, Mask, Vectors
 from minitower.formulas.logq import Correction, check_batch
+from minitower.formulas.threads import buffered_map
 
 BLOCK = 256
 """Users in a block: enough for BLAS to be fast, few enough for the scores to stay in cache."""
 
-BUFFER_ENTRIES = 2**25
-"""Bound on the scores of a block, for very many candidates: 128 MB in float32."""
+BUFFER_ENTRIES = 2**24
+"""Bound on the scores of a block, for very many candidates: 64 MB in float32, in each thread."""
 
 
 def blocked_in_batch_softmax(
@@ -77,68 +78,80 @@ def blocked_in_batch_softmax(
         block = max(1, min(BLOCK, BUFFER_ENTRIES // m))
     block = integer("block", block, 1)
 
-    left, right, own, bound, is_loose = _factors(users, items, correction, temperature, dtype)
+    bits = _bits(dtype)
+    subtracted = correction.candidates.astype(dtype) * bits
+    right = np.column_stack([items, subtracted, np.ones(m, dtype)])
     items_and_one = np.column_stack([items, np.ones(m, dtype)])
-    loss = 0.0
-    d_users, d_items = np.empty((n, d), dtype), np.zeros((m, d), dtype)
-    product, buffer = np.empty((m, d), dtype), np.empty(m * min(block, n), dtype)
-    for start in range(0, n, block):
-        rows = slice(start, min(start + block, n))
-        width = rows.stop - start
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of very long vectors
+        longest = np.sqrt(np.einsum("md,md->m", items, items).max())
+    least = subtracted.min()
+    loss, d_users, d_items = 0.0, np.empty((n, d), dtype), np.zeros((m, d), dtype)
+
+    def of_block(rows: slice, buffer: tuple[Floats, Vectors]) -> tuple[float, Vectors]:
+        """Set d_users of these rows; return their part of the loss and of d_items."""
+        width, own_items, weight = rows.stop - rows.start, items[rows], weights[rows]
+        positive = correction.positive[rows].astype(dtype) * bits
+        left, own, bound, is_loose = _factors(
+            users[rows], own_items, positive, bits / dtype.type(temperature), longest, least
+        )
         # Candidates down, users across: BLAS is fastest with the long side first.
-        logits = np.matmul(right, left[rows].T, out=buffer[: m * width].reshape(m, width))
-        logits[np.arange(start, rows.stop), np.arange(width)] = (own - bound)[rows]
+        logits = np.matmul(right, left.T, out=buffer[0][: m * width].reshape(m, width))
+        np.fill_diagonal(logits[rows], own - bound)
         if correction.hits is not None:
-            hit_rows, hit_columns = correction.hits.among(start, rows.stop)
-            logits[hit_columns, hit_rows - start] = -np.inf
-        if is_loose[rows].any():
+            hit_rows, hit_columns = correction.hits.among(rows.start, rows.stop)
+            logits[hit_columns, hit_rows - rows.start] = -np.inf
+        if is_loose.any():
             top = logits.max(axis=0)
             logits -= top
-            bound[rows] += top
+            bound += top
         exponentials = np.exp2(logits, out=logits)
         sums = exponentials.T @ items_and_one
         total = sums[:, d]
-        losses = (omega * (np.log2(total) + bound[rows]) - own[rows]) / _bits(dtype)
-        loss += float(weights[rows] @ losses)
-        share = (omega * weights[rows] / total)[:, None]
-        np.multiply(sums[:, :d], share, out=d_users[rows])
-        np.matmul(exponentials, users[rows] * share, out=product)
-        d_items += product
-    d_users -= items[:n] * weights[:, None]
+        losses = (omega * (np.log2(total) + bound) - own) / bits
+        share = (omega * weight / total)[:, None]
+        d_block = np.multiply(sums[:, :d], share, out=d_users[rows])
+        d_block -= own_items * weight[:, None]
+        d_block /= temperature
+        product = np.matmul(exponentials, users[rows] * share, out=buffer[1])
+        return float(weight @ losses), product
+
+    new_buffer = lambda: (np.empty(m * min(block, n), dtype), np.empty((m, d), dtype))
+    blocks = [slice(start, min(start + block, n)) for start in range(0, n, block)]
+    for of_loss, of_items in buffered_map(of_block, blocks, new_buffer):
+        loss += of_loss
+        d_items += of_items
     d_items[:n] -= users * weights[:, None]
-    d_users /= temperature
     d_items /= temperature
     return loss, (d_users, d_items)
 
 
 def _factors(
-    users: Vectors, items: Vectors, correction: Correction, temperature: float, dtype: np.dtype[Any]
-) -> tuple[Floats, Floats, Floats, Floats, Mask]:
-    """Compute the factors of the logits, in bits.
+    users: Vectors, items: Vectors, positive: Floats, scale: Any, longest: Any, least: Any
+) -> tuple[Floats, Floats, Floats, Mask]:
+    """Compute a block's part of the factors of the logits, in bits.
 
+    Args:
+        users, items: of n pairs.
+        positive: subtracted from the logits of the pairs.
+        scale: from inner products to bits.
+        longest, least: length of the longest candidate; the least that is subtracted from one.
     Returns:
-        left (n,d+2) and right (m,d+2): left right' = logits - bound, except for the positives.
+        left (n,d+2): left right' = logits - bound, except for the positives.
         own (n): logit of each row's positive.
         bound (n): at least the largest logit of each row.
         is_loose (n): rows whose bound is so large that exp(own - bound) would underflow. The
-            loop replaces such a bound by the true maximum.
+            caller replaces such a bound by the true maximum.
     """
-    (n, _), m = users.shape, len(items)
-    bits = _bits(dtype)
-    scale = bits / dtype.type(temperature)
-    own = np.einsum("nd,nd->n", users, items[:n]) * scale
-    own -= correction.positive.astype(dtype) * bits
-    subtracted = correction.candidates.astype(dtype) * bits
+    dtype, n = scale.dtype, len(users)
+    own = np.einsum("nd,nd->n", users, items) * scale - positive
     with np.errstate(over="ignore", invalid="ignore"):  # squares of very long vectors
-        bound = np.sqrt(np.einsum("nd,nd->n", users, users)) * scale
-        bound *= np.sqrt(np.einsum("md,md->m", items, items).max())
-        bound = np.maximum(bound - subtracted.min(), own)
+        bound = np.sqrt(np.einsum("nd,nd->n", users, users)) * scale * longest
+        bound = np.maximum(bound - least, own)
     is_unbounded = ~np.isfinite(bound)
     bound[is_unbounded] = own[is_unbounded]
     is_loose = is_unbounded | (own - bound < np.log2(np.finfo(dtype).tiny) + 36)
     left = np.column_stack([users * scale, np.full(n, -1, dtype), -bound])
-    right = np.column_stack([items, subtracted, np.ones(m, dtype)])
-    return left, right, own, bound, is_loose
+    return left, own, bound, is_loose
 
 
 def _bits(dtype: np.dtype[Any]) -> Any:

@@ -76,8 +76,8 @@ def randomized_svd(matrix: Any, k: int, rng: Generator) -> tuple[Floats, Floats,
     Args:
         matrix: of float32 or float64; the result has its type.
         k: >= 1.
-        rng: the same state gives the same triples, bit for bit on one thread of the same kind
-            of CPU.
+        rng: the same state gives the same triples, bit for bit with one thread of BLAS on
+            the same kind of CPU.
     Raises ValueError: k < 1.
     Properties: equals_the_exact_svd, columns_are_orthonormal, finds_the_subspace,
         small_values_stand_beside_large_ones, never_densifies, float32_is_close

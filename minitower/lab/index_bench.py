@@ -22,6 +22,7 @@ import numpy as np
 
 from minitower.data.files import new_file
 from minitower.formulas.arrays import Array
+from minitower.formulas.threads import MAX_THREADS, use_threads
 from minitower.scale.milvus import MilvusIndex, silence_loggers
 from minitower.scale.milvus_versions import efforts, publish_to_milvus
 from minitower.search.approximate import ENGINES, ApproximateIndex
@@ -145,6 +146,7 @@ def _search(backend: str, place: str, k: int) -> tuple[int, tuple[Point, ...]]:
     with np.load(Path(place) / "task.npz") as task:
         queries, best = task["queries"], task["best"]
     before, folder = _resident(), Path(place) / f"{backend}.db"
+    use_threads(min(os.cpu_count() or 1, MAX_THREADS))  # of exact search, as the others do
     if backend == "milvus-lite":
         silence_loggers()
         engine = index = MilvusIndex.open(str(folder))

@@ -15,6 +15,7 @@ from minitower.data.options import option
 from minitower.data.table import Ragged
 from minitower.formulas.arguments import as_floats
 from minitower.formulas.arrays import Array, Rows, Scores, Vectors
+from minitower.formulas.threads import buffered_map
 from minitower.towers.layers import first_not_finite
 
 SearchResult = tuple[Array, Scores]
@@ -55,8 +56,8 @@ class ExactIndex:
     on the pair alone.
 
     Shapes: (m,d), float32 or float64. float16 becomes float32 and integers become float64,
-    in vectors and in queries. Memory beside the vectors: 8 MB, or one row of m scores if that
-    is more; about twenty times as much in the worst case, where all scores are equal.
+    in vectors and in queries. Memory beside the vectors, for each thread: 8 MB, or one row of m
+    scores if that is more; about twenty times as much in the worst case, of equal scores.
 
     Attributes:
         deleted: (m,) boolean, True for deleted items; None before the first deletion.
@@ -116,9 +117,9 @@ class ExactIndex:
         bound = lengths_of(queries) * self._longest
         fits = bound.max(initial=0.0) < float(np.finfo(np.float32).max) / 4
         work = np.result_type(self._vectors, queries, np.float32 if fits else np.float64)
-        products = np.empty((min(step, n), m), work)
-        for start in range(0, n if m else 0, step):
-            block = slice(start, min(start + step, n))
+
+        def of_block(block: slice, products: Vectors) -> None:
+            """Set the result of a block of queries."""
             part = queries[block]
             product = np.matmul(part, self._vectors.T, out=products[: len(part)], dtype=work)
             if exclude is not None:
@@ -127,6 +128,11 @@ class ExactIndex:
                 product[:, deleted] = -np.inf
             pairs = _candidates(product, k, bound[block], self._vectors.shape[1])
             rows[block], scores[block] = best_pairs(part, self._vectors, *pairs, k)
+
+        blocks = list(_parts(n if m else 0, step))
+        new_buffer = lambda: np.empty((min(step, n), m), work)
+        for _ in buffered_map(of_block, blocks, new_buffer):
+            pass
         return rows, scores
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from copy import copy
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,7 +18,8 @@ import numpy as np
 from minitower.data.errors import show
 from minitower.formulas.arguments import choice, number_within, positive_number
 from minitower.formulas.arrays import Array
-from minitower.towers.layers import Gradients, RowGradient
+from minitower.formulas.threads import threads, together
+from minitower.towers.layers import Gradient, Gradients, RowGradient
 from minitower.towers.optimizer_slots import Layout, OptimizerSlot, Slots, check_slot, slot_shape
 from minitower.towers.schedules import LARGEST_RATE, LEARNING_RATE, Rate, Schedule
 
@@ -55,18 +57,27 @@ class Optimizer(ABC):
         """Move each parameter that has a gradient, in place. The others keep their bits."""
         rate = self.current_rate
         self.step += 1
-        for name, gradient in gradients.items():
-            parameter = parameters[name]
-            rows: Any = ...
+        for name in gradients:
+            for slot, per_row in self.layout.items():
+                if (key := f"{name}/{slot}") not in self.state:
+                    self.state[key] = self._new_slot(parameters[name], per_row)
+        items = list(gradients.items())
+        share = -(-len(items) // threads())  # one task for each thread: many parameters are small
+        parts = [items[i : i + share] for i in range(0, len(items), max(share, 1))]
+        together(*(partial(self._move, parameters, part, rate) for part in parts))
+
+    def _move(
+        self, parameters: dict[str, Array], gradients: list[tuple[str, Gradient]], rate: float
+    ) -> None:
+        for name, gradient in gradients:
+            parameter, rows = parameters[name], None
             if isinstance(gradient, RowGradient):
                 rows, gradient = gradient.rows, gradient.values
-            slots = {}
-            for slot, per_row in self.layout.items():
-                key = f"{name}/{slot}"
-                if key not in self.state:
-                    self.state[key] = self._new_slot(parameter, per_row)
-                slots[slot] = OptimizerSlot(self.state[key], rows)
-            parameter[rows] -= self._displacement(gradient, rate, slots)
+            slots = {s: OptimizerSlot(self.state[f"{name}/{s}"], rows) for s in self.layout}
+            moved = parameter if rows is None else parameter.take(rows, axis=0)
+            moved -= self._displacement(gradient, rate, slots)
+            if rows is not None:
+                parameter[rows] = moved
 
     def _new_slot(self, parameter: Array, per_row: bool) -> Array:
         shape, dtype = slot_shape(parameter, per_row), parameter.dtype

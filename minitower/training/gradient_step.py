@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minitower.formulas.threads import together
 from minitower.towers.layers import (
     Gradient,
     Gradients,
@@ -82,14 +83,15 @@ def gradient_step(
     """
     regularization = regularization or Regularization()
     features = regularization.shortened(batch.users, step=optimizer.step)
-    users, back_users = model.user(features)
-    items, back_items = model.item(batch.items)
+    (users, back_users), (items, back_items) = together(
+        lambda: model.user(features), lambda: model.item(batch.items)
+    )
     unit = model.similarity == "cosine"
     users, back_dropout = regularization.dropped(users, unit=unit, step=optimizer.step)
     loss, (d_users, d_items) = objective(users, items, batch)
-    gradients = back_users(back_dropout(d_users))
-    if id_tables is None or any(name.startswith("item.") for name in id_tables):
-        gradients = add_gradients(gradients, back_items(d_items))
+    backward = [lambda: back_users(back_dropout(d_users)), lambda: back_items(d_items)]
+    items_move = id_tables is None or any(name.startswith("item.") for name in id_tables)
+    gradients = add_gradients(*together(*backward[: 1 + items_move]))
     contrastive = 0.0
     if contrastive_loss is not None:
         contrastive, of_views = contrastive_loss(model)
@@ -124,8 +126,9 @@ def _check_gradients(loss: float, gradients: Gradients) -> None:
 
 def _check_parameters(model: TwoTower, gradients: Gradients) -> None:
     moved = (
-        (name, model.parameters[name][g.rows if isinstance(g, RowGradient) else ...])
+        (name, table.take(g.rows, axis=0) if isinstance(g, RowGradient) else table)
         for name, g in gradients.items()
+        for table in [model.parameters[name]]
     )
     bad = first_not_finite(moved)
     if bad is not None:

@@ -47,7 +47,8 @@ class Trainer:
             (:mod:`minitower.training.self_supervised`). None: nothing.
         regularization: weight decay and dropout; None: none of them.
         seed: of the shuffling and of the default-row replacement. The same seed gives the same
-            parameters, bit for bit, on one thread of the same kind of CPU.
+            parameters, bit for bit, with one thread of BLAS on the same kind of CPU. They do not
+            depend on :func:`~minitower.formulas.threads.use_threads`.
         on_progress: called with a :class:`Progress`.
 
     Attributes:

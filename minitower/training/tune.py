@@ -138,8 +138,9 @@ def tune(
 ) -> Tuning:
     """Search for the options whose model is best on validation.
 
-    The first trial takes the options as they are. On one thread the same seed and number of
-    trials give the same search. Ctrl-C ends the search, and what has been measured counts.
+    The first trial takes the options as they are. With one thread of BLAS the same seed and
+    number of trials give the same search. Ctrl-C ends the search, and what has been measured
+    counts.
 
     Args:
         data: trains on ``data.train`` and measures on ``data.valid``.

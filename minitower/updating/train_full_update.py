@@ -51,7 +51,7 @@ def train_full_update(
     """Train a copy of the model for one epoch on a day's positives, each once, in random order.
 
     The model and the optimizer stay as they are. The result is a function of the arguments,
-    bit for bit on one thread of the same kind of CPU. So repeat an interrupted update.
+    bit for bit with one thread of BLAS on the same kind of CPU. So repeat an interrupted update.
 
     Args:
         model: the full model of the day before.
