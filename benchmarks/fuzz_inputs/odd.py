@@ -340,7 +340,7 @@ def _arrow() -> tuple[Maker, ...]:
         of(None, pa.int64()),
         of("x", pa.large_string()), of("x", pa.string_view()), of(np.float16(1), pa.float16()),
         of(2**64 - 1, pa.uint64()), of(True, pa.bool_()), of([None], pa.list_(pa.int8())),
-        lambda rng, valid: pa.array(valid).dictionary_encode(),
+        lambda rng, valid: pa.array(list(map(str, valid))).dictionary_encode(),
         lambda rng, valid: pa.chunked_array([valid[:3], valid[3:]]),
         lambda rng, valid: pa.array([*valid[:-1], None]),
         lambda rng, valid: pa.table({"a": valid}),
