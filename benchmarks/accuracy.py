@@ -30,12 +30,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"  # read when NumPy is imported, here and in each unit
-
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "comparison" / "results.jsonl"
 CHAPTER = "24-accuracy.md"
+
+
+def one_thread() -> None:
+    """One thread a unit: before NumPy is imported."""
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
 
 
 def pair(text: str) -> tuple[str, Any]:
@@ -57,7 +60,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--search", dest="units", action="store_const", const="search")
     parser.add_argument("--split", action="append", choices=(*ALL, "tiny"), help="only these")
     parser.add_argument("--arm", action="append", choices=tuple(ARMS), help="only these")
-    parser.add_argument("--jobs", type=int, default=2, help="units at a time")
+    parser.add_argument("--jobs", type=int, default=2, help="units at a time; 0: in this process")
     parser.add_argument("--set", action="append", type=pair, default=[], metavar="NAME=VALUE")
     parser.add_argument("--list", action="store_true", help="print the missing units, run none")
     parser.add_argument("--report", action="store_true", help="run nothing; make the tables")
@@ -115,4 +118,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    one_thread()
     main()

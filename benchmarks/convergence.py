@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from bounds import Bounds
+from drawing import svg
 from numpy.typing import NDArray
 
 from minitower.formulas.arrays import Floats
@@ -148,14 +149,8 @@ def error(gradient: Floats, truth: Floats) -> float:
 
 def draw(sizes: NDArray[np.int64], curves: dict[str, dict[str, list[float]]], path: Path) -> None:
     """The figure: the same bytes every time."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    style = {"svg.hashsalt": "minitower", "svg.fonttype": "none", "font.size": 9}
-    with pyplot.rc_context(style):
-        figure, panels = pyplot.subplots(1, 2, figsize=(8, 3.6), sharey=True, layout="constrained")
+    with svg(path, figsize=(8, 3.6)) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
         for panel, (title, lines) in zip(panels, curves.items(), strict=True):
             for name, errors in lines.items():
                 panel.loglog(sizes, errors, label=name, lw=2.2 if name == "calibrated" else 1.3)
@@ -163,9 +158,6 @@ def draw(sizes: NDArray[np.int64], curves: dict[str, dict[str, list[float]]], pa
             panel.grid(alpha=0.3)
         panels[0].set_ylabel("error of the mean gradient")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
 
 
 def main(quick: bool, figure: Path | None) -> None:

@@ -51,4 +51,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    accuracy.one_thread()
     main()

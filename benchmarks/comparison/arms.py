@@ -38,7 +38,7 @@ class Arm:
         seeds: 1 for what has no randomness.
         tested: False: the arm is in the curves alone, and reads no test.
         needs: packages of the extra "peers".
-        prepare: before the seconds count.
+        prepare: sets one thread, before the seconds count.
     """
 
     train: Callable[..., None]
@@ -62,9 +62,9 @@ class Arm:
 
     def start(self) -> None:
         """Import everything, before the seconds count."""
+        self.prepare()
         for package in self.needs:
             import_module(package)
-        self.prepare()
 
 
 def _grid(tiny: Setting | None = None, **values: tuple[Any, ...]) -> Callable[[str], list[Setting]]:

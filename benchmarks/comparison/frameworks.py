@@ -25,11 +25,12 @@ def prepare_torch() -> None:
     import torch
 
     torch.set_num_threads(1)
+    torch.sparse.check_sparse_tensor_invariants.disable()  # the default, but silent
 
 
 def prepare_keras() -> None:
     """Import TensorFlow and Keras, on one thread."""
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # before the import
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
     import tensorflow as tf

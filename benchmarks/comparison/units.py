@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
 from multiprocessing import get_context
 from typing import Any
@@ -152,18 +152,23 @@ def run(unit: Line) -> Line:
 
 
 def run_all(units: list[Line], lines: Lines, jobs: int) -> None:
-    """Run units, several at a time, each in a new process."""
+    """Run units, several at a time, each in a new process; with no jobs, all in this one."""
     if not units:
         return
     print(f"{units[0]['kind']}: {len(units)} units to run", flush=True)
+    for done, line in enumerate(map(run, units) if not jobs else _apart(units, jobs), start=1):
+        lines.add(line)
+        print(f"{done}/{len(units)} {described(line)}", flush=True)
+
+
+def _apart(units: list[Line], jobs: int) -> Iterator[Line]:
+    """The lines of units as they come, each from a process of its own."""
     context = get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
-        waiting: list[Future[Line]] = [pool.submit(run, unit) for unit in units]
+        waiting = [pool.submit(run, unit) for unit in units]
         try:
-            for done, future in enumerate(as_completed(waiting), start=1):
-                line = future.result()
-                lines.add(line)
-                print(f"{done}/{len(units)} {described(line)}", flush=True)
+            for future in as_completed(waiting):
+                yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
