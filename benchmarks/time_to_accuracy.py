@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
         if made_table := table(found):
             figure = f"time-to-accuracy-{split}.svg"
             draw(found, options.book / "figures" / figure)
-            made.append(f"![NDCG@20 on validation by CPU seconds](figures/{figure})\n\n{made_table}")
+            picture = f"![NDCG@20 on validation by CPU seconds](figures/{figure})"
+            made.append(f"{picture}\n\n{made_table}")
             check(found, bounds)
     text = "\n\n".join(made) or "Nothing has been measured yet."
     put_between_marks(options.book / accuracy.CHAPTER, "benchmarks/time_to_accuracy.py", text)

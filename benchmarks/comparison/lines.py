@@ -36,12 +36,16 @@ class Lines:
     """The lines of a results file.
 
     Args:
-        path: is made with the first line.
+        path: is made with the first line. Half a line at the end, of a run that was killed, is
+            dropped.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         text = path.read_text("utf-8") if path.exists() else ""
+        if not text.endswith("\n") and text:
+            text = text[: text.rfind("\n") + 1]
+            path.write_text(text, "utf-8")
         self.all: list[Line] = [json.loads(line) for line in text.splitlines()]
 
     def add(self, line: Line) -> None:
@@ -86,9 +90,7 @@ class Lines:
         if kind == "habit" and seed not in [line["seed"] for line in tested]:
             raise Refused(f"{what}: the authors' habit comes last; run its test first")
         if kind == "test" and tested and tested[0]["setting"] != unit["setting"]:
-            raise Refused(
-                f"{what}: its test was read with another setting, {tested[0]['setting']}"
-            )
+            raise Refused(f"{what}: its test was read with another setting, {tested[0]['setting']}")
 
     def chosen(self, split: str, arm: str) -> Setting:
         """The setting of an arm: by hand, or the best that its search found.

@@ -132,7 +132,7 @@ SHORT = {
 
 def variants(split: str) -> list[Setting]:
     """The settings that a search tries: the recipe, and one change at a time."""
-    base = RECIPES[split]
+    base, omega = RECIPES[split], RECIPES[split].log_sum_weight
     if split == "tiny":
         changed = [base, replace(base, temperature=0.4)]
     elif split == "ml-1m-date":
@@ -150,8 +150,8 @@ def variants(split: str) -> list[Setting]:
     else:
         changed = [
             base,
-            *(replace(base, temperature=round(base.temperature + t, 3)) for t in (-0.02, 0.02)),
-            *(replace(base, log_sum_weight=round(base.log_sum_weight + w, 3)) for w in (-0.06, 0.1)),
+            *(replace(base, temperature=round(base.temperature + d, 3)) for d in (-0.02, 0.02)),
+            *(replace(base, log_sum_weight=round(omega + d, 3)) for d in (-0.06, 0.1)),
             *(replace(base, rate=base.rate * factor) for factor in (0.5, 2)),
             replace(base, user_dropout=0.0),
             replace(base, user_dropout=0.2),

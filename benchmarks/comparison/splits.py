@@ -87,9 +87,7 @@ def _published(folder: Path, part: Part) -> mt.Dataset:
     train, valid, test = (folder / f"{name}.txt" for name in ("train", "valid", "test"))
     if part == "valid":
         return mt.Dataset.from_split_files(train=train, valid=valid if valid.exists() else 0.1)
-    return mt.Dataset.from_split_files(
-        train=[train, valid] if valid.exists() else train, test=test
-    )
+    return mt.Dataset.from_split_files(train=[train, valid] if valid.exists() else train, test=test)
 
 
 def _given(log: dict[str, Any], part: Part, schema: mt.Schema, **tables: Any) -> mt.Dataset:

@@ -93,9 +93,7 @@ def shown(value: object) -> str:
 
 def search(lines: Lines, split: str) -> str:
     """What was tried for minitower on validation, the best first."""
-    found = sorted(
-        lines.of("search", split, MINITOWER), key=lambda line: -line["figures"][CHOOSES]
-    )
+    found = sorted(lines.of("search", split, MINITOWER), key=lambda line: -line["figures"][CHOOSES])
     if not found:
         return ""
     base = RECIPES[split].setting
@@ -124,9 +122,10 @@ def pages(lines: Lines, splits: tuple[str, ...]) -> str:
     """All tables, split by split; nothing of a split without results."""
     made = []
     for split in splits:
-        parts = [f"**{title}.**\n\n{text}" for title, f in PARTS.items() if (text := f(lines, split))]
-        if parts:
-            made.append("\n\n".join([f"### {split}", *parts]))
+        parts = {title: part(lines, split) for title, part in PARTS.items()}
+        found = [f"**{title}.**\n\n{text}" for title, text in parts.items() if text]
+        if found:
+            made.append("\n\n".join([f"### {split}", *found]))
     return "\n\n".join(made) or "Nothing has been measured yet."
 
 
