@@ -2,6 +2,7 @@
 
     MINITOWER_DATA=folder python benchmarks/accuracy.py --units search           # on validation
     MINITOWER_DATA=folder python benchmarks/accuracy.py --units valid            # by epoch
+    MINITOWER_DATA=folder python benchmarks/accuracy.py --units parts            # what each buys
     MINITOWER_DATA=folder python benchmarks/accuracy.py --units test             # once a seed
     MINITOWER_DATA=folder python benchmarks/accuracy.py --units habit            # last of all
     python benchmarks/accuracy.py --report                                       # tables alone
@@ -99,13 +100,13 @@ def run_missing(options: argparse.Namespace, kinds: list[str]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing, and write the tables."""
     from bounds import Bounds
-    from comparison.lines import Lines
+    from comparison.lines import KINDS, Lines
     from comparison.tables import check, pages
     from drawing import put_between_marks
 
     options = read_options(arguments)
     if not options.report:
-        run_missing(options, [options.units] if options.units else ["search", "valid", "test"])
+        run_missing(options, [options.units] if options.units else list(KINDS[:-1]))
     if options.list:
         return
     lines, splits = Lines(options.results), tuple(dict.fromkeys(options.split))

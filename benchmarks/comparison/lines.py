@@ -1,9 +1,11 @@
 """The results file: one line of JSON for each unit, what may be added, and what is chosen from it.
 
-Four kinds of lines, in this order for each arm of a split:
+Kinds of lines, in this order for each arm of a split:
 
     search  one setting, one seed, on validation: a sample of users
     valid   the chosen setting with each seed, on validation, by epoch: chooses the epochs
+    parts   minitower's recipe without some of its parts, with each seed, on validation: chooses
+            nothing
     test    trained on train and validation part with each seed, one reading of the test
     habit   the same training with a reading of the test after each epoch: the authors' habit
 
@@ -25,7 +27,7 @@ from .splits import CHOOSES
 
 Line = dict[str, Any]
 CHOOSING, READING = ("search", "valid"), ("test", "habit")
-KINDS = CHOOSING + READING
+KINDS = (*CHOOSING, "parts", *READING)
 
 
 class Refused(Exception):

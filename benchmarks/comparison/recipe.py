@@ -160,3 +160,39 @@ def variants(split: str) -> list[Setting]:
             replace(base, shared=2 * base.shared),
         ]
     return [recipe.setting for recipe in changed]
+
+
+PARTS: dict[str, Setting] = {
+    "spectral start": {"start": "random"},
+    "weight of the log-sum": {"log_sum_weight": 1.0},
+    "shared negatives": {"shared": 0},
+    "dropout of user vectors": {"user_dropout": 0.0},
+    "weight decay": {"weight_decay": 0.0},
+}
+"""What a recipe may have beside a plain in-batch softmax, and the values that remove it."""
+
+
+def parts(split: str) -> list[str]:
+    """The parts that the recipe of a split has."""
+    setting = RECIPES[split].setting
+    return [
+        part
+        for part, without in PARTS.items()
+        if any(setting[name] != value for name, value in without.items())
+    ]
+
+
+def with_parts(split: str, kept: list[str]) -> Setting:
+    """The recipe of a split with some of its parts alone."""
+    setting = RECIPES[split].setting
+    for part in parts(split):
+        if part not in kept:
+            setting |= PARTS[part]
+    return setting
+
+
+def settings_of_parts(split: str) -> list[Setting]:
+    """Plain, each part alone, all but each part, and the recipe."""
+    own = parts(split)
+    kept = [[], *([part] for part in own), *([p for p in own if p != part] for part in own), own]
+    return list({str(s): s for s in (with_parts(split, some) for some in kept)}.values())

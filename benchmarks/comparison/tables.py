@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 from bounds import Bounds
+from scipy import stats
 
 from .arms import ARMS, MINITOWER
 from .lines import Line, Lines
 from .published import PROMISED, PUBLISHED
-from .recipe import RECIPES, Setting
+from .recipe import RECIPES, Setting, with_parts
+from .recipe import parts as parts_of
 from .splits import CHOOSES, METRICS
 
 NONE = "–"
@@ -111,9 +113,49 @@ def search(lines: Lines, split: str) -> str:
     return markdown(head, rows) + more
 
 
+def parts(lines: Lines, split: str) -> str:
+    """What each part of minitower's recipe buys, alone and beside the others."""
+    found = lambda kept: {
+        line["seed"]: line["figures"][CHOOSES]
+        for line in lines.of("parts", split, MINITOWER, with_parts(split, kept))
+    }
+    own = parts_of(split)
+    plain, everything = found([]), found(own)
+    if not plain or not everything:
+        return ""
+    rows = [
+        [
+            part,
+            gain(found([part]), plain),
+            gain(everything, found([other for other in own if other != part])),
+        ]
+        for part in own
+    ]
+    rows.append(["all of them", gain(everything, plain), gain(everything, plain)])
+    of = [mean_and_sd(list(values.values())) for values in (plain, everything)]
+    head = ["part", f"{NAMES[CHOOSES]}, beside nothing", f"{NAMES[CHOOSES]}, beside all others"]
+    return (
+        f"{NAMES[CHOOSES]} on validation: plain {of[0]}, the recipe {of[1]}. Differences with 95% "
+        f"t-intervals over pairs of a seed:\n\n{markdown(head, rows)}"
+    )
+
+
+def gain(ours: dict[int, float], theirs: dict[int, float]) -> str:
+    """The mean difference over the seeds of both, and its 95% t-interval."""
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return NONE
+    over = np.array([ours[seed] - theirs[seed] for seed in seeds])
+    if len(seeds) < 2:
+        return f"{over.mean():+.4f}"
+    half = stats.t.ppf(0.975, len(seeds) - 1) * over.std(ddof=1) / np.sqrt(len(seeds))
+    return f"{over.mean():+.4f} [{over.mean() - half:+.4f}, {over.mean() + half:+.4f}]"
+
+
 PARTS: dict[str, Callable[[Lines, str], str]] = {
     "On the test": accuracy,
     "What was chosen": budgets,
+    "What each part of minitower's recipe buys": parts,
     "The search of minitower's recipe": search,
 }
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import minitower as mt
 
-from .arms import ARMS
+from .arms import ARMS, MINITOWER
 from .lines import READING, Line, Lines, Refused
-from .recipe import Setting
+from .recipe import Setting, settings_of_parts
 from .splits import CHOOSES, METRICS, is_there, open_split
 
 LIMIT = 1_200
@@ -106,6 +106,11 @@ def _of_arm(
         for setting in tries:
             yield setting, 0, setting.get("epochs", 1)
         return
+    if kind == "parts":
+        for setting in settings_of_parts(split) if name == MINITOWER else ():
+            for seed in range(arm.seeds):
+                yield setting, seed, setting["epochs"]
+        return
     setting = lines.chosen(split, name)
     epochs = setting.get("epochs", 1)
     if kind == "habit" and epochs == 1:
@@ -124,7 +129,8 @@ def run(unit: Line) -> Line:
     part = "test" if kind in READING else "valid"
     split = open_split(unit["split"], part, sample=kind == "search", **given)
     arm.start()
-    every = unit["epochs"] if kind == "test" else arm.every
+    few = {"test": unit["epochs"], "parts": max(1, unit["epochs"] // 4)}
+    every = few.get(kind, arm.every)
     limit = None if kind in READING else LIMIT
     watch = Watch(split.judge, unit["epochs"], every, limit)
     stopped = False
