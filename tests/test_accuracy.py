@@ -112,6 +112,19 @@ def test_the_test_uses_what_validation_chose(measured):
         assert [point["epoch"] for point in line["by_epoch"]] == [line["epochs"]]
 
 
+def test_the_epochs_are_those_of_the_best_mean_ndcg(tmp_path):
+    """Not the best of any seed, not the last, and not those of recall."""
+    lines = Lines(tmp_path / "r.jsonl")
+    setting, curve = RECIPES["tiny"].setting, {0: (0.1, 0.3, 0.3), 1: (0.9, 0.7, 0.6)}
+    for seed in range(3):
+        ndcg = curve.get(seed, (0.1, 0.3, 0.1))
+        points = [{"epoch": e, "recall@20": e, "ndcg@20": x} for e, x in enumerate(ndcg, start=1)]
+        base = {"kind": "valid", "split": "tiny", "arm": MINITOWER, "seed": seed}
+        assert not lines.tuned("tiny", MINITOWER)
+        lines.add({**base, "setting": setting, "by_epoch": points})
+    assert lines.epochs("tiny", MINITOWER, setting) == 2
+
+
 def test_a_second_reading_of_the_test_is_refused(again):
     lines = Lines(again / "results.jsonl")
     (line,) = lines.of("test", "tiny", "EASE")
