@@ -79,6 +79,13 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def shown_splits(options: argparse.Namespace) -> tuple[str, ...]:
+    """The splits of the page, whatever was run: all, or the tiny one."""
+    from comparison.arms import ALL
+
+    return ("tiny",) if options.quick else ALL
+
+
 def run_missing(options: argparse.Namespace, kinds: list[str]) -> None:
     """Run, or list, what the file of results lacks."""
     from comparison.lines import Lines, Refused
@@ -109,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
         run_missing(options, [options.units] if options.units else list(KINDS[:-1]))
     if options.list:
         return
-    lines, splits = Lines(options.results), tuple(dict.fromkeys(options.split))
+    lines, splits = Lines(options.results), shown_splits(options)
     made = pages(lines, splits)
     put_between_marks(options.book / CHAPTER, "benchmarks/accuracy.py", made)
     print(made)

@@ -402,6 +402,21 @@ def test_seconds_to_the_best_of_als(tmp_path):
     assert not curves.table([ours])
 
 
+def test_the_page_has_every_split_whatever_was_run(measured, tmp_path):
+    """A run of one split does not take the tables of another off the page."""
+    (tmp_path / "r.jsonl").write_text(
+        "".join(
+            json.dumps({**line, "split": split}) + "\n"
+            for line in Lines(measured / "results.jsonl").of("test", "tiny", "EASE")
+            for split in ("ml-1m-split", "ml-1m-date")
+        )
+    )
+    place = ["--results", str(tmp_path / "r.jsonl"), "--book", str(tmp_path)]
+    accuracy.main(["--report", "--split", "ml-1m-date", *place])
+    page = (tmp_path / accuracy.CHAPTER).read_text()
+    assert page.index("### ml-1m-split") < page.index("### ml-1m-date")
+
+
 def test_an_arm_without_all_its_seeds_is_not_drawn(tmp_path):
     lines = by_hand(tmp_path / "r.jsonl", MINITOWER, [(1.0, 0.1)], seeds=2)
     assert curves.curves(lines, "gowalla-split") == []

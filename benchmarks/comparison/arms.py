@@ -93,7 +93,7 @@ def _torch(split: str) -> list[Setting]:
 
 def _keras(split: str) -> list[Setting]:
     """In-batch softmax from random rows, as TensorFlow Recommenders' retrieval task trains."""
-    base = Recipe(start="random", schedule="constant", epochs=3 if split == "tiny" else 30)
+    base = Recipe(start="random", schedule="constant", epochs=3 if split == "tiny" else 20)
     tries = [
         replace(base, optimizer=name, rate=rate, temperature=temperature).setting
         for name, rates in (("Adagrad", (0.1, 0.5)), ("Adam", (0.003, 0.01)))

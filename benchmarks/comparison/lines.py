@@ -121,7 +121,9 @@ class Lines:
         return int(epochs[np.argmax(curve)])
 
     def tuned(self, split: str, arm: str) -> bool:
-        """Whether the chosen setting has been validated with every seed."""
+        """Whether the arm is for this split, and its choice is validated with every seed."""
+        if not ARMS[arm].runs_on(split):
+            return False
         try:
             self.epochs(split, arm, self.chosen(split, arm))
         except Refused:
