@@ -70,6 +70,9 @@ def test_every_stage_runs_in_order(measured):
     assert [count(kind, "EASE") for kind in KINDS] == [2, 1, 0, 1, 0]
     assert [count(kind, "most popular") for kind in KINDS] == [0, 1, 0, 1, 0]
     assert len({key(line) for line in lines}) == len(lines)
+    for line in lines:
+        assert not line["out_of_time"]
+        assert line["by_epoch"][-1]["epoch"] == line["epochs"]
 
 
 @pytest.mark.parametrize("cut", [9, -2])
@@ -330,7 +333,7 @@ def test_torch__has_the_same_loss_and_log_q():
 @pytest.mark.parametrize(
     "arm, change, least",
     [
-        ("PyTorch", "optimizer=Adagrad", 0.6),
+        ("PyTorch", "epochs=20 start=random rate=0.02", 0.85),
         ("Keras", "epochs=2", 0.3),
         (ALS, "alpha=4", 0.6),
         ("implicit BPR", "epochs=60", 0.5),
@@ -344,7 +347,8 @@ def test_a_peer_learns_the_tastes(arm, change, least, tmp_path):
         pytest.skip(f"{ARMS[arm].missing} not installed: pip install '.[peers]'")
     path = tmp_path / "r.jsonl"
     command = [sys.executable, str(BENCHMARKS / "accuracy.py"), "--quick", "--jobs", "0"]
-    command += ["--arm", arm, "--units", "search", "--set", change, "--results", str(path)]
+    command += ["--arm", arm, "--units", "search", "--results", str(path)]
+    command += [part for one in change.split() for part in ("--set", one)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     (line,) = lines_of_file(path)
