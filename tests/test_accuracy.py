@@ -400,9 +400,8 @@ def test_seconds_to_the_best_of_als(tmp_path):
     assert "| implicit ALS | 2.0 | 1.0 | .1000 | 1.00 | 2.0 |" in made
     bounds = Bounds(binding=True)
     curves.check([ours, als], bounds)
-    assert [missed.split(":")[0] for missed in bounds.missed] == [
-        "CPU seconds to the best of ALS, over ALS's own"
-    ]
+    (missed,) = bounds.missed
+    assert missed.startswith("CPU seconds to the best of ALS, over ALS's own: 3,")
     assert not curves.table([ours])
 
 
