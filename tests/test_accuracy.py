@@ -467,6 +467,9 @@ def test_the_table_of_accuracy_has_three_columns(again):
 def test_parts__are_differences_of_the_same_seed(tmp_path):
     """Two parts on "tiny": each alone, and each beside the other."""
     assert recipe.parts("tiny") == ["spectral start", "shared negatives"]
+    plain = recipe.with_parts("tiny", [])
+    assert (plain["start"], plain["shared"]) == ("random", 0)
+    assert recipe.with_parts("tiny", recipe.parts("tiny")) == RECIPES["tiny"].setting
     lines = Lines(tmp_path / "r.jsonl")
     figures = {
         (): {0: 0.1, 1: 0.2, 2: 0.3},
