@@ -1,131 +1,130 @@
-"""How accurate is it? Matrix factorisation on a published split of MovieLens-1M.
+"""How accurate is it, beside what others offer, on published splits?
 
-    MINITOWER_DATA=folder python benchmarks/accuracy.py            # the chosen setting, on test
-    MINITOWER_DATA=folder python benchmarks/accuracy.py --tune     # how it was chosen
-    MINITOWER_DATA=folder python benchmarks/accuracy.py --quick    # a minute, on validation
+    MINITOWER_DATA=folder python benchmarks/accuracy.py --units search           # on validation
+    MINITOWER_DATA=folder python benchmarks/accuracy.py --units valid            # by epoch
+    MINITOWER_DATA=folder python benchmarks/accuracy.py --units parts            # what each buys
+    MINITOWER_DATA=folder python benchmarks/accuracy.py --units test             # once a seed
+    MINITOWER_DATA=folder python benchmarks/accuracy.py --units habit            # last of all
+    python benchmarks/accuracy.py --report                                       # tables alone
+    python benchmarks/accuracy.py --quick                                        # tiny
 
-The folder holds ``ml-1m-split/train.txt`` and ``test.txt`` (``user item item ...`` a line), the
-split that UltraGCN, SimpleX and BSL report on. Ids only, d = 64, cosine, in-batch softmax with
-logQ, lazy row-wise Adam. Every choice, the number of epochs among them, is made on a tenth of
-train, cut at random; then the model is trained on all of train, and tested once for each of three
-seeds.
+Each unit is an arm with one setting and seed: a process of its own, one thread, at most 20 CPU
+minutes, and one line of ``benchmarks/comparison/results.jsonl``. What is there is not run again:
+a run can be stopped at any time. ``--split``, ``--arm`` and ``--jobs`` say which units, and how
+many at a time. ``--set`` adds a setting to a search:
 
-Published, Recall@20 / NDCG@20, best epoch chosen on test: LightGCN .2576 / .2427, UltraGCN .2787 /
-.2642, SimpleX .2802 / .2670, matrix factorisation with a sampled softmax .2809 / .2662, with BSL
-.2804 / .2681.
+    python benchmarks/accuracy.py --units search --arm minitower --split gowalla-split \\
+        --set temperature=0.12 --set epochs=30
+
+Each arm has the same number of settings to try. Setting and epochs are chosen on validation, then
+the model is trained on train and validation part, and tested once for each of three seeds. A
+second reading of the test is refused. ``habit`` is what authors usually do: the best epoch on the
+test. The peers need ``pip install ".[peers]"``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import statistics
-import time
-from dataclasses import dataclass, replace
+import tempfile
 from pathlib import Path
+from typing import Any
 
-from bounds import Bounds
-
-import minitower as mt
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Everything that is chosen on validation."""
-
-    temperature: float = 0.17
-    correction: str = "yi"
-    logq_weight: float = 1.0
-    batch_size: int = 2048
-    rate: float = 0.01
-    epochs: int = 30
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "comparison" / "results.jsonl"
+CHAPTER = "25-accuracy.md"
 
 
-CHOSEN = Setting()
-PROMISED = {"recall@20": 0.272, "ndcg@20": 0.256}
-
-GRID = [Setting(temperature=temperature) for temperature in (0.14, 0.17, 0.2)] + [
-    Setting(batch_size=1024),
-    Setting(logq_weight=0.85),
-    Setting(correction="calibrated"),
-]
+def one_thread() -> None:
+    """One thread a unit: before NumPy is imported."""
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
 
 
-def train(data: mt.Dataset, setting: Setting, seed: int) -> tuple[mt.TwoTower, mt.History]:
-    """A model trained for all its epochs, the last one kept unless there is a valid split."""
-    model = mt.TwoTower(data.schema, dim=64, hidden=(), seed=seed)
-    steps = setting.epochs * -(-len(data.train) // setting.batch_size)
-    trainer = mt.Trainer(
-        model,
-        data,
-        objective=mt.InBatchSoftmax(setting.temperature, setting.correction, setting.logq_weight),
-        optimizer=mt.RowWiseAdam(lambda step: setting.rate * (1 - step / steps)),
-        batch_size=setting.batch_size,
-        seed=seed,
-    )
-    return model, trainer.fit(setting.epochs, metric="ndcg@20")
+def pair(text: str) -> tuple[str, Any]:
+    """A name and a value of a setting."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
-def show(label: object, history: mt.History) -> float:
-    best = history.epochs[history.best_epoch - 1]
-    recall, ndcg = best.metrics["recall@20"], best.metrics["ndcg@20"]
-    print(
-        f"{label}: valid recall@20 {recall:.4f} ndcg@20 {ndcg:.4f} at epoch {best.epoch}",
-        flush=True,
-    )
-    return ndcg
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    """The flags."""
+    from comparison.arms import ALL, ARMS
+    from comparison.lines import KINDS
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--units", choices=KINDS, help="which; by default all but habit, in order")
+    parser.add_argument("--search", dest="units", action="store_const", const="search")
+    parser.add_argument("--split", action="append", choices=(*ALL, "tiny"), help="only these")
+    parser.add_argument("--arm", action="append", choices=tuple(ARMS), help="only these")
+    parser.add_argument("--jobs", type=int, default=2, help="units at a time; 0: in this process")
+    parser.add_argument("--set", action="append", type=pair, default=[], metavar="NAME=VALUE")
+    parser.add_argument("--list", action="store_true", help="print the missing units, run none")
+    parser.add_argument("--report", action="store_true", help="run nothing; make the tables")
+    parser.add_argument("--quick", action="store_true", help="the tiny split, a file of its own")
+    parser.add_argument("--results", type=Path, help="the file of results")
+    parser.add_argument("--book", type=Path, help="the folder of the chapter")
+    options = parser.parse_args(arguments)
+    if options.set and options.units != "search":
+        parser.error("--set adds a setting to a search: give --units search")
+    aside = Path(tempfile.mkdtemp()) if options.quick else None
+    options.results = options.results or (aside / "results.jsonl" if aside else RESULTS)
+    options.book = options.book or aside or ROOT / "docs"
+    options.split = options.split or (["tiny"] if options.quick else list(ALL))
+    options.arm = options.arm or list(ARMS)
+    return options
 
 
-def tune(folder: Path) -> Setting:
-    """The setting of the grid with the best NDCG@20 on validation, one seed each."""
-    data = mt.Dataset.from_split_files(folder, valid=0.1)
-    found = {setting: show(setting, train(data, setting, seed=0)[1]) for setting in GRID}
-    best = max(GRID, key=lambda setting: found[setting])
-    print("chosen:", best)
-    return best
+def shown_splits(options: argparse.Namespace) -> tuple[str, ...]:
+    """The splits of the page, whatever was run: all, or the tiny one."""
+    from comparison.arms import ALL
+
+    return ("tiny",) if options.quick else ALL
 
 
-def final(folder: Path, setting: Setting) -> None:
-    """Three seeds on all of train, each tested once."""
-    bounds = Bounds(binding=True)
-    data = mt.Dataset.from_split_files(folder)
-    reports = []
-    for seed in range(3):
-        start = time.perf_counter()
-        model, _ = train(data, setting, seed)
-        report = mt.evaluate(model, data, split="test", k=(20,))
-        reports.append(report)
-        print(
-            f"seed {seed}: test recall@20 {report['recall@20']:.4f} ndcg@20 {report['ndcg@20']:.4f}"
-            f"  ({time.perf_counter() - start:.0f} s)",
-            flush=True,
-        )
-    print(setting)
-    for metric, promised in PROMISED.items():
-        values = [report[metric] for report in reports]
-        print(f"{metric}: mean {statistics.mean(values):.4f}, sd {statistics.stdev(values):.4f}")
-        bounds.at_least(promised, statistics.mean(values), f"mean test {metric}")
-    bounds.close()
+def run_missing(options: argparse.Namespace, kinds: list[str]) -> None:
+    """Run, or list, what the file of results lacks."""
+    from comparison.lines import Lines, Refused
+    from comparison.units import run_all, todo
+
+    lines = Lines(options.results)
+    for kind in kinds:
+        try:
+            units = list(todo(lines, kind, options.split, options.arm, dict(options.set)))
+        except Refused as refused:
+            raise SystemExit(str(refused)) from None
+        if options.list:
+            for unit in units:
+                print(kind, unit["split"], unit["arm"], "seed", unit["seed"], unit["setting"])
+        else:
+            run_all(units, lines, options.jobs)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Tune, test, or show that it runs."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tune", action="store_true", help="choose on validation; test nothing")
-    parser.add_argument("--quick", action="store_true", help="one epoch, on validation only")
-    options = parser.parse_args(arguments)
-    root = os.environ.get("MINITOWER_DATA")
-    if not root or not (Path(root) / "ml-1m-split").is_dir():
-        raise SystemExit("set MINITOWER_DATA to a folder that holds ml-1m-split/")
-    folder = Path(root) / "ml-1m-split"
-    if options.quick:
-        data = mt.Dataset.from_split_files(folder, valid=0.1)
-        show("one epoch", train(data, replace(CHOSEN, epochs=1), seed=0)[1])
-    elif options.tune:
-        tune(folder)
-    else:
-        final(folder, CHOSEN)
+    """Run what is missing, and write the tables."""
+    from bounds import Bounds
+    from comparison.lines import KINDS, Lines
+    from comparison.tables import check, pages
+    from drawing import put_between_marks
+
+    options = read_options(arguments)
+    if not options.report:
+        run_missing(options, [options.units] if options.units else list(KINDS[:-1]))
+    if options.list:
+        return
+    lines, splits = Lines(options.results), shown_splits(options)
+    made = pages(lines, splits)
+    put_between_marks(options.book / CHAPTER, "benchmarks/accuracy.py", made)
+    print(made)
+    bounds = Bounds(binding=not options.quick)
+    check(lines, splits, bounds)
+    bounds.close()
 
 
 if __name__ == "__main__":
+    one_thread()
     main()

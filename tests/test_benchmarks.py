@@ -116,11 +116,6 @@ def test_history(real_data):
     assert "unseen, over EASE" in run("history.py", "--quick")
 
 
-def test_accuracy(real_data):
-    real_data("ml-1m-split")
-    assert "valid recall@20" in run("accuracy.py", "--quick")
-
-
 def test_convergence():
     printed = run("convergence.py", "--quick")
     assert printed.count("calibrated") == 2
