@@ -151,7 +151,7 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
     array([[0.693, 0.693],
            [0.693, 0.693]])
     """
-    if not isinstance(fields, Iterable) or (isinstance(fields, np.ndarray) and not fields.ndim):
+    if not isinstance(fields, Iterable) or getattr(fields, "ndim", 1) == 0:
         raise ValueError(f"fields must be a list of columns, got {shown(fields)}")
     try:
         listed = list(fields)
