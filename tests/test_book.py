@@ -43,6 +43,13 @@ def matching_tests(pattern):
     return [test for test in found if test.startswith("test_") and fnmatch(test, wanted)]
 
 
+def unsafe_maths(text):
+    """Backslashes before punctuation that GitHub would eat: all but those in code and in fences."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", text, flags=re.DOTALL)
+    return re.findall(r".{0,20}\\[!-/:-@\[-`{-~]+.{0,20}", text)
+
+
 def dead_links(path):
     """Links of a page to files that do not exist."""
     targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", path.read_text("utf-8"))
@@ -110,6 +117,21 @@ def test_every_chapter_is_listed_in_order():
 @pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=name)
 def test_links_resolve(path):
     assert dead_links(path) == []
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=name)
+def test_maths_survive_github(path):
+    assert unsafe_maths(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("text", [r"$a\,b$", r"0.72\% of it", "$$\na\\\\b\n$$", r"`x` $\{1\}$ `y`"])
+def test_maths_that_github_eats_are_noticed(text):
+    assert unsafe_maths(text)
+
+
+@pytest.mark.parametrize("text", [r"$`a\,b`$", "```math\na\\,b\n```", r"$\lVert x\rVert$"])
+def test_maths_that_github_keeps_pass(text):
+    assert unsafe_maths(text) == []
 
 
 def test_every_figure_is_shown():
