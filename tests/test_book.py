@@ -152,6 +152,17 @@ def test_the_table_of_indexes_and_its_figure_are_of_all_backends():
     assert [backend for backend in BACKENDS if f">{backend}</text>" not in figure] == []
 
 
+def test_python_without_a_prompt_is_where_the_book_says():
+    """All other Python of the book is run: by doctest, which reads prompts."""
+    silent = {
+        path.name[:2]
+        for path in CHAPTERS
+        for block in re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
+        if ">>>" not in block
+    }
+    assert silent == {"00", "20"}
+
+
 def test_a_dead_link_is_noticed(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("[here](page.md) [gone](gone.md#part) [far](https://example.org/x)")
