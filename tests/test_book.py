@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from minitower.conformance import FORMULAS
 from minitower.lab.index_bench import BACKENDS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 CHAPTERS = sorted(DOCS.glob("[0-9][0-9]-*.md"))
 TRACE = DOCS / "19-formulas-of-the-lecture.md"
-FORMULAS = sorted((ROOT / "minitower" / "formulas").glob("*.py"))
+MODULES = sorted((ROOT / "minitower" / "formulas").glob("*.py"))
 HELPERS = {"corrected_logits", "check_batch", "log_or_minus_inf", "normalized"}
 
 name = lambda path: path.name
@@ -87,7 +88,7 @@ def test_trace__a_stale_name_is_noticed():
         matching_tests("test_similarities::test_cosine__*")
 
 
-@pytest.mark.parametrize("path", FORMULAS, ids=name)
+@pytest.mark.parametrize("path", MODULES, ids=name)
 def test_trace__has_every_public_formula(path):
     if path.stem in ("__init__", "arguments", "arrays"):
         return
@@ -161,6 +162,32 @@ def test_python_without_a_prompt_is_where_the_book_says():
         if ">>>" not in block
     }
     assert silent == {"00", "20"}
+
+
+OPERATING = {"15", "20"}
+"""Chapters that cite the lecture, and are about running what it describes."""
+FOLLOW = [
+    path
+    for path in CHAPTERS
+    if "\n*The lecture, section" in path.read_text("utf-8") or path.name[:2] in {"00", "01", "26"}
+    if path.name[:2] not in OPERATING
+]
+
+
+@pytest.mark.parametrize("path", FOLLOW, ids=name)
+def test_a_chapter_of_the_lecture_ends_with_three_sentences_and_two_exercises(path):
+    _, summary = path.read_text("utf-8").split("\n## In three sentences\n")
+    summary, exercises = summary.split("\n## Two exercises\n")
+    assert len(FOLLOW) == 14
+    said = re.split(r"(?<=\.)\s+", summary.strip())
+    assert len(said) == 3
+    assert all(len(sentence.split()) <= 25 for sentence in said)
+    _, *both = re.split(r"^\*\*\d\.\*\* ", exercises, flags=re.MULTILINE)
+    assert len(both) == 2
+    for exercise in both:
+        judged = re.findall(r"^minitower check \S+ --formula (\w+)$", exercise, re.MULTILINE)
+        assert all(formula in {*FORMULAS, "sampler"} for formula in judged)
+        assert judged or ">>> judge(" in exercise
 
 
 def test_a_dead_link_is_noticed(tmp_path):
