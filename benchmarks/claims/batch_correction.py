@@ -33,7 +33,7 @@ class WholeCatalogue:
 class FullSoftmax:
     """The exact softmax over the catalogue, which the batch's extra candidates are.
 
-    Of cosines: as none exceeds 1, exponentials need no other maximum taken off.
+    Of cosines: as none exceeds 1, exponentials need no other maximum subtracted.
     """
 
     def __init__(self, temperature: float) -> None:
