@@ -1,6 +1,7 @@
 """The package speaks plainly: no word of a private language, no long sentence, one spelling.
 
-The rules hold for docstrings, comments, messages and the help of the commands.
+The rules hold for docstrings, comments, messages, the help of the commands, and the English pages
+of the book.
 """
 
 import ast
@@ -16,6 +17,7 @@ import minitower
 from minitower.conformance import FORMULAS
 
 PACKAGE = Path(minitower.__file__).parent
+PAGES = sorted((PACKAGE.parent / "docs").glob("*.md"))
 LONGEST = 25  # words of a sentence
 
 BANNED = {
@@ -88,6 +90,36 @@ def sentences(text: str) -> list[str]:
     return found
 
 
+def page_paragraphs(page: str) -> list[str]:
+    """The prose of a page of Markdown: without blocks, tables, formulas, code and addresses."""
+    for pattern, instead in (
+        (r"^```.*?^```$", ""),
+        (r"^\|.*$", ""),
+        (r"\$\$.*?\$\$", "\n\n"),
+        (r"\$`.*?`\$|\$[^$\n]+\$", "formula"),
+        (r"`[^`]*`", "code"),
+        (r"\[([^\]]*)\]\([^)]*\)", r"\1"),
+    ):
+        page = re.sub(pattern, instead, page, flags=re.MULTILINE | re.DOTALL)
+    return [" ".join(x.split()) for x in re.split(r"\n\s*\n|\n(?=\s*(?:[*-]|\d+\.) )", page)]
+
+
+def page_problems(page: str) -> list[str]:
+    """What is wrong with the words of a page, sentence by sentence."""
+    found = []
+    for paragraph in page_paragraphs(page):
+        for sentence in re.split(r"(?<=[.!?;:])[*]*\s+", paragraph):
+            if len(sentence.split()) > LONGEST:
+                found.append(f"{len(sentence.split())} words: {sentence}")
+            for word, instead in BANNED.items():
+                if re.search(rf"\b({word})\b", sentence, re.IGNORECASE):
+                    found.append(f"'{word}' (say: {instead}): {sentence}")
+            british = re.search(BRITISH, sentence.lower())
+            if british:
+                found.append(f"British '{british[0]}': {sentence}")
+    return found
+
+
 def problems(text: str) -> list[str]:
     """What is wrong with the words of a text."""
     found = []
@@ -108,6 +140,31 @@ def problems(text: str) -> list[str]:
 def test_words__of_a_file(path):
     found = [f"line {line}: {p}" for line, text in prose(path) for p in problems(text)]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", [*PAGES, PACKAGE.parent / "README.md"], ids=lambda p: p.name)
+def test_words__of_a_page(path):
+    found = page_problems(path.read_text("utf-8"))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("page, problem", [
+    ("# T\n\nA *choice*\nby lot.\n", "'by lot'"),
+    ("* One.\n* The colour.\n", "British 'colour'"),
+    ("word `a b` " * 12 + "and so.", "26 words"),
+])  # fmt: skip
+def test_words__finds_on_a_page(page, problem):
+    assert any(problem in found for found in page_problems(page))
+
+
+@pytest.mark.parametrize("page", [
+    "```python\n# told\n```\n",
+    "| told |\n",
+    "[Here](by-lot.md) and `told`.",
+    "$$told$$",
+])  # fmt: skip
+def test_words__lets_pass_on_a_page(page):
+    assert not page_problems(page)
 
 
 @pytest.mark.parametrize("text, problem", [

@@ -1,7 +1,7 @@
 """Claim 1: easy negatives should be drawn in proportion to clicks^0.75, not uniformly.
 
 The corrected arms were added after the others had been run, to find out why they came out as they
-did: with log q taken off, it should not matter what negatives are drawn from.
+did: with log q subtracted, it should not matter what negatives are drawn from.
 """
 
 from arms import popular, uniform, with_negatives

@@ -1,4 +1,4 @@
-"""Claim 3: how much of log q to take off."""
+"""Claim 3: how much of log q to subtract."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from arms import in_batch
 from claim import Claim, beats
 
 CLAIM = Claim(
-    says="The whole log q has to be taken off (strength 1), not a quarter of it (which draws as "
+    says="The whole log q has to be subtracted (strength 1), not a quarter of it (which draws as "
     "clicks^0.75 would), nor nothing.",
     arms={
         "strength 0": replace(in_batch("none"), same_as=("batch_correction", "none")),
