@@ -47,8 +47,13 @@ def kind(paragraph: str) -> str:
     if image := re.match(r"!\[.*\]\(.*?([\w-]+\.svg)\)", paragraph, re.DOTALL):
         return image[1]
     if paragraph.startswith(("$$", "<!--")):
-        return paragraph
+        return without_words(paragraph)
     return "item" if re.match(r"\* |\d+\. ", paragraph) else "paragraph"
+
+
+def without_words(formula: str) -> str:
+    """A formula without its words, which are translated."""
+    return re.sub(r"\\text\{[^}]*\}", "words", formula)
 
 
 def with_blocks_of(chinese: str, english: str) -> str:
