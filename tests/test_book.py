@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from minitower.conformance import FORMULAS
 from minitower.lab.index_bench import BACKENDS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 CHAPTERS = sorted(DOCS.glob("[0-9][0-9]-*.md"))
 TRACE = DOCS / "19-formulas-of-the-lecture.md"
-FORMULAS = sorted((ROOT / "minitower" / "formulas").glob("*.py"))
+MODULES = sorted((ROOT / "minitower" / "formulas").glob("*.py"))
 HELPERS = {"corrected_logits", "check_batch", "log_or_minus_inf", "normalized"}
 
 name = lambda path: path.name
@@ -41,6 +42,13 @@ def matching_tests(pattern):
     tree = ast.parse((ROOT / "tests" / f"{module}.py").read_text("utf-8"))
     found = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     return [test for test in found if test.startswith("test_") and fnmatch(test, wanted)]
+
+
+def unsafe_maths(text):
+    """Backslashes before punctuation that GitHub would eat: all but those in code and in fences."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", text, flags=re.DOTALL)
+    return re.findall(r".{0,20}\\[!-/:-@\[-`{-~]+.{0,20}", text)
 
 
 def dead_links(path):
@@ -80,7 +88,7 @@ def test_trace__a_stale_name_is_noticed():
         matching_tests("test_similarities::test_cosine__*")
 
 
-@pytest.mark.parametrize("path", FORMULAS, ids=name)
+@pytest.mark.parametrize("path", MODULES, ids=name)
 def test_trace__has_every_public_formula(path):
     if path.stem in ("__init__", "arguments", "arrays"):
         return
@@ -112,6 +120,21 @@ def test_links_resolve(path):
     assert dead_links(path) == []
 
 
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=name)
+def test_maths_survive_github(path):
+    assert unsafe_maths(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("text", [r"$a\,b$", r"0.72\% of it", "$$\na\\\\b\n$$", r"`x` $\{1\}$ `y`"])
+def test_maths_that_github_eats_are_noticed(text):
+    assert unsafe_maths(text)
+
+
+@pytest.mark.parametrize("text", [r"$`a\,b`$", "```math\na\\,b\n```", r"$\lVert x\rVert$"])
+def test_maths_that_github_keeps_pass(text):
+    assert unsafe_maths(text) == []
+
+
 def test_every_figure_is_shown():
     book = "".join(chapter.read_text("utf-8") for chapter in CHAPTERS)
     figures = sorted((DOCS / "figures").iterdir())
@@ -128,6 +151,43 @@ def test_the_table_of_indexes_and_its_figure_are_of_all_backends():
     assert all(float(row[head.index("recall@100")]) >= 0.95 for row in rows)
     figure = (DOCS / "figures" / "index-bench.svg").read_text("utf-8")
     assert [backend for backend in BACKENDS if f">{backend}</text>" not in figure] == []
+
+
+def test_python_without_a_prompt_is_where_the_book_says():
+    """All other Python of the book is run: by doctest, which reads prompts."""
+    silent = {
+        path.name[:2]
+        for path in CHAPTERS
+        for block in re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
+        if ">>>" not in block
+    }
+    assert silent == {"00", "20"}
+
+
+OPERATING = {"15", "20"}
+"""Chapters that cite the lecture, and are about running what it describes."""
+FOLLOW = [
+    path
+    for path in CHAPTERS
+    if "\n*The lecture, section" in path.read_text("utf-8") or path.name[:2] in {"00", "01", "26"}
+    if path.name[:2] not in OPERATING
+]
+
+
+@pytest.mark.parametrize("path", FOLLOW, ids=name)
+def test_a_chapter_of_the_lecture_ends_with_three_sentences_and_two_exercises(path):
+    _, summary = path.read_text("utf-8").split("\n## In three sentences\n")
+    summary, exercises = summary.split("\n## Two exercises\n")
+    assert len(FOLLOW) == 14
+    said = re.split(r"(?<=\.)\s+", summary.strip())
+    assert len(said) == 3
+    assert all(len(sentence.split()) <= 25 for sentence in said)
+    _, *both = re.split(r"^\*\*\d\.\*\* ", exercises, flags=re.MULTILINE)
+    assert len(both) == 2
+    for exercise in both:
+        judged = re.findall(r"^minitower check \S+ --formula (\w+)$", exercise, re.MULTILINE)
+        assert all(formula in {*FORMULAS, "sampler"} for formula in judged)
+        assert judged or ">>> judge(" in exercise
 
 
 def test_a_dead_link_is_noticed(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,59 @@ def test_interval__is_that_of_a_paired_t_test():
 )
 def test_verdict(values, verdict):
     assert report._verdict(report.Interval.of(values)) == verdict
+
+
+def effect(task, verdict):
+    interval = report.Interval(0.0, -1.0, 1.0, 5)
+    return report.Effect(Comparison(("a", ""), ("b", "")), task, "recall@20", interval, verdict)
+
+
+@pytest.mark.parametrize(
+    "verdicts, said",
+    [
+        ({"funnel": ["holds", "holds"]}, "holds (funnel)"),
+        ({"funnel": ["reversed"]}, "is reversed (funnel)"),
+        ({"funnel": ["not shown"], "yelp": ["not shown"]}, "is not shown (funnel, yelp)"),
+        ({"funnel": ["holds", "reversed", "holds"]}, "mixed: 2 hold, 1 reversed (funnel)"),
+        ({"funnel": ["not shown", "reversed"]}, "mixed: 1 reversed, 1 not shown (funnel)"),
+        (
+            {"funnel": ["holds"], "yelp": ["not shown", "holds"]},
+            "depends on the data: holds on funnel; mixed: 1 holds, 1 not shown on yelp",
+        ),
+    ],
+)
+def test_summary__counts_what_decides(verdicts, said):
+    """A reversed comparison is never hidden behind another that holds."""
+    effects = [effect(task, verdict) for task in verdicts for verdict in verdicts[task]]
+    assert report.summary(effects) == said
+
+
+def test_summary__of_the_book_is_that_of_the_results():
+    """Every claim of the book says how many of its bold comparisons hold, and of which data."""
+    (chapter,) = BOOK.glob(f"*{report.CHAPTER}")
+    table, *parts = chapter.read_text("utf-8").partition("made by benchmarks")[2].split("\n### ")
+    said = re.findall(r"^\| \d+ \| .* \| (.*) \|$", table, re.MULTILINE)
+    assert len(said) == len(parts)
+    for part, summary in zip(parts, said, strict=True):
+        rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in part.splitlines()]
+        decide = [effect(row[1], row[5].strip("*")) for row in rows if row[5:] and "**" in row[5]]
+        assert report.summary(decide) == summary
+
+
+INTERVAL = r"[+-]\d\.\d{4} \[[+-]\d\.\d{4}, [+-]\d\.\d{4}\]"
+
+
+def test_intervals_of_the_chapters_are_those_of_the_results():
+    (made,) = BOOK.glob(f"*{report.CHAPTER}")
+    tables = made.read_text("utf-8")
+    quoted = {
+        (path.name, interval)
+        for path in BOOK.glob("[0-9]*.md")
+        if path != made
+        for interval in re.findall(INTERVAL, path.read_text("utf-8"))
+    }
+    assert len(quoted) >= 5
+    assert [x for x in quoted if x[1] not in tables] == []
 
 
 def test_effects__are_paired_by_seed(tmp_path):

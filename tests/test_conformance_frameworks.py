@@ -219,3 +219,6 @@ def test_the_page_of_shipped_losses_is_printed():
         done.stdout
     )
     assert "“divided by the scale”" in done.stdout
+    rows = lambda text: [line for line in text.splitlines() if line.startswith("| torch |")]
+    chapter = script.parent.parent / "docs" / "17-is-your-loss-right.md"
+    assert rows(chapter.read_text("utf-8")) == rows(done.stdout)

@@ -92,6 +92,12 @@ def _share(arm: str, size: str = "", full: str = "full softmax") -> Comparison:
     return Comparison((f"{arm}{size}", ""), (f"none{size}", ""), top=f"{full}{size}")
 
 
+def _beside_yi(figure: str) -> list[Comparison]:
+    """The calibrated form less Yi's, at the two batch sizes where both took one temperature."""
+    sizes = (f", batch {size}" for size in (256, 2048))
+    return [c for b in sizes for c in beats(f"calibrated{b}", f"yi{b}", figure=figure)]
+
+
 CLAIM = Claim(
     says="Without the correction by log q, in-batch negatives suppress popular items too much; "
     "with it, training comes close to the softmax over all items.",
@@ -115,6 +121,7 @@ CLAIM = Claim(
         *(_share(arm, full="full softmax, once") for arm in ("yi", "calibrated")),
         *(_share(arm, f", batch {b}") for b in (256, 2048) for arm in ("yi", "calibrated")),
         *(c for b in (256, 2048) for c in beats(f"yi, batch {b}", f"none, batch {b}")),
+        *(c for figure in ("", "tail", "head") for c in _beside_yi(figure)),
     ),
     tasks=("funnel", "ml-1m-split", "gowalla-split"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,19 @@ from units import Results, load_claim
 CHAPTER = "what-is-true.md"
 _BEGIN, _END = "<!-- made by benchmarks/claims: begin -->", "<!-- end -->"
 _LEVEL = 0.95
+ALIKE = {
+    "holds": "holds",
+    "reversed": "is reversed",
+    "not shown": "is not shown",
+    "one seed": "has one seed",
+}
+"""What is said of a claim whose comparisons all came out alike, by how they did."""
+SEVERAL = {
+    "holds": ("holds", "hold"),
+    "reversed": ("reversed", "reversed"),
+    "not shown": ("not shown", "not shown"),
+    "one seed": ("of one seed", "of one seed"),
+}
 CAPTION = (
     "*Small dots: one seed each. Large dot: their mean. Bar: its 95% interval.\n"
     "Made by `python benchmarks/claims {name}`.*"
@@ -102,19 +116,18 @@ def _by_seed(results: Results, claim: str, task: str, arm: str, figure: str) -> 
 
 
 def summary(effects_: list[Effect]) -> str:
-    """One verdict for a claim, from what decides it, by data set where these differ."""
+    """One verdict for a claim, from all that decides it, by data set where these differ."""
     by_task: dict[str, str] = {}
     for task in dict.fromkeys(effect.task for effect in effects_):
-        verdicts = {effect.verdict for effect in effects_ if effect.task == task}
-        if verdicts == {"holds"}:
-            by_task[task] = "holds"
-        elif "holds" in verdicts:
-            by_task[task] = "holds in part"
+        verdicts = Counter(effect.verdict for effect in effects_ if effect.task == task)
+        if len(verdicts) == 1:
+            by_task[task] = ALIKE[next(iter(verdicts))]
         else:
-            by_task[task] = "is reversed" if verdicts == {"reversed"} else "is not shown"
+            counts = (f"{verdicts[v]} {SEVERAL[v][verdicts[v] > 1]}" for v in ALIKE if verdicts[v])
+            by_task[task] = f"mixed: {', '.join(counts)}"
     if len(set(by_task.values())) == 1:
         return f"{next(iter(by_task.values()))} ({', '.join(by_task)})"
-    return "depends on the data: " + ", ".join(f"{v} on {t}" for t, v in by_task.items())
+    return "depends on the data: " + "; ".join(f"{v} on {t}" for t, v in by_task.items())
 
 
 def tables(results: Results, names: Iterable[str], figures: bool) -> str:

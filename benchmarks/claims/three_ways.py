@@ -36,6 +36,7 @@ CLAIM = Claim(
     also=(
         *beats("in-batch", "pairwise logistic, 1:1", "pairwise hinge, 1:1", "pointwise, 1:3"),
         *beats("pairwise hinge, 1:1", "pointwise, 1:3"),
+        *beats("listwise, 1:3", "pointwise, 1:3"),
     ),
     tasks=("funnel", "ml-1m-split"),
 )

@@ -151,7 +151,7 @@ _OTHERS = (
         "the probability to draw an item as a negative",
         "p_i = counts_i^beta / sum_j counts_j^beta",
         "T. Mikolov et al., Distributed Representations of Words and Phrases, NIPS 2013,"
-        " section 2.2; lecture, section 2.4",
+        " section 2.2; lecture, section 2.1.1",
         (Argument("counts", "(K)", "clicks of each item"),
          Argument("beta", "()", "0.75 as a rule")),
         value_alone(power_law),

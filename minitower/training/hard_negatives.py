@@ -29,7 +29,7 @@ class HardNegatives:
         per: "user" for a list per user, "pair" for a list per training positive.
     Raises ValueError: an argument is outside its domain.
 
-    Reference: lecture, section 2.2; docs/08.
+    Reference: lecture, sections 2.1.1 and 2.1.2; docs/08.
     """
 
     cli_option = None  # an option cannot hold lists
@@ -63,7 +63,7 @@ class HardNegatives:
 def exposed_negatives(lists: Ragged, k: int, *, per: str = "user") -> HardNegatives:
     """Take items that were shown and not clicked as negatives, with a warning.
 
-    Reference: lecture, section 2.2; J. Huang et al., KDD 2020, section 2.2.
+    Reference: lecture, section 2.1.2; J. Huang et al., KDD 2020, section 2.4.
     """
     warnings.warn(
         "an item that was shown and not clicked is no negative for retrieval: it passed every "

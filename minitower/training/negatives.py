@@ -1,6 +1,6 @@
 """Negatives: the items that a training step pushes away from a user.
 
-Clicked items are the positives. Negatives have three sources (lecture, sections 2.1 to 2.3):
+Clicked items are the positives. Negatives have three sources (lecture, sections 2.1.1 and 2.1.2):
 
 easy     the catalogue, because nearly all items are unretrieved
          (:mod:`minitower.training.sampled_negatives`, and :class:`SharedNegatives` here)
