@@ -58,8 +58,11 @@ def without_words(formula: str) -> str:
 
 def with_blocks_of(chinese: str, english: str) -> str:
     """A Chinese page with the code blocks of its English page."""
-    blocks = iter(FENCE.findall(english))
-    return FENCE.sub(lambda _: next(blocks), chinese)
+    blocks, places = FENCE.findall(english), FENCE.findall(chinese)
+    if len(places) != len(blocks):
+        raise ValueError(f"{len(places)} code blocks in Chinese, {len(blocks)} in English")
+    copies = iter(blocks)
+    return FENCE.sub(lambda _: next(copies), chinese)
 
 
 def terms() -> list[tuple[str, ...]]:

@@ -155,6 +155,13 @@ def test_page__reads_as_chinese(path):
 
 
 @each
+def test_page__each_paragraph_and_caption_is_chinese(path):
+    for _, text in parts(path.read_text("utf-8")):
+        if not text.startswith(("#", "```", "$$", "<!--", "|")):
+            assert re.search(HAN, re.sub(r"\]\([^)]*\)", "", text))
+
+
+@each
 def test_page__a_paragraph_is_one_line(path):
     """A line's end between two Chinese words would show as a space."""
     for kind, text in parts(path.read_text("utf-8")):
@@ -252,6 +259,12 @@ def test_style__lets_pass(text):
 ])  # fmt: skip
 def test_terms__finds(chinese, english, missing):
     assert missing_terms(chinese, english) == missing
+
+
+def test_copied__wants_as_many_blocks():
+    assert copied("甲\n\n```\n```\n", "A\n\n```sh\nx\n```\n") == "甲\n\n```sh\nx\n```\n"
+    with pytest.raises(ValueError, match="0 code blocks in Chinese, 1 in English"):
+        copied("甲\n", "A\n\n```sh\nx\n```\n")
 
 
 def test_parts__sees_headings_items_and_languages():
