@@ -233,7 +233,7 @@ def test_scann__finds_too_few_and_says_so():
     rows, cosines = ENGINES["scann"].build(items, seed=0).search(unit(vectors(1, 20)), 300, 1)
     assert (rows == -1).any()
     assert np.array_equal(rows == -1, np.isneginf(cosines))
-    assert (rows[:, 0] >= 0).all()
+    assert (rows >= 0).any()
     assert not np.isnan(cosines).any()
 
 
