@@ -171,7 +171,7 @@ def test_intervals_of_the_chapters_are_those_of_the_results():
     quoted = {
         (path.name, interval)
         for path in BOOK.glob("[0-9]*.md")
-        if path != made
+        if path != made and path.name != "24-bugs-found.md"  # which has results of its own
         for interval in re.findall(INTERVAL, path.read_text("utf-8"))
     }
     assert len(quoted) >= 5
