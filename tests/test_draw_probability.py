@@ -47,6 +47,12 @@ def test_log_mixture__scale_of_shares_changes_nothing(q, share, scale):
     assert scaled == pytest.approx(log_mixture(log_qs, shares), abs=1e-14)
 
 
+@pytest.mark.parametrize("log_qs", [-1.0, np.array(-1.0), np.array("x")])
+def test_log_mixture__refuses_what_is_no_list(log_qs):
+    with pytest.raises(ValueError, match="log_qs must be a list of arrays"):
+        log_mixture(log_qs, [1])
+
+
 def test_log_mixture__far_below_underflow():
     assert log_mixture([[-1e4], [-1e4]], [1, 3]).tolist() == [-1e4]
     assert log_mixture([[-np.inf], [-2.0]], [1, 1]) == pytest.approx([-2 - math.log(2)])

@@ -95,7 +95,7 @@ def test_mixed_negatives__say_whether_a_hard_one_was_kept(shares, has_hard):
         (lambda: MixedNegatives([SampledNegatives(Uniform(3), 1)], shares=[0.5, 0.5]), "1 shares"),
         (
             lambda: MixedNegatives([SampledNegatives(Uniform(3), 1)], shares=np.array([[0.5]])),
-            "a share must be one finite number",
+            "shares must be one finite number",
         ),
         (lambda: Batches(SHOP, 2, positive_exponent=1.1), "in \\[0, 1\\]"),
     ],

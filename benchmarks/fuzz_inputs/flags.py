@@ -501,7 +501,8 @@ def _escaped(word: str) -> str:
 def _metavars(argv: Command) -> tuple[str, ...]:
     parser = parsers().get(_command(argv))
     actions = parser._actions if parser else []
-    return tuple(str(a.metavar or a.dest) for a in actions if not a.option_strings)
+    names = (str(a.metavar or a.dest) for a in actions if not a.option_strings)
+    return tuple(part for name in names for part in name.split("|"))
 
 
 def _words(rng: Random, case: Case) -> Case:

@@ -49,7 +49,7 @@ def log_mixture(log_qs: Sequence[ArrayLike], shares: ArrayLike) -> Floats:
     Reference: J. Yang et al., Mixed Negative Sampling, WWW 2020 companion, Eq. 5.
     """
     weights = normalized("shares", shares)
-    if not hasattr(log_qs, "__len__"):
+    if not hasattr(log_qs, "__len__") or getattr(log_qs, "ndim", 1) == 0:
         raise ValueError("log_qs must be a list of arrays, one for each share")
     if len(weights) != len(log_qs):
         raise ValueError(f"log_qs has {len(log_qs)} parts, but there are {len(weights)} shares")

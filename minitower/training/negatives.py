@@ -145,7 +145,7 @@ class MixedNegatives:
                 "several samplers, pass SharedNegatives a Mixture of these samplers"
             )
         given = [1.0] * len(parts) if shares is None else shares
-        self.shares = [number("a share", share) for share in given]
+        self.shares = [number("shares", share) for share in given]
         if len(self.shares) != len(parts) or not all(0 <= share <= 1 for share in self.shares):
             raise ValueError(f"expected {len(parts)} shares in [0, 1], got {shown(self.shares)}")
         self.parts = list(parts)
