@@ -1,4 +1,4 @@
-"""What the tests of the losses draw: scores of pairs, weights, and batches with repeated items."""
+"""What the tests of the losses draw: scores, weights, batches with repeated items; and a loss."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -25,3 +25,12 @@ def batches(draw, square=False):
     ids = draw(arrays(np.int64, m, elements=st.integers(0, 3)))
     log_q = np.log(draw(arrays(float, 4, elements=st.floats(0.0625, 0.875, width=32))))[ids]
     return scores, ids, log_q
+
+
+def cosine_without_zero_rule(users, items, pull):
+    """The formula `cosine`, right but for its choice at zero vectors: NaN."""
+    with np.errstate(all="ignore"):
+        a, b = (np.linalg.norm(x, axis=1, keepdims=True) for x in (users, items))
+        u, v, p = users / a, items / b, pull[:, None]
+        cos = (u * v).sum(axis=1, keepdims=True)
+        return pull @ cos[:, 0], (p * (v - u * cos) / a, p * (u - v * cos) / b)
