@@ -221,7 +221,6 @@ UNSET = dict.fromkeys((*blas.VARIABLES, "OMP_NUM_THREADS"))
 
 
 def test_use_threads__takes_one_thread_for_blas():
-    pytest.importorskip("threadpoolctl")
     source = """
 import numpy as np, threadpoolctl
 from minitower.formulas.threads import use_threads

@@ -17,7 +17,8 @@ import minitower
 from minitower.conformance import FORMULAS
 
 PACKAGE = Path(minitower.__file__).parent
-PAGES = sorted((PACKAGE.parent / "docs").glob("*.md"))
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 LONGEST = 25  # words of a sentence
 
 BANNED = {
@@ -142,7 +143,7 @@ def test_words__of_a_file(path):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", [*PAGES, PACKAGE.parent / "README.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
 def test_words__of_a_page(path):
     found = page_problems(path.read_text("utf-8"))
     assert not found, "\n".join(found)
