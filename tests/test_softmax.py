@@ -748,7 +748,12 @@ def test_info_nce__extremes_stay_finite(dtype, symmetric):
 
 @pytest.mark.parametrize(
     "shape, temperature, message",
-    [((2, 3), 1.0, "made for"), ((0, 0), 1.0, "n >= 1"), ((2, 2), -1.0, "^temperature")],
+    [
+        ((2, 3), 1.0, "made for"),
+        ((0, 0), 1.0, "n >= 1"),
+        ((), 1.0, r"expected scores \(m,m\), got shape \(\)"),
+        ((2, 2), -1.0, "^temperature"),
+    ],
 )
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_info_nce__refuses(shape, temperature, message, symmetric):

@@ -21,19 +21,34 @@ _DATA = {  # folder -> its files and what separates their fields
     "u100k": {"u.data": "\t", "u.user": "|", "u.item": "|"},
     "u1m": {"ratings.dat": "::", "users.dat": "::", "movies.dat": "::"},
     "tables": {"interactions.csv": ",", "users.csv": ",", "items.csv": ","},
+    "parts": {
+        "interactions/day=1/part-0.csv": ",",
+        "interactions/day=2/part-0.csv": ",",
+        "users.csv": ",",
+    },
     "parquet": {"interactions.parquet": "", "users.parquet": "", "items.parquet": ""},
     "split": {"train.txt": " ", "valid.txt": " ", "test.txt": " "},
 }
 _TRAIN = {
     "atomic": "train",
     "tables": "train tables",
+    "parts": "train parts",
     "parquet": "train parquet",
     "u100k": "train 100k",
     "u1m": "train 1m",
     "split": "train split",
 }
-_SHARES = {"atomic": 0.4, "tables": 0.3, "parquet": 0.1, "u100k": 0.05, "u1m": 0.05, "split": 0.1}
+_SHARES = {
+    "atomic": 0.35,
+    "tables": 0.25,
+    "parts": 0.1,
+    "parquet": 0.1,
+    "u100k": 0.05,
+    "u1m": 0.05,
+    "split": 0.1,
+}
 _LOGS = {"10.jsonl": "", "11.csv": ",", "12.parquet": "", "13.tfrecord": ""}
+_DAYS = {"day=10/part-0.jsonl": "", "day=11/part-0.csv": ","}
 _TABLES = {
     "users.jsonl": "",
     "items.jsonl": "",
@@ -72,7 +87,7 @@ def _of_data(rng: Random) -> Case:
     elif folder == "tables" and rng.random() < 0.3:
         steps = [("inspect", folder)]
     elif rng.random() < 0.6:  # and what was accepted is recalled
-        user = "u3" if folder in ("atomic", "tables", "parquet") else "3"
+        user = "u3" if folder in ("atomic", "tables", "parts", "parquet") else "3"
         steps.append(("recall", "out", user, "-k", "30", "--include-seen"))
     change, what = _change(rng, Path(folder, name), separator)
     places = (name, folder, "too few to train on")
@@ -80,9 +95,11 @@ def _of_data(rng: Random) -> Case:
 
 
 def _of_logs(rng: Random) -> Case:
-    numbers = rng.random() < 0.3
-    folder, store = ("numbers", "numbers-store") if numbers else ("clicks", "store")
-    name = rng.choice([log for log in _LOGS if has(Path(log).suffix)])
+    folder, store = rng.choices(
+        (("clicks", "store"), ("numbers", "numbers-store"), ("days", "store")), (0.55, 0.3, 0.15)
+    )[0]
+    logs = _DAYS if folder == "days" else _LOGS
+    name = rng.choice([log for log in logs if has(Path(log).suffix)])
     flags = rng.choice((("--full",), ("--incremental",), ("--full", "--positive", "all")))
     letters: tuple[str, ...] = ()
     if rng.random() < 0.3:
@@ -93,7 +110,7 @@ def _of_logs(rng: Random) -> Case:
     if rng.random() < 0.2:
         flags += ("--max-error-rate", "1")
     argv = ("update", store, folder, *flags, "--batch-size", "64")
-    change, what = _change(rng, Path(folder, name), _LOGS[name])
+    change, what = _change(rng, Path(folder, name), logs[name])
     places, uses = (name, folder, "dead_letter_file", *letters), (folder, store, "retire.txt")
     case = _case(rng, f"{folder}/{name}: {what}", [argv], places, uses, change)
     noticed = what.startswith(("dangling", "loop"))  # a share that is not mounted is no quiet night

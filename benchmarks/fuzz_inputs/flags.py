@@ -166,6 +166,8 @@ _WORDS = {
         "nan",
     ),
     "--history": (
+        "none",
+        "None",
         "0",
         "-5",
         "5:",

@@ -59,6 +59,7 @@ def commands() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
             ("train", "tables", "--out", "out", *FAST, "--positive", RULE),
             ("tables",),
         ),
+        "train parts": (("train", "parts", "--out", "out", *FAST, "--positive", RULE), ("parts",)),
         "train schedule": (("train", "atomic", "--out", "out", *FAST, *SLOPE), ("atomic",)),
         "train tables job": (("train", "--job", "tables.toml"), ("tables", "tables.toml")),
         "inspect": (("inspect", "tables", "--split", "time:2020-09-13T14:00"), ("tables",)),
@@ -237,6 +238,24 @@ def _plain(folder: str, suffix: str) -> None:
             write_table(path, table)
 
 
+def _parts() -> None:
+    """Plain tables and logs with a folder for each day, as batch jobs write them."""
+    shown = impressions()
+    half = len(shown["user_id"]) // 2
+    for day, rows in ((1, slice(half)), (2, slice(half, None))):
+        folder = Path(f"parts/interactions/day={day}")
+        folder.mkdir(parents=True)
+        write_table(folder / "part-0.csv", {name: column[rows] for name, column in shown.items()})
+    write_table(Path("parts/users.csv"), users())
+    write_table(Path("parts/items.csv"), items())
+    fields = EventFields(value="rating", user_type="string", item_type="string")
+    for day, suffix in ((10, ".jsonl"), (11, ".csv")):
+        folder = Path(f"days/day={day}")
+        folder.mkdir(parents=True)
+        kept = {name: column[:50] for name, column in log(day, day).items()}
+        write_events(folder / f"part-0{suffix}", kept, fields)
+
+
 def write_table(path: Path, table: dict[str, Any]) -> None:
     """Columns as a CSV file."""
     cell = lambda v: "|".join(v) if isinstance(v, list) else "" if v is None else v
@@ -258,6 +277,7 @@ def _build(world: Path) -> None:
     _plain("tables", ".csv")
     if has(".parquet"):
         _plain("parquet", ".parquet")
+    _parts()
     _movielens()
     Path("split").mkdir()
     for part, step in (("train", 1), ("valid", 7), ("test", 11)):

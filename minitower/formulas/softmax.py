@@ -231,6 +231,8 @@ def info_nce(
         2021, Eq. 3; A. Radford et al., ICML 2021, Fig. 3; docs/12.
     """
     scores = as_floats("scores", scores)
+    if scores.ndim != 2:
+        raise ValueError(f"expected scores (m,m), got shape {scores.shape}")
     plain = uncorrected(np.arange(len(scores)))
     rows, d_rows = in_batch_softmax(scores, plain, temperature=temperature, weights=weights)
     if not symmetric:
