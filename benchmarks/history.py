@@ -150,7 +150,9 @@ def epochs(data: mt.Dataset, setting: Setting, seed: int) -> Iterator[mt.TwoTowe
     """The model after each epoch."""
     history = None if setting.history == "none" else read_history_option(setting.history)
     regularization = mt.Regularization(
-        setting.weight_decay, setting.user_dropout, setting.history_dropout
+        setting.weight_decay,
+        user_dropout=setting.user_dropout,
+        history_dropout=setting.history_dropout,
     )
     model = mt.TwoTower(
         data.schema, dim=setting.dim, hidden=setting.hidden, history=history, seed=seed

@@ -110,7 +110,7 @@ def test_what_does_not_go_together():
 
 def test_what_regularizes_reaches_the_trainer():
     one = trainer(weight_decay="0.25", user_dropout="0.5", seed="3")
-    assert one.regularization == Regularization(0.25, 0.5, seed=3)
+    assert one.regularization == Regularization(0.25, user_dropout=0.5, seed=3)
 
 
 def test_the_schedule_is_made_of_options_and_ends_with_the_epochs():

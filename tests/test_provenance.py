@@ -98,8 +98,8 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     wanted = {"objective": "in-batch", "temperature": 0.3, "correction": "yi", "logq_weight": 1.0,
               "log_sum_weight": 1.0, "optimizer": "adam", "learning_rate": 0.01,
               "batch_size": 32, "seed": 7, "negatives": "none", "self_supervised": "none",
-              "positive_exponent": 1.0, "weight_decay": 0.0, "user_dropout": 0.0,
-              "history_dropout": 0.0}  # fmt: skip
+              "positive_exponent": 1.0, "weight_decay": 0.0, "max_norm": 0.0,
+              "user_dropout": 0.0, "history_dropout": 0.0}  # fmt: skip
     assert notes["training"] == wanted
     liked = LOG["timestamp"][LOG["rating"] >= 4]
     assert notes["learned"]["until"] == liked.max()
@@ -128,7 +128,7 @@ def test_update__goes_on_with_the_recorded_options_of_training(run, tmp_path, da
                                  "warmup_epochs": 0.5, "final_rate": 0.2}  # fmt: skip
     for given, decay in (({}, 0.125), ({"weight_decay": 0.5}, 0.5)):
         plan = TrainingPlan.read("s", notes, given, "all", incremental=kind == "--incremental")
-        assert plan.recipe.regularization == Regularization(decay, 0.25)
+        assert plan.recipe.regularization == Regularization(decay, user_dropout=0.25)
         assert plan.recipe.optimizer.current_rate == pytest.approx(ended)
     day_file(logs, "0.jsonl", 0, 500, day=86400.0)
     shutil.copytree(store, tmp_path / "t")

@@ -19,7 +19,12 @@ from minitower.towers.user_history import UserHistory
 from minitower.training.batches import Batches
 from minitower.training.gradient_step import gradient_step
 from minitower.training.objectives import InBatchSoftmax
-from minitower.training.regularization import Regularization, decay_rows, inverted_dropout
+from minitower.training.regularization import (
+    Regularization,
+    bound_rows,
+    decay_rows,
+    inverted_dropout,
+)
 from minitower.training.trainer import Trainer
 from minitower.updating.incremental_update import IncrementalUpdate
 
@@ -88,6 +93,46 @@ def test_weight_decay__of_id_tables_leaves_the_rest_alone():
     assert np.array_equal(model.parameters[USERS][0], before[USERS][0])
 
 
+# ------------------------------------------------------------------ bound of rows
+
+
+@given(st.floats(0.01, 9), st.sampled_from([np.float32, np.float64]))
+def test_bound_rows__of_rows_in_use_alone(max_norm, dtype):
+    table = np.arange(12, dtype=dtype).reshape(4, 3)
+    before, lengths = table.copy(), np.linalg.norm(table, axis=1)
+    gradients = {"t": RowGradient(np.array([0, 1, 3]), np.ones((3, 3))), "w": np.ones((2, 2))}
+    bound_rows({"t": table, "w": None}, gradients, max_norm)
+    assert np.array_equal(table[2], before[2]), "a row without a gradient keeps its bits"
+    for row in (0, 1, 3):
+        if lengths[row] <= max_norm:
+            assert np.array_equal(table[row], before[row])
+        else:
+            assert np.linalg.norm(table[row]) == pytest.approx(max_norm, rel=1e-6)
+            assert table[row] * lengths[row] == pytest.approx(before[row] * max_norm, rel=1e-5)
+
+
+def test_max_norm__bounds_what_a_step_moved_and_no_dense_layer():
+    free, bound = small_model(), small_model()
+    (_, gradients), _ = stepped(free), stepped(bound, Regularization(max_norm=0.5))
+    for name, array in free.parameters.items():
+        expected = array.copy()
+        if name in (USERS, ITEMS, KINDS):
+            rows = gradients[name].rows
+            lengths = np.linalg.norm(array[rows], axis=1, keepdims=True)
+            assert (lengths > 0.5).any(), "the step has rows to bound"
+            expected[rows] *= np.minimum(1, 0.5 / lengths)
+        np.testing.assert_allclose(bound.parameters[name], expected, rtol=1e-6, atol=1e-7)
+
+
+def test_max_norm__of_id_tables_leaves_row_0_alone():
+    model = small_model()
+    model.parameters[USERS][0] = 3.0
+    _, gradients = stepped(model, Regularization(max_norm=0.25), [USERS])
+    lengths = np.linalg.norm(model.parameters[USERS], axis=1)
+    assert lengths[gradients[USERS].rows] == pytest.approx(0.25)
+    assert (model.parameters[USERS][0] == 3.0).all()
+
+
 # ------------------------------------------------------------------ dropout
 
 
@@ -150,7 +195,9 @@ def test_user_dropout__is_in_the_step_and_in_the_step_alone():
     assert stepped(model, Regularization(user_dropout=0.5))[0] != loss
     assert np.array_equal(small_model().user(DATA.users.columns)[0], before)
     trainers = [
-        Trainer(small_model(), DATA, batch_size=32, regularization=Regularization(0, share))
+        Trainer(
+            small_model(), DATA, batch_size=32, regularization=Regularization(user_dropout=share)
+        )
         for share in (0.0, 0.5)
     ]
     for trainer in trainers:
@@ -220,12 +267,14 @@ def test_regularization__off_changes_no_bit():
     assert off.dropped(users, unit=True, step=4)[0] is users
     gradients = {"w": np.ones(3)}
     assert off.decayed(gradients, {}) is gradients
+    off.bound({}, {"t": RowGradient(np.zeros(1, int), np.ones((1, 1)))})
     features = {HISTORY: CLICKS}
     assert off.shortened(features, step=4) is features
 
 
 @pytest.mark.parametrize("options", [
-    {"weight_decay": -1}, {"weight_decay": np.inf}, {"user_dropout": 1}, {"user_dropout": -0.1},
+    {"weight_decay": -1}, {"weight_decay": np.inf}, {"max_norm": -1}, {"max_norm": np.nan},
+    {"user_dropout": 1}, {"user_dropout": -0.1},
     {"user_dropout": "x"}, {"seed": -1}, {"history_dropout": 1}, {"history_dropout": -0.1},
 ])  # fmt: skip
 def test_regularization__refuses(options):

@@ -74,7 +74,7 @@ MODELS = {
     "layers and history": {"hidden": (8,), "history": mt.UserHistory(5)},
 }
 PARTS = {
-    "hard": {"regularization": mt.Regularization(weight_decay=0.01, user_dropout=0.2)},
+    "hard": {"regularization": mt.Regularization(weight_decay=0.01, max_norm=1, user_dropout=0.2)},
     "views": {"self_supervised": mt.SelfSupervised(augment="mask", batch_size=40)},
 }
 

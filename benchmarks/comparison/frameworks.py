@@ -82,6 +82,7 @@ def torch_two_tower(data: mt.Dataset, setting: Setting, seed: int, watch: Watch)
     log_q = torch.tensor(_log_q(data, recipe))
     clicked = [torch.tensor(x, dtype=torch.int64) for x in (data.train.users, data.train.items)]
     n, falling = len(data.train), recipe.falling
+    how = {"max_norm": recipe.max_norm or None, "sparse": True}
     steps = -(-n // recipe.batch_size)
     for epoch in range(1, watch.epochs + 1):
         order = torch.randperm(n)
@@ -90,10 +91,10 @@ def torch_two_tower(data: mt.Dataset, setting: Setting, seed: int, watch: Watch)
             items = clicked[1][at]
             if recipe.shared:
                 items = torch.cat([items, torch.randint(len(of_item), (recipe.shared,))])
-            users = normalize(embedding(of_user[clicked[0][at]], tables[0], sparse=True))
+            users = normalize(embedding(of_user[clicked[0][at]], tables[0], **how))
             if recipe.user_dropout:
                 users = normalize(dropout(users, recipe.user_dropout))
-            vectors = normalize(embedding(of_item[items], tables[1], sparse=True))
+            vectors = normalize(embedding(of_item[items], tables[1], **how))
             loss = torch_loss(users, vectors, log_q[items], recipe)
             optimizer.param_groups[0]["lr"] = recipe.rate * falling.of_step(epoch, step + 1, steps)
             optimizer.zero_grad()

@@ -30,7 +30,8 @@ class Recipe:
         batch_size: clicks of a step.
         shared: uniform negatives that a batch shares; 0: none.
         start: "spectral" or "random".
-        user_dropout, history_dropout, weight_decay: of :class:`minitower.Regularization`.
+        user_dropout, history_dropout, weight_decay, max_norm: of
+            :class:`minitower.Regularization`.
         optimizer: "row-wise Adam" or "Adagrad"; PyTorch's and Keras's own names for their arms.
         hidden, history, embed_user, id_rate: of the towers.
     """
@@ -47,6 +48,7 @@ class Recipe:
     start: str = "spectral"
     user_dropout: float = 0.0
     weight_decay: float = 0.0
+    max_norm: float = 0.0
     optimizer: str = "row-wise Adam"
     hidden: tuple[int, ...] = ()
     history: str = "none"
@@ -93,7 +95,7 @@ def train(data: mt.Dataset, setting: Setting, seed: int, watch: Watch) -> None:
         batch_size=recipe.batch_size,
         negatives=mt.shared_negatives(data, recipe.shared) if recipe.shared else None,
         regularization=mt.Regularization(
-            recipe.weight_decay, recipe.user_dropout, recipe.history_dropout
+            recipe.weight_decay, recipe.max_norm, recipe.user_dropout, recipe.history_dropout
         ),
         seed=seed,
     )
@@ -168,6 +170,7 @@ PARTS: dict[str, Setting] = {
     "shared negatives": {"shared": 0},
     "dropout of user vectors": {"user_dropout": 0.0},
     "weight decay": {"weight_decay": 0.0},
+    "bound of rows": {"max_norm": 0.0},
 }
 """What a recipe may have beside a plain in-batch softmax, and the values that remove it."""
 

@@ -73,7 +73,7 @@ def gradient_step(
         objective: the loss on user and item vectors.
         batch: n pairs and m candidate items.
         contrastive_loss: the self-supervised loss to add; None: nothing.
-        regularization: weight decay and dropout; None: none of them.
+        regularization: weight decay, bound of rows, dropout; None: none of them.
         id_tables: names of the id embeddings that may move, all rows but row 0; None: all
             parameters may move.
 
@@ -101,6 +101,7 @@ def gradient_step(
     gradients = regularization.decayed(gradients, model.parameters)
     _check_gradients(loss + contrastive, gradients)
     optimizer.update(model.parameters, gradients)
+    regularization.bound(model.parameters, gradients)
     _check_parameters(model, gradients)
     return StepResult(loss, contrastive, gradients)
 

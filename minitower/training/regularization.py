@@ -1,4 +1,4 @@
-"""Regularization of a training step: decay of rows, dropout of user vectors and of histories.
+"""Regularization of a training step: decay and bound of rows, dropout of vectors and histories.
 
 All are off by default. All belong to the step alone: towers, evaluation and serving know
 none of them.
@@ -40,6 +40,33 @@ def decay_rows(gradients: Gradients, parameters: Parameters, weight_decay: float
     }
 
 
+def bound_rows(parameters: Parameters, gradients: Gradients, max_norm: float) -> None:
+    """Scale back, in place, each embedding row with a gradient that is longer than max_norm.
+
+        w_r <- w_r min(1, max_norm / |w_r|)
+
+    A cosine ignores the length of a row, and a step at a right angle to a row makes it longer.
+    Without a bound, the rows grow and the same step turns them less and less.
+
+    References: ``max_norm`` of torch.nn.Embedding; N. Srivastava et al., Dropout, JMLR 2014,
+        section 5.1.
+
+    >>> table = np.array([[3.0, 4.0], [0.0, 2.0], [6.0, 8.0]])
+    >>> bound_rows({"t": table}, {"t": RowGradient(np.array([0, 1]), np.zeros((2, 2)))}, 2.5)
+    >>> table
+    array([[1.5, 2. ],
+           [0. , 2. ],
+           [6. , 8. ]])
+    """
+    for name, g in gradients.items():
+        if isinstance(g, RowGradient):
+            rows = parameters[name].take(g.rows, axis=0)
+            lengths = np.sqrt(np.einsum("rd,rd->r", rows, rows))
+            long = lengths > max_norm
+            factors = (max_norm / lengths[long]).astype(rows.dtype)
+            parameters[name][g.rows[long]] = rows[long] * factors[:, None]
+
+
 def inverted_dropout(x: Vectors, keep: Mask, share: float) -> tuple[Vectors, Backward]:
     """Set components to 0, and divide the others by 1 - share, so that the mean stays x.
 
@@ -65,6 +92,8 @@ class Regularization:
 
     Args:
         weight_decay: lambda of :func:`decay_rows`, in [0, 1e6]; 0: none.
+        max_norm: of :func:`bound_rows`, in [0, 1e6]; 0: no bound. Random and spectral rows
+            begin with length 1.
         user_dropout: share, in [0, 1), of the components of a user vector that a step drops;
             0: none. A score then is over the kept components, so items are regularized as well.
         history_dropout: share, in [0, 1), of the clicks of each history that a step leaves out;
@@ -81,6 +110,10 @@ class Regularization:
     weight_decay: Annotated[
         float,
         Option("L2 weight decay of the embedding rows that a step uses", 0, 1e6, metavar="LAMBDA"),
+    ] = 0.0
+    max_norm: Annotated[
+        float,
+        Option("length above which a step scales back the embedding rows that it uses", 0, 1e6),
     ] = 0.0
     user_dropout: Annotated[
         float,
@@ -159,3 +192,8 @@ class Regularization:
         if not self.weight_decay:
             return gradients
         return decay_rows(gradients, parameters, self.weight_decay)
+
+    def bound(self, parameters: Parameters, gradients: Gradients) -> None:
+        """Bound the rows that the optimizer has moved, in place."""
+        if self.max_norm:
+            bound_rows(parameters, gradients, self.max_norm)

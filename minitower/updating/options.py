@@ -206,6 +206,6 @@ class IncrementalOptions(UpdateOptions):
 INCREMENTAL_TRAINING = (
     *("objective", "temperature", "correction", "logq_weight", "log_sum_weight", "bank"),
     *("optimizer", "learning_rate", "batch_size", "seed"),
-    *("weight_decay", "user_dropout", "history_dropout"),
+    *("weight_decay", "max_norm", "user_dropout", "history_dropout"),
 )
 """Training options that an incremental update has: it draws no negatives."""
