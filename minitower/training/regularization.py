@@ -113,7 +113,12 @@ class Regularization:
     ] = 0.0
     max_norm: Annotated[
         float,
-        Option("length above which a step scales back the embedding rows that it uses", 0, 1e6),
+        Option(
+            "length to which a step scales back longer embedding rows that it uses; 0: no bound",
+            0,
+            1e6,
+            metavar="LENGTH",
+        ),
     ] = 0.0
     user_dropout: Annotated[
         float,
