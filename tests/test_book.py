@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from minitower.conformance import FORMULAS
 from minitower.lab.index_bench import BACKENDS
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import trace_lecture as trace  # noqa: E402
+
 DOCS = ROOT / "docs"
 CHAPTERS = sorted(DOCS.glob("[0-9][0-9]-*.md"))
 TRACE = DOCS / "19-formulas-of-the-lecture.md"
@@ -69,6 +74,22 @@ def test_trace__names_what_exists(row):
     assert all(callable(function(dotted)) for dotted in functions)
     assert tests
     assert all(matching_tests(pattern) for pattern in tests)
+
+
+def test_trace__links_each_name_to_where_it_is():
+    """After a function has moved: python benchmarks/trace_lecture.py."""
+    assert trace.linked(TRACE) == TRACE.read_text("utf-8")
+
+
+def test_trace__is_linked_from_each_chapter_that_follows_the_lecture():
+    headings = re.findall(r"^## (.*)", TRACE.read_text("utf-8"), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    link = re.compile(rf"^\*\[The lecture\]\({TRACE.name}#([^)]+)\), section", re.MULTILINE)
+    linked = {path.name: link.findall(path.read_text("utf-8")) for path in CHAPTERS}
+    assert {name: found[0] in anchors for name, found in linked.items() if found} == {
+        path.name: True for path in CHAPTERS if "*[The lecture](" in path.read_text("utf-8")
+    }
+    assert sum(map(bool, linked.values())) >= 12
 
 
 def test_trace__has_every_section_of_the_lecture():
@@ -169,7 +190,7 @@ OPERATING = {"15", "20"}
 FOLLOW = [
     path
     for path in CHAPTERS
-    if "\n*The lecture, section" in path.read_text("utf-8") or path.name[:2] in {"00", "01", "26"}
+    if "\n*[The lecture](" in path.read_text("utf-8") or path.name[:2] in {"00", "01", "26"}
     if path.name[:2] not in OPERATING
 ]
 
