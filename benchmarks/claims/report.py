@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from scipy import stats
 from tasks import METRIC
 from units import Results, load_claim
 
-CHAPTER = "what-is-true.md"
-_BEGIN, _END = "<!-- made by benchmarks/claims: begin -->", "<!-- end -->"
+sys.path.append(str(Path(__file__).parent.parent))  # for `drawing`
+
+from drawing import put_between_marks
+
+CHAPTER, DETAILS = "18-what-is-true.md", "28-the-claims-in-detail.md"
 _LEVEL = 0.95
 ALIKE = {
     "holds": "holds",
@@ -130,26 +134,37 @@ def summary(effects_: list[Effect]) -> str:
     return "depends on the data: " + "; ".join(f"{v} on {t}" for t, v in by_task.items())
 
 
-def tables(results: Results, names: Iterable[str], figures: bool) -> str:
-    """Markdown: a summary of all claims, then each with its comparisons and arms."""
-    rows, parts = [], []
+def summaries(results: Results, names: Iterable[str], details: str) -> str:
+    """Markdown: a row for each claim, its number a link into the page of details."""
+    rows = ["| | claim | measured |", "|---|---|---|"]
+    for number, name in enumerate(names, start=1):
+        says = load_claim(name).says
+        link = f"[{number}]({details}#{_anchor(f'{number}. {says}')})"
+        rows.append(f"| {link} | {says} | {summary(_decided(results, name))} |")
+    return "\n".join(rows)
+
+
+def details(results: Results, names: Iterable[str]) -> str:
+    """Markdown: each claim with its figure, its comparisons and its arms."""
+    parts = []
     for number, name in enumerate(names, start=1):
         claim = load_claim(name)
         decisive = _decided(results, name)
-        if not decisive:
-            continue
         also = list(effects(results, name, claim, claim.also))
-        rows.append(f"| {number} | {claim.says} | {summary(decisive)} |")
         caption = CAPTION.format(name=name)
-        picture = f"\n![{claim.says}](figures/claim-{name}.svg)\n\n{caption}\n" if figures else ""
         parts.append(
-            f"### {number}. {claim.says}\n{picture}\n"
+            f"## {number}. {claim.says}\n\n"
+            f"![{claim.says}](figures/claim-{name}.svg)\n\n{caption}\n\n"
             + _effects_table(decisive, also)
             + "\n\n"
             + _arms_table(results, name, claim)
         )
-    head = "| | claim | measured |\n|---|---|---|\n"
-    return head + "\n".join(rows) + "\n\n" + "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
+
+
+def _anchor(heading: str) -> str:
+    """The name by which GitHub links to a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def _effects_table(decisive: list[Effect], also: list[Effect]) -> str:
@@ -245,19 +260,11 @@ def _alike(figure: str, figures: dict[str, float]) -> list[str]:
 
 
 def write(results: Results, names: Iterable[str], folder: Path) -> None:
-    """Put the tables into the chapter between its marks, and the figures beside it.
-
-    A folder without the chapter gets one that holds the tables alone.
-    """
+    """Put the summary into one chapter, the details into another, and the figures beside them."""
     run = [name for name in names if _decided(results, name)]
     for name in run:
         draw(results, name, folder / "figures" / f"claim-{name}.svg")
-    made = tables(results, run, figures=True)
-    chapters = sorted(folder.glob(f"*{CHAPTER}"))
-    chapter = chapters[0] if chapters else folder / CHAPTER
-    text = chapter.read_text() if chapters else f"{_BEGIN}\n{_END}\n"
-    marked = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
-    if not marked.search(text):
-        raise SystemExit(f"{chapter}: found no place for the tables, between {_BEGIN} and {_END}")
-    chapter.write_text(marked.sub(lambda match: f"{_BEGIN}\n\n{made}\n{_END}", text))
+    made = summaries(results, run, DETAILS)
+    put_between_marks(folder / CHAPTER, "benchmarks/claims", made)
+    put_between_marks(folder / DETAILS, "benchmarks/claims", details(results, run))
     print(made)
