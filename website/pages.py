@@ -1,0 +1,71 @@
+"""The source pages of the site: README.md and docs/, as Sphinx wants them.
+
+GitHub and Sphinx read two dialects. What changes on the way: a README becomes the index of its
+folder, formulas in code quotes lose the quotes, headings skip no level.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import mathfont
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
+
+
+def for_sphinx(text: str) -> str:
+    """A page in the dialect of Sphinx.
+
+    >>> for_sphinx("[home](../README.md#start): $`a\\\\,b`$")
+    '[home](../index.md#start): $a\\\\,b$'
+    """
+    parts = FENCE.split(text)
+    for i in range(0, len(parts), 2):  # what is between the code blocks
+        parts[i] = re.sub(r"(\]\([^)\s]*)README\.md", r"\1index.md", parts[i])
+        parts[i] = re.sub(r"\$`([^`]+)`\$", r"$\1$", parts[i])
+        if not re.search(r"^## ", text, re.MULTILINE):
+            parts[i] = re.sub(r"^#(##+ )", r"\1", parts[i], flags=re.MULTILINE)
+    for i in range(1, len(parts), 2):  # the empty line after the last example
+        parts[i] = re.sub(r"\n\n```$", "\n```", parts[i])
+    return "".join(parts)
+
+
+def contents(caption: str, names: list[str]) -> str:
+    """A table of contents that is shown in the margin only."""
+    head = ["", "```{toctree}", ":hidden:", f":caption: {caption}", ""]
+    return "\n".join([*head, *names, "```", ""])
+
+
+def chapters(folder: Path) -> list[str]:
+    """The names of the chapters of a folder, without their ending."""
+    return [path.stem for path in sorted(folder.glob("[0-9][0-9]-*.md"))]
+
+
+def search_words(path: Path) -> None:
+    """Write the Chinese terms of the glossary, so that the search keeps each in one piece."""
+    glossary = (DOCS / "zh" / "glossary.md").read_text("utf-8")
+    rows = re.findall(r"^\|[^|]*\|([^|]*)\|", glossary, re.MULTILINE)
+    words = sorted({word for row in rows for word in re.findall("[\u4e00-\u9fff]+", row)})
+    path.write_text("".join(f"{word} 100000\n" for word in words), "utf-8")
+
+
+def write(source: Path) -> None:
+    """Write all pages below a new folder, and what they need beside them."""
+    shutil.copytree(DOCS, source / "docs", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copy(ROOT / "README.md", source)
+    for path in sorted(source.rglob("*.md")):
+        text = for_sphinx(path.read_text("utf-8"))
+        path.unlink()
+        path.with_name(path.name.replace("README", "index")).write_text(text, "utf-8")
+    with (source / "index.md").open("a", encoding="utf-8") as index:
+        english = ["docs/index", *(f"docs/{name}" for name in chapters(DOCS))]
+        chinese = ["index", "glossary", *chapters(DOCS / "zh")]
+        index.write(contents("The book", english))
+        index.write(contents("中文", [f"docs/zh/{name}" for name in chinese]))
+    (source / "_static").mkdir()
+    mathfont.write(source / "_static" / "math.woff2")
+    search_words(source / "words.txt")
