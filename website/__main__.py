@@ -31,7 +31,7 @@ def build(out: Path) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     pages.write(source)
     where = ["-c", str(HERE), "-d", str(out / "doctrees")]
-    return build_main(["-q", "-n", "-E", "-W", "--keep-going", *where, str(source), str(site)])
+    return build_main(["-q", "-E", "-W", "--keep-going", *where, str(source), str(site)])
 
 
 def main() -> None:
