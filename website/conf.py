@@ -9,6 +9,7 @@ from typing import Any
 import docstrings
 import jieba
 import mathml
+import reference
 
 import minitower
 
@@ -25,9 +26,9 @@ myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
 add_module_names = False
-python_use_unqualified_type_names = True
+maximum_signature_line_length = 80
+toc_object_entries = False
 html_math_renderer = "mathml"
 
 html_theme = "furo"
@@ -45,9 +46,20 @@ def plain_docstring(app: Any, what: str, name: str, thing: Any, options: Any, li
     lines[:] = docstrings.restructured("\n".join(lines))
 
 
+def short_signature(app: Any, what: str, name: str, thing: Any, *rest: Any) -> Any:
+    """Give Sphinx a signature with short types."""
+    if what not in ("class", "exception", "function", "method"):
+        return None
+    try:
+        return reference.signature(thing, beside_code=name.startswith("minitower.formulas.")), None
+    except ValueError:  # an exception of Python has none
+        return None
+
+
 def setup(app: Any) -> None:
     """What no setting of Sphinx does."""
     app.config.html_search_options = {"dict": str(Path(app.srcdir) / "words.txt")}
     app.config.html_static_path.append(str(Path(app.srcdir) / "_static"))
     app.connect("autodoc-process-docstring", plain_docstring)
+    app.connect("autodoc-process-signature", short_signature)
     app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))

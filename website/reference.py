@@ -53,6 +53,41 @@ def directive(thing: Any) -> str:
     return "autofunction" if inspect.isfunction(thing) else "autodata"
 
 
+def signature(thing: Any, *, beside_code: bool) -> str:
+    """The arguments of a function or a class, with short types; without types beside the code.
+
+    >>> signature(TRACE.joinpath, beside_code=False)
+    '(*other)'
+    """
+    found = inspect.signature(thing)
+    arguments = [argument.replace(annotation=inspect.Parameter.empty if beside_code else
+                                  short_type(argument.annotation))
+                 for argument in found.parameters.values() if argument.name != "self"]  # fmt: skip
+    returned = short_type(found.return_annotation)
+    if beside_code or inspect.isclass(thing):
+        returned = inspect.Signature.empty
+    text = str(found.replace(parameters=arguments, return_annotation=returned))
+    text = re.sub(r"<(?:function|class) '?(?:[\w.]+\.)?(\w+)'?(?: at 0x\w+)?>", r"\1", text)
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
+
+
+ARRAY = re.compile(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(?:\w+\[Any\]|Any)\]\]")
+ANNOTATED = re.compile(r"Annotated\[((?:[^,\[]|\[[^\]]*\])+), .*\)\]")
+
+
+def short_type(annotation: Any) -> Any:
+    """A type as the source writes it: aliases by name, no modules, no notes of an option.
+
+    >>> short_type("Annotated[float, Option('weight of log q', 0, 1)] | None")
+    'float | None'
+    """
+    if annotation is inspect.Parameter.empty:
+        return annotation
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    text = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", ANNOTATED.sub(r"\1", text))
+    return ARRAY.sub("Array", text).replace("'", '"')
+
+
 def public_page(title: str, names: list[str]) -> str:
     """The reference of the public names of one package."""
     lines = [f"# {title}", "", "```{eval-rst}"]
@@ -74,8 +109,8 @@ def modules() -> list[ModuleType]:
 def public_functions(module: ModuleType) -> list[str]:
     """The public functions and classes that a module defines, in the order of the file."""
     tree = ast.parse(inspect.getsource(module))
-    return [node.name for node in tree.body
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_"]  # fmt: skip
+    found = (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef))
+    return [node.name for node in found if not node.name.startswith("_")]
 
 
 def code(thing: Any) -> str:
@@ -105,7 +140,17 @@ def traced() -> dict[str, list[tuple[str, str]]]:
 def formulas_page(module: ModuleType, lecture: dict[str, list[tuple[str, str]]]) -> str:
     """One module: its prose, then each formula, its prose and its code."""
     short = module.__name__.rpartition(".")[2]
-    lines = [f"# {short}", "", "```{eval-rst}", f".. automodule:: {module.__name__}", "```", ""]
+    lines = [
+        "---",
+        "hide-toc: true",
+        "---",
+        f"# {short}",
+        "",
+        "```{eval-rst}",
+        f".. automodule:: {module.__name__}",
+        "```",
+        "",
+    ]
     for name in public_functions(module):
         thing = getattr(module, name)
         lines += [f"## {name}", ""]
