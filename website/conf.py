@@ -34,7 +34,8 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "minitower"
 html_static_path = ["static"]
-html_css_files = ["site.css"]
+html_css_files = ["colors.css", "site.css"]
+html_js_files = ["figures.js"]
 html_favicon = "static/icon.svg"
 html_copy_source = False
 html_show_sphinx = False
@@ -56,10 +57,17 @@ def short_signature(app: Any, what: str, name: str, thing: Any, *rest: Any) -> A
         return None
 
 
+def chinese_page(app: Any, page: str, template: str, context: Any, doctree: Any) -> None:
+    """Say in which language a page is written."""
+    if page.startswith("docs/zh/"):
+        context["language"] = "zh-CN"
+
+
 def setup(app: Any) -> None:
     """What no setting of Sphinx does."""
     app.config.html_search_options = {"dict": str(Path(app.srcdir) / "words.txt")}
     app.config.html_static_path.append(str(Path(app.srcdir) / "_static"))
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("autodoc-process-signature", short_signature)
+    app.connect("html-page-context", chinese_page)
     app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))

@@ -10,6 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
+import figures
 import mathfont
 import reference
 
@@ -62,14 +63,15 @@ def write(source: Path) -> None:
         text = for_sphinx(path.read_text("utf-8"))
         path.unlink()
         path.with_name(path.name.replace("README", "index")).write_text(text, "utf-8")
-    public, formulas = reference.write(source)
+    public, side_by_side = reference.write(source)
     with (source / "index.md").open("a", encoding="utf-8") as index:
         english = ["docs/index", *(f"docs/{name}" for name in chapters(DOCS))]
         chinese = ["index", "glossary", *chapters(DOCS / "zh")]
         index.write(contents("The book", english))
         index.write(contents("中文", [f"docs/zh/{name}" for name in chinese]))
-        index.write(contents("Formulas side by side", formulas))
+        index.write(contents("Formulas side by side", side_by_side))
         index.write(contents("Reference", public))
     (source / "_static").mkdir()
     mathfont.write(source / "_static" / "math.woff2")
+    figures.write(source / "_static")
     search_words(source / "words.txt")
