@@ -21,6 +21,7 @@ version = release = minitower.__version__
 language = "en"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 root_doc = "index"
+source_suffix = {".md": "markdown"}
 
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import figures
 import mathfont
+import notebooks
 import reference
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,13 @@ def for_sphinx(text: str) -> str:
     for i in range(1, len(parts), 2):  # the empty line after the last example
         parts[i] = re.sub(r"\n\n```$", "\n```", parts[i])
     return "".join(parts)
+
+
+def with_download(text: str, path: Path) -> str:
+    """A page with a link to its notebook below the title."""
+    words = "本章的 notebook" if path.parent.name == "zh" else "This chapter as a notebook"
+    title, _, rest = text.partition("\n")
+    return f"{title}\n\n{{download}}`{words} <{path.stem}.ipynb>`\n{rest}"
 
 
 def contents(caption: str, names: list[str]) -> str:
@@ -62,7 +70,10 @@ def write(source: Path) -> None:
     for path in sorted(source.rglob("*.md")):
         text = for_sphinx(path.read_text("utf-8"))
         path.unlink()
-        path.with_name(path.name.replace("README", "index")).write_text(text, "utf-8")
+        path = path.with_name(path.name.replace("README", "index"))
+        path.write_text(text, "utf-8")
+        if path.name[0].isdigit() and notebooks.write(path):
+            path.write_text(with_download(text, path), "utf-8")
     public, side_by_side = reference.write(source)
     with (source / "index.md").open("a", encoding="utf-8") as index:
         english = ["docs/index", *(f"docs/{name}" for name in chapters(DOCS))]

@@ -21,7 +21,7 @@
       this.node = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       this.node.setAttribute("viewBox", `0 0 ${width} ${height}`);
       this.node.setAttribute("role", "img");
-      this.node.setAttribute("preserveAspectRatio", "xMinYMin meet");
+      this.node.style.maxWidth = `${1.1 * width}px`;
     }
 
     add(name, attributes, words = "") {
