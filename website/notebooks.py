@@ -19,13 +19,13 @@ IMAGE = re.compile(r"!\[([^]]*)\]\(([^)]*?([^/)]+\.svg))\)")
 LINK = re.compile(r"(?<!!)\[([^]]*)\]\((?!https?://|attachment:)[^)]*\)")
 
 
-def code_cell(source: str, want: str = "") -> Cell:
-    """A cell of code, with what it prints."""
+def code_cell(source: str, want: str = "", *, raises: bool = False) -> Cell:
+    """A cell of code, with what it prints. One that raises does not stop a run of all cells."""
     output = {"output_type": "stream", "name": "stdout", "text": want}
     return {
         "cell_type": "code",
         "execution_count": None,
-        "metadata": {},
+        "metadata": {"tags": ["raises-exception"]} if raises else {},
         "outputs": [output] if want else [],
         "source": source.strip("\n"),
     }
@@ -41,7 +41,8 @@ def example_cells(text: str) -> list[Cell]:
     for example in doctest.DocTestParser().get_examples(text):
         waiting += example.source
         if example.want:
-            cells.append(code_cell(waiting, example.want.replace("<BLANKLINE>", "")))
+            want = example.want.replace("<BLANKLINE>", "")
+            cells.append(code_cell(waiting, want, raises=example.exc_msg is not None))
             waiting = ""
     return [*cells, code_cell(waiting)] if waiting else cells
 
@@ -58,14 +59,18 @@ def text_cell(text: str, folder: Path) -> Cell:
 
 
 def cells(text: str, folder: Path) -> list[Cell]:
-    """The cells of a page: blocks of Python are code, all else is prose."""
+    """The cells of a page: examples are code, all else is prose.
+
+    A block without a prompt is an illustration, but on the page that shows a file whole.
+    """
     found, prose = [], ""
+    is_file = text.startswith("# 0. ")
     at = 0
     for block in FENCE.finditer(text):
         language, body = block.groups()
         prose += text[at : block.start()]
         at = block.end()
-        if language == "python":
+        if language == "python" and (is_file or ">>>" in body):
             found += [text_cell(prose, folder)] if prose.strip() else []
             found += example_cells(body) if ">>>" in body else [code_cell(body)]
             prose = ""
