@@ -1,4 +1,4 @@
-"""The site in a browser: no error, no sideways scroll, search, sliders, nothing that keeps one out."""
+"""The site in a browser: no error, no sideways scroll, search, sliders, barriers for nobody."""
 
 import functools
 import os
@@ -114,23 +114,25 @@ def test_a_page_that_is_too_wide_or_has_an_error_is_noticed(browser, address):
 @pytest.mark.skipif(not AXE.is_file(), reason="needs npm's axe-core, named by MINITOWER_AXE")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages__keep_nobody_out(browser, address, built_site, scheme):
-    """axe-core finds no serious and no critical violation."""
+    """axe-core finds no serious and no critical violation; on some dark pages: of contrast."""
     context = browser.new_context(viewport=DESKTOP, color_scheme=scheme, base_url=address)
     page = context.new_page()
+    names = names_of(built_site)
     found = {}
-    for name in names_of(built_site):
+    for name in names if scheme == "light" else names[::6]:
         page.goto(name)
-        violations = run_axe(page, scheme)
-        if violations:
+        if violations := run_axe(page, "{}" if scheme == "light" else CONTRAST):
             found[name] = violations
     context.close()
     assert found == {}
 
 
-def run_axe(page, scheme="light"):
+CONTRAST = "{runOnly: ['color-contrast']}"
+
+
+def run_axe(page, rules="{}"):
     """The serious and critical violations, with the first place of each."""
     page.add_script_tag(path=str(AXE))
-    rules = "{}" if scheme == "light" else "{runOnly: ['color-contrast']}"
     return page.evaluate(
         f"""axe.run(document, {rules}).then(done => done.violations
             .filter(v => ['serious', 'critical'].includes(v.impact))
@@ -172,8 +174,8 @@ def test_search__finds(page, words, wanted):
     box = page.locator("input[name=q]").first
     box.fill(words)
     box.press("Enter")
-    page.locator(".search li a").first.wait_for()
-    page.wait_for_function("document.querySelector('#search-progress')?.innerText !== 'Searching'")
+    title = "document.querySelector('#search-results h2')?.innerText"
+    page.wait_for_function(f"{title} === 'Search Results'")
     links = page.locator(".search li a").evaluate_all("all => all.map(one => one.href)")
     assert any(wanted in link for link in links)
 

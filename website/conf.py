@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import docstrings
-import jieba
 import mathml
 import reference
+import search
 
 import minitower
-
-jieba.setLogLevel(logging.WARNING)
 
 project = "minitower"
 author = project_copyright = "the minitower authors"
@@ -36,11 +34,11 @@ html_theme = "furo"
 html_title = "minitower"
 html_static_path = ["static"]
 html_css_files = ["colors.css", "site.css"]
-html_js_files = ["figures.js"]
+html_js_files = ["scrolling.js", "figures.js"]
 html_favicon = "static/icon.svg"
 html_copy_source = False
 html_show_sphinx = False
-html_search_language = "zh"  # English words and Chinese ones
+html_search_language = "book"
 
 
 def plain_docstring(app: Any, what: str, name: str, thing: Any, options: Any, lines: Any) -> None:
@@ -58,17 +56,29 @@ def short_signature(app: Any, what: str, name: str, thing: Any, *rest: Any) -> A
         return None
 
 
-def chinese_page(app: Any, page: str, template: str, context: Any, doctree: Any) -> None:
-    """Say in which language a page is written."""
+def finish_page(app: Any, page: str, template: str, context: Any, doctree: Any) -> None:
+    """Say in which language a page is written, and repair what screen readers stumble over."""
     if page.startswith("docs/zh/"):
         context["language"] = "zh-CN"
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+    context["body"] = PARAMETERS.sub(
+        lambda found: f'<div class="parameters">{found[1]}</div>'.replace("dd>", "div>"),
+        context.get("body", ""),
+    )
+
+
+PARAMETERS = re.compile(r"<dl>\s*((?:<dd>.*?</dd>\s*)+)</dl>", re.DOTALL)
+"""A list of definitions without terms, which Sphinx makes of a long signature."""
 
 
 def setup(app: Any) -> None:
     """What no setting of Sphinx does."""
-    app.config.html_search_options = {"dict": str(Path(app.srcdir) / "words.txt")}
+    app.add_search_language(search.BookSearch)
     app.config.html_static_path.append(str(Path(app.srcdir) / "_static"))
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("autodoc-process-signature", short_signature)
-    app.connect("html-page-context", chinese_page)
+    app.connect("html-page-context", finish_page, priority=900)  # after the theme
     app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))

@@ -55,14 +55,6 @@ def chapters(folder: Path) -> list[str]:
     return [path.stem for path in sorted(folder.glob("[0-9][0-9]-*.md"))]
 
 
-def search_words(path: Path) -> None:
-    """Write the Chinese terms of the glossary, so that the search keeps each in one piece."""
-    glossary = (DOCS / "zh" / "glossary.md").read_text("utf-8")
-    rows = re.findall(r"^\|[^|]*\|([^|]*)\|", glossary, re.MULTILINE)
-    words = sorted({word for row in rows for word in re.findall("[\u4e00-\u9fff]+", row)})
-    path.write_text("".join(f"{word} 100000\n" for word in words), "utf-8")
-
-
 def write(source: Path) -> None:
     """Write all pages below a new folder, and what they need beside them."""
     shutil.copytree(DOCS, source / "docs", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
@@ -85,4 +77,3 @@ def write(source: Path) -> None:
     (source / "_static").mkdir()
     mathfont.write(source / "_static" / "math.woff2")
     figures.write(source / "_static")
-    search_words(source / "words.txt")
