@@ -37,15 +37,15 @@ def sections(text: str) -> list[tuple[str, str]]:
 def body(lines: list[str]) -> str:
     """The text of a section without its indentation. Its first line may stand beside the head."""
     if lines[0][:1].strip():
-        return "\n".join([lines[0], textwrap.dedent("\n".join(lines[1:]))])
+        return "\n".join([lines[0], *textwrap.dedent("\n".join(lines[1:])).splitlines()])
     return textwrap.dedent("\n".join(lines))
 
 
 def escaped(text: str) -> str:
     """Text whose code stays code, and whose other marks stay as they are written.
 
-    >>> print(escaped("`k` of **kwargs, x_ and *this*"))
-    ``k`` of \\*\\*kwargs, x\\_ and *this*
+    >>> escaped("`k` of x_ and |y|, *not* z").replace("\\\\", "/")
+    '``k`` of x/_ and /|y/|, *not* z'
     """
     parts = ROLE.split(text)
     for i in range(0, len(parts), 2):

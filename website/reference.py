@@ -56,8 +56,10 @@ def directive(thing: Any) -> str:
 def signature(thing: Any, *, beside_code: bool) -> str:
     """The arguments of a function or a class, with short types; without types beside the code.
 
-    >>> signature(TRACE.joinpath, beside_code=False)
-    '(*other)'
+    >>> signature(api.load_model, beside_code=False)
+    '(folder: str | Path, version: int | None = None) -> TwoTower'
+    >>> signature(api.load_model, beside_code=True)
+    '(folder, version=None)'
     """
     found = inspect.signature(thing)
     arguments = [argument.replace(annotation=inspect.Parameter.empty if beside_code else
