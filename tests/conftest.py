@@ -1,6 +1,8 @@
 """Hypothesis profiles, the door to the real data sets, and a command that runs in the process."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,3 +41,14 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
         return status, printed.out, printed.err
 
     return command
+
+
+@pytest.fixture(scope="session")
+def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site, built by the command of docs/README.md; a warning fails it."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, str(Path(__file__).parent.parent / "website"), "--out", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(folder / "site")]
+    return folder / "site"

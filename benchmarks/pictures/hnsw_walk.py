@@ -115,8 +115,8 @@ def cross(picture: Picture, x: float, y: float) -> None:
         picture.line([(x - 6, y - turn), (x + 6, y + turn)], "ink", thickness=2.5)
 
 
-def draw() -> Picture:
-    """The same items twice: all of them scored, and those that the walk scored."""
+def built() -> tuple[np.ndarray, mt.ApproximateIndex, np.ndarray, np.ndarray, Graph]:
+    """The points of the plane, the index of the items above them, items, query, and its graph."""
     plane, query = disk(), np.array([QUERY])
     items, user = on_sphere(plane), on_sphere(query)
     index = mt.ApproximateIndex.build(
@@ -126,6 +126,12 @@ def draw() -> Picture:
     with tempfile.TemporaryDirectory() as folder:
         index.save(Path(folder))
         graph = Graph((Path(folder) / "index.hnsw").read_bytes())
+    return plane, index, items, user, graph
+
+
+def draw() -> Picture:
+    """The same items twice: all of them scored, and those that the walk scored."""
+    plane, index, items, user, graph = built()
     walk = search(graph, items @ user[0], EF, K)
     exact = mt.ExactIndex(items).search(user, K)[0][0].tolist()
     assert walk.found == index.search(user, K)[0][0].tolist(), "not the walk of the index"

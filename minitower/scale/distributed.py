@@ -67,7 +67,7 @@ def encode_items(
             files.
         model: folder of a model or a store that all workers can read.
         folder: the output folder; all workers can write to it.
-        version: of a store, as in :func:`~minitower.store.full_version.load_model`.
+        version: of a store, as in :func:`~minitower.store.model_files.load_model`.
         client: of Dask; None is the active one.
 
     Raises:

@@ -1,7 +1,7 @@
 """An index by id in this process, in memory or in a folder of versions.
 
 This is the adapter from rows to ids. The files are a store (see
-:mod:`minitower.store.catalogue`), and each version of the store is one index:
+:mod:`minitower.store.version_log`), and each version of the store is one index:
 
     versions/000001/
       manifest.json      engine, dimension, version of the model, recall; SHA-256 of each file
