@@ -47,7 +47,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the site, built by the command of docs/README.md; a warning fails it."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, str(Path(__file__).parent.parent / "website"), "--out", str(folder)]
+    script = Path(__file__).parent.parent / "docs" / "site"
+    command = [sys.executable, str(script), "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(folder / "site")]

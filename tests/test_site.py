@@ -190,8 +190,8 @@ def test_build__names_what_is_missing(tmp_path):
         "import importlib.util, runpy, sys\n"
         "find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name: None if name == 'furo' else find(name)\n"
-        f"sys.argv = ['website', '--out', {str(tmp_path)!r}]\n"
-        f"runpy.run_path({str(ROOT / 'website')!r}, run_name='__main__')\n"
+        f"sys.argv = ['site', '--out', {str(tmp_path)!r}]\n"
+        f"runpy.run_path({str(ROOT / 'docs' / 'site')!r}, run_name='__main__')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 2

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def part():
-    """Imports a module of the folder `website`."""
-    folder = str(ROOT / "website")
+    """Imports a module of the folder `docs/site`."""
+    folder = str(ROOT / "docs" / "site")
     sys.path.insert(0, folder)
     yield importlib.import_module
     sys.path.remove(folder)

@@ -1,4 +1,4 @@
-"""The settings of Sphinx. `python website` reads them."""
+"""The settings of Sphinx. `python docs/site` reads them."""
 
 from __future__ import annotations
 

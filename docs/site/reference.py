@@ -28,7 +28,7 @@ GROUPS = {
 """The packages of the public names, in the order of a job, with the titles of their pages."""
 HELPERS = ("arguments", "arrays", "blas", "threads")
 """Modules of the formulas that hold no formula."""
-TRACE = Path(__file__).parent.parent / "docs" / "19-formulas-of-the-lecture.md"
+TRACE = Path(__file__).parents[2] / "docs" / "19-formulas-of-the-lecture.md"
 
 
 def groups() -> dict[str, list[str]]:

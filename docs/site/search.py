@@ -9,7 +9,7 @@ from pathlib import Path
 import jieba
 from sphinx.search.zh import SearchChinese
 
-GLOSSARY = Path(__file__).parent.parent / "docs" / "zh" / "glossary.md"
+GLOSSARY = Path(__file__).parents[2] / "docs" / "zh" / "glossary.md"
 
 
 def terms() -> set[str]:

@@ -1,8 +1,8 @@
 """Build the site: the book, the reference of the public names, the notebooks.
 
     pip install ".[docs]"
-    python website                       # into build/site
-    python website --out folder
+    python docs/site                       # into build/site
+    python docs/site --out folder
     python -m http.server -d build/site  # to look at it
 
 The pages come from README.md and docs/. Sphinx sets them; a warning fails the build.
@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
+ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT), str(HERE)]  # the package of this checkout, and the files beside this one
 
 
