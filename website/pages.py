@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import figures
+import listings
 import mathfont
 import notebooks
 import reference
@@ -28,6 +29,7 @@ def for_sphinx(text: str) -> str:
     """
     parts = FENCE.split(text)
     for i in range(0, len(parts), 2):  # what is between the code blocks
+        parts[i] = listings.leaving(parts[i])
         parts[i] = re.sub(r"(\]\([^)\s]*)README\.md", r"\1index.md", parts[i])
         parts[i] = re.sub(r"\$`([^`]+)`\$", r"$\1$", parts[i])
         if not re.search(r"^## ", text, re.MULTILINE):
@@ -74,6 +76,7 @@ def write(source: Path) -> None:
         index.write(contents("中文", [f"docs/zh/{name}" for name in chinese]))
         index.write(contents("Formulas side by side", side_by_side))
         index.write(contents("Reference", public))
+    listings.write(source)
     (source / "_static").mkdir()
     mathfont.write(source / "_static" / "math.woff2")
     figures.write(source / "_static")
