@@ -40,7 +40,7 @@ def part():
 
 
 @pytest.mark.parametrize(
-    "name", ["docstrings", "mathml", "notebooks", "pages", "reference", "search"]
+    "name", ["docstrings", "listings", "mathml", "notebooks", "pages", "reference", "search"]
 )
 def test_doctests(part, name):
     result = doctest.testmod(part(name))
@@ -105,6 +105,7 @@ def test_docstrings__fold_properties_and_raises(part):
 def test_docstrings__keep_formulas_as_they_are(part):
     lines = part("docstrings").restructured("Mean.\n\n    p_j = (a * b) / K_\n\nThen.")
     assert lines[2:5] == [".. code-block:: text", "", "   p_j = (a * b) / K_"]
+    assert part("docstrings").restructured("Mean.\n\n    x / n")[2] == ".. code-block:: text"
 
 
 def test_docstrings__lose_no_word(part):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import docstrings
+import listings
 import mathml
 import reference
 import search
@@ -61,15 +62,22 @@ def finish_page(app: Any, page: str, template: str, context: Any, doctree: Any) 
     if page.startswith("docs/zh/"):
         context["language"] = "zh-CN"
     tree = context.get("furo_navigation_tree", "")
-    context["furo_navigation_tree"] = tree.replace(
-        'role="heading"', 'role="heading" aria-level="2"'
-    )
-    context["body"] = PARAMETERS.sub(
+    tree = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+    before, caption, chinese = tree.partition(CHINESE)
+    if page.startswith("docs/zh/") and caption:  # this language first
+        chinese, end, after = chinese.partition("</ul>")
+        tree = caption + chinese + end + before + after
+    context["furo_navigation_tree"] = tree
+    body = PARAMETERS.sub(
         lambda found: f'<div class="parameters">{found[1]}</div>'.replace("dd>", "div>"),
         context.get("body", ""),
     )
+    context["body"] = listings.returning(body, context["pathto"])
 
 
+CHINESE = (
+    '<p class="caption" role="heading" aria-level="2"><span class="caption-text">中文</span></p>'
+)
 PARAMETERS = re.compile(r"<dl>\s*((?:<dd>.*?</dd>\s*)+)</dl>", re.DOTALL)
 """A list of definitions without terms, which Sphinx makes of a long signature."""
 

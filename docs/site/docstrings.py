@@ -31,7 +31,8 @@ def sections(text: str) -> list[tuple[str, str]]:
             found.append(("", [line]))
         else:
             found[-1][1].append(line)
-    return [(head, body(lines)) for head, lines in found if any(map(str.strip, lines))]
+    kept = [(head, lines) for head, lines in found if any(map(str.strip, lines))]
+    return [(head, body(lines) if head else "\n".join(lines)) for head, lines in kept]
 
 
 def body(lines: list[str]) -> str:

@@ -17,6 +17,8 @@ SPACING = (
      r'\1<mo form="prefix">\2</mo>'),
     # a slash between two letters
     (r"<mo>(/|&#x0002F;)</mo>", r'<mo lspace="0" rspace="0">\1</mo>'),
+    # the bars of a norm, as high as a letter
+    (r"<mo>(&#x02016;|‖)</mo>", r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>'),
 )  # fmt: skip
 """What the converter leaves to the browser and TeX does otherwise."""
 

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import figures
+import listings
 import mathfont
 import notebooks
 import reference
@@ -28,6 +29,7 @@ def for_sphinx(text: str) -> str:
     """
     parts = FENCE.split(text)
     for i in range(0, len(parts), 2):  # what is between the code blocks
+        parts[i] = listings.leaving(parts[i])
         parts[i] = re.sub(r"(\]\([^)\s]*)README\.md", r"\1index.md", parts[i])
         parts[i] = re.sub(r"\$`([^`]+)`\$", r"$\1$", parts[i])
         if not re.search(r"^## ", text, re.MULTILINE):
@@ -57,7 +59,8 @@ def chapters(folder: Path) -> list[str]:
 
 def write(source: Path) -> None:
     """Write all pages below a new folder, and what they need beside them."""
-    shutil.copytree(DOCS, source / "docs", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    left_out = shutil.ignore_patterns("*.py", "__pycache__", "site")
+    shutil.copytree(DOCS, source / "docs", ignore=left_out)
     shutil.copy(ROOT / "README.md", source)
     for path in sorted(source.rglob("*.md")):
         text = for_sphinx(path.read_text("utf-8"))
@@ -74,6 +77,7 @@ def write(source: Path) -> None:
         index.write(contents("中文", [f"docs/zh/{name}" for name in chinese]))
         index.write(contents("Formulas side by side", side_by_side))
         index.write(contents("Reference", public))
+    listings.write(source)
     (source / "_static").mkdir()
     mathfont.write(source / "_static" / "math.woff2")
     figures.write(source / "_static")
