@@ -249,6 +249,7 @@ def test_gap_variance__geometric_gaps_make_the_frequency_seven_percent_uncertain
     "call, message",
     [
         (lambda: StreamingFrequency(0), "slots must be"),
+        (lambda: StreamingFrequency(2**31), "slots must be"),
         (lambda: StreamingFrequency(1, alpha=0), "alpha in"),
         (lambda: StreamingFrequency(1, alpha=1), "alpha in"),
         (lambda: StreamingFrequency(1, initial_gap=0), "initial_gap"),

@@ -343,6 +343,8 @@ def test_mutual_information__leaves_its_arguments_alone():
 @pytest.mark.parametrize(
     "fields, weights, message",
     [
+        (np.array(3.0), None, "fields must be a list of columns"),
+        (3, None, "fields must be a list of columns"),
         ([], None, "must be equally long and have rows"),
         ([np.array([], int)], None, r"have rows, got lengths \[0\]"),
         ([np.zeros(2), np.zeros(3)], None, r"equally long and have rows, got lengths \[2, 3\]"),

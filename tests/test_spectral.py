@@ -46,6 +46,13 @@ def test_scaled_clicks__equals_naive(matrix, smoothing):
         assert scaled[u, i] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(2, 3), (0, 3), (2, 0), (0, 0)])
+def test_scaled_clicks__keeps_type_and_shape(shape, dtype):
+    scaled = scaled_clicks(sparse.csr_array(np.ones(shape, dtype)))
+    assert (scaled.shape, scaled.dtype) == (shape, dtype)
+
+
 @given(clicks())
 def test_scaled_clicks__largest_singular_value_is_one(matrix):
     """Without smoothing; its singular vectors are the square roots of the sums."""

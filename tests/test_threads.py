@@ -5,7 +5,9 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,6 +209,37 @@ def test_use_threads__refuses(n):
     assert threads.threads() == 2
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_ordered_map__runs_n_tasks_at_a_time_at_most(n):
+    """Also where more tasks are in a group than there are threads."""
+    use_threads(n)
+    lock, running, most, names = threading.Lock(), 0, 0, set()
+
+    def task(_):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            names.add(threading.current_thread().name)
+        time.sleep(0.01)
+        with lock:
+            running -= 1
+
+    list(ordered_map(task, range(12), at_most=6))
+    assert most <= n
+    workers = names - {threading.current_thread().name}
+    assert {name.partition("_")[0] for name in workers} == ({"minitower"} if n > 1 else set())
+
+
+def test_after_a_fork__the_workers_are_new():
+    """A child that took over its parent's pool would wait for threads that it does not have."""
+    use_threads(2)
+    before = threads._pool
+    threads._after_fork()
+    assert threads._pool is not None
+    assert threads._pool is not before
+
+
 def script(source, **environment):
     environment = {k: v for k, v in (os.environ | environment).items() if v is not None}
     run = subprocess.run(
@@ -233,7 +266,26 @@ print(before == {2} or before, of_blas())
     assert script(source, **UNSET | {"OPENBLAS_NUM_THREADS": "2"}) == "True {1}"
 
 
-@pytest.mark.parametrize("variable, warns", [(None, True), ("OPENBLAS_NUM_THREADS", False)])
+def test_use_threads__leaves_other_libraries_alone(monkeypatch):
+    """OpenMP is not ours: Faiss and others keep their threads."""
+    said = []
+    fake = types.SimpleNamespace(threadpool_limits=lambda *limits: said.append(limits))
+    monkeypatch.setitem(sys.modules, "threadpoolctl", fake)
+    use_threads(2)
+    assert said == [(1, "blas")]
+
+
+def test_one_thread_before_numpy__is_said_to_every_blas(monkeypatch):
+    environment = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    monkeypatch.setattr(os, "environ", environment)
+    blas.one_thread_before_numpy()
+    assert environment == {"OMP_NUM_THREADS": "2"} | dict.fromkeys(blas.VARIABLES, "1")
+
+
+@pytest.mark.parametrize(
+    "variable, warns",
+    [(None, True), ("OPENBLAS_NUM_THREADS", False), ("OMP_NUM_THREADS", False)],
+)
 def test_use_threads__without_threadpoolctl_says_what_to_set(variable, warns, monkeypatch):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     for name in UNSET:
@@ -244,8 +296,9 @@ def test_use_threads__without_threadpoolctl_says_what_to_set(variable, warns, mo
     else:
         with pytest.warns(
             UserWarning, match="BLAS keeps threads of its own.*OPENBLAS_NUM_THREADS=1"
-        ):
+        ) as warned:
             use_threads(2)
+        assert [Path(one.filename) for one in warned] == [Path(__file__)], "at the caller's line"
     monkeypatch.undo()
 
 

@@ -82,8 +82,7 @@ def blocked_in_batch_softmax(
     subtracted = correction.candidates.astype(dtype) * bits
     right = np.column_stack([items, subtracted, np.ones(m, dtype)])
     items_and_one = np.column_stack([items, np.ones(m, dtype)])
-    with np.errstate(over="ignore", invalid="ignore"):  # squares of very long vectors
-        longest = np.sqrt(np.einsum("md,md->m", items, items).max())
+    longest = np.sqrt(np.einsum("md,md->m", items, items).max())
     least = subtracted.min()
     loss, d_users, d_items = 0.0, np.empty((n, d), dtype), np.zeros((m, d), dtype)
 

@@ -78,4 +78,4 @@ def uniformity(x: ArrayLike, *, scale: float = 2.0) -> float:
 def _float64(name: str, x: ArrayLike) -> Floats:
     """In float32 the square of a distance below 1e-22 is 0, and close vectors cancel."""
     x = as_floats(name, x)
-    return x.astype(np.result_type(x, np.float64), copy=False)
+    return np.asarray(x, np.result_type(x, np.float64))
