@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minitower.cli import main
+from minitower.cli import build_parser, main
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -125,3 +125,21 @@ def test_every_reason_is_of_a_line_that_is_there():
     assert [name for name in named if not (ROOT / "tests" / f"{name}.py").exists()] == []
     assert len(HERE) >= 25
     assert all(line.startswith("minitower ") for _, line in HERE)
+
+
+@pytest.mark.parametrize("line", sorted({line for _, line in LINES if beginning(line)}))
+def test_a_line_that_runs_elsewhere_has_flags_that_exist(line):
+    for part in line.split("&&"):
+        _, found, command = f" {part}".partition(" minitower ")
+        words = shlex.split(command)
+        words = words[: words.index(">")] if ">" in words else words
+        if found and "install" not in part and " -m " not in part:
+            build_parser(words[0]).parse_args(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_says_what_it_is(page):
+    fences = re.findall(r"^```(.*)$", page.read_text("utf-8"), re.M)
+    assert len(fences) % 2 == 0
+    assert {*fences[::2]} <= {"python", "sh", "console", "math", "text", "toml"}
+    assert {*fences[1::2]} <= {""}
