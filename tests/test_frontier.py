@@ -3,6 +3,7 @@
 import re
 import resource
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,15 @@ def test_a_full_disk_leaves_the_old_plot(tmp_path, ending):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(plot.name, "last week")]
+
+
+def test_an_svg_follows_dark_pages(tmp_path):
+    """Every black, white and gray of matplotlib has a rule; the book's figure has the same."""
+    write_frontier(tmp_path / "plot.svg", {"exact": [(0.1, 1.0, True)]}, 10, 0.95)
+    style = re.compile(r"@media\(prefers-color-scheme:dark\).*(?=</style>)")
+    made = style.search((tmp_path / "plot.svg").read_text())[0]
+    figure = Path(__file__).parent.parent / "docs" / "figures" / "index-bench.svg"
+    assert made == style.search(figure.read_text("utf-8"))[0]
+    for color in ("fill: #ffffff", "stroke: #000000", "stroke: #dddddd"):
+        assert f'[style*="{color}"]' in made
+    assert "text{fill:" in made

@@ -1,6 +1,7 @@
 """Plot recall against time, one line for each index: ``minitower index-bench``."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ _LOOKS: dict[Any, Any] = {
 _COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = "osD^vP*"
 _RING: dict[str, Any] = {"s": 110, "facecolor": "none"}
+_DARK = {
+    "fill: #ffffff": "fill:#0d1117",
+    "fill: #000000": "fill:#e6edf3",
+    "stroke: #000000": "stroke:#e6edf3",
+    "stroke: #dddddd": "stroke:#30363d",
+    "stroke: #0072b2": "stroke:#4493f8",
+    "fill: #0072b2": "fill:#4493f8",
+}
+"""What matplotlib writes in a style -> what a dark page shows instead."""
 
 
 def check_plot(path: Path) -> None:
@@ -75,5 +85,14 @@ def write_frontier(
         figure.legend(frameon=False, loc="outside right upper")
         kind = path.suffix.lower().removeprefix(".")
         metadata = {"Date": None} if kind == "svg" else None
+        drawn = BytesIO()
+        figure.savefig(drawn, format=kind, metadata=metadata)
         with new_file(path) as file:
-            figure.savefig(file, format=kind, metadata=metadata)
+            file.write(_follow_the_page(drawn.getvalue()) if kind == "svg" else drawn.getvalue())
+
+
+def _follow_the_page(svg: bytes) -> bytes:
+    """Add the colors of dark pages to an SVG of matplotlib."""
+    rules = "".join(f'[style*="{light}"]{{{dark}!important}}' for light, dark in _DARK.items())
+    style = f"@media(prefers-color-scheme:dark){{text{{fill:#e6edf3}}{rules}}}"
+    return svg.replace(b"</style>", style.encode() + b"</style>", 1)
