@@ -28,7 +28,7 @@ name = lambda path: path.name
 
 
 def trace_rows(text):
-    """(id or "", statement or formula, chapter, functions, tests, shown) of every row that traces."""
+    """(id or "", statement, chapter, functions, tests, shown) of every row that traces."""
     for line in text.splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if len(cells) == 4:
@@ -39,10 +39,11 @@ def trace_rows(text):
 
 
 def chapters_named(source):
-    """The numbers of the chapters that the first paragraph of a module's docstring names."""
-    words = (ast.get_docstring(ast.parse(source)) or "").partition("\n\n")[0]
-    named = re.search(r"\bChapters? ([\d, and\n]+)\.$", words)
-    return [int(number) for number in re.findall(r"\d+", named[1])] if named else []
+    """The chapters that a module's docstring names, at the end of its first or last paragraph."""
+    paragraphs = (ast.get_docstring(ast.parse(source)) or "").split("\n\n")
+    ends = re.compile(r"(?:^|\.\s)Chapters? ([\d, and]+)\.$")
+    found = ends.search(paragraphs[0]) or ends.search(paragraphs[-1])
+    return [int(number) for number in re.findall(r"\d+", found[1])] if found else []
 
 
 def function(dotted):
@@ -109,8 +110,13 @@ def test_trace__has_every_section_of_the_lecture():
     assert len(ROWS) > 100
 
 
+SECTIONS = """
+    1  2.1.1 2.1.2 2.1.3 2.2 2.3 2.4 2.5  3  4.1 4.2 4.3 4.4  5 5.1 5.2 5.3
+"""
+
+
 def test_trace__numbers_the_statements_of_each_section():
-    sections = "1 2.1.1 2.1.2 2.1.3 2.2 2.3 2.4 2.5 3 4.1 4.2 4.3 4.4 5 5.1 5.2 5.3".split()
+    sections = SECTIONS.split()
     ids = [row[0].rpartition(".") for row in ROWS if row[0]]
     assert list(dict.fromkeys(section for section, _, _ in ids)) == [f"L{x}" for x in sections]
     for section in sections:
@@ -142,6 +148,7 @@ def test_trace__the_way_back_each_module_names_its_chapters(path):
 
 def test_trace__a_module_without_a_chapter_is_noticed():
     assert chapters_named('"""Plain. Chapters 4, 6 and 9.\n\nMore."""') == [4, 6, 9]
+    assert chapters_named('"""Plain.\n\nMore. Chapter 4.\n"""') == [4]
     assert chapters_named('"""Plain.\n\nChapter 3 says so."""') == []
 
 
