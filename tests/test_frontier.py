@@ -3,11 +3,12 @@
 import re
 import resource
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from minitower.data import DataError
-from minitower.lab.frontier import write_frontier
+from minitower.lab.frontier import light_and_dark, write_frontier
 from minitower.lab.index_bench import BACKENDS
 
 pytestmark = pytest.mark.skipif(
@@ -51,3 +52,29 @@ def test_a_full_disk_leaves_the_old_plot(tmp_path, ending):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(plot.name, "last week")]
+
+
+def luminance(color):
+    """The relative luminance of WCAG 2."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_dark_page_has_colors_of_its_own(tmp_path):
+    lines = {f"index {i}": [(0.1 + i, 0.9, True)] for i in range(7)}
+    write_frontier(tmp_path / "plot.svg", lines, 100, 0.95)
+    svg = (tmp_path / "plot.svg").read_text()
+    drawn = set(re.findall(r"(?:stroke|fill): (#[0-9a-f]{6})[;\"](?!\] )", svg))
+    dark = dict(re.findall(r'\[style\*="stroke: (#.{6})"\] \{ stroke: (#.{6}) !important', svg))
+    assert drawn <= set(dark)
+    page = luminance(dark["#ffffff"])
+    ink = {color: dark[color] for color in drawn - {"#ffffff", "#dddddd"}}
+    assert all((luminance(color) + 0.05) / (page + 0.05) >= 4.5 for color in ink.values())
+    assert len(set(ink.values())) == len(ink)
+
+
+def test_the_picture_of_the_book_is_light_and_dark():
+    picture = (Path(__file__).parent.parent / "docs/figures/index-bench.svg").read_bytes()
+    begin, _, rest = picture.partition(b"\n@media")
+    assert light_and_dark(begin + b"</style>" + rest.partition(b"</style>")[2]) == picture

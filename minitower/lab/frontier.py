@@ -1,5 +1,6 @@
 """Plot recall against time, one line for each index: ``minitower index-bench``. Chapter 20."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,19 @@ _LOOKS: dict[Any, Any] = {
 # Colors and markers differ. Okabe and Ito, Color Universal Design, 2008.
 _COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = "osD^vP*"
+# The same plot on a dark page: what each color becomes, so that all stay apart from the page.
+_DARK = {
+    "#ffffff": "#0d1117",
+    "#dddddd": "#3d444d",
+    "#888888": "#9198a1",
+    **dict(
+        zip(
+            _COLORS,
+            ("#e6edf3", "#58a6ff", "#ff8a4c", "#4ac286", "#f09bd0", "#ffc533", "#9ae0ff"),
+            strict=True,
+        )
+    ),
+}
 _RING: dict[str, Any] = {"s": 110, "facecolor": "none"}
 
 
@@ -75,5 +89,22 @@ def write_frontier(
         figure.legend(frameon=False, loc="outside right upper")
         kind = path.suffix.lower().removeprefix(".")
         metadata = {"Date": None} if kind == "svg" else None
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, metadata=metadata)
         with new_file(path) as file:
-            figure.savefig(file, format=kind, metadata=metadata)
+            file.write(light_and_dark(drawn.getvalue()) if kind == "svg" else drawn.getvalue())
+
+
+def light_and_dark(svg: bytes) -> bytes:
+    """An SVG of matplotlib whose colors follow the page: light as drawn, dark by a media query.
+
+    A program that does not know media queries shows the light plot.
+    """
+    rules = [
+        f'[style*="{what}: {color}"] {{ {what}: {dark} !important }}'
+        for color, dark in _DARK.items()
+        for what in ("stroke", "fill")
+    ]
+    rules.append(f"text {{ fill: {_DARK['#000000']} }}")
+    dark_page = "\n@media (prefers-color-scheme: dark) {\n" + "\n".join(rules) + "\n}\n</style>"
+    return svg.replace(b"</style>", dark_page.encode(), 1)
