@@ -189,6 +189,12 @@ def test_every_chapter_is_listed_in_order():
         assert (DOCS / file).read_text("utf-8").startswith(f"# {number}. {title}\n")
 
 
+def test_the_ways_through_the_book_reach_every_chapter():
+    ways = (DOCS / "README.md").read_text("utf-8").partition("\n## The chapters\n")[0]
+    reached = {int(number) for number in re.findall(r"\[(\d+)\]\(", ways)}
+    assert {int(page.name[:2]) for page in CHAPTERS} - reached <= {28}  # chapter 18 leads there
+
+
 @pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=name)
 def test_links_resolve(path):
     assert dead_links(path) == []
