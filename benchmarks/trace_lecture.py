@@ -1,4 +1,4 @@
-"""Link every function and test that chapter 19 names to its line in the source.
+"""Link what chapter 19 names: functions and tests to their lines, claims to their comparisons.
 
     python benchmarks/trace_lecture.py
 
@@ -20,20 +20,36 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("**/19-formulas-of-the-lecture.md"))
 LINK = re.compile(r"\[(`[\w.:*]+`)\]\([./]*(?:minitower|tests)/[^)]*\)")
-FUNCTION = re.compile(r"`((?:formulas|towers|training|search|evaluation|store)(?:\.\w+)+)`")
+ROOMS = "data|evaluation|formulas|lab|scale|search|store|towers|training|updating"
+FUNCTION = re.compile(rf"`((?:{ROOMS})(?:\.\w+)+)`")
+CLAIM = re.compile(r"\[claim (\d+): [^]]*\]\([^)]*\)")
+MEASURED = re.compile(r"^\| \[(\d+)\]\(([^)]*)\) \| [^|]* \| ([^|]*) \|$", re.MULTILINE)
 TEST = re.compile(r"`(test_\w+)::(test_[\w*]+)`")
 
 
 def linked(page: Path) -> str:
     """The text of a page, each name a link to where it stands today."""
     up = "../" * (len(page.relative_to(ROOT).parts) - 1)
-    text = LINK.sub(r"\1", page.read_text("utf-8"))
+    text = CLAIM.sub(r"claim \1", LINK.sub(r"\1", page.read_text("utf-8")))
+    text = re.sub(r"\bclaim (\d+)", lambda found: _to_claim(up[3:], found[1]), text)
     text = FUNCTION.sub(lambda found: _to(up, found[0], *_function(found[1])), text)
     return TEST.sub(lambda found: _to(up, found[0], *_test(found[1], found[2])), text)
 
 
 def _to(up: str, name: str, file: str, line: int) -> str:
     return f"[{name}]({up}{file}#L{line})"
+
+
+def _to_claim(up: str, number: str) -> str:
+    """A claim by its result, linked to its comparisons, as chapter 18 has them."""
+    link, result = _claims()[number]
+    return f"[claim {number}: {result}]({up}{link})"
+
+
+@cache
+def _claims() -> dict[str, tuple[str, str]]:
+    page = (ROOT / "docs" / "18-what-is-true.md").read_text("utf-8")
+    return {number: (link, result) for number, link, result in MEASURED.findall(page)}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""``python -m minitower`` is the command ``minitower``."""
+"""``python -m minitower`` is the command ``minitower``. Chapter 15."""
 
 import sys
 

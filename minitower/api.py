@@ -1,4 +1,4 @@
-"""The public names of the package: ``minitower`` hands them out on first use."""
+"""The public names of the package: ``minitower`` hands them out on first use. Chapter 0."""
 
 from minitower.data import (
     Categorical,

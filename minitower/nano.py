@@ -2,7 +2,7 @@
 
 A user tower and an item tower turn features into unit vectors. Training makes clicked pairs close.
 Online, a user's vector recalls the k items with the largest cosine. The order is that of Shusen
-Wang's lecture. Tests hold each function equal to the same formula of the package.
+Wang's lecture. Tests hold each function equal to the same formula of the package. Chapter 0.
 """
 
 import numpy as np

@@ -6,6 +6,8 @@
 
 The arguments of the mark are those of :func:`minitower.conformance.check`. pytest loads this file
 in every project, so it imports the checker where a test asks for it.
+
+Chapter 17.
 """
 
 from __future__ import annotations

@@ -28,11 +28,22 @@ name = lambda path: path.name
 
 
 def trace_rows(text):
-    """(formula, chapter, functions, tests) of every row that traces a formula."""
+    """(id or "", statement, chapter, functions, tests, shown) of every row that traces."""
     for line in text.splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if len(cells) == 4 and cells[0] != "formula" and set(cells[0]) != {"-"}:
-            yield cells[0], cells[1], *(re.findall(r"`([^`]+)`", cell) for cell in cells[2:])
+        if len(cells) == 4:
+            cells = ["", *cells, ""]
+        if len(cells) == 6 and cells[2] != "chapter" and set(cells[1]) != {"-"}:
+            functions, tests = (re.findall(r"`([^`]+)`", cell) for cell in cells[3:5])
+            yield *cells[:3], functions, tests, cells[5]
+
+
+def chapters_named(source):
+    """The chapters that a module's docstring names, at the end of its first or last paragraph."""
+    paragraphs = (ast.get_docstring(ast.parse(source)) or "").split("\n\n")
+    ends = re.compile(r"(?:^|\.\s)Chapters? ([\d, and]+)\.$")
+    found = ends.search(paragraphs[0]) or ends.search(paragraphs[-1])
+    return [int(number) for number in re.findall(r"\d+", found[1])] if found else []
 
 
 def function(dotted):
@@ -65,10 +76,10 @@ def dead_links(path):
 ROWS = list(trace_rows(TRACE.read_text("utf-8")))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:40])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]} {row[1][:40]}")
 def test_trace__names_what_exists(row):
-    formula, chapter, functions, tests = row
-    assert formula
+    _, said, chapter, functions, tests, _ = row
+    assert said
     assert re.fullmatch(r"\[(\d+)\]\(0?\1-[a-z-]+\.md\)", chapter)
     assert functions
     assert all(callable(function(dotted)) for dotted in functions)
@@ -96,7 +107,49 @@ def test_trace__has_every_section_of_the_lecture():
     headings = " ".join(re.findall(r"^## (.*)", TRACE.read_text("utf-8"), re.MULTILINE))
     sections = ("ection 1", "ection 2.1", "ections 2.2 to 2.4", "ection 3", "ection 4", "ection 5")
     assert [section for section in sections if section not in headings] == []
-    assert len(ROWS) > 40
+    assert len(ROWS) > 100
+
+
+SECTIONS = """
+    1  2.1.1 2.1.2 2.1.3 2.2 2.3 2.4 2.5  3  4.1 4.2 4.3 4.4  5 5.1 5.2 5.3
+"""
+
+
+def test_trace__numbers_the_statements_of_each_section():
+    sections = SECTIONS.split()
+    ids = [row[0].rpartition(".") for row in ROWS if row[0]]
+    assert list(dict.fromkeys(section for section, _, _ in ids)) == [f"L{x}" for x in sections]
+    for section in sections:
+        numbers = [int(number) for name, _, number in ids if name == f"L{section}"]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_trace__every_claim_and_picture_of_the_lecture_has_a_statement():
+    shown = " ".join(row[5] for row in ROWS)
+    assert {int(number) for number in re.findall(r"\[claim (\d+): ", shown)} == set(range(1, 22))
+    pictures = {path.stem for path in (DOCS / "figures").glob("[!c]*.svg")}
+    assert {picture for picture in pictures if f"(figures/{picture}.svg)" not in shown} == set()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "minitower").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_trace__the_way_back_each_module_names_its_chapters(path):
+    chapters = chapters_named(path.read_text("utf-8"))
+    assert chapters
+    assert chapters == sorted(set(chapters) & {int(page.name[:2]) for page in CHAPTERS})
+    module = ".".join(path.relative_to(ROOT / "minitower").with_suffix("").parts)
+    assert {
+        int(re.findall(r"\d+", chapter)[0])
+        for _, _, chapter, functions, _, _ in ROWS
+        if any(dotted.rpartition(".")[0] == module for dotted in functions)
+    } <= set(chapters)
+
+
+def test_trace__a_module_without_a_chapter_is_noticed():
+    assert chapters_named('"""Plain. Chapters 4, 6 and 9.\n\nMore."""') == [4, 6, 9]
+    assert chapters_named('"""Plain.\n\nMore. Chapter 4.\n"""') == [4]
+    assert chapters_named('"""Plain.\n\nChapter 3 says so."""') == []
 
 
 def test_trace__a_stale_name_is_noticed():
@@ -121,7 +174,7 @@ def test_trace__has_every_public_formula(path):
         and (inspect.isfunction(value) or inspect.isclass(value))
         and value.__module__ == module.__name__
     }
-    traced = {dotted for _, _, functions, _ in ROWS for dotted in functions}
+    traced = {dotted for _, _, _, functions, _, _ in ROWS for dotted in functions}
     assert public
     assert {f"formulas.{path.stem}.{key}" for key in public - HELPERS} <= traced
 
@@ -134,6 +187,12 @@ def test_every_chapter_is_listed_in_order():
     for number, title, file in listed:
         assert file.startswith(f"{int(number):02d}-")
         assert (DOCS / file).read_text("utf-8").startswith(f"# {number}. {title}\n")
+
+
+def test_the_ways_through_the_book_reach_every_chapter():
+    ways = (DOCS / "README.md").read_text("utf-8").partition("\n## The chapters\n")[0]
+    reached = {int(number) for number in re.findall(r"\[(\d+)\]\(", ways)}
+    assert {int(page.name[:2]) for page in CHAPTERS} - reached <= {28}  # chapter 18 leads there
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=name)

@@ -1,4 +1,4 @@
-"""The commands of ``minitower``: from demo and train to publish and check.
+"""The commands of ``minitower``: from demo and train to publish and check. Chapter 15.
 
 Everything above the rooms of the package, for a person or a script at a terminal. stdout carries
 what a script would want and nothing else; remarks, progress and errors go to stderr. A command's

@@ -1,4 +1,4 @@
-"""From declared options to arguments of a command, and back.
+"""From declared options to arguments of a command, and back. Chapter 15.
 
 A command is a function. Each parameter that declares an option is an argument of the command:
 a keyword-only parameter is a flag, the others stand in their order.

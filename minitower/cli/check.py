@@ -1,4 +1,7 @@
-"""``check`` and ``vectors``: is an implementation in somebody's file right?"""
+"""``check`` and ``vectors``: is an implementation in somebody's file right? Chapter 17.
+
+Chapter 17.
+"""
 
 import argparse
 import inspect

@@ -1,4 +1,4 @@
-"""The check of a command: it is run, and its stderr is shown where the check fails."""
+"""The check of a command: it is run, and its stderr is shown where the check fails. Chapter 17."""
 
 import shlex
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""The function that a target names: FILE.py:FUNCTION or package.module:FUNCTION."""
+"""The function that a target names: FILE.py:FUNCTION or package.module:FUNCTION. Chapter 17."""
 
 import importlib
 import importlib.util

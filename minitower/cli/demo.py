@@ -1,4 +1,4 @@
-"""``demo``: the whole path in one command, with a report."""
+"""``demo``: the whole path in one command, with a report. Chapter 18."""
 
 import argparse
 from collections.abc import Callable, Mapping

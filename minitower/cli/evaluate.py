@@ -1,4 +1,4 @@
-"""``evaluate``: measure a published model."""
+"""``evaluate``: measure a published model. Chapter 16."""
 
 import argparse
 import json

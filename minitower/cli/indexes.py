@@ -1,4 +1,4 @@
-"""``publish`` and ``index-bench``: item vectors in other databases."""
+"""``publish`` and ``index-bench``: item vectors in other databases. Chapter 20."""
 
 import argparse
 import os

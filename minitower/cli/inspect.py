@@ -1,4 +1,4 @@
-"""``inspect``: what minitower recognizes in a folder of data, as a job file to edit."""
+"""``inspect``: what minitower recognizes in a folder of data, as a job file to edit. Chapter 3."""
 
 import argparse
 from collections.abc import Callable, Mapping

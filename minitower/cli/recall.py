@@ -1,4 +1,4 @@
-"""``recall`` and ``similar``: lists of items for users, and for an item."""
+"""``recall`` and ``similar``: lists of items for users, and for an item. Chapters 5 and 15."""
 
 import argparse
 import json

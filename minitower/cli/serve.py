@@ -1,4 +1,4 @@
-"""``serve``: a store over HTTP."""
+"""``serve``: a store over HTTP. Chapter 15."""
 
 import argparse
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""``minitower store``: look after the versions of a store."""
+"""``minitower store``: look after the versions of a store. Chapter 15."""
 
 import argparse
 import json

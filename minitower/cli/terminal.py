@@ -2,6 +2,8 @@
 
 Both streams may be closed, full, or of a narrow encoding. Progress is a bar on a terminal with
 tqdm, and lines elsewhere.
+
+Chapter 15.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``--threads``: a flag of every command that trains, encodes or searches.
+"""``--threads``: a flag of every command that trains, encodes or searches. Chapter 4.
 
 BLAS has one thread in these commands, whatever N is. :mod:`minitower.__main__` sets that before
 NumPy is imported; ``main()`` in a Python process sets it by threadpoolctl, where installed.

@@ -1,4 +1,7 @@
-"""``train``: options from flags and from a TOML job file, then read, train, index and publish."""
+"""``train``: options from flags and from a TOML job file, then read, train, index and publish.
+
+Chapter 4.
+"""
 
 import argparse
 import tomllib

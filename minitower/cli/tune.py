@@ -1,4 +1,7 @@
-"""``tune``: search for good settings, and write the best as a job file for ``train``."""
+"""``tune``: search for good settings, and write the best as a job file for ``train``.
+
+Chapter 23.
+"""
 
 import argparse
 import os

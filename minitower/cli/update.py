@@ -1,4 +1,4 @@
-"""``update``: parse the options, call the full or the incremental update, print."""
+"""``update``: parse the options, call the full or the incremental update, print. Chapter 13."""
 
 import argparse
 import signal

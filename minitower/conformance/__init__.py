@@ -1,4 +1,4 @@
-"""Is your loss right? Golden vectors, and a checker for other people's implementations.
+"""Is your loss right? Golden vectors, and a checker for other people's implementations. Chapter 17.
 
 >>> from minitower.conformance import FORMULAS, check
 >>> def hinge(positive, negative, margin):              # in NumPy: the loss and its gradients

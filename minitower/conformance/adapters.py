@@ -1,4 +1,4 @@
-"""Formulas in the form that is checked: plain arrays in, (result, gradients) out.
+"""Formulas in the form that is checked: plain arrays in, (result, gradients) out. Chapter 17.
 
 Arguments are vectors rather than scores where a training step has vectors, so that a check
 reaches back to the towers.

@@ -1,4 +1,4 @@
-"""A report as a badge: an SVG image, or the JSON that shields.io draws one from."""
+"""A report as a badge: an SVG image, or the JSON that shields.io draws one from. Chapter 17."""
 
 from __future__ import annotations
 

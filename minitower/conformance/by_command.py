@@ -1,4 +1,4 @@
-"""Is a command right? An implementation in any language against the golden cases."""
+"""Is a command right? An implementation in any language against the golden cases. Chapter 17."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How an implementation takes the arguments of a formula: by name, in order, or as it is said."""
+"""How an implementation takes the arguments of a formula: by name, in order, or as it is said.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

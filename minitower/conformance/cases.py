@@ -2,6 +2,8 @@
 
 Numbers come from :func:`grid`, not from a random generator, so that they are the same
 wherever and whenever they are written.
+
+Chapter 17.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Is your loss right? An implementation against the golden cases and the known mistakes."""
+"""Is your loss right? An implementation against the golden cases and the known mistakes.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that answers each line on its stdin with one line on its stdout."""
+"""A process that answers each line on its stdin with one line on its stdout. Chapter 17."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 A variant is ``partial(right, part=wrong)``, so that its parts can be read. Two variants of one
 formula that replace different parts are one variant that makes both mistakes.
+
+Chapter 17.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Links of the softmax chain, and losses of one example, with a constant that is a mistake."""
+"""Links of the softmax chain, and losses of one example, with a constant that is a mistake.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are draws independent? Exact tests of what counts alone do not show.
+"""Are draws independent? Exact tests of what counts alone do not show. Chapter 17.
 
 Of n independent draws the first half is a sample like any other, two draws are equal with the
 chance sum_i p_i^2, and counts scatter. Each test is exact: it fails a right sampler with at most

@@ -1,4 +1,4 @@
-"""What is wrong in numbers, where no known mistake explains it."""
+"""What is wrong in numbers, where no known mistake explains it. Chapter 17."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The families of mistakes of every formula: what people do with a constant of their choice."""
+"""The families of mistakes of every formula: what people do with a constant of their choice.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mistakes with a constant: a clip, a cap, a mask, an epsilon. The constant is estimated."""
+"""Mistakes with a constant: a clip, a cap, a mask, an epsilon. The constant is estimated.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A formula as the checker sees it, and the comparison of two results."""
+"""A formula as the checker sees it, and the comparison of two results. Chapter 17."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Each framework is imported when it is used. All return the result and the gradients by name, as
 NumPy arrays. Outputs that cannot be compared raise :class:`Unusable`.
+
+Chapter 17.
 """
 
 from __future__ import annotations

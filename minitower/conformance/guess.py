@@ -1,4 +1,7 @@
-"""Which formula a function implements, from its name and the names of its parameters."""
+"""Which formula a function implements, from its name and the names of its parameters.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

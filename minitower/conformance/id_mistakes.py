@@ -1,4 +1,7 @@
-"""Mistakes in what a loss makes of item ids: which candidates are hits, and which is the label."""
+"""Mistakes in what a loss makes of item ids: which candidates are hits, and which is the label.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

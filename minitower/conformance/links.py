@@ -3,6 +3,8 @@
 A link takes (logits, column of each row's positive, share of each row in the mean) and
 returns a loss and its gradient. :func:`cross_entropy` is right; each other link makes a
 mistake that people make.
+
+Chapter 17.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mistakes in the softmax whose log-sum has a weight."""
+"""Mistakes in the softmax whose log-sum has a weight. Chapter 17."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mistake is, and the mistakes that many formulas share."""
+"""What a mistake is, and the mistakes that many formulas share. Chapter 17."""
 
 from __future__ import annotations
 

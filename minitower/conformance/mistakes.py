@@ -1,4 +1,4 @@
-"""Known mistakes: each classic mistake as a small variant of its formula.
+"""Known mistakes: each classic mistake as a small variant of its formula. Chapter 17.
 
 An implementation that agrees with a variant on every golden case makes that mistake. Every
 variant therefore differs from the right formula, and from every other variant, on some case.

@@ -1,4 +1,7 @@
-"""Mistakes in pointwise and pairwise losses: a loss of each example's margin, and its slope."""
+"""Mistakes in pointwise and pairwise losses: a loss of each example's margin, and its slope.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

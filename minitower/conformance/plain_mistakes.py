@@ -1,4 +1,7 @@
-"""Mistakes in the plain forms: those of the full formulas, with what the plain form leaves out."""
+"""Mistakes in the plain forms: those of the full formulas, with what the plain form leaves out.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Losses in the plain forms of most code: no log q, labels of 0 and 1, k negatives a row."""
+"""Losses in the plain forms of most code: no log q, labels of 0 and 1, k negatives a row.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ command answers with the formula that it implements. Then each case is a request
     request  {"id": "triplet_hinge/one", "inputs": {"positive": [0.375], ...}}
     answer   {"id": "triplet_hinge/one", "outputs": {"loss": 0.046875, "d_positive": [-1.0], ...}}
     answer   {"id": "triplet_hinge/one", "error": "margin is not supported"}
+
+Chapter 17.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which known mistake, or which two of them, return the same as an implementation."""
+"""Which known mistake, or which two of them, return the same as an implementation. Chapter 17."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry: every formula that implementations are checked against, by name."""
+"""The registry: every formula that implementations are checked against, by name. Chapter 17."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of a check, case by case, and its printed form."""
+"""The result of a check, case by case, and its printed form. Chapter 17."""
 
 from __future__ import annotations
 

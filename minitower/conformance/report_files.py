@@ -1,4 +1,7 @@
-"""A report for machines: JSON, the XML that CI servers read as JUnit's, a Markdown table."""
+"""A report for machines: JSON, the XML that CI servers read as JUnit's, a Markdown table.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

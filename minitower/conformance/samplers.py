@@ -1,4 +1,4 @@
-"""Does a sampler draw the distribution that it states? An exact test with a known risk.
+"""Does a sampler draw the distribution that it states? An exact test with a known risk. Chapter 17.
 
 The count of an item in n independent draws is exactly Binomial(n, p), and so is the count of
 a set of items. Each case tests every item and every prefix of the items. The level of the

@@ -1,4 +1,4 @@
-"""Mistakes in the in-batch softmax and its corrected, masked and mixed forms.
+"""Mistakes in the in-batch softmax and its corrected, masked and mixed forms. Chapter 17.
 
 Each formula is written once more, as a function whose links a mistake replaces.
 """

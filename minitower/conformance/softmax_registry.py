@@ -1,4 +1,4 @@
-"""The softmax losses that implementations are checked against."""
+"""The softmax losses that implementations are checked against. Chapter 17."""
 
 from __future__ import annotations
 

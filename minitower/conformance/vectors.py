@@ -1,4 +1,4 @@
-"""The golden vectors as files, for implementations in any language."""
+"""The golden vectors as files, for implementations in any language. Chapter 17."""
 
 from __future__ import annotations
 

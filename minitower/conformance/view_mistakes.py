@@ -1,4 +1,7 @@
-"""Mistakes in the softmax over a list, over two views, and with a learned temperature."""
+"""Mistakes in the softmax over a list, over two views, and with a learned temperature.
+
+Chapter 17.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a user brings: schema, vocabularies, encoded tables, interaction logs, readers."""
+"""What a user brings: schema, vocabularies, encoded tables, interaction logs, readers.
+
+Chapter 3.
+"""
 
 from minitower.data.days import next_day, retire
 from minitower.data.errors import DataError

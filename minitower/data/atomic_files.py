@@ -1,4 +1,4 @@
-"""Read RecBole's atomic files: tab-separated values under a header of name:type.
+"""Read RecBole's atomic files: tab-separated values under a header of name:type. Chapter 3.
 
 A folder holds `name.inter`, and optionally `name.user` and `name.item`. A header reads
 `user_id:token<TAB>age:float<TAB>genres:token_seq`.

@@ -2,6 +2,8 @@
 
 A column of a Parquet file has a type. A column of a CSV file has strings;
 :mod:`~minitower.data.csv_values` says which of them are numbers.
+
+Chapter 3.
 """
 
 import re

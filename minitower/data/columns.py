@@ -1,4 +1,4 @@
-"""Read the columns of any table as NumPy arrays.
+"""Read the columns of any table as NumPy arrays. Chapter 3.
 
 A table is a dict of arrays or lists, a pandas or polars frame, or a pyarrow table. This module
 imports none of those libraries. Three functions read the values of a column: :func:`scalars`

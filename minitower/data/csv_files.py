@@ -1,4 +1,4 @@
-"""Read a CSV file: a header, commas, quotes as in RFC 4180; all values are strings.
+"""Read a CSV file: a header, commas, quotes as in RFC 4180; all values are strings. Chapter 3.
 
 The csv module of the standard library reads it, so that every machine reads it alike.
 """

@@ -1,4 +1,7 @@
-"""Values of a CSV file: strings, some of which stand for integers, numbers or booleans."""
+"""Values of a CSV file: strings, some of which stand for integers, numbers or booleans.
+
+Chapter 3.
+"""
 
 import re
 from typing import Any

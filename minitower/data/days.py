@@ -1,4 +1,4 @@
-"""The data set of the next day, and items that retire.
+"""The data set of the next day, and items that retire. Chapter 13.
 
 A day adds users, items and values of features. Existing entities and values keep their rows.
 So yesterday's model can go on, once its embedding tables are extended

@@ -1,4 +1,4 @@
-"""DataError: the one error for bad input, and the place that it names."""
+"""DataError: the one error for bad input, and the place that it names. Chapter 3."""
 
 import reprlib
 import sys

@@ -1,4 +1,4 @@
-"""Exposures: items that a user was shown and did not click.
+"""Exposures: items that a user was shown and did not click. Chapter 8.
 
 Two things in a table of interactions say that an item was shown: a row that is no positive
 (``is_click`` is 0), and a list of the items that were shown with a row.

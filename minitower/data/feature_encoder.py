@@ -1,4 +1,4 @@
-"""Encode the columns of users and items as features that a tower reads.
+"""Encode the columns of users and items as features that a tower reads. Chapter 3.
 
 Each side (users, or items) has one encoder, fitted to the entities that occur in training.
 A feature is an array of int32 rows of an embedding table, a :class:`Ragged` of such rows for a

@@ -1,4 +1,4 @@
-"""How one column becomes numbers that a tower can read.
+"""How one column becomes numbers that a tower can read. Chapter 3.
 
 Each kind of field has one encoder, which :func:`encoder_of` names. It is fitted to the training
 rows of its column and encodes any column. Its default stands for a value that is unknown,

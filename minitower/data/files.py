@@ -1,4 +1,4 @@
-"""Read a whole file; write a file or a folder so that it appears complete or not at all.
+"""Read a whole file; write a file or a folder so that it appears complete or not at all. Chapter 3.
 
 Opening a FIFO waits for a writer, and reading a device may never end. So every reader of a
 whole file uses :func:`read_regular`.

@@ -1,4 +1,4 @@
-"""The files of a folder and of the folders in it, such as the partitions of a table.
+"""The files of a folder and of the folders in it, such as the partitions of a table. Chapter 3.
 
 Spark, Hive and others write a table as a folder of files, often with a folder for each value of a
 key: ``clicks/day=2022-05-01/part-0.parquet``. Files of different folders may have one name, so a

@@ -1,4 +1,4 @@
-"""What each user clicked before a moment, oldest click first.
+"""What each user clicked before a moment, oldest click first. Chapter 3.
 
 A history holds rows of the embedding of item ids, not rows of the item table: rows of the
 table change when an item retires, rows of the embedding stay. A click on an item without a

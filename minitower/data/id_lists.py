@@ -1,4 +1,4 @@
-"""Read a column of lists of item ids that are written as strings, such as exposures.
+"""Read a column of lists of item ids that are written as strings, such as exposures. Chapter 3.
 
 The known ids say which character separates the ids of a list.
 """

@@ -1,4 +1,4 @@
-"""The data set that a model is trained on."""
+"""The data set that a model is trained on. Chapters 1 and 3."""
 
 import sys
 from collections.abc import Callable

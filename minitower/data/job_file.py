@@ -1,4 +1,7 @@
-"""Write what was recognized in a folder of data as a TOML job file, to edit and to train with."""
+"""Write what was recognized in a folder of data as a TOML job file, to edit and to train with.
+
+Chapter 3.
+"""
 
 import dataclasses
 import json

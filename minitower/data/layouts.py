@@ -1,4 +1,4 @@
-"""A folder of data in whichever layout it has, and the options that say how to read it.
+"""A folder of data in whichever layout it has, and the options that say how to read it. Chapter 3.
 
 Plain tables             interactions.csv or .parquet, and perhaps users.* and items.*; a table
                          may be a folder of files, with partitions such as day=2022-05-01

@@ -1,4 +1,7 @@
-"""Read the columns that all interactions have: ids of users and items, and the times' name."""
+"""Read the columns that all interactions have: ids of users and items, and the times' name.
+
+Chapter 3.
+"""
 
 from typing import Any
 

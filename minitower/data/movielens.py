@@ -1,4 +1,4 @@
-"""MovieLens-100K and MovieLens-1M in the layouts GroupLens ships.
+"""MovieLens-100K and MovieLens-1M in the layouts GroupLens ships. Chapter 3.
 
 100K: u.data (tabs), u.item and u.user (bars), optional u.genre. 1M: ratings.dat,
 movies.dat and users.dat (two colons). All are Latin-1; ids are integers.

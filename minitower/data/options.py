@@ -1,4 +1,4 @@
-"""Options: one declaration gives an option its default, its domain and its help.
+"""Options: one declaration gives an option its default, its domain and its help. Chapter 23.
 
 A class or a function declares an option where it takes it, in the annotation of a parameter:
 

@@ -1,4 +1,4 @@
-"""Pairs of a user and an item, with their times and weights."""
+"""Pairs of a user and an item, with their times and weights. Chapter 4."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Parquet files, over pyarrow: tables of columns of any kind.
+"""Parquet files, over pyarrow: tables of columns of any kind. Chapter 3.
 
 Checksums of pages are checked. A column that would take far more memory than its rows can need
 is refused before it is decoded: its size stands in the footer, a Thrift struct in the compact

@@ -1,4 +1,4 @@
-"""The rule of positives: one decision for every reader of data."""
+"""The rule of positives: one decision for every reader of data. Chapters 7 and 13."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Make strings of data safe for one line of a terminal, of an error or of a TSV file."""
+"""Make strings of data safe for one line of a terminal, of an error or of a TSV file. Chapter 3."""
 
 import re
 

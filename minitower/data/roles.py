@@ -1,4 +1,4 @@
-"""The roles of columns in tables of interactions: ids, times, weights, exposures, names.
+"""The roles of columns in tables of interactions: ids, times, weights, exposures, names. Chapter 3.
 
 A role is found by the name of a column, unless a person states it (``--columns user=uid``).
 """

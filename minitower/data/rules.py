@@ -1,4 +1,4 @@
-"""Rules of positives, such as ``rating >= 4 and device = "phone"``.
+"""Rules of positives, such as ``rating >= 4 and device = "phone"``. Chapters 3 and 7.
 
     rule        one or more conjunctions, joined by `or`
     conjunction one or more terms, joined by `and`, which binds closer than `or`

@@ -1,4 +1,4 @@
-"""The schema: which columns of users and items are features, and of which kind.
+"""The schema: which columns of users and items are features, and of which kind. Chapter 3.
 
 A schema has not seen any data. :mod:`minitower.data.feature_encoder` fits it to training rows.
 

@@ -1,4 +1,7 @@
-"""A data set with the columns that it was made from: to show them, or to encode them again."""
+"""A data set with the columns that it was made from: to show them, or to encode them again.
+
+Chapter 3.
+"""
 
 import dataclasses
 from collections.abc import Mapping

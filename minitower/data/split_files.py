@@ -1,4 +1,4 @@
-"""Published splits: `train.txt`, `test.txt` and perhaps `valid.txt`.
+"""Published splits: `train.txt`, `test.txt` and perhaps `valid.txt`. Chapter 25.
 
 A line is a user and the items of that user, integers between spaces:
 `user item item item ...`. Features and times are missing.

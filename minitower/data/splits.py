@@ -1,4 +1,4 @@
-"""Split the positives into train, valid and test."""
+"""Split the positives into train, valid and test. Chapters 1 and 16."""
 
 from dataclasses import dataclass
 from typing import Any

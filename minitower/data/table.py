@@ -1,4 +1,4 @@
-"""Encoded users or items: vocabularies of rows, rows of sets, and tables of features."""
+"""Encoded users or items: vocabularies of rows, rows of sets, and tables of features. Chapter 3."""
 
 import re
 from collections.abc import Mapping

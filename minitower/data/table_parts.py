@@ -1,4 +1,4 @@
-"""A table in one file, or in many: a folder of CSV files, or of Parquet files.
+"""A table in one file, or in many: a folder of CSV files, or of Parquet files. Chapter 3.
 
 All files below the folder belong to the table, in the order of their paths. Where the folder has
 partitions such as ``day=2022-05-01``, only these do. The key of a partition is no column.

@@ -1,4 +1,4 @@
-"""Read plain tables: interactions, users and items as CSV or Parquet.
+"""Read plain tables: interactions, users and items as CSV or Parquet. Chapter 3.
 
 A folder holds ``interactions.csv`` (or ``.parquet``), and perhaps ``users.*`` and ``items.*``;
 or the three files are named. Each may be a folder of files (:mod:`~minitower.data.table_parts`).

@@ -1,6 +1,8 @@
 """Read times: seconds since 1970, dates, and ISO 8601 strings such as 2022-05-01T12:30:00Z.
 
 A date without a time zone is UTC. Data sets, splits and streams use the same reader.
+
+Chapter 14.
 """
 
 import re

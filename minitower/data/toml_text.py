@@ -1,4 +1,7 @@
-"""Options as TOML that a job file holds. The standard library reads TOML, but does not write it."""
+"""Options as TOML that a job file holds. The standard library reads TOML, but does not write it.
+
+Chapter 3.
+"""
 
 import json
 from collections.abc import Mapping

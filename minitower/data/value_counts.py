@@ -1,6 +1,8 @@
 """Count the values of a column, and cut numbers into buckets to compare fields of an item.
 
 The counts of the parts of a column add up.
+
+Chapter 21.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Read ids and categories as integers or strings, exactly or not at all.
+"""Read ids and categories as integers or strings, exactly or not at all. Chapter 3.
 
 A float is read as an integer while its type can hold every integer up to it: below 2^53 for
 float64, 2^24 for float32, 2^11 for float16. From there on one float stands for several

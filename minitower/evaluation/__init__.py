@@ -1,1 +1,1 @@
-"""Encode users and items, rank all items for every user, and measure."""
+"""Encode users and items, rank all items for every user, and measure. Chapter 16."""

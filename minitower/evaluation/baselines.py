@@ -6,6 +6,8 @@ Both are one matrix W (m,m) of item-to-item weights. A user is the set of items 
 
 A user without history gets the most popular items. A user that training never saw needs only a
 history. R (users,m) below holds 1 where a user clicked an item in training, however often.
+
+Chapter 16.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The baselines of a table: "most popular", ItemKNN and EASE, chosen on validation where cheap."""
+"""The baselines of a table: "most popular", ItemKNN and EASE, chosen on validation where cheap.
+
+Chapter 16.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nearest neighbors among items: which items a model places close together."""
+"""Nearest neighbors among items: which items a model places close together. Chapter 16."""
 
 from __future__ import annotations
 

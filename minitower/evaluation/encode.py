@@ -1,4 +1,4 @@
-"""Encode every user, or every item, by its tower."""
+"""Encode every user, or every item, by its tower. Chapter 5."""
 
 from collections.abc import Callable
 from typing import Any

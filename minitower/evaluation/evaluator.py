@@ -1,4 +1,4 @@
-"""Evaluate recall over the whole catalogue.
+"""Evaluate recall over the whole catalogue. Chapter 1.
 
 For every user with positives, all items are ranked, except those that the user saw before the
 split. Nothing is sampled, and no number depends on a batch size.

@@ -1,4 +1,4 @@
-"""Metrics of a ranking by name, such as "recall@20"."""
+"""Metrics of a ranking by name, such as "recall@20". Chapter 16."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The report of an evaluation: measures by cutoff, and recall by popularity slice."""
+"""The report of an evaluation: measures by cutoff, and recall by popularity slice. Chapter 16."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -35,4 +35,6 @@ Reference only, called by no other file but the conformance checker: accidental_
 known_positives, KnownPositives, in_batch_softmax, info_nce, temperature_gradient, cosine,
 stop_gradient_logq, build_alias_table_vose, log_q_without_positive, log_expected_count, gap_bias,
 gap_variance, plug_in_bias, ranked, alignment, uniformity.
+
+Chapter 19.
 """

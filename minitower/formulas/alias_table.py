@@ -1,4 +1,4 @@
-"""The alias table: sample from any distribution over K ids in constant time.
+"""The alias table: sample from any distribution over K ids in constant time. Chapter 7.
 
 A table has K equally likely slots. Slot i returns id i with probability keep_i, and the
 other id alias_i otherwise:

@@ -1,4 +1,4 @@
-"""Checks of arguments: one function for each kind.
+"""Checks of arguments: one function for each kind. Chapters 2 and 17.
 
 Each returns the value, converted, and raises a ValueError that names the argument.
 """

@@ -1,4 +1,4 @@
-"""Two views of one item, for self-supervision.
+"""Two views of one item, for self-supervision. Chapter 11.
 
 A view hides some of an item's k fields, or drops some values of a field. A hidden field reads
 as the default value. A mask is (n,k), true where a field is hidden. Every view keeps at least

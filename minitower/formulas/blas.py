@@ -1,4 +1,4 @@
-"""BLAS: the library that computes NumPy's matrix products, and its own threads.
+"""BLAS: the library that computes NumPy's matrix products, and its own threads. Chapter 4.
 
 BLAS cuts a product into one part for each core and waits for the slowest. Beside other programs
 that is slow, and the bits of a product depend on the number of parts. This package takes one

@@ -1,4 +1,4 @@
-"""The in-batch softmax for large batches: the form that training runs.
+"""The in-batch softmax for large batches: the form that training runs. Chapter 4.
 
 :func:`~minitower.formulas.softmax.in_batch_softmax` builds an (n,m) matrix of scores; at a
 batch of 65,536 that is 17 GB. This is the same loss with the same gradients, a block of users

@@ -1,4 +1,4 @@
-"""Log-probabilities of draws, and conversions between their kinds.
+"""Log-probabilities of draws, and conversions between their kinds. Chapters 7 and 9.
 
 q is the probability that *one draw* is the item; it sums to 1 over the catalogue. Papers
 also call the expected number of draws or the inclusion probability a "sampling

@@ -1,4 +1,4 @@
-"""Streaming frequency: estimate how often each item appears, in fixed memory.
+"""Streaming frequency: estimate how often each item appears, in fixed memory. Chapter 10.
 
 Training on a stream has no click counts: yesterday's are stale, and new items have none. But
 an item that appears in one batch of ten leaves gaps of ten steps on average. Two arrays hold

@@ -1,4 +1,4 @@
-"""Hits: candidates that must not count as negatives of a row.
+"""Hits: candidates that must not count as negatives of a row. Chapters 4 and 9.
 
 A hit of row i is another copy of the row's own item, or another item that the user of the row
 has clicked. A hit is left out of the softmax sum.

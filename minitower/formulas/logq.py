@@ -1,4 +1,4 @@
-"""Corrections of the sampling bias of in-batch negatives ("logQ").
+"""Corrections of the sampling bias of in-batch negatives ("logQ"). Chapter 9.
 
 In-batch negatives are drawn in proportion to clicks, so popular items are pushed down too much.
 Importance sampling corrects that: a negative drawn with probability q gets the weight 1/q, so

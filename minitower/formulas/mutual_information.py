@@ -1,4 +1,4 @@
-"""Mutual information of the fields of a table, in nats.
+"""Mutual information of the fields of a table, in nats. Chapter 11.
 
 A city says little about the language where everyone speaks the same one, and nearly all where
 each city has its own.

@@ -1,4 +1,4 @@
-"""Pairwise training: the clicked item should score above the one that was not clicked.
+"""Pairwise training: the clicked item should score above the one that was not clicked. Chapter 6.
 
 One example is a triple: a user, a clicked item, a sampled item. Both items go through the same
 item tower. A loss returns its value, and its gradients with respect to both scores.

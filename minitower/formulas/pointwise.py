@@ -1,4 +1,4 @@
-"""Pointwise training: binary classification of pairs into clicked and sampled ones.
+"""Pointwise training: binary classification of pairs into clicked and sampled ones. Chapter 6.
 
 The lecture wants cosines near +1 for clicked pairs and near -1 for sampled pairs, with two or
 three sampled pairs for each click. It names no loss; the two usual losses are here.

@@ -1,4 +1,7 @@
-"""Popularity of the recalled items: how much of the catalogue, how evenly, how popular."""
+"""Popularity of the recalled items: how much of the catalogue, how evenly, how popular.
+
+Chapters 12 and 16.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Ranking metrics: how good is a list of k items per user, best first?
+"""Ranking metrics: how good is a list of k items per user, best first? Chapters 5, 12 and 16.
 
 Every metric is a mean over the users with at least one positive, at the first k ranks:
 
@@ -8,6 +8,8 @@ Every metric is a mean over the users with at least one positive, at the first k
 
 Raises ValueError: the shapes differ, k is outside 1..K, a user has more hits than positives, or
 no user has a positive.
+
+Chapters 5, 12 and 16.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Samplers: draw items, and report the log-probability of each draw.
+"""Samplers: draw items, and report the log-probability of each draw. Chapters 7 and 9.
 
 A sampler returns ids together with log q. q is the probability that *one draw* is the
 item; :mod:`minitower.formulas.draw_probability` converts it to the other quantities that

@@ -1,4 +1,4 @@
-"""The logistic sigmoid: the slope of log(1 + exp(x))."""
+"""The logistic sigmoid: the slope of log(1 + exp(x)). Chapter 6."""
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -1,4 +1,4 @@
-"""Similarity: one score for a user vector and an item vector.
+"""Similarity: one score for a user vector and an item vector. Chapter 2.
 
 The two towers meet only here ("late fusion"). The inner product of unit vectors is the cosine,
 so a tower normalizes its output once (:func:`l2_normalize`); training and search then take plain

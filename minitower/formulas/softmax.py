@@ -7,6 +7,8 @@ scores.
 
 :func:`in_batch_softmax` is the textbook form. Training runs the equal
 :func:`~minitower.formulas.blocked.blocked_in_batch_softmax`.
+
+Chapters 4, 6, 9 and 11.
 """
 
 import numpy as np

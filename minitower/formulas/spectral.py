@@ -8,6 +8,8 @@ symmetrically, and take the first d singular triples:
 
 so that the inner product of two vectors is the best approximation of rank d to an entry of A.
 The matrix stays sparse: nothing here holds n times m numbers.
+
+Chapter 4.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The corrected softmax of Khrylchenko et al. as published, with a stopped gradient."""
+"""The corrected softmax of Khrylchenko et al. as published, with a stopped gradient. Chapter 9."""
 
 import numpy as np
 from numpy.typing import ArrayLike

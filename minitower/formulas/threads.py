@@ -1,4 +1,4 @@
-"""Threads: run tasks on a few cores, and take their results in the order of the tasks.
+"""Threads: run tasks on a few cores, and take their results in the order of the tasks. Chapter 4.
 
 NumPy releases Python's lock during a matrix product, so Python's own threads use several cores. A
 task is the same work on any number of threads, and results come in the order of the tasks. So sums

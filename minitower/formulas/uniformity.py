@@ -3,6 +3,8 @@
 Alignment is small when related vectors are close; one vector for all items minimizes it.
 Uniformity is small when vectors spread over the sphere; random vectors minimize it. Watch both
 beside recall.
+
+Chapters 11 and 12.
 """
 
 import numpy as np

@@ -1,4 +1,7 @@
-"""The experiment of ``minitower demo``: one model and two others beside it, measured alike."""
+"""The experiment of ``minitower demo``: one model and two others beside it, measured alike.
+
+Chapters 0 and 16.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plot recall against time, one line for each index: ``minitower index-bench``."""
+"""Plot recall against time, one line for each index: ``minitower index-bench``. Chapter 20."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO

@@ -23,6 +23,8 @@ The parameters are chosen to be plausible:
 
 Clicks show the truth only where the funnel exposes it. A retrieval model learns from these
 clicks; the simulation can also test it against the truth.
+
+Chapters 1 and 8.
 """
 
 from collections.abc import Iterator

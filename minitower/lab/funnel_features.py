@@ -1,4 +1,4 @@
-"""The visible features of people and items in the simulated world.
+"""The visible features of people and items in the simulated world. Chapter 8.
 
     people   gender and age lean towards some categories; budget rises with age; a city; the
              interests are 0 to 3 categories that a person names on joining

@@ -1,4 +1,7 @@
-"""The log of a simulated recommender: requests, and the fate of every retrieved item."""
+"""The log of a simulated recommender: requests, and the fate of every retrieved item.
+
+Chapters 1 and 8.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

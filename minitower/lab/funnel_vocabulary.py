@@ -1,4 +1,4 @@
-"""The words of the simulated world: its categories, cities and names."""
+"""The words of the simulated world: its categories, cities and names. Chapter 8."""
 
 
 def _words(listed: str) -> tuple[str, ...]:

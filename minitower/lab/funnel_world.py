@@ -19,6 +19,8 @@ Four things change with time, in closed form, so the truth is known for every da
 
 A model sees only features that are correlated with this truth
 (:mod:`minitower.lab.funnel_features`).
+
+Chapters 1 and 8.
 """
 
 from dataclasses import dataclass, replace

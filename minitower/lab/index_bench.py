@@ -2,6 +2,8 @@
 
 Each backend is built in a process of its own, and opened and searched in a second one. So
 the memory is that of the open index, and no library meets the threads of another.
+
+Chapter 20.
 """
 
 import multiprocessing

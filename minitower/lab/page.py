@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report as one HTML file that needs nothing else. Chapter 16."""
 
 from collections.abc import Sequence
 from html import escape

@@ -1,4 +1,4 @@
-"""The plots of the page, drawn by matplotlib (extra ``cli``) as SVG.
+"""The plots of the page, drawn by matplotlib (extra ``cli``) as SVG. Chapter 16.
 
 Colors are CSS variables of the page, so that a plot follows light and dark mode.
 Matplotlib wants colors it can parse: it is given stand-ins, and the finished SVG gets

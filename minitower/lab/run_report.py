@@ -1,4 +1,7 @@
-"""The report of one run of the demo, as data: pages, plots and terminal output are made of it."""
+"""The report of one run of the demo, as data: pages, plots and terminal output are made of it.
+
+Chapter 16.
+"""
 
 import math
 from collections.abc import Mapping, Sequence

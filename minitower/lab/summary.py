@@ -1,4 +1,4 @@
-"""The run report of the demo: a line for each system, an example, a map, notes."""
+"""The run report of the demo: a line for each system, an example, a map, notes. Chapter 16."""
 
 import math
 import platform

@@ -1,4 +1,4 @@
-"""The report on a terminal."""
+"""The report on a terminal. Chapter 16."""
 
 import math
 

@@ -1,1 +1,1 @@
-"""Beyond one process: Milvus, Dask, files of vectors."""
+"""Beyond one process: Milvus, Dask, files of vectors. Chapters 20 and 21."""

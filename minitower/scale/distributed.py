@@ -1,4 +1,4 @@
-"""Encode items and count clicks on many machines with Dask (extra ``dask``).
+"""Encode items and count clicks on many machines with Dask (extra ``dask``). Chapter 21.
 
 The input is a Dask dataframe, or a folder of Parquet files that all workers can read. Workers
 receive partitions and the path of the model. The Dask client, passed or active, chooses the

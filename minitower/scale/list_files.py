@@ -3,6 +3,8 @@
 lists.parquet    user, item (int64 or string), score (double), rank (int64)
 lists.csv        the same columns below a header
 lists.jsonl      {"user": 7, "item": 3, "score": 0.5, "rank": 1}, an object a line
+
+Chapter 15.
 """
 
 import csv

@@ -3,6 +3,8 @@
 Each publication is a collection of its own, `items_000001`, `items_000002`, ...; the alias
 `items` names the collection that serves (see :mod:`minitower.scale.milvus_versions`). The
 properties of a collection hold the version of the model, and the measured recall.
+
+Chapter 20.
 """
 
 import json

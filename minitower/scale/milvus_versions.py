@@ -1,4 +1,4 @@
-"""Publishing to Milvus: a new collection beside the others, then the alias moves.
+"""Publishing to Milvus: a new collection beside the others, then the alias moves. Chapter 20.
 
 Readers that go through the alias change over at once. Earlier collections stay until they
 are pruned, for readers that opened them for their version of the model.

@@ -1,4 +1,4 @@
-"""Process the partitions of a table with Dask (extra ``dask``), and add up the results.
+"""Process the partitions of a table with Dask (extra ``dask``), and add up the results. Chapter 21.
 
 Dask distributes the partitions, repeats those that fail or lose their worker, and adds up the
 results as a tree. A worker holds a block of rows at a time.

@@ -8,6 +8,8 @@ Every answer is a JSON object. An error is ``{"error": "..."}`` with a status of
 list is computed from one version of the store, whose number stands beside it. A URL or a body that
 is too long is refused; beyond a megabyte of URL and headers, uvicorn ends the connection. The
 service has no authentication: bind it to the loopback address, or put a proxy in front.
+
+Chapter 15.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Targets of item vectors, in one string: `faiss:PATH`, `milvus:URI`, ...
+"""Targets of item vectors, in one string: `faiss:PATH`, `milvus:URI`, ... Chapter 20.
 
 exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH   a folder of versions, see `LocalIndex`
 milvus:PATH.db, milvus:http://HOST:PORT         Milvus Lite, or a cluster, see `MilvusIndex`

@@ -4,6 +4,8 @@ folder/
   manifest.json          as in minitower.store.folder; which model made the vectors
   part-00000.parquet     id (int64 or string), vector (d float32), model_version (int64)
   ...
+
+Chapters 20 and 21.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Approximate search: an engine proposes items, and this file does all the rest.
+"""Approximate search: an engine proposes items, and this file does all the rest. Chapters 5 and 20.
 
 The rest is exclusion, deletion, over-fetching, exact answers where the engine finds too few
 items, and the recall that the build measures.

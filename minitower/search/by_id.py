@@ -1,4 +1,4 @@
-"""Search by item id, for programs that know ids and no rows. Scores are cosines.
+"""Search by item id, for programs that know ids and no rows. Scores are cosines. Chapter 20.
 
 The protocol, the checks that every index of ids makes, and the search of a database that has
 no rows at all. :mod:`minitower.store.local_index` turns the rows of an index into ids.

@@ -1,4 +1,4 @@
-"""Faiss (extra ``faiss``): every vector, a graph of them, or codes of them in lists."""
+"""Faiss (extra ``faiss``): every vector, a graph of them, or codes of them in lists. Chapter 20."""
 
 from collections.abc import Sequence
 from pathlib import Path

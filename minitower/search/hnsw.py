@@ -1,4 +1,4 @@
-"""hnswlib: a graph of all points."""
+"""hnswlib: a graph of all points. Chapters 5 and 20."""
 
 import struct
 import threading

@@ -2,6 +2,8 @@
 
 The score is the inner product; on unit vectors that is the cosine. The correction that
 training subtracts from its logits (log q) plays no part here: serving ranks by the plain score.
+
+Chapter 5.
 """
 
 from collections.abc import Iterator

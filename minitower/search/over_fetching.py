@@ -1,4 +1,7 @@
-"""Over-fetching: how many items to ask an engine for, at which effort, and which to keep."""
+"""Over-fetching: how many items to ask an engine for, at which effort, and which to keep.
+
+Chapter 20.
+"""
 
 from collections.abc import Iterator
 

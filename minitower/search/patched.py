@@ -1,4 +1,4 @@
-"""An index with some items that changed after its build.
+"""An index with some items that changed after its build. Chapter 13.
 
 The index of a full version stays as it is. The few items that an incremental version changes
 are searched exactly beside it. The index still proposes their old entries, which are dropped.

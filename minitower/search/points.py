@@ -10,6 +10,8 @@ triangle inequality, a graph misses many of the best items.
 
 Reference: Bachrach et al., Speeding up the Xbox recommender system using a Euclidean
     transformation for inner-product spaces, RecSys 2014.
+
+Chapters 5 and 20.
 """
 
 from typing import Literal

@@ -1,4 +1,7 @@
-"""ScaNN (extra ``scann``): leaves of a tree, quantized so that inner products survive."""
+"""ScaNN (extra ``scann``): leaves of a tree, quantized so that inner products survive.
+
+Chapter 20.
+"""
 
 import sys
 from collections.abc import Sequence

@@ -2,6 +2,8 @@
 
 A build measures its own recall on a sample of queries. It raises the effort until the
 recall reaches the target.
+
+Chapter 20.
 """
 
 import warnings

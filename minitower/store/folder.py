@@ -1,4 +1,4 @@
-"""Read a folder of arrays and JSON that :mod:`minitower.store.new_folder` wrote.
+"""Read a folder of arrays and JSON that :mod:`minitower.store.new_folder` wrote. Chapter 15.
 
     folder/
       manifest.json       format, version, kind, content, and size and SHA-256 of each file

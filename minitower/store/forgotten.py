@@ -3,6 +3,8 @@
 A version holds neither the id nor a row of a user that it has forgotten. It records the SHA-256
 of the id, by which later updates recognize the user's clicks and leave them out. A hash is no
 secret: who can guess an id can check the guess.
+
+Chapter 13.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Full versions of a store: a model with everything that serving it needs.
+"""Full versions of a store: a model with everything that serving it needs. Chapter 15.
 
 A full version holds the model, the tables of users and items, the seen items, and the index of
 this model's item vectors. No model serves with another model's index.

@@ -3,6 +3,8 @@
 The table of users of a store holds a column of histories if its model reads them: the latest
 clicks of each user, as rows of the embedding of item ids. An incremental version holds the
 histories that have grown since its full version.
+
+Chapters 3 and 15.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,6 +3,8 @@
 After the lecture (section 4): during the day only id embeddings move. Every few tens of
 minutes the rows that moved since the full version are published. The next full version starts
 from the full version before it, not from an incremental one.
+
+Chapters 13 and 15.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Lists for many users: the k best items of each, in blocks of bounded size."""
+"""Lists for many users: the k best items of each, in blocks of bounded size. Chapter 15."""
 
 from collections.abc import Callable, Iterator, Sequence
 

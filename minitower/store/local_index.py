@@ -1,4 +1,4 @@
-"""An index by id in this process, in memory or in a folder of versions.
+"""An index by id in this process, in memory or in a folder of versions. Chapters 5 and 20.
 
 This is the adapter from rows to ids. The files are a store (see
 :mod:`minitower.store.version_log`), and each version of the store is one index:

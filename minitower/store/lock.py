@@ -1,4 +1,7 @@
-"""One process at a time: a lock on a file that the kernel gives back when the process ends."""
+"""One process at a time: a lock on a file that the kernel gives back when the process ends.
+
+Chapter 15.
+"""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The model, the optimizer and the index in a folder.
+"""The model, the optimizer and the index in a folder. Chapter 15.
 
 A model folder holds parameters, configuration and the fitted schema. A full version of a
 store holds the same, and more, such as the index. The vectors of an index are an array of

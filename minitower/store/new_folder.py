@@ -1,4 +1,4 @@
-"""Write a folder of arrays and JSON that is complete, or not there at all.
+"""Write a folder of arrays and JSON that is complete, or not there at all. Chapter 15.
 
 Writing goes to a sibling with a temporary name. The sibling takes the folder's place when
 it is complete and on the disk. What cannot be read back is not written.

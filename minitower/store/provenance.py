@@ -1,4 +1,4 @@
-"""How a version was made, for the next update and for evaluation.
+"""How a version was made, for the next update and for evaluation. Chapter 15.
 
 The version's notes hold this record under these names:
 

@@ -1,4 +1,4 @@
-"""Online recall: from a user to a list of items."""
+"""Online recall: from a user to a list of items. Chapters 5 and 15."""
 
 import threading
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Changes of a store: one at a time, complete or not at all.
+"""Changes of a store: one at a time, complete or not at all. Chapter 15.
 
 A change writes new folders first, then replaces CURRENT by one rename, then removes the
 folders that CURRENT no longer names. So whenever a process dies, CURRENT names complete

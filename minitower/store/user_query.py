@@ -1,4 +1,7 @@
-"""What a recall asks an index for: the vectors of users, and the items to exclude."""
+"""What a recall asks an index for: the vectors of users, and the items to exclude.
+
+Chapters 5 and 15.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The version log of a store: its versions, and the current one, in one small file.
+"""The version log of a store: its versions, and the current one, in one small file. Chapter 15.
 
     store/
       CURRENT            JSON: all versions, the current one; then the SHA-256 of that JSON

@@ -1,1 +1,1 @@
-"""Features to a vector, with the gradient written beside it."""
+"""Features to a vector, with the gradient written beside it. Chapters 2 and 3."""

@@ -1,4 +1,7 @@
-"""The slots of an optimizer: arrays beside a parameter, such as the sums of its squares."""
+"""The slots of an optimizer: arrays beside a parameter, such as the sums of its squares.
+
+Chapter 4.
+"""
 
 from __future__ import annotations
 

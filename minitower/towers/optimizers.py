@@ -1,4 +1,4 @@
-"""Optimizers: gradient descent that touches only the rows that a step used.
+"""Optimizers: gradient descent that touches only the rows that a step used. Chapter 4.
 
 :meth:`Optimizer.update` walks over the gradients by name. Each optimizer adds one rule: from
 a gradient and the optimizer's slots to a displacement. For a :class:`RowGradient` the rule

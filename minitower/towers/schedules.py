@@ -2,6 +2,8 @@
 
 :func:`warmup` and :func:`cosine_decay` count steps 0, 1, 2, ...; an optimizer takes them as its
 rate. :class:`EpochSchedule` counts epochs; the trainer multiplies the optimizer's rate by it.
+
+Chapter 4.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A tower: the features of one side in, one vector out.
+"""A tower: the features of one side in, one vector out. Chapters 2 and 3.
 
         id          -> embedding ┐
         categorical -> embedding ├ concatenate -> [dense -> relu] ... -> dense -> vector

@@ -1,4 +1,4 @@
-"""The two-tower model: parameters by name, and a tower for each side."""
+"""The two-tower model: parameters by name, and a tower for each side. Chapter 2."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@
 E is the embedding of item ids, the item tower's own: a step moves its rows from both sides,
 and the gradients are summed. A user whom training never saw is served by a history, and a
 recommendation changes after a click without any training.
+
+Chapter 3.
 """
 
 from __future__ import annotations

@@ -20,4 +20,6 @@ The command line and the notes of a version describe training by options. An ann
 - named: the names that options have for objectives, negatives and optimizers.
 - recipe: options to the parts of a training step, and back. memory: bounds on what they take.
 - tune, study, search_space: search for the best options with Optuna.
+
+Chapter 4.
 """

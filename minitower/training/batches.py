@@ -1,4 +1,7 @@
-"""Batches: the clicked pairs of a training step and their negatives, as features."""
+"""Batches: the clicked pairs of a training step and their negatives, as features.
+
+Chapters 4, 7 and 9.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training step: loss, gradients, optimizer update, and a check for finite numbers.
+"""One training step: loss, gradients, optimizer update, and a check for finite numbers. Chapter 4.
 
 The trainer and the incremental update (:mod:`minitower.updating.incremental_update`) both
 train by this function. The second one moves embeddings of ids only.

@@ -1,4 +1,4 @@
-"""Hard negatives: items that retrieval finds and that are not positives."""
+"""Hard negatives: items that retrieval finds and that are not positives. Chapter 8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training reports: its progress after each step, and the history of its epochs."""
+"""What training reports: its progress after each step, and the history of its epochs. Chapter 4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds on the memory of a training step."""
+"""Bounds on the memory of a training step. Chapter 4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Objectives, negatives and optimizers by the names that options have for them."""
+"""Objectives, negatives and optimizers by the names that options have for them.
+
+Chapters 6 and 7.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Negatives: the items that a training step pushes away from a user.
+"""Negatives: the items that a training step pushes away from a user. Chapters 7 and 8.
 
 Clicked items are the positives. Negatives have three sources (lecture, sections 2.1.1 and 2.1.2):
 

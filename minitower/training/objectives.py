@@ -1,4 +1,4 @@
-"""Objectives: the losses that training minimizes, on the vectors of a batch.
+"""Objectives: the losses that training minimizes, on the vectors of a batch. Chapters 4 and 9.
 
 InBatchSoftmax      each user against all items of the batch
 CrossBatchSoftmax   and against the items of earlier batches

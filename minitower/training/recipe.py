@@ -1,4 +1,4 @@
-"""The recipe of a training step: its parts, and the options that make them.
+"""The recipe of a training step: its parts, and the options that make them. Chapters 6 and 13.
 
 A published version carries these names and values, so that an update trains as the version was
 trained. The options themselves are declared where they are taken: by the objectives,

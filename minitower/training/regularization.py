@@ -2,6 +2,8 @@
 
 All are off by default. All belong to the step alone: towers, evaluation and serving know
 none of them.
+
+Chapter 4.
 """
 
 from __future__ import annotations

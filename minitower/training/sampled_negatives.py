@@ -1,4 +1,7 @@
-"""Sampled negatives: draws from the catalogue, for each pair or for the whole batch."""
+"""Sampled negatives: draws from the catalogue, for each pair or for the whole batch.
+
+Chapters 6, 7 and 8.
+"""
 
 from __future__ import annotations
 

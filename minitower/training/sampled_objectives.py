@@ -1,4 +1,4 @@
-"""Objectives with sampled negatives of each pair.
+"""Objectives with sampled negatives of each pair. Chapter 6.
 
 Pointwise   is this pair a click or a negative?
 Pairwise    the clicked item above one negative

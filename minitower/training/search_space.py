@@ -1,4 +1,4 @@
-"""The space that ``tune`` searches, as data: the name of an option, and its values.
+"""The space that ``tune`` searches, as data: the name of an option, and its values. Chapter 23.
 
 >>> from minitower.training.recipe import TRAINING
 >>> space = read_space({"temperature": {"low": 0.05, "high": 0.2, "log": True},

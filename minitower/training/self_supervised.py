@@ -1,4 +1,4 @@
-"""Self-supervised learning: two views of an item should find each other.
+"""Self-supervised learning: two views of an item should find each other. Chapter 12.
 
 Features of an item can be learned without clicks, which helps items that have few. Hide different
 parts of each item, and train the item tower to match the two views of the same item.

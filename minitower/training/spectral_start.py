@@ -1,4 +1,4 @@
-"""The spectral start: embeddings of ids begin at singular vectors of the clicks.
+"""The spectral start: embeddings of ids begin at singular vectors of the clicks. Chapter 4.
 
 Random rows know nothing of who clicked what, and the first epochs only find out. The first
 singular vectors of the scaled click matrix (:mod:`minitower.formulas.spectral`) know the coarse

@@ -1,4 +1,7 @@
-"""The Optuna side of ``tune``: a study in a file, and one trial of it (extra ``tune``)."""
+"""The Optuna side of ``tune``: a study in a file, and one trial of it (extra ``tune``).
+
+Chapter 23.
+"""
 
 from __future__ import annotations
 

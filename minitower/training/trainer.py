@@ -1,4 +1,4 @@
-"""The training loop: epochs of shuffled batches, validation, and the best epoch."""
+"""The training loop: epochs of shuffled batches, validation, and the best epoch. Chapter 4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search for the settings of training that are best on validation, with Optuna.
+"""Search for the settings of training that are best on validation, with Optuna. Chapter 23.
 
 Every trial trains a model of its own with :func:`minitower.training.recipe.fit_by_options`.
 Optuna chooses what to try (TPE, seeded), and a pruner ends trials that fall behind. A file keeps

@@ -1,4 +1,4 @@
-"""Validation: measure a model on held-out positives, and keep the best epoch."""
+"""Validation: measure a model on held-out positives, and keep the best epoch. Chapter 4."""
 
 from __future__ import annotations
 

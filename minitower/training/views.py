@@ -1,6 +1,8 @@
 """Views of encoded items: the masks of :mod:`minitower.formulas.augmentation`, on a batch.
 
 A view has new arrays for the fields that it changes, and shares all others with the batch.
+
+Chapters 11 and 12.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Going on with a published model: full and incremental updates from click logs.
+"""Going on with a published model: full and incremental updates from click logs. Chapter 13.
 
 options             the options of both updates
 full_update         the full update of a store, as a nightly job runs it

@@ -1,4 +1,7 @@
-"""What an update starts from: a full version, how to train it further, and the new clicks."""
+"""What an update starts from: a full version, how to train it further, and the new clicks.
+
+Chapter 13.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy of the full model in which only the embeddings of ids move."""
+"""A copy of the full model in which only the embeddings of ids move. Chapter 13."""
 
 from __future__ import annotations
 

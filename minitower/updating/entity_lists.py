@@ -1,4 +1,7 @@
-"""Lists that come with a full update: new or changed users and items, and those to remove."""
+"""Lists that come with a full update: new or changed users and items, and those to remove.
+
+Chapter 13.
+"""
 
 from __future__ import annotations
 

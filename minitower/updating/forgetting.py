@@ -1,6 +1,8 @@
 """Forget users: take everything that is theirs out of a full version, before it is trained on.
 
 What the model learned from their clicks about items and about values of features stays.
+
+Chapter 13.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The full update of a store: one epoch over the clicks since the full version, then publish."""
+"""The full update of a store: one epoch over the clicks since the full version, then publish.
+
+Chapter 13.
+"""
 
 from __future__ import annotations
 

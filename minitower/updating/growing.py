@@ -1,4 +1,4 @@
-"""Histories that grow with the clicks of a day, without any training."""
+"""Histories that grow with the clicks of a day, without any training. Chapters 3 and 13."""
 
 from __future__ import annotations
 

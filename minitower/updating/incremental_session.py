@@ -1,4 +1,4 @@
-"""Incremental updates of a store: learn clicks as they come, and publish the rows that moved."""
+"""Incremental updates of a store: learn clicks as they come, publish what moved. Chapter 13."""
 
 from __future__ import annotations
 

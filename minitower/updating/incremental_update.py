@@ -1,4 +1,4 @@
-"""The incremental update in memory: clicks in time order move the embeddings of ids.
+"""The incremental update in memory: clicks in time order move the embeddings of ids. Chapter 13.
 
 After the lecture (section 4): every few tens of minutes the rows that moved are published on
 top of the full model, and the next full update ignores them. Dense layers stay frozen: an

@@ -2,6 +2,8 @@
 
 A log of new clicks alone names a part of the items and knows no earlier click. Ranked among these
 items, without histories, a model would be measured on another task than the one it serves.
+
+Chapter 16.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The options of a full and of an incremental update."""
+"""The options of a full and of an incremental update. Chapter 13."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an update trains: as its version was trained, unless an option says otherwise.
+"""How an update trains: as its version was trained, unless an option says otherwise. Chapter 13.
 
 The plan holds the training step and the rule of positives.
 """

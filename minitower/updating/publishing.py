@@ -1,4 +1,4 @@
-"""Publish from a trainer to a store: the model, and all that the next update needs."""
+"""Publish from a trainer to a store: the model, and all that the next update needs. Chapter 15."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What an update reports: events while it runs, what it read, and what it did to the model."""
+"""What an update reports: events while it runs, what it read, and what it did to the model.
+
+Chapter 13.
+"""
 
 from __future__ import annotations
 

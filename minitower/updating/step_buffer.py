@@ -1,4 +1,7 @@
-"""Clicks of a stream as the rows of tables, buffered until they fill a training step."""
+"""Clicks of a stream as the rows of tables, buffered until they fill a training step.
+
+Chapter 13.
+"""
 
 from __future__ import annotations
 

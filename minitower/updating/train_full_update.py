@@ -2,6 +2,8 @@
 
 After the lecture (section 4): the chain leads from full model to full model. The rows that
 incremental updates moved in between (:mod:`minitower.updating.incremental_update`) are dropped.
+
+Chapter 13.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The validation gate of an update: refuse a model that is below a required metric."""
+"""The validation gate of an update: refuse a model that is below a required metric. Chapter 13."""
 
 from __future__ import annotations
 

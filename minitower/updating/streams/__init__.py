@@ -1,4 +1,4 @@
-"""Click streams: folders of immutable logs, read in time order, each event once.
+"""Click streams: folders of immutable logs, read in time order, each event once. Chapter 14.
 
 From the file to the batch:
 

@@ -1,4 +1,4 @@
-"""Where reading stands: everything that a later process needs to go on."""
+"""Where reading stands: everything that a later process needs to go on. Chapter 14."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The dead-letter file: bad records as JSON lines, each written once.
+"""The dead-letter file: bad records as JSON lines, each written once. Chapter 14.
 
 A line has the keys file, sha256 (of the content of that file), number, reason and record.
 """

@@ -1,4 +1,4 @@
-"""Clicks in memory: who, what, when, a value, a weight; and what readers make them of.
+"""Clicks in memory: who, what, when, a value, a weight; and what readers make them of. Chapter 14.
 
 The records of a file are numbered from 1, the bad ones included. The header of a CSV file is
 no record; an empty line is.

@@ -1,4 +1,4 @@
-"""A folder of logs: how a log is written and read, which were read before, what is new.
+"""A folder of logs: how a log is written and read, which were read before, what is new. Chapter 14.
 
 Folders in the folder are read, too. The name of a log is its path below the folder
 (:func:`~minitower.data.folders.name_below`), so logs of two partitions may have one file name.

@@ -1,4 +1,4 @@
-"""The columns of clicks in Parquet files, over :mod:`minitower.data.parquet`."""
+"""The columns of clicks in Parquet files, over :mod:`minitower.data.parquet`. Chapter 14."""
 
 from collections.abc import Iterator
 from functools import partial

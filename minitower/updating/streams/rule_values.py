@@ -2,6 +2,8 @@
 
 The type of a column is that of each value: in CSV files all values are strings, and a log is read
 in blocks. So a string that is a number is compared as a number.
+
+Chapter 14.
 """
 
 from functools import partial

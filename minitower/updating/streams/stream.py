@@ -1,4 +1,4 @@
-"""A folder of click logs, read as one stream in time order."""
+"""A folder of click logs, read as one stream in time order. Chapter 14."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""JSON lines and CSV: one record per line.
+"""JSON lines and CSV: one record per line. Chapter 14.
 
 A byte order mark at the beginning of a record or a header is ignored; some editors write it.
 """

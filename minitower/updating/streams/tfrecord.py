@@ -1,4 +1,4 @@
-"""TFRecord files of tf.train.Example, without TensorFlow.
+"""TFRecord files of tf.train.Example, without TensorFlow. Chapter 14.
 
 A record is a header, the data, and the masked CRC-32C of the data. The header is the length of
 the data (8 bytes, little-endian) and the masked CRC-32C of these 8 bytes. Both checksums are
