@@ -27,6 +27,7 @@ ELSEWHERE = {
     "minitower index-bench": "a process for each index; test_cli_indexes",
     "minitower serve": "does not end; test_service",
     "OPENBLAS_NUM_THREADS=1 minitower serve": "does not end; test_service",
+    "python -m http.server": "does not end; test_site",
     "curl": "needs the service; test_service",
     "minitower check --command": "needs a compiler or Node.js; test_examples",
     "minitower check my_losses": "needs PyTorch; test_peers_losses",
