@@ -106,7 +106,12 @@ def train(data: mt.Dataset, setting: Setting, seed: int, watch: Watch) -> None:
 
 RECIPES = {
     "gowalla-split": Recipe(
-        temperature=0.1, log_sum_weight=1.2, shared=1024, epochs=20, user_dropout=0.1
+        temperature=0.1,
+        log_sum_weight=1.2,
+        shared=1024,
+        epochs=20,
+        user_dropout=0.1,
+        max_norm=1.0,
     ),
     "ml-1m-split": Recipe(
         temperature=0.17, log_sum_weight=1.06, shared=1024, epochs=20, user_dropout=0.1
@@ -157,7 +162,7 @@ def variants(split: str) -> list[Setting]:
             *(replace(base, rate=base.rate * factor) for factor in (0.5, 2)),
             replace(base, user_dropout=0.0),
             replace(base, user_dropout=0.2),
-            replace(base, weight_decay=1e-4),
+            replace(base, max_norm=0.0 if base.max_norm else 1.0),
             replace(base, batch_size=2 * base.batch_size),
             replace(base, shared=2 * base.shared),
         ]
