@@ -80,6 +80,8 @@ def test_variety__of_numbers_whose_products_overflow():
         slices_by_positives(np.array([1]), most + 1024, 1)
     with pytest.raises(ValueError, match="recalled, of m = 3 items, must be within"):
         times_recalled(np.array([[3]]), 3)
+    with pytest.raises(ValueError, match=r"m must be an integer within 0\.\.2147483647"):
+        times_recalled(np.array([[3]]), 2**31)
 
 
 @given(some, st.integers(1, 9))

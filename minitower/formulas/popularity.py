@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minitower.formulas import arguments
-from minitower.formulas.arguments import as_floats, as_integers, integer
+from minitower.formulas.arguments import LONGEST_ARRAY, as_floats, as_integers, integer
 from minitower.formulas.arrays import Counts, Integers
 
 
@@ -17,12 +17,12 @@ def times_recalled(recalled: NDArray[np.integer], m: int) -> Counts:
     """Count how often each of m items is recalled.
 
     Shapes: (n,k)->(m). Negative entries are the padding of short lists.
-    Raises ValueError: an entry is m or more.
+    Raises ValueError: an entry is m or more, or m is not from 0 to 2^31 - 1.
 
     >>> times_recalled(np.array([[2, 0], [2, -1]]), 3)
     array([1, 0, 2])
     """
-    recalled, m = as_integers("recalled", recalled), integer("m", m, 0)
+    recalled, m = as_integers("recalled", recalled), integer("m", m, 0, LONGEST_ARRAY)
     return np.bincount(
         arguments.as_rows(f"recalled, of m = {m} items,", recalled[recalled >= 0], m), minlength=m
     )
