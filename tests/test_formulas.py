@@ -15,7 +15,7 @@ def names(text):
 
 
 def reference_only(page):
-    return set(names(re.search(r"checker: (.*)\.", page, re.DOTALL)[1]))
+    return set(names(re.search(r"checker: (.*?)\.", page, re.DOTALL)[1]))
 
 
 def uses(tree):

@@ -134,8 +134,9 @@ def traced() -> dict[str, list[tuple[str, str]]]:
         links = [cell for cell in cells if re.fullmatch(r"\[\d+\]\(.*\)", cell)]
         names = re.findall(r"`(formulas\.[\w.]+)`", line)
         for name in names if links else ():
+            formula = cells[cells.index(links[0]) - 1]
             link = links[0].replace("](", "](../../docs/")
-            found.setdefault(f"minitower.{name}", []).append((cells[0], link))
+            found.setdefault(f"minitower.{name}", []).append((formula, link))
     return found
 
 
