@@ -25,6 +25,7 @@ FUNCTION = re.compile(rf"`((?:{ROOMS})(?:\.\w+)+)`")
 CLAIM = re.compile(r"\[claim (\d+): [^]]*\]\([^)]*\)")
 MEASURED = re.compile(r"^\| \[(\d+)\]\(([^)]*)\) \| [^|]* \| ([^|]*) \|$", re.MULTILINE)
 TEST = re.compile(r"`(test_\w+)::(test_[\w*]+)`")
+CHAPTER = re.compile(r"\[(\d+)\]\((?:\.\./)?(\d\d-[\w-]+\.md)\)")
 
 
 def linked(page: Path) -> str:
@@ -33,11 +34,17 @@ def linked(page: Path) -> str:
     text = CLAIM.sub(r"claim \1", LINK.sub(r"\1", page.read_text("utf-8")))
     text = re.sub(r"\bclaim (\d+)", lambda found: _to_claim(up[3:], found[1]), text)
     text = FUNCTION.sub(lambda found: _to(up, found[0], *_function(found[1])), text)
-    return TEST.sub(lambda found: _to(up, found[0], *_test(found[1], found[2])), text)
+    text = TEST.sub(lambda found: _to(up, found[0], *_test(found[1], found[2])), text)
+    return CHAPTER.sub(lambda found: _to_chapter(page, found[1], found[2]), text)
 
 
 def _to(up: str, name: str, file: str, line: int) -> str:
     return f"[{name}]({up}{file}#L{line})"
+
+
+def _to_chapter(page: Path, number: str, file: str) -> str:
+    """A chapter in the language of the page, or else in English."""
+    return f"[{number}]({file if (page.parent / file).exists() else f'../{file}'})"
 
 
 def _to_claim(up: str, number: str) -> str:
