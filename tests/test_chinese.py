@@ -56,8 +56,8 @@ NOT = {
     "全体物品": "所有物品|全部物品|物品库",
 }
 """Other words for a term, which the pages do not use."""
-SENSES = {"ranking": "排序", "negative": "负数"}
-"""Another meaning of an English word: an order of items; a number below zero."""
+SENSES = {"ranking": "排序", "negative": "负数", "cosine": "cosine 调度"}
+"""Another meaning of an English word: an order of items; a number below zero; a schedule."""
 
 page_name = lambda path: path.name
 both = pytest.mark.parametrize("ours, theirs", PAIRS.items(), ids=map(page_name, PAIRS))
