@@ -49,7 +49,7 @@ def write(source: Path) -> None:
     pages = [path.read_text("utf-8") for path in source.rglob("*.md")]
     for name in sorted({x for page in pages for x in re.findall(rf"{ELSEWHERE}([^)#]+)", page)}):
         text = (ROOT / name).read_text("utf-8")
-        code = highlight(text, get_lexer_for_filename(name), HtmlFormatter(lineanchors="L"))
+        code = highlight(text, get_lexer_for_filename(name), HtmlFormatter(linespans="L"))
         page = source / "listings" / f"{name}.md"
         page.parent.mkdir(parents=True, exist_ok=True)
         head = ["---", "orphan: true", "hide-toc: true", "---", f"# {name}", "", "````{raw} html"]
