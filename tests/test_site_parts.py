@@ -120,8 +120,9 @@ def test_docstrings__lose_no_word(part):
 
 def roles():
     """(file, kind, name, class around) of every role in the docstrings of the package."""
-    for path in sorted(Path(minitower.__file__).parent.rglob("*.py")):
-        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    package = Path(minitower.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
         module = module.removesuffix(".__init__")
         tree = ast.parse(path.read_text("utf-8"))
         for node in ast.walk(tree):
