@@ -103,7 +103,7 @@ class HNSW:
     def __init__(self, rng, items, links=12, effort=60):
         self.items, self.layers, self.compared = items, [], 0
         height = np.floor(-np.log(1 - rng.random(len(items))) / np.log(links))
-        order = np.argsort(-height).tolist()  # the tallest first: every walk starts there
+        order = np.argsort(-height, kind="stable").tolist()  # walks start at the tallest
         for level in np.arange(height.max(), -1, -1):  # from few items to all of them
             layer = {order[0]: []}
             for i in order[1 : (height >= level).sum()]:

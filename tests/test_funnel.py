@@ -1,11 +1,16 @@
 """The simulated recommender: every property that `simulate` promises, one test each."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy._core._multiarray_umath import __cpu_dispatch__ as dispatched
+from numpy._core._multiarray_umath import __cpu_features__ as features
 
 import minitower as mt
 from minitower.data.table import Ragged
@@ -69,6 +74,37 @@ def test_simulate__deterministic():
     other = simulate(**sizes, seed=2)
     assert not np.array_equal(other.truth(0).user_vectors, simulate(**sizes).truth(0).user_vectors)
     assert not np.array_equal(other.log.users, simulate(**sizes, seed=1).log.users)
+
+
+DRAW = """
+import hashlib, sys
+import numpy as np
+from minitower.lab.funnel import simulate
+
+digest = hashlib.sha256()
+world = simulate(users=300, items=400, days=8, seed=1)
+for table in (*world.columns.values(), vars(world.log)):
+    for column in table.values():
+        digest.update(np.ascontiguousarray(column).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_simulate__the_same_on_any_processor():
+    """Sorting and matrix products have other orders, and other last bits, on other processors."""
+    with_all = {"NPY_DISABLE_CPU_FEATURES": ""}
+    with_few = {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(f for f in dispatched if features.get(f)),
+        "OPENBLAS_CORETYPE": "Nehalem",
+    }
+    worlds = [
+        subprocess.run(
+            [sys.executable, "-c", DRAW], env=os.environ | env, capture_output=True, check=True
+        ).stdout
+        for env in (with_all, with_few)
+    ]
+    assert worlds[0] == worlds[1]
+    assert len(worlds[0]) > 64
 
 
 @given(small_worlds())

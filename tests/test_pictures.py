@@ -206,6 +206,10 @@ def test_round_steps__lie_in_the_range(low, width):
         ('<circle cx="10" r="2"/>', '<circle cx="40" r="2"/>'),
         ('<circle r="2" fill-opacity="0.1"/>', '<circle r="2" fill-opacity="0.9"/>'),
         ('<circle class="fill-blue"/>', '<circle class="fill-green"/>'),
+        (
+            '<rect class="fill-blue" fill-opacity="0.4"/>',
+            '<rect class="fill-orange" fill-opacity="0.4"/>',
+        ),
         ('<text x="1">recall 0.40</text>', '<text x="1">recall 0.50</text>'),
         ('<text x="1">with log q</text>', '<text x="1">without log q</text>'),
         ('<path d="M1 1L5 5"/>', '<path d="M1 1L5 5L9 9"/>'),
@@ -218,10 +222,12 @@ def test_differences__are_noticed(old, new):
 
 
 def test_differences__of_another_machine_are_none():
-    old = '<svg><circle cx="10" fill-opacity="0.55"/><text>recall 0.401</text></svg>'
-    new = '<svg><circle cx="11.2" fill-opacity="0.57"/><text>recall 0.397</text></svg>'
+    old = '<svg><circle cx="10" fill-opacity="0.55"/><text>recall 0.401</text>{}</svg>'
+    new = '<svg><circle cx="11.2" fill-opacity="0.57"/><text>recall 0.397</text>{}</svg>'
+    cells = [f'<rect class="fill-{color}" fill-opacity="0.05"/>' for color in ("blue", "orange")]
+    old, new = old.format(cells[0]), new.format(cells[1])
     assert differences(old, new, pixels=15, words=0.1) == []
-    assert len(differences(old, new)) == 3
+    assert len(differences(old, new)) == 4
 
 
 def test_main__names_an_unknown_picture(tmp_path):

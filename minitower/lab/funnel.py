@@ -136,14 +136,13 @@ class Simulation:
         retrieved, ranked, exposed = self.sizes
 
         def seen(odds: Array, noise: float) -> Array:
-            blurred = rng.standard_normal(odds.shape, dtype=np.float32)
-            blurred *= noise
-            blurred += odds
-            return blurred
+            return odds + noise * rng.standard_normal(odds.shape, dtype=np.float32)
 
         odds = truth.log_odds(users)
         odds[barred] = -np.inf
+        # argpartition leaves the best in an order that depends on the processor.
         items = np.argpartition(seen(odds, self.noise[0]), -retrieved, axis=1)[:, -retrieved:]
+        items.sort(axis=1)
         items = _take(items, np.argsort(-seen(_take(odds, items), self.noise[1]), axis=1))
         best = items[:, :ranked]
         wished = _take(odds, best) + np.log(WISH[hours[:, None], truth.theme[best]])
@@ -173,14 +172,14 @@ def simulate(
             None exposes 20, or an eighth of the items if that is fewer; every stage keeps
             the same share.
         noise: standard deviations for retrieval, pre-ranking and ranking, >= 0.
-        seed: same arguments, same world, bit for bit; or a generator to draw from.
+        seed: same arguments, same log, bit for bit, on any processor; or a generator.
 
     Raises:
         ValueError: a number is out of range, or retrieval needs more items than are open.
 
-    Properties: deterministic, days_are_the_log, stages_are_nested, stages_keep_the_best,
-        follows_the_truth, nothing_before_it_exists, nobody_clicks_twice, tastes_drift,
-        hours_matter, plausible, features_tell_of_taste
+    Properties: deterministic, the_same_on_any_processor, days_are_the_log, stages_are_nested,
+        stages_keep_the_best, follows_the_truth, nothing_before_it_exists, nobody_clicks_twice,
+        tastes_drift, hours_matter, plausible, features_tell_of_taste
 
     >>> world = simulate(users=50, items=200, days=3, seed=1)
     >>> world.sizes

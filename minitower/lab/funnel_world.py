@@ -83,8 +83,8 @@ class Truth:
     theme: Array
 
     def log_odds(self, users: Any) -> Array:
-        """float32 (n, n_items): of a click at an hour of wish 1."""
-        odds: Array = self.user_vectors[users] @ self.item_vectors.T
+        """float64 (n, n_items): of a click at an hour of wish 1."""
+        odds: Array = self.user_vectors[users].astype(float) @ self.item_vectors.T
         return odds
 
     def expected_click(self, users: Any, items: Any, hours: Any = None) -> Array:
@@ -99,7 +99,9 @@ class Truth:
         Returns:
             float32, 0 where the user or the item has not arrived.
         """
-        odds = np.einsum("...d,...d", self.user_vectors[users], self.item_vectors[items])
+        odds = np.einsum(
+            "...d,...d", self.user_vectors[users].astype(float), self.item_vectors[items]
+        )
         wish = _USUAL if hours is None else WISH[hours, self.theme[items]]
         clicked: Array = sigmoid(odds) * wish * (self.joined[users] & self.opened[items])
         return clicked.astype(np.float32)
