@@ -23,7 +23,7 @@ from .splits import CHOOSES, METRICS, is_there, open_split
 LIMIT = 1_200
 """CPU seconds of a unit that chooses; it ends at the first epoch after them."""
 
-DISTRIBUTIONS = {"tensorflow": "tensorflow-cpu"}
+DISTRIBUTIONS = {"tensorflow": "tensorflow-cpu", "lightfm": "rectools-lightfm"}
 
 
 class OutOfTime(Exception):
