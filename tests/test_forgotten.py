@@ -45,6 +45,12 @@ def test_record__is_published_so_its_form_is_fixed():
     assert Forgotten().to_notes() == {}
 
 
+@pytest.mark.parametrize("notes", [0.5, None, [], "forgotten"])
+def test_in_notes__refuses_notes_that_are_no_object(notes):
+    with pytest.raises(DataError, match="notes: expected an object, got "):
+        Forgotten.in_notes(notes)
+
+
 @pytest.mark.parametrize("note", [7, ["7"], {"a": 1}, [["0" * 64]], None])
 def test_in_notes__refuses_a_forged_note(note):
     with pytest.raises(DataError, match="the note 'forgotten' was not written by minitower"):

@@ -281,7 +281,7 @@ _PLAIN = {  # other words for what a flag says
     "--explain": ("formula",),
     "--hidden-fields": ("hiding",),
     "--metric": ("k",),
-    "--positive": ("rule",),
+    "--positive": ("rule", "validation split"),
     "--split": ("Split(",),
     "--to": ("File name too long",),
 }
@@ -403,7 +403,8 @@ def _flag(rng: Random, case: Case) -> Case:
         "--markdown",
         "--badge",
     )
-    writes = (*case.may_write, words[-1]) if is_written else case.may_write
+    is_written = is_written or (flag == "--out" and argv[0] == "recall")  # of others: a folder
+    writes = (*case.may_write, words[-1].removeprefix(f"{flag}=")) if is_written else case.may_write
     uses = (*case.uses, *(word for word in words if word in USED and word not in case.uses))
     return replace(
         case, what=what, steps=(tuple(found),), places=places, changes=changes, may_write=writes,

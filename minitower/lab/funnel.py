@@ -136,7 +136,8 @@ class Simulation:
         retrieved, ranked, exposed = self.sizes
 
         def seen(odds: Array, noise: float) -> Array:
-            return odds + noise * rng.standard_normal(odds.shape, dtype=np.float32)
+            blurred: Array = odds + noise * rng.standard_normal(odds.shape, dtype=np.float32)
+            return blurred
 
         odds = truth.log_odds(users)
         odds[barred] = -np.inf

@@ -46,12 +46,14 @@ class Forgotten:
         return Forgotten(frozenset(map(_hash, ids)))
 
     @staticmethod
-    def in_notes(notes: Mapping[str, Any]) -> Forgotten:
+    def in_notes(notes: Any) -> Forgotten:
         """The record in the notes of a version.
 
         Raises:
             DataError: the note is not a record that minitower wrote.
         """
+        if not isinstance(notes, Mapping):
+            raise DataError(f"notes: expected an object, got {show(notes)}")
         hashes = notes.get(NOTE, [])
         if not isinstance(hashes, list) or not all(map(is_sha256, hashes)):
             raise DataError(f"the note '{NOTE}' was not written by minitower: {show(hashes)}")
