@@ -258,4 +258,4 @@ def _refuse_validation(
     given = {"patience": patience, "validate_every": every > 1, "validation_users": users}
     for name, value in given.items():
         if value:
-            raise ValueError(f"{name} needs a validation split, and there is none")
+            raise ValueError(f"{name} needs a validation split, which is empty")
