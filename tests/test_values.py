@@ -186,6 +186,10 @@ def test_ids__booleans_are_none():
     for column in ([True, False], np.array([True]), [1, True], [np.bool(True), None]):
         with pytest.raises(DataError, match="column 'u': expected an integer or a string, got T"):
             Dataset.from_columns(schema, {"u": column, "i": [1] * len(column)})
+        with pytest.raises(
+            DataError, match=r"^ids, row \d: expected an integer or a string, got T"
+        ):
+            Table(np.array([1, 2]), {}).rows_of(column)
 
 
 def test_rows_of__does_not_find_another_id():

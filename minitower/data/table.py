@@ -11,7 +11,7 @@ import numpy as np
 
 from minitower.data.columns import as_array, distinct, scalars
 from minitower.data.errors import DataError, Place, show
-from minitower.data.values import LONGEST
+from minitower.data.values import BOOLEANS, LONGEST, refuse
 from minitower.formulas.arrays import Array
 
 
@@ -251,9 +251,10 @@ class Table:
         """(n,) int64: the table row of every id, -1 where it is unknown.
 
         Raises:
-            DataError: the ids are strings and the table holds integers, or the reverse.
+            DataError: an id is a boolean, or a string where the table holds integers, or the reverse.
         """
-        return self._index.encode(ids, place).astype(np.int64) - 1
+        refuse(BOOLEANS, values := as_array(ids, place), "an integer or a string", place)
+        return self._index.encode(values, place).astype(np.int64) - 1
 
     def parse_id(self, text: str) -> int | str:
         """Read an id that a person typed.
