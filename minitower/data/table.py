@@ -251,7 +251,7 @@ class Table:
         """(n,) int64: the table row of every id, -1 where it is unknown.
 
         Raises:
-            DataError: an id is a boolean, or a string where the table holds integers, or the reverse.
+            DataError: an id is a boolean, or of another type than those of the table.
         """
         refuse(BOOLEANS, values := as_array(ids, place), "an integer or a string", place)
         return self._index.encode(values, place).astype(np.int64) - 1
