@@ -8,7 +8,7 @@ Wang's lecture. Tests hold each function equal to the same formula of the packag
 import numpy as np
 
 
-# 1. Two towers. A field (n,v) says which of v values each row has, as shares. Value 0: the default.
+# 1. Two towers. A field is a matrix (n,v): row by row, the share of each value. Column 0: default.
 def new_tower(rng, fields, width=16, hidden=64, d=32):
     """Draw an embedding table for each field, and two dense layers."""
     p = {name: rng.normal(size=(x.shape[1], width)) / width**0.5 for name, x in fields.items()}
@@ -64,23 +64,23 @@ def hard_negatives(rng, scores, first, last, size):
 
 # 3. Three ways to train. Each loss returns its mean, and its gradient by the scores.
 def pointwise(scores, scale):
-    """Logistic regression: was the item clicked (column 0) or sampled (the others)? (n,1+k)"""
+    """Logistic regression of scores (n,1+k): column 0 was clicked, the others were sampled."""
     labels = np.where(np.arange(scores.shape[1]) == 0, 1, -1)
     margins = scale * labels * scores
     return np.logaddexp(0, -margins).mean(), -scale * labels / (1 + np.exp(margins)) / scores.size
 
 
 def pairwise(scores, scale):
-    """Triplet logistic: the clicked item (column 0) should lead each of the others. (n,1+k)"""
+    """Triplet logistic of scores (n,1+k): the clicked column 0 should lead each of the others."""
     lead = scale * (scores[:, :1] - scores[:, 1:])
     d = scale / (1 + np.exp(lead)) / lead.size
     return np.logaddexp(0, -lead).mean(), np.column_stack([-d.sum(axis=1), d])
 
 
 def listwise(scores, clicked, t, log_q=0):
-    """Softmax: the item in column clicked of each row should win against the others. (n,m),(n)
+    """Softmax of scores (n,m): in each row, the item in column clicked (n) should win.
 
-    In a batch, the others are what other users clicked: popular items too often. A draw of
+    In a batch, the other items are what other users clicked: popular items too often. A draw of
     probability q stands for 1/q items, so its exponential is divided by q. Serving draws nothing.
     """
     rows, logits = np.arange(len(scores)), scores / t - log_q
@@ -125,7 +125,7 @@ class HNSW:
 
     def recall(self, query, k, effort):
         """Approximate recall: jump to the right region, then look around in the last layer."""
-        near = list(self.layers[0])[:1]
+        near = list(self.layers[0])[:1]  # the tallest item
         for layer in self.layers[:-1]:
             near = self.walk(layer, query, near, 1)
         return self.walk(self.layers[-1], query, near, max(effort, k))[:k]
@@ -157,7 +157,7 @@ def hide(fields, mask):
 
 
 def drop_half(rng, x):
-    """Dropout: each row of a field loses half of its values, rounded down."""
+    """Dropout: put the values of each row in random order; drop the first half, rounded down."""
     order = np.where(x > 0, rng.random(x.shape), np.inf).argsort(axis=1).argsort(axis=1)
     kept = x * (order >= np.count_nonzero(x, axis=1, keepdims=True) // 2)
     return kept / kept.sum(axis=1, keepdims=True)
