@@ -144,7 +144,8 @@ def dense(gradients, like):
 
 
 def new_towers(rng, x):
-    return {side: nano.new_tower(rng, x[side], hidden=12, d=6) for side in x}
+    """With so many hidden units that none of the rows has zeros alone, whose length is zero."""
+    return {side: nano.new_tower(rng, x[side], hidden=24, d=6) for side in x}
 
 
 # 1. Towers

@@ -142,7 +142,13 @@ def _frames() -> tuple[Callable[[dict[str, Any]], Any], ...]:
     if _there("polars"):
         import polars as pl
 
-        found.append(lambda columns: pl.DataFrame(columns, strict=False))
+        def polars(columns: dict[str, Any]) -> Any:
+            try:
+                return pl.DataFrame(columns, strict=False)
+            except pl.exceptions.PanicException as panic:  # no Exception; of decimals of 256 bits
+                raise ValueError(str(panic)) from panic
+
+        found.append(polars)
     if _there("pyarrow"):
         import pyarrow as pa
 
