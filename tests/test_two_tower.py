@@ -419,7 +419,9 @@ def test_extended__reads_what_was_known_as_before_and_what_is_new_as_the_unknown
         after, _ = getattr(extended, tower)(table.columns)
         assert np.array_equal(after[:2], before)
         unknown = getattr(data.schema, tower).default_features(1)
-        np.testing.assert_allclose(after[2:], getattr(model, tower)(unknown)[0], atol=1e-6)
+        np.testing.assert_allclose(
+            after[2:], getattr(model, tower)(unknown)[0], rtol=1e-6, atol=2e-7
+        )
     shapes = {name: array.shape for name, array in extended.parameters.items()}
     anew = TwoTower(day.schema, dim=4, hidden=hidden)
     assert shapes == {name: array.shape for name, array in anew.parameters.items()}

@@ -402,8 +402,7 @@ def _flag(rng: Random, case: Case) -> Case:
         "--junit",
         "--markdown",
         "--badge",
-    )
-    is_written = is_written or (flag == "--out" and argv[0] == "recall")  # of others: a folder
+    ) or (flag == "--out" and argv[0] == "recall")  # --out of other commands is a folder
     writes = (*case.may_write, words[-1].removeprefix(f"{flag}=")) if is_written else case.may_write
     uses = (*case.uses, *(word for word in words if word in USED and word not in case.uses))
     return replace(
