@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.formulas import blas, threads
-from minitower.formulas.threads import buffered_map, ordered_map, together, use_threads
+from minitower.formulas.threads import buffered_map, one_ahead, ordered_map, together, use_threads
 
 PATIENCE = 20  # seconds until a test gives up on a thread
 
@@ -110,6 +110,57 @@ def test_ordered_map__a_consumer_may_leave_early():
     assert next(results) == 0
     results.close()
     assert list(ordered_map(lambda i: i, range(3))) == [0, 1, 2]
+
+
+@given(st.lists(st.integers(), max_size=12), st.integers(1, 3))
+def test_one_ahead__is_the_iterator(items, n):
+    use_threads(n)
+    assert list(one_ahead(iter(items))) == items
+
+
+def test_one_ahead__takes_the_next_while_the_caller_works_and_no_more():
+    use_threads(2)
+    taken = []
+    second = threading.Event()
+
+    def source():
+        for i in range(4):
+            taken.append(i)
+            if i == 1:
+                second.set()
+            yield i
+
+    items = one_ahead(source())
+    assert next(items) == 0
+    assert second.wait(PATIENCE), "nothing was taken ahead"
+    time.sleep(0.05)
+    assert taken == [0, 1]
+    items.close()
+    assert taken == [0, 1]
+
+
+def test_one_ahead__an_error_comes_in_the_place_of_its_item():
+    use_threads(2)
+
+    def source():
+        yield 1
+        raise ValueError("the second")
+
+    items = one_ahead(source())
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="the second"):
+        next(items)
+
+
+def test_one_ahead__does_not_wait_for_a_worker_that_is_busy():
+    use_threads(2)
+    release = threading.Event()
+    held = one_ahead(iter(lambda: release.wait(PATIENCE), None))
+    threading.Thread(target=lambda: next(held), daemon=True).start()
+    try:
+        assert in_time(lambda: list(one_ahead(iter(range(5))))) == [0, 1, 2, 3, 4]
+    finally:
+        release.set()
 
 
 @pytest.mark.parametrize("n", [2, 3])

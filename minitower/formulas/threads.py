@@ -107,6 +107,31 @@ def together(*calls: Callable[[], T]) -> list[T]:
     return list(ordered_map(lambda call: call(), calls))
 
 
+def one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield each item while a worker takes the next one from the iterator.
+
+    At most one is taken ahead, and never two at a time. An error of the iterator reaches the
+    caller in the place of the item. After the caller leaves, nothing runs on.
+
+    >>> list(one_ahead(iter([1, 2, 3])))
+    [1, 2, 3]
+    """
+    pool = _pool
+    if pool is None:
+        yield from items
+        return
+    end: list[T] = []
+    take = lambda: next(([item] for item in items), end)
+    coming = pool.submit(copy_context().run, take)
+    try:
+        while taken := take() if coming.cancel() else coming.result():
+            coming = pool.submit(copy_context().run, take)
+            yield taken[0]
+    finally:
+        if not coming.cancel():
+            coming.exception()
+
+
 def _new_pool() -> ThreadPoolExecutor | None:
     return ThreadPoolExecutor(_threads - 1, "minitower") if _threads > 1 else None
 

@@ -15,15 +15,17 @@ from minitower.data import Dataset
 from minitower.data.options import Option, Seed
 from minitower.evaluation.metrics import read_metric
 from minitower.formulas.arguments import strict_integer
+from minitower.formulas.threads import one_ahead
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.schedules import Epochs, EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, Batches, BatchSize, PositiveExponent
 from minitower.training.gradient_step import StepResult, gradient_step, training_at
 from minitower.training.history import Epoch, History, HistoryFile, Progress
-from minitower.training.negatives import Negatives, rebuilt_for
+from minitower.training.negatives import Negatives, SharedNegatives, rebuilt_for
 from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
 from minitower.training.regularization import Regularization
+from minitower.training.sampled_negatives import SampledNegatives
 from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
 from minitower.training.spectral_start import begin_again
 from minitower.training.validation import BestEpoch, Validation
@@ -232,7 +234,10 @@ class Trainer:
         """Train for one epoch, without validation."""
         started, steps, seen = time.perf_counter(), len(self.batches), 0
         total, contrastive, rates = 0.0, 0.0, 0.0
-        for step, batch in enumerate(self.batches.epoch(self.rng), start=1):
+        batches, negatives = self.batches.epoch(self.rng), self.batches.negatives
+        if negatives is None or isinstance(negatives, SharedNegatives | SampledNegatives):
+            batches = one_ahead(batches)  # other negatives may read the model, which a step moves
+        for step, batch in enumerate(batches, start=1):
             if self.schedule is not None:
                 share = self.schedule.of_step(self.kept_epochs + epoch, step, steps)
                 self.optimizer.rate_share = share
