@@ -88,7 +88,8 @@ def check_values(store: Store) -> None:
     schema = store.model.encoders
     _check_table("items", store.items, schema.item)
     _check_table("users", store.users, schema.user)
-    check_histories(store)
+    if store.model.history is not None:
+        check_histories(store.model, history_of(store.users.columns), len(store.users))
     if store.retired is not None:
         _check_table("retired items", store.retired, schema.item)
     _check_ragged("seen", store.seen, len(store.users), len(store.items))
@@ -96,16 +97,14 @@ def check_values(store: Store) -> None:
         _check_rows("counts", store.item_counts, None)
 
 
-def check_histories(store: Store) -> None:
-    """Read every click of the histories once, if the model reads them.
+def check_histories(model: TwoTower, histories: Ragged, users: int) -> None:
+    """Read every click of the histories of so many users once.
 
     Raises:
-        ValueError: they are missing, or point to a row outside the embedding of item ids.
+        ValueError: they have another form, or a row outside the embedding of item ids.
     """
-    if store.model.history is not None:
-        items = store.model.encoders.item
-        rows = items.cardinality(store.model.encoders.schema.item_id.name)
-        _check_ragged("histories", history_of(store.users.columns), len(store.users), rows)
+    rows = model.encoders.item.cardinality(model.encoders.schema.item_id.name)
+    _check_ragged("histories", histories, users, rows)
 
 
 def _check_table(what: str, table: Table, side: FeatureEncoder) -> None:

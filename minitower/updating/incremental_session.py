@@ -9,14 +9,11 @@ from threading import Event as Signal
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from minitower.data.columns import read_columns
 from minitower.data.errors import Place
 from minitower.data.options import checked
 from minitower.store.full_version import Store
-from minitower.store.histories import GrownHistories, same_histories
-from minitower.store.incremental import Rows, publish_incremental, read_histories, read_rows
+from minitower.store.incremental import Moved, publish_incremental, read_moved, same_moved
 from minitower.store.version_log import Version, VersionLog
 from minitower.training.gradient_step import training_at
 from minitower.updating.base import CHUNK, UpdateBase, base_dataset, retrying
@@ -160,8 +157,7 @@ class IncrementalSession:
         self.published: Increment | None = None
         self.forgotten_clicks = 0
         self._times: tuple[float, float] | None = None  # of the first and the last click
-        # What this session published last.
-        self._latest: tuple[Version | None, Rows, GrownHistories | None] = None, {}, None
+        self._latest: tuple[Version | None, Moved] = None, ({}, None)  # the last publication
         self._reported = ""
 
     @classmethod
@@ -238,10 +234,8 @@ class IncrementalSession:
         increment = self.update.finished().increment()
         self.published = increment
         self._report(increment)
-        if not increment.rows and same_histories(increment.histories, None):
-            return None
-        served, histories = self._served()
-        if _same(increment.rows, served) and same_histories(increment.histories, histories):
+        moved: Moved = increment.rows, increment.histories
+        if not any(moved) or same_moved(moved, self._served()):
             return None
         unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
         notes: dict[str, Any] = {"update": increment.report.to_dict() | unknown}
@@ -255,19 +249,16 @@ class IncrementalSession:
             notes=notes,
             full=self.base.full,
         )
-        self._latest = store.version, increment.rows, increment.histories
+        self._latest = store.version, moved
         return store
 
-    def _served(self) -> tuple[Rows, GrownHistories | None]:
-        """What the served version moves; files of this session are not read again."""
+    def _served(self) -> Moved:
+        """What the served version changes; files of this session are not read again."""
         log = VersionLog.read(self.store)
         version = log.version()
         if version == self._latest[0]:
-            return self._latest[1:]
-        if version.kind != "incremental":
-            return {}, None
-        saved = log.open(version)
-        return read_rows(saved), read_histories(saved)
+            return self._latest[1]
+        return read_moved(log.open(version)) if version.kind == "incremental" else ({}, None)
 
     def _report(self, increment: Increment) -> None:
         text = _summary(increment)
@@ -279,14 +270,6 @@ class IncrementalSession:
             self.base.emit("positives", str(self.base.positives))
         self.base.emit("trained", text)
         self._reported = text
-
-
-def _same(rows: Rows, others: Rows) -> bool:
-    return rows.keys() == others.keys() and all(
-        np.array_equal(ours, theirs)
-        for name, pair in rows.items()
-        for ours, theirs in zip(pair, others[name])
-    )
 
 
 def _summary(increment: Increment) -> str:

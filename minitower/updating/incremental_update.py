@@ -19,6 +19,7 @@ from minitower.evaluation.encode import check_same_schema, encode
 from minitower.formulas.arguments import strict_integer
 from minitower.formulas.draw_probability import log_q_from_expected_count
 from minitower.formulas.frequency import StreamingFrequency
+from minitower.store.histories import GrowingHistories
 from minitower.store.incremental import Rows
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
@@ -26,7 +27,6 @@ from minitower.training.batches import Batch, check_batch_size
 from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
 from minitower.training.regularization import Regularization
 from minitower.updating.branch import Branch
-from minitower.updating.growing import GrowingHistories
 from minitower.updating.report import (
     Drift,
     Increment,
