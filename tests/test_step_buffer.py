@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, RandomSplit, Schema
 from minitower.towers.two_tower import TwoTower
-from minitower.updating.step_buffer import StepBuffer
+from minitower.updating.branch import StepBuffer
 from minitower.updating.streams import Events
 
 IDS = Schema(user=[Id("u")], item=[Id("i")])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from minitower.evaluation.evaluator import evaluate
 from minitower.towers.two_tower import TwoTower
-from minitower.updating.validation_gate import UpdateRefused, ValidationGate
+from minitower.training.validation import UpdateRefused, ValidationGate
 
 
 def test_validation_gate__measures_the_metric_alone():

@@ -240,8 +240,7 @@ def publish_model(
             }
             if data.retired is not None:
                 groups["retired"] = data.retired.to_arrays()
-            for group, arrays in groups.items():
-                content["arrays"][group] = write_arrays(place, group, arrays)
+            content["arrays"] |= write_arrays(place, groups)
             counts = data.item_counts if item_counts is None else item_counts
             write_array(place / "item_counts.npy", counts)
             write_array(place / "item_vectors.npy", vectors)

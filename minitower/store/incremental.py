@@ -81,10 +81,7 @@ def publish_incremental(
             "parent_manifest": base.manifest,
         }
         with new_version(log, "incremental", content) as place:
-            content["arrays"] = {
-                group: write_arrays(place, group, arrays)
-                for group, arrays in _groups((rows, histories)).items()
-            }
+            content["arrays"] = write_arrays(place, _groups((rows, histories)))
             write_array(place / "items.npy", items)
             write_array(place / "item_vectors.npy", vectors)
         log = with_version(log, "incremental", parent)

@@ -40,6 +40,9 @@ class LocalIndex:
         index: finds rows of unit vectors.
         ids: (m,) the id of each row.
         version: of the model that made the vectors, if known.
+
+    Attributes:
+        backend: as in :meth:`build`.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class LocalIndex:
         ids: Array,
         version: int | None = None,
     ) -> None:
-        self.index, self.version = index, version
+        self.index, self.backend, self.version = index, index.name, version
         self.tuning = None if isinstance(index, ExactIndex) else index.tuning
         self.dim = index.vectors.shape[1]
         self._table = Table(ids, {})
@@ -95,11 +98,6 @@ class LocalIndex:
             target_recall=target_recall, seed=seed, rescore=False, **options,
         )  # fmt: skip
         return cls(index, ids, version)
-
-    @property
-    def backend(self) -> str:
-        """As in :meth:`build`."""
-        return self.index.name
 
     def __len__(self) -> int:
         deleted = self.index.deleted

@@ -43,12 +43,8 @@ T = TypeVar("T")
 CHUNK = 1 << 16
 """Clicks that are read at once."""
 
-_OF_ONE_VERSION = (
-    "update",
-    "report",
-    "best_epoch",
-    "schedule",
-)  # notes that the next version does not keep
+_OF_ONE_VERSION = "update", "report", "best_epoch", "schedule"
+"""Notes that the next version does not keep."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,12 +12,13 @@ from typing import Any
 from minitower.data.columns import read_columns
 from minitower.data.errors import Place
 from minitower.data.options import checked
+from minitower.formulas.frequency import StreamingFrequency
 from minitower.store.full_version import Store
 from minitower.store.incremental import Moved, publish_incremental, read_moved, same_moved
 from minitower.store.version_log import Version, VersionLog
 from minitower.training.gradient_step import training_at
 from minitower.updating.base import CHUNK, UpdateBase, base_dataset, retrying
-from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
+from minitower.updating.incremental_update import IncrementalUpdate
 from minitower.updating.options import IncrementalOptions
 from minitower.updating.report import Increment, OnEvent, ReadReport, ignore
 from minitower.updating.streams import EventBatch, PollOptions
@@ -73,15 +74,18 @@ def incremental_update(
     """
     options, stop, versions = options or IncrementalOptions(), stop or Signal(), list[int]()
 
-    def published(version: Store) -> None:
-        assert version.version is not None
-        versions.append(version.version.number)
-        if on_publish is not None:
-            on_publish(version)
-
     def attempt() -> IncrementalResult:
         session = IncrementalSession.open(store, logs, options, on_event=on_event)
-        read = _run(session, options, stop, published)
+
+        def publish() -> None:
+            if (published := session.publish()) is None:
+                return
+            assert published.version is not None
+            versions.append(published.version.number)
+            if on_publish is not None:
+                on_publish(published)
+
+        read = _run(session, options, stop, publish)
         return IncrementalResult(tuple(versions), read, session.published, session.forgotten_clicks)
 
     return retrying(attempt, on_event)
@@ -91,7 +95,7 @@ def _run(
     session: IncrementalSession,
     options: IncrementalOptions,
     stop: Signal,
-    on_publish: Callable[[Store], object],
+    publish: Callable[[], object],
 ) -> ReadReport:
     """Learn and publish until the logs end or the update is stopped.
 
@@ -101,12 +105,6 @@ def _run(
     base, poll = session.base, None
     if options.follow and not stop.is_set():
         poll = PollOptions(emit_every=min(options.every, _LONGEST_PAUSE), stop=stop)
-
-    def publish() -> None:
-        version = session.publish()
-        if version is not None:
-            on_publish(version)
-
     due, cursor = monotonic(), base.start
     caught_up = poll is None  # before that, the served version may have learned more clicks
     for batch in session.batches(poll):
@@ -151,7 +149,7 @@ class IncrementalSession:
             objective=recipe.objective,
             regularization=recipe.regularization,
             item_ids=item_ids,
-            frequency=checked(frequency_of, counts, recipe.batch_size),
+            frequency=checked(StreamingFrequency.from_counts, counts, recipe.batch_size),
             batch_size=recipe.batch_size,
         )
         self.published: Increment | None = None
