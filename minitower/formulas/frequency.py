@@ -89,22 +89,19 @@ class StreamingFrequency:
         self.step = 0
 
     @classmethod
-    def from_counts(
-        cls, counts: ArrayLike, batch_size: int, *, alpha: float = 0.01
-    ) -> "StreamingFrequency":
+    def from_counts(cls, counts: ArrayLike, batch_size: int) -> "StreamingFrequency":
         """An estimate that starts at counts of clicks.
 
         Args:
             counts: (m,) clicks of every item, >= 0; 0 counts as 1.
             batch_size: clicks a step, by which shares become gaps.
-            alpha: weight of the newest gap.
 
         Raises:
             ValueError: the batch size is not positive.
         """
         integer("batch_size", batch_size, 1)
         clicks = np.maximum(np.asarray(counts, np.float64), 1)
-        frequency = cls(len(clicks), alpha=alpha)
+        frequency = cls(len(clicks))
         frequency.state["gap"][0] = clicks.sum() / (batch_size * clicks)
         return frequency
 

@@ -58,22 +58,27 @@ class Engine(ABC):
     Attributes:
         name: in :data:`~minitower.search.approximate.ENGINES` and in manifests.
         module: the module to import.
+        missing: what to say where it is not installed.
         pooled: True if the engine scores again a pool in proportion to the size of the
             list. Then a shorter list has a lower recall.
     """
 
     name: ClassVar[str]
     module: ClassVar[str]
+    missing: ClassVar[str]
     pooled: ClassVar[bool] = False
 
-    @staticmethod
-    @abstractmethod
-    def library() -> Any:
+    @classmethod
+    def library(cls) -> Any:
         """The library, imported.
 
         Raises:
             ModuleNotFoundError: it is not installed; names the extra.
         """
+        try:
+            return importlib.import_module(cls.module)
+        except ImportError:
+            raise ModuleNotFoundError(cls.missing, name=cls.module) from None
 
     @classmethod
     @abstractmethod
@@ -109,18 +114,6 @@ class Engine(ABC):
             DataError: this release of the library cannot read the file, or the file holds
                 other points.
         """
-
-
-def imported(module: str, missing: str) -> Any:
-    """A library.
-
-    Raises:
-        ModuleNotFoundError: the library cannot be imported; the message is `missing`.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ModuleNotFoundError(missing, name=module) from None
 
 
 def doubling(first: int, last: int) -> Sequence[int]:

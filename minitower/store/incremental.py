@@ -72,7 +72,7 @@ def publish_incremental(
     with transaction(folder) as log:
         base = log.check_full(parent)
         full = read_full(log, base, full)
-        model = _moved(full.model, rows)
+        model = _with_rows(full.model, rows)
         items, vectors = _changed_items(full, model, rows)
         content: dict[str, Any] = {
             "notes": dict(notes or {}),
@@ -106,7 +106,7 @@ def read_incremental(log: VersionLog, version: Version, full: Store) -> Store:
     rows, histories = read_moved(saved)
     items, vectors = saved.array("items.npy"), saved.array("item_vectors.npy")
     with mismatch_is_data_error(saved):
-        model = _moved(full.model, rows)
+        model = _with_rows(full.model, rows)
         index = PatchedIndex(full.index, items, vectors) if len(items) else full.index
         notes = checked_notes(saved.content["notes"])
         store = replace(full, model=model, index=index, version=version, full=full, notes=notes)
@@ -170,7 +170,7 @@ def with_grown(store: Store, grown: GrownHistories) -> Store:
     return replace(store, users=replace(users, columns={**users.columns, HISTORY: column}))
 
 
-def _moved(model: TwoTower, rows: Rows) -> TwoTower:
+def _with_rows(model: TwoTower, rows: Rows) -> TwoTower:
     """The model with some rows of some parameters replaced; the others are shared."""
     moved = copy(model)
     moved.parameters = dict(model.parameters)

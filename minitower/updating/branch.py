@@ -62,8 +62,11 @@ class Branch:
             regularization: of each step.
             id_tables: names of the embeddings that may move.
         """
-        tables = {name: full.parameters[name] for name in full.parameters if name in id_tables}
-        touched = {name: np.zeros(len(table), bool) for name, table in tables.items()}
+        touched = {
+            name: np.zeros(len(table), bool)
+            for name, table in full.parameters.items()
+            if name in id_tables
+        }
         return Branch(full, full, optimizer, objective, regularization, touched).copy()
 
     def copy(self) -> Branch:
@@ -137,9 +140,8 @@ class StepBuffer:
 
     def __init__(self, model: TwoTower, data: Dataset, size: int) -> None:
         self.size, self.unknown_users, self.unknown_items = size, 0, 0
-        self._users_table, self._items_table = data.users, data.items
         self._embedding_rows = id_rows(model, "user", data.users)
-        self._weight = data.weight
+        self._data = data
         weights = None if data.weight is None else np.empty(0)
         self.waiting = Interactions(np.empty(0, np.int64), np.empty(0, np.int64), None, weights)
         self._latest = -np.inf
@@ -156,9 +158,9 @@ class StepBuffer:
         """
         clicks = [np.asarray(part) for part in (events.users, events.items, events.timestamps)]
         weights = events.weights
-        if (weights is None) != (self._weight is None):
+        if (weights is None) != (self._data.weight is None):
             raise DataError(
-                f"events: weights are missing, but column '{self._weight}' weighs the clicks"
+                f"events: weights are missing, but column '{self._data.weight}' weighs the clicks"
                 if weights is None
                 else "events: have weights, but the data set has no column of weights"
             )
@@ -171,8 +173,8 @@ class StepBuffer:
         times = np.append(self._latest, as_floats("timestamps", events.timestamps))
         if (np.diff(times) < 0).any():
             raise DataError(f"event {int((np.diff(times) < 0).argmax())} is older than the last")
-        users = self._users_table.rows_of(events.users)
-        items = self._items_table.rows_of(events.items)
+        users = self._data.users.rows_of(events.users)
+        items = self._data.items.rows_of(events.items)
         self._latest = times[-1]
         own = (users >= 0) & (self._embedding_rows[users] != 0)
         self.unknown_users += int(np.count_nonzero(~own))
@@ -196,13 +198,6 @@ class StepBuffer:
 
 
 def _joined(first: Interactions, second: Interactions) -> Interactions:
-    """Interactions without times, one after the other."""
-    weights = None
-    if first.weights is not None and second.weights is not None:
-        weights = np.concatenate([first.weights, second.weights])
-    return Interactions(
-        np.concatenate([first.users, second.users]),
-        np.concatenate([first.items, second.items]),
-        None,
-        weights,
-    )
+    """Interactions that have the same columns, one after the other."""
+    columns = zip(vars(first).values(), vars(second).values(), strict=True)
+    return Interactions(*(None if a is None else np.concatenate([a, b]) for a, b in columns))

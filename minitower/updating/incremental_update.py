@@ -26,14 +26,7 @@ from minitower.training.objectives import InBatchSoftmax, Objective, check_bound
 from minitower.training.regularization import Regularization
 from minitower.training.validation import ValidationGate
 from minitower.updating.branch import Branch, StepBuffer
-from minitower.updating.report import (
-    Drift,
-    Increment,
-    Side,
-    UpdateReport,
-    evenly_spaced,
-    id_rows,
-)
+from minitower.updating.report import Drift, Increment, Side, UpdateReport, evenly_spaced, id_rows
 from minitower.updating.streams import Events
 
 
