@@ -32,7 +32,7 @@ from minitower.store.model_files import (
     write_model,
 )
 from minitower.store.new_folder import check_target, write_array, write_arrays
-from minitower.store.transaction import new_version, transaction, with_version
+from minitower.store.transaction import add_version, transaction
 from minitower.store.version_log import Version, VersionLog
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
@@ -230,7 +230,8 @@ def publish_model(
         forgotten = Forgotten.by_store(log)
         forgotten.check_absent(data.users.ids)
         content["notes"] |= (forgotten | Forgotten.in_notes(content["notes"])).to_notes()
-        with new_version(log, "full", content) as place:
+
+        def write(place: Path) -> None:
             write_model(place, model, content, optimizer)
             seen = data.seen("all")
             groups = {
@@ -245,10 +246,8 @@ def publish_model(
             write_array(place / "item_counts.npy", counts)
             write_array(place / "item_vectors.npy", vectors)
             content["index"] = write_index(place, index, wanted)
-        log = with_version(log, "full", parent)
-        store = read_full(log, log.version())
-        log.write()
-    return store
+
+        return add_version(log, "full", parent, content, write, read_full)
 
 
 def read_full(log: VersionLog, version: Version, opened: Store | None = None) -> Store:

@@ -26,7 +26,7 @@ from minitower.store.full_version import Store, check_histories, read_full
 from minitower.store.histories import GrownHistories, history_of, replaced
 from minitower.store.model_files import checked_notes
 from minitower.store.new_folder import write_array, write_arrays
-from minitower.store.transaction import new_version, transaction, with_version
+from minitower.store.transaction import add_version, transaction
 from minitower.store.version_log import Version, VersionLog
 from minitower.towers.two_tower import TwoTower
 
@@ -80,14 +80,14 @@ def publish_incremental(
             "parent": parent,
             "parent_manifest": base.manifest,
         }
-        with new_version(log, "incremental", content) as place:
+
+        def write(place: Path) -> None:
             content["arrays"] = write_arrays(place, _groups((rows, histories)))
             write_array(place / "items.npy", items)
             write_array(place / "item_vectors.npy", vectors)
-        log = with_version(log, "incremental", parent)
-        store = read_incremental(log, log.version(), full)
-        log.write()
-    return store
+
+        read = lambda log, version: read_incremental(log, version, full)
+        return add_version(log, "incremental", parent, content, write, read)
 
 
 def read_incremental(log: VersionLog, version: Version, full: Store) -> Store:
