@@ -97,14 +97,14 @@ def check_values(store: Store) -> None:
         _check_rows("counts", store.item_counts, None)
 
 
-def check_histories(model: TwoTower, histories: Ragged, users: int) -> None:
-    """Read every click of the histories of so many users once.
+def check_histories(model: TwoTower, histories: Ragged, n: int) -> None:
+    """Read every click of the histories of n users once.
 
     Raises:
         ValueError: they have another form, or a row outside the embedding of item ids.
     """
     rows = model.encoders.item.cardinality(model.encoders.schema.item_id.name)
-    _check_ragged("histories", histories, users, rows)
+    _check_ragged("histories", histories, n, rows)
 
 
 def _check_table(what: str, table: Table, side: FeatureEncoder) -> None:

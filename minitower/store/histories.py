@@ -123,7 +123,7 @@ class GrowingHistories:
         return other
 
     def grown(self, users: Array, items: Array) -> GrownHistories | None:
-        """All histories that have grown, with some more clicks; None: none has."""
+        """All histories that have grown, with some more clicks; None: no history has."""
         other = self.copy()
         other._add(users, items)
         if not other._grown:

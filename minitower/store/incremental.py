@@ -35,7 +35,7 @@ Rows = Mapping[str, tuple[Array, Array]]
 ascending, and their (r,d) values."""
 
 Moved = tuple[Rows, GrownHistories | None]
-"""What an incremental version changes: rows, and histories that have grown, if any has."""
+"""What an incremental version changes: rows, and the histories that have grown."""
 
 
 def publish_incremental(
@@ -59,7 +59,7 @@ def publish_incremental(
         folder: of the store.
         rows: those that moved since the parent.
         parent: the number of the full version that the rows moved away from.
-        histories: those that have grown since then; None: none has.
+        histories: those that have grown since then; None: no history has grown.
         notes: JSON of the caller's own.
         metrics: as in :func:`publish`.
         full: the open full version; its files were verified when it was opened and are not
