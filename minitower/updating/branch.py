@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from copy import copy, deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -199,5 +200,8 @@ class StepBuffer:
 
 def _joined(first: Interactions, second: Interactions) -> Interactions:
     """Interactions that have the same columns, one after the other."""
-    columns = zip(vars(first).values(), vars(second).values(), strict=True)
-    return Interactions(*(None if a is None else np.concatenate([a, b]) for a, b in columns))
+    joined: dict[str, Any] = {
+        name: None if column is None else np.concatenate([column, getattr(second, name)])
+        for name, column in vars(first).items()
+    }
+    return Interactions(**joined)
