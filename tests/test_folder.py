@@ -22,7 +22,7 @@ storable = st.sampled_from(["f4", "f8", "i4", "i8", "?", "U3"]).flatmap(
 def write(folder, content=None, **arrays):
     content = dict(content or {})
     with new_folder(folder, "test", content) as place:
-        content["arrays"] = {"a": write_arrays(place, "a", arrays)}
+        content["arrays"] = write_arrays(place, {"a": arrays})
         write_array(place / "b.npy", np.arange(3))
 
 
@@ -38,7 +38,7 @@ def test_folder__gives_back_what_was_written(tmp_path_factory, content):
     write(folder, {"a": [1, None, "ü"]}, x=np.arange(2))
     stated = {"n": 1}
     with new_folder(folder, "test", stated) as place:
-        stated["arrays"] = {"a": write_arrays(place, "a", content)}
+        stated["arrays"] = write_arrays(place, {"a": content})
         write_array(place / "b.npy", np.arange(3))
     arrays, _, notes = read(folder)
     assert notes == {"n": 1}

@@ -89,7 +89,7 @@ def test_array__comes_back(tmp_path_factory, array, mapped, fortran):
 @given(st.dictionaries(st.text(max_size=8), storable, max_size=4))
 def test_arrays__are_files_of_their_own_under_any_name(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("a")
-    names = write_arrays(folder, "x", content)
+    names = write_arrays(folder, {"x": content})["x"]
     assert names == list(content)
     for number, name in enumerate(names):
         again = read_array(folder / f"x-{number}.npy", mapped=True)

@@ -298,3 +298,9 @@ def test_streaming_frequency__defaults_are_the_papers():
     estimate = StreamingFrequency(1)
     assert estimate.log_frequency([0]) == pytest.approx(-math.log(100))
     assert estimate.alpha == 0.01
+
+
+def test_from_counts__starts_at_the_counts():
+    frequency = StreamingFrequency.from_counts([6, 3, 0], 8)
+    expected = np.array([6, 3, 1]) / 10
+    np.testing.assert_allclose(np.exp(frequency.log_frequency([0, 1, 2])), 8 * expected)

@@ -21,13 +21,12 @@ from minitower.training.batches import Batch
 from minitower.training.gradient_step import TrainingError
 from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
 from minitower.training.trainer import Trainer
+from minitower.training.validation import UpdateRefused
 from minitower.updating.incremental_update import (
     IncrementalUpdate,
-    frequency_of,
     train_incremental_update,
 )
 from minitower.updating.streams import Events
-from minitower.updating.validation_gate import UpdateRefused
 
 USERS, ITEMS = "user.user.embedding", "item.item.embedding"
 
@@ -111,7 +110,7 @@ def test_only_id_rows_that_were_clicked_move(item_ids, make):
 def test_a_step_is_the_gradient_of_the_objective_at_these_rows():
     """With plain SGD the displacement is -rate times the exact gradient, row 0 left out."""
     users, items = np.array([0, 3, 3, 22]), np.array([2, 2, 7, 9])
-    frequency = frequency_of(DATA.item_counts, 4)
+    frequency = StreamingFrequency.from_counts(DATA.item_counts, 4)
     log_q = frequency.log_frequency(items) - np.log(4)
     batch = Batch(DATA.users.take(users), DATA.items.take(items), users, items, log_q)
     u, back_u = MODEL.user(batch.users)
@@ -260,12 +259,6 @@ def test_log_q_is_the_streaming_estimate_as_it_stood_before_the_batch():
         items = clicks.items[start : start + 16]
         np.testing.assert_allclose(log_q, ours.log_frequency(items) - np.log(16))
         ours.update(items)
-
-
-def test_frequency_of__starts_at_the_counts():
-    frequency = frequency_of([6, 3, 0], 8)
-    expected = np.array([6, 3, 1]) / 10
-    np.testing.assert_allclose(np.exp(frequency.log_frequency([0, 1, 2])), 8 * expected)
 
 
 def test_unknown_users_share_row_0_and_do_not_move_it():

@@ -21,8 +21,8 @@ from minitower.data import (
 )
 from minitower.evaluation.encode import encode
 from minitower.search.index import ExactIndex
+from minitower.store import lists
 from minitower.store import recommender as module
-from minitower.store import user_query
 from minitower.store.full_version import publish_model
 from minitower.store.incremental import publish_incremental
 from minitower.store.recommender import Recommender
@@ -74,7 +74,7 @@ def test_recall__equals_naive(data, draw, exclude_seen, k):
 
 def vector(shop, user, profile=None):
     rows = shop.store.users.rows_of([user])
-    return shop.store.model.user(user_query._features(shop.store, rows, [profile or {}]))[0][0]
+    return shop.store.model.user(lists._features(shop.store, rows, [profile or {}]))[0][0]
 
 
 def test_recall__unknown_user_with_a_profile(shop):

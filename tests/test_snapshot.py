@@ -18,7 +18,7 @@ from minitower.data import (
     retire,
 )
 from minitower.store.full_version import publish_model
-from minitower.store.incremental import publish_incremental, read_rows
+from minitower.store.incremental import publish_incremental, read_moved
 from minitower.store.model_files import load_notes
 from minitower.store.recommender import Recommender
 from minitower.store.transaction import rollback
@@ -120,11 +120,11 @@ def test_open__names_the_part_that_is_damaged(store, name, key, change, message)
 
 
 @pytest.mark.parametrize("name", ["rows", "values"])
-def test_read_rows__rows_and_values_are_pairs(store, name):
+def test_read_moved__rows_and_values_are_pairs(store, name):
     damaged(store, 2, name, "user.user.embedding", lambda x: None)
     log = VersionLog.read(store)
     with pytest.raises(DataError, match=r"'another' has rows or values, not both"):
-        read_rows(log.open(log.version(2)))
+        read_moved(log.open(log.version(2)))
     with pytest.raises(DataError, match=r"'another' has rows or values, not both"):
         Recommender.open(store)
 

@@ -88,6 +88,23 @@ class StreamingFrequency:
         self.state = {"last": np.zeros(shape, np.int64), "gap": np.full(shape, float(initial_gap))}
         self.step = 0
 
+    @classmethod
+    def from_counts(cls, counts: ArrayLike, batch_size: int) -> "StreamingFrequency":
+        """An estimate that starts at counts of clicks.
+
+        Args:
+            counts: (m,) clicks of every item, >= 0; 0 counts as 1.
+            batch_size: clicks a step, by which shares become gaps.
+
+        Raises:
+            ValueError: the batch size is not positive.
+        """
+        integer("batch_size", batch_size, 1)
+        clicks = np.maximum(np.asarray(counts, np.float64), 1)
+        frequency = cls(len(clicks))
+        frequency.state["gap"][0] = clicks.sum() / (batch_size * clicks)
+        return frequency
+
     def update(self, ids: ArrayLike) -> None:
         """Count one batch of item ids, repetitions included. Shapes: (n), n >= 0."""
         slots_by_hash = self._slots(ids)

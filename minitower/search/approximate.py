@@ -16,7 +16,15 @@ from minitower.data.errors import DataError, show
 from minitower.data.table import Ragged
 from minitower.formulas.arguments import strict_integer
 from minitower.formulas.arrays import Array, Rows, Vectors
-from minitower.search.engines import Engine, VerifiedFolder
+from minitower.search.engines import (
+    Engine,
+    Similarity,
+    VerifiedFolder,
+    check_length_one,
+    item_points,
+    longest,
+    query_points,
+)
 from minitower.search.faiss import FaissFlat, FaissHnsw, FaissIvfPq
 from minitower.search.hnsw import Hnsw
 from minitower.search.index import (
@@ -29,13 +37,6 @@ from minitower.search.index import (
     lengths_of,
 )
 from minitower.search.over_fetching import by_fetch_size, first_kept, scaled_effort
-from minitower.search.points import (
-    Similarity,
-    check_length_one,
-    item_points,
-    longest,
-    query_points,
-)
 from minitower.search.scann import Scann
 from minitower.search.tuning import SAMPLE, TuningResult, kth_best, query_sample, tune
 
@@ -56,7 +57,8 @@ class ApproximateIndex:
     Calls from several threads are safe.
 
     Attributes:
-        engine: the library.
+        engine, name: the library, and its name.
+        vectors: (m,d) of the items, as the model made them.
         similarity: "cosine" or "inner_product".
         tuning: the recall that the build measured.
         effort: the search effort at list length `tuning.k`; may be set.
@@ -80,6 +82,7 @@ class ApproximateIndex:
     ) -> None:
         _check_rescore(similarity, rescore)
         self.engine, self._exact = engine, exact
+        self.name, self.vectors = engine.name, exact.vectors
         self.similarity, self.tuning, self.rescore = similarity, tuning, rescore
         self.effort = tuning.effort
         self.exact_answers = 0
@@ -144,16 +147,6 @@ class ApproximateIndex:
         )
         index.effort = index.tuning.effort
         return index
-
-    @property
-    def name(self) -> str:
-        """The name of the engine."""
-        return self.engine.name
-
-    @property
-    def vectors(self) -> Vectors:
-        """The item vectors (m,d), as the model made them."""
-        return self._exact.vectors
 
     def delete(self, rows: Rows) -> None:
         """Exclude items from every later search; the engine keeps them."""

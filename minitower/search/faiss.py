@@ -7,9 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, VerifiedFolder, doubling, imported
+from minitower.search.engines import Engine, Points, VerifiedFolder, doubling
 from minitower.search.index import SearchResult
-from minitower.search.points import Points
 
 
 class FaissFlat(Engine):
@@ -17,13 +16,10 @@ class FaissFlat(Engine):
 
     name = "faiss-flat"
     module = "faiss"
+    missing = 'Faiss is missing: pip install "minitower[faiss]"'
 
     def __init__(self, index: Any) -> None:
         self._index = index
-
-    @staticmethod
-    def library() -> Any:
-        return imported("faiss", 'Faiss is missing: pip install "minitower[faiss]"')
 
     @classmethod
     def build(cls, points: Points, *, seed: int = 0) -> Self:

@@ -11,9 +11,8 @@ import numpy as np
 from minitower.data.errors import DataError
 from minitower.formulas.arguments import INT64_MAX, strict_integer
 from minitower.formulas.arrays import Rows
-from minitower.search.engines import Engine, VerifiedFolder, doubling, imported
+from minitower.search.engines import Engine, Points, VerifiedFolder, doubling
 from minitower.search.index import SearchResult
-from minitower.search.points import Points
 
 
 class Hnsw(Engine):
@@ -25,14 +24,11 @@ class Hnsw(Engine):
 
     name = "hnsw"
     module = "hnswlib"
+    missing = "hnswlib is missing: pip install hnswlib"
 
     def __init__(self, graph: Any) -> None:
         self._graph = graph
         self._lock = threading.Lock()  # ef is a state of the graph
-
-    @staticmethod
-    def library() -> Any:
-        return imported("hnswlib", "hnswlib is missing: pip install hnswlib")
 
     @classmethod
     def build(

@@ -62,6 +62,7 @@ class ExactIndex:
     scores if that is more; about twenty times as much in the worst case, of equal scores.
 
     Attributes:
+        vectors: (m,d) of the items.
         deleted: (m,) boolean, True for deleted items; None before the first deletion.
 
     Raises:
@@ -80,21 +81,16 @@ class ExactIndex:
     name = "exact"
 
     def __init__(self, vectors: Vectors) -> None:
-        self._vectors = _finite(vectors, "vectors")
+        self.vectors = _finite(vectors, "vectors")
         self.deleted: Array | None = None
-
-    @property
-    def vectors(self) -> Vectors:
-        """The item vectors (m,d)."""
-        return self._vectors
 
     @cached_property
     def _longest(self) -> float:
-        return float(lengths_of(self._vectors).max(initial=0.0))
+        return float(lengths_of(self.vectors).max(initial=0.0))
 
     def delete(self, rows: Rows) -> None:
         """Exclude items from every later search; a search that is running ignores this."""
-        old = np.zeros(len(self._vectors), bool) if self.deleted is None else self.deleted
+        old = np.zeros(len(self.vectors), bool) if self.deleted is None else self.deleted
         deleted = old.copy()
         deleted[rows] = True
         self.deleted = deleted
@@ -111,25 +107,25 @@ class ExactIndex:
         """
         queries = checked_queries(self, queries, k, exclude)
         k = int(k)
-        n, m = len(queries), len(self._vectors)
+        n, m = len(queries), len(self.vectors)
         deleted = self.deleted
         rows, scores = empty_result(n, k)
         step = max(1, _BLOCK // max(m, 1))
         # No product exceeds the bound. Where float32 could overflow, float64 serves.
         bound = lengths_of(queries) * self._longest
         fits = bound.max(initial=0.0) < float(np.finfo(np.float32).max) / 4
-        work = np.result_type(self._vectors, queries, np.float32 if fits else np.float64)
+        work = np.result_type(self.vectors, queries, np.float32 if fits else np.float64)
 
         def of_block(block: slice, products: Vectors) -> None:
             """Set the result of a block of queries."""
             part = queries[block]
-            product = np.matmul(part, self._vectors.T, out=products[: len(part)], dtype=work)
+            product = np.matmul(part, self.vectors.T, out=products[: len(part)], dtype=work)
             if exclude is not None:
                 product[_excluded(exclude, block)] = -np.inf
             if deleted is not None:
                 product[:, deleted] = -np.inf
-            pairs = _candidates(product, k, bound[block], self._vectors.shape[1])
-            rows[block], scores[block] = best_pairs(part, self._vectors, *pairs, k)
+            pairs = _candidates(product, k, bound[block], self.vectors.shape[1])
+            rows[block], scores[block] = best_pairs(part, self.vectors, *pairs, k)
 
         blocks = list(_parts(n if m else 0, step))
         new_buffer = lambda: np.empty((min(step, n), m), work)

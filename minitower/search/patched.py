@@ -11,13 +11,7 @@ import numpy as np
 from minitower.data.errors import DataError
 from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array, Vectors
-from minitower.search.index import (
-    ExactIndex,
-    Index,
-    SearchResult,
-    among,
-    checked_queries,
-)
+from minitower.search.index import ExactIndex, Index, SearchResult, among, checked_queries
 from minitower.search.over_fetching import first_kept
 
 
@@ -30,6 +24,10 @@ class PatchedIndex:
         index: of all m items before the change.
         rows: (c,) distinct rows of the changed items, ascending; c may be 0.
         changed: (c,d) their new vectors.
+
+    Attributes:
+        name: of the index below.
+        vectors: (m,d) after the change.
 
     Raises:
         DataError: rows and vectors do not fit each other or the index.
@@ -46,18 +44,9 @@ class PatchedIndex:
             raise DataError(f"{len(rows)} rows and vectors {changed.shape} do not fit {m} of {d}")
         self.index, self.rows = index, rows
         self._changed = ExactIndex(changed)
-        self._vectors = index.vectors.copy()
-        self._vectors[rows] = changed
-
-    @property
-    def name(self) -> str:
-        """The name of the index below."""
-        return str(getattr(self.index, "name", type(self.index).__name__))
-
-    @property
-    def vectors(self) -> Vectors:
-        """The item vectors (m,d) after the change."""
-        return self._vectors
+        self.name = str(getattr(index, "name", type(index).__name__))
+        self.vectors = index.vectors.copy()
+        self.vectors[rows] = changed
 
     def search(self, queries: Vectors, k: int, exclude: Ragged | None = None) -> SearchResult:
         """The k best items of each query; see :class:`Index` for the contract.
@@ -82,12 +71,12 @@ class PatchedIndex:
         self, queries: Vectors, k: int, size: int, exclude: Ragged | None
     ) -> SearchResult:
         """The k best unchanged items among the `size` best of the index."""
-        size = min(size, max(k, len(self._vectors)))
+        size = min(size, max(k, len(self.vectors)))
         rows, scores = self.index.search(queries, size, exclude)
         kept = ~np.isin(rows, self.rows)
         best = first_kept(k, rows, scores, kept)
         short = np.flatnonzero(kept.sum(axis=1) < k)  # alone: a result must not depend on others
-        if len(short) and size < len(self._vectors):
+        if len(short) and size < len(self.vectors):
             part = None if exclude is None else exclude.take(short)
             best[0][short], best[1][short] = self._unchanged(queries[short], k, 2 * size, part)
         return best

@@ -11,9 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, VerifiedFolder, doubling
+from minitower.search.engines import Engine, Points, VerifiedFolder, doubling
 from minitower.search.index import SearchResult
-from minitower.search.points import Points
 
 _FEW = 1000  # items below which a tree does not help
 _BATCH = 256  # queries that one thread takes at a time
@@ -29,14 +28,15 @@ class Scann(Engine):
 
     name = "scann"
     module = "scann"
+    missing = 'ScaNN is missing: pip install "minitower[scann]"'
     pooled = True
 
     def __init__(self, searcher: Any, items: int) -> None:
         self._searcher = searcher
         self._leaves = _leaves(items)
 
-    @staticmethod
-    def library() -> Any:
+    @classmethod
+    def library(cls) -> Any:
         """ScaNN's Python binding, without its TensorFlow operations.
 
         `import scann` loads the operations where it finds a TensorFlow. The import fails if
@@ -50,9 +50,7 @@ class Scann(Engine):
             try:
                 import scann  # noqa: F401
             except ModuleNotFoundError:
-                raise ModuleNotFoundError(
-                    'ScaNN is missing: pip install "minitower[scann]"'
-                ) from None
+                raise ModuleNotFoundError(cls.missing) from None
             finally:
                 for name in hidden:
                     del sys.modules[name]

@@ -32,7 +32,7 @@ from minitower.store.model_files import (
     write_model,
 )
 from minitower.store.new_folder import check_target, write_array, write_arrays
-from minitower.store.transaction import new_version, transaction, with_version
+from minitower.store.transaction import add_version, transaction
 from minitower.store.version_log import Version, VersionLog
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower
@@ -88,7 +88,8 @@ def check_values(store: Store) -> None:
     schema = store.model.encoders
     _check_table("items", store.items, schema.item)
     _check_table("users", store.users, schema.user)
-    check_histories(store)
+    if store.model.history is not None:
+        check_histories(store.model, history_of(store.users.columns), len(store.users))
     if store.retired is not None:
         _check_table("retired items", store.retired, schema.item)
     _check_ragged("seen", store.seen, len(store.users), len(store.items))
@@ -96,16 +97,14 @@ def check_values(store: Store) -> None:
         _check_rows("counts", store.item_counts, None)
 
 
-def check_histories(store: Store) -> None:
-    """Read every click of the histories once, if the model reads them.
+def check_histories(model: TwoTower, histories: Ragged, n: int) -> None:
+    """Read every click of the histories of n users once.
 
     Raises:
-        ValueError: they are missing, or point to a row outside the embedding of item ids.
+        ValueError: they have another form, or a row outside the embedding of item ids.
     """
-    if store.model.history is not None:
-        items = store.model.encoders.item
-        rows = items.cardinality(store.model.encoders.schema.item_id.name)
-        _check_ragged("histories", history_of(store.users.columns), len(store.users), rows)
+    rows = model.encoders.item.cardinality(model.encoders.schema.item_id.name)
+    _check_ragged("histories", histories, n, rows)
 
 
 def _check_table(what: str, table: Table, side: FeatureEncoder) -> None:
@@ -231,7 +230,8 @@ def publish_model(
         forgotten = Forgotten.by_store(log)
         forgotten.check_absent(data.users.ids)
         content["notes"] |= (forgotten | Forgotten.in_notes(content["notes"])).to_notes()
-        with new_version(log, "full", content) as place:
+
+        def write(place: Path) -> None:
             write_model(place, model, content, optimizer)
             seen = data.seen("all")
             groups = {
@@ -241,16 +241,13 @@ def publish_model(
             }
             if data.retired is not None:
                 groups["retired"] = data.retired.to_arrays()
-            for group, arrays in groups.items():
-                content["arrays"][group] = write_arrays(place, group, arrays)
+            content["arrays"] |= write_arrays(place, groups)
             counts = data.item_counts if item_counts is None else item_counts
             write_array(place / "item_counts.npy", counts)
             write_array(place / "item_vectors.npy", vectors)
             content["index"] = write_index(place, index, wanted)
-        log = with_version(log, "full", parent)
-        store = read_full(log, log.version())
-        log.write()
-    return store
+
+        return add_version(log, "full", parent, content, write, read_full)
 
 
 def read_full(log: VersionLog, version: Version, opened: Store | None = None) -> Store:

@@ -1,4 +1,4 @@
-"""Histories of users in a store: in the table of users, in an increment, and in a profile.
+"""Histories of users in a store: in the table of users, in a profile, and as they grow.
 
 The table of users of a store holds a column of histories if its model reads them: the latest
 clicks of each user, as rows of the embedding of item ids. An incremental version holds the
@@ -8,12 +8,14 @@ Chapters 3 and 15.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minitower.data.histories import read_history
+from minitower.data.histories import item_rows, read_history
+from minitower.data.interactions import Dataset
 from minitower.data.schema import HISTORY
 from minitower.data.table import Features, Ragged, Table
 from minitower.formulas.arrays import Array
@@ -21,8 +23,6 @@ from minitower.towers.two_tower import TwoTower
 
 GrownHistories = tuple[Array, Ragged]
 """(u,) distinct rows of the table of users, ascending, and the history of each."""
-
-_NOBODY: GrownHistories = np.empty(0, np.int64), Ragged.from_counts([], [])
 
 
 def history_of(users: Features) -> Ragged:
@@ -43,34 +43,6 @@ def without_history(users: Table, model: TwoTower) -> tuple[Table, Ragged | None
         return users, None
     columns = {name: column for name, column in users.columns.items() if name != HISTORY}
     return replace(users, columns=columns), history_of(users.columns)
-
-
-def with_grown(users: Table, grown: GrownHistories) -> Table:
-    """The table with the histories that have grown.
-
-    Raises:
-        ValueError: the rows are not distinct rows of the table, in ascending order, or their
-            number is not that of the histories.
-    """
-    rows, histories = grown
-    if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) != len(histories):
-        raise ValueError(f"histories: {len(histories)} for rows {rows.dtype} {rows.shape}")
-    ends = histories.indptr
-    if ends.dtype.kind not in "iu" or ends[0] != 0 or (np.diff(ends) < 0).any():
-        raise ValueError(f"histories: indptr {ends.dtype} {ends.shape} does not ascend from 0")
-    if ends[-1] != len(histories.values):
-        raise ValueError(f"histories: indptr ends at {ends[-1]} of {len(histories.values)} clicks")
-    if (np.diff(rows, prepend=-1, append=len(users)) < 1).any():
-        raise ValueError(f"histories: rows not distinct and ascending within {len(users)} users")
-    histories = _replaced(history_of(users.columns), *grown)
-    return replace(users, columns={**users.columns, HISTORY: histories})
-
-
-def same_histories(one: GrownHistories | None, other: GrownHistories | None) -> bool:
-    """Whether the same users have the same histories; None is as nobody's."""
-    one, other = ((_NOBODY if grown is None else grown) for grown in (one, other))
-    pairs = (one[0], other[0]), (one[1].indptr, other[1].indptr), (one[1].values, other[1].values)
-    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 def add_given(
@@ -102,13 +74,77 @@ def add_given(
             rows.append(i)
             given.append(np.concatenate([before, clicks])[-last:])
     if rows:
-        histories = Ragged.from_counts([len(one) for one in given], np.concatenate(given))
-        features[HISTORY] = _replaced(known, np.array(rows), histories)
+        features[HISTORY] = replaced(known, np.array(rows), _ragged(given))
     return [{n: v for n, v in profile.items() if n != HISTORY} for profile in profiles]
 
 
-def _replaced(histories: Ragged, rows: Array, by: Ragged) -> Ragged:
+def replaced(histories: Ragged, rows: Array, by: Ragged) -> Ragged:
+    """The histories, those of some rows replaced."""
     source = np.arange(len(histories))
     source[rows] = len(histories) + np.arange(len(rows))
     counts = np.concatenate([histories.counts, by.counts])
     return Ragged.from_counts(counts, np.concatenate([histories.values, by.values])).take(source)
+
+
+class GrowingHistories:
+    """The histories of a data set, and of each user the clicks since then.
+
+    Args:
+        model: of a model that reads no history, nothing grows.
+        data: its tables, and all clicks of its users so far.
+
+    Attributes:
+        users: the table of users, with their histories before the day.
+    """
+
+    def __init__(self, model: TwoTower, data: Dataset) -> None:
+        self.users, self._how = model.users(data), model.history
+        self._data = data
+        self._grown: dict[int, Array] = {}
+
+    def learn(self, features: Features, users: Array, items: Array) -> None:
+        """Write the histories before a step to its features, then append the step's clicks.
+
+        Args:
+            features: of the users; changed in place.
+            users: (n,) rows of the users; -1, an unknown user, has an empty history.
+            items: (n,) rows of the clicked items.
+        """
+        if self._how is not None:
+            nothing = np.empty(0, np.int32)
+            histories = [self._history(user) if user >= 0 else nothing for user in users.tolist()]
+            features[HISTORY] = _ragged(histories)
+            self._add(users, items)
+
+    def copy(self) -> "GrowingHistories":
+        """Histories that grow on their own from here."""
+        other = copy(self)
+        other._grown = dict(self._grown)
+        return other
+
+    def grown(self, users: Array, items: Array) -> GrownHistories | None:
+        """All histories that have grown, with some more clicks; None: no history has."""
+        other = self.copy()
+        other._add(users, items)
+        if not other._grown:
+            return None
+        rows = np.array(sorted(other._grown), np.int64)
+        return rows, _ragged([other._grown[user] for user in rows.tolist()])
+
+    def _add(self, users: Array, items: Array) -> None:
+        if self._how is None:
+            return
+        rows = item_rows(self._data)[items]
+        for user, item in zip(users.tolist(), rows.tolist(), strict=True):
+            if user >= 0 and item > 0:
+                history = np.append(self._history(user), np.int32(item))
+                self._grown[user] = history[-self._how.last :]
+
+    def _history(self, user: int) -> Array:
+        grown = self._grown.get(user)
+        return history_of(self.users.columns).row(user) if grown is None else grown
+
+
+def _ragged(rows: list[Array]) -> Ragged:
+    values = np.concatenate([np.empty(0, np.int32), *rows])
+    return Ragged.from_counts([len(row) for row in rows], values)

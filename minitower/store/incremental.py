@@ -16,20 +16,26 @@ from typing import Any
 import numpy as np
 
 from minitower.data.errors import DataError, show
+from minitower.data.schema import HISTORY
 from minitower.data.table import Ragged
 from minitower.evaluation.encode import encode
 from minitower.formulas.arrays import Array
 from minitower.search.patched import PatchedIndex
 from minitower.store.folder import SavedFolder, mismatch_is_data_error
 from minitower.store.full_version import Store, check_histories, read_full
-from minitower.store.histories import GrownHistories, with_grown
+from minitower.store.histories import GrownHistories, history_of, replaced
 from minitower.store.model_files import checked_notes
 from minitower.store.new_folder import write_array, write_arrays
-from minitower.store.transaction import new_version, transaction, with_version
+from minitower.store.transaction import add_version, transaction
 from minitower.store.version_log import Version, VersionLog
 from minitower.towers.two_tower import TwoTower
 
 Rows = Mapping[str, tuple[Array, Array]]
+"""By parameter name, such as "user.user_id.embedding", the (r,) distinct rows that moved,
+ascending, and their (r,d) values."""
+
+Moved = tuple[Rows, GrownHistories | None]
+"""What an incremental version changes: rows, and the histories that have grown."""
 
 
 def publish_incremental(
@@ -51,10 +57,9 @@ def publish_incremental(
 
     Args:
         folder: of the store.
-        rows: by parameter name, such as "user.user_id.embedding", the (r,) distinct rows
-            that moved, ascending, and their (r,d) values.
+        rows: those that moved since the parent.
         parent: the number of the full version that the rows moved away from.
-        histories: those that have grown since then, of a model that reads them.
+        histories: those that have grown since then; None: no history has grown.
         notes: JSON of the caller's own.
         metrics: as in :func:`publish`.
         full: the open full version; its files were verified when it was opened and are not
@@ -67,7 +72,7 @@ def publish_incremental(
     with transaction(folder) as log:
         base = log.check_full(parent)
         full = read_full(log, base, full)
-        model = _moved(full.model, rows)
+        model = _with_rows(full.model, rows)
         items, vectors = _changed_items(full, model, rows)
         content: dict[str, Any] = {
             "notes": dict(notes or {}),
@@ -75,23 +80,14 @@ def publish_incremental(
             "parent": parent,
             "parent_manifest": base.manifest,
         }
-        with new_version(log, "incremental", content) as place:
-            moved = {name: at for name, (at, _) in rows.items()}
-            values = {name: values for name, (_, values) in rows.items()}
-            content["arrays"] = {
-                "rows": write_arrays(place, "rows", moved),
-                "values": write_arrays(place, "values", values),
-            }
-            if histories is not None:
-                users, clicks = histories
-                grown = {"users": users, "indptr": clicks.indptr, "values": clicks.values}
-                content["arrays"]["histories"] = write_arrays(place, "histories", grown)
+
+        def write(place: Path) -> None:
+            content["arrays"] = write_arrays(place, _groups((rows, histories)))
             write_array(place / "items.npy", items)
             write_array(place / "item_vectors.npy", vectors)
-        log = with_version(log, "incremental", parent)
-        store = read_incremental(log, log.version(), full)
-        log.write()
-    return store
+
+        read = lambda log, version: read_incremental(log, version, full)
+        return add_version(log, "incremental", parent, content, write, read)
 
 
 def read_incremental(log: VersionLog, version: Version, full: Store) -> Store:
@@ -107,47 +103,74 @@ def read_incremental(log: VersionLog, version: Version, full: Store) -> Store:
             f"{saved.folder}: branched from another version than {base.number}, and would pair "
             "a tower with the vectors of another"
         )
-    rows, histories = read_rows(saved), read_histories(saved)
+    rows, histories = read_moved(saved)
     items, vectors = saved.array("items.npy"), saved.array("item_vectors.npy")
     with mismatch_is_data_error(saved):
-        model = _moved(full.model, rows)
+        model = _with_rows(full.model, rows)
         index = PatchedIndex(full.index, items, vectors) if len(items) else full.index
         notes = checked_notes(saved.content["notes"])
         store = replace(full, model=model, index=index, version=version, full=full, notes=notes)
-        if histories is None:
-            return store
-        store = replace(store, users=with_grown(full.users, histories))
-        check_histories(store)
-    return store
+        return store if histories is None else with_grown(store, histories)
 
 
-def read_rows(saved: SavedFolder) -> Rows:
-    """The rows that an incremental version moves, by parameter.
+def read_moved(saved: SavedFolder) -> Moved:
+    """What an incremental version changes.
 
     Raises:
-        DataError: a parameter has rows without values, or values without rows.
+        DataError: a parameter has rows without values, or values without rows; or an array is
+            missing.
     """
     at, values = saved.arrays("rows"), saved.arrays("values")
     with mismatch_is_data_error(saved, "values"):
         if unpaired := at.keys() ^ values.keys():
             raise ValueError(f"{show(min(unpaired))} has rows or values, not both")
-        return {name: (rows, values[name]) for name, rows in at.items()}
-
-
-def read_histories(saved: SavedFolder) -> GrownHistories | None:
-    """The histories that an incremental version holds; None: its model reads none.
-
-    Raises:
-        DataError: an array is missing.
-    """
+    rows = {name: (rows, values[name]) for name, rows in at.items()}
     if "histories" not in saved:
-        return None
+        return rows, None
     arrays = saved.arrays("histories")
     with mismatch_is_data_error(saved, "histories"):
-        return arrays["users"], Ragged(arrays["indptr"], arrays["values"])
+        return rows, (arrays["users"], Ragged(arrays["indptr"], arrays["values"]))
 
 
-def _moved(model: TwoTower, rows: Rows) -> TwoTower:
+def same_moved(one: Moved, other: Moved) -> bool:
+    """Whether two versions change the same rows and histories to the same values."""
+    groups, others = _groups(one), _groups(other)
+    return groups.keys() == others.keys() and all(
+        arrays.keys() == others[group].keys()
+        and all(np.array_equal(array, others[group][name]) for name, array in arrays.items())
+        for group, arrays in groups.items()
+    )
+
+
+def _groups(moved: Moved) -> dict[str, dict[str, Array]]:
+    """Groups of arrays by name, as a version holds them."""
+    rows, histories = moved
+    groups = {
+        "rows": {name: at for name, (at, _) in rows.items()},
+        "values": {name: values for name, (_, values) in rows.items()},
+    }
+    if histories is not None:
+        users, clicks = histories
+        groups["histories"] = {"users": users, "indptr": clicks.indptr, "values": clicks.values}
+    return groups
+
+
+def with_grown(store: Store, grown: GrownHistories) -> Store:
+    """The version with the histories that have grown.
+
+    Raises:
+        ValueError: the rows are not distinct rows of the table of users, in ascending order, or
+            the histories have another form.
+    """
+    users, (rows, histories) = store.users, grown
+    if not _are_ascending(rows, len(users)):
+        raise ValueError(f"histories: rows not distinct and ascending within {len(users)} users")
+    check_histories(store.model, histories, len(rows))
+    column = replaced(history_of(users.columns), rows, histories)
+    return replace(store, users=replace(users, columns={**users.columns, HISTORY: column}))
+
+
+def _with_rows(model: TwoTower, rows: Rows) -> TwoTower:
     """The model with some rows of some parameters replaced; the others are shared."""
     moved = copy(model)
     moved.parameters = dict(model.parameters)
@@ -161,7 +184,7 @@ def _moved(model: TwoTower, rows: Rows) -> TwoTower:
                 f"rows of '{name}': expected (r,) integers and values (r, *{table.shape[1:]}), got "
                 f"{at.dtype} {at.shape} and {values.shape}"
             )
-        if (np.diff(at, prepend=-1, append=len(table)) < 1).any():
+        if not _are_ascending(at, len(table)):
             inside = f"within 0..{len(table) - 1}"
             raise DataError(f"rows of '{name}': not distinct and ascending {inside}")
         if not np.isfinite(values).all():
@@ -169,6 +192,13 @@ def _moved(model: TwoTower, rows: Rows) -> TwoTower:
         moved.parameters[name] = table.copy()
         moved.parameters[name][at] = values
     return moved
+
+
+def _are_ascending(rows: Array, below: int) -> bool:
+    """Whether rows are distinct integers from 0 to below - 1, in ascending order."""
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        return False
+    return bool((np.diff(rows, prepend=-1, append=below) >= 1).all())
 
 
 def _changed_items(full: Store, model: TwoTower, rows: Rows) -> tuple[Array, Array]:

@@ -27,7 +27,7 @@ from minitower.search.tuning import query_sample
 from minitower.store.folder import POINTER, mismatch_is_data_error
 from minitower.store.model_files import read_index, write_index
 from minitower.store.new_folder import check_target, write_array
-from minitower.store.transaction import new_version, transaction, with_version
+from minitower.store.transaction import add_version, transaction
 from minitower.store.version_log import Version, VersionLog, read_current
 
 BACKENDS = ("exact", *ENGINES)
@@ -40,6 +40,9 @@ class LocalIndex:
         index: finds rows of unit vectors.
         ids: (m,) the id of each row.
         version: of the model that made the vectors, if known.
+
+    Attributes:
+        backend: as in :meth:`build`.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class LocalIndex:
         ids: Array,
         version: int | None = None,
     ) -> None:
-        self.index, self.version = index, version
+        self.index, self.backend, self.version = index, index.name, version
         self.tuning = None if isinstance(index, ExactIndex) else index.tuning
         self.dim = index.vectors.shape[1]
         self._table = Table(ids, {})
@@ -96,11 +99,6 @@ class LocalIndex:
         )  # fmt: skip
         return cls(index, ids, version)
 
-    @property
-    def backend(self) -> str:
-        """As in :meth:`build`."""
-        return self.index.name
-
     def __len__(self) -> int:
         deleted = self.index.deleted
         return len(self._table.ids) - (0 if deleted is None else int(deleted.sum()))
@@ -145,20 +143,21 @@ class LocalIndex:
         """
         content: dict[str, Any] = {"version": self.version}
         deleted = np.zeros(0, np.int64) if self.index.deleted is None else self.index.deleted
-        with transaction(folder) as log:
-            log.check_family("index")
-            with new_version(log, "index", content) as place:
-                write_array(place / "ids.npy", self._table.ids)
-                write_array(place / "vectors.npy", self.index.vectors)
-                write_array(place / "deleted.npy", np.flatnonzero(deleted))
-                content["index"] = write_index(place, self.index, self.index)
-            log = with_version(log, "index", None)
-            again = _read(log, log.version())
-            probes = self.index.vectors[:8]
+
+        def write(place: Path) -> None:
+            write_array(place / "ids.npy", self._table.ids)
+            write_array(place / "vectors.npy", self.index.vectors)
+            write_array(place / "deleted.npy", np.flatnonzero(deleted))
+            content["index"] = write_index(place, self.index, self.index)
+
+        def read(log: VersionLog, version: Version) -> Version:
+            again, probes = _read(log, version), self.index.vectors[:8]
             if not np.array_equal(self.search(probes, 8)[0], again.search(probes, 8)[0]):
                 raise DataError(f"{folder}: the new version finds other items than the index did")
-            log.write()
-        return log.version()
+            return version
+
+        with transaction(folder) as log:
+            return add_version(log, "index", None, content, write, read)
 
     @classmethod
     def open(

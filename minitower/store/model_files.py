@@ -6,7 +6,7 @@ their own. The engine writes its files beside it: `index.hnsw`, `index.faiss`, o
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -143,14 +143,12 @@ def write_model(
     """Write a model, and perhaps its optimizer, to a new folder with this content."""
     content["config"] = model.config
     content["schema"], schema = model.encoders.to_state()
-    content["arrays"] = {
-        "schema": write_arrays(place, "schema", schema),
-        "parameters": write_arrays(place, "parameters", model.parameters),
-    }
+    groups = {"schema": schema, "parameters": model.parameters}
     if optimizer is not None:
         kind, settings = type(optimizer).__name__, optimizer.settings
         content["optimizer"] = {"kind": kind, "step": optimizer.step, "settings": settings}
-        content["arrays"]["optimizer"] = write_arrays(place, "optimizer", optimizer.state)
+        groups["optimizer"] = optimizer.state
+    content["arrays"] = write_arrays(place, groups)
 
 
 def read_model(saved: SavedFolder, *, mapped: bool = False) -> TwoTower:
@@ -199,10 +197,7 @@ def read_index(saved: SavedFolder, vectors: Vectors) -> ExactIndex | Approximate
     stated = index_statement(saved.content)
     if stated["engine"] == "exact":
         return ExactIndex(vectors)
-    try:
-        return ApproximateIndex.open(saved, vectors, stated)
-    except ModuleNotFoundError as error:
-        return exact_instead(vectors, error)
+    return _or_exact(vectors, lambda: ApproximateIndex.open(saved, vectors, stated))
 
 
 def wanted_engine(content: Mapping[str, Any]) -> str:
@@ -249,10 +244,7 @@ def build_index(engine: str, vectors: Vectors, **options: Any) -> Index:
     """
     if engine == "exact":
         return ExactIndex(vectors)
-    try:
-        return ApproximateIndex.build(engine, vectors, **options)
-    except ModuleNotFoundError as error:
-        return exact_instead(vectors, error)
+    return _or_exact(vectors, lambda: ApproximateIndex.build(engine, vectors, **options))
 
 
 def check_engine(engine: str) -> None:
@@ -272,13 +264,18 @@ def check_engine(engine: str) -> None:
         ENGINES[engine].library()
 
 
-def exact_instead(vectors: Vectors, error: ModuleNotFoundError) -> ExactIndex:
-    """Exact search where hnswlib is missing.
+def _or_exact(
+    vectors: Vectors, make: Callable[[], ApproximateIndex]
+) -> ExactIndex | ApproximateIndex:
+    """An approximate index; exact search where hnswlib is missing.
 
     Raises:
-        ModuleNotFoundError: `error`, if another library is missing.
+        ModuleNotFoundError: another library is missing.
     """
-    if error.name != "hnswlib":
-        raise error
-    warnings.warn(f"{error}; exact search serves until then", stacklevel=1)
-    return ExactIndex(vectors)
+    try:
+        return make()
+    except ModuleNotFoundError as error:
+        if error.name != "hnswlib":
+            raise
+        warnings.warn(f"{error}; exact search serves until then", stacklevel=1)
+        return ExactIndex(vectors)

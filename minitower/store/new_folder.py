@@ -47,8 +47,7 @@ def new_folder(folder: str | Path, kind: str, content: Mapping[str, Any]) -> Ite
         folder: where to.
         kind: what it holds ("model", "full"), checked when it is opened.
         content: JSON of the manifest; entries may still be added within the block. The
-            entry "arrays" maps each group of arrays to the names that
-            :func:`write_arrays` returned.
+            entry "arrays" is what :func:`write_arrays` returned.
 
     Raises:
         DataError: something else is there, it cannot be written, or content is not JSON.
@@ -145,14 +144,17 @@ def write_array(path: Path, array: Array) -> None:
         np.lib.format.write_array(writer, array, allow_pickle=False)
 
 
-def write_arrays(folder: Path, group: str, arrays: Mapping[str, Array]) -> list[str]:
-    """Write named arrays to `group-0.npy`, `group-1.npy`, ...; return the names in order.
+def write_arrays(folder: Path, groups: Mapping[str, Mapping[str, Array]]) -> dict[str, list[str]]:
+    """Write groups of named arrays to `group-0.npy`, `group-1.npy`, ...
 
-    The names go to the manifest. They may hold characters that no file name can.
+    Returns:
+        For the manifest, the names of each group in order. They may hold characters that no
+        file name can.
 
     Raises:
         DataError: an array holds Python objects.
     """
-    for number, array in enumerate(arrays.values()):
-        write_array(folder / f"{group}-{number}.npy", array)
-    return list(arrays)
+    for group, arrays in groups.items():
+        for number, array in enumerate(arrays.values()):
+            write_array(folder / f"{group}-{number}.npy", array)
+    return {group: list(arrays) for group, arrays in groups.items()}

@@ -15,8 +15,7 @@ from minitower.formulas.arrays import Array
 from minitower.search.index import ExactIndex, Index, SearchResult, checked_k
 from minitower.store.full_version import Store, check_shapes, read_full
 from minitower.store.incremental import read_incremental
-from minitower.store.lists import list_blocks
-from minitower.store.user_query import Profile, user_query
+from minitower.store.lists import Profile, list_blocks, user_query
 from minitower.store.version_log import Version, VersionLog, read_current
 from minitower.towers.two_tower import TwoTower
 

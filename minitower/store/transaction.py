@@ -12,12 +12,12 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from minitower.data.errors import DataError
 from minitower.data.files import TEMPORARY, make_folder, write_errors
@@ -26,6 +26,7 @@ from minitower.store.lock import locked
 from minitower.store.new_folder import LOCK, check_target, new_folder, temporary
 from minitower.store.version_log import Kind, Version, VersionLog
 
+T = TypeVar("T")
 LONGEST_WAIT = 600.0  # seconds, for another process that changes the store
 _NUMBER = re.compile(r"\d{6,15}", re.ASCII)
 _TEMPORARY_FILE = re.compile(rf"{TEMPORARY}|CURRENT\.new")  # the second is of release 0.1
@@ -72,13 +73,31 @@ def transaction(folder: str | Path, wait: float = LONGEST_WAIT) -> Iterator[Vers
             yield _swept(VersionLog.read(root))
 
 
-@contextmanager
-def new_version(log: VersionLog, kind: Kind, content: Mapping[str, Any]) -> Iterator[Path]:
-    """A place to write the files of version `log.next` to, as :func:`new_folder`.
+def add_version(
+    log: VersionLog,
+    kind: Kind,
+    parent: int | None,
+    content: Mapping[str, Any],
+    write: Callable[[Path], object],
+    read: Callable[[VersionLog, Version], T],
+) -> T:
+    """Write version `log.next`, read it back from the disk, then make it current.
+
+    Args:
+        log: of the transaction.
+        kind, parent: of the version.
+        content: of its manifest; `write` may still add to it.
+        write: writes the files to a new folder.
+        read: opens the version.
+
+    Returns:
+        What `read` returned.
 
     Raises:
-        DataError: a folder is there whose number is not given yet, or as :func:`new_folder`.
+        DataError: the store is of the other family, a folder is there whose number is not given
+            yet, or as :func:`new_folder`. The version before stays current.
     """
+    log.check_family(kind)
     target = log.path(log.next)
     there = target.parent.iterdir() if target.parent.is_dir() else ()
     names = [path.name for path in there]
@@ -90,16 +109,14 @@ def new_version(log: VersionLog, kind: Kind, content: Mapping[str, Any]) -> Iter
         )
     replace(log, unfinished=(*log.unfinished, log.next)).write()
     with new_folder(target, kind, content) as place:
-        yield place
-
-
-def with_version(log: VersionLog, kind: Kind, parent: int | None) -> VersionLog:
-    """The version log in which the folder written as `log.next` is the current version."""
-    log.check_family(kind)
-    manifest = fingerprint(log.path(log.next) / MANIFEST)["sha256"]
+        write(place)
+    manifest = fingerprint(target / MANIFEST)["sha256"]
     published = datetime.now(UTC).isoformat(timespec="seconds")
     version = Version(log.next, kind, parent, published, manifest)
-    return replace(log, versions=(*log.versions, version), current=log.next, next=log.next + 1)
+    log = replace(log, versions=(*log.versions, version), current=log.next, next=log.next + 1)
+    result = read(log, version)
+    log.write()
+    return result
 
 
 def rollback(folder: str | Path, to: int | None = None) -> Version:

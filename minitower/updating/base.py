@@ -43,12 +43,8 @@ T = TypeVar("T")
 CHUNK = 1 << 16
 """Clicks that are read at once."""
 
-_OF_ONE_VERSION = (
-    "update",
-    "report",
-    "best_epoch",
-    "schedule",
-)  # notes that the next version does not keep
+_OF_ONE_VERSION = "update", "report", "best_epoch", "schedule"
+"""Notes that the next version does not keep."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +96,7 @@ class UpdateBase:
         if base.plan.from_version:
             taken = ", ".join(base.plan.from_version)
             base.emit("training_options", f"as version {base.version.number} was trained: {taken}")
-        if (weight := base.full.notes.get("reading", {}).get("weight")) is not None:
+        if (weight := base.fields.weight) is not None:
             base.emit("training_options", f"column '{weight}' weighs the clicks, as in training")
         return base
 
@@ -182,9 +178,8 @@ def id_type(table: Table) -> IdType:
     return "string" if table.ids.dtype.kind == "U" else "integer"
 
 
-def _unit(notes: Mapping[str, Any]) -> str:
+def _unit(columns: Any) -> str:
     """The unit of the times that a version was trained on, where they are numbers."""
-    columns = notes.get("reading", {}).get("columns")
     unit = columns.get("unit") if isinstance(columns, Mapping) else None
     return unit if isinstance(unit, str) and unit in UNITS else "seconds"
 
@@ -203,6 +198,7 @@ def _opened(
     version = log.full()
     full, where = read_full(log, version), f"{store}: version {version.number}"
     notes, schema, learned = full.notes, full.model.encoders.schema, Learned.in_notes(full.notes)
+    reading = notes.get("reading", {})
     incremental = options if isinstance(options, IncrementalOptions) else None
     plan = TrainingPlan.read(
         where, notes, options.training, options.positive, incremental=incremental is not None
@@ -211,11 +207,11 @@ def _opened(
     fields = EventFields(
         schema.user_id.name,
         schema.item_id.name,
-        notes.get("reading", {}).get("timestamp", "timestamp"),
+        reading.get("timestamp", "timestamp"),
         value=positives.column,
         rule=None if positives.column is not None else positives.rule,
-        unit=_unit(notes),
-        weight=notes.get("reading", {}).get("weight"),
+        unit=_unit(reading.get("columns")),
+        weight=reading.get("weight"),
         user_type=id_type(full.users),
         item_type=id_type(full.items),
     )

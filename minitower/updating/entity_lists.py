@@ -61,10 +61,12 @@ class EntityLists:
         schema, retire = full.model.encoders, options.retire
         users = read_list("users", options.users, schema.user, full.users)
         items = read_list("items", options.items, schema.item, full.items, name)
-        retired = [] if retire is None else read_ids("retire", retire, schema.item, full.items)
+        retired = read_ids("retire", retire, schema.item, full.items)
         where = str(retire) if isinstance(retire, str | Path) else "retire"
-        forget = _distinct("forget", options.forget, schema.user, full.users)
-        return EntityLists(users, items, retired, where, forget, name)
+        forget = read_ids("forget", options.forget, schema.user, full.users)
+        dtype = object if full.users.ids.dtype.kind == "U" else np.int64
+        distinct = np.unique(np.array(forget, dtype))
+        return EntityLists(users, items, retired, where, distinct, name)
 
     @property
     def adds(self) -> bool:
@@ -96,8 +98,16 @@ def read_list(
         columns = _read_file(Path(source), list(dict.fromkeys(names)), side)
     else:
         columns = read_columns(source, Place(what))
-    if not len(columns):
-        return None
+    return with_typed_ids(columns, side, known) if len(columns) else None
+
+
+def with_typed_ids(columns: Columns, side: FeatureEncoder, known: Table) -> Columns:
+    """The columns of a side with ids of the type that its table has.
+
+    Raises:
+        DataError: an id is of another type, or the column of ids is missing.
+    """
+    key = next(field.name for field in side.fields if isinstance(field, Id))
     ids = typed_ids(columns[key], id_type(known), columns.at(key))
     return Columns({**columns.arrays, key: ids}, columns.place)
 
@@ -107,7 +117,8 @@ def read_ids(what: str, source: Any, side: FeatureEncoder, table: Table) -> list
 
     Args:
         what: the option, for messages.
-        source: ids; or a path. A name that ends with .csv, .jsonl or .parquet is a table.
+        source: ids; or a path; None: no ids. A name that ends with .csv, .jsonl or .parquet
+            is a table.
         side: finds the column of ids, as training found it.
         table: of the side; the ids get the type of its ids.
 
@@ -115,6 +126,8 @@ def read_ids(what: str, source: Any, side: FeatureEncoder, table: Table) -> list
         DataError: the file is missing, or an id is of another type than the table's. A list has
             the header of a table, or a table has no column of ids.
     """
+    if source is None:
+        return []
     key = next(field.name for field in side.fields if isinstance(field, Id))
     if not isinstance(source, str | Path):
         columns = read_columns({key: source}, Place(what))
@@ -122,10 +135,7 @@ def read_ids(what: str, source: Any, side: FeatureEncoder, table: Table) -> list
         columns = _read_file(Path(source), [key], side)
     else:
         columns = read_columns({key: _read_lines(Path(source), key, table)}, Place(str(source)))
-    if not len(columns):
-        return []
-    ids: list[int | str] = typed_ids(columns[key], id_type(table), columns.at(key)).tolist()
-    return ids
+    return with_typed_ids(columns, side, table)[key].tolist() if len(columns) else []
 
 
 def _read_lines(path: Path, key: str, table: Table) -> list[int | str]:
@@ -141,12 +151,6 @@ def _read_lines(path: Path, key: str, table: Table) -> list[int | str]:
         except DataError as error:
             raise DataError(f"{path}, line {number}: {error}") from None
     return ids
-
-
-def _distinct(what: str, source: Any, side: FeatureEncoder, table: Table) -> Array:
-    """The distinct ids of a source, as :func:`read_ids` reads it; None: no ids."""
-    ids = [] if source is None else read_ids(what, source, side, table)
-    return np.unique(np.array(ids, object if table.ids.dtype.kind == "U" else np.int64))
 
 
 def _read_file(path: Path, names: list[str], side: FeatureEncoder) -> Columns:

@@ -9,18 +9,16 @@ from threading import Event as Signal
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from minitower.data.columns import read_columns
 from minitower.data.errors import Place
 from minitower.data.options import checked
+from minitower.formulas.frequency import StreamingFrequency
 from minitower.store.full_version import Store
-from minitower.store.histories import GrownHistories, same_histories
-from minitower.store.incremental import Rows, publish_incremental, read_histories, read_rows
+from minitower.store.incremental import Moved, publish_incremental, read_moved, same_moved
 from minitower.store.version_log import Version, VersionLog
 from minitower.training.gradient_step import training_at
 from minitower.updating.base import CHUNK, UpdateBase, base_dataset, retrying
-from minitower.updating.incremental_update import IncrementalUpdate, frequency_of
+from minitower.updating.incremental_update import IncrementalUpdate
 from minitower.updating.options import IncrementalOptions
 from minitower.updating.report import Increment, OnEvent, ReadReport, ignore
 from minitower.updating.streams import EventBatch, PollOptions
@@ -76,15 +74,18 @@ def incremental_update(
     """
     options, stop, versions = options or IncrementalOptions(), stop or Signal(), list[int]()
 
-    def published(version: Store) -> None:
-        assert version.version is not None
-        versions.append(version.version.number)
-        if on_publish is not None:
-            on_publish(version)
-
     def attempt() -> IncrementalResult:
         session = IncrementalSession.open(store, logs, options, on_event=on_event)
-        read = _run(session, options, stop, published)
+
+        def publish() -> None:
+            if (published := session.publish()) is None:
+                return
+            assert published.version is not None
+            versions.append(published.version.number)
+            if on_publish is not None:
+                on_publish(published)
+
+        read = _run(session, options, stop, publish)
         return IncrementalResult(tuple(versions), read, session.published, session.forgotten_clicks)
 
     return retrying(attempt, on_event)
@@ -94,7 +95,7 @@ def _run(
     session: IncrementalSession,
     options: IncrementalOptions,
     stop: Signal,
-    on_publish: Callable[[Store], object],
+    publish: Callable[[], object],
 ) -> ReadReport:
     """Learn and publish until the logs end or the update is stopped.
 
@@ -104,12 +105,6 @@ def _run(
     base, poll = session.base, None
     if options.follow and not stop.is_set():
         poll = PollOptions(emit_every=min(options.every, _LONGEST_PAUSE), stop=stop)
-
-    def publish() -> None:
-        version = session.publish()
-        if version is not None:
-            on_publish(version)
-
     due, cursor = monotonic(), base.start
     caught_up = poll is None  # before that, the served version may have learned more clicks
     for batch in session.batches(poll):
@@ -154,14 +149,13 @@ class IncrementalSession:
             objective=recipe.objective,
             regularization=recipe.regularization,
             item_ids=item_ids,
-            frequency=checked(frequency_of, counts, recipe.batch_size),
+            frequency=checked(StreamingFrequency.from_counts, counts, recipe.batch_size),
             batch_size=recipe.batch_size,
         )
         self.published: Increment | None = None
         self.forgotten_clicks = 0
         self._times: tuple[float, float] | None = None  # of the first and the last click
-        # What this session published last.
-        self._latest: tuple[Version | None, Rows, GrownHistories | None] = None, {}, None
+        self._latest: tuple[Version | None, Moved] = None, ({}, None)  # the last publication
         self._reported = ""
 
     @classmethod
@@ -238,10 +232,8 @@ class IncrementalSession:
         increment = self.update.finished().increment()
         self.published = increment
         self._report(increment)
-        if not increment.rows and same_histories(increment.histories, None):
-            return None
-        served, histories = self._served()
-        if _same(increment.rows, served) and same_histories(increment.histories, histories):
+        moved: Moved = increment.rows, increment.histories
+        if not any(moved) or same_moved(moved, self._served()):
             return None
         unknown = {n: getattr(increment, n) for n in ("unknown_users", "unknown_items")}
         notes: dict[str, Any] = {"update": increment.report.to_dict() | unknown}
@@ -255,19 +247,16 @@ class IncrementalSession:
             notes=notes,
             full=self.base.full,
         )
-        self._latest = store.version, increment.rows, increment.histories
+        self._latest = store.version, moved
         return store
 
-    def _served(self) -> tuple[Rows, GrownHistories | None]:
-        """What the served version moves; files of this session are not read again."""
+    def _served(self) -> Moved:
+        """What the served version changes; files of this session are not read again."""
         log = VersionLog.read(self.store)
         version = log.version()
         if version == self._latest[0]:
-            return self._latest[1:]
-        if version.kind != "incremental":
-            return {}, None
-        saved = log.open(version)
-        return read_rows(saved), read_histories(saved)
+            return self._latest[1]
+        return read_moved(log.open(version)) if version.kind == "incremental" else ({}, None)
 
     def _report(self, increment: Increment) -> None:
         text = _summary(increment)
@@ -279,14 +268,6 @@ class IncrementalSession:
             self.base.emit("positives", str(self.base.positives))
         self.base.emit("trained", text)
         self._reported = text
-
-
-def _same(rows: Rows, others: Rows) -> bool:
-    return rows.keys() == others.keys() and all(
-        np.array_equal(ours, theirs)
-        for name, pair in rows.items()
-        for ours, theirs in zip(pair, others[name])
-    )
 
 
 def _summary(increment: Increment) -> str:

@@ -12,32 +12,22 @@ from copy import copy, deepcopy
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from minitower.data import Dataset, Interactions
 from minitower.evaluation.encode import check_same_schema, encode
-from minitower.formulas.arguments import strict_integer
 from minitower.formulas.draw_probability import log_q_from_expected_count
 from minitower.formulas.frequency import StreamingFrequency
+from minitower.store.histories import GrowingHistories
 from minitower.store.incremental import Rows
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, check_batch_size
 from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
 from minitower.training.regularization import Regularization
-from minitower.updating.branch import Branch
-from minitower.updating.growing import GrowingHistories
-from minitower.updating.report import (
-    Drift,
-    Increment,
-    Side,
-    UpdateReport,
-    evenly_spaced,
-    id_rows,
-)
-from minitower.updating.step_buffer import StepBuffer
+from minitower.training.validation import ValidationGate
+from minitower.updating.branch import Branch, StepBuffer
+from minitower.updating.report import Drift, Increment, Side, UpdateReport, evenly_spaced, id_rows
 from minitower.updating.streams import Events
-from minitower.updating.validation_gate import ValidationGate
 
 
 class IncrementalUpdate:
@@ -101,7 +91,7 @@ class IncrementalUpdate:
         regularization.check(reads_histories=model.history is not None)
         self.branch = Branch.off(model, optimizer, objective, regularization, id_tables)
         if frequency is None:
-            frequency = frequency_of(data.item_counts, batch_size)
+            frequency = StreamingFrequency.from_counts(data.item_counts, batch_size)
         self.frequency = deepcopy(frequency)
         self._gate = ValidationGate(data, metric, at_least)
         self._before = self._gate.measure(model)
@@ -213,24 +203,6 @@ def train_incremental_update(
     if increment is not None and increment.waiting > 1:
         update.finish()
         yield update.increment()
-
-
-def frequency_of(counts: ArrayLike, batch_size: int, *, alpha: float = 0.01) -> StreamingFrequency:
-    """An estimate of item frequency that starts at counts of clicks.
-
-    Args:
-        counts: (m,) clicks of every item, >= 0; 0 counts as 1.
-        batch_size: clicks a step, by which shares become gaps.
-        alpha: weight of the newest gap.
-
-    Raises:
-        ValueError: the batch size is not positive.
-    """
-    strict_integer("batch_size", batch_size, 1)
-    clicks = np.maximum(np.asarray(counts, np.float64), 1)
-    frequency = StreamingFrequency(len(clicks), alpha=alpha)
-    frequency.state["gap"][0] = clicks.sum() / (batch_size * clicks)
-    return frequency
 
 
 def _id_table(model: TwoTower, side: Side) -> str:

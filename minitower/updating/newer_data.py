@@ -15,15 +15,15 @@ from minitower.data.columns import Columns
 from minitower.data.csv_values import as_fitted
 from minitower.data.days import next_day
 from minitower.data.feature_encoder import FeatureEncoder
-from minitower.data.schema import Continuous, Id
+from minitower.data.schema import Continuous
 from minitower.data.source import Source
 from minitower.data.splits import PARTS
 from minitower.data.table import Features, Ragged, Table
-from minitower.data.values import typed_ids
 from minitower.formulas.arrays import Array
 from minitower.store.full_version import Store
 from minitower.store.provenance import Learned
-from minitower.updating.base import base_dataset, id_type
+from minitower.updating.base import base_dataset
+from minitower.updating.entity_lists import with_typed_ids
 
 
 def newer_dataset(store: Store, source: Source) -> Dataset:
@@ -45,10 +45,10 @@ def newer_dataset(store: Store, source: Source) -> Dataset:
     sides = ((fitted.user, base.users, raw.users), (fitted.item, base.items, raw.items))
     log, tables = raw.interactions, list[Columns | None]()
     for side, known, table in sides:
-        log = _with_typed_ids(log, side, known)
+        log = with_typed_ids(log, side, known)
         if table is not None and source.how.columns is not None:  # perhaps strings of a CSV file
             table = as_fitted(table, side)
-        tables.append(None if table is None else _with_typed_ids(table, side, known))
+        tables.append(None if table is None else with_typed_ids(table, side, known))
     default = RandomSplit() if source.data.timestamp is None else TimeSplit()
     day = next_day(
         base,
@@ -80,13 +80,6 @@ def _without_learned(day: Dataset, store: Store) -> Dataset:
         return replace(day, train=train, valid=valid, test=test)
 
     return replace(only([~mask for mask in masks]), history=only(masks).seen("all"))
-
-
-def _with_typed_ids(columns: Columns, side: FeatureEncoder, known: Table) -> Columns:
-    """The columns with ids of the type that the store has."""
-    key = next(field.name for field in side.fields if isinstance(field, Id))
-    ids = typed_ids(columns[key], id_type(known), columns.at(key))
-    return Columns({**columns.arrays, key: ids}, columns.place)
 
 
 def _without_new_values(table: Table, side: FeatureEncoder) -> Table:

@@ -71,6 +71,15 @@ def _list_of(side: str) -> Option:
     )
 
 
+def _ids_of(side: str, what: str) -> Option:
+    return Option(
+        f"{side}s to {what}: one id a line, or a table with the column of {side} ids: .csv, "
+        ".jsonl or .parquet",
+        parse=_path,
+        metavar="FILE",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class UpdateOptions:
     """Options of both updates.
@@ -131,24 +140,8 @@ class FullUpdateOptions(UpdateOptions):
 
     users: Annotated[Any, _list_of("users")] = None
     items: Annotated[Any, _list_of("items")] = None
-    retire: Annotated[
-        Any,
-        Option(
-            "items to retire after this update: one id a line, or a table with the column of item "
-            "ids: .csv, .jsonl or .parquet",
-            parse=_path,
-            metavar="FILE",
-        ),
-    ] = None
-    forget: Annotated[
-        Any,
-        Option(
-            "users to forget: one id a line, or a table with the column of user ids: .csv, "
-            ".jsonl or .parquet",
-            parse=_path,
-            metavar="FILE",
-        ),
-    ] = None
+    retire: Annotated[Any, _ids_of("item", "retire after this update")] = None
+    forget: Annotated[Any, _ids_of("user", "forget")] = None
     validate: Annotated[
         float | None,
         Option(

@@ -121,13 +121,10 @@ class PositiveFilter:
     def __init__(self, text: str | None) -> None:
         self.text = text
         self.rule: Rule | None = None if text in (None, "all") else parse_rule(text)
-        one = (
-            self.rule
-            if isinstance(self.rule, Comparison) and self.rule.number is not None
-            else None
-        )
-        is_flag = one is not None and one.operator in ("=", "==") and one.number == 1
-        self.column = None if one is None or is_flag else one.column
+        self.column = None
+        if isinstance(one := self.rule, Comparison) and one.number is not None:
+            is_flag = one.operator in ("=", "==") and one.number == 1
+            self.column = None if is_flag else one.column
         self.read = self.kept = self._valued = 0
 
     def __call__(self, clicks: Events) -> Events:

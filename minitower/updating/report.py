@@ -179,7 +179,7 @@ class Increment:
         unknown_users: clicks of users without an embedding of their own.
         unknown_items: clicks on items outside the table, which were dropped.
         waiting: buffered clicks, too few for a step; they are learned with the next ones.
-        histories: those that have grown since the full model; None: it reads none.
+        histories: those that have grown since the full model; None: no history has.
     """
 
     rows: Rows

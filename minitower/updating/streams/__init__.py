@@ -8,7 +8,6 @@ parquet       Parquet, over pyarrow; sizes of columns are checked before they ar
 folder        finds logs, knows them by their content, polls; writes a log
 events        typed clicks, the records that they come from, a buffer in time order
 dead_letters  the file of bad records
-rule_values   what a rule of positives says of each click
 cursor        where reading stands
 stream        batches in time order; late events
 """

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from minitower.data.errors import DataError, show
 from minitower.updating.streams.events import BadRecord
@@ -96,13 +97,17 @@ class DeadLetters:
         return written
 
 
+def _parsed(line: bytes) -> Any:
+    """The object of a line that begins like a bad record; None if it is not complete."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _record(line: bytes) -> tuple[str, int] | None:
     """Content and number of a bad record; None for any other line."""
-    if not line.startswith(_BEGIN):
-        return None
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+    if not line.startswith(_BEGIN) or (record := _parsed(line)) is None:
         return None
     types = {name: type(value) for name, value in record.items()}
     if types == _OLD_TYPES:  # written before records had numbers
@@ -112,13 +117,7 @@ def _record(line: bytes) -> tuple[str, int] | None:
 
 def _is_half(line: bytes) -> bool:
     """Whether a line without an end can be the beginning of a bad record."""
-    if not line.startswith(_BEGIN):
-        return _BEGIN.startswith(line)
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return True
-    return False
+    return _parsed(line) is None if line.startswith(_BEGIN) else _BEGIN.startswith(line)
 
 
 def _ends_within_a_line(path: Path) -> bool:

@@ -6,19 +6,20 @@ no record; an empty line is.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minitower.data.columns import Columns, numbers
+from minitower.data.csv_values import plain_values
 from minitower.data.errors import Place, show
 from minitower.data.log_columns import read_weights
 from minitower.data.parquet import RECORD
-from minitower.data.rules import Rule
+from minitower.data.rules import Comparison, Rule
 from minitower.data.times import seconds
-from minitower.data.values import BOOLEANS, IdType, refuse, typed_ids
+from minitower.data.values import BOOLEANS, IdType, is_missing, refuse, typed_ids
 from minitower.formulas.arrays import Array
-from minitower.updating.streams.rule_values import decided
 
 BLOCK_SIZE = 1 << 18
 """Bytes of a block, about."""
@@ -131,7 +132,7 @@ class EventFields:
             refuse(BOOLEANS, columns[self.value], "a number", columns.at(self.value))
             values = numbers(columns[self.value], columns.at(self.value))
         elif self.rule is not None:
-            values = decided(self.rule, columns)
+            values = _decided(self.rule, columns)
         return Events(
             typed_ids(columns[self.user_id], self.user_type, columns.at(self.user_id)),
             typed_ids(columns[self.item_id], self.item_type, columns.at(self.item_id)),
@@ -152,6 +153,40 @@ class EventFields:
             weight=None if self.weight is None else "\0weight",
         )
         return fields.events(object_rows(fields.names, rows, Place("rows")))
+
+
+def _decided(rule: Rule, columns: Columns) -> Array:
+    """(n,) 1 where the rule passes, 0 where it fails, NaN where all its columns are missing.
+
+    Each click is decided alone, whatever stands beside it. The type of a column is that of each
+    value: in CSV files all values are strings, and a log is read in blocks. So a string that is
+    a number is compared as a number.
+
+    Raises:
+        DataError: a value cannot be compared, such as a word that a rule takes for a number.
+    """
+    missing = np.ones(len(columns), bool)
+    for name in {one.column for one in rule.comparisons}:
+        missing &= np.fromiter(map(is_missing, columns[name].tolist()), bool, len(missing))
+    return np.where(missing, np.nan, rule.decide(partial(_passes, columns)))
+
+
+def _passes(columns: Columns, one: Comparison) -> Array:
+    """(n,) bool: the rows that pass a comparison."""
+    name, place = one.column, columns.place
+    column = plain_values(columns[name])
+    if column.dtype != object:
+        return one.apply(Columns({name: column}, place))
+    found: dict[object, bool] = {}
+    for row, value in enumerate(column.tolist()):
+        try:
+            known = value in found
+        except TypeError:  # a list, or an object of JSON
+            raise place.at(name).error("expected a number or a string", row) from None
+        if not known:
+            alone = plain_values(np.array([value], object))
+            (found[value],) = one.apply(Columns({name: alone}, place.inside([row]))).tolist()
+    return np.fromiter(map(found.__getitem__, column.tolist()), bool, len(column))
 
 
 def object_columns(names: list[str], columns: Sequence[Sequence[Any]], place: Place) -> Columns:
