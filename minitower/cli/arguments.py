@@ -1,13 +1,14 @@
 """From declared options to arguments of a command, and back. Chapter 15.
 
-A command is a function. Each parameter that declares an option is an argument of the command:
-a keyword-only parameter is a flag, the others stand in their order.
+A command is a function, whose docstring is the description in ``--help``. Each parameter that
+declares an option is an argument: a keyword-only parameter is a flag, the others stand in their
+order. A parameter `typed` declares groups of further flags, whose strings are read later.
 """
 
 import argparse
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 from minitower.cli.terminal import write
 from minitower.data.errors import DataError, show
@@ -37,20 +38,19 @@ class Parser(argparse.ArgumentParser):
         write(message)
 
 
-def add_command(
-    parser: argparse.ArgumentParser,
-    run: Command,
-    groups: Mapping[str, Mapping[str, Option]] | None = None,
-) -> None:
-    """Make a parser from the options that a function declares, and run the function.
+def add_command(parser: argparse.ArgumentParser, run: Command) -> None:
+    """Make a parser from a function and the options that it declares, and run the function.
 
     Args:
         parser: of the command.
-        run: called with the arguments that were given, by the names of its parameters.
-        groups: title -> further options. The function gets the strings of those that were
-            typed, by name, as the argument `typed`.
+        run: called with the arguments that were given, by the names of its parameters. Where the
+            annotation of `typed` holds groups (title -> options), `typed` gets the strings of
+            those that were typed, by name.
     """
+    parser.description = inspect.getdoc(run)
     own, parameters = declared(run), inspect.signature(run).parameters
+    typed = get_type_hints(run, include_extras=True).get("typed")
+    groups: Mapping[str, Mapping[str, Option]] = typed.__metadata__[0] if typed else {}
     flags = {}
     for name, option in own.items():
         if parameters[option.parameter].kind is inspect.Parameter.KEYWORD_ONLY:
@@ -61,13 +61,13 @@ def add_command(
             )
             parser.add_argument(name, **_about(name, option), **more)
     add_own_flags(parser, flags)
-    for title, options in (groups or {}).items():
+    for title, options in groups.items():
         add_flags(parser.add_argument_group(title), options)
 
     def call(args: argparse.Namespace) -> None:
         given = vars(args)
         values = {o.parameter: given[name] for name, o in own.items() if name in given}
-        if groups is not None:
+        if typed:
             known = {name for options in groups.values() for name in options}
             values["typed"] = {name: given[name] for name in known if name in given}
         run(**values)

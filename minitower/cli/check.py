@@ -1,18 +1,14 @@
-"""``check`` and ``vectors``: is an implementation in somebody's file right? Chapter 17.
+"""``check`` and ``vectors``: is an implementation in somebody's file right? Chapter 17."""
 
-Chapter 17.
-"""
-
-import argparse
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from minitower import conformance
-from minitower.cli.arguments import CommandFailed, add_command
+from minitower.cli.arguments import CommandFailed
 from minitower.cli.check_command import by_command
 from minitower.cli.check_target import load
 from minitower.cli.terminal import row, say, write
@@ -25,26 +21,8 @@ from minitower.conformance.frameworks import FRAMEWORKS
 from minitower.conformance.guess import guess
 from minitower.conformance.report_files import as_json, as_junit, as_markdown
 from minitower.data.errors import DataError
-from minitower.data.files import new_file
+from minitower.data.files import write_file
 from minitower.data.options import Option, checked
-
-
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``check`` and ``vectors`` to the program."""
-    a = add(
-        "check",
-        description="Run a function of yours on the golden cases of a formula, and name the "
-        "classic mistake where it is one. In NumPy it returns (loss, gradients); in a framework "
-        "the loss, which the framework differentiates. The file is run. Exits 1 when a case "
-        "fails, 2 when the function cannot be compared.",
-    )
-    add_command(a, check)
-    a = add(
-        "vectors",
-        description="Write vectors.json, vectors.npz, JSON Schemas and a README.md that explains "
-        "them.",
-    )
-    add_command(a, vectors)
 
 
 def check(
@@ -114,7 +92,12 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Print the report of a check, the list of formulas, or one formula."""
+    """Run a function of yours on the golden cases of a formula.
+
+    Name the classic mistake where it is one. In NumPy the function returns (loss, gradients); in
+    a framework the loss, which the framework differentiates. The file is run. Exits 1 when a case
+    fails, 2 when the function cannot be compared.
+    """
     if list_:
         width = max(map(len, FORMULAS))
         for name, known in FORMULAS.items():
@@ -148,21 +131,16 @@ def check(
         except ModuleNotFoundError as error:  # the framework
             raise DataError(str(error)) from error
     if junit is not None:
-        _write(junit, as_junit(report, target))
+        write_file(junit, as_junit(report, target))
     if markdown is not None:
-        _write(markdown, as_markdown(report, target))
+        write_file(markdown, as_markdown(report, target))
     if badge is not None:
-        _write(badge, BADGES[badge.suffix](report))
+        write_file(badge, BADGES[badge.suffix](report))
     write(f"{json.dumps(as_json(report), indent=1)}\n" if json_ else f"{report}\n")
     if report.unusable:
         raise DataError(report.unusable)
     if not report.passed:
         raise CommandFailed(f"{target} is not {formula}")
-
-
-def _write(path: Path, content: bytes) -> None:
-    with new_file(path) as file:
-        file.write(content)
 
 
 def _pair(pair: str) -> tuple[str, object]:
@@ -178,7 +156,7 @@ def _pair(pair: str) -> tuple[str, object]:
 
 
 def vectors(*, out: Annotated[Path, Option("the folder to write", metavar="DIR")]) -> None:
-    """Write the golden vectors; prints the folder."""
+    """Write vectors.json, vectors.npz, JSON Schemas and a README.md that explains them."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file, expected a folder")
     row(conformance.write_vectors(out))

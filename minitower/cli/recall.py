@@ -1,12 +1,10 @@
 """``recall`` and ``similar``: lists of items for users, and for an item. Chapters 5 and 15."""
 
-import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from minitower.cli.arguments import add_command
 from minitower.cli.terminal import ItemsBar, row, say, write
 from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
 from minitower.data.errors import Place, show
@@ -21,24 +19,6 @@ from minitower.updating.entity_lists import read_ids
 
 StorePath = Annotated[Path, Option("folder that train wrote", metavar="STORE")]
 Length = Annotated[int, Option("number of items", 1, metavar="K")]
-
-
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``recall`` and ``similar`` to the program."""
-    a = add(
-        "recall",
-        description="Recall items for one user, or for many. For one user, print id, score and "
-        "name of the items, best first. For a user that training did not know, give the known "
-        "features: --profile gender=F age=25. For many users, write a table of user, item, score "
-        "and rank to --out and print the path, or print the table.",
-    )
-    add_command(a, recall)
-    a = add(
-        "similar",
-        description="Print id, cosine and name of the items whose vectors are the most similar "
-        "to an item's, best first.",
-    )
-    add_command(a, similar)
 
 
 def recall(
@@ -85,7 +65,12 @@ def recall(
     ] = False,
     json_: Annotated[bool, Option("print JSON, an object a line", name="json")] = False,
 ) -> None:
-    """Recall for one user or many; prints the items, the table, or the path of the file."""
+    """Recall items for one user, or for many.
+
+    For one user, print id, score and name of the items, best first. For a user that training did
+    not know, give the known features: --profile gender=F age=25. For many users, write a table of
+    user, item, score and rank to --out and print the path, or print the table.
+    """
     if [user is not None, all_users, users is not None].count(True) != 1:
         raise DataError("recall: name one of USER_ID, --all-users and --users FILE")
     if profile and user is None:
@@ -135,7 +120,7 @@ def similar(
     k: Length = 10,
     json_: Annotated[bool, Option("print JSON, an object a line", name="json")] = False,
 ) -> None:
-    """Print the items that are most similar to an item."""
+    """Print id, cosine and name of the items that are most similar to an item, best first."""
     recommender = Recommender.open(store)
     item_id = _parsed(recommender.store.items, item, "ITEM_ID")
     ids, scores = recommender.similar(item_id, k)

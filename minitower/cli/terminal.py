@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 480  # characters
 
 
-def say(message: str) -> None:
-    """Print one line to stderr, for the person at the terminal; a long one loses its middle.
+def say(*messages: str) -> None:
+    """Print lines to stderr, for the person at the terminal; a long one loses its middle.
 
     A stderr that is closed or full stops no work.
     """
     if sys.stderr is None:
         return
     try:
-        print(shorten(printable(message), _LONGEST_LINE), file=sys.stderr, flush=True)
+        for message in messages:
+            print(shorten(printable(message), _LONGEST_LINE), file=sys.stderr, flush=True)
     except OSError as error:
         drop(sys.stderr)
         if isinstance(error, BrokenPipeError):  # nobody reads any more, as after 2>&1 | head

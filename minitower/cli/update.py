@@ -2,7 +2,7 @@
 
 import argparse
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
@@ -23,34 +23,33 @@ from minitower.updating.validation_gate import UpdateRefused
 K = TypeVar("K", bound=UpdateOptions)
 
 
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``update`` to the program."""
-    a = add(
-        "update",
-        description="Read the clicks of a folder of logs that the store's full version has not "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``update``; those of the other kind of update are refused later."""
+    parser.description = (
+        "Read the clicks of a folder of logs that the store's full version has not "
         "learned: .jsonl, .csv, .parquet or .tfrecord. They have the id columns of the schema and "
         "'timestamp' (seconds); and, if training used them, the columns of its rule of positives "
         "and of its weights. Train as that version was trained, unless options say otherwise. "
         "With --full, train all parameters for one epoch and publish the next full version. With "
         "--incremental, move id embeddings only, in time order, and publish the rows that moved "
         "on top of the full version; the next full version does not build on them. Prints the "
-        "number of each version.",
+        "number of each version."
     )
     path = reader(Option("", type=Path))
-    a.add_argument("store", type=path, metavar="STORE", help="folder of the store")
-    a.add_argument("logs", type=path, metavar="LOGS",
+    parser.add_argument("store", type=path, metavar="STORE", help="folder of the store")
+    parser.add_argument("logs", type=path, metavar="LOGS",
                    help="folder of click logs, also in folders such as day=2022-05-01")  # fmt: skip
-    kind = a.add_mutually_exclusive_group(required=True)
+    kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--full", dest="run", action="store_const", const=_full,
                       help="update all parameters, such as each night")  # fmt: skip
     kind.add_argument("--incremental", dest="run", action="store_const", const=_incremental,
                       help="update id embeddings, all day")  # fmt: skip
     common = declared(UpdateOptions)
-    add_own_flags(a, common)
+    add_own_flags(parser, common)
     full, incremental = declared(FullUpdateOptions), declared(IncrementalOptions)
-    add_own_flags(a.add_argument_group("with --full"), without(full, common))
-    add_own_flags(a.add_argument_group("with --incremental"), without(incremental, common))
-    training = a.add_argument_group("training", "By default as the version was trained.")
+    add_own_flags(parser.add_argument_group("with --full"), without(full, common))
+    add_own_flags(parser.add_argument_group("with --incremental"), without(incremental, common))
+    training = parser.add_argument_group("training", "By default as the version was trained.")
     add_flags(training, {"positive": declared(Reading)["positive"], **TRAINING})
 
 

@@ -7,7 +7,7 @@ from minitower.data.days import next_day, retire
 from minitower.data.errors import DataError
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.interactions import Dataset
-from minitower.data.pairs import Interactions
+from minitower.data.log import Interactions
 from minitower.data.positives import positive_rule
 from minitower.data.rules import Rule, parse_rule
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema

@@ -10,7 +10,7 @@ import numpy as np
 
 from minitower.data.columns import sets
 from minitower.data.errors import Place
-from minitower.data.pairs import Interactions
+from minitower.data.log import Interactions
 from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
 

@@ -18,7 +18,7 @@ from minitower.data.columns import as_array
 from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.interactions import Dataset
-from minitower.data.pairs import Interactions
+from minitower.data.log import Interactions
 from minitower.data.schema import HISTORY, Id
 from minitower.data.splits import PARTS
 from minitower.data.table import Ragged, Table

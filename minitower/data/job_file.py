@@ -38,7 +38,7 @@ def job_file(path: Path, source: Source) -> str:
     lines.append(f"positive = {_value(data.positive)}")
     if how.columns is not None and (names := _rule_columns(raw.interactions, Roles(**how.columns))):
         lines.append(f"# A rule may name: {listed(names, 20)}")
-    if not isinstance(source.split, GivenSplit) or how.split is not None:
+    if not isinstance(raw.split, GivenSplit) or how.split is not None:
         kind = "time" if data.timestamp is not None else "random"
         lines.append(f"split = {_value(how.split or f'{kind}:0.1,0.1')}")
     if how.valid is not None:

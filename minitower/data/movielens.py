@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minitower.data.atomic_files import RawData, read_text, split_fields
+from minitower.data.atomic_files import read_text, split_fields
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import DataError, Place
+from minitower.data.log import RawData
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.formulas.arrays import Array
 

@@ -7,17 +7,18 @@ What the columns are is recognized by name and value (:mod:`~minitower.data.role
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from minitower.data.atomic_files import Overrides, RawData, field_of_type
+from minitower.data.atomic_files import Overrides, field_of_type
 from minitower.data.column_kinds import kind_of
 from minitower.data.columns import Columns, numbers
 from minitower.data.csv_values import integers_of, plain_values
 from minitower.data.errors import DataError, Place, listed
 from minitower.data.id_lists import id_lists
+from minitower.data.log import RawData
 from minitower.data.roles import Roles, find_roles, side_key
 from minitower.data.schema import Categorical, Field, Id, MultiValued, Schema
 from minitower.data.table_parts import READERS, is_partitioned, read_table
@@ -25,23 +26,6 @@ from minitower.data.times import recognized_seconds, seconds
 from minitower.formulas.arrays import Array
 
 _SIDES = ("user", "item")
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Plain tables as read.
-
-    Attributes:
-        raw: the columns and the schema that was recognized.
-        roles: of the columns of the interactions.
-        remarks: what was decided, one sentence each.
-        left_out: those about columns that are no features.
-    """
-
-    raw: RawData
-    roles: Roles
-    remarks: tuple[str, ...]
-    left_out: tuple[str, ...]
 
 
 def table_paths(
@@ -82,7 +66,7 @@ def table_paths(
 
 def read_tables(
     paths: Mapping[str, Path], stated: Mapping[str, str | None], overrides: Overrides
-) -> Tables:
+) -> RawData:
     """Read tables, and recognize their columns.
 
     Args:
@@ -153,7 +137,7 @@ def read_tables(
         of_both = Schema(schema["user"], schema["item"])
     except DataError as error:
         raise log.place.error(str(error)) from None
-    raw = RawData(
+    return RawData(
         of_both,
         Columns(arrays, log.place),
         sides["user"],
@@ -162,8 +146,10 @@ def read_tables(
         roles.time,
         roles.weight,
         roles.exposed,
+        roles=roles,
+        remarks=tuple(remarks),
+        left_out=tuple(left_out),
     )
-    return Tables(raw, roles, tuple(remarks), tuple(left_out))
 
 
 def _at(columns: Columns, name: str) -> tuple[Array, Place]:

@@ -56,7 +56,7 @@ def newer_dataset(store: Store, source: Source) -> Dataset:
         *tables,
         positive=source.data.positive,
         timestamp=source.data.timestamp,
-        split=source.split or default,
+        split=raw.split or default,
     )
     day = _without_learned(day, store)
     return replace(
