@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
-from minitower.data.folders import files_below, is_partition, name_below
+from minitower.data.table_parts import files_below, is_partition, name_below
 
 
 def touch(folder, *names):

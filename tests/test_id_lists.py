@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minitower.data import DataError
 from minitower.data.errors import Place
-from minitower.data.id_lists import id_lists
+from minitower.data.exposures import id_lists
 
 PLACE = Place("log.csv", "exposed", first_line=2)
 IDS = {

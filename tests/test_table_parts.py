@@ -60,9 +60,9 @@ def test_read_table__files_of_different_types_are_not_rounded(tmp_path):
     large = 2**60 + 1
     write_parquet(tmp_path / "a.parquet", {"user_id": np.array([large])})
     write_parquet(tmp_path / "b.parquet", {"user_id": np.array([0.5])})
-    columns, is_csv = read_table(tmp_path)
+    columns = read_table(tmp_path)
     assert columns["user_id"].tolist() == [large, 0.5]
-    assert not is_csv
+    assert not columns.is_csv
 
 
 @pytest.mark.parametrize("files, message", [

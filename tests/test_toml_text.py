@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.data.toml_text import toml
+from minitower.data.job_file import toml
 
 strings = st.text(st.characters(codec="utf-8"))
 scalars = (

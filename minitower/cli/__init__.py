@@ -12,9 +12,14 @@ from contextlib import suppress
 from importlib import import_module
 
 from minitower import __version__
-from minitower.cli.arguments import CommandFailed, Parser, add_command
+from minitower.cli.arguments import (
+    CommandFailed,
+    Parser,
+    add_command,
+    add_threads,
+    use_threads_of,
+)
 from minitower.cli.terminal import drop, escaping_stdout, say
-from minitower.cli.threads import add_threads, use_threads_of
 from minitower.data.errors import DataError
 
 MODULES = {

@@ -7,14 +7,33 @@ order. A parameter `typed` declares groups of further flags, whose strings are r
 
 import argparse
 import inspect
+import os
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn, get_type_hints
 
 from minitower.cli.terminal import write
 from minitower.data.errors import DataError, show
 from minitower.data.options import Option, declared, flag
+from minitower.formulas.threads import MAX_THREADS, use_threads
 
 Command = Callable[..., None]
+
+THREADED = {
+    "demo", "train", "tune", "evaluate", "recall", "similar", "serve", "update", "publish",
+}  # fmt: skip
+"""The commands that train, encode or search. BLAS has one thread in them, whatever --threads is:
+:mod:`minitower.__main__` sets that before NumPy is imported; ``main()`` in a Python process sets it
+by threadpoolctl, where installed."""
+
+MOST_THREADS = 4
+"""Bound on the default. A batch of 1,024 has four blocks: more threads would find no work."""
+
+_THREADS = Option(
+    "threads to train, encode and search on; results are the same on any number "
+    f"(default: the cores that are available, at most {MOST_THREADS})",
+    1, MAX_THREADS, metavar="N", type=int, default=None,
+)  # fmt: skip
 
 
 class CommandFailed(Exception):
@@ -137,3 +156,25 @@ def _help(option: Option) -> str:
             default = (" " if option.many else ",").join(map(str, default))
         shown += f" (default: {default})"
     return shown.replace("%", "%%")
+
+
+def available_cores() -> int:
+    """The number of cores that the system lets this process use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def add_threads(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add ``--threads`` to a command that has it."""
+    if command in THREADED:
+        add_own_flags(parser, {"threads": _THREADS})
+        parser.set_defaults(use_threads=True)
+
+
+def use_threads_of(args: argparse.Namespace) -> None:
+    """Set the threads of the process as the arguments say."""
+    if "use_threads" in args:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of BLAS: nothing is left to do here
+            use_threads(getattr(args, "threads", min(available_cores(), MOST_THREADS)))

@@ -13,7 +13,7 @@ from minitower.data.option_values import read_options
 from minitower.data.options import Option, declared
 from minitower.data.source import Source, open_folder
 from minitower.data.splits import PARTS
-from minitower.data.tables import table_paths
+from minitower.data.table_parts import table_paths
 from minitower.evaluation.chosen_baselines import MOST_POPULAR, baselines, verdict
 from minitower.evaluation.evaluator import Evaluator, NothingToFind
 from minitower.evaluation.report import Report

@@ -16,8 +16,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from minitower.data.errors import shorten
-from minitower.data.printable import printable
+from minitower.data.errors import printable, shorten
 
 if TYPE_CHECKING:
     from minitower.training.history import Progress

@@ -13,11 +13,11 @@ from minitower.cli.terminal import row, say
 from minitower.cli.train import UNPUBLISHED, Publishing, read_job, read_toml
 from minitower.data.errors import DataError
 from minitower.data.files import write_file
+from minitower.data.job_file import toml
 from minitower.data.layouts import Reading
 from minitower.data.option_values import Options
 from minitower.data.options import Option, checked_path, declared
 from minitower.data.source import open_folder
-from minitower.data.toml_text import toml
 from minitower.towers.user_history import NO_HISTORY
 from minitower.training import tune as search
 from minitower.training.search_space import read_space

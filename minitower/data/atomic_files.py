@@ -76,13 +76,10 @@ def read(
         )
     elif overrides:
         raise DataError(f"{folder}: give a schema or overrides, not both")
-    arrays = {
-        name: numbers(array, log.columns.at(name)) if log.types[name] == "float" else array
-        for name, array in log.columns.arrays.items()
-    }
+    floats = [name for name, kind in log.types.items() if kind == "float"]
     return RawData(
         schema,
-        Columns(arrays, log.columns.place),
+        log.columns.updated({n: numbers(log.columns[n], log.columns.at(n)) for n in floats}),
         None if users is None else users.columns,
         None if items is None else items.columns,
         title,

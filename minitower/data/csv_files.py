@@ -55,7 +55,7 @@ def read_csv(path: Path) -> Columns:
     arrays = {
         name: np.fromiter(values, object, len(values)) for name, values in zip(names, columns)
     }
-    return Columns(arrays, place)
+    return Columns(arrays, place, is_csv=True)
 
 
 def _place(path: Path, text: str) -> Place:

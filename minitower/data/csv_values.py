@@ -80,12 +80,9 @@ def as_fitted(columns: Columns, encoder: FeatureEncoder) -> Columns:
         columns: of a CSV file.
         encoder: of the side.
     """
-    arrays = dict(columns.arrays)
-    for field in encoder.fields:
-        if isinstance(field, Categorical) and field.name in arrays:
-            kind = encoder.vocabulary(field.name).values.dtype.kind
-            arrays[field.name] = _of_kind(arrays[field.name], kind)
-    return Columns(arrays, columns.place)
+    names = [f.name for f in encoder.fields if isinstance(f, Categorical) and f.name in columns]
+    kinds = {name: encoder.vocabulary(name).values.dtype.kind for name in names}
+    return columns.updated({name: _of_kind(columns[name], kind) for name, kind in kinds.items()})
 
 
 def _of_kind(column: Array, kind: str) -> Array:

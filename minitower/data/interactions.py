@@ -91,6 +91,13 @@ class Dataset:
         part: Interactions = getattr(self, name)
         return part
 
+    def before(self, split: str) -> list[Interactions]:
+        """The parts before one: none of "train", train of "valid", all three of "all"."""
+        order = (*PARTS, "all")
+        if split not in order:
+            raise DataError(f"split must be one of train, valid, test, all, got {show(split)}")
+        return [self.split(name) for name in PARTS[: order.index(split)]]
+
     @property
     def item_counts(self) -> Array:
         """(n_items,) int64: the number of training positives of each item, and of earlier ones."""
@@ -102,11 +109,7 @@ class Dataset:
 
         "train": the history; "valid": train too; "test": and valid; "all": and test.
         """
-        order = (*PARTS, "all")
-        if split not in order:
-            raise DataError(f"split must be one of train, valid, test, all, got {show(split)}")
-        parts = [self.split(name) for name in PARTS[: order.index(split)]]
-        n = len(self.users)
+        parts, n = self.before(split), len(self.users)
         before = self.history
         if before is not None:
             if not any(map(len, parts)):

@@ -26,8 +26,8 @@ from minitower.data.options import Option, Seed
 from minitower.data.roles import read_roles
 from minitower.data.schema import Categorical, Field, Schema, field_from_json, field_to_json
 from minitower.data.splits import parse_split
-from minitower.data.table_parts import part_files
-from minitower.data.tables import read_tables, table_paths
+from minitower.data.table_parts import part_files, table_paths
+from minitower.data.tables import read_tables
 
 _INTERACTIONS = ("*.inter", "u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt")
 _MOST_DIM = 4096  # of a field that an option describes

@@ -57,10 +57,12 @@ class Ragged:
     def take(self, rows: Any) -> "Ragged":
         """The given rows in the given order; a row may occur twice."""
         rows = np.asarray(rows, np.int64)
-        starts = self.indptr[rows]
-        taken = Ragged.from_counts(self.indptr[rows + 1] - starts, ())
-        indptr = taken.indptr
-        source = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], np.diff(indptr))
+        return self.slices(self.indptr[rows], self.indptr[rows + 1])
+
+    def slices(self, starts: Array, ends: Array) -> "Ragged":
+        """Row i holds values[starts[i]:ends[i]]. Shapes: (n),(n)->Ragged of n rows"""
+        indptr = Ragged.from_counts(ends - starts, ()).indptr
+        source = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
         return Ragged(indptr, self.values[source])
 
     def replace(self, mask: Array, value: int) -> "Ragged":
