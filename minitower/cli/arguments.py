@@ -10,7 +10,8 @@ import inspect
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NoReturn, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 from minitower.cli.terminal import write
 from minitower.data.errors import DataError, show
@@ -18,6 +19,7 @@ from minitower.data.options import Option, declared, flag
 from minitower.formulas.threads import MAX_THREADS, use_threads
 
 Command = Callable[..., None]
+StorePath = Annotated[Path, Option("folder that train wrote", metavar="STORE")]
 
 THREADED = {
     "demo", "train", "tune", "evaluate", "recall", "similar", "serve", "update", "publish",
@@ -79,9 +81,9 @@ def add_command(parser: argparse.ArgumentParser, run: Command) -> None:
                 {} if option.required else {"nargs": "?", "default": option.default}
             )
             parser.add_argument(name, **_about(name, option), **more)
-    add_own_flags(parser, flags)
+    add_flags(parser, flags, read=True)
     for title, options in groups.items():
-        add_flags(parser.add_argument_group(title), options)
+        add_flags(parser.add_argument_group(title), options, read=False)
 
     def call(args: argparse.Namespace) -> None:
         given = vars(args)
@@ -94,38 +96,32 @@ def add_command(parser: argparse.ArgumentParser, run: Command) -> None:
     parser.set_defaults(run=call)
 
 
-def add_own_flags(group: Any, options: Mapping[str, Option]) -> None:
-    """A flag for each option, read as it is parsed; an absent flag leaves no trace."""
-    for name, option in options.items():
-        dashed = f"-{name}" if len(name) == 1 else flag(name)
-        more: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
-        if option.type is bool:
-            group.add_argument(dashed, action="store_true", help=_help(option), **more)
-            continue
-        more |= {"nargs": "+", "action": "extend"} if option.many else {}
-        group.add_argument(dashed, required=option.required, **_about(name, option), **more)
+def add_flags(group: Any, options: Mapping[str, Option], *, read: bool) -> None:
+    """A flag for each option; an absent flag leaves no trace in the arguments.
 
-
-def add_flags(group: Any, options: Mapping[str, Option]) -> None:
-    """A flag for each option. Its string is read later, below that of a job file or of notes.
-
-    An absent flag leaves no trace in the arguments.
+    Args:
+        group: of a parser.
+        options: by name.
+        read: whether the value is read as it is parsed. False: the string is read later, and
+            wins over a job file or notes. So a boolean has two flags, such as --no-refit.
     """
     for name, option in options.items():
-        more: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(option)}
+        about = _about(name, option) | {"dest": name, "default": argparse.SUPPRESS}
         if option.type is bool:
-            more["action"] = argparse.BooleanOptionalAction
+            del about["metavar"], about["type"]
+            about["action"] = "store_true" if read else argparse.BooleanOptionalAction
+        elif read:
+            about |= {"nargs": "+", "action": "extend"} if option.many else {}
+            about["required"] = option.required
         else:
-            more["metavar"] = option.metavar or name.upper()
-            if "=" in option.metavar:
-                more["action"] = "append"
-        group.add_argument(flag(name), **more)
+            del about["type"]
+            about["action"] = "append" if "=" in option.metavar else "store"
+        group.add_argument(f"-{name}" if len(name) == 1 else flag(name), **about)
 
 
 def _about(name: str, option: Option) -> dict[str, Any]:
-    return {
-        "metavar": option.metavar or name.upper(), "help": _help(option), "type": reader(option)
-    }  # fmt: skip
+    metavar = option.metavar or ("FILE" if option.type is Path else name.upper())
+    return {"metavar": metavar, "help": _help(option), "type": reader(option)}
 
 
 def reader(option: Option) -> Callable[[str], Any]:
@@ -168,7 +164,7 @@ def available_cores() -> int:
 def add_threads(parser: argparse.ArgumentParser, command: str) -> None:
     """Add ``--threads`` to a command that has it."""
     if command in THREADED:
-        add_own_flags(parser, {"threads": _THREADS})
+        add_flags(parser, {"threads": _THREADS}, read=True)
         parser.set_defaults(use_threads=True)
 
 

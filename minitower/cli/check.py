@@ -75,17 +75,14 @@ def check(
     ] = (),
     json_: Annotated[bool, Option("print the report as JSON", name="json")] = False,
     junit: Annotated[
-        Path | None, Option("also write the report as JUnit XML, for a CI server", metavar="FILE")
+        Path | None, Option("also write the report as JUnit XML, for a CI server")
     ] = None,
     markdown: Annotated[
-        Path | None,
-        Option("also write a Markdown table, for a comment on a pull request", metavar="FILE"),
+        Path | None, Option("also write a Markdown table, for a comment on a pull request")
     ] = None,
     badge: Annotated[
         Path | None,
-        Option(
-            "also write a badge: FILE.svg is an image, FILE.json is for shields.io", metavar="FILE"
-        ),
+        Option("also write a badge: FILE.svg is an image, FILE.json is for shields.io"),
     ] = None,
     list_: Annotated[bool, Option("print the formulas", name="list")] = False,
     explain: Annotated[

@@ -23,10 +23,8 @@ def demo(
     data: Annotated[
         Path | None, Option("real files instead of simulated data", metavar="DIR")
     ] = None,
-    job: Annotated[Path | None, Option("TOML job file with options", metavar="FILE")] = None,
-    report: Annotated[Path, Option("where to write the page", metavar="FILE")] = Path(
-        "report.html"
-    ),
+    job: Annotated[Path | None, Option("TOML job file with options")] = None,
+    report: Annotated[Path, Option("where to write the page")] = Path("report.html"),
     no_report: Annotated[bool, Option("print the table only")] = False,
     typed: Annotated[Mapping[str, Any], UNPUBLISHED],
 ) -> None:

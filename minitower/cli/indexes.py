@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+from minitower.cli.arguments import StorePath
 from minitower.cli.terminal import row, say
 from minitower.data.options import Option
 from minitower.evaluation.encode import encode_sample
@@ -17,7 +18,6 @@ from minitower.scale.targets import KINDS, Target, vectors_of
 from minitower.store.recommender import Recommender
 from minitower.store.transaction import prune
 
-StorePath = Annotated[Path, Option("folder of the store", metavar="STORE")]
 TargetRecall = Annotated[float, Option("recall of the exact top k to reach", metavar="SHARE")]
 
 
@@ -79,9 +79,7 @@ def index_bench(
     ] = tuple(BACKENDS),
     k: Annotated[int, Option("list length", 1, metavar="K")] = 100,
     target_recall: TargetRecall = 0.95,
-    plot: Annotated[Path, Option("plot of recall against time", metavar="FILE")] = Path(
-        "index-bench.svg"
-    ),
+    plot: Annotated[Path, Option("plot of recall against time")] = Path("index-bench.svg"),
 ) -> None:
     """Build every installed index of a store's item vectors, and search it at rising effort.
 

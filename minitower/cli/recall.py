@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from minitower.cli.arguments import StorePath
 from minitower.cli.terminal import ItemsBar, row, say, write
 from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
 from minitower.data.errors import Place, show
@@ -17,7 +18,6 @@ from minitower.store.recommender import Recommender
 from minitower.towers.two_tower import TwoTower
 from minitower.updating.entity_lists import read_ids
 
-StorePath = Annotated[Path, Option("folder that train wrote", metavar="STORE")]
 Length = Annotated[int, Option("number of items", 1, metavar="K")]
 
 
@@ -30,13 +30,11 @@ def recall(
         Path | None,
         Option(
             "recall for the users in a file: one id a line, or a table with the column of user "
-            "ids: .csv, .jsonl or .parquet",
-            metavar="FILE",
+            "ids: .csv, .jsonl or .parquet"
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        Option("write the lists to a file: .parquet, .csv or .jsonl", metavar="FILE"),
+        Path | None, Option("write the lists to a file: .parquet, .csv or .jsonl")
     ] = None,
     profile: Annotated[
         Sequence[str],
@@ -51,8 +49,7 @@ def recall(
         Path | None,
         Option(
             "recall only the items in a file: one id a line, or a table with the column of item "
-            "ids: .csv, .jsonl or .parquet",
-            metavar="FILE",
+            "ids: .csv, .jsonl or .parquet"
         ),
     ] = None,
     include_seen: Annotated[bool, Option("also recall items the user has seen")] = False,

@@ -3,18 +3,15 @@
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
-from minitower.cli.arguments import add_command
+from minitower.cli.arguments import StorePath, add_command
 from minitower.cli.terminal import row, say, write
 from minitower.data import DataError
 from minitower.data.options import Option
 from minitower.store.forgotten import held_text, versions_with_forgotten
 from minitower.store.transaction import NotRemoved, prune, rollback
 from minitower.store.version_log import VersionLog
-
-StorePath = Annotated[Path, Option("folder of the store", metavar="STORE")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -76,11 +76,11 @@ def train(
     data: Annotated[Path | None, Option("folder of data", metavar="DATA")] = None,
     *,
     job: Annotated[
-        Path | None, Option("TOML job file; may name data, out and history_file", metavar="FILE")
+        Path | None, Option("TOML job file; may name data, out and history_file")
     ] = None,
     out: Annotated[Path | None, Option("where to write (default: model)", metavar="FOLDER")] = None,
     history_file: Annotated[
-        Path | None, Option("append a line of JSON to this file after each epoch", metavar="FILE")
+        Path | None, Option("append a line of JSON to this file after each epoch")
     ] = None,
     typed: Annotated[Mapping[str, Any], GROUPS],
 ) -> None:

@@ -27,24 +27,21 @@ from minitower.training.study import Trial, need_optuna
 def tune(
     data: Annotated[Path | None, Option("folder of data", metavar="DATA")] = None,
     *,
-    job: Annotated[
-        Path | None, Option("TOML job file of what is fixed; may name data", metavar="FILE")
-    ] = None,
+    job: Annotated[Path | None, Option("TOML job file of what is fixed; may name data")] = None,
     space: Annotated[
         Path | None,
         Option(
             "TOML file of what is searched: a list of values for an option, or a table such as "
             "{low = 0.03, high = 0.3, log = true} (default: temperature, learning rate, dim, "
-            "hidden, regularization, negatives)",
-            metavar="FILE",
+            "hidden, regularization, negatives)"
         ),
     ] = None,
     budget: search.Budget = "20m",
     trials: search.Trials = None,
     pruner: search.Pruner = "median",
-    out: Annotated[
-        Path, Option("job file of the best; the study stands beside it", metavar="FILE")
-    ] = Path("best.toml"),
+    out: Annotated[Path, Option("job file of the best; the study stands beside it")] = Path(
+        "best.toml"
+    ),
     typed: Annotated[Mapping[str, Any], UNPUBLISHED],
 ) -> None:
     """Train many models, each with other settings, and write the best as a job file.

@@ -7,9 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, VerifiedFolder, doubling, imported
+from minitower.search.engines import Engine, Points, VerifiedFolder, doubling, imported
 from minitower.search.index import SearchResult
-from minitower.search.points import Points
 
 
 class FaissFlat(Engine):
