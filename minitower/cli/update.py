@@ -46,13 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="update id embeddings, all day")  # fmt: skip
     common = declared(UpdateOptions)
     add_flags(parser, common, read=True)
-    for title, options in (
-        ("with --full", FullUpdateOptions),
-        ("with --incremental", IncrementalOptions),
-    ):
-        own = without(declared(options), common)
-        add_flags(parser.add_argument_group(title), own, read=True)
-    training = parser.add_argument_group("training", "By default as the version was trained.")
+    group = parser.add_argument_group
+    add_flags(group("with --full"), without(declared(FullUpdateOptions), common), read=True)
+    add_flags(group("with --incremental"), without(declared(IncrementalOptions), common), read=True)
+    training = group("training", "By default as the version was trained.")
     add_flags(training, {"positive": declared(Reading)["positive"], **TRAINING}, read=False)
 
 

@@ -1,4 +1,4 @@
-"""Engines: adapters to the libraries that search points on the unit sphere. Chapters 5, 20.
+"""Engines: adapters to the libraries that search points on the sphere. Chapters 5 and 20.
 
 An engine builds, searches, saves and opens an index of its library. Everything that all
 engines share stands in :mod:`minitower.search.approximate`.
