@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from typing import Annotated
 
-from minitower.cli.arguments import StorePath, add_command
+from minitower.cli.arguments import Command, StorePath, add_command
 from minitower.cli.terminal import row, say, write
 from minitower.data import DataError
 from minitower.data.options import Option
@@ -21,8 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "makes it current. An open recommender changes over when it reloads."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=type(parser))
-    five = {"list": list_versions, "show": show, "verify": verify, "rollback": roll_back,
-            "prune": remove_old}  # fmt: skip
+    five: dict[str, Command] = {
+        "list": list_versions, "show": show, "verify": verify, "rollback": roll_back,
+        "prune": remove_old,
+    }  # fmt: skip
     for name, run in five.items():
         does = str(run.__doc__).partition(".")[0]
         add_command(commands.add_parser(name, help=does[0].lower() + does[1:]), run)

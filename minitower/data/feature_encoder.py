@@ -218,7 +218,8 @@ class FeatureEncoder:
     @staticmethod
     def from_state(state: dict[str, Any], arrays: Mapping[str, Array]) -> "FeatureEncoder":
         """The encoder that :meth:`to_state` wrote."""
-        encoders, parts = [], {tuple(name.split(".", 2)): a for name, a in arrays.items()}
+        encoders = []
+        parts = {tuple(name.split(".", 2)): array for name, array in arrays.items()}
         for entry in state["fields"]:
             field = field_from_json(entry["field"])
             own = {p[1]: a for p, a in parts.items() if p[::2] == (state["side"], field.name)}

@@ -206,7 +206,7 @@ def restore_field(field: Field, state: dict[str, Any], arrays: dict[str, Array])
         DataError: the state belongs to another kind of field.
     """
     try:
-        return encoder_of(field).from_state(field, state, arrays)  # type: ignore[arg-type]
+        return encoder_of(field).from_state(field, state, arrays)
     except (KeyError, TypeError) as error:
         raise DataError(
             f"the fitted state of field '{field.name}' is incomplete: {error}"

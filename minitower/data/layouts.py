@@ -219,7 +219,8 @@ def _without_other_keys(
     side: str, fields: Sequence[Field], columns: Columns | None, named: Collection[str]
 ) -> tuple[list[Field], list[str]]:
     """The fields without such categories, and a remark on each of these."""
-    left, remarks = [], []
+    left: list[Field] = []
+    remarks: list[str] = []
     for field in fields:
         stated = field.name in named or f"{side}.{field.name}" in named
         if isinstance(field, Categorical) and columns is not None and not stated:
