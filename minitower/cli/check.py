@@ -31,7 +31,7 @@ from minitower.data.options import Option, checked
 def check(
     target: Annotated[
         str | None,
-        Option("function to check", metavar="FILE.py:FUNCTION|package.module:FUNCTION", parse=str),
+        Option("function to check", metavar="FILE.py:FUNCTION|package.module:FUNCTION"),
     ] = None,
     *,
     command: Annotated[
@@ -39,7 +39,6 @@ def check(
         Option(
             "program to check instead, in any language: it answers JSON lines on stdin with JSON "
             "lines on stdout",
-            metavar="COMMAND",
             parse=str,
         ),
     ] = None,
@@ -52,7 +51,6 @@ def check(
             "formula that it implements (see --list); without this flag its name and parameters "
             "say it",
             metavar="NAME",
-            parse=str,
         ),
     ] = None,
     framework: Annotated[
@@ -87,9 +85,7 @@ def check(
     list_: Annotated[bool, Option("print the formulas", name="list")] = False,
     explain: Annotated[
         str | None,
-        Option(
-            "print a formula, its arguments, cases and known mistakes", metavar="NAME", parse=str
-        ),
+        Option("print a formula, its arguments, cases and known mistakes", metavar="NAME"),
     ] = None,
 ) -> None:
     """Run a function of yours on the golden cases of a formula.

@@ -35,7 +35,7 @@ def evaluate(
     data: Annotated[Path, Option("folder of data", metavar="DATA")],
     *,
     part: Annotated[Literal["train", "valid", "test"], Option("part of the split")] = "test",
-    k: Annotated[Sequence[int], Option("lengths of the recalled list", 1, metavar="K")] = (
+    k: Annotated[Sequence[int], Option("lengths of the recalled list", 1)] = (
         10,
         50,
         100,

@@ -24,12 +24,10 @@ TargetRecall = Annotated[float, Option("recall of the exact top k to reach", met
 def publish(
     store: StorePath,
     *,
-    to: Annotated[str, Option(f"{':PATH, '.join(KINDS)}:URI", metavar="TARGET", parse=str)],
-    kind: Annotated[
-        str | None, Option("for faiss: hnsw (default), flat or ivfpq", parse=str)
-    ] = None,
-    name: Annotated[str, Option("the alias in Milvus", parse=str)] = "items",
-    k: Annotated[int, Option("list length to measure the recall at", 1, metavar="K")] = 100,
+    to: Annotated[str, Option(f"{':PATH, '.join(KINDS)}:URI", metavar="TARGET")],
+    kind: Annotated[str | None, Option("for faiss: hnsw (default), flat or ivfpq")] = None,
+    name: Annotated[str, Option("the alias in Milvus")] = "items",
+    k: Annotated[int, Option("list length to measure the recall at", 1)] = 100,
     target_recall: TargetRecall = 0.95,
     keep: Annotated[
         int | None,
@@ -77,7 +75,7 @@ def index_bench(
     only: Annotated[
         Sequence[str], Option("some of the indexes", choices=tuple(BACKENDS), metavar="INDEX")
     ] = tuple(BACKENDS),
-    k: Annotated[int, Option("list length", 1, metavar="K")] = 100,
+    k: Annotated[int, Option("list length", 1)] = 100,
     target_recall: TargetRecall = 0.95,
     plot: Annotated[Path, Option("plot of recall against time")] = Path("index-bench.svg"),
 ) -> None:

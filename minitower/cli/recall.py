@@ -18,12 +18,12 @@ from minitower.store.recommender import Recommender
 from minitower.towers.two_tower import TwoTower
 from minitower.updating.entity_lists import read_ids
 
-Length = Annotated[int, Option("number of items", 1, metavar="K")]
+Length = Annotated[int, Option("number of items", 1)]
 
 
 def recall(
     store: StorePath,
-    user: Annotated[str | None, Option("known or not", metavar="USER_ID", parse=str)] = None,
+    user: Annotated[str | None, Option("known or not", metavar="USER_ID")] = None,
     *,
     all_users: Annotated[bool, Option("recall for all users of the store")] = False,
     users: Annotated[
@@ -112,7 +112,7 @@ def recall(
 
 def similar(
     store: StorePath,
-    item: Annotated[str, Option("an item of the store", metavar="ITEM_ID", parse=str)],
+    item: Annotated[str, Option("an item of the store", metavar="ITEM_ID")],
     *,
     k: Length = 10,
     json_: Annotated[bool, Option("print JSON, an object a line", name="json")] = False,

@@ -50,9 +50,7 @@ def list_versions(store: StorePath) -> None:
 
 def show(
     store: StorePath,
-    version: Annotated[
-        int | None, Option("its number (default: the current one)", 1, metavar="VERSION")
-    ] = None,
+    version: Annotated[int | None, Option("its number (default: the current one)", 1)] = None,
 ) -> None:
     """Print the record of a version, as JSON."""
     log = VersionLog.read(store)
@@ -85,9 +83,7 @@ def verify(store: StorePath) -> None:
 
 def roll_back(
     store: StorePath,
-    version: Annotated[
-        int | None, Option("its number (default: the one before)", 1, metavar="VERSION")
-    ] = None,
+    version: Annotated[int | None, Option("its number (default: the one before)", 1)] = None,
 ) -> None:
     """Make an earlier version current again.
 
