@@ -16,7 +16,6 @@ from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.histories import clicks_before
 from minitower.data.interactions import Dataset, item_names
 from minitower.data.log import Entities, Interactions, RawData, read_log, times_column
-from minitower.data.schema import Id
 from minitower.data.splits import Split, part_labels
 from minitower.data.table import Ragged, Table
 from minitower.formulas.arrays import Array
@@ -193,8 +192,7 @@ def _extended(
     written = np.flatnonzero((np.arange(len(at)) < len(columns)) | (at >= len(table)))
     names = None if names is None else names[written]
     table = table.updated(at[written], side.encode(columns, ids[written], names))
-    key = next(field.name for field in side.fields if isinstance(field, Id))
-    rows = table.columns[key]
+    rows = table.columns[side.id_name]
     assert isinstance(rows, np.ndarray)  # a new array, not shared with the old table
-    rows[at] = side.vocabulary(key).encode(ids, columns.at(key))
+    rows[at] = side.vocabulary(side.id_name).encode(ids, columns.at(side.id_name))
     return side, table

@@ -31,10 +31,8 @@ from minitower.data.schema import (
     field_from_json,
     field_to_json,
 )
-from minitower.data.table import Feature, Features, Ragged, Table, Vocabulary, take
+from minitower.data.table import Feature, Features, Ragged, Table, Vocabulary
 from minitower.formulas.arrays import Array
-
-__all__ = ["FeatureEncoder", "FeatureEncoders", "Features", "Ragged", "Table", "take"]
 
 ID_DEFAULT_RATE = 0.01
 
@@ -88,6 +86,11 @@ class FeatureEncoder:
             column = ids if isinstance(encoder.field, Id) else columns[name]
             encoders.append(encoder.extended(column, columns.at(name)))
         return FeatureEncoder(self.side, encoders)
+
+    @property
+    def id_name(self) -> str:
+        """The name of the column of ids."""
+        return next(field.name for field in self.fields if isinstance(field, Id))
 
     @property
     def inputs(self) -> tuple[Field, ...]:

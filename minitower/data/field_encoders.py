@@ -38,8 +38,7 @@ class RowEncoder:
     def extended(self, column: Array, place: Place) -> Self:
         """Append rows for the values of a column that have no row."""
         _, members, place = self._members(self.field, column, place)
-        values, missing = scalars(members, place)
-        return type(self)(self.field, self.vocabulary.extended(values[~missing], place))
+        return type(self)(self.field, self.vocabulary.extended(members, place))
 
     @property
     def cardinality(self) -> int:

@@ -19,7 +19,7 @@ from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.interactions import Dataset
 from minitower.data.log import Interactions
-from minitower.data.schema import HISTORY, Id
+from minitower.data.schema import HISTORY
 from minitower.data.table import Ragged, Table
 from minitower.formulas.arrays import Array
 
@@ -133,7 +133,7 @@ class _Clicks:
 
 def item_rows(data: Dataset) -> Array:
     """(m,) int32: of each item, the row of the embedding of item ids."""
-    rows = data.items.columns[data.schema.schema.item_id.name]
+    rows = data.items.columns[data.schema.item.id_name]
     assert isinstance(rows, np.ndarray)
     return rows
 
@@ -157,6 +157,5 @@ def read_history(items: FeatureEncoder, ids: Any, last: int) -> Array:
             f"profile: field '{HISTORY}': expected item ids, oldest click first, got {show(ids)}"
         )
     place = Place("profile", HISTORY)
-    key = next(field.name for field in items.fields if isinstance(field, Id))
-    rows = items.vocabulary(key).encode(as_array(ids, place), place)
+    rows = items.vocabulary(items.id_name).encode(as_array(ids, place), place)
     return rows[rows > 0][-last:]

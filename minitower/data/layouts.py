@@ -23,7 +23,7 @@ from minitower.data.files import read_regular
 from minitower.data.log import RawData
 from minitower.data.option_values import written
 from minitower.data.options import Option, Seed
-from minitower.data.roles import read_roles
+from minitower.data.roles import read_pairs, read_roles
 from minitower.data.schema import Categorical, Field, Schema, field_from_json, field_to_json
 from minitower.data.splits import parse_split
 from minitower.data.table_parts import part_files, table_paths
@@ -42,11 +42,8 @@ def read_overrides(value: Any) -> dict[str, Field | str | None]:
     >>> read_overrides(["genre=token_seq", "zip=none"])
     {'genre': 'token_seq', 'zip': None}
     """
-    if isinstance(value, list):
-        value = dict(str(pair).partition("=")[::2] for pair in value)
-    if not isinstance(value, dict):
-        raise ValueError("expected a table of columns and their types")
-    return {name: _override(name, kind) for name, kind in value.items()}
+    stated = read_pairs(value, "columns and their types")
+    return {name: _override(name, kind) for name, kind in stated.items()}
 
 
 def _override(name: str, kind: Any) -> Field | str | None:
