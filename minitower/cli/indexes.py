@@ -24,7 +24,7 @@ TargetRecall = Annotated[float, Option("recall of the exact top k to reach", met
 def publish(
     store: StorePath,
     *,
-    to: Annotated[str, Option(f"{':PATH, '.join(KINDS)}:URI", metavar="TARGET")],
+    to: Annotated[str, Option(f"{':PATH, '.join(KINDS)}:URI", metavar="TARGET", parse=str)],
     kind: Annotated[str | None, Option("for faiss: hnsw (default), flat or ivfpq")] = None,
     name: Annotated[str, Option("the alias in Milvus")] = "items",
     k: Annotated[int, Option("list length to measure the recall at", 1)] = 100,

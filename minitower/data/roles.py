@@ -78,9 +78,7 @@ def read_roles(value: Any) -> dict[str, str | None]:
     return {role: None if column == "none" else column for role, column in value.items()}
 
 
-def find_roles(
-    stated: Mapping[str, str | None], log: Columns, items: Columns | None
-) -> dict[str, str | None]:
+def find_roles(stated: Mapping[str, str | None], log: Columns, items: Columns | None) -> Roles:
     """The column of each role but the unit: the stated one, or that of a known name.
 
     Raises:
@@ -110,7 +108,7 @@ def find_roles(
                 f"found no column of {role} ids, such as {role}_id; columns: "
                 f"{listed(log.arrays)}; state --columns {role}=COLUMN"
             )
-    return found
+    return Roles(**found)
 
 
 def _plain(name: str) -> str:

@@ -19,7 +19,7 @@ from minitower.data.csv_values import integers_of, plain_values
 from minitower.data.errors import DataError, listed
 from minitower.data.exposures import id_lists
 from minitower.data.log import RawData
-from minitower.data.roles import Roles, find_roles, side_key
+from minitower.data.roles import find_roles, side_key
 from minitower.data.schema import Categorical, Field, Id, MultiValued, Schema
 from minitower.data.table_parts import read_table
 from minitower.data.times import recognized_seconds, seconds
@@ -41,14 +41,14 @@ def read_tables(
     """
     read = {name: read_table(path) for name, path in paths.items()}
     log, items = read["interactions"], read.get("items")
-    found = find_roles(stated, log, items)
+    roles = find_roles(stated, log, items)
     _refuse_unknown(overrides, read)
     remarks: list[str] = []
     left_out: list[str] = []
     sides: dict[str, Columns | None] = {}
     schema: dict[str, list[Field]] = {}
     for side in ("user", "item"):
-        key, table = str(found[side]), read.get(f"{side}s")
+        key, table = str(getattr(roles, side)), read.get(f"{side}s")
         if table is not None:
             given = side_key(side, key, table)
             if given != key:
@@ -56,14 +56,13 @@ def read_tables(
                 renamed = {key if n == given else n: a for n, a in table.arrays.items()}
                 table = replace(table, arrays=renamed)
         log, table = _typed_ids(key, log, table)
-        title = found["title"] if side == "item" else None
+        title = roles.title if side == "item" else None
         schema[side], sides[side], unused = _features(side, key, table, title, overrides)
         if len(schema[side]) > 1:
             remarks.append(f"{side}s: {', '.join(map(_described, schema[side][1:]))}")
         if unused:
             left_out.append(f"{side}s: left out {listed(unused, 20)}")
             remarks.append(left_out[-1])
-    roles = Roles(**found)
     typed = (roles.user, roles.item, roles.time, roles.weight, roles.exposed)
     if log.is_csv:
         log = log.updated({n: plain_values(a) for n, a in log.arrays.items() if n not in typed})
@@ -99,7 +98,7 @@ def read_tables(
         log,
         sides["user"],
         sides["item"],
-        found["title"] if items is not None else None,
+        roles.title if items is not None else None,
         roles.time,
         roles.weight,
         roles.exposed,
