@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from minitower.data.columns import read_columns
-from minitower.data.csv_values import as_fitted
+from minitower.data.csv_files import as_fitted
 from minitower.data.errors import Place
 from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.interactions import Dataset

@@ -15,7 +15,7 @@ import numpy as np
 from minitower.data.atomic_files import Overrides, field_of_type
 from minitower.data.column_kinds import kind_of
 from minitower.data.columns import Columns, numbers
-from minitower.data.csv_values import integers_of, plain_values
+from minitower.data.csv_files import integers_of, plain_values
 from minitower.data.errors import DataError, listed
 from minitower.data.exposures import id_lists
 from minitower.data.log import RawData

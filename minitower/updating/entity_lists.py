@@ -15,7 +15,7 @@ import numpy as np
 
 from minitower.data import DataError
 from minitower.data.columns import Columns, read_columns
-from minitower.data.csv_values import as_fitted
+from minitower.data.csv_files import as_fitted
 from minitower.data.errors import Place
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.files import read_regular

@@ -12,7 +12,7 @@ import numpy as np
 
 from minitower.data import Dataset, RandomSplit, TimeSplit
 from minitower.data.columns import Columns
-from minitower.data.csv_values import as_fitted
+from minitower.data.csv_files import as_fitted
 from minitower.data.days import next_day
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.schema import Continuous, Id

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from minitower.data.columns import Columns
-from minitower.data.csv_values import plain_values
+from minitower.data.csv_files import plain_values
 from minitower.data.rules import Comparison, Rule
 from minitower.data.values import is_missing
 from minitower.formulas.arrays import Array
