@@ -33,6 +33,7 @@ from timing import table
 
 import minitower as mt
 from minitower.data import Field, atomic_files
+from minitower.data.log import RawData
 from minitower.towers.schedules import Schedule
 
 JOBS = Path(__file__).parent / "jobs"
@@ -85,20 +86,20 @@ NEW_USERS = {
 ONE_MOMENT = Setting((128,), 0.1, 8, default_rate=0.1)
 
 
-def read(folder: Path, default_rate: float, **more: Field | str | None) -> atomic_files.RawData:
+def read(folder: Path, default_rate: float, **more: Field | str | None) -> RawData:
     """The columns; the user's id is forgotten in training at the given rate."""
     user = mt.Id("user_id", default_rate=default_rate)
     overrides = {**OVERRIDES[folder.name], "user_id": user, **more}
     return atomic_files.read(folder, overrides=overrides)
 
 
-def dataset(raw: atomic_files.RawData, split: mt.Split, **more: np.ndarray) -> mt.Dataset:
+def dataset(raw: RawData, split: mt.Split, **more: np.ndarray) -> mt.Dataset:
     """All ratings are positives."""
     log = {name: raw.interactions[name] for name in ("user_id", "item_id", "timestamp")} | more
     return mt.Dataset.from_columns(raw.schema, log, raw.users, raw.items, split=split)
 
 
-def by_user(raw: atomic_files.RawData, fold: int) -> np.ndarray:
+def by_user(raw: RawData, fold: int) -> np.ndarray:
     """Eight tenths of the users train, one validates, one tests, with all they rated."""
     users, row = np.unique(raw.interactions["user_id"].astype(str), return_inverse=True)
     tenth = (np.random.default_rng(0).integers(0, 10, len(users)) - fold) % 10

@@ -41,6 +41,7 @@ from timing import table
 
 import minitower as mt
 from minitower.data import atomic_files
+from minitower.data.log import RawData
 from minitower.towers.user_history import read_history_option
 
 SEEDS, TUNING_SEEDS = range(5), range(2)
@@ -101,7 +102,7 @@ GRIDS: dict[str, list[Setting]] = {
 }
 
 
-def read(folder: Path, setting: Setting) -> tuple[atomic_files.RawData, dict[str, np.ndarray]]:
+def read(folder: Path, setting: Setting) -> tuple[RawData, dict[str, np.ndarray]]:
     """The columns, and the log of the positives."""
     user = mt.Id("user_id", default_rate=setting.id_rate, embed=setting.embed_user)
     raw = atomic_files.read(folder, overrides={**OVERRIDES[folder.name], "user_id": user})

@@ -18,7 +18,7 @@ import minitower.cli
 from minitower.cli import main
 from minitower.cli.terminal import say
 from minitower.data import Dataset, Id, RandomSplit, Schema
-from minitower.data.printable import printable
+from minitower.data.errors import printable
 from minitower.store.full_version import publish_model
 from minitower.towers.two_tower import TwoTower
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minitower.cli import MODULES
-from minitower.cli import threads as flag
+from minitower.cli import arguments as flag
 from minitower.formulas import blas, threads
 from minitower.store.model_files import load_model
 
@@ -32,9 +32,9 @@ def clicks(tmp_path):
 
 
 def test_threads__which_commands_have_the_flag(run):
-    assert flag.COMMANDS < ALL
+    assert flag.THREADED < ALL
     having = {command for command in ALL if "--threads N" in run(command, "--help")[1]}
-    assert having == flag.COMMANDS
+    assert having == flag.THREADED
     assert ALL - having == {"inspect", "store", "index-bench", "check", "vectors"}
 
 

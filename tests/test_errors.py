@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from minitower.data import Categorical, Continuous, DataError, Dataset, Id, MultiValued, Schema
 from minitower.data.atomic_files import read_text
 from minitower.data.columns import read_columns
-from minitower.data.errors import LONGEST_ERROR, Place, listed, shorten, show
-from minitower.data.printable import printable
+from minitower.data.errors import LONGEST_ERROR, Place, listed, printable, shorten, show
 
 SCHEMA = Schema(
     user=[Id("user_id"), Continuous("age")],

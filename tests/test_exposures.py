@@ -1,4 +1,4 @@
-"""Exposures: what each user was shown and did not click, while training lasted."""
+"""Exposures: what each user was shown and did not click; lists of ids in strings."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import DataError, Dataset, Id, LastSplit, Schema, TimeSplit, next_day
+from minitower.data.errors import Place
+from minitower.data.exposures import id_lists
 from minitower.training.hard_negatives import exposed_negatives
 
 IDS = Schema(user=[Id("u")], item=[Id("i")])
@@ -75,3 +77,43 @@ def test_exposed__of_a_day_is_unknown():
     assert lists(data) == {1: set()}
     with pytest.raises(DataError, match="the columns of this data set are not at hand"):
         next_day(data, {"u": [1], "i": [7]}).exposed()
+
+
+PLACE = Place("log.csv", "exposed", first_line=2)
+KNOWN = {
+    "integers": [7, 12, 120],
+    "with commas": ["pen, blue", "ink", "cup,"[:3]],
+    "with spaces": ["blue pen", "ink", "a b c"],
+}
+
+
+def objects(values):
+    return np.fromiter(values, object, len(values))
+
+
+@given(st.sampled_from(sorted(KNOWN)), st.sampled_from(["|", ";", ",", " ", " | "]), st.data())
+def test_id_lists__reads_what_was_joined(kind, separator, data):
+    ids = [value for value in KNOWN[kind] if separator not in str(value)]
+    lists = data.draw(st.lists(st.lists(st.sampled_from(ids)), min_size=1))
+    strings = objects([separator.join(map(str, values)) for values in lists])
+    found, dropped = id_lists(strings, objects(KNOWN[kind]), PLACE)
+    assert found.tolist() == lists
+    assert dropped == 0
+
+
+def test_id_lists__unknown_ids_are_counted_and_lists_stay():
+    found, dropped = id_lists(objects(["1,2,99", [2, 5], ""]), np.array([1, 2]), PLACE)
+    assert found.tolist() == [[1, 2], [2, 5], []]
+    assert dropped == 1
+
+
+@pytest.mark.parametrize(
+    "strings, message",
+    [
+        (["1,2", "[1, 2]"], r"log.csv, line 3, column 'exposed': .*'\|' between.*got '\[1, 2\]'"),
+        (["a/b", "b/c"], r"log.csv, column 'exposed': no item of the data is here; .*got 'a/b'"),
+    ],
+)
+def test_id_lists__refuses_other_forms(strings, message):
+    with pytest.raises(DataError, match=message):
+        id_lists(objects(strings), objects([1, 2, "a", "b"]), PLACE)

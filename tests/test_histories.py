@@ -118,7 +118,7 @@ def test_an_item_without_a_row_of_its_own_is_in_no_history():
 
 def test_the_split_must_be_known():
     data = dataset([(1, 10, 1, "train")])
-    with pytest.raises(DataError, match="split: expected one of train, valid, test, all, got 'x'"):
+    with pytest.raises(DataError, match="split must be one of train, valid, test, all, got 'x'"):
         clicks_before(data, "x")
 
 

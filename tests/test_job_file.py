@@ -4,10 +4,12 @@ import tomllib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_tables import ITEMS, LOG, USERS, assert_equal_data, write
 
 from minitower.cli import main
-from minitower.data.job_file import job_file
+from minitower.data.job_file import job_file, toml
 from minitower.data.layouts import Reading
 from minitower.data.option_values import read_options
 from minitower.data.options import declared
@@ -100,3 +102,28 @@ def test_train__refuses_a_job_in_one_line(tmp_path, capsys, line, message):
     assert main(["train", "--job", str(tmp_path / "job.toml"), "--out", str(tmp_path / "m")]) == 2
     (error,) = [e for e in capsys.readouterr().err.splitlines() if "error" in e]
     assert message in error
+
+
+strings = st.text(st.characters(codec="utf-8"))
+scalars = (
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | strings
+)
+values = scalars | st.lists(scalars, max_size=3)
+tables = st.dictionaries(strings, values | st.dictionaries(strings, values, max_size=2), max_size=3)
+
+
+@given(st.dictionaries(strings, values | tables, max_size=5))
+def test_toml__is_read_back(table):
+    assert tomllib.loads(toml(table)) == table
+
+
+def test_toml__keys_after_a_table_still_belong_to_the_top():
+    assert tomllib.loads(toml({"a": {"b": 1}, "c": 2})) == {"a": {"b": 1}, "c": 2}
+
+
+def test_toml__has_no_null():
+    with pytest.raises(TypeError, match="TOML has no NoneType"):
+        toml({"a": None})

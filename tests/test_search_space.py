@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
+from minitower.data.job_file import toml
 from minitower.data.option_values import read_options
-from minitower.data.toml_text import toml
 from minitower.training.named import OBJECTIVES
 from minitower.training.recipe import read_recipe
 from minitower.training.search_space import SPACE, Choices, Range, default_space, read_space, start

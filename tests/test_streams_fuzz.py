@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.data import DataError
-from minitower.data.printable import printable
+from minitower.data.errors import printable
 from minitower.updating.streams import (
     ClickStream,
     Cursor,

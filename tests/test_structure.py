@@ -14,7 +14,7 @@ FLOORS = [
     "formulas", "conformance", "data", "towers", "search", "evaluation", "training", "store",
     "updating", "scale", "lab", "cli",
 ]  # fmt: skip
-LEAVES = {"minitower.data.errors", "minitower.data.files", "minitower.data.printable"}
+LEAVES = {"minitower.data.errors", "minitower.data.files"}
 """Files below all floors but the formulas: they import nothing of the package but each other."""
 CORE = {"numpy", "scipy", "minitower"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minitower.data import DataError, Dataset, Id, Schema, Vocabulary
 from minitower.data.columns import Columns, as_array, scalars, sets
 from minitower.data.errors import Place
-from minitower.data.log_columns import read_ids
+from minitower.data.log import read_ids
 from minitower.data.table import Table
 from minitower.data.values import typed_ids
 

@@ -15,7 +15,7 @@ from values import INTEGERS, NUMBERS, TEXTS, mutated_bytes
 from world import commands
 
 from minitower.cli.train import OPTIONS
-from minitower.data.printable import printable
+from minitower.data.errors import printable
 
 _RAW = (
     *("true", "false", "nan", "inf", "-inf", "1e999", "[]", "[1]", '["x"]', "{}", "{a = 1}", '""'),

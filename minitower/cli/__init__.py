@@ -5,7 +5,6 @@ what a script would want and nothing else; remarks, progress and errors go to st
 module is imported when the command runs.
 """
 
-import argparse
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,9 +12,14 @@ from contextlib import suppress
 from importlib import import_module
 
 from minitower import __version__
-from minitower.cli.arguments import CommandFailed, Parser
+from minitower.cli.arguments import (
+    CommandFailed,
+    Parser,
+    add_command,
+    add_threads,
+    use_threads_of,
+)
 from minitower.cli.terminal import drop, escaping_stdout, say
-from minitower.cli.threads import add_threads, use_threads_of
 from minitower.data.errors import DataError
 
 MODULES = {
@@ -41,9 +45,9 @@ MODULES = {
         "vectors": "write the golden cases for implementations in other languages",
     },
 }
-"""Module -> its commands -> what each does. A module adds its commands by `add_commands`."""
+"""Module -> its commands -> what each does. A command is the function of its name in the module;
+a module with other needs adds the arguments itself, by `add_arguments`."""
 
-_SUMMARIES = {name: does for commands in MODULES.values() for name, does in commands.items()}
 _TOO_LARGE = (
     "a value is too large for this machine; lower --batch-size, --dim, --hidden, --negatives, "
     "--bank or --self-batch-size"
@@ -123,16 +127,15 @@ def build_parser(command: str | None = None) -> Parser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-
-    def add(name: str, description: str = "", **_: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=_SUMMARIES[name], description=description)
-        add_threads(one, name)
-        return one
-
     for module, names in MODULES.items():
-        if command is None or command in names:
-            import_module(f"minitower.cli.{module}").add_commands(add)
-        else:
-            for name in names:
-                add(name)
+        for name, does in names.items():
+            one = commands.add_parser(name, help=does)
+            add_threads(one, name)
+            if command not in (None, name):
+                continue
+            found = import_module(f"minitower.cli.{module}")
+            if hasattr(found, "add_arguments"):
+                found.add_arguments(one)
+            else:
+                add_command(one, getattr(found, name.replace("-", "_")))
     return parser

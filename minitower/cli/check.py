@@ -1,56 +1,37 @@
-"""``check`` and ``vectors``: is an implementation in somebody's file right? Chapter 17.
+"""``check`` and ``vectors``: is an implementation in somebody's file right? Chapter 17."""
 
-Chapter 17.
-"""
-
-import argparse
 import inspect
 import json
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from minitower import conformance
-from minitower.cli.arguments import CommandFailed, add_command
-from minitower.cli.check_command import by_command
+from minitower.cli.arguments import CommandFailed
 from minitower.cli.check_target import load
 from minitower.cli.terminal import row, say, write
 from minitower.conformance import FORMULAS, MISTAKES, SAMPLER, check_sampler, describe
 from minitower.conformance.badge import BADGES
+from minitower.conformance.by_command import check_command
 from minitower.conformance.checker import find
+from minitower.conformance.child import Child
 from minitower.conformance.families import FAMILIES
 from minitower.conformance.formula import CHOICES, TOLERANCE
 from minitower.conformance.frameworks import FRAMEWORKS
 from minitower.conformance.guess import guess
+from minitower.conformance.report import Report
 from minitower.conformance.report_files import as_json, as_junit, as_markdown
 from minitower.data.errors import DataError
-from minitower.data.files import new_file
+from minitower.data.files import write_file
 from minitower.data.options import Option, checked
-
-
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``check`` and ``vectors`` to the program."""
-    a = add(
-        "check",
-        description="Run a function of yours on the golden cases of a formula, and name the "
-        "classic mistake where it is one. In NumPy it returns (loss, gradients); in a framework "
-        "the loss, which the framework differentiates. The file is run. Exits 1 when a case "
-        "fails, 2 when the function cannot be compared.",
-    )
-    add_command(a, check)
-    a = add(
-        "vectors",
-        description="Write vectors.json, vectors.npz, JSON Schemas and a README.md that explains "
-        "them.",
-    )
-    add_command(a, vectors)
 
 
 def check(
     target: Annotated[
         str | None,
-        Option("function to check", metavar="FILE.py:FUNCTION|package.module:FUNCTION", parse=str),
+        Option("function to check", metavar="FILE.py:FUNCTION|package.module:FUNCTION"),
     ] = None,
     *,
     command: Annotated[
@@ -58,7 +39,6 @@ def check(
         Option(
             "program to check instead, in any language: it answers JSON lines on stdin with JSON "
             "lines on stdout",
-            metavar="COMMAND",
             parse=str,
         ),
     ] = None,
@@ -71,7 +51,6 @@ def check(
             "formula that it implements (see --list); without this flag its name and parameters "
             "say it",
             metavar="NAME",
-            parse=str,
         ),
     ] = None,
     framework: Annotated[
@@ -94,27 +73,27 @@ def check(
     ] = (),
     json_: Annotated[bool, Option("print the report as JSON", name="json")] = False,
     junit: Annotated[
-        Path | None, Option("also write the report as JUnit XML, for a CI server", metavar="FILE")
+        Path | None, Option("also write the report as JUnit XML, for a CI server")
     ] = None,
     markdown: Annotated[
-        Path | None,
-        Option("also write a Markdown table, for a comment on a pull request", metavar="FILE"),
+        Path | None, Option("also write a Markdown table, for a comment on a pull request")
     ] = None,
     badge: Annotated[
         Path | None,
-        Option(
-            "also write a badge: FILE.svg is an image, FILE.json is for shields.io", metavar="FILE"
-        ),
+        Option("also write a badge: FILE.svg is an image, FILE.json is for shields.io"),
     ] = None,
     list_: Annotated[bool, Option("print the formulas", name="list")] = False,
     explain: Annotated[
         str | None,
-        Option(
-            "print a formula, its arguments, cases and known mistakes", metavar="NAME", parse=str
-        ),
+        Option("print a formula, its arguments, cases and known mistakes", metavar="NAME"),
     ] = None,
 ) -> None:
-    """Print the report of a check, the list of formulas, or one formula."""
+    """Run a function of yours on the golden cases of a formula.
+
+    Name the classic mistake where it is one. In NumPy the function returns (loss, gradients); in
+    a framework the loss, which the framework differentiates. The file is run. Exits 1 when a case
+    fails, 2 when the function cannot be compared.
+    """
     if list_:
         width = max(map(len, FORMULAS))
         for name, known in FORMULAS.items():
@@ -131,7 +110,7 @@ def check(
         if target is not None or framework != "numpy":
             other = target or f"--framework {framework}"
             raise DataError(f"check: {other} does not fit --command; leave one of them out")
-        report = by_command(command, timeout, formula, dtype, constants, allow)
+        report = _by_command(command, timeout, formula, dtype, constants, allow)
         target, formula = command, report.formula
     elif target is None:
         raise DataError("check: expected FILE.py:FUNCTION or --command COMMAND (or --list)")
@@ -148,11 +127,11 @@ def check(
         except ModuleNotFoundError as error:  # the framework
             raise DataError(str(error)) from error
     if junit is not None:
-        _write(junit, as_junit(report, target))
+        write_file(junit, as_junit(report, target))
     if markdown is not None:
-        _write(markdown, as_markdown(report, target))
+        write_file(markdown, as_markdown(report, target))
     if badge is not None:
-        _write(badge, BADGES[badge.suffix](report))
+        write_file(badge, BADGES[badge.suffix](report))
     write(f"{json.dumps(as_json(report), indent=1)}\n" if json_ else f"{report}\n")
     if report.unusable:
         raise DataError(report.unusable)
@@ -160,9 +139,42 @@ def check(
         raise CommandFailed(f"{target} is not {formula}")
 
 
-def _write(path: Path, content: bytes) -> None:
-    with new_file(path) as file:
-        file.write(content)
+def _by_command(
+    command: str,
+    timeout: float,
+    formula: str | None,
+    dtype: str,
+    given: dict[str, Any],
+    allow: Collection[str],
+) -> Report:
+    """Check a command, as a shell would read it.
+
+    Raises:
+        DataError: the command cannot be run, or does not say hello.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise DataError(f"--command {command}: {error}") from error
+    if not words or "\0" in command:
+        raise DataError("--command: expected a program and its arguments")
+    with Child(words, timeout) as child:
+        passed = False
+        try:
+            report = checked(
+                check_command, child, formula=formula, dtype=dtype, given=given, allow=allow
+            )
+            passed = report.passed
+        except OSError as error:
+            raise DataError(f"--command {words[0]}: {error.strerror}") from error
+        finally:
+            child.kill()
+            if not passed:
+                for line in child.stderr().splitlines():
+                    say(f"stderr of the command: {line}")
+    if formula is None:
+        say(f"checked as {report.formula}: the command says so")
+    return report
 
 
 def _pair(pair: str) -> tuple[str, object]:
@@ -178,7 +190,7 @@ def _pair(pair: str) -> tuple[str, object]:
 
 
 def vectors(*, out: Annotated[Path, Option("the folder to write", metavar="DIR")]) -> None:
-    """Write the golden vectors; prints the folder."""
+    """Write vectors.json, vectors.npz, JSON Schemas and a README.md that explains them."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file, expected a folder")
     row(conformance.write_vectors(out))

@@ -1,16 +1,14 @@
 """``demo``: the whole path in one command, with a report. Chapter 18."""
 
-import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from minitower.cli.arguments import add_command, without
 from minitower.cli.terminal import TrainingBar, row, say, write
-from minitower.cli.train import GROUPS, Publishing, read_job, read_toml
+from minitower.cli.train import UNPUBLISHED, read_job, read_toml
 from minitower.data import DataError
 from minitower.data.layouts import Reading
-from minitower.data.options import Option, declared
+from minitower.data.options import Option
 from minitower.data.source import open_folder
 from minitower.lab.demo import SIMULATED, VIEWS, run, simulated
 from minitower.lab.page import write_page
@@ -20,33 +18,22 @@ from minitower.search.hnsw import Hnsw
 from minitower.training.recipe import read_recipe
 
 
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``demo`` to the program."""
-    a = add(
-        "demo",
-        description="Train a model, and for comparison the same model without logQ correction and "
-        "with self-supervision; measure all against 'most popular'; build an index; recall for one "
-        "user. Prints a small table and the path of a page with plots. Without --data it makes its "
-        "own data.",
-    )
-    published = declared(Publishing)
-    groups = {title: without(options, published) for title, options in GROUPS.items()}
-    add_command(a, demo, groups)
-
-
 def demo(
     *,
     data: Annotated[
         Path | None, Option("real files instead of simulated data", metavar="DIR")
     ] = None,
-    job: Annotated[Path | None, Option("TOML job file with options", metavar="FILE")] = None,
-    report: Annotated[Path, Option("where to write the page", metavar="FILE")] = Path(
-        "report.html"
-    ),
+    job: Annotated[Path | None, Option("TOML job file with options")] = None,
+    report: Annotated[Path, Option("where to write the page")] = Path("report.html"),
     no_report: Annotated[bool, Option("print the table only")] = False,
-    typed: Mapping[str, Any],
+    typed: Annotated[Mapping[str, Any], UNPUBLISHED],
 ) -> None:
-    """Train, index, recall, report; prints the table, an example and the path of the page."""
+    """Train a model, measure it, build an index, and recall for one user.
+
+    For comparison, train the same model without logQ correction and with self-supervision.
+    Measure all against 'most popular'. Prints a small table and the path of a page with plots.
+    Without --data it makes its own data.
+    """
     if not no_report:
         _check_report(report)
     Hnsw.library()  # the demo measures HNSW: report a missing library first
@@ -60,8 +47,7 @@ def demo(
         views.make(read_recipe, views)
     reading = options.make(Reading)
     source = simulated(reading) if data is None else open_folder(data, reading)
-    for remark in source.remarks:
-        say(remark)
+    say(*source.remarks)
     result = run(source, options, lambda name: TrainingBar(name, options["metric"]), say)
     write(f"{format_report(result)}\n")
     if not no_report:

@@ -1,12 +1,10 @@
 """``evaluate``: measure a published model. Chapter 16."""
 
-import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from minitower.cli.arguments import add_command
 from minitower.cli.terminal import row, say, write
 from minitower.data import DataError
 from minitower.data.feature_encoder import FeatureEncoders
@@ -15,7 +13,7 @@ from minitower.data.option_values import read_options
 from minitower.data.options import Option, declared
 from minitower.data.source import Source, open_folder
 from minitower.data.splits import PARTS
-from minitower.data.tables import table_paths
+from minitower.data.table_parts import table_paths
 from minitower.evaluation.chosen_baselines import MOST_POPULAR, baselines, verdict
 from minitower.evaluation.evaluator import Evaluator, NothingToFind
 from minitower.evaluation.report import Report
@@ -32,26 +30,12 @@ Model = Annotated[Path, Option("folder that train wrote", metavar="MODEL")]
 _READING = declared(Reading)
 
 
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``evaluate`` to the program."""
-    a = add(
-        "evaluate",
-        description="Rank all items for every user of one part of the data. Print recall and "
-        "other metrics beside those of 'most popular', ItemKNN and EASE. The current version is "
-        "measured. The data is read as it was for training, unless flags say otherwise. Positives "
-        "that the version may have learned from are refused. Newer data is measured as the store "
-        "serves it: among all its items, with what it knows of each user. Where newer data repeats "
-        "learned positives, they count as seen and are left out.",
-    )
-    add_command(a, evaluate, {"the data": _READING})
-
-
 def evaluate(
     model: Model,
     data: Annotated[Path, Option("folder of data", metavar="DATA")],
     *,
     part: Annotated[Literal["train", "valid", "test"], Option("part of the split")] = "test",
-    k: Annotated[Sequence[int], Option("lengths of the recalled list", 1, metavar="K")] = (
+    k: Annotated[Sequence[int], Option("lengths of the recalled list", 1)] = (
         10,
         50,
         100,
@@ -64,9 +48,16 @@ def evaluate(
     popular_only: Annotated[
         bool, Option("leave out ItemKNN and EASE, which take long for many items")
     ] = False,
-    typed: Mapping[str, Any],
+    typed: Annotated[Mapping[str, Any], {"the data": _READING}],
 ) -> None:
-    """Measure the current version of a store on data; prints a table, or JSON."""
+    """Rank all items for every user of one part of the data.
+
+    Print recall and other metrics beside those of 'most popular', ItemKNN and EASE. The current
+    version is measured. The data is read as it was for training, unless flags say otherwise.
+    Positives that the version may have learned from are refused. Newer data is measured as the
+    store serves it: among all its items, with what it knows of each user. Where newer data repeats
+    learned positives, they count as seen and are left out.
+    """
     if (model / POINTER).exists():
         store = read_current(model, read_version)
         two_tower, notes = store.model, (store.full or store).notes
@@ -79,8 +70,7 @@ def evaluate(
         known["override"] = _of_tables_here(known["override"], data, typed, two_tower.encoders)
     reading = read_options(_READING, typed, (str(model / MANIFEST), known)).make(Reading)
     source = open_folder(data, reading)
-    for remark in source.remarks:
-        say(remark)
+    say(*source.remarks)
     masks = None if store is None else _learned(store, source, reading.to_json() == known)
     counts = {name: int(mask.sum()) for name, mask in (masks or {}).items()}
     seen, positives = counts.get(part, 0), len(source.data.split(part))

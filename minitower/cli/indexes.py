@@ -1,12 +1,11 @@
 """``publish`` and ``index-bench``: item vectors in other databases. Chapter 20."""
 
-import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from minitower.cli.arguments import add_command
+from minitower.cli.arguments import StorePath
 from minitower.cli.terminal import row, say
 from minitower.data.options import Option
 from minitower.evaluation.encode import encode_sample
@@ -19,57 +18,36 @@ from minitower.scale.targets import KINDS, Target, vectors_of
 from minitower.store.recommender import Recommender
 from minitower.store.transaction import prune
 
-_TOKEN = "MILVUS_TOKEN"
-
-StorePath = Annotated[Path, Option("folder of the store", metavar="STORE")]
 TargetRecall = Annotated[float, Option("recall of the exact top k to reach", metavar="SHARE")]
-
-
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``publish`` and ``index-bench`` to the program."""
-    a = add(
-        "publish",
-        description="Index the item vectors of the current version of a store. Measure the "
-        "recall with its users, and serve the index. The index before stays until it is pruned. "
-        "A folder (exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH) is a store "
-        "of versions, see minitower store. Milvus is the path of a Milvus Lite (milvus:PATH.db) "
-        f"or the URI of a cluster (milvus:http://HOST:PORT), whose token stands in ${_TOKEN}. "
-        "Prints the number of the version, or the name of the collection.",
-    )
-    add_command(a, publish)
-    a = add(
-        "index-bench",
-        description="Build every installed index of a store's item vectors, and search it with "
-        "the vectors of its users at rising search effort. Prints a line for each: index; "
-        "seconds to build; MB in memory; MB on disk; effort; recall of the exact top k; "
-        "milliseconds per query; queries per second in batches; a star at the effort that the "
-        "build chose.",
-    )
-    add_command(a, bench)
 
 
 def publish(
     store: StorePath,
     *,
     to: Annotated[str, Option(f"{':PATH, '.join(KINDS)}:URI", metavar="TARGET", parse=str)],
-    kind: Annotated[
-        str | None, Option("for faiss: hnsw (default), flat or ivfpq", parse=str)
-    ] = None,
-    name: Annotated[str, Option("the alias in Milvus", parse=str)] = "items",
-    k: Annotated[int, Option("list length to measure the recall at", 1, metavar="K")] = 100,
+    kind: Annotated[str | None, Option("for faiss: hnsw (default), flat or ivfpq")] = None,
+    name: Annotated[str, Option("the alias in Milvus")] = "items",
+    k: Annotated[int, Option("list length to measure the recall at", 1)] = 100,
     target_recall: TargetRecall = 0.95,
     keep: Annotated[
         int | None,
         Option("afterwards, remove all but the newest N (default: keep all)", 1, metavar="N"),
     ] = None,
 ) -> None:
-    """Publish vectors; prints the name of their version."""
+    """Index the item vectors of the current version of a store.
+
+    Measure the recall with its users, and serve the index. The index before stays until it is
+    pruned. A folder (exact:PATH, hnsw:PATH, faiss:PATH, scann:PATH) is a store of versions, see
+    minitower store. Milvus is the path of a Milvus Lite (milvus:PATH.db) or the URI of a cluster
+    (milvus:http://HOST:PORT), whose token stands in $MILVUS_TOKEN. Prints the number of the
+    version, or the name of the collection.
+    """
     target = Target.read(to, kind)
     if target.scheme == "milvus":
         silence_loggers()
     opened = Recommender.open(store).store
     ids, vectors = vectors_of(opened)
-    token = os.environ.get(_TOKEN, "")
+    token = os.environ.get("MILVUS_TOKEN", "")
     index, version = target.publish(
         ids,
         vectors,
@@ -91,19 +69,22 @@ def publish(
     row(version)
 
 
-def bench(
+def index_bench(
     store: StorePath,
     *,
     only: Annotated[
         Sequence[str], Option("some of the indexes", choices=tuple(BACKENDS), metavar="INDEX")
     ] = tuple(BACKENDS),
-    k: Annotated[int, Option("list length", 1, metavar="K")] = 100,
+    k: Annotated[int, Option("list length", 1)] = 100,
     target_recall: TargetRecall = 0.95,
-    plot: Annotated[Path, Option("plot of recall against time", metavar="FILE")] = Path(
-        "index-bench.svg"
-    ),
+    plot: Annotated[Path, Option("plot of recall against time")] = Path("index-bench.svg"),
 ) -> None:
-    """Compare indexes; prints a table and draws a plot."""
+    """Build every installed index of a store's item vectors, and search it at rising effort.
+
+    The queries are the vectors of its users. Prints a line for each: index; seconds to build; MB
+    in memory; MB on disk; effort; recall of the exact top k; milliseconds per query; queries per
+    second in batches; a star at the effort that the build chose.
+    """
     if can_draw():
         check_plot(plot)
     there = installed()

@@ -1,12 +1,11 @@
 """``recall`` and ``similar``: lists of items for users, and for an item. Chapters 5 and 15."""
 
-import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from minitower.cli.arguments import add_command
+from minitower.cli.arguments import StorePath
 from minitower.cli.terminal import ItemsBar, row, say, write
 from minitower.data import Categorical, DataError, FeatureEncoder, MultiValued
 from minitower.data.errors import Place, show
@@ -19,44 +18,23 @@ from minitower.store.recommender import Recommender
 from minitower.towers.two_tower import TwoTower
 from minitower.updating.entity_lists import read_ids
 
-StorePath = Annotated[Path, Option("folder that train wrote", metavar="STORE")]
-Length = Annotated[int, Option("number of items", 1, metavar="K")]
-
-
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``recall`` and ``similar`` to the program."""
-    a = add(
-        "recall",
-        description="Recall items for one user, or for many. For one user, print id, score and "
-        "name of the items, best first. For a user that training did not know, give the known "
-        "features: --profile gender=F age=25. For many users, write a table of user, item, score "
-        "and rank to --out and print the path, or print the table.",
-    )
-    add_command(a, recall)
-    a = add(
-        "similar",
-        description="Print id, cosine and name of the items whose vectors are the most similar "
-        "to an item's, best first.",
-    )
-    add_command(a, similar)
+Length = Annotated[int, Option("number of items", 1)]
 
 
 def recall(
     store: StorePath,
-    user: Annotated[str | None, Option("known or not", metavar="USER_ID", parse=str)] = None,
+    user: Annotated[str | None, Option("known or not", metavar="USER_ID")] = None,
     *,
     all_users: Annotated[bool, Option("recall for all users of the store")] = False,
     users: Annotated[
         Path | None,
         Option(
             "recall for the users in a file: one id a line, or a table with the column of user "
-            "ids: .csv, .jsonl or .parquet",
-            metavar="FILE",
+            "ids: .csv, .jsonl or .parquet"
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        Option("write the lists to a file: .parquet, .csv or .jsonl", metavar="FILE"),
+        Path | None, Option("write the lists to a file: .parquet, .csv or .jsonl")
     ] = None,
     profile: Annotated[
         Sequence[str],
@@ -71,8 +49,7 @@ def recall(
         Path | None,
         Option(
             "recall only the items in a file: one id a line, or a table with the column of item "
-            "ids: .csv, .jsonl or .parquet",
-            metavar="FILE",
+            "ids: .csv, .jsonl or .parquet"
         ),
     ] = None,
     include_seen: Annotated[bool, Option("also recall items the user has seen")] = False,
@@ -85,7 +62,12 @@ def recall(
     ] = False,
     json_: Annotated[bool, Option("print JSON, an object a line", name="json")] = False,
 ) -> None:
-    """Recall for one user or many; prints the items, the table, or the path of the file."""
+    """Recall items for one user, or for many.
+
+    For one user, print id, score and name of the items, best first. For a user that training did
+    not know, give the known features: --profile gender=F age=25. For many users, write a table of
+    user, item, score and rank to --out and print the path, or print the table.
+    """
     if [user is not None, all_users, users is not None].count(True) != 1:
         raise DataError("recall: name one of USER_ID, --all-users and --users FILE")
     if profile and user is None:
@@ -130,12 +112,12 @@ def recall(
 
 def similar(
     store: StorePath,
-    item: Annotated[str, Option("an item of the store", metavar="ITEM_ID", parse=str)],
+    item: Annotated[str, Option("an item of the store", metavar="ITEM_ID")],
     *,
     k: Length = 10,
     json_: Annotated[bool, Option("print JSON, an object a line", name="json")] = False,
 ) -> None:
-    """Print the items that are most similar to an item."""
+    """Print id, cosine and name of the items that are most similar to an item, best first."""
     recommender = Recommender.open(store)
     item_id = _parsed(recommender.store.items, item, "ITEM_ID")
     ids, scores = recommender.similar(item_id, k)

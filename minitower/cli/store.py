@@ -2,12 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
-from minitower.cli.arguments import add_command
+from minitower.cli.arguments import Command, StorePath, add_command
 from minitower.cli.terminal import row, say, write
 from minitower.data import DataError
 from minitower.data.options import Option
@@ -15,35 +13,28 @@ from minitower.store.forgotten import held_text, versions_with_forgotten
 from minitower.store.transaction import NotRemoved, prune, rollback
 from minitower.store.version_log import VersionLog
 
-StorePath = Annotated[Path, Option("folder of the store", metavar="STORE")]
 
-
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``store`` and its five commands to the program."""
-    top = add(
-        "store",
-        description="Look after a store, a folder of versions that train wrote. Publishing adds a "
-        "version and makes it current. An open recommender changes over when it reloads.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the five commands of ``store``."""
+    parser.description = (
+        "Look after a store, a folder of versions that train wrote. Publishing adds a version and "
+        "makes it current. An open recommender changes over when it reloads."
     )
-    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=type(top))
-    for name, run, does, more in (
-        ("list", list_versions, "print the versions",
-         " Columns: number, kind, parent, time of publishing, bytes, * if current."),
-        ("show", show, "print the record of a version, as JSON", ""),
-        ("verify", verify, "read every file of every version",
-         " Exits with an error if a file is missing or damaged."),
-        ("rollback", roll_back, "make an earlier version current again",
-         " The version is verified first. Prints its number."),
-        ("prune", remove_old, "remove old versions",
-         " The current version stays, with its full version. Incremental versions of an older "
-         "full version are removed. Prints the numbers."),
-    ):  # fmt: skip
-        description = f"{does[0].upper()}{does[1:]}.{more}"
-        add_command(commands.add_parser(name, help=does, description=description), run)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=type(parser))
+    five: dict[str, Command] = {
+        "list": list_versions, "show": show, "verify": verify, "rollback": roll_back,
+        "prune": remove_old,
+    }  # fmt: skip
+    for name, run in five.items():
+        does = str(run.__doc__).partition(".")[0]
+        add_command(commands.add_parser(name, help=does[0].lower() + does[1:]), run)
 
 
 def list_versions(store: StorePath) -> None:
-    """Print a line for each version."""
+    """Print the versions.
+
+    Columns: number, kind, parent, time of publishing, bytes, * if current.
+    """
     log, rows = VersionLog.read(store), []
     for version in log.versions:
         size = sum(f.stat().st_size for f in log.path(version.number).glob("*"))
@@ -59,11 +50,9 @@ def list_versions(store: StorePath) -> None:
 
 def show(
     store: StorePath,
-    version: Annotated[
-        int | None, Option("its number (default: the current one)", 1, metavar="VERSION")
-    ] = None,
+    version: Annotated[int | None, Option("its number (default: the current one)", 1)] = None,
 ) -> None:
-    """Print the record of a version."""
+    """Print the record of a version, as JSON."""
     log = VersionLog.read(store)
     shown = log.version(version)
     saved = log.open(shown)
@@ -73,7 +62,10 @@ def show(
 
 
 def verify(store: StorePath) -> None:
-    """Print for each version whether it is intact."""
+    """Read every file of every version.
+
+    Exits with an error if a file is missing or damaged.
+    """
     log = VersionLog.read(store)
     damaged = []
     for version in log.versions:
@@ -91,11 +83,12 @@ def verify(store: StorePath) -> None:
 
 def roll_back(
     store: StorePath,
-    version: Annotated[
-        int | None, Option("its number (default: the one before)", 1, metavar="VERSION")
-    ] = None,
+    version: Annotated[int | None, Option("its number (default: the one before)", 1)] = None,
 ) -> None:
-    """Make a version current; prints its number."""
+    """Make an earlier version current again.
+
+    The version is verified first. Prints its number.
+    """
     current = rollback(store, version)
     say(f"current from now on: version {current.number} of {current.published}")
     if current.number in (held := versions_with_forgotten(VersionLog.read(store))):
@@ -108,7 +101,11 @@ def remove_old(
     *,
     keep: Annotated[int, Option("keep the newest N full versions", 1, metavar="N")],
 ) -> None:
-    """Remove versions; prints their numbers, also where not all could be removed."""
+    """Remove old versions.
+
+    The current version stays, with its full version. Incremental versions of an older full
+    version are removed. Prints the numbers.
+    """
     try:
         removed = prune(store, keep)
     except NotRemoved as error:

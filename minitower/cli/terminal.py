@@ -16,8 +16,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from minitower.data.errors import shorten
-from minitower.data.printable import printable
+from minitower.data.errors import printable, shorten
 
 if TYPE_CHECKING:
     from minitower.training.history import Progress
@@ -25,15 +24,16 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 480  # characters
 
 
-def say(message: str) -> None:
-    """Print one line to stderr, for the person at the terminal; a long one loses its middle.
+def say(*messages: str) -> None:
+    """Print lines to stderr, for the person at the terminal; a long one loses its middle.
 
     A stderr that is closed or full stops no work.
     """
     if sys.stderr is None:
         return
     try:
-        print(shorten(printable(message), _LONGEST_LINE), file=sys.stderr, flush=True)
+        for message in messages:
+            print(shorten(printable(message), _LONGEST_LINE), file=sys.stderr, flush=True)
     except OSError as error:
         drop(sys.stderr)
         if isinstance(error, BrokenPipeError):  # nobody reads any more, as after 2>&1 | head
@@ -116,12 +116,21 @@ class _Bar:
             self._bar.close()
             self._bar = None  # what comes next gets a new bar
 
-    def _to(self, done: int, total: int) -> None:
+    def _drawn(self, done: int, total: int, **postfix: object) -> bool:
+        """Draw the bar, where one is wanted; whether it was."""
+        if not self._wanted:
+            return False
         from tqdm import tqdm
 
         if self._bar is None:
             self._bar = tqdm(total=total, desc=self.what, unit=self._unit, leave=True)
         self._bar.update(done - self._bar.n)
+        if postfix:
+            at_once = len(postfix) > 2  # with metrics, at the end of an epoch
+            self._bar.set_postfix(postfix, refresh=at_once)
+        if done == total:
+            self._close()
+        return True
 
 
 class ItemsBar(_Bar):
@@ -135,11 +144,7 @@ class ItemsBar(_Bar):
 
     def __call__(self, done: int, total: int) -> None:
         """Items that are done, and all."""
-        if self._wanted:
-            self._to(done, total)
-            if done == total:
-                self._close()
-        elif done == total:
+        if not self._drawn(done, total) and done == total:
             say(f"{self.what}: {total:,} {self._unit}s")
 
 
@@ -160,17 +165,10 @@ class TrainingBar(_Bar):
     def __call__(self, progress: Progress) -> None:
         """The trainer's callback."""
         shown = {name: f"{v:.4f}" for name, v in progress.metrics.items() if name == self.metric}
-        if self._wanted:
-            self._draw(progress, shown)
-        elif progress.step == progress.steps:
+        done = (progress.epoch - 1) * progress.steps + progress.step
+        about = {"epoch": progress.epoch, "loss": f"{progress.loss:.3f}"}
+        drawn = self._drawn(done, progress.epochs * progress.steps, **about, **shown)
+        if not drawn and progress.step == progress.steps:
             metrics = "".join(f"  {name} {value}" for name, value in shown.items())
             say(f"{self.what}: epoch {progress.epoch}/{progress.epochs}  "
                 f"loss {progress.loss:.4f}{metrics}")  # fmt: skip
-
-    def _draw(self, progress: Progress, metrics: dict[str, str]) -> None:
-        done = (progress.epoch - 1) * progress.steps + progress.step
-        self._to(done, progress.epochs * progress.steps)
-        shown = {"epoch": progress.epoch, "loss": f"{progress.loss:.3f}", **metrics}
-        self._bar.set_postfix(shown, refresh=bool(metrics))
-        if done == progress.epochs * progress.steps:
-            self._close()

@@ -3,14 +3,13 @@
 Chapter 4.
 """
 
-import argparse
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from minitower.cli.arguments import add_command, without
+from minitower.cli.arguments import without
 from minitower.cli.terminal import ItemsBar, TrainingBar, row, say
 from minitower.data.errors import DataError, show
 from minitower.data.files import read_regular
@@ -62,6 +61,9 @@ GROUPS = {
 }
 """The options by subject, as ``--help`` shows them."""
 
+UNPUBLISHED = {title: without(group, declared(Publishing)) for title, group in GROUPS.items()}
+"""The options of commands that train, but publish nothing."""
+
 PLACES = ("data", "out", "history_file")
 """Keys of a job file besides the options: paths, relative to the job file."""
 
@@ -70,34 +72,27 @@ _TABLES = ("users", "items")  # options that are paths, relative to the job file
 _LARGEST = 1 << 20  # bytes of a job file
 
 
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``train`` to the program."""
-    a = add(
-        "train",
-        description="Read a folder of plain tables: interactions.csv or .parquet, and perhaps "
-        "users.* and items.*; a table may be a folder of files. Or it holds RecBole atomic files "
-        "(.inter, .user, .item), MovieLens-100K or -1M, or split files (train.txt, test.txt). "
-        "Train; measure on the test part; train once more on everything; build the index. Write "
-        "everything that recall and update need to a folder, and print its path. A TOML job file, "
-        "such as 'minitower inspect' prints, may hold options under the names of the flags, with "
-        "underscores; flags win.",
-    )
-    add_command(a, train, GROUPS)
-
-
 def train(
     data: Annotated[Path | None, Option("folder of data", metavar="DATA")] = None,
     *,
     job: Annotated[
-        Path | None, Option("TOML job file; may name data, out and history_file", metavar="FILE")
+        Path | None, Option("TOML job file; may name data, out and history_file")
     ] = None,
     out: Annotated[Path | None, Option("where to write (default: model)", metavar="FOLDER")] = None,
     history_file: Annotated[
-        Path | None, Option("append a line of JSON to this file after each epoch", metavar="FILE")
+        Path | None, Option("append a line of JSON to this file after each epoch")
     ] = None,
-    typed: Mapping[str, Any],
+    typed: Annotated[Mapping[str, Any], GROUPS],
 ) -> None:
-    """Read, train, index and publish; prints the folder."""
+    """Read a folder of data, train, and write a model to a folder.
+
+    The data is plain tables: interactions.csv or .parquet, and perhaps users.* and items.*; a
+    table may be a folder of files. Or it is RecBole atomic files (.inter, .user, .item),
+    MovieLens-100K or -1M, or split files (train.txt, test.txt). Train; measure on the test part;
+    train once more on everything; build the index. Write everything that recall and update need
+    to a folder, and print its path. A TOML job file, such as 'minitower inspect' prints, may hold
+    options under the names of the flags, with underscores; flags win.
+    """
     places, table = ({}, {}) if job is None else read_toml(job)
     folder, out = data or places.get("data"), out or places.get("out") or Path("model")
     history_file = history_file or places.get("history_file")
@@ -109,8 +104,7 @@ def train(
     check_engine(publishing.index)
     reading, metric = options.make(Reading), options["metric"]
     source = open_folder(folder, reading)
-    for remark in source.remarks:
-        say(remark)
+    say(*source.remarks)
     with TrainingBar("training", metric) as bar:
         trainer, epochs = fit_by_options(options, source.data, bar, history=history_file)
     report = _report(trainer)

@@ -3,74 +3,62 @@
 Chapter 23.
 """
 
-import argparse
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from minitower.cli.arguments import add_command, without
+from minitower.cli.arguments import without
 from minitower.cli.terminal import row, say
-from minitower.cli.train import GROUPS, Publishing, read_job, read_toml
+from minitower.cli.train import UNPUBLISHED, Publishing, read_job, read_toml
 from minitower.data.errors import DataError
 from minitower.data.files import write_file
+from minitower.data.job_file import toml
 from minitower.data.layouts import Reading
 from minitower.data.option_values import Options
 from minitower.data.options import Option, checked_path, declared
 from minitower.data.source import open_folder
-from minitower.data.toml_text import toml
 from minitower.towers.user_history import NO_HISTORY
 from minitower.training import tune as search
 from minitower.training.search_space import read_space
 from minitower.training.study import Trial, need_optuna
 
-_PUBLISHING = declared(Publishing)
-
-
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``tune`` to the program."""
-    a = add(
-        "tune",
-        description="Train many models on the training part, each with other settings, and measure "
-        "them on the validation part. The test part is never read. Print a table of all trials, "
-        "best first, and write the best settings as a job file for train --job. What flags or "
-        "--job set is fixed; the rest of the space is searched. The study beside the job file "
-        "(best.toml, best.db) lets the same command go on later; Ctrl-C keeps what is there.",
-    )
-    add_command(a, tune, {title: without(group, _PUBLISHING) for title, group in GROUPS.items()})
-
 
 def tune(
     data: Annotated[Path | None, Option("folder of data", metavar="DATA")] = None,
     *,
-    job: Annotated[
-        Path | None, Option("TOML job file of what is fixed; may name data", metavar="FILE")
-    ] = None,
+    job: Annotated[Path | None, Option("TOML job file of what is fixed; may name data")] = None,
     space: Annotated[
         Path | None,
         Option(
             "TOML file of what is searched: a list of values for an option, or a table such as "
             "{low = 0.03, high = 0.3, log = true} (default: temperature, learning rate, dim, "
-            "hidden, regularization, negatives)",
-            metavar="FILE",
+            "hidden, regularization, negatives)"
         ),
     ] = None,
     budget: search.Budget = "20m",
     trials: search.Trials = None,
     pruner: search.Pruner = "median",
-    out: Annotated[
-        Path, Option("job file of the best; the study stands beside it", metavar="FILE")
-    ] = Path("best.toml"),
-    typed: Mapping[str, Any],
+    out: Annotated[Path, Option("job file of the best; the study stands beside it")] = Path(
+        "best.toml"
+    ),
+    typed: Annotated[Mapping[str, Any], UNPUBLISHED],
 ) -> None:
-    """Search, print the trials and write the best job."""
+    """Train many models, each with other settings, and write the best as a job file.
+
+    The models learn from the training part and are measured on the validation part; the test part
+    is never read. Print a table of all trials, best first, and write the best settings as a job
+    file for train --job. What flags or --job set is fixed; the rest of the space is searched. The
+    study beside the job file (best.toml, best.db) lets the same command go on later; Ctrl-C keeps
+    what is there.
+    """
     need_optuna()
     places, table = ({}, {}) if job is None else read_toml(job)
     folder = data or places.get("data")
     if folder is None:
         raise DataError("tune: name a folder of data, or a job file with the key 'data'")
     if job is not None:
-        table = without(table, _PUBLISHING)
+        table = without(table, declared(Publishing))
     options = read_job(typed, (str(job), table))
     searched = None
     if space is not None:
@@ -78,8 +66,7 @@ def tune(
         read_space({**paths, **searched}, options.known, str(space))
     study = _study_file(out)
     source = open_folder(folder, options.make(Reading))
-    for remark in source.remarks:
-        say(remark)
+    say(*source.remarks)
     metric = options["metric"]
 
     nothing_lost = not study.exists()

@@ -2,13 +2,13 @@
 
 import argparse
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
-from minitower.cli.arguments import CommandFailed, add_flags, add_own_flags, reader, without
+from minitower.cli.arguments import CommandFailed, add_flags, reader, without
 from minitower.cli.terminal import ItemsBar, TrainingBar, row, say
 from minitower.data.errors import DataError
 from minitower.data.layouts import Reading
@@ -23,35 +23,34 @@ from minitower.updating.options import FullUpdateOptions, IncrementalOptions, Up
 K = TypeVar("K", bound=UpdateOptions)
 
 
-def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``update`` to the program."""
-    a = add(
-        "update",
-        description="Read the clicks of a folder of logs that the store's full version has not "
-        "learned: .jsonl, .csv, .parquet or .tfrecord. They have the id columns of the schema and "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``update``; those of the other kind of update are refused later."""
+    parser.description = (
+        "Read the clicks of a folder of logs that the store's full version has not learned: "
+        ".jsonl, .csv, .parquet or .tfrecord. They have the id columns of the schema and "
         "'timestamp' (seconds); and, if training used them, the columns of its rule of positives "
         "and of its weights. Train as that version was trained, unless options say otherwise. "
         "With --full, train all parameters for one epoch and publish the next full version. With "
         "--incremental, move id embeddings only, in time order, and publish the rows that moved "
         "on top of the full version; the next full version does not build on them. Prints the "
-        "number of each version.",
+        "number of each version."
     )
     path = reader(Option("", type=Path))
-    a.add_argument("store", type=path, metavar="STORE", help="folder of the store")
-    a.add_argument("logs", type=path, metavar="LOGS",
-                   help="folder of click logs, also in folders such as day=2022-05-01")  # fmt: skip
-    kind = a.add_mutually_exclusive_group(required=True)
+    about = "folder of click logs, also in folders such as day=2022-05-01"
+    parser.add_argument("store", type=path, metavar="STORE", help="folder of the store")
+    parser.add_argument("logs", type=path, metavar="LOGS", help=about)
+    kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--full", dest="run", action="store_const", const=_full,
                       help="update all parameters, such as each night")  # fmt: skip
     kind.add_argument("--incremental", dest="run", action="store_const", const=_incremental,
                       help="update id embeddings, all day")  # fmt: skip
     common = declared(UpdateOptions)
-    add_own_flags(a, common)
-    full, incremental = declared(FullUpdateOptions), declared(IncrementalOptions)
-    add_own_flags(a.add_argument_group("with --full"), without(full, common))
-    add_own_flags(a.add_argument_group("with --incremental"), without(incremental, common))
-    training = a.add_argument_group("training", "By default as the version was trained.")
-    add_flags(training, {"positive": declared(Reading)["positive"], **TRAINING})
+    add_flags(parser, common, read=True)
+    group = parser.add_argument_group
+    add_flags(group("with --full"), without(declared(FullUpdateOptions), common), read=True)
+    add_flags(group("with --incremental"), without(declared(IncrementalOptions), common), read=True)
+    training = group("training", "By default as the version was trained.")
+    add_flags(training, {"positive": declared(Reading)["positive"], **TRAINING}, read=False)
 
 
 def _full(args: argparse.Namespace) -> None:

@@ -3,49 +3,29 @@
 Chapter 3.
 """
 
-from minitower.data.days import next_day, retire
-from minitower.data.errors import DataError
-from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
-from minitower.data.interactions import Dataset
-from minitower.data.pairs import Interactions
-from minitower.data.positives import positive_rule
-from minitower.data.rules import Rule, parse_rule
-from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
-from minitower.data.splits import (
-    GivenSplit,
-    LastSplit,
-    RandomSplit,
-    Split,
-    TimeSplit,
-    parse_split,
-)
-from minitower.data.table import Features, Ragged, Table, Vocabulary
-
-__all__ = [
-    "Categorical",
-    "Continuous",
-    "DataError",
-    "Dataset",
-    "FeatureEncoder",
-    "FeatureEncoders",
-    "Features",
-    "Field",
-    "GivenSplit",
-    "Id",
-    "Interactions",
-    "LastSplit",
-    "MultiValued",
-    "Ragged",
-    "RandomSplit",
-    "Rule",
-    "Schema",
-    "Split",
-    "Table",
-    "TimeSplit",
-    "Vocabulary",
-    "next_day",
-    "parse_rule",
-    "parse_split",
-    "positive_rule",
-    "retire",
-]
+from minitower.data.days import next_day as next_day
+from minitower.data.days import retire as retire
+from minitower.data.errors import DataError as DataError
+from minitower.data.feature_encoder import FeatureEncoder as FeatureEncoder
+from minitower.data.feature_encoder import FeatureEncoders as FeatureEncoders
+from minitower.data.interactions import Dataset as Dataset
+from minitower.data.log import Interactions as Interactions
+from minitower.data.positives import positive_rule as positive_rule
+from minitower.data.rules import Rule as Rule
+from minitower.data.rules import parse_rule as parse_rule
+from minitower.data.schema import Categorical as Categorical
+from minitower.data.schema import Continuous as Continuous
+from minitower.data.schema import Field as Field
+from minitower.data.schema import Id as Id
+from minitower.data.schema import MultiValued as MultiValued
+from minitower.data.schema import Schema as Schema
+from minitower.data.splits import GivenSplit as GivenSplit
+from minitower.data.splits import LastSplit as LastSplit
+from minitower.data.splits import RandomSplit as RandomSplit
+from minitower.data.splits import Split as Split
+from minitower.data.splits import TimeSplit as TimeSplit
+from minitower.data.splits import parse_split as parse_split
+from minitower.data.table import Features as Features
+from minitower.data.table import Ragged as Ragged
+from minitower.data.table import Table as Table
+from minitower.data.table import Vocabulary as Vocabulary

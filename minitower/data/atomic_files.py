@@ -9,13 +9,13 @@ Reference: RecBole documentation, "Atomic Files".
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import DataError, Place, listed, show
 from minitower.data.files import read_regular
+from minitower.data.log import RawData
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.formulas.arrays import Array
 
@@ -26,19 +26,6 @@ _REFUSED = {
     "\r": "a carriage return without a line feed; end lines with LF or CRLF",
     "\0": "a zero character; the file is damaged, or has another encoding",
 }
-
-
-class RawData(NamedTuple):
-    """What a reader hands to Dataset.from_columns."""
-
-    schema: Schema
-    interactions: Columns
-    users: Columns | None = None
-    items: Columns | None = None
-    item_name: str | None = None
-    timestamp: str | None = "timestamp"
-    weight: str | None = None
-    exposed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,13 +76,10 @@ def read(
         )
     elif overrides:
         raise DataError(f"{folder}: give a schema or overrides, not both")
-    arrays = {
-        name: numbers(array, log.columns.at(name)) if log.types[name] == "float" else array
-        for name, array in log.columns.arrays.items()
-    }
+    floats = [name for name, kind in log.types.items() if kind == "float"]
     return RawData(
         schema,
-        Columns(arrays, log.columns.place),
+        log.columns.updated({n: numbers(log.columns[n], log.columns.at(n)) for n in floats}),
         None if users is None else users.columns,
         None if items is None else items.columns,
         title,

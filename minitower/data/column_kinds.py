@@ -1,7 +1,7 @@
 """Recognize the kind of a feature by the values of its column, for tables without a schema.
 
 A column of a Parquet file has a type. A column of a CSV file has strings;
-:mod:`~minitower.data.csv_values` says which of them are numbers.
+:mod:`~minitower.data.csv_files` says which of them are numbers.
 
 Chapter 3.
 """
@@ -26,7 +26,7 @@ def kind_of(name: str, column: Array) -> tuple[Field | None, str]:
 
     Args:
         name: of the column.
-        column: its values, of a CSV file after :func:`~minitower.data.csv_values.plain_values`.
+        column: its values, of a CSV file after :func:`~minitower.data.csv_files.plain_values`.
 
     >>> kind_of("tags", np.array(["new|red", "red"], object))
     (MultiValued(name='tags', ..., separator='|'), "sets, split at '|'")

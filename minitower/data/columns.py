@@ -7,7 +7,7 @@ imports none of those libraries. Three functions read the values of a column: :f
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -23,10 +23,17 @@ _FLOATS = re.compile("float|double|halffloat", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Columns:
-    """Arrays of equal length by name, and the place that they came from."""
+    """Arrays of equal length by name.
+
+    Args:
+        arrays: the columns.
+        place: where they came from.
+        is_csv: whether they are strings of a CSV file, some of which stand for numbers.
+    """
 
     arrays: dict[str, Array]
     place: Place
+    is_csv: bool = False
 
     def __len__(self) -> int:
         return next((len(array) for array in self.arrays.values()), 0)
@@ -43,6 +50,10 @@ class Columns:
     def at(self, name: str) -> Place:
         """The place of one column, for errors about its values."""
         return self.place.at(name)
+
+    def updated(self, arrays: Mapping[str, Array]) -> "Columns":
+        """The same table with some columns replaced or added."""
+        return replace(self, arrays={**self.arrays, **arrays})
 
 
 def read_columns(table: Any, place: Place) -> Columns:

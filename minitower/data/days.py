@@ -15,12 +15,9 @@ from minitower.data.errors import DataError, Place
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
 from minitower.data.histories import clicks_before
 from minitower.data.interactions import Dataset, item_names
-from minitower.data.log_columns import entities, read_weights, times_column
-from minitower.data.pairs import Interactions
-from minitower.data.schema import Id
+from minitower.data.log import Entities, Interactions, RawData, read_log, times_column
 from minitower.data.splits import Split, part_labels
 from minitower.data.table import Ragged, Table
-from minitower.data.times import seconds
 from minitower.formulas.arrays import Array
 
 
@@ -57,15 +54,14 @@ def next_day(
     log = read_columns(interactions, Place("interactions"))
     if not len(log) and users is None and items is None:
         raise log.place.error("the table has no interactions")
-    name = times_column(log, timestamp)
-    times = None if name is None else seconds(log[name], log.at(name))
-    schema = data.schema.schema
-    user_ids, user_of, user_columns = entities(schema.user_id, log, users, "users")
-    item_ids, item_of, item_columns = entities(schema.item_id, log, items, "items")
-    data = _with_returned(data, item_ids)
-    user_at, item_at = _rows_in(data.users, user_ids), _rows_in(data.items, item_ids)
-    weights = read_weights(log, data.weight) if data.weight is not None and len(log) else None
-    pairs = Interactions(user_at[user_of], item_at[item_of], times, weights)
+    time, weight = times_column(log, timestamp), data.weight if len(log) else None
+    users = None if users is None else read_columns(users, Place("users"))
+    items = None if items is None else read_columns(items, Place("items"))
+    raw = RawData(data.schema.schema, log, users, items, timestamp=time, weight=weight)
+    pairs, of_users, of_items = read_log(raw)
+    data = _with_returned(data, of_items.ids)
+    user_at, item_at = _rows_in(data.users, of_users.ids), _rows_in(data.items, of_items.ids)
+    pairs = replace(pairs, users=user_at[pairs.users], items=item_at[pairs.items])
     labels = np.empty(0, np.int8)
     rule = data.positive if positive is None else positive
     if len(log):
@@ -74,14 +70,14 @@ def next_day(
                 "the data set does not say which interactions are positives; "
                 "give positive=, a rule such as 'rating >= 4', or 'all'"
             )
-        labels = part_labels(log, pairs.users, times, rule, split)
+        labels = part_labels(log, pairs.users, pairs.timestamps, rule, split)
     parts = pairs.parts(labels)
     user_side, users_table = _extended(
-        data.schema.user, data.users, user_columns, user_ids, user_at, parts[0].users
+        data.schema.user, data.users, of_users, user_at, parts[0].users
     )
-    names = item_names(item_columns, item_name, item_ids)
+    names = item_names(of_items.columns, item_name, of_items.ids)
     item_side, items_table = _extended(
-        data.schema.item, data.items, item_columns, item_ids, item_at, parts[0].items, names
+        data.schema.item, data.items, of_items, item_at, parts[0].items, names
     )
     history, recent = data.seen("all"), clicks_before(data, "all")
     added = len(users_table) - len(history)
@@ -93,7 +89,7 @@ def next_day(
         _with_empty_rows(history, added),
         data.retired,
         rule,
-        data.timestamp if name is None else name,
+        time or data.timestamp,
         data.item_name if item_name is None else item_name,
         recent=_with_empty_rows(recent, added),
         weight=data.weight,
@@ -172,8 +168,7 @@ def _rows_in(table: Table, ids: Array) -> Array:
 def _extended(
     side: FeatureEncoder,
     table: Table,
-    columns: Columns,
-    ids: Array,
+    day: Entities,
     at: Array,
     trained: Array,
     names: Array | None = None,
@@ -182,10 +177,11 @@ def _extended(
 
     Args:
         side, table: of the day before.
-        columns: of the first len(columns) entities of the day.
-        ids, at, names: of all entities of the day: ids, rows in the table, and names or None.
+        day: the entities of the day.
+        at, names: of these: rows in the table, and names or None.
         trained: rows with a positive in training.
     """
+    ids, columns = day
     has_positive = np.zeros(len(table) + len(ids), bool)
     has_positive[trained] = True
     if not columns.arrays:  # no table was given
@@ -196,8 +192,7 @@ def _extended(
     written = np.flatnonzero((np.arange(len(at)) < len(columns)) | (at >= len(table)))
     names = None if names is None else names[written]
     table = table.updated(at[written], side.encode(columns, ids[written], names))
-    key = next(field.name for field in side.fields if isinstance(field, Id))
-    rows = table.columns[key]
+    rows = table.columns[side.id_name]
     assert isinstance(rows, np.ndarray)  # a new array, not shared with the old table
-    rows[at] = side.vocabulary(key).encode(ids, columns.at(key))
+    rows[at] = side.vocabulary(side.id_name).encode(ids, columns.at(side.id_name))
     return side, table

@@ -1,13 +1,12 @@
 """DataError: the one error for bad input, and the place that it names. Chapter 3."""
 
+import re
 import reprlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-from minitower.data.printable import printable
 
 LONGEST_ERROR = 499
 """Characters of an error, fewer than 500."""
@@ -16,12 +15,31 @@ LONGEST_ERROR = 499
 class DataError(ValueError):
     """Bad input: one line that says what is wrong, where, and what to do.
 
-    Unsafe characters are escaped (:mod:`minitower.data.printable`). A message that is too long
+    Unsafe characters are escaped (:func:`printable`). A message that is too long
     loses its middle: the place stands at its beginning and the advice at its end.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(shorten(printable(message), LONGEST_ERROR))
+
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters: line ends, tabs, escape codes
+    "\u2028\u2029"  # line and paragraph separator
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # change the direction of the text
+    "\ud800-\udfff]"  # half of a surrogate pair: no encoding has it
+)
+
+
+def printable(text: str) -> str:
+    """Escape unsafe characters as Python writes them.
+
+    Backslashes stay as they are: the result is for people and cannot be read back.
+
+    >>> print(printable("Tea\\tfor two\\x1b[31m \\u202e茶"))
+    Tea\\tfor two\\x1b[31m \\u202e茶
+    """
+    return _UNSAFE.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def warn_caller(message: str) -> None:

@@ -31,10 +31,8 @@ from minitower.data.schema import (
     field_from_json,
     field_to_json,
 )
-from minitower.data.table import Feature, Features, Ragged, Table, Vocabulary, take
+from minitower.data.table import Feature, Features, Ragged, Table, Vocabulary
 from minitower.formulas.arrays import Array
-
-__all__ = ["FeatureEncoder", "FeatureEncoders", "Features", "Ragged", "Table", "take"]
 
 ID_DEFAULT_RATE = 0.01
 
@@ -88,6 +86,11 @@ class FeatureEncoder:
             column = ids if isinstance(encoder.field, Id) else columns[name]
             encoders.append(encoder.extended(column, columns.at(name)))
         return FeatureEncoder(self.side, encoders)
+
+    @property
+    def id_name(self) -> str:
+        """The name of the column of ids."""
+        return next(field.name for field in self.fields if isinstance(field, Id))
 
     @property
     def inputs(self) -> tuple[Field, ...]:
@@ -212,20 +215,17 @@ class FeatureEncoder:
         for name, encoder in self._encoders.items():
             fitted, own = encoder.to_state()
             fields.append({"field": field_to_json(encoder.field), "fitted": fitted})
-            arrays |= {f"{key}.{name}": array for key, array in own.items()}
+            arrays |= {f"{self.side}.{key}.{name}": array for key, array in own.items()}
         return {"side": self.side, "fields": fields}, arrays
 
     @staticmethod
     def from_state(state: dict[str, Any], arrays: Mapping[str, Array]) -> "FeatureEncoder":
         """The encoder that :meth:`to_state` wrote."""
         encoders = []
+        parts = {tuple(name.split(".", 2)): array for name, array in arrays.items()}
         for entry in state["fields"]:
             field = field_from_json(entry["field"])
-            own = {
-                key.partition(".")[0]: array
-                for key, array in arrays.items()
-                if key.partition(".")[2] == field.name
-            }
+            own = {p[1]: a for p, a in parts.items() if p[::2] == (state["side"], field.name)}
             encoders.append(restore_field(field, entry["fitted"], own))
         return FeatureEncoder(state["side"], encoders)
 
@@ -251,23 +251,16 @@ class FeatureEncoders:
 
     def to_state(self) -> State:
         """JSON and arrays that :meth:`from_state` reads back."""
-        state: dict[str, Any] = {}
-        arrays: dict[str, Array] = {}
-        for side in (self.user, self.item):
-            state[side.side], own = side.to_state()
-            arrays |= {f"{side.side}.{key}": array for key, array in own.items()}
-        return state, arrays
+        (user, of_user), (item, of_item) = self.user.to_state(), self.item.to_state()
+        return {"user": user, "item": item}, of_user | of_item
 
     @staticmethod
     def from_state(state: dict[str, Any], arrays: Mapping[str, Array]) -> "FeatureEncoders":
         """The fitted schema that :meth:`to_state` wrote."""
-
-        def side(name: str) -> FeatureEncoder:
-            prefix = f"{name}."
-            own = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
-            return FeatureEncoder.from_state(state[name], own)
-
-        return FeatureEncoders(side("user"), side("item"))
+        return FeatureEncoders(
+            FeatureEncoder.from_state(state["user"], arrays),
+            FeatureEncoder.from_state(state["item"], arrays),
+        )
 
 
 def _append_default(feature: Feature, encoder: FieldEncoder, times: int) -> Feature:

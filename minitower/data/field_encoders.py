@@ -38,8 +38,7 @@ class RowEncoder:
     def extended(self, column: Array, place: Place) -> Self:
         """Append rows for the values of a column that have no row."""
         _, members, place = self._members(self.field, column, place)
-        values, missing = scalars(members, place)
-        return type(self)(self.field, self.vocabulary.extended(values[~missing], place))
+        return type(self)(self.field, self.vocabulary.extended(members, place))
 
     @property
     def cardinality(self) -> int:
@@ -82,8 +81,21 @@ class SetEncoder(RowEncoder):
         return sets(column, field.separator, place)
 
 
+class _Statistics:
+    """What encoders of numbers share: statistics of the training rows, which stay as fitted."""
+
+    @classmethod
+    def from_state(cls, field: Any, state: dict[str, Any], arrays: dict[str, Array]) -> Self:
+        """The encoder that `to_state` wrote."""
+        return cls(field, **state, **arrays)  # type: ignore[call-arg]
+
+    def extended(self, column: Array, place: Place) -> Self:
+        """Itself: the tower has learned with these statistics."""
+        return self
+
+
 @dataclass(frozen=True, eq=False)
-class NumberEncoder:
+class NumberEncoder(_Statistics):
     """Continuous without buckets: (t(x) - shift) / scale as float32, t the log or nothing.
 
     Args:
@@ -127,20 +139,9 @@ class NumberEncoder:
         """JSON and arrays that :meth:`from_state` reads back."""
         return {"shift": self.shift, "scale": self.scale, "default": self.default}, {}
 
-    @staticmethod
-    def from_state(
-        field: Continuous, state: dict[str, Any], arrays: dict[str, Array]
-    ) -> "NumberEncoder":
-        """The encoder that :meth:`to_state` wrote."""
-        return NumberEncoder(field, **state)
-
-    def extended(self, column: Array, place: Place) -> "NumberEncoder":
-        """Itself: the tower has learned with these statistics."""
-        return self
-
 
 @dataclass(frozen=True, eq=False)
-class BucketEncoder:
+class BucketEncoder(_Statistics):
     """Continuous in buckets: row r holds edges[r - 2] <= x < edges[r - 1], int32.
 
     Args:
@@ -179,17 +180,6 @@ class BucketEncoder:
         """JSON and arrays that :meth:`from_state` reads back."""
         return {}, {"edges": self.edges}
 
-    @staticmethod
-    def from_state(
-        field: Continuous, state: dict[str, Any], arrays: dict[str, Array]
-    ) -> "BucketEncoder":
-        """The encoder that :meth:`to_state` wrote."""
-        return BucketEncoder(field, arrays["edges"])
-
-    def extended(self, column: Array, place: Place) -> "BucketEncoder":
-        """Itself, as :meth:`NumberEncoder.extended`."""
-        return self
-
 
 FieldEncoder = RowEncoder | NumberEncoder | BucketEncoder
 
@@ -215,7 +205,7 @@ def restore_field(field: Field, state: dict[str, Any], arrays: dict[str, Array])
         DataError: the state belongs to another kind of field.
     """
     try:
-        return encoder_of(field).from_state(field, state, arrays)  # type: ignore[arg-type]
+        return encoder_of(field).from_state(field, state, arrays)
     except (KeyError, TypeError) as error:
         raise DataError(
             f"the fitted state of field '{field.name}' is incomplete: {error}"

@@ -18,13 +18,10 @@ from minitower.data.columns import as_array
 from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.interactions import Dataset
-from minitower.data.pairs import Interactions
-from minitower.data.schema import HISTORY, Id
-from minitower.data.splits import PARTS
+from minitower.data.log import Interactions
+from minitower.data.schema import HISTORY
 from minitower.data.table import Ragged, Table
 from minitower.formulas.arrays import Array
-
-_UNKNOWN = "expected one of train, valid, test, all"
 
 
 def clicks_before(data: Dataset, split: str) -> Ragged:
@@ -36,10 +33,7 @@ def clicks_before(data: Dataset, split: str) -> Ragged:
     Raises:
         DataError: the split is unknown.
     """
-    order = (*PARTS, "all")
-    if split not in order:
-        raise DataError(f"split: {_UNKNOWN}, got {show(split)}")
-    return _Clicks(data, [data.split(name) for name in PARTS[: order.index(split)]]).rows
+    return _Clicks(data, data.before(split)).rows
 
 
 def latest(clicks: Ragged, last: int) -> Ragged:
@@ -49,14 +43,7 @@ def latest(clicks: Ragged, last: int) -> Ragged:
     array([8, 9, 5], dtype=int32)
     """
     end = clicks.indptr[1:]
-    return _slices(clicks.values, np.maximum(clicks.indptr[:-1], end - last), end)
-
-
-def _slices(values: Array, starts: Array, ends: Array) -> Ragged:
-    """Row i holds values[starts[i]:ends[i]]."""
-    indptr = Ragged.from_counts(ends - starts, ()).indptr
-    source = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
-    return Ragged(indptr, values[source])
+    return clicks.slices(np.maximum(clicks.indptr[:-1], end - last), end)
 
 
 def kept(clicks: Ragged, mask: Array) -> Ragged:
@@ -97,8 +84,8 @@ class TrainingHistories:
         first, end = clicks.rows.indptr[pairs.users], clicks.rows.indptr[pairs.users + 1]
         if self._timed and pairs.timestamps is not None:
             end = clicks.end_before(pairs.users, pairs.timestamps)
-            return _slices(clicks.rows.values, np.maximum(first, end - last), end)
-        longer = _slices(clicks.rows.values, np.maximum(first, end - last - 1), end)
+            return clicks.rows.slices(np.maximum(first, end - last), end)
+        longer = clicks.rows.slices(np.maximum(first, end - last - 1), end)
         target = np.repeat(self._row_of_item[pairs.items], longer.counts)
         return latest(kept(longer, longer.values != target), last)
 
@@ -146,7 +133,7 @@ class _Clicks:
 
 def item_rows(data: Dataset) -> Array:
     """(m,) int32: of each item, the row of the embedding of item ids."""
-    rows = data.items.columns[data.schema.schema.item_id.name]
+    rows = data.items.columns[data.schema.item.id_name]
     assert isinstance(rows, np.ndarray)
     return rows
 
@@ -170,6 +157,5 @@ def read_history(items: FeatureEncoder, ids: Any, last: int) -> Array:
             f"profile: field '{HISTORY}': expected item ids, oldest click first, got {show(ids)}"
         )
     place = Place("profile", HISTORY)
-    key = next(field.name for field in items.fields if isinstance(field, Id))
-    rows = items.vocabulary(key).encode(as_array(ids, place), place)
+    rows = items.vocabulary(items.id_name).encode(as_array(ids, place), place)
     return rows[rows > 0][-last:]

@@ -14,14 +14,11 @@ from minitower.data.columns import Columns, read_columns, scalars
 from minitower.data.errors import DataError, Place, show, warn_caller
 from minitower.data.exposures import exposed_items
 from minitower.data.feature_encoder import FeatureEncoder, FeatureEncoders
-from minitower.data.log_columns import entities, read_weights, refuse_strangers, times_column
-from minitower.data.pairs import Interactions
-from minitower.data.positives import positive_rule, warn_of_default
-from minitower.data.roles import Roles
+from minitower.data.log import Interactions, RawData, read_log, refuse_strangers, times_column
+from minitower.data.positives import positive_rule
 from minitower.data.schema import Schema
-from minitower.data.splits import PARTS, GivenSplit, RandomSplit, Split, TimeSplit, part_labels
+from minitower.data.splits import PARTS, RandomSplit, Split, TimeSplit, part_labels
 from minitower.data.table import Ragged, Table
-from minitower.data.times import seconds
 from minitower.data.values import LONGEST
 from minitower.formulas.arrays import Array
 
@@ -94,6 +91,13 @@ class Dataset:
         part: Interactions = getattr(self, name)
         return part
 
+    def before(self, split: str) -> list[Interactions]:
+        """The parts before one: none of "train", train of "valid", all three of "all"."""
+        order = (*PARTS, "all")
+        if split not in order:
+            raise DataError(f"split must be one of train, valid, test, all, got {show(split)}")
+        return [self.split(name) for name in PARTS[: order.index(split)]]
+
     @property
     def item_counts(self) -> Array:
         """(n_items,) int64: the number of training positives of each item, and of earlier ones."""
@@ -105,11 +109,7 @@ class Dataset:
 
         "train": the history; "valid": train too; "test": and valid; "all": and test.
         """
-        order = (*PARTS, "all")
-        if split not in order:
-            raise DataError(f"split must be one of train, valid, test, all, got {show(split)}")
-        parts = [self.split(name) for name in PARTS[: order.index(split)]]
-        n = len(self.users)
+        parts, n = self.before(split), len(self.users)
         before = self.history
         if before is not None:
             if not any(map(len, parts)):
@@ -170,25 +170,25 @@ class Dataset:
             DataError: names the table, row and column of the error.
         """
         log = read_columns(interactions, Place("interactions"))
-        if not len(log):
-            raise log.place.error("the table has no interactions")
-        name = times_column(log, timestamp)
-        if split is None:
-            split = RandomSplit() if name is None else TimeSplit()
         users = None if users is None else read_columns(users, Place("users"))
         items = None if items is None else read_columns(items, Place("items"))
-        rule = positive_rule(log, positive)
-        if positive is None and rule != "all":
-            warn_of_default(rule)
-        roles = Roles(None, None, name, None, weight, exposed, item_name)
-        return _build(schema, log, users, items, rule, roles, split)
+        raw = RawData(schema, log, users, items, item_name, timestamp, weight, exposed, split)
+        return Dataset.from_raw(raw, positive=positive)
 
     @staticmethod
-    def from_raw(
-        raw: atomic_files.RawData, *, positive: str | None = None, split: Split | None = None
-    ) -> "Dataset":
-        """The data set of files that were read; the rest as in :meth:`from_columns`."""
-        return Dataset.from_columns(**raw._asdict(), positive=positive, split=split)
+    def from_raw(raw: RawData, *, positive: str | None = None) -> "Dataset":
+        """The data set of columns that a reader has read; `positive` as in :meth:`from_columns`."""
+        log = raw.interactions
+        if not len(log):
+            raise log.place.error("the table has no interactions")
+        rule = positive_rule(log, positive)
+        if positive is None and rule != "all":
+            warn_caller(
+                f"positives: where {rule}; state positive={rule!r}, or another rule, or 'all'"
+            )
+        time = times_column(log, raw.timestamp)
+        default = RandomSplit() if time is None else TimeSplit()
+        return _build(raw._replace(timestamp=time), rule, raw.split or default)
 
     @staticmethod
     def from_files(data: str | Path, how: layouts.Reading | None = None) -> "Dataset":
@@ -201,11 +201,10 @@ class Dataset:
             how: what is stated and not recognized.
         """
         how = how or layouts.Reading()
-        read = layouts.read_folder(Path(data), how)
-        for remark in read.left_out:
+        raw = layouts.read_folder(Path(data), how)
+        for remark in raw.left_out:
             warn_caller(f"{remark}; Reading(override={{COLUMN: TYPE}}) states what a column is")
-        made = Dataset.from_raw(read.raw, positive=how.positive, split=read.split)
-        return replace(made, remarks=tuple(read.remarks))
+        return replace(Dataset.from_raw(raw, positive=how.positive), remarks=raw.remarks)
 
     @staticmethod
     def from_atomic(
@@ -218,14 +217,15 @@ class Dataset:
     ) -> "Dataset":
         """Read RecBole's atomic files: see :func:`minitower.data.atomic_files.read`."""
         raw = atomic_files.read(folder, schema, overrides)
-        return Dataset.from_raw(raw, positive=positive, split=split)
+        return Dataset.from_raw(raw._replace(split=split), positive=positive)
 
     @staticmethod
     def from_movielens(
         folder: str | Path, *, positive: str | None = None, split: Split | None = None
     ) -> "Dataset":
         """Read MovieLens-100K or -1M as GroupLens ships it: see :mod:`minitower.data.movielens`."""
-        return Dataset.from_raw(movielens.read(folder), positive=positive, split=split)
+        raw = movielens.read(folder)
+        return Dataset.from_raw(raw._replace(split=split), positive=positive)
 
     @staticmethod
     def from_split_files(
@@ -237,48 +237,38 @@ class Dataset:
         seed: int = 0,
     ) -> "Dataset":
         """Read files of `user item item ...`: see :func:`minitower.data.split_files.read`."""
-        raw = split_files.read(folder, train=train, valid=valid, test=test, seed=seed)
-        return Dataset.from_columns(raw.schema, raw.interactions, split=GivenSplit("split"))
+        return Dataset.from_raw(
+            split_files.read(folder, train=train, valid=valid, test=test, seed=seed)
+        )
 
 
-def _build(
-    schema: Schema,
-    log: Columns,
-    users: Columns | None,
-    items: Columns | None,
-    positive: str,
-    roles: Roles,
-    split: Split | None,
-) -> Dataset:
+def _build(raw: RawData, positive: str, split: Split | None) -> Dataset:
     """The data set of these columns and this split; None: everything is for training."""
-    times = None if roles.time is None else seconds(log[roles.time], log.at(roles.time))
-    weights = None if roles.weight is None else read_weights(log, roles.weight)
-    user_ids, user_rows, user_columns = entities(schema.user_id, log, users, "users")
-    item_ids, item_rows, item_columns = entities(schema.item_id, log, items, "items")
-    refuse_strangers(schema.user_id, log, user_columns, user_rows)
-    refuse_strangers(schema.item_id, log, item_columns, item_rows)
-    labels = part_labels(log, user_rows, times, positive, split)
-    pairs = Interactions(user_rows, item_rows, times, weights)
+    log, schema = raw.interactions, raw.schema
+    pairs, users, items = read_log(raw)
+    refuse_strangers(schema.user_id.name, log, users.columns, pairs.users)
+    refuse_strangers(schema.item_id.name, log, items.columns, pairs.items)
+    labels = part_labels(log, pairs.users, pairs.timestamps, positive, split)
     parts = pairs.parts(labels)
-    trained_users = np.bincount(parts[0].users, minlength=len(user_ids)) > 0
-    trained_items = np.bincount(parts[0].items, minlength=len(item_ids)) > 0
+    trained_users = np.bincount(parts[0].users, minlength=len(users.ids)) > 0
+    trained_items = np.bincount(parts[0].items, minlength=len(items.ids)) > 0
     fitted = FeatureEncoders(
-        FeatureEncoder.fit("user", schema.user, user_columns, user_ids, trained_users),
-        FeatureEncoder.fit("item", schema.item, item_columns, item_ids, trained_items),
+        FeatureEncoder.fit("user", schema.user, users.columns, users.ids, trained_users),
+        FeatureEncoder.fit("item", schema.item, items.columns, items.ids, trained_items),
     )
-    names = item_names(item_columns, roles.title, item_ids)
-    lists = None if roles.exposed is None else (log[roles.exposed], log.at(roles.exposed))
+    names = item_names(items.columns, raw.item_name, items.ids)
+    lists = None if raw.exposed is None else (log[raw.exposed], log.at(raw.exposed))
     return Dataset(
         fitted,
-        fitted.user.encode(user_columns, user_ids),
-        fitted.item.encode(item_columns, item_ids, names),
+        fitted.user.encode(users.columns, users.ids),
+        fitted.item.encode(items.columns, items.ids, names),
         *parts,
         positive=positive,
-        timestamp=roles.time,
-        item_name=roles.title,
-        weight=roles.weight,
+        timestamp=raw.timestamp,
+        item_name=raw.item_name,
+        weight=raw.weight,
         shown=partial(exposed_items, pairs, labels, lists),
-        remake=partial(_build, schema, log, users, items, positive, roles),
+        remake=partial(_build, raw, positive),
     )
 
 

@@ -11,27 +11,26 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from minitower.data import atomic_files, movielens, split_files
-from minitower.data.atomic_files import RawData
+from minitower.data.atomic_files import Overrides
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
 from minitower.data.files import read_regular
+from minitower.data.log import RawData
 from minitower.data.option_values import written
 from minitower.data.options import Option, Seed
-from minitower.data.roles import read_roles
+from minitower.data.roles import read_pairs, read_roles
 from minitower.data.schema import Categorical, Field, Schema, field_from_json, field_to_json
-from minitower.data.splits import GivenSplit, Split, parse_split
-from minitower.data.table_parts import part_files
-from minitower.data.tables import read_tables, table_paths
+from minitower.data.splits import parse_split
+from minitower.data.table_parts import part_files, table_paths
+from minitower.data.tables import read_tables
 
 _INTERACTIONS = ("*.inter", "u.data", "ratings.dat", "train.txt", "valid.txt", "test.txt")
 _MOST_DIM = 4096  # of a field that an option describes
-
-Overrides = Mapping[str, Field | str | None]
 
 
 def read_overrides(value: Any) -> dict[str, Field | str | None]:
@@ -43,11 +42,8 @@ def read_overrides(value: Any) -> dict[str, Field | str | None]:
     >>> read_overrides(["genre=token_seq", "zip=none"])
     {'genre': 'token_seq', 'zip': None}
     """
-    if isinstance(value, list):
-        value = dict(str(pair).partition("=")[::2] for pair in value)
-    if not isinstance(value, dict):
-        raise ValueError("expected a table of columns and their types")
-    return {name: _override(name, kind) for name, kind in value.items()}
+    stated = read_pairs(value, "columns and their types")
+    return {name: _override(name, kind) for name, kind in stated.items()}
 
 
 def _override(name: str, kind: Any) -> Field | str | None:
@@ -157,25 +153,7 @@ def _stated(field: Field) -> dict[str, Any]:
     return {name: value for name, value in field_to_json(field).items() if value is not None}
 
 
-class ReadFolder(NamedTuple):
-    """A folder as read.
-
-    Attributes:
-        raw: the columns, and the schema.
-        split: the chosen or given split; None: the default.
-        remarks: what was decided, one sentence each.
-        how: the options, with the roles of columns that were recognized.
-        left_out: those remarks about columns that are no features, and not because of an option.
-    """
-
-    raw: RawData
-    split: Split | None
-    remarks: list[str]
-    how: Reading
-    left_out: list[str]
-
-
-def read_folder(folder: Path, how: Reading) -> ReadFolder:
+def read_folder(folder: Path, how: Reading) -> RawData:
     """Read a folder, or the file of interactions of plain tables.
 
     Categories that are nearly as many as the entities, such as zip codes, are dropped: each
@@ -190,12 +168,8 @@ def read_folder(folder: Path, how: Reading) -> ReadFolder:
     paths = table_paths(folder, how.users, how.items)
     atomic, split_in_files = any(folder.glob("*.inter")), (folder / "train.txt").exists()
     _refuse_options(folder, how, tables=bool(paths), atomic=atomic, split_in_files=split_in_files)
-    remarks: list[str] = []
-    left_out: list[str] = []
     if paths:
-        read = read_tables(paths, how.columns or {}, how.override or {})
-        raw, remarks, left_out = read.raw, list(read.remarks), list(read.left_out)
-        how = replace(how, columns=vars(read.roles))
+        raw = read_tables(paths, how.columns or {}, how.override or {})
     elif atomic:
         raw = atomic_files.read(folder, overrides=how.override)
     elif (folder / "u.data").exists() or (folder / "ratings.dat").exists():
@@ -203,23 +177,23 @@ def read_folder(folder: Path, how: Reading) -> ReadFolder:
     elif split_in_files:
         if split is not None:
             raise DataError(f"{folder}: split files are split already; leave --split out")
-        raw, split = split_files.read(folder, valid=how.valid, seed=how.seed), GivenSplit("split")
+        raw = split_files.read(folder, valid=how.valid, seed=how.seed)
     else:
         raise DataError(
             f"{folder}: found no data; expected interactions.csv or .parquet (or a folder of such "
             "files), *.inter (RecBole), u.data or ratings.dat (MovieLens), or train.txt (split "
             "files)"
         )
-    dropped: list[str] = []
-    users, items = (
-        _without_other_keys(side, fields, columns, how.override or {}, dropped)
-        for side, fields, columns in (
-            ("users", raw.schema.user, raw.users),
-            ("items", raw.schema.item, raw.items),
-        )
+    named = how.override or {}
+    users, few_users = _without_other_keys("users", raw.schema.user, raw.users, named)
+    items, few_items = _without_other_keys("items", raw.schema.item, raw.items, named)
+    dropped = (*few_users, *few_items)
+    return raw._replace(
+        schema=Schema(users, items),
+        split=split or raw.split,
+        remarks=raw.remarks + dropped,
+        left_out=raw.left_out + dropped,
     )
-    raw = raw._replace(schema=Schema(users, items))
-    return ReadFolder(raw, split, remarks + dropped, how, left_out + dropped)
 
 
 def _refuse_options(
@@ -239,13 +213,11 @@ def _refuse_options(
 
 
 def _without_other_keys(
-    side: str,
-    fields: Sequence[Field],
-    columns: Columns | None,
-    named: Collection[str],
-    remarks: list[str],
-) -> list[Field]:
-    left = []
+    side: str, fields: Sequence[Field], columns: Columns | None, named: Collection[str]
+) -> tuple[list[Field], list[str]]:
+    """The fields without such categories, and a remark on each of these."""
+    left: list[Field] = []
+    remarks: list[str] = []
     for field in fields:
         stated = field.name in named or f"{side}.{field.name}" in named
         if isinstance(field, Categorical) and columns is not None and not stated:
@@ -259,7 +231,7 @@ def _without_other_keys(
                 )
                 continue
         left.append(field)
-    return left
+    return left, remarks
 
 
 def _are_word_lists(values: list[Any]) -> bool:

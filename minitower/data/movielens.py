@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minitower.data.atomic_files import RawData, read_text, split_fields
+from minitower.data.atomic_files import read_text, split_fields
 from minitower.data.columns import Columns, numbers
 from minitower.data.errors import DataError, Place
+from minitower.data.log import RawData
 from minitower.data.schema import Categorical, Continuous, Field, Id, MultiValued, Schema
 from minitower.formulas.arrays import Array
 
@@ -84,13 +85,13 @@ def _raw(
         user=[Id("user_id"), age, Categorical("gender"), Categorical("occupation")],
         item=[Id("item_id"), MultiValued("genres", separator="|"), Categorical("year")],
     )
-    users = Columns({**users.arrays, "user_id": _integers(users, "user_id")}, users.place)
+    users = users.updated({"user_id": _integers(users, "user_id")})
     return RawData(schema, log, users, Columns(arrays, items.place), "title")
 
 
 def _log(path: Path, separator: str) -> Columns:
     log = _table(path, separator, ["user_id", "item_id", "rating", "timestamp"])
-    return Columns({name: _integers(log, name) for name in log.arrays}, log.place)
+    return log.updated({name: _integers(log, name) for name in log.arrays})
 
 
 def _integers(columns: Columns, name: str) -> Array:

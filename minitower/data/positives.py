@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from minitower.data.columns import Columns, numbers
-from minitower.data.errors import DataError, show, warn_caller
+from minitower.data.errors import DataError, show
 from minitower.data.rules import parse_rule
 
 CLICKS = ("click", "clicked", "is_click")
@@ -56,11 +56,6 @@ def must_be_stated(names: Iterable[str]) -> str | None:
     """
     known = [name for name in KNOWN if name in names]
     return f"column '{known[0]}' could define positives; {_STATE}" if known else None
-
-
-def warn_of_default(rule: str) -> None:
-    """Warn the caller of the package that this rule is a default."""
-    warn_caller(f"positives: where {rule}; state positive={rule!r}, or another rule, or 'all'")
 
 
 def _clicks(log: Columns, name: str) -> str:

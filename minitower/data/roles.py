@@ -47,6 +47,19 @@ class Roles:
     title: str | None = None
 
 
+def read_pairs(value: Any, what: str) -> Mapping[str, Any]:
+    """A table of TOML, or the strings NAME=VALUE of a flag that may be repeated.
+
+    Raises:
+        ValueError: the value is neither; `what` is in it.
+    """
+    if isinstance(value, list):
+        return dict(str(pair).partition("=")[::2] for pair in value)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a table of {what}")
+    return value
+
+
 def read_roles(value: Any) -> dict[str, str | None]:
     """Roles that a person states: a table, or a list of ROLE=COLUMN.
 
@@ -56,11 +69,7 @@ def read_roles(value: Any) -> dict[str, str | None]:
     >>> read_roles(["user=uid", "time=none"])
     {'user': 'uid', 'time': None}
     """
-    if isinstance(value, list):
-        value = dict(str(pair).partition("=")[::2] for pair in value)
-    known = [field.name for field in fields(Roles)]
-    if not isinstance(value, Mapping):
-        raise ValueError("expected a table of roles and their columns")
+    value, known = read_pairs(value, "roles and their columns"), [f.name for f in fields(Roles)]
     for role, column in value.items():
         if role not in known or not isinstance(column, str) or not column:
             raise ValueError(f"expected ROLE=COLUMN, the role one of {', '.join(known)}")
@@ -69,9 +78,7 @@ def read_roles(value: Any) -> dict[str, str | None]:
     return {role: None if column == "none" else column for role, column in value.items()}
 
 
-def find_roles(
-    stated: Mapping[str, str | None], log: Columns, items: Columns | None
-) -> dict[str, str | None]:
+def find_roles(stated: Mapping[str, str | None], log: Columns, items: Columns | None) -> Roles:
     """The column of each role but the unit: the stated one, or that of a known name.
 
     Raises:
@@ -101,7 +108,7 @@ def find_roles(
                 f"found no column of {role} ids, such as {role}_id; columns: "
                 f"{listed(log.arrays)}; state --columns {role}=COLUMN"
             )
-    return found
+    return Roles(**found)
 
 
 def _plain(name: str) -> str:

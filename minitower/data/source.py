@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from minitower.data.atomic_files import RawData
 from minitower.data.columns import read_columns
-from minitower.data.csv_values import as_fitted
+from minitower.data.csv_files import as_fitted
 from minitower.data.errors import Place
 from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.interactions import Dataset
 from minitower.data.layouts import Reading, hashes, read_folder
+from minitower.data.log import RawData
 from minitower.data.positives import positive_rule
-from minitower.data.splits import Split
 from minitower.formulas.arrays import Array
 
 
@@ -32,7 +31,6 @@ class Source:
         remarks: the decisions made in reading, one sentence each.
         files: SHA-256 -> name of the files of interactions; empty for a simulated world.
         how: the options of reading, with the roles of columns that were recognized.
-        split: the chosen or given split; None: the default.
         item_groups: what groups the items, if not one of their fields, and the group of each.
     """
 
@@ -42,7 +40,6 @@ class Source:
     remarks: tuple[str, ...] = ()
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     how: Reading = dataclasses.field(default_factory=Reading)
-    split: Split | None = None
     item_groups: tuple[str, Array] | None = None
 
     def encoded_by(self, fitted: FeatureEncoders) -> "Source":
@@ -75,19 +72,21 @@ def open_folder(folder: Path, how: Reading) -> Source:
     Raises:
         DataError: the layout is unknown, or something in it is wrong; names the place.
     """
-    raw, split, remarks, how, _ = read_folder(folder, how)
-    rule = positive_rule(raw.interactions, how.positive)
+    raw = read_folder(folder, how)
+    rule, remarks = positive_rule(raw.interactions, how.positive), list(raw.remarks)
     if how.positive is None:
         which = "all interactions" if rule == "all" else f"where {rule}"
         remarks.append(f"positives: {which} (use --positive RULE to change that)")
-    data = Dataset.from_raw(raw, positive=rule, split=split)
+    data = Dataset.from_raw(raw, positive=rule)
     for side, listed, table in (("users", raw.users, data.users), ("items", raw.items, data.items)):
         if listed is not None and len(table) > len(listed):
             where = Path(listed.place.table).name
             absent = len(table) - len(listed)
             remarks.append(f"{side}: {absent:,} of the interactions have no row in {where}")
     remarks.append(describe_split(data))
-    return Source(folder.resolve().name, raw, data, tuple(remarks), hashes(folder), how, split)
+    if raw.roles is not None:
+        how = dataclasses.replace(how, columns=vars(raw.roles))
+    return Source(folder.resolve().name, raw, data, tuple(remarks), hashes(folder), how)
 
 
 def describe_split(data: Dataset) -> str:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from minitower.data.atomic_files import RawData, read_text
+from minitower.data.atomic_files import read_text
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError, Place, show
+from minitower.data.log import RawData
 from minitower.data.schema import Id, Schema
+from minitower.data.splits import GivenSplit
 from minitower.formulas.arrays import Array
 
 Paths = str | Path | Sequence[str | Path]
@@ -73,7 +75,7 @@ def read(
         "split": labels,
     }
     schema = Schema(user=[Id("user_id")], item=[Id("item_id")])
-    return RawData(schema, Columns(arrays, Place("split files")))
+    return RawData(schema, Columns(arrays, Place("split files")), split=GivenSplit("split"))
 
 
 def read_pairs(path: str | Path) -> tuple[Array, Array]:

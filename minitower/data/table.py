@@ -57,10 +57,12 @@ class Ragged:
     def take(self, rows: Any) -> "Ragged":
         """The given rows in the given order; a row may occur twice."""
         rows = np.asarray(rows, np.int64)
-        starts = self.indptr[rows]
-        taken = Ragged.from_counts(self.indptr[rows + 1] - starts, ())
-        indptr = taken.indptr
-        source = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], np.diff(indptr))
+        return self.slices(self.indptr[rows], self.indptr[rows + 1])
+
+    def slices(self, starts: Array, ends: Array) -> "Ragged":
+        """Row i holds values[starts[i]:ends[i]]. Shapes: (n),(n)->Ragged of n rows"""
+        indptr = Ragged.from_counts(ends - starts, ()).indptr
+        source = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
         return Ragged(indptr, self.values[source])
 
     def replace(self, mask: Array, value: int) -> "Ragged":
@@ -168,17 +170,6 @@ def take(features: Features, rows: Any) -> Features:
     }
 
 
-def order_with(n: int, rows: Array) -> Array:
-    """The order that moves appended rows to their place in a table of n rows.
-
-    >>> order_with(3, np.array([1, 3]))
-    array([0, 3, 2, 4])
-    """
-    order = np.arange(max(n, int(rows.max(initial=-1)) + 1))
-    order[rows] = n + np.arange(len(rows))
-    return order
-
-
 @dataclass(frozen=True, eq=False)
 class Table:
     """All users, or all items, encoded.
@@ -213,7 +204,9 @@ class Table:
         """
         new = rows >= len(self)
         appended = other.ids[new]
-        order = order_with(len(self), rows)
+        # Appended rows move to their place: of 3 rows and the rows [1, 3], the order is 0 3 2 4.
+        order = np.arange(max(len(self), int(rows.max(initial=-1)) + 1))
+        order[rows] = len(self) + np.arange(len(rows))
         columns: Features = {}
         for name, feature in self.columns.items():
             theirs = other.columns[name]

@@ -123,9 +123,9 @@ def parse_moment(text: str) -> float:
 
 def _fix(value: float) -> str:
     """The advice for milli-, micro- or nanoseconds."""
-    for unit, divisor in (("milli", 10**3), ("micro", 10**6), ("nano", 10**9)):
+    for unit, divisor in UNITS.items():
         if LATEST <= value < LATEST * divisor:
-            return f"; if these are {unit}seconds, divide by {divisor}"
+            return f"; if these are {unit}, divide by {divisor}"
     return ""
 
 

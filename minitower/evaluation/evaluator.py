@@ -16,8 +16,7 @@ from minitower.data.feature_encoder import FeatureEncoders
 from minitower.data.interactions import Dataset
 from minitower.data.table import Features, Ragged, Table
 from minitower.evaluation.encode import check_same_schema, encode
-from minitower.evaluation.metrics import ACCURACY
-from minitower.evaluation.report import Report, SliceReport
+from minitower.evaluation.report import ACCURACY, Report, SliceReport
 from minitower.formulas import arguments, popularity, ranking
 from minitower.formulas.arrays import Array, Vectors
 from minitower.search.index import ExactIndex, Index, checked_k

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from minitower.data import DataError, Dataset, parse_split
-from minitower.data.atomic_files import RawData
 from minitower.data.columns import read_columns
 from minitower.data.errors import Place
 from minitower.data.layouts import Reading
+from minitower.data.log import RawData
 from minitower.data.option_values import Options
 from minitower.data.source import Source, describe_split
 from minitower.evaluation.chosen_baselines import baselines
@@ -65,8 +65,8 @@ def simulated(how: Reading) -> Source:
     tables: dict[str, Any] = {
         name: read_columns(table, Place(name)) for name, table in world.columns.items()
     }
-    raw = RawData(world.schema, **tables, item_name="name")
-    data = Dataset.from_raw(raw, positive="all", split=split)
+    raw = RawData(world.schema, **tables, item_name="name", split=split)
+    data = Dataset.from_raw(raw, positive="all")
     theme = {c: theme for theme, categories in THEMES.items() for c in categories}
     themes = np.array([theme[category.split()[0]] for category in world.items["category"].tolist()])
     return Source(

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from minitower.data.pairs import Interactions
+from minitower.data.log import Interactions
 from minitower.data.table import Ragged
 from minitower.formulas.arrays import Array
 from minitower.lab.funnel_features import ids

@@ -2,7 +2,7 @@
 
 import math
 
-from minitower.data.printable import printable
+from minitower.data.errors import printable
 from minitower.lab.run_report import METRICS, Example, RunReport
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError, Place, show
 from minitower.data.feature_encoder import FeatureEncoders
-from minitower.data.log_columns import read_ids
+from minitower.data.log import read_ids
 from minitower.data.positives import must_be_stated
 from minitower.data.rules import parse_rule
 from minitower.data.schema import Field, MultiValued

@@ -20,8 +20,8 @@ import numpy as np
 
 from minitower.data.errors import DataError
 from minitower.data.interactions import Dataset
+from minitower.data.log import Interactions
 from minitower.data.option_values import written
-from minitower.data.pairs import Interactions
 from minitower.data.table import Ragged, Table
 from minitower.evaluation.report import Report
 from minitower.formulas.arrays import Array

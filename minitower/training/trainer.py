@@ -13,7 +13,7 @@ import numpy as np
 
 from minitower.data import Dataset
 from minitower.data.options import Option, Seed
-from minitower.evaluation.metrics import read_metric
+from minitower.evaluation.report import read_metric
 from minitower.formulas.arguments import strict_integer
 from minitower.formulas.threads import one_ahead
 from minitower.towers.optimizers import Adagrad, Optimizer

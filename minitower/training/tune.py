@@ -24,9 +24,9 @@ import numpy as np
 
 from minitower.data import DataError, Dataset
 from minitower.data.errors import show
+from minitower.data.log import Interactions
 from minitower.data.option_values import Options, read_options
 from minitower.data.options import Option, checked, declared, option
-from minitower.data.pairs import Interactions
 from minitower.formulas.arguments import choice
 from minitower.towers.two_tower import TwoTower
 from minitower.training.recipe import TRAINING

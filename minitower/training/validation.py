@@ -8,7 +8,7 @@ import numpy as np
 
 from minitower.data import Dataset
 from minitower.evaluation.evaluator import Evaluator, NothingToFind
-from minitower.evaluation.metrics import read_metric
+from minitower.evaluation.report import read_metric
 from minitower.formulas.arguments import number, shown
 from minitower.towers.optimizers import Optimizer
 from minitower.towers.two_tower import TwoTower

@@ -15,7 +15,7 @@ import numpy as np
 
 from minitower.data import DataError
 from minitower.data.columns import Columns, read_columns
-from minitower.data.csv_values import as_fitted
+from minitower.data.csv_files import as_fitted
 from minitower.data.errors import Place
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.files import read_regular
@@ -160,15 +160,15 @@ def _read_file(path: Path, names: list[str], side: FeatureEncoder) -> Columns:
         raise DataError(f"{path}: expected a file whose name ends with .jsonl, .csv or .parquet")
     if path.suffix not in READERS:
         return _json_lines(path, names)
-    columns, is_csv = read_table(path)
+    columns = read_table(path)
     try:
         key = side_key(side.side, names[0], columns)
     except DataError as error:
         hint = "" if len(names) > 1 else "; for a list with one id a line, name the file .txt"
         raise DataError(f"{error}{hint}") from None
     given = dict(zip(names, [key, *names[1:]]))
-    columns = Columns({name: columns[given[name]] for name in names}, columns.place)
-    return as_fitted(columns, side) if is_csv else columns
+    named = Columns({name: columns[given[name]] for name in names}, columns.place)
+    return as_fitted(named, side) if columns.is_csv else named
 
 
 def _json_lines(path: Path, names: list[str]) -> Columns:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minitower.data import Dataset, RandomSplit, TimeSplit
 from minitower.data.columns import Columns
-from minitower.data.csv_values import as_fitted
+from minitower.data.csv_files import as_fitted
 from minitower.data.days import next_day
 from minitower.data.feature_encoder import FeatureEncoder
 from minitower.data.schema import Continuous
@@ -56,7 +56,7 @@ def newer_dataset(store: Store, source: Source) -> Dataset:
         *tables,
         positive=source.data.positive,
         timestamp=source.data.timestamp,
-        split=source.split or default,
+        split=raw.split or default,
     )
     day = _without_learned(day, store)
     return replace(

@@ -14,7 +14,7 @@ import numpy as np
 from minitower.data.columns import Columns, numbers
 from minitower.data.csv_values import plain_values
 from minitower.data.errors import Place, show
-from minitower.data.log_columns import read_weights
+from minitower.data.log import read_weights
 from minitower.data.parquet import RECORD
 from minitower.data.rules import Comparison, Rule
 from minitower.data.times import seconds

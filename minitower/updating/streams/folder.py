@@ -1,7 +1,7 @@
 """A folder of logs: how a log is written and read, which were read before, what is new. Chapter 14.
 
 Folders in the folder are read, too. The name of a log is its path below the folder
-(:func:`~minitower.data.folders.name_below`), so logs of two partitions may have one file name.
+(:func:`~minitower.data.table_parts.name_below`), so logs of two partitions may have one file name.
 
 A log never changes once its name stands in the folder: writers write under a temporary name and
 rename. So a log is known by its content, the SHA-256 of the file. A new name with known
@@ -21,8 +21,8 @@ import numpy as np
 from minitower.data.columns import read_columns
 from minitower.data.errors import DataError, Place, show
 from minitower.data.files import new_file
-from minitower.data.folders import files_below, name_below
 from minitower.data.parquet import write_parquet
+from minitower.data.table_parts import files_below, name_below
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.cursor import FileMark
 from minitower.updating.streams.events import Block, EventFields

@@ -13,8 +13,8 @@ import numpy as np
 
 from minitower.data.columns import Columns
 from minitower.data.errors import DataError
-from minitower.data.folders import is_ignored
 from minitower.data.options import Option, check_options, checked_path
+from minitower.data.table_parts import is_ignored
 from minitower.formulas.arguments import as_floats, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.updating.streams.cursor import Counts, Cursor
