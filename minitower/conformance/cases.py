@@ -8,7 +8,8 @@ Chapter 17.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def _batch(
     vectors = given.pop("items", grid(len(distinct), d, salt=salt + 1))[which]
     q = np.array(log_q, float)[which]
     bank = vectors[n:] + grid(len(extra), d, salt=salt + 2) / 4  # drifted since
-    return {
+    batch = {
         "users": grid(n, d, salt=salt),
         "items": vectors[:n],
         "candidates": vectors,
@@ -68,6 +69,7 @@ def _batch(
         "temperature": temperature,
         **given,
     }
+    return batch | {"scores": batch["users"] @ batch["items"].T}
 
 
 _AXES = np.array([[4.0, 0], [0, 2], [-4, 0], [0, -2]])
@@ -156,21 +158,24 @@ WEIGHTED: Table = {
 
 
 def of_batches(
-    fields: dict[str, str],
-    leave_out: Sequence[str] = (),
+    *arguments: str,
+    leave_out: Collection[str] = (),
     choices: Collection[str] = (),
     batches: Table = BATCHES,
+    fields: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Case, ...]:
-    """The cases of a formula on batches: which of their fields is which argument.
+    """The cases of a formula on batches: each argument is the field of its name.
 
     Args:
-        choices: the cases, by name, that are a documented choice of this formula.
+        leave_out: the cases, by name, that this formula does not have.
+        choices: the cases, by name, that are a documented choice of it.
+        fields: {argument: field}, where they have other names.
     """
     return tuple(
         Case(
             name,
             why,
-            {argument: batch[field] for argument, field in fields.items()},
+            {argument: batch[fields.get(argument, argument)] for argument in arguments},
             name if name in choices else "",
         )
         for name, (why, batch) in batches.items()

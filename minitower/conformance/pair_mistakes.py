@@ -12,20 +12,12 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from minitower.conformance.adapters import of_labels
 from minitower.conformance.composition import scaled, summed, then
 from minitower.conformance.constant_links import capped_logistic
-from minitower.conformance.family import Family, caps
 from minitower.conformance.formula import Compute
-from minitower.conformance.mistake_tables import (
-    BITS,
-    FLIPPED,
-    LN2,
-    OVERFLOW,
-    SUM,
-    Mistake,
-    replacing,
-    table,
-)
+from minitower.conformance.mistake import SUM, Family, Mistake, Mistakes, lifted, replacing, table
+from minitower.conformance.mistake_tables import BITS, FLIPPED, LN2, OVERFLOW, caps, flipped
 
 Link = Callable[[Any], tuple[Any, Any]]
 Example = Callable[[Any, Any], tuple[Any, Any]]
@@ -60,7 +52,7 @@ def _around(right: Compute) -> list[Mistake]:
     """Mistakes outside of the loss of one example."""
     return [
         Mistake(*SUM, summed(right)),
-        Mistake(*FLIPPED, then(right, lambda g: tuple(-x for x in g))),
+        Mistake(*FLIPPED, flipped(right)),
         Mistake("mean divided by n once more", "divide by the number of rows once",
                 scaled(right, lambda first, *_: 1 / len(first))),
     ]  # fmt: skip
@@ -167,7 +159,14 @@ _LOGISTIC = table({
         _other_logit(*_SAME, lambda g, s, b: (g[0], g[1], 0.0)),
     ("gradient of the scores without the scale", "logits have the slope scale"):
         _other_logit(*_SAME, lambda g, s, b: (g[0] / s, g[1], g[2])),
-}) + _around(_logistic)  # fmt: skip
+}) + _around(_logistic) + [
+    *caps(lambda c, form: partial(_logistic, example=partial(capped_logistic, c=c, form=form))),
+    Family("label smoothing of {c}", "here a label is +1 or -1, not less sure",
+           lambda c: partial(_smoothed_labels, c=c), 1e-3, 0.999),
+    Family("positives weighted {c} times",
+           "here every pair weighs the same; a weight shifts the bias by its logarithm",
+           lambda c: partial(_weighted_positives, c=c), 0.01, 1e4),
+]  # fmt: skip
 
 
 def _triplet(example: Example) -> Compute:
@@ -219,7 +218,14 @@ _HINGE = table({
         lambda x, m: (_relu(x + m)[0], np.ones_like(x)),
     ("softplus instead of the hinge", "max(0, .) is not log(1 + exp(.))"):
         lambda x, m: _softplus(x + m),
-}, _triplet) + _all_pairs(lambda x, m: _relu(x + m))  # fmt: skip
+}, _triplet) + _all_pairs(lambda x, m: _relu(x + m)) + [
+    Family("margin of {c}, whatever is given", "take the margin that is given",
+           lambda c: _triplet(lambda x, m: _relu(x + c)), 1e-3, 100),
+    Family("leaky hinge of slope {c}",
+           "a triple that leads by the margin costs nothing: max(0, .)",
+           lambda c: _triplet(lambda x, m: (
+               np.where(x + m > 0, 1, c) * (x + m), np.where(x + m > 0, 1.0, c))), 1e-4, 0.99),
+]  # fmt: skip
 
 
 def _scaled(
@@ -250,33 +256,12 @@ _TRIPLET_LOGISTIC = table({
     BITS: _scaled(_bits),
     ("sigmoid without its logarithm", _NO_LOG): _scaled(_sigmoid),
     ("hinge instead of its smooth sibling", "log(1 + exp(.)) is not max(0, .)"): _scaled(_relu),
-}, _triplet) + _all_pairs(_scaled(_softplus))  # fmt: skip
-
-PAIR_FAMILIES = {
-    "pointwise_logistic": [
-        *caps(lambda c, form: partial(
-            _logistic, example=partial(capped_logistic, c=c, form=form))),
-        Family("label smoothing of {c}", "here a label is +1 or -1, not less sure",
-               lambda c: partial(_smoothed_labels, c=c), 1e-3, 0.999),
-        Family("positives weighted {c} times",
-               "here every pair weighs the same; a weight shifts the bias by its logarithm",
-               lambda c: partial(_weighted_positives, c=c), 0.01, 1e4),
-    ],
-    "triplet_hinge": [
-        Family("margin of {c}, whatever is given", "take the margin that is given",
-               lambda c: _triplet(lambda x, m: _relu(x + c)), 1e-3, 100),
-        Family("leaky hinge of slope {c}",
-               "a triple that leads by the margin costs nothing: max(0, .)",
-               lambda c: _triplet(lambda x, m: (
-                   np.where(x + m > 0, 1, c) * (x + m), np.where(x + m > 0, 1.0, c))), 1e-4, 0.99),
-    ],
-    "triplet_logistic": [
-        *caps(lambda c, form: _triplet(_scaled(partial(capped_logistic, c=c, form=form)))),
-        Family("scale of {c}, whatever is given", "take the scale that is given",
-               lambda c: _triplet(lambda x, s: (_softplus(c * x)[0], c * _softplus(c * x)[1])),
-               1e-3, 1e3),
-    ],
-}  # fmt: skip
+}, _triplet) + _all_pairs(_scaled(_softplus)) + [
+    *caps(lambda c, form: _triplet(_scaled(partial(capped_logistic, c=c, form=form)))),
+    Family("scale of {c}, whatever is given", "take the scale that is given",
+           lambda c: _triplet(lambda x, s: (_softplus(c * x)[0], c * _softplus(c * x)[1])),
+           1e-3, 1e3),
+]  # fmt: skip
 
 PAIR_RIGHT = {
     "triplet_hinge": _triplet(lambda x, m: _relu(x + m)),
@@ -284,9 +269,10 @@ PAIR_RIGHT = {
 }
 """The right losses of triples."""
 
-PAIR_MISTAKES = {
+PAIR_MISTAKES: Mistakes = {
     "pointwise_squared": _SQUARED,
     "pointwise_logistic": _LOGISTIC,
+    "binary_cross_entropy": lifted(of_labels, _LOGISTIC, "scale", "bias"),
     "triplet_hinge": _HINGE,
     "triplet_logistic": _TRIPLET_LOGISTIC,
 }

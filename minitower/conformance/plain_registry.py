@@ -5,32 +5,22 @@ Chapter 17.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minitower.conformance import cases
-from minitower.conformance.adapters import of_vectors
+from minitower.conformance.adapters import corrected, logistic, of_labels, of_pairs, without_q
 from minitower.conformance.cases import grid, of_batches, of_table
 from minitower.conformance.formula import Argument, Formula
 from minitower.conformance.softmax_registry import ITEMS, POSITIVE, TAU, USERS
-from minitower.formulas.logq import uncorrected
+from minitower.formulas.logq import yi
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
-from minitower.formulas.pointwise import pointwise_logistic
-from minitower.formulas.softmax import in_batch_softmax, listwise_softmax
+from minitower.formulas.softmax import listwise_softmax
 
 _NEGATIVES = Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True)
 _DROP = Argument("drop", "(n,k)", "negatives to leave out", kind="bool")
-
-
-def _plain(scores: Any, temperature: float) -> Any:
-    nothing = uncorrected(np.arange(len(scores)))
-    return in_batch_softmax(scores, nothing, temperature=temperature)
-
-
-def _binary(logits: Any, labels: Any) -> Any:
-    value, (d_logits, *_) = pointwise_logistic(logits, 2 * labels - 1, scale=1.0, bias=0.0)
-    return value, (d_logits,)
 
 
 def _sampled(
@@ -42,19 +32,6 @@ def _sampled(
         drop=drop,
         temperature=temperature,
     )
-
-
-def _many(loss: Any, parameter: str) -> Any:
-    """A loss of triples, over every positive with each of its own k negatives."""
-
-    def compute(positive: Any, negatives: Any, value: float) -> Any:
-        n, k = negatives.shape
-        result, (d_positive, d_negative) = loss(
-            np.repeat(positive, k), negatives.ravel(), **{parameter: value}
-        )
-        return result, (d_positive.reshape(n, k).sum(axis=1), d_negative.reshape(n, k))
-
-    return compute
 
 
 def _lists(**more: Any) -> cases.Table:
@@ -98,8 +75,8 @@ PLAIN_FORMULAS = (
         "loss = mean_i (log sum_j exp(z_ij) - z_ii),  z_ij = users_i . items_j / temperature",
         "lecture, section 2.4, before its correction",
         (USERS, ITEMS, TAU),
-        of_vectors(_plain),
-        of_batches({"users": "users", "items": "items", "temperature": "temperature"}),
+        partial(without_q, compute=corrected(yi)),
+        of_batches("users", "items", "temperature"),
     ),
     Formula(
         "binary_cross_entropy",
@@ -108,7 +85,7 @@ PLAIN_FORMULAS = (
         "lecture, section 2.2 (pointwise training)",
         (Argument("logits", "(n)", "log-odds of the pairs", gradient=True),
          Argument("labels", "(n)", "1 for clicked pairs, 0 for drawn ones")),
-        _binary,
+        partial(of_labels, compute=logistic),
         of_table(_LABELED | {"only_negatives": ("no label of 1 at all", {
             "logits": grid(3, salt=2), "labels": np.zeros(3)})}),
     ),
@@ -133,7 +110,7 @@ PLAIN_FORMULAS = (
         "loss = mean_ij log(1 + exp(scale (negatives_ij - positive_i)))",
         "lecture, section 2.3 (pairwise training)",
         (POSITIVE, _NEGATIVES, Argument("scale", "()", "how sharply the loss bends, > 0")),
-        _many(triplet_logistic, "scale"),
+        partial(of_pairs, compute=lambda p, n, x: triplet_logistic(p, n, scale=x)),
         of_table(_lists(scale=2.5)),
     ),
     Formula(
@@ -142,7 +119,7 @@ PLAIN_FORMULAS = (
         "loss = mean_ij max(0, negatives_ij - positive_i + margin)",
         "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 2",
         (POSITIVE, _NEGATIVES, Argument("margin", "()", "the lead asked for, > 0")),
-        _many(triplet_hinge, "margin"),
+        partial(of_pairs, compute=lambda p, n, x: triplet_hinge(p, n, margin=x)),
         of_table(_lists(margin=0.25)),
     ),
 )  # fmt: skip

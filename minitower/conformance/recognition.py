@@ -9,11 +9,9 @@ from itertools import combinations
 import numpy as np
 
 from minitower.conformance.composition import both, summed
-from minitower.conformance.families import FAMILIES
-from minitower.conformance.family import fitting
 from minitower.conformance.formula import TOLERANCE, Formula, Outputs, errors, exploded
-from minitower.conformance.mistake_tables import Mistake, table
-from minitower.conformance.mistakes import MISTAKES
+from minitower.conformance.mistake import Mistake, fitting, table
+from minitower.conformance.mistakes import FAMILIES, MISTAKES
 from minitower.conformance.report import Result
 from minitower.formulas.arrays import Array
 
@@ -151,10 +149,9 @@ class _Search:
             (case, self.got[i], self.spec.outputs(case, compute))
             for i, case in ((i, self.results[i].case) for i in sorted(cases))
         ]
-        families = FAMILIES.get(self.spec.name, ())
         found = [
             mistake
-            for family in (f.summed() if of_sums else f for f in families)
+            for family in (f.summed() if of_sums else f for f in FAMILIES[self.spec.name])
             if (mistake := fitting(family, self.spec, compared, fits))
         ]
         if len({m.name.partition(":")[0] for m in found}) != 1:

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from minitower.conformance import cases
-from minitower.conformance.adapters import lookup, one_gradient, value_alone, weighted_cosines
+from minitower.conformance.adapters import (
+    logistic,
+    lookup,
+    one_gradient,
+    value_alone,
+    weighted_cosines,
+)
 from minitower.conformance.cases import grid, of_batches, of_table
 from minitower.conformance.formula import CHOICES, Argument, Formula
 from minitower.conformance.plain_registry import PLAIN_FORMULAS
@@ -22,7 +28,7 @@ from minitower.conformance.softmax_registry import (
 )
 from minitower.formulas import ranking
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
-from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
+from minitower.formulas.pointwise import pointwise_squared
 from minitower.formulas.sampling import power_law
 
 _SCORES = Argument("scores", "(n)", "scores of the pairs", gradient=True)
@@ -84,7 +90,7 @@ _OTHERS = (
         "lecture, section 2.2 (pointwise training)",
         (_SCORES, _LABELS, Argument("scale", "()", "how much a unit of score says", gradient=True),
          Argument("bias", "()", "log-odds at score 0", gradient=True)),
-        lambda s, y, scale, bias: pointwise_logistic(s, y, scale=scale, bias=bias),
+        logistic,
         cases.pointwise(scale=2.5, bias=-0.75),
     ),
     _triplet(
@@ -111,7 +117,7 @@ _OTHERS = (
         f"{_HUANG}, Eq. 3",
         (USERS, ITEMS, _UPSTREAM),
         weighted_cosines,
-        of_batches({"users": "users", "items": "items", "pull": "log_q"}, choices=CHOICES),
+        of_batches("users", "items", "pull", choices=CHOICES, fields={"pull": "log_q"}),
     ),
     Formula(
         "serving_scores",
@@ -121,7 +127,7 @@ _OTHERS = (
         (Argument("users", "(n,d)", "user vectors, one a row"),
          Argument("items", "(n,d)", "item vectors, one a row"), LOG_Q),
         value_alone(lambda users, items, log_q: users @ items.T),
-        of_batches({"users": "users", "items": "items", "log_q": "log_q"}),
+        of_batches("users", "items", "log_q"),
         result="scores",
     ),
     Formula(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minitower.conformance.formula import Case, Outputs
-from minitower.conformance.mistake_tables import Mistake
+from minitower.conformance.mistake import Mistake
 
 NO_KNOWN = "  matches no known mistake"
 

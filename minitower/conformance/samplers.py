@@ -15,7 +15,7 @@ import numpy as np
 
 from minitower.conformance.dependence import dependence, surprise
 from minitower.conformance.formula import TOLERANCE, Case, Unusable, error
-from minitower.conformance.mistake_tables import Mistake, table
+from minitower.conformance.mistake import Mistake, table
 from minitower.conformance.report import NO_KNOWN, Report, Result
 from minitower.formulas.arrays import Array
 
