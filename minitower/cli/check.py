@@ -1,29 +1,33 @@
-"""``check`` and ``vectors``: is an implementation in somebody's file right? Chapter 17.
-
-Chapter 17.
-"""
+"""``check`` and ``vectors``: is an implementation in somebody's file right? Chapter 17."""
 
 import argparse
 import inspect
 import json
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from minitower import conformance
 from minitower.cli.arguments import CommandFailed, add_command
-from minitower.cli.check_command import by_command
 from minitower.cli.check_target import load
 from minitower.cli.terminal import row, say, write
-from minitower.conformance import FORMULAS, MISTAKES, SAMPLER, check_sampler, describe
-from minitower.conformance.badge import BADGES
-from minitower.conformance.checker import find
+from minitower.conformance import (
+    FORMULAS,
+    MISTAKES,
+    SAMPLER,
+    Child,
+    Report,
+    check_sampler,
+    describe,
+)
+from minitower.conformance.by_command import check_command
+from minitower.conformance.checker import find, guess
 from minitower.conformance.formula import CHOICES, TOLERANCE
 from minitower.conformance.frameworks import FRAMEWORKS
-from minitower.conformance.guess import guess
 from minitower.conformance.mistakes import FAMILIES
-from minitower.conformance.report_files import as_json, as_junit, as_markdown
+from minitower.conformance.report_files import BADGES, as_json, as_junit, as_markdown
 from minitower.data.errors import DataError
 from minitower.data.files import new_file
 from minitower.data.options import Option, checked
@@ -131,7 +135,7 @@ def check(
         if target is not None or framework != "numpy":
             other = target or f"--framework {framework}"
             raise DataError(f"check: {other} does not fit --command; leave one of them out")
-        report = by_command(command, timeout, formula, dtype, constants, allow)
+        report = _by_command(command, timeout, formula, dtype, constants, allow)
         target, formula = command, report.formula
     elif target is None:
         raise DataError("check: expected FILE.py:FUNCTION or --command COMMAND (or --list)")
@@ -158,6 +162,44 @@ def check(
         raise DataError(report.unusable)
     if not report.passed:
         raise CommandFailed(f"{target} is not {formula}")
+
+
+def _by_command(
+    command: str,
+    timeout: float,
+    formula: str | None,
+    dtype: str,
+    given: dict[str, Any],
+    allow: Collection[str],
+) -> Report:
+    """Check a command, as a shell would read it; show its stderr where the check fails.
+
+    Raises:
+        DataError: the command cannot be run, or does not say hello.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise DataError(f"--command {command}: {error}") from error
+    if not words or "\0" in command:
+        raise DataError("--command: expected a program and its arguments")
+    with Child(words, timeout) as child:
+        passed = False
+        try:
+            report = checked(
+                check_command, child, formula=formula, dtype=dtype, given=given, allow=allow
+            )
+            passed = report.passed
+        except OSError as error:
+            raise DataError(f"--command {words[0]}: {error.strerror}") from error
+        finally:
+            child.kill()
+            if not passed:
+                for line in child.stderr().splitlines():
+                    say(f"stderr of the command: {line}")
+    if formula is None:
+        say(f"checked as {report.formula}: the command says so")
+    return report
 
 
 def _write(path: Path, content: bytes) -> None:

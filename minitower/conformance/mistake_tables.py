@@ -14,8 +14,8 @@ import numpy as np
 from minitower.conformance import links
 from minitower.conformance.adapters import of_unit, of_unit_vectors
 from minitower.conformance.composition import half, summed, then
-from minitower.conformance.constant_links import capped_softmax, normalized, smoothed
 from minitower.conformance.formula import Compute
+from minitower.conformance.links import capped_softmax, normalized, smoothed
 from minitower.conformance.mistake import SUM, Family, Known, Mistake, Words, replacing, table
 from minitower.formulas.similarity import l2_normalize
 
@@ -95,7 +95,7 @@ def caps(make: Callable[..., Compute]) -> list[Family]:
 
     Args:
         make: the variant with a constant and a form, as
-            :func:`~minitower.conformance.constant_links.capped` has them.
+            :func:`~minitower.conformance.links.capped` has them.
     """
     fix = (
         "the loss cannot exceed {cap}, and learning stops where it is most wrong; take the "

@@ -14,8 +14,8 @@ from scipy.special import expit
 
 from minitower.conformance.adapters import of_labels
 from minitower.conformance.composition import scaled, summed, then
-from minitower.conformance.constant_links import capped_logistic
 from minitower.conformance.formula import Compute
+from minitower.conformance.links import capped_logistic
 from minitower.conformance.mistake import SUM, Family, Mistake, Mistakes, lifted, replacing, table
 from minitower.conformance.mistake_tables import BITS, FLIPPED, LN2, OVERFLOW, caps, flipped
 
