@@ -90,19 +90,20 @@ _SQUARED = table({
 }) + _around(_squared)  # fmt: skip
 
 
+def _of_logits(scores: Any, y: Any, scale: Any, bias: Any, loss: Example) -> Any:
+    """A loss of (logits, labels), and its gradients by the scores, the scale and the bias."""
+    value, d_logit = _mean(*loss(scale * scores + bias, y))
+    return value, (d_logit * scale, d_logit @ scores, d_logit.sum())
+
+
 def _logistic(
     c: Any, y: Any, scale: Any, bias: Any, example: Link = _softplus, sign: Any = lambda y: -y
 ) -> Any:
-    value, slope = _mean(*example(sign(y) * (scale * c + bias)))
-    d_logit = sign(y) * slope
-    return value, (d_logit * scale, d_logit @ c, d_logit.sum())
+    def loss(z: Any, y: Any) -> tuple[Any, Any]:
+        losses, slopes = example(sign(y) * z)
+        return losses, sign(y) * slopes
 
-
-def _with_logits(c: Any, y: Any, scale: Any, bias: Any) -> Any:
-    """Binary cross-entropy for labels of 0 and 1, given -1 and +1."""
-    z = scale * c + bias
-    value, d_logit = _mean(np.logaddexp(0, z) - y * z, expit(z) - y)
-    return value, (d_logit * scale, d_logit @ c, d_logit.sum())
+    return _of_logits(c, y, scale, bias, loss)
 
 
 def _smoothed_labels(scores: Any, y: Any, scale: Any, bias: Any, c: float) -> Any:
@@ -113,18 +114,19 @@ def _smoothed_labels(scores: Any, y: Any, scale: Any, bias: Any, c: float) -> An
     return mixed(right[0], turned[0]), tuple(map(mixed, right[1], turned[1]))
 
 
-def _weighted_positives(scores: Any, y: Any, scale: Any, bias: Any, c: float) -> Any:
-    z, weight = scale * scores + bias, np.where(y > 0, c, 1.0)
-    value, slope = _mean(*(weight * x for x in _softplus(-y * z)))
-    d_logit = -y * slope
-    return value, (d_logit * scale, d_logit @ scores, d_logit.sum())
+def _weighted_positives(c: float) -> Compute:
+    def loss(z: Any, y: Any) -> tuple[Any, Any]:
+        losses, slopes = _softplus(-y * z)
+        weight = np.where(y > 0, c, 1.0)
+        return weight * losses, -y * weight * slopes
+
+    return partial(_of_logits, loss=loss)
 
 
-def _sigmoid_twice(c: Any, y: Any, scale: Any, bias: Any) -> Any:
-    p = expit(scale * c + bias)
-    value, slope = _mean(*_softplus(-y * p))
-    d_logit = -y * slope * p * (1 - p)
-    return value, (d_logit * scale, d_logit @ c, d_logit.sum())
+def _sigmoid_twice(z: Any, y: Any) -> tuple[Any, Any]:
+    p = expit(z)
+    losses, slopes = _softplus(-y * p)
+    return losses, -y * slopes * p * (1 - p)
 
 
 def _other_logit(scale: Any, bias: Any, back: Any) -> Compute:
@@ -136,11 +138,12 @@ _NO_LOG = "-log(sigmoid(x)), not 1 - sigmoid(x): that has no slope where it is m
 _SAME = lambda s: s, lambda s, b: b
 _LOGISTIC = table({
     ("labels of -1 given to a loss that wants 0", "map the labels first: (labels + 1) / 2"):
-        _with_logits,
+        partial(_of_logits, loss=lambda z, y: (np.logaddexp(0, z) - y * z, expit(z) - y)),
     ("labels of 0 in log(1 + exp(-y z))", "with 0 for a sampled pair it learns from clicks alone"):
         partial(_logistic, sign=lambda y: -1.0 * (y > 0)),
     ("labels' sign turned", "log(1 + exp(-y z)), with minus"): partial(_logistic, sign=lambda y: y),
-    ("sigmoid applied twice", "the loss wants logits, and got probabilities"): _sigmoid_twice,
+    ("sigmoid applied twice", "the loss wants logits, and got probabilities"):
+        partial(_of_logits, loss=_sigmoid_twice),
     OVERFLOW: partial(_logistic, example=_unshifted),
     ("sigmoid without its logarithm", _NO_LOG): partial(_logistic, example=_sigmoid),
     ("logarithm cut off at -100", "as in PyTorch's binary_cross_entropy: use the one with_logits"):
@@ -165,7 +168,7 @@ _LOGISTIC = table({
            lambda c: partial(_smoothed_labels, c=c), 1e-3, 0.999),
     Family("positives weighted {c} times",
            "here every pair weighs the same; a weight shifts the bias by its logarithm",
-           lambda c: partial(_weighted_positives, c=c), 0.01, 1e4),
+           _weighted_positives, 0.01, 1e4),
 ]  # fmt: skip
 
 
