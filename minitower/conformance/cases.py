@@ -183,46 +183,60 @@ def of_batches(
     )
 
 
-def of_table(table: Table) -> tuple[Case, ...]:
-    """The cases of a formula with inputs of its own."""
-    return tuple(Case(name, why, inputs) for name, (why, inputs) in table.items())
+def of_table(table: Table, **constants: float) -> tuple[Case, ...]:
+    """The cases of a formula with inputs of its own, and with the same numbers in every case."""
+    return tuple(Case(name, why, inputs | constants) for name, (why, inputs) in table.items())
 
 
-SCORED = {
+_SCORED = {
     "plain": ("five scores of little pattern", grid(5)),
     "one": ("a single example", np.array([0.375])),
     "long_row": ("eight examples", grid(8, salt=5)),
     "extreme": ("scores of +-10000, on the right side and on the wrong", np.array(
         [1e4, 1e4, -1e4, -1e4])),
 }  # fmt: skip
+_LABELS = np.array([1.0, -1, 1, -1, -1, 1, 1, -1])
 
+POINTWISE: Table = {
+    **{name: (why, {"scores": s, "labels": _LABELS[: len(s)]})
+       for name, (why, s) in _SCORED.items()},
+    "only_negatives": ("no positive label at all", {
+        "scores": grid(3, salt=2), "labels": -np.ones(3)}),
+}  # fmt: skip
+"""Scores with labels of +1 and -1."""
 
-def pointwise(**rest: Any) -> tuple[Case, ...]:
-    """Scores with labels of +1 and -1."""
-    labels = np.array([1.0, -1, 1, -1, -1, 1, 1, -1])
-    return (
-        *(
-            Case(name, why, {"scores": s, "labels": labels[: len(s)], **rest})
-            for name, (why, s) in SCORED.items()
-        ),
-        Case("only_negatives", "no positive label at all",
-             {"scores": grid(3, salt=2), "labels": -np.ones(3), **rest}),
-    )  # fmt: skip
+BINARY: Table = {
+    name: (why.replace("positive label", "label of 1"), {
+        "logits": inputs["scores"], "labels": (inputs["labels"] + 1) / 2})
+    for name, (why, inputs) in POINTWISE.items()
+}  # fmt: skip
+"""Logits with labels of 0 and 1."""
 
+_OFF = 1 / 64  # from the grid on which the hinge's kink would be
 
-def pairwise(**rest: Any) -> tuple[Case, ...]:
-    """A positive and a negative score each; no triple lies on the hinge's kink."""
-    off = 1 / 64  # from the grid on which the kink would be
-    return (
-        *(
-            Case(name, why, {"positive": s, "negative": s[::-1] * 0.5 - off, **rest})
-            for name, (why, s) in SCORED.items()
-        ),
-        Case("separated", "every positive leads by far",
-             {"positive": grid(3) + 4 + off, "negative": grid(3, salt=1), **rest}),
-        Case("reversed", "every negative leads by far",
-             {"positive": grid(3), "negative": grid(3, salt=1) + 4 + off, **rest}),
-    )  # fmt: skip
+PAIRWISE: Table = {
+    **{name: (why, {"positive": s, "negative": s[::-1] * 0.5 - _OFF})
+       for name, (why, s) in _SCORED.items()},
+    "separated": ("every positive leads by far", {
+        "positive": grid(3) + 4 + _OFF, "negative": grid(3, salt=1)}),
+    "reversed": ("every negative leads by far", {
+        "positive": grid(3), "negative": grid(3, salt=1) + 4 + _OFF}),
+}  # fmt: skip
+"""A positive and a negative score each; no triple lies on the hinge's kink."""
+
+LISTS: Table = {
+    name: (why, {"positive": positive + 0.0, "negatives": negatives - _OFF})
+    for name, why, positive, negatives in (
+        ("plain", "two rows, three negatives each", grid(2, salt=2), grid(2, 3, salt=3)),
+        ("one_negative", "a row with one negative", grid(1), grid(1, 1, salt=1)),
+        ("more_negatives", "three rows, five negatives each", grid(3, salt=5), grid(3, 5, salt=6)),
+        ("extreme", "scores of +-10000, on the right side and on the wrong",
+         np.array([1e4, -1e4, 0]), np.array([[-1e4, 1e4], [1e4, -1e4], [1, -1]])),
+        ("separated", "every positive leads by far", grid(2) + 4, grid(2, 2, salt=1)),
+        ("reversed", "every negative leads by far", grid(2), grid(2, 2, salt=1) + 4),
+    )
+}  # fmt: skip
+"""A positive and k negatives a row; no pair lies on the hinge's kink."""
 
 
 def _listwise(n: int, k: int, temperature: float, drop: Any = None, scale: float = 1) -> dict[

@@ -34,24 +34,6 @@ def _sampled(
     )
 
 
-def _lists(**more: Any) -> cases.Table:
-    """A positive and k negatives a row; no pair lies on the hinge's kink."""
-    off = 1 / 64
-    rows = {
-        "plain": ("two rows, three negatives each", grid(2, salt=2), grid(2, 3, salt=3)),
-        "one_negative": ("a row with one negative", grid(1), grid(1, 1, salt=1)),
-        "more_negatives": ("three rows, five negatives each", grid(3, salt=5), grid(3, 5, salt=6)),
-        "extreme": ("scores of +-10000, on the right side and on the wrong",
-                    np.array([1e4, -1e4, 0]), np.array([[-1e4, 1e4], [1e4, -1e4], [1, -1]])),
-        "separated": ("every positive leads by far", grid(2) + 4, grid(2, 2, salt=1)),
-        "reversed": ("every negative leads by far", grid(2), grid(2, 2, salt=1) + 4),
-    }  # fmt: skip
-    return {
-        name: (why, {"positive": p + 0.0, "negatives": g - off, **more})
-        for name, (why, p, g) in rows.items()
-    }
-
-
 def _corrected_lists() -> cases.Table:
     """The lists of the listwise softmax, with log q of the positive and of each negative."""
     found: cases.Table = {}
@@ -62,11 +44,6 @@ def _corrected_lists() -> cases.Table:
     rare = {**found["plain"][1], "log_q": np.array([[-0.25, -40, -3], [-25, -1, -40.0]])}
     return found | {"rarest": ("log q of -40 and -25: q clipped at 1e-8", rare)}
 
-
-_LABELED = {
-    name: (why, {"logits": scores, "labels": np.array([1.0, 0, 1, 0, 0, 1, 1, 0])[: len(scores)]})
-    for name, (why, scores) in cases.SCORED.items()
-}  # fmt: skip
 
 PLAIN_FORMULAS = (
     Formula(
@@ -86,8 +63,7 @@ PLAIN_FORMULAS = (
         (Argument("logits", "(n)", "log-odds of the pairs", gradient=True),
          Argument("labels", "(n)", "1 for clicked pairs, 0 for drawn ones")),
         partial(of_labels, compute=logistic),
-        of_table(_LABELED | {"only_negatives": ("no label of 1 at all", {
-            "logits": grid(3, salt=2), "labels": np.zeros(3)})}),
+        of_table(cases.BINARY),
     ),
     Formula(
         "listwise_softmax_log_q",
@@ -111,7 +87,7 @@ PLAIN_FORMULAS = (
         "lecture, section 2.3 (pairwise training)",
         (POSITIVE, _NEGATIVES, Argument("scale", "()", "how sharply the loss bends, > 0")),
         partial(of_pairs, compute=lambda p, n, x: triplet_logistic(p, n, scale=x)),
-        of_table(_lists(scale=2.5)),
+        of_table(cases.LISTS, scale=2.5),
     ),
     Formula(
         "triplet_hinge_many",
@@ -120,6 +96,6 @@ PLAIN_FORMULAS = (
         "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 2",
         (POSITIVE, _NEGATIVES, Argument("margin", "()", "the lead asked for, > 0")),
         partial(of_pairs, compute=lambda p, n, x: triplet_hinge(p, n, margin=x)),
-        of_table(_lists(margin=0.25)),
+        of_table(cases.LISTS, margin=0.25),
     ),
 )  # fmt: skip

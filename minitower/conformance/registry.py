@@ -56,7 +56,7 @@ def _triplet(
         reference,
         (POSITIVE, _NEGATIVE, parameter),
         lambda positive, negative, x: loss(positive, negative, **{parameter.name: x}),
-        cases.pairwise(**{parameter.name: value}),
+        of_table(cases.PAIRWISE, **{parameter.name: value}),
     )
 
 
@@ -81,7 +81,7 @@ _OTHERS = (
         "lecture, section 2.2 (pointwise training)",
         (_SCORES, _LABELS),
         one_gradient(pointwise_squared),
-        cases.pointwise(),
+        of_table(cases.POINTWISE),
     ),
     Formula(
         "pointwise_logistic",
@@ -91,7 +91,7 @@ _OTHERS = (
         (_SCORES, _LABELS, Argument("scale", "()", "how much a unit of score says", gradient=True),
          Argument("bias", "()", "log-odds at score 0", gradient=True)),
         logistic,
-        cases.pointwise(scale=2.5, bias=-0.75),
+        of_table(cases.POINTWISE, scale=2.5, bias=-0.75),
     ),
     _triplet(
         triplet_hinge,

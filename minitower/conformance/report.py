@@ -29,6 +29,13 @@ class Result:
     mistake: Mistake | None = None
     allowed: bool = False
 
+    @property
+    def outcome(self) -> str:
+        """One word, as the JSON report has it."""
+        if self.allowed:
+            return "allowed"
+        return "unusable" if self.unusable else "passed" if self.failure is None else "failed"
+
 
 @dataclass(frozen=True)
 class Report:

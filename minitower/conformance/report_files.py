@@ -10,6 +10,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree as xml
 
+from minitower.conformance.mistake import Mistake
 from minitower.conformance.report import Report, Result
 
 _NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,12 +25,11 @@ def as_json(report: Report) -> dict[str, Any]:
     The outcome of a case is "passed", "failed", "unusable" (nothing could be compared), or
     "allowed" (it differs by an allowed choice).
     """
-    mistake = report.mistake
     return {
         "formula": report.formula,
         "how": report.how,
         "passed": report.passed,
-        "mistake": None if mistake is None else {"name": mistake.name, "fix": mistake.fix},
+        "mistake": _words(report.mistake),
         "details": report.details,
         "cases": [_case(result) for result in report.cases],
     }
@@ -142,19 +142,17 @@ def _cell(text: str) -> str:
 
 
 def _case(result: Result) -> dict[str, Any]:
-    outcome = "failed" if result.failure is not None else "passed"
-    if result.unusable:
-        outcome = "unusable"
-    if result.allowed:
-        outcome = "allowed"
-    mistake = result.mistake
     return {
         "name": result.case.name,
         "why": result.case.why,
-        "outcome": outcome,
+        "outcome": result.outcome,
         "failure": result.failure,
-        "mistake": None if mistake is None else {"name": mistake.name, "fix": mistake.fix},
+        "mistake": _words(result.mistake),
     }
+
+
+def _words(mistake: Mistake | None) -> dict[str, str] | None:
+    return None if mistake is None else {"name": mistake.name, "fix": mistake.fix}
 
 
 def clean(text: str) -> str:
