@@ -17,7 +17,7 @@ from minitower.formulas.draw_probability import log_mixture
 from minitower.formulas.logq import Correction, cross_batch, mixed, uncorrected
 from minitower.formulas.pointwise import pointwise_logistic
 from minitower.formulas.similarity import cosine, l2_normalize
-from minitower.formulas.softmax import in_batch_softmax, temperature_gradient
+from minitower.formulas.softmax import in_batch_softmax, listwise_softmax, temperature_gradient
 
 
 def of_vectors(loss: Any) -> Compute:
@@ -95,6 +95,17 @@ def banked(users: Any, items: Any, bank: Any, *rest: Any) -> Any:
 
 def logistic(scores: Any, labels: Any, scale: float, bias: float) -> Any:
     return pointwise_logistic(scores, labels, scale=scale, bias=bias)
+
+
+def sampled(
+    positive: Any, negatives: Any, positive_log_q: Any, log_q: Any, drop: Any, temperature: float
+) -> Any:
+    return listwise_softmax(
+        positive - temperature * positive_log_q,
+        negatives - temperature * log_q,
+        drop=drop,
+        temperature=temperature,
+    )
 
 
 def learned_temperature(scores: Any, temperature: float) -> Any:
