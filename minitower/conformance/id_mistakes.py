@@ -218,28 +218,25 @@ def _bank(
     return value, (d_users, d_all[:n])
 
 
-def _banked(u: Any, mask: Any) -> Any:
+def _banked(n: int, mask: Any) -> Any:
     """(n,n+b): the columns of the bank that are in a mask, for every row."""
-    return np.tile(mask & (np.arange(len(mask)) >= len(u)), (len(u), 1))
+    return np.tile(mask & (np.arange(len(mask)) >= n), (n, 1))
 
 
 _CROSS_BATCH = [
     *table({
         ("bank left out", "items of earlier batches are candidates too"):
-            lambda u, v, b, q, ids, t: _bank(u, v, b, q, ids, t, _banked(u, ids == ids)),
+            lambda n, ids: {"drop": _banked(n, ids == ids)},
         ("copies in the batch masked as well",
          "with the positive corrected, repetitions in the batch are what log q counts"):
-            lambda u, v, b, q, ids, t: _bank(u, v, b, q, ids, t, hit_mask(ids, len(u))),
+            lambda n, ids: {"drop": hit_mask(ids, n)},
         ("banked copies left out for every row", "an item is a hit only where it was clicked"):
-            lambda u, v, b, q, ids, t: _bank(
-                u, v, b, q, ids, t, _banked(u, np.isin(ids, ids[: len(u)]))),
+            lambda n, ids: {"drop": _banked(n, np.isin(ids, ids[:n]))},
         ("batch not corrected", "subtract log q from the batch's columns as well"):
-            lambda u, v, b, q, ids, t: _bank(
-                u, v, b, q, ids, t, known=np.arange(len(q)) >= len(u)),
+            lambda n, ids: {"known": np.arange(len(ids)) >= n},
         ("bank not corrected", "subtract log q from the bank's columns as well"):
-            lambda u, v, b, q, ids, t: _bank(
-                u, v, b, q, ids, t, known=np.arange(len(q)) < len(u)),
-    }),
+            lambda n, ids: {"known": np.arange(len(ids)) < n},
+    }, lambda part: lambda u, v, b, q, ids, t: _bank(u, v, b, q, ids, t, **part(len(u), ids))),
     *masks(_bank, lambda u, v, b, q, ids, t: hit_mask(ids, len(u), since=len(u))),
     *corrections(_bank),
     *temperatures(_bank),

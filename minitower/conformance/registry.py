@@ -24,8 +24,10 @@ from minitower.conformance.adapters import (
 from minitower.conformance.cases import grid, of_batches, of_table
 from minitower.conformance.formula import CHOICES, Argument, Formula
 from minitower.conformance.softmax_registry import (
+    DROP,
     ITEMS,
     LOG_Q,
+    NEGATIVES,
     POSITIVE,
     SOFTMAX_FORMULAS,
     TAU,
@@ -41,8 +43,6 @@ from minitower.formulas.sampling import power_law
 _SCORES = Argument("scores", "(n)", "scores of the pairs", gradient=True)
 _LABELS = Argument("labels", "(n)", "+1 for clicked pairs, -1 for drawn ones")
 _NEGATIVE = Argument("negative", "(n)", "scores of the drawn items", gradient=True)
-_NEGATIVES = Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True)
-_DROP = Argument("drop", "(n,k)", "negatives to leave out", kind="bool")
 _UPSTREAM = Argument("pull", "(n)", "a constant factor of each pair; it makes one number of many")
 _HITS = (
     Argument("hits", "(n,K)", "true where the item at that rank is a positive", kind="bool"),
@@ -245,10 +245,10 @@ _OTHERS = (
         "  g_ij = negatives_ij / temperature - log_q_ij",
         "Y. Bengio and J.-S. Senecal, Adaptive Importance Sampling, IEEE TNN 2008; S. Jean et al.,"
         " On Using Very Large Target Vocabulary, ACL 2015, section 3",
-        (POSITIVE, _NEGATIVES,
+        (POSITIVE, NEGATIVES,
          Argument("positive_log_q", "(n)", "log of the probability that one draw is the positive"),
          Argument("log_q", "(n,k)", "log of the probability that one draw is the negative"),
-         _DROP, TAU),
+         DROP, TAU),
         sampled,
         of_table(_corrected_lists()),
     ),
@@ -257,7 +257,7 @@ _OTHERS = (
         "the smooth pairwise loss, each positive with k negatives of its own",
         "loss = mean_ij log(1 + exp(scale (negatives_ij - positive_i)))",
         "lecture, section 2.3 (pairwise training)",
-        (POSITIVE, _NEGATIVES, Argument("scale", "()", "how sharply the loss bends, > 0")),
+        (POSITIVE, NEGATIVES, Argument("scale", "()", "how sharply the loss bends, > 0")),
         partial(of_pairs, compute=lambda p, n, x: triplet_logistic(p, n, scale=x)),
         of_table(cases.LISTS, scale=2.5),
     ),
@@ -266,7 +266,7 @@ _OTHERS = (
         "a positive should lead each of its k negatives by a margin",
         "loss = mean_ij max(0, negatives_ij - positive_i + margin)",
         "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 2",
-        (POSITIVE, _NEGATIVES, Argument("margin", "()", "the lead asked for, > 0")),
+        (POSITIVE, NEGATIVES, Argument("margin", "()", "the lead asked for, > 0")),
         partial(of_pairs, compute=lambda p, n, x: triplet_hinge(p, n, margin=x)),
         of_table(cases.LISTS, margin=0.25),
     ),

@@ -85,23 +85,26 @@ def _weighted(u: Any, v: Any, q: Any, w: Any, t: Any, **link: Any) -> Any:
     return chain(u, v, t, -q, weights=w, **link)
 
 
+def _reweighted(change: Callable[[Any], Any]) -> Compute:
+    return lambda u, v, q, w, t: _weighted(u, v, q, change(w), t)
+
+
 _unweighted: Compute = lambda u, v, q, w, t: chain(u, v, t, -q)
 _WEIGHTED = table({
     ("weights left out", "multiply each row's loss by its weight"): _unweighted,
     ("mean over the weights", "divide by n, not by the sum of the weights"):
-        lambda u, v, q, w, t: chain(u, v, t, -q, weights=w / w.mean()),
+        _reweighted(lambda w: w / w.mean()),
     ("weights of zero dropped from the mean", "divide by n: a row of weight 0 is a row"):
-        lambda u, v, q, w, t: chain(
-            u, v, t, -q, weights=w * len(w) / max(1, np.count_nonzero(w))),
+        _reweighted(lambda w: w * len(w) / max(1, np.count_nonzero(w))),
     ("weights squared", "multiply each row's loss by its weight once"):
-        lambda u, v, q, w, t: chain(u, v, t, -q, weights=w**2),
+        _reweighted(lambda w: w**2),
     ("weights only in the loss", "each row of the gradient carries the row's weight"):
         half(_weighted, _unweighted),
     ("logits multiplied by the weights", "multiply each row's loss by its weight"):
         lambda u, v, q, w, t: chain(u, v, t / w[:, None], -q * w[:, None]),
 }) + corrections(_weighted) + fixed_temperatures(_weighted) + losses(_weighted) + [
     Family("weights clipped at {c}", "multiply each row's loss by its weight as it is",
-           lambda c: lambda u, v, q, w, t: _weighted(u, v, q, np.minimum(w, c), t), 1e-3, 1e3),
+           lambda c: _reweighted(lambda w: np.minimum(w, c)), 1e-3, 1e3),
 ]  # fmt: skip
 
 

@@ -23,6 +23,8 @@ LOG_Q = Argument("log_q", "(n)", "log of the probability that one draw is the it
 _IDS = Argument("item_ids", "(n)", "which item each row of items is", kind="int")
 TAU = Argument("temperature", "()", "what scores are divided by, > 0")
 POSITIVE = Argument("positive", "(n)", "scores of the clicked items", gradient=True)
+NEGATIVES = Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True)
+DROP = Argument("drop", "(n,k)", "negatives to leave out", kind="bool")
 _VIEWS = (
     Argument("first", "(n,d)", "vectors of one view of n items", gradient=True),
     Argument("second", "(n,d)", "vectors of another view of the same", gradient=True),
@@ -140,8 +142,7 @@ SOFTMAX_FORMULAS = (
         "loss = mean_i (log(exp(p_i) + sum_{j kept} exp(g_ij)) - p_i),"
         "  p = positive / temperature,  g = negatives / temperature",
         "lecture, section 2.4 (listwise training)",
-        (POSITIVE, Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True),
-         Argument("drop", "(n,k)", "negatives to leave out", kind="bool"), TAU),
+        (POSITIVE, NEGATIVES, DROP, TAU),
         lambda p, g, drop, t: listwise_softmax(p, g, drop=drop, temperature=t),
         of_table(cases.LISTWISE),
     ),
