@@ -1,4 +1,4 @@
-"""Which known mistakes return what an implementation does; what is wrong in numbers, where none.
+"""Which known mistake an implementation makes; without one, what is wrong in numbers.
 
 Chapter 17.
 """
