@@ -7,9 +7,9 @@ import pytest
 from losses import cosine_without_zero_rule
 
 from minitower.conformance import check
-from minitower.conformance.badge import BADGES, as_shields, as_svg, message
 from minitower.conformance.formula import Case
 from minitower.conformance.report import Report, Result
+from minitower.conformance.report_files import BADGES, as_shields, as_svg, message
 
 
 def hinge(positive, negative, margin, sign=1):

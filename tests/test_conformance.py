@@ -9,13 +9,12 @@ from numerics import along, assert_slope, directional
 from minitower.conformance import (
     FORMULAS,
     MISTAKES,
+    id_mistakes,
     links,
-    log_sum_mistakes,
+    list_mistakes,
     mistakes,
     pair_mistakes,
-    plain_mistakes,
     softmax_mistakes,
-    view_mistakes,
 )
 from minitower.conformance.adapters import of_unit_vectors
 from minitower.conformance.formula import TOLERANCE, error, errors
@@ -362,17 +361,23 @@ def test_wrong_scalings_have_their_own_gradient(link):
 # --- Variants start from the right formula, and are slopes of their losses unless they say so
 
 BASES = {
-    **softmax_mistakes.RIGHT,
-    **view_mistakes.RIGHT,
-    "in_batch_softmax_log_sum": log_sum_mistakes.RIGHT,
-    "in_batch_softmax_cosine": of_unit_vectors(softmax_mistakes.RIGHT["in_batch_softmax"]),
-    "stop_gradient_logq": softmax_mistakes._khrylchenko(),
-    "info_nce": of_unit_vectors(view_mistakes.RIGHT["info_nce"]),
-    "info_nce_symmetric": of_unit_vectors(view_mistakes.RIGHT["info_nce_symmetric"]),
+    "in_batch_softmax": softmax_mistakes._yi,
+    "in_batch_softmax_weighted": softmax_mistakes._weighted,
+    "in_batch_softmax_log_sum": softmax_mistakes._log_sum_right,
+    "in_batch_softmax_cosine": of_unit_vectors(softmax_mistakes._yi),
+    "in_batch_softmax_masked": id_mistakes._masked,
+    "calibrated_softmax": id_mistakes._calibrated,
+    "stop_gradient_logq": id_mistakes._khrylchenko(),
+    "mixed_negatives": softmax_mistakes._mixed,
+    "cross_batch_softmax": id_mistakes._bank,
+    "info_nce": of_unit_vectors(links.chain),
+    "info_nce_symmetric": of_unit_vectors(softmax_mistakes._symmetric),
+    "learned_temperature": softmax_mistakes._learned,
     "pointwise_squared": pair_mistakes._squared,
     "pointwise_logistic": pair_mistakes._logistic,
-    "cosine": of_unit_vectors(mistakes.COSINE),
-    "listwise_softmax_log_q": plain_mistakes.SAMPLED,
+    "cosine": of_unit_vectors(mistakes._inner),
+    "listwise_softmax": list_mistakes._listwise,
+    "listwise_softmax_log_q": list_mistakes._sampled,
 }
 
 

@@ -9,8 +9,8 @@ from test_conformance_checker import softmax_loss
 
 from minitower.conformance import FORMULAS, check
 from minitower.conformance.calling import at_constants, bound
+from minitower.conformance.checker import guess
 from minitower.conformance.formula import CHOICES, Unusable
-from minitower.conformance.guess import guess
 from minitower.formulas.pairwise import triplet_hinge
 
 in_batch = partial(check, formula="in_batch_softmax")

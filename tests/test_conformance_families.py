@@ -9,11 +9,10 @@ from test_conformance_checker import of
 
 from minitower.conformance import FORMULAS, MISTAKES, check
 from minitower.conformance.composition import both, summed, then
-from minitower.conformance.constant_links import capped, normalized, smoothed
-from minitower.conformance.families import FAMILIES
-from minitower.conformance.family import shown
 from minitower.conformance.formula import errors
-from minitower.conformance.links import cross_entropy
+from minitower.conformance.links import capped, cross_entropy, normalized, smoothed
+from minitower.conformance.mistake import shown
+from minitower.conformance.mistakes import FAMILIES
 from minitower.conformance.recognition import agree
 
 SAMPLES = {

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitower.conformance import check, check_sampler
-from minitower.conformance.dependence import dependence, evenness, surprise
-from minitower.conformance.samplers import CASES, DRAWS, FALSE_ALARM
+from minitower.conformance.samplers import CASES, DRAWS, FALSE_ALARM, dependence, evenness, surprise
 from minitower.formulas.sampling import AliasTable
 
 

@@ -7,7 +7,7 @@ from losses import cosine_without_zero_rule
 
 from minitower.conformance import check
 from minitower.conformance.formula import Case
-from minitower.conformance.mistake_tables import Mistake
+from minitower.conformance.mistake import Mistake
 from minitower.conformance.report import Report, Result
 from minitower.conformance.report_files import as_junit, as_markdown
 

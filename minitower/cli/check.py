@@ -12,17 +12,21 @@ from minitower import conformance
 from minitower.cli.arguments import CommandFailed
 from minitower.cli.check_target import load
 from minitower.cli.terminal import row, say, write
-from minitower.conformance import FORMULAS, MISTAKES, SAMPLER, check_sampler, describe
-from minitower.conformance.badge import BADGES
+from minitower.conformance import (
+    FORMULAS,
+    MISTAKES,
+    SAMPLER,
+    Child,
+    Report,
+    check_sampler,
+    describe,
+)
 from minitower.conformance.by_command import check_command
-from minitower.conformance.checker import find
-from minitower.conformance.child import Child
-from minitower.conformance.families import FAMILIES
+from minitower.conformance.checker import find, guess
 from minitower.conformance.formula import CHOICES, TOLERANCE
 from minitower.conformance.frameworks import FRAMEWORKS
-from minitower.conformance.guess import guess
-from minitower.conformance.report import Report
-from minitower.conformance.report_files import as_json, as_junit, as_markdown
+from minitower.conformance.mistakes import FAMILIES
+from minitower.conformance.report_files import BADGES, as_json, as_junit, as_markdown
 from minitower.data.errors import DataError
 from minitower.data.files import write_file
 from minitower.data.options import Option, checked
@@ -204,8 +208,7 @@ def _explained(name: str) -> str:
     lines += [f"  {case.name}: {case.why}" for case in formula.cases]
     lines += ["", "known mistakes"]
     lines += [f"  {mistake.name}: {mistake.fix}" for mistake in MISTAKES[formula.name]]
-    families = FAMILIES.get(formula.name, ())
-    if families:
+    if FAMILIES[formula.name]:
         lines += ["", "known mistakes with a constant c, which is estimated"]
-        lines += [f"  {family.name.format(c='c')}" for family in families]
+        lines += [f"  {family.name.format(c='c')}" for family in FAMILIES[formula.name]]
     return "\n".join(lines)

@@ -14,9 +14,10 @@ import numpy as np
 
 from minitower.conformance.formula import Compute
 from minitower.formulas.draw_probability import log_mixture
-from minitower.formulas.logq import Correction, cross_batch, mixed, uncorrected, yi
+from minitower.formulas.logq import Correction, cross_batch, mixed, uncorrected
+from minitower.formulas.pointwise import pointwise_logistic
 from minitower.formulas.similarity import cosine, l2_normalize
-from minitower.formulas.softmax import in_batch_softmax, temperature_gradient
+from minitower.formulas.softmax import in_batch_softmax, listwise_softmax, temperature_gradient
 
 
 def of_vectors(loss: Any) -> Compute:
@@ -29,17 +30,20 @@ def of_vectors(loss: Any) -> Compute:
     return compute
 
 
-def of_unit_vectors(compute: Compute, normalize: Any = None) -> Compute:
+def of_unit_vectors(compute: Compute) -> Compute:
     """Make a loss that scales its two sets of vectors to length one first."""
-    if normalize is None:
-        return partial(_of_unit, compute=compute)
-    return partial(_of_unit, compute=compute, normalize=normalize)
+    return partial(of_unit, compute=compute)
 
 
-def _of_unit(
-    users: Any, items: Any, *rest: Any, compute: Compute, normalize: Any = l2_normalize
+def of_unit(
+    users: Any,
+    items: Any,
+    *rest: Any,
+    compute: Compute,
+    normalize: Any = l2_normalize,
+    other: Any = None,
 ) -> Any:
-    (users, back_users), (items, back_items) = normalize(users), normalize(items)
+    (users, back_users), (items, back_items) = normalize(users), (other or normalize)(items)
     value, (d_users, d_items) = compute(users, items, *rest)
     return value, (back_users(d_users), back_items(d_items))
 
@@ -57,12 +61,22 @@ def corrected(correction: Any) -> Compute:
     return of_vectors(loss)
 
 
-def weighted(scores: Any, log_q: Any, weights: Any, temperature: float) -> Any:
-    return in_batch_softmax(scores, yi(log_q), temperature=temperature, weights=weights)
+def without_q(users: Any, items: Any, temperature: Any, compute: Compute) -> Any:
+    """A loss with log q, where log q is zero."""
+    return compute(users, items, np.zeros(len(items)), temperature)
 
 
-def log_sum_weighted(scores: Any, log_q: Any, weight: float, temperature: float) -> Any:
-    return in_batch_softmax(scores, yi(log_q), temperature=temperature, log_sum_weight=weight)
+def of_labels(logits: Any, labels: Any, compute: Compute) -> Any:
+    """A loss of labels of -1 and +1 with a scale and a bias, for labels of 0 and 1."""
+    value, (d_logits, *_) = compute(logits, 2 * labels - 1, 1.0, 0.0)
+    return value, (d_logits,)
+
+
+def of_pairs(positive: Any, negatives: Any, parameter: Any, compute: Compute) -> Any:
+    """A loss of triples, of every positive with each of its own k negatives."""
+    n, k = negatives.shape
+    value, (d_positive, d_negative) = compute(np.repeat(positive, k), negatives.ravel(), parameter)
+    return value, (d_positive.reshape(n, k).sum(axis=1), d_negative.reshape(n, k))
 
 
 def mixed_batch(scores: Any, log_q: Any, catalogue: int, temperature: float) -> Any:
@@ -77,6 +91,21 @@ def banked(users: Any, items: Any, bank: Any, *rest: Any) -> Any:
         users, np.concatenate([items, bank]), *rest
     )
     return value, (d_users, d_all[: len(items)])
+
+
+def logistic(scores: Any, labels: Any, scale: float, bias: float) -> Any:
+    return pointwise_logistic(scores, labels, scale=scale, bias=bias)
+
+
+def sampled(
+    positive: Any, negatives: Any, positive_log_q: Any, log_q: Any, drop: Any, temperature: float
+) -> Any:
+    return listwise_softmax(
+        positive - temperature * positive_log_q,
+        negatives - temperature * log_q,
+        drop=drop,
+        temperature=temperature,
+    )
 
 
 def learned_temperature(scores: Any, temperature: float) -> Any:

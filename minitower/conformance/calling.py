@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from inspect import Parameter
+from itertools import takewhile
 from typing import Any
 
 from minitower.conformance.formula import Formula, Unusable
@@ -109,21 +110,18 @@ def _by_name(
     if Parameter.VAR_KEYWORD in kinds:
         takes |= {name: name for name in left[len(in_order) :] if name not in fixed}
     over = [name for name in arguments if name not in takes.values() and name not in fixed]
+    known = {*takes, *constants}
     empty = [
         name
         for name, parameter in signature.items()
         if parameter.default is Parameter.empty
         and parameter.kind not in _SEVERAL
-        and name not in (*takes, *constants)
+        and name not in known
     ]
     if over or empty:
         what = f"no parameter for {over[0]}" if over else f"no argument for {empty[0]}"
         raise Unusable(f"takes {', '.join(signature)}, expected {', '.join(arguments)}: {what}")
-    leading = []
-    for name, parameter in signature.items():
-        if parameter.kind not in _IN_ORDER or name not in (*takes, *constants):
-            break
-        leading.append(name)
+    leading = list(takewhile(lambda x: signature[x].kind in _IN_ORDER and x in known, signature))
 
     def call(inputs: Mapping[str, Any]) -> Any:
         values = {name: inputs[argument] for name, argument in takes.items()} | constants

@@ -8,7 +8,8 @@ Chapter 17.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def _batch(
     vectors = given.pop("items", grid(len(distinct), d, salt=salt + 1))[which]
     q = np.array(log_q, float)[which]
     bank = vectors[n:] + grid(len(extra), d, salt=salt + 2) / 4  # drifted since
-    return {
+    batch = {
         "users": grid(n, d, salt=salt),
         "items": vectors[:n],
         "candidates": vectors,
@@ -68,6 +69,7 @@ def _batch(
         "temperature": temperature,
         **given,
     }
+    return batch | {"scores": batch["users"] @ batch["items"].T}
 
 
 _AXES = np.array([[4.0, 0], [0, 2], [-4, 0], [0, -2]])
@@ -156,21 +158,24 @@ WEIGHTED: Table = {
 
 
 def of_batches(
-    fields: dict[str, str],
-    leave_out: Sequence[str] = (),
+    *arguments: str,
+    leave_out: Collection[str] = (),
     choices: Collection[str] = (),
     batches: Table = BATCHES,
+    fields: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Case, ...]:
-    """The cases of a formula on batches: which of their fields is which argument.
+    """The cases of a formula on batches: each argument is the field of its name.
 
     Args:
-        choices: the cases, by name, that are a documented choice of this formula.
+        leave_out: the cases, by name, that this formula does not have.
+        choices: the cases, by name, that are a documented choice of it.
+        fields: {argument: field}, where they have other names.
     """
     return tuple(
         Case(
             name,
             why,
-            {argument: batch[field] for argument, field in fields.items()},
+            {argument: batch[fields.get(argument, argument)] for argument in arguments},
             name if name in choices else "",
         )
         for name, (why, batch) in batches.items()
@@ -178,46 +183,60 @@ def of_batches(
     )
 
 
-def of_table(table: Table) -> tuple[Case, ...]:
-    """The cases of a formula with inputs of its own."""
-    return tuple(Case(name, why, inputs) for name, (why, inputs) in table.items())
+def of_table(table: Table, **constants: float) -> tuple[Case, ...]:
+    """The cases of a formula with inputs of its own, and with the same numbers in every case."""
+    return tuple(Case(name, why, inputs | constants) for name, (why, inputs) in table.items())
 
 
-SCORED = {
+_SCORED = {
     "plain": ("five scores of little pattern", grid(5)),
     "one": ("a single example", np.array([0.375])),
     "long_row": ("eight examples", grid(8, salt=5)),
     "extreme": ("scores of +-10000, on the right side and on the wrong", np.array(
         [1e4, 1e4, -1e4, -1e4])),
 }  # fmt: skip
+_LABELS = np.array([1.0, -1, 1, -1, -1, 1, 1, -1])
 
+POINTWISE: Table = {
+    **{name: (why, {"scores": s, "labels": _LABELS[: len(s)]})
+       for name, (why, s) in _SCORED.items()},
+    "only_negatives": ("no positive label at all", {
+        "scores": grid(3, salt=2), "labels": -np.ones(3)}),
+}  # fmt: skip
+"""Scores with labels of +1 and -1."""
 
-def pointwise(**rest: Any) -> tuple[Case, ...]:
-    """Scores with labels of +1 and -1."""
-    labels = np.array([1.0, -1, 1, -1, -1, 1, 1, -1])
-    return (
-        *(
-            Case(name, why, {"scores": s, "labels": labels[: len(s)], **rest})
-            for name, (why, s) in SCORED.items()
-        ),
-        Case("only_negatives", "no positive label at all",
-             {"scores": grid(3, salt=2), "labels": -np.ones(3), **rest}),
-    )  # fmt: skip
+BINARY: Table = {
+    name: (why.replace("positive label", "label of 1"), {
+        "logits": inputs["scores"], "labels": (inputs["labels"] + 1) / 2})
+    for name, (why, inputs) in POINTWISE.items()
+}  # fmt: skip
+"""Logits with labels of 0 and 1."""
 
+_OFF = 1 / 64  # from the grid on which the hinge's kink would be
 
-def pairwise(**rest: Any) -> tuple[Case, ...]:
-    """A positive and a negative score each; no triple lies on the hinge's kink."""
-    off = 1 / 64  # from the grid on which the kink would be
-    return (
-        *(
-            Case(name, why, {"positive": s, "negative": s[::-1] * 0.5 - off, **rest})
-            for name, (why, s) in SCORED.items()
-        ),
-        Case("separated", "every positive leads by far",
-             {"positive": grid(3) + 4 + off, "negative": grid(3, salt=1), **rest}),
-        Case("reversed", "every negative leads by far",
-             {"positive": grid(3), "negative": grid(3, salt=1) + 4 + off, **rest}),
-    )  # fmt: skip
+PAIRWISE: Table = {
+    **{name: (why, {"positive": s, "negative": s[::-1] * 0.5 - _OFF})
+       for name, (why, s) in _SCORED.items()},
+    "separated": ("every positive leads by far", {
+        "positive": grid(3) + 4 + _OFF, "negative": grid(3, salt=1)}),
+    "reversed": ("every negative leads by far", {
+        "positive": grid(3), "negative": grid(3, salt=1) + 4 + _OFF}),
+}  # fmt: skip
+"""A positive and a negative score each; no triple lies on the hinge's kink."""
+
+LISTS: Table = {
+    name: (why, {"positive": positive + 0.0, "negatives": negatives - _OFF})
+    for name, why, positive, negatives in (
+        ("plain", "two rows, three negatives each", grid(2, salt=2), grid(2, 3, salt=3)),
+        ("one_negative", "a row with one negative", grid(1), grid(1, 1, salt=1)),
+        ("more_negatives", "three rows, five negatives each", grid(3, salt=5), grid(3, 5, salt=6)),
+        ("extreme", "scores of +-10000, on the right side and on the wrong",
+         np.array([1e4, -1e4, 0]), np.array([[-1e4, 1e4], [1e4, -1e4], [1, -1]])),
+        ("separated", "every positive leads by far", grid(2) + 4, grid(2, 2, salt=1)),
+        ("reversed", "every negative leads by far", grid(2), grid(2, 2, salt=1) + 4),
+    )
+}  # fmt: skip
+"""A positive and k negatives a row; no pair lies on the hinge's kink."""
 
 
 def _listwise(n: int, k: int, temperature: float, drop: Any = None, scale: float = 1) -> dict[

@@ -5,14 +5,14 @@ Chapter 17.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minitower.conformance.calling import Given, at_constants, bound
-from minitower.conformance.explanation import unexplained
+from minitower.conformance.calling import Given, at_constants, bound, parameters
 from minitower.conformance.formula import (
     CHOICES,
     TOLERANCE,
@@ -23,12 +23,14 @@ from minitower.conformance.formula import (
     errors,
 )
 from minitower.conformance.frameworks import runner
-from minitower.conformance.recognition import recognized
+from minitower.conformance.recognition import explained
 from minitower.conformance.registry import FORMULAS
 from minitower.conformance.report import Report, Result
 from minitower.conformance.samplers import SAMPLER, check_sampler
 
 _NOTHING: Mapping[str, object] = {}
+_OF_A_SAMPLER = {"p", "size", "rng"}
+_KNOWN = {argument.name for formula in FORMULAS.values() for argument in formula.arguments}
 
 
 def check(
@@ -104,18 +106,16 @@ def run_cases(
     """
     expected = [spec.outputs(case) for case in spec.cases]
     results = [
-        _result(spec, case, right, call, TOLERANCE[dtype], case.choice in allow)
+        _compared(spec, case, right, call, TOLERANCE[dtype])
         for case, right in zip(spec.cases, expected, strict=True)
     ]
-    named = recognized(spec, results, expected, TOLERANCE[dtype])
-    mistake = next((r.mistake for r in named if r.mistake), None)
-    return Report(
-        spec.name,
-        how,
-        tuple(named),
-        mistake,
-        "" if mistake else unexplained(spec, named, expected, TOLERANCE[dtype]),
-    )
+    results = [
+        Result(r.case, None, allowed=True) if r.failure and r.case.choice in allow else r
+        for r in results
+    ]
+    results, details = explained(spec, results, expected, TOLERANCE[dtype])
+    mistake = next((r.mistake for r in results if r.mistake), None)
+    return Report(spec.name, how, tuple(results), mistake, details)
 
 
 def assert_conforms(fn: Callable[..., Any], *, formula: str, **options: Any) -> None:
@@ -136,6 +136,49 @@ def find(formula: str) -> Formula:
     return FORMULAS[formula]
 
 
+def guess(fn: Callable[..., Any], given: Given) -> tuple[str, str]:
+    """The formula of a function, and why. A guess is made only where one formula fits.
+
+    Of a formula and its variants, the name of the function says which variant it is.
+
+    Args:
+        given: as :func:`~minitower.conformance.check` takes it.
+
+    Raises:
+        ValueError: no formula fits, or several do.
+
+    >>> guess(lambda positive, negative, margin: 0, {})
+    ('triplet_hinge', 'its arguments are positive, negative, margin')
+    """
+    name = getattr(fn, "__name__", type(fn).__name__)
+    if name in (*FORMULAS, SAMPLER):
+        return name, f"the function is called {name}"
+    names = set(parameters(fn))
+    if inspect.isclass(fn) and hasattr(fn, "__call__"):  # noqa: B004  what its objects take
+        call = next((c for n in ("forward", "call", "__call__") if (c := fn.__dict__.get(n))), None)
+        names |= set(parameters(call)) - {"self"} if call else set()
+    fixed = {key for key, value in given.items() if isinstance(value, int | float)}
+    names = {str(given[n]) if isinstance(given.get(n), str) else n for n in names} | fixed
+    if names == _OF_A_SAMPLER:
+        return SAMPLER, "its arguments are p, size, rng"
+    fit = [
+        formula.name
+        for formula in FORMULAS.values()
+        if {argument.name for argument in formula.arguments} == names & _KNOWN | (fixed & _KNOWN)
+        and names & _KNOWN
+    ]
+    plainest = min(fit, key=len, default="")
+    if fit and all(formula.startswith(plainest) for formula in fit):  # the others are its variants
+        variants = [f for f in fit if f != plainest and f.removeprefix(plainest + "_") in name]
+        found = variants[0] if len(variants) == 1 else plainest
+        expected = ", ".join(argument.name for argument in FORMULAS[found].arguments)
+        others = [formula for formula in fit if formula != found]
+        same = f", which {' and '.join(others)} has, too" if others else ""
+        return found, f"its arguments are {expected}{same}"
+    several = f"its arguments fit {', '.join(fit)}" if fit else "its arguments fit no formula"
+    raise ValueError(f"{several}; say which it is with --formula NAME (--list prints all)")
+
+
 def _called(
     run: Any, fn: Callable[..., Any], spec: Formula, dtype: str, given: Given, case: Case
 ) -> Outputs:
@@ -144,24 +187,10 @@ def _called(
     return outputs
 
 
-def _result(
-    spec: Formula,
-    case: Case,
-    right: Outputs,
-    call: Callable[[Case], Outputs],
-    tolerance: float,
-    allowed: bool,
-) -> Result:
-    """Run one case, and compare what came back."""
-    result = _compared(spec, case, right, call, tolerance)
-    if result.failure is None or not allowed:
-        return result
-    return Result(case, None, allowed=True)
-
-
 def _compared(
     spec: Formula, case: Case, right: Outputs, call: Callable[[Case], Outputs], tolerance: float
 ) -> Result:
+    """Run one case, and compare what came back."""
     try:
         got = call(case)
     except Unusable as problem:

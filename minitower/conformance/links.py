@@ -22,11 +22,14 @@ Link = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 def cross_entropy(logits: Any, positive: Any, share: Any) -> Any:
     """The right link: log sum exp(logits) - logits at the positive."""
-    rows = np.arange(len(logits))
-    gradient = softmax(logits, axis=1)
-    gradient[rows, positive] -= 1
-    losses = logsumexp(logits, axis=1) - logits[rows, positive]
-    return share @ losses, gradient * share[:, None]
+    own = at(logits, positive)
+    losses = logsumexp(logits, axis=1) - logits[own]
+    return share @ losses, (softmax(logits, axis=1) - own) * share[:, None]
+
+
+def at(logits: Any, positive: Any) -> Any:
+    """(n,m): true at each row's positive."""
+    return np.arange(logits.shape[1]) == np.reshape(positive, (-1, 1))
 
 
 def times(loss: Callable[[Any], float], gradient: Callable[[Any], float]) -> Link:
@@ -41,12 +44,9 @@ def times(loss: Callable[[Any], float], gradient: Callable[[Any], float]) -> Lin
 
 def unshifted(logits: Any, positive: Any, share: Any) -> Any:
     """exp(logits) without a shift: infinity over infinity for large logits."""
-    rows = np.arange(len(logits))
-    probability = np.exp(logits)
+    own, probability = at(logits, positive), np.exp(logits)
     probability /= probability.sum(axis=1, keepdims=True)
-    losses = -np.log(probability[rows, positive])
-    probability[rows, positive] -= 1
-    return share @ losses, probability * share[:, None]
+    return share @ -np.log(probability[own]), (probability - own) * share[:, None]
 
 
 def softmax_twice(logits: Any, positive: Any, share: Any) -> Any:
@@ -59,23 +59,17 @@ def softmax_twice(logits: Any, positive: Any, share: Any) -> Any:
 
 def without_positive(logits: Any, positive: Any, share: Any) -> Any:
     """Sum over the negatives alone."""
-    rows = np.arange(len(logits))
-    others = logits.copy()
-    others[rows, positive] = -np.inf
-    gradient = softmax(others, axis=1)
-    gradient[rows, positive] = -1
-    losses = logsumexp(others, axis=1) - logits[rows, positive]
-    return share @ losses, gradient * share[:, None]
+    own = at(logits, positive)
+    others = np.where(own, -np.inf, logits)
+    losses = logsumexp(others, axis=1) - logits[own]
+    return share @ losses, np.where(own, -1, softmax(others, axis=1)) * share[:, None]
 
 
 def other_axis(logits: Any, positive: Any, share: Any) -> Any:
     """Softmax down the column of each positive."""
-    rows, columns = np.arange(len(logits)), logits[:, positive]
-    losses = logsumexp(columns, axis=0) - logits[rows, positive]
-    gradient = np.zeros_like(logits)
-    np.add.at(gradient.T, positive, share[:, None] * softmax(columns, axis=0).T)
-    gradient[rows, positive] -= share
-    return share @ losses, gradient
+    own, columns = at(logits, positive), logits[:, positive]
+    gradient = (softmax(columns, axis=0) * share) @ own - own * share[:, None]
+    return share @ (logsumexp(columns, axis=0) - logits[own]), gradient
 
 
 def both_directions(logits: Any, positive: Any, share: Any) -> Any:
@@ -87,23 +81,20 @@ def both_directions(logits: Any, positive: Any, share: Any) -> Any:
 
 def binary(logits: Any, positive: Any, share: Any) -> Any:
     """Binary cross-entropy of each candidate by itself."""
-    sign = np.ones_like(logits)
-    sign[np.arange(len(logits)), positive] = -1
+    sign = np.where(at(logits, positive), -1, 1)
     losses = np.logaddexp(0, sign * logits).sum(axis=1)
     return share @ losses, sign * expit(sign * logits) * share[:, None]
 
 
 def positive_forgotten(logits: Any, positive: Any, share: Any) -> Any:
     """P alone as the gradient."""
-    value, _ = cross_entropy(logits, positive, share)
-    return value, softmax(logits, axis=1) * share[:, None]
+    return cross_entropy(logits, positive, share)[0], softmax(logits, axis=1) * share[:, None]
 
 
 def own_logit(logits: Any, positive: Any, share: Any) -> Any:
     """The logit of the positive alone."""
-    rows, gradient = np.arange(len(logits)), np.zeros_like(logits)
-    gradient[rows, positive] = share
-    return share @ logits[rows, positive], gradient
+    own = at(logits, positive)
+    return share @ logits[own], own * share[:, None]
 
 
 def first_column(logits: Any, positive: Any, share: Any) -> Any:
@@ -118,19 +109,15 @@ def next_column(logits: Any, positive: Any, share: Any) -> Any:
 
 def own_pairs(logits: Any, positive: Any, share: Any) -> Any:
     """One softmax over the positives of all rows."""
-    rows, gradient = np.arange(len(logits)), np.zeros_like(logits)
-    own = logits[rows, positive]
-    gradient[rows, positive] = share.sum() * softmax(own) - share
-    return share @ (logsumexp(own) - own), gradient
+    own = at(logits, positive)
+    slopes = share.sum() * softmax(logits[own]) - share
+    return share @ (logsumexp(logits[own]) - logits[own]), own * slopes[:, None]
 
 
 def positive_alone(logits: Any, positive: Any, share: Any) -> Any:
     """The right loss, with gradient through the logit of the positive alone."""
     value, gradient = cross_entropy(logits, positive, share)
-    alone = np.zeros_like(gradient)
-    rows = np.arange(len(logits))
-    alone[rows, positive] = gradient[rows, positive]
-    return value, alone
+    return value, gradient * at(logits, positive)
 
 
 def chain(
@@ -199,3 +186,68 @@ def clamped(x: Any) -> Any:
     """x / max(|x|, 1e-12): multiplies the gradient of a zero vector by 1e12."""
     y, backward = l2_normalize(x)
     return y, lambda dy: np.where(x.any(axis=1, keepdims=True), backward(dy), dy * 1e12)
+
+
+def capped(losses: Any, slopes: Any, c: float, form: str) -> tuple[Any, Any]:
+    """The loss -log p as it is computed from p with a constant, and its slope.
+
+    Args:
+        losses: -log p.
+        slopes: the slope of -log p by the logit.
+        form: "max" for -log max(p, c), "clip" for -log clip(p, c, 1 - c), "add" for -log(p + c).
+    """
+    if form == "add":
+        p = np.exp(-losses)
+        return -np.log(p + c), slopes * p / (p + c)
+    learns = losses < -np.log(c)
+    if form == "clip":
+        learns &= losses > -np.log1p(-c)
+        return np.clip(losses, -np.log1p(-c), -np.log(c)), slopes * learns
+    return np.minimum(losses, -np.log(c)), slopes * learns
+
+
+def capped_softmax(logits: Any, positive: Any, share: Any, *, c: float, form: str) -> Any:
+    """Cross-entropy of a probability with a constant."""
+    losses = logsumexp(logits, axis=1) - logits[at(logits, positive)]
+    losses, learns = capped(losses, np.ones_like(losses), c, form)
+    _, gradient = cross_entropy(logits, positive, share * learns)
+    return share @ losses, gradient
+
+
+def capped_logistic(x: Any, *, c: float, form: str) -> tuple[Any, Any]:
+    """log(1 + exp(x)) of a probability with a constant."""
+    return capped(np.logaddexp(0, x), expit(x), c, form)
+
+
+def smoothed(logits: Any, positive: Any, share: Any, *, c: float) -> Any:
+    """Cross-entropy with the share c of each label spread over all candidates."""
+    value, gradient = cross_entropy(logits, positive, share)
+    kept = np.isfinite(logits)
+    rest = np.where(kept, logits, 0).sum(axis=1)
+    m = logits.shape[1]
+    losses = logsumexp(logits, axis=1) - rest / m
+    losses = np.where(kept.all(axis=1), losses, np.inf)
+    spread = (softmax(logits, axis=1) - 1 / m) * share[:, None]
+    return (1 - c) * value + c * (share @ losses), (1 - c) * gradient + c * spread
+
+
+def normalized(x: Any, *, c: float, form: str) -> Any:
+    """x over a length with a constant in it, and what sends the gradient back.
+
+    Args:
+        form: "root" for sqrt(|x|^2 + c), "add" for |x| + c, "max" for max(|x|, c).
+    """
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    length = {
+        "root": np.sqrt(norm**2 + c),
+        "add": norm + c,
+        "max": np.maximum(norm, c),
+    }[form]
+    safe = np.where(norm > 0, norm, 1)
+    slope = {"root": 1 / length, "add": 1 / safe, "max": (norm > c) / safe}[form]  # d length / x
+
+    def backward(dy: Any) -> Any:
+        along = (dy * x).sum(axis=1, keepdims=True)
+        return dy / length - x * along * slope / length**2
+
+    return x / length, backward

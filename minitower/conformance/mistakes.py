@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from minitower.conformance.adapters import lookup, value_alone
-from minitower.conformance.composition import scaled, then
-from minitower.conformance.mistake_tables import FLIPPED, Mistake, Words, table, unit
+from minitower.conformance.composition import scaled
+from minitower.conformance.id_mistakes import ID_MISTAKES
+from minitower.conformance.list_mistakes import LIST_MISTAKES
+from minitower.conformance.mistake import Family, Known, Mistake, Mistakes, Words, table
+from minitower.conformance.mistake_tables import FLIPPED, flipped, unit
 from minitower.conformance.pair_mistakes import PAIR_MISTAKES
-from minitower.conformance.plain_mistakes import PLAIN_MISTAKES
 from minitower.conformance.softmax_mistakes import SOFTMAX_MISTAKES
-from minitower.conformance.view_mistakes import VIEW_MISTAKES
 from minitower.formulas.ranking import mean_average_precision, mrr, ndcg, precision, recall
+from minitower.formulas.sampling import power_law
 from minitower.formulas.similarity import l2_normalize
 
 
@@ -30,20 +32,11 @@ def _inner(users: Any, items: Any, upstream: Any) -> Any:
     return upstream @ (users * items).sum(axis=1), (column * items, column * users)
 
 
-COSINE = _inner
-"""The inner product of each pair, which :func:`~mistake_tables.unit` makes the cosine."""
-
-_COSINE = unit(
-    _inner,
-    table(
-        {
-            FLIPPED: then(_inner, lambda g: (-g[0], -g[1])),
-            ("sign of the cosine", "Keras's cosine_similarity is a loss: minus the cosine"): scaled(
-                _inner, lambda *a: -1
-            ),
-        }
-    ),
-)
+_COSINE = unit(_inner, [*table({
+    FLIPPED: flipped(_inner),
+    ("sign of the cosine", "Keras's cosine_similarity is a loss: minus the cosine"):
+        scaled(_inner, lambda *a: -1),
+})])  # fmt: skip
 
 _SERVING = table({
     ("log q subtracted at serving",
@@ -104,7 +97,7 @@ def _shares(x: Any) -> Any:
     return x / x.sum()
 
 
-_POWER_LAW = table({
+_POWER_LAW: Known = [*table({
     ("not normalized", "divide by the sum"): lambda c, b: c**b,
     ("exponent left out", "raise the counts to the power beta"): lambda c, b: _shares(c),
     ("counts of zero taken as one", "an item without clicks is never drawn"):
@@ -119,7 +112,10 @@ _POWER_LAW = table({
     ("logarithm of the counts", "a power, not a logarithm"): lambda c, b: _shares(np.log1p(c)),
     ("log-uniform by row", "that sampler wants items sorted by clicks, and is another law"):
         lambda c, b: _shares(np.log1p(1 / np.arange(1.0, len(c) + 1))),
-}, value_alone)  # fmt: skip
+}, value_alone), Family(
+    "exponent of {c}, whatever is given", "raise the counts to the power beta",
+    lambda c: lambda counts, beta: (power_law(counts, c), ()), 0.05, 5,
+)]  # fmt: skip
 
 Measure = Callable[[Any, Any, Any], Any]
 
@@ -228,15 +224,25 @@ _METRICS = {
     }),
 }  # fmt: skip
 
-MISTAKES: dict[str, list[Mistake]] = {
+_KNOWN: Mistakes = {
     **SOFTMAX_MISTAKES,
-    **VIEW_MISTAKES,
+    **ID_MISTAKES,
     **PAIR_MISTAKES,
-    **PLAIN_MISTAKES,
+    **LIST_MISTAKES,
     "cosine": _COSINE,
     "serving_scores": _SERVING,
     "embedding_lookup": _LOOKUP,
     "power_law": _POWER_LAW,
     **_METRICS,
 }
+MISTAKES = {
+    name: [mistake for mistake in known if isinstance(mistake, Mistake)]
+    for name, known in _KNOWN.items()
+}
 """The known mistakes of every formula, by its name."""
+
+FAMILIES = {
+    name: [family for family in known if isinstance(family, Family)]
+    for name, known in _KNOWN.items()
+}
+"""The known mistakes with a constant of people's choice, by the name of the formula."""

@@ -12,20 +12,12 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from minitower.conformance.adapters import of_labels
 from minitower.conformance.composition import scaled, summed, then
-from minitower.conformance.constant_links import capped_logistic
-from minitower.conformance.family import Family, caps
 from minitower.conformance.formula import Compute
-from minitower.conformance.mistake_tables import (
-    BITS,
-    FLIPPED,
-    LN2,
-    OVERFLOW,
-    SUM,
-    Mistake,
-    replacing,
-    table,
-)
+from minitower.conformance.links import capped_logistic
+from minitower.conformance.mistake import SUM, Family, Mistake, Mistakes, lifted, replacing, table
+from minitower.conformance.mistake_tables import BITS, FLIPPED, LN2, OVERFLOW, caps, flipped
 
 Link = Callable[[Any], tuple[Any, Any]]
 Example = Callable[[Any, Any], tuple[Any, Any]]
@@ -60,7 +52,7 @@ def _around(right: Compute) -> list[Mistake]:
     """Mistakes outside of the loss of one example."""
     return [
         Mistake(*SUM, summed(right)),
-        Mistake(*FLIPPED, then(right, lambda g: tuple(-x for x in g))),
+        Mistake(*FLIPPED, flipped(right)),
         Mistake("mean divided by n once more", "divide by the number of rows once",
                 scaled(right, lambda first, *_: 1 / len(first))),
     ]  # fmt: skip
@@ -98,19 +90,20 @@ _SQUARED = table({
 }) + _around(_squared)  # fmt: skip
 
 
+def _of_logits(scores: Any, y: Any, scale: Any, bias: Any, loss: Example) -> Any:
+    """A loss of (logits, labels), and its gradients by the scores, the scale and the bias."""
+    value, d_logit = _mean(*loss(scale * scores + bias, y))
+    return value, (d_logit * scale, d_logit @ scores, d_logit.sum())
+
+
 def _logistic(
     c: Any, y: Any, scale: Any, bias: Any, example: Link = _softplus, sign: Any = lambda y: -y
 ) -> Any:
-    value, slope = _mean(*example(sign(y) * (scale * c + bias)))
-    d_logit = sign(y) * slope
-    return value, (d_logit * scale, d_logit @ c, d_logit.sum())
+    def loss(z: Any, y: Any) -> tuple[Any, Any]:
+        losses, slopes = example(sign(y) * z)
+        return losses, sign(y) * slopes
 
-
-def _with_logits(c: Any, y: Any, scale: Any, bias: Any) -> Any:
-    """Binary cross-entropy for labels of 0 and 1, given -1 and +1."""
-    z = scale * c + bias
-    value, d_logit = _mean(np.logaddexp(0, z) - y * z, expit(z) - y)
-    return value, (d_logit * scale, d_logit @ c, d_logit.sum())
+    return _of_logits(c, y, scale, bias, loss)
 
 
 def _smoothed_labels(scores: Any, y: Any, scale: Any, bias: Any, c: float) -> Any:
@@ -121,18 +114,19 @@ def _smoothed_labels(scores: Any, y: Any, scale: Any, bias: Any, c: float) -> An
     return mixed(right[0], turned[0]), tuple(map(mixed, right[1], turned[1]))
 
 
-def _weighted_positives(scores: Any, y: Any, scale: Any, bias: Any, c: float) -> Any:
-    z, weight = scale * scores + bias, np.where(y > 0, c, 1.0)
-    value, slope = _mean(*(weight * x for x in _softplus(-y * z)))
-    d_logit = -y * slope
-    return value, (d_logit * scale, d_logit @ scores, d_logit.sum())
+def _weighted_positives(c: float) -> Compute:
+    def loss(z: Any, y: Any) -> tuple[Any, Any]:
+        losses, slopes = _softplus(-y * z)
+        weight = np.where(y > 0, c, 1.0)
+        return weight * losses, -y * weight * slopes
+
+    return partial(_of_logits, loss=loss)
 
 
-def _sigmoid_twice(c: Any, y: Any, scale: Any, bias: Any) -> Any:
-    p = expit(scale * c + bias)
-    value, slope = _mean(*_softplus(-y * p))
-    d_logit = -y * slope * p * (1 - p)
-    return value, (d_logit * scale, d_logit @ c, d_logit.sum())
+def _sigmoid_twice(z: Any, y: Any) -> tuple[Any, Any]:
+    p = expit(z)
+    losses, slopes = _softplus(-y * p)
+    return losses, -y * slopes * p * (1 - p)
 
 
 def _other_logit(scale: Any, bias: Any, back: Any) -> Compute:
@@ -144,11 +138,12 @@ _NO_LOG = "-log(sigmoid(x)), not 1 - sigmoid(x): that has no slope where it is m
 _SAME = lambda s: s, lambda s, b: b
 _LOGISTIC = table({
     ("labels of -1 given to a loss that wants 0", "map the labels first: (labels + 1) / 2"):
-        _with_logits,
+        partial(_of_logits, loss=lambda z, y: (np.logaddexp(0, z) - y * z, expit(z) - y)),
     ("labels of 0 in log(1 + exp(-y z))", "with 0 for a sampled pair it learns from clicks alone"):
         partial(_logistic, sign=lambda y: -1.0 * (y > 0)),
     ("labels' sign turned", "log(1 + exp(-y z)), with minus"): partial(_logistic, sign=lambda y: y),
-    ("sigmoid applied twice", "the loss wants logits, and got probabilities"): _sigmoid_twice,
+    ("sigmoid applied twice", "the loss wants logits, and got probabilities"):
+        partial(_of_logits, loss=_sigmoid_twice),
     OVERFLOW: partial(_logistic, example=_unshifted),
     ("sigmoid without its logarithm", _NO_LOG): partial(_logistic, example=_sigmoid),
     ("logarithm cut off at -100", "as in PyTorch's binary_cross_entropy: use the one with_logits"):
@@ -167,7 +162,14 @@ _LOGISTIC = table({
         _other_logit(*_SAME, lambda g, s, b: (g[0], g[1], 0.0)),
     ("gradient of the scores without the scale", "logits have the slope scale"):
         _other_logit(*_SAME, lambda g, s, b: (g[0] / s, g[1], g[2])),
-}) + _around(_logistic)  # fmt: skip
+}) + _around(_logistic) + [
+    *caps(lambda c, form: partial(_logistic, example=partial(capped_logistic, c=c, form=form))),
+    Family("label smoothing of {c}", "here a label is +1 or -1, not less sure",
+           lambda c: partial(_smoothed_labels, c=c), 1e-3, 0.999),
+    Family("positives weighted {c} times",
+           "here every pair weighs the same; a weight shifts the bias by its logarithm",
+           _weighted_positives, 0.01, 1e4),
+]  # fmt: skip
 
 
 def _triplet(example: Example) -> Compute:
@@ -219,7 +221,14 @@ _HINGE = table({
         lambda x, m: (_relu(x + m)[0], np.ones_like(x)),
     ("softplus instead of the hinge", "max(0, .) is not log(1 + exp(.))"):
         lambda x, m: _softplus(x + m),
-}, _triplet) + _all_pairs(lambda x, m: _relu(x + m))  # fmt: skip
+}, _triplet) + _all_pairs(lambda x, m: _relu(x + m)) + [
+    Family("margin of {c}, whatever is given", "take the margin that is given",
+           lambda c: _triplet(lambda x, m: _relu(x + c)), 1e-3, 100),
+    Family("leaky hinge of slope {c}",
+           "a triple that leads by the margin costs nothing: max(0, .)",
+           lambda c: _triplet(lambda x, m: (
+               np.where(x + m > 0, 1, c) * (x + m), np.where(x + m > 0, 1.0, c))), 1e-4, 0.99),
+]  # fmt: skip
 
 
 def _scaled(
@@ -250,33 +259,12 @@ _TRIPLET_LOGISTIC = table({
     BITS: _scaled(_bits),
     ("sigmoid without its logarithm", _NO_LOG): _scaled(_sigmoid),
     ("hinge instead of its smooth sibling", "log(1 + exp(.)) is not max(0, .)"): _scaled(_relu),
-}, _triplet) + _all_pairs(_scaled(_softplus))  # fmt: skip
-
-PAIR_FAMILIES = {
-    "pointwise_logistic": [
-        *caps(lambda c, form: partial(
-            _logistic, example=partial(capped_logistic, c=c, form=form))),
-        Family("label smoothing of {c}", "here a label is +1 or -1, not less sure",
-               lambda c: partial(_smoothed_labels, c=c), 1e-3, 0.999),
-        Family("positives weighted {c} times",
-               "here every pair weighs the same; a weight shifts the bias by its logarithm",
-               lambda c: partial(_weighted_positives, c=c), 0.01, 1e4),
-    ],
-    "triplet_hinge": [
-        Family("margin of {c}, whatever is given", "take the margin that is given",
-               lambda c: _triplet(lambda x, m: _relu(x + c)), 1e-3, 100),
-        Family("leaky hinge of slope {c}",
-               "a triple that leads by the margin costs nothing: max(0, .)",
-               lambda c: _triplet(lambda x, m: (
-                   np.where(x + m > 0, 1, c) * (x + m), np.where(x + m > 0, 1.0, c))), 1e-4, 0.99),
-    ],
-    "triplet_logistic": [
-        *caps(lambda c, form: _triplet(_scaled(partial(capped_logistic, c=c, form=form)))),
-        Family("scale of {c}, whatever is given", "take the scale that is given",
-               lambda c: _triplet(lambda x, s: (_softplus(c * x)[0], c * _softplus(c * x)[1])),
-               1e-3, 1e3),
-    ],
-}  # fmt: skip
+}, _triplet) + _all_pairs(_scaled(_softplus)) + [
+    *caps(lambda c, form: _triplet(_scaled(partial(capped_logistic, c=c, form=form)))),
+    Family("scale of {c}, whatever is given", "take the scale that is given",
+           lambda c: _triplet(lambda x, s: (_softplus(c * x)[0], c * _softplus(c * x)[1])),
+           1e-3, 1e3),
+]  # fmt: skip
 
 PAIR_RIGHT = {
     "triplet_hinge": _triplet(lambda x, m: _relu(x + m)),
@@ -284,9 +272,10 @@ PAIR_RIGHT = {
 }
 """The right losses of triples."""
 
-PAIR_MISTAKES = {
+PAIR_MISTAKES: Mistakes = {
     "pointwise_squared": _SQUARED,
     "pointwise_logistic": _LOGISTIC,
+    "binary_cross_entropy": lifted(of_labels, _LOGISTIC, "scale", "bias"),
     "triplet_hinge": _HINGE,
     "triplet_logistic": _TRIPLET_LOGISTIC,
 }

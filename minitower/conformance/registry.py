@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minitower.conformance import cases
-from minitower.conformance.adapters import lookup, one_gradient, value_alone, weighted_cosines
+from minitower.conformance.adapters import (
+    corrected,
+    logistic,
+    lookup,
+    of_labels,
+    of_pairs,
+    one_gradient,
+    sampled,
+    value_alone,
+    weighted_cosines,
+    without_q,
+)
 from minitower.conformance.cases import grid, of_batches, of_table
 from minitower.conformance.formula import CHOICES, Argument, Formula
-from minitower.conformance.plain_registry import PLAIN_FORMULAS
 from minitower.conformance.softmax_registry import (
+    DROP,
     ITEMS,
     LOG_Q,
+    NEGATIVES,
     POSITIVE,
     SOFTMAX_FORMULAS,
+    TAU,
     USERS,
     YI,
 )
 from minitower.formulas import ranking
+from minitower.formulas.logq import yi
 from minitower.formulas.pairwise import triplet_hinge, triplet_logistic
-from minitower.formulas.pointwise import pointwise_logistic, pointwise_squared
+from minitower.formulas.pointwise import pointwise_squared
 from minitower.formulas.sampling import power_law
 
 _SCORES = Argument("scores", "(n)", "scores of the pairs", gradient=True)
@@ -50,7 +65,7 @@ def _triplet(
         reference,
         (POSITIVE, _NEGATIVE, parameter),
         lambda positive, negative, x: loss(positive, negative, **{parameter.name: x}),
-        cases.pairwise(**{parameter.name: value}),
+        of_table(cases.PAIRWISE, **{parameter.name: value}),
     )
 
 
@@ -67,6 +82,17 @@ def _metric(measure: Callable[..., Any], summary: str, math: str, reference: str
     )
 
 
+def _corrected_lists() -> cases.Table:
+    """The lists of the listwise softmax, with log q of the positive and of each negative."""
+    found: cases.Table = {}
+    for name, (why, inputs) in cases.LISTWISE.items():
+        n, k = inputs["negatives"].shape
+        own, log_q = grid(n, salt=n + 3) * 2 - 2.5, grid(n, k, salt=k + 3) * 2 - 2.5
+        found[name] = (why, {**inputs, "positive_log_q": own, "log_q": log_q})
+    rare = {**found["plain"][1], "log_q": np.array([[-0.25, -40, -3], [-25, -1, -40.0]])}
+    return found | {"rarest": ("log q of -40 and -25: q clipped at 1e-8", rare)}
+
+
 _OTHERS = (
     Formula(
         "pointwise_squared",
@@ -75,7 +101,7 @@ _OTHERS = (
         "lecture, section 2.2 (pointwise training)",
         (_SCORES, _LABELS),
         one_gradient(pointwise_squared),
-        cases.pointwise(),
+        of_table(cases.POINTWISE),
     ),
     Formula(
         "pointwise_logistic",
@@ -84,8 +110,8 @@ _OTHERS = (
         "lecture, section 2.2 (pointwise training)",
         (_SCORES, _LABELS, Argument("scale", "()", "how much a unit of score says", gradient=True),
          Argument("bias", "()", "log-odds at score 0", gradient=True)),
-        lambda s, y, scale, bias: pointwise_logistic(s, y, scale=scale, bias=bias),
-        cases.pointwise(scale=2.5, bias=-0.75),
+        logistic,
+        of_table(cases.POINTWISE, scale=2.5, bias=-0.75),
     ),
     _triplet(
         triplet_hinge,
@@ -111,7 +137,7 @@ _OTHERS = (
         f"{_HUANG}, Eq. 3",
         (USERS, ITEMS, _UPSTREAM),
         weighted_cosines,
-        of_batches({"users": "users", "items": "items", "pull": "log_q"}, choices=CHOICES),
+        of_batches("users", "items", "pull", choices=CHOICES, fields={"pull": "log_q"}),
     ),
     Formula(
         "serving_scores",
@@ -121,7 +147,7 @@ _OTHERS = (
         (Argument("users", "(n,d)", "user vectors, one a row"),
          Argument("items", "(n,d)", "item vectors, one a row"), LOG_Q),
         value_alone(lambda users, items, log_q: users @ items.T),
-        of_batches({"users": "users", "items": "items", "log_q": "log_q"}),
+        of_batches("users", "items", "log_q"),
         result="scores",
     ),
     Formula(
@@ -191,6 +217,59 @@ _OTHERS = (
         "sum_{r <= k, hit} 1/log2(r+1) / sum_{r <= min(k, positives)} 1/log2(r+1)",
         "Jaervelin and Kekaelaeinen, TOIS 2002, with binary gains",
     ),
+    # Plain forms of most code: no log q, labels of 0 and 1, k negatives a row.
+    Formula(
+        "in_batch_softmax_plain",
+        "each user against all items of the batch, by inner product and without log q",
+        "loss = mean_i (log sum_j exp(z_ij) - z_ii),  z_ij = users_i . items_j / temperature",
+        "lecture, section 2.4, before its correction",
+        (USERS, ITEMS, TAU),
+        partial(without_q, compute=corrected(yi)),
+        of_batches("users", "items", "temperature"),
+    ),
+    Formula(
+        "binary_cross_entropy",
+        "binary classification of logits, with labels of 0 and 1",
+        "loss = mean_i (log(1 + exp(logits_i)) - labels_i logits_i)",
+        "lecture, section 2.2 (pointwise training)",
+        (Argument("logits", "(n)", "log-odds of the pairs", gradient=True),
+         Argument("labels", "(n)", "1 for clicked pairs, 0 for drawn ones")),
+        partial(of_labels, compute=logistic),
+        of_table(cases.BINARY),
+    ),
+    Formula(
+        "listwise_softmax_log_q",
+        "each positive against drawn negatives of its own, log q taken off all of them",
+        "loss = mean_i (log(exp(p_i) + sum_{j kept} exp(g_ij)) - p_i),"
+        "  p_i = positive_i / temperature - positive_log_q_i,"
+        "  g_ij = negatives_ij / temperature - log_q_ij",
+        "Y. Bengio and J.-S. Senecal, Adaptive Importance Sampling, IEEE TNN 2008; S. Jean et al.,"
+        " On Using Very Large Target Vocabulary, ACL 2015, section 3",
+        (POSITIVE, NEGATIVES,
+         Argument("positive_log_q", "(n)", "log of the probability that one draw is the positive"),
+         Argument("log_q", "(n,k)", "log of the probability that one draw is the negative"),
+         DROP, TAU),
+        sampled,
+        of_table(_corrected_lists()),
+    ),
+    Formula(
+        "triplet_logistic_many",
+        "the smooth pairwise loss, each positive with k negatives of its own",
+        "loss = mean_ij log(1 + exp(scale (negatives_ij - positive_i)))",
+        "lecture, section 2.3 (pairwise training)",
+        (POSITIVE, NEGATIVES, Argument("scale", "()", "how sharply the loss bends, > 0")),
+        partial(of_pairs, compute=lambda p, n, x: triplet_logistic(p, n, scale=x)),
+        of_table(cases.LISTS, scale=2.5),
+    ),
+    Formula(
+        "triplet_hinge_many",
+        "a positive should lead each of its k negatives by a margin",
+        "loss = mean_ij max(0, negatives_ij - positive_i + margin)",
+        "J. Huang et al., Embedding-based Retrieval in Facebook Search, KDD 2020, Eq. 2",
+        (POSITIVE, NEGATIVES, Argument("margin", "()", "the lead asked for, > 0")),
+        partial(of_pairs, compute=lambda p, n, x: triplet_hinge(p, n, margin=x)),
+        of_table(cases.LISTS, margin=0.25),
+    ),
 )  # fmt: skip
 
-FORMULAS = {formula.name: formula for formula in (*SOFTMAX_FORMULAS, *_OTHERS, *PLAIN_FORMULAS)}
+FORMULAS = {formula.name: formula for formula in (*SOFTMAX_FORMULAS, *_OTHERS)}

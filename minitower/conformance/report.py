@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minitower.conformance.formula import Case, Outputs
-from minitower.conformance.mistake_tables import Mistake
+from minitower.conformance.mistake import Mistake
 
 NO_KNOWN = "  matches no known mistake"
 
@@ -28,6 +28,13 @@ class Result:
     got: Outputs | None = None
     mistake: Mistake | None = None
     allowed: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """One word, as the JSON report has it."""
+        if self.allowed:
+            return "allowed"
+        return "unusable" if self.unusable else "passed" if self.failure is None else "failed"
 
 
 @dataclass(frozen=True)

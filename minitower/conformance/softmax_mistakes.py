@@ -1,4 +1,4 @@
-"""Mistakes in the in-batch softmax and its corrected, masked and mixed forms. Chapter 17.
+"""Mistakes in the in-batch softmax and its weighted, mixed and two-view forms. Chapter 17.
 
 Each formula is written once more, as a function whose links a mistake replaces.
 """
@@ -10,26 +10,32 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logsumexp
 
-from minitower.conformance.adapters import of_unit_vectors
-from minitower.conformance.composition import half, then
+from minitower.conformance import links
+from minitower.conformance.adapters import of_unit_vectors, without_q
+from minitower.conformance.composition import half, summed, then
 from minitower.conformance.formula import Compute
-from minitower.conformance.id_mistakes import id_mistakes
-from minitower.conformance.links import chain, cross_entropy, on_diagonal, positive_alone
-from minitower.conformance.log_sum_mistakes import LOG_SUM_MISTAKES
+from minitower.conformance.links import (
+    chain,
+    cross_entropy,
+    on_diagonal,
+    own_logit,
+    positive_alone,
+)
+from minitower.conformance.mistake import SUM, Family, Mistakes, lifted, replacing, table
 from minitower.conformance.mistake_tables import (
     FLIPPED,
+    ROWS,
+    TIMES_TAU,
+    TOO_WARM,
+    any_offset,
     corrections,
-    hit_mask,
+    fixed_temperatures,
+    flipped,
     losses,
-    masks,
-    replacing,
-    table,
     temperatures,
     unit,
 )
-from minitower.conformance.registry import FORMULAS
 
 
 def _yi(u: Any, v: Any, q: Any, t: Any, **link: Any) -> Any:
@@ -79,122 +85,64 @@ def _weighted(u: Any, v: Any, q: Any, w: Any, t: Any, **link: Any) -> Any:
     return chain(u, v, t, -q, weights=w, **link)
 
 
+def _reweighted(change: Callable[[Any], Any]) -> Compute:
+    return lambda u, v, q, w, t: _weighted(u, v, q, change(w), t)
+
+
 _unweighted: Compute = lambda u, v, q, w, t: chain(u, v, t, -q)
 _WEIGHTED = table({
     ("weights left out", "multiply each row's loss by its weight"): _unweighted,
     ("mean over the weights", "divide by n, not by the sum of the weights"):
-        lambda u, v, q, w, t: chain(u, v, t, -q, weights=w / w.mean()),
+        _reweighted(lambda w: w / w.mean()),
     ("weights of zero dropped from the mean", "divide by n: a row of weight 0 is a row"):
-        lambda u, v, q, w, t: chain(
-            u, v, t, -q, weights=w * len(w) / max(1, np.count_nonzero(w))),
+        _reweighted(lambda w: w * len(w) / max(1, np.count_nonzero(w))),
     ("weights squared", "multiply each row's loss by its weight once"):
-        lambda u, v, q, w, t: chain(u, v, t, -q, weights=w**2),
+        _reweighted(lambda w: w**2),
     ("weights only in the loss", "each row of the gradient carries the row's weight"):
         half(_weighted, _unweighted),
     ("logits multiplied by the weights", "multiply each row's loss by its weight"):
         lambda u, v, q, w, t: chain(u, v, t / w[:, None], -q * w[:, None]),
-}) + corrections(_weighted) + losses(_weighted)  # fmt: skip
-
-
-def _masked(u: Any, v: Any, ids: Any, t: Any, drop: Any = None, **link: Any) -> Any:
-    return chain(u, v, t, drop=hit_mask(ids, len(u)) if drop is None else drop, **link)
-
-
-_MASKED = [
-    *id_mistakes(_masked),
-    *masks(_masked, lambda u, v, ids, t: hit_mask(ids, len(u))),
-    *temperatures(_masked),
-    *losses(_masked),
-]
-
-_rest: Callable[[Any], Any] = lambda q: np.log1p(-np.exp(q))
-
-
-def _calibrated(
-    u: Any,
-    v: Any,
-    q: Any,
-    ids: Any,
-    t: Any,
-    drop: Any = None,
-    offset: Callable[[Any, Any], Any] = lambda q, log_n: _rest(q)[:, None] - log_n - q,
-    own: Any = 0.0,
-    **link: Any,
-) -> Any:
-    hits = hit_mask(ids, len(u))
-    log_n = np.log(np.maximum(1, len(u) - 1 - hits.sum(axis=1, keepdims=True)))
-    off = on_diagonal(own * q, offset(q, log_n))
-    return chain(u, v, t, off, hits if drop is None else drop, **link)
-
-
-_CALIBRATED = [
-    *table({
-        ("log n left out", "n_i draws stand for the catalogue: subtract log n_i as well"):
-            lambda q, log_n: _rest(q)[:, None] - q,
-        ("n counts the accidental hits", "n_i is how many negatives row i keeps"):
-            lambda q, log_n: _rest(q)[:, None] - np.log(max(1, len(q) - 1)) - q,
-        ("n counts the positive", "n_i is how many negatives row i keeps"):
-            lambda q, log_n: _rest(q)[:, None] - np.log(np.exp(log_n) + 1) - q,
-        ("log(1 - q) left out", "negatives are draws from the others: Q' = q / (1 - q_i)"):
-            lambda q, log_n: -log_n - q,
-        ("1 - q of the negative instead of the positive", "Q'_i(j) = q_j / (1 - q_i)"):
-            lambda q, log_n: _rest(q) - log_n - q,
-    }, replacing(_calibrated, "offset")),
-    *table({
-        ("log q off the positive too, with hits masked",
-         "correct the positive and keep hits (Yi), or mask hits and leave it (calibrated)"):
-            partial(_calibrated, offset=lambda q, log_n: -q + 0 * log_n, own=-1.0),
-    }),
-    *masks(_calibrated, lambda u, v, q, ids, t: hit_mask(ids, len(u))),
-    *corrections(_calibrated),
-    *temperatures(_calibrated),
-    *losses(_calibrated),
+}) + corrections(_weighted) + fixed_temperatures(_weighted) + losses(_weighted) + [
+    Family("weights clipped at {c}", "multiply each row's loss by its weight as it is",
+           lambda c: _reweighted(lambda w: np.minimum(w, c)), 1e-3, 1e3),
 ]  # fmt: skip
 
 
-def _khrylchenko(
-    differentiated: bool = False,
-    weighted: bool = True,
-    mean: bool = True,
-    positive: bool = False,
-    rest: Callable[[Any], Any] = lambda q: _rest(q)[:, None],
-) -> Compute:
-    """The stop-gradient form, and what people make of it."""
+def _log_sum(log_sum: Callable[[Any], float], own: Callable[[Any], float]) -> Compute:
+    """log_sum(w) log sum exp - own(w) logit of the positive, of a row that has weight w."""
 
-    def compute(u: Any, v: Any, q: Any, ids: Any, t: Any) -> Any:
-        n, hits = len(u), hit_mask(ids, len(u))
-        negatives = n - 1 - hits.sum(axis=1)
-        logits = np.where(hits, -np.inf, u @ v.T / t - q + rest(q))
-        own = np.einsum("nd,nd->n", u, v) / t
-        np.fill_diagonal(logits, own if positive else -np.inf)
-        others = logsumexp(logits, axis=1)
-        weight = expit(others - own - mean * np.log(negatives)) if weighted else np.ones(n)
-        slope = weight + differentiated * weight * (1 - weight) * (others - own)
-        d_scores = np.exp(logits - others[:, None]) * slope[:, None] / (n * t)
-        d_scores[np.arange(n), np.arange(n)] -= slope / (n * t)
-        return (weight * (others - own)).mean(), (d_scores @ v, d_scores.T @ u)
+    def compute(u: Any, v: Any, q: Any, w: Any, t: Any, **link: Any) -> Any:
+        a, b = log_sum(w), log_sum(w) - own(w)
+
+        def loss(*row: Any) -> Any:
+            (value, gradient), (logit, own_gradient) = cross_entropy(*row), own_logit(*row)
+            return a * value + b * logit, a * gradient + b * own_gradient
+
+        return chain(u, v, t, -q, loss=loss, **link)
 
     return compute
 
 
-_STOP_GRADIENT = table({
-    ("stop-gradient weight differentiated", "1 - P is a constant: detach it"):
-        _khrylchenko(differentiated=True),
-    ("stop-gradient weight left out", "multiply each row's loss by 1 - P, held constant"):
-        _khrylchenko(weighted=False),
-    ("P from the sum of the draws, not their mean", "P = exp f / (exp f + (1/n) sum exp l)"):
-        _khrylchenko(mean=False),
-    ("positive in the denominator", "in this form the sum runs over the negatives alone"):
-        _khrylchenko(positive=True),
-    ("log(1 - q) left out", "negatives are draws from the others: Q' = q / (1 - q_i)"):
-        _khrylchenko(rest=lambda q: 0 * q),
-    ("1 - q of the negative instead of the positive", "Q'_i(j) = q_j / (1 - q_i)"):
-        _khrylchenko(rest=_rest),
-    ("calibrated loss beside the same gradient",
-     "nothing to fix in training: check it as calibrated_softmax"):
-        half(_calibrated, FORMULAS["stop_gradient_logq"].compute),
-    FLIPPED: then(_khrylchenko(), lambda g: (-g[0], -g[1])),
-})  # fmt: skip
+_log_sum_right = _log_sum(lambda w: w, lambda w: 1.0)
+_log_sum_unweighted = _log_sum(lambda w: 1.0, lambda w: 1.0)
+_LOG_SUM = table({
+    ("exponent that cancels the log-sum's weight",
+     "of -log(exp(s+/t1) / (sum exp(s/t2))^(t2/t1)) only t2 is left, and the plain loss: weigh "
+     "the log-sum instead"): _log_sum(lambda w: 1 / w, lambda w: 1 / w),
+    ("log-sum weight left out", "multiply log sum exp, and only that, by the weight"):
+        _log_sum_unweighted,
+    ("whole loss multiplied by the log-sum weight",
+     "multiply log sum exp alone: the positive keeps its weight of 1"):
+        _log_sum(lambda w: w, lambda w: w),
+    ("log-sum weight missing in the gradient", "the gradient carries weight times P as well"):
+        half(_log_sum_right, _log_sum_unweighted),
+    ("log-sum weight on the positive", "multiply log sum exp: w log sum - own"):
+        _log_sum(lambda w: 1.0, lambda w: w),
+    ("one divided by the log-sum weight", "multiply log sum exp by the weight"):
+        _log_sum(lambda w: 1 / w, lambda w: 1.0),
+    SUM: summed(_log_sum_right),
+    FLIPPED: flipped(_log_sum_right),
+}) + corrections(_log_sum_right) + temperatures(_log_sum_right)  # fmt: skip
 
 
 def _mixed(
@@ -226,65 +174,85 @@ _MIXED = table({
 }, replacing(_mixed, "mixture")) + table({
     ("positive corrected as well", "in this form the positive keeps its score"):
         partial(_mixed, positive=True),
-}) + corrections(_mixed) + temperatures(_mixed) + losses(_mixed)  # fmt: skip
+}) + any_offset(_mixed) + temperatures(_mixed) + losses(_mixed)  # fmt: skip
 
 
-def _bank(
-    u: Any, v: Any, bank: Any, q: Any, ids: Any, t: Any, drop: Any = None, known: Any = True,
-    **link: Any,
-) -> Any:  # fmt: skip
+def _symmetric(u: Any, v: Any, t: Any, one_way: Any = chain, **link: Any) -> Any:
+    there, (du, dv) = one_way(u, v, t, **link)
+    back, (dv_back, du_back) = one_way(v, u, t, **link)
+    return (there + back) / 2, ((du + du_back) / 2, (dv + dv_back) / 2)
+
+
+def _all_views(u: Any, v: Any, t: Any) -> Any:
+    """The first views against the others of both sides."""
     n = len(u)
-    drop = hit_mask(ids, n, since=n) if drop is None else drop
-    value, (d_users, d_all) = chain(u, np.concatenate([v, bank]), t, -q * known, drop, **link)
-    return value, (d_users, d_all[:n])
+    itself = np.concatenate([np.zeros((n, n), bool), np.eye(n) > 0], axis=1)
+    value, (d_users, d_all) = chain(u, np.concatenate([v, u]), t, drop=itself)
+    return value, (d_users + d_all[n:], d_all[:n])
 
 
-def _banked(u: Any, mask: Any) -> Any:
-    """(n,n+b): the columns of the bank that are in a mask, for every row."""
-    return np.tile(mask & (np.arange(len(mask)) >= len(u)), (len(u), 1))
+_SAME_SIDE = (
+    "views of the same side among the negatives",
+    "first views compete against second views only; NT-Xent (SimCLR) is another loss",
+)
+_VIEWS = table({
+    _SAME_SIDE: _all_views,
+    ("no gradient to the second views", "both views are outputs of towers that learn"):
+        then(chain, lambda g: (g[0], 0 * g[1])),
+}) + temperatures(chain) + losses(chain)  # fmt: skip
+
+_VIEWS_BOTH_WAYS = table({
+    _SAME_SIDE: partial(_symmetric, one_way=_all_views),
+    ("one direction only", "average both directions"): chain,
+    ("the other direction only", "average both directions"):
+        partial(chain, loss=links.other_axis),
+    ("sum of both directions instead of their mean", "divide by two"):
+        partial(_symmetric, loss=links.times(lambda z: 2, lambda z: 2)),
+}) + temperatures(_symmetric) + losses(_symmetric, ROWS)  # fmt: skip
 
 
-_CROSS_BATCH = [
-    *table({
-        ("bank left out", "items of earlier batches are candidates too"):
-            lambda u, v, b, q, ids, t: _bank(u, v, b, q, ids, t, _banked(u, ids == ids)),
-        ("copies in the batch masked as well",
-         "with the positive corrected, repetitions in the batch are what log q counts"):
-            lambda u, v, b, q, ids, t: _bank(u, v, b, q, ids, t, hit_mask(ids, len(u))),
-        ("banked copies left out for every row", "an item is a hit only where it was clicked"):
-            lambda u, v, b, q, ids, t: _bank(
-                u, v, b, q, ids, t, _banked(u, np.isin(ids, ids[: len(u)]))),
-        ("batch not corrected", "subtract log q from the batch's columns as well"):
-            lambda u, v, b, q, ids, t: _bank(
-                u, v, b, q, ids, t, known=np.arange(len(q)) >= len(u)),
-        ("bank not corrected", "subtract log q from the bank's columns as well"):
-            lambda u, v, b, q, ids, t: _bank(
-                u, v, b, q, ids, t, known=np.arange(len(q)) < len(u)),
-    }),
-    *masks(_bank, lambda u, v, b, q, ids, t: hit_mask(ids, len(u), since=len(u))),
-    *corrections(_bank),
-    *temperatures(_bank),
-    *losses(_bank),
+def _learned(scores: Any, t: Any, loss: links.Link = cross_entropy) -> Any:
+    n = len(scores)
+    value, gradient = loss(scores / t, np.arange(n), np.full(n, 1 / n))
+    return value, (gradient / t, -(gradient * scores).sum() / t**2)
+
+
+def _clamped(scores: Any, t: Any, least: float) -> Any:
+    value, (d_scores, slope) = _learned(scores, np.maximum(t, least))
+    return value, (d_scores, slope * (t >= least))
+
+
+def _other_slope(change: Callable[[Any, Any], Any]) -> Compute:
+    """Change the gradient of the temperature."""
+    return lambda s, t: then(_learned, lambda g: (g[0], change(g[1], t)))(s, t)
+
+
+_LEARNED = table({
+    ("gradient of the logarithm of the temperature", "that is temperature times as large"):
+        lambda slope, t: slope * t,
+    ("gradient of one over the temperature", "d / d t = -(d / d scale) / t^2"):
+        lambda slope, t: -slope * t**2,
+    ("sign of the temperature's gradient", "logits shrink as the temperature grows"):
+        lambda slope, t: -slope,
+    ("temperature held constant", "do not detach it"): lambda slope, t: 0 * slope,
+}, _other_slope) + table({
+    TIMES_TAU: lambda s, t: then(_learned, lambda g: (g[0], -g[1] / t**2))(s, 1 / t),
+}) + losses(_learned) + [
+    Family(*TOO_WARM, lambda c: partial(_clamped, least=c), 1e-4, 10),
 ]  # fmt: skip
 
-RIGHT = {
-    "in_batch_softmax": _yi,
-    "in_batch_softmax_weighted": _weighted,
-    "in_batch_softmax_masked": _masked,
-    "calibrated_softmax": _calibrated,
-    "mixed_negatives": _mixed,
-    "cross_batch_softmax": _bank,
-}
-"""The right formula whose parts the variants replace."""
-
-SOFTMAX_MISTAKES = {
+SOFTMAX_MISTAKES: Mistakes = {
     "in_batch_softmax": _IN_BATCH,
     "in_batch_softmax_cosine": unit(_yi, [m for m in _IN_BATCH if m.name != _NORMALIZED]),
     "in_batch_softmax_weighted": _WEIGHTED,
-    "in_batch_softmax_log_sum": LOG_SUM_MISTAKES,
-    "in_batch_softmax_masked": _MASKED,
-    "calibrated_softmax": _CALIBRATED,
-    "stop_gradient_logq": _STOP_GRADIENT,
+    "in_batch_softmax_log_sum": _LOG_SUM,
     "mixed_negatives": _MIXED,
-    "cross_batch_softmax": _CROSS_BATCH,
-}
+    "in_batch_softmax_plain": lifted(
+        without_q, _IN_BATCH,
+        "log q", "q sub", "corrected", "q clipped", "added to q",
+        "users and items exchanged",  # that is the wrong axis
+    ),
+    "info_nce": unit(chain, _VIEWS),
+    "info_nce_symmetric": unit(_symmetric, _VIEWS_BOTH_WAYS),
+    "learned_temperature": _LEARNED,
+}  # fmt: skip

@@ -7,16 +7,14 @@ from minitower.conformance.adapters import (
     banked,
     corrected,
     learned_temperature,
-    log_sum_weighted,
     mixed_batch,
     of_unit_vectors,
     of_vectors,
-    weighted,
 )
 from minitower.conformance.cases import of_batches, of_table
-from minitower.conformance.formula import CHOICES, Argument, Case, Formula
+from minitower.conformance.formula import CHOICES, Argument, Formula
 from minitower.formulas.logq import calibrated, uncorrected, yi
-from minitower.formulas.softmax import info_nce, listwise_softmax
+from minitower.formulas.softmax import in_batch_softmax, info_nce, listwise_softmax
 from minitower.formulas.stop_gradient_logq import stop_gradient_logq
 
 USERS = Argument("users", "(n,d)", "user vectors, one a row", gradient=True)
@@ -25,15 +23,16 @@ LOG_Q = Argument("log_q", "(n)", "log of the probability that one draw is the it
 _IDS = Argument("item_ids", "(n)", "which item each row of items is", kind="int")
 TAU = Argument("temperature", "()", "what scores are divided by, > 0")
 POSITIVE = Argument("positive", "(n)", "scores of the clicked items", gradient=True)
+NEGATIVES = Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True)
+DROP = Argument("drop", "(n,k)", "negatives to leave out", kind="bool")
 _VIEWS = (
     Argument("first", "(n,d)", "vectors of one view of n items", gradient=True),
     Argument("second", "(n,d)", "vectors of another view of the same", gradient=True),
     TAU,
 )
-_TWO_VIEWS = {"first": "users", "second": "items", "temperature": "temperature"}
-_IN_BATCH = {"users": "users", "items": "items", "log_q": "log_q", "temperature": "temperature"}
-_BY_ID = {"users": "users", "items": "items", "item_ids": "item_ids", "temperature": "temperature"}
-_LOGQ_BY_ID = {**_IN_BATCH, "item_ids": "item_ids"}
+_OF_VIEWS = of_batches("first", "second", "temperature", choices=CHOICES, fields={
+    "first": "users", "second": "items"})  # fmt: skip
+_IN_BATCH = "users", "items", "log_q", "temperature"
 YI = "X. Yi et al., Sampling-Bias-Corrected Neural Modeling, RecSys 2019"
 
 SOFTMAX_FORMULAS = (
@@ -45,7 +44,7 @@ SOFTMAX_FORMULAS = (
         f"{YI}, Eqs. 3 and 4",
         (USERS, ITEMS, LOG_Q, TAU),
         corrected(yi),
-        of_batches(_IN_BATCH),
+        of_batches(*_IN_BATCH),
     ),
     Formula(
         "in_batch_softmax_cosine",
@@ -55,7 +54,7 @@ SOFTMAX_FORMULAS = (
         f"{YI}, section 3, Normalization and Temperature",
         (USERS, ITEMS, LOG_Q, TAU),
         of_unit_vectors(corrected(yi)),
-        of_batches(_IN_BATCH, choices=CHOICES),
+        of_batches(*_IN_BATCH, choices=CHOICES),
     ),
     Formula(
         "in_batch_softmax_weighted",
@@ -63,8 +62,8 @@ SOFTMAX_FORMULAS = (
         "loss = 1/n sum_i weights_i (log sum_j exp(z_ij) - z_ii),  z as in in_batch_softmax",
         f"{YI}, Eqs. 2 and 4",
         (USERS, ITEMS, LOG_Q, Argument("weights", "(n)", "reward of each pair, >= 0"), TAU),
-        of_vectors(weighted),
-        of_batches(_IN_BATCH | {"weights": "weights"}, batches=cases.BATCHES | cases.WEIGHTED),
+        of_vectors(lambda s, q, w, t: in_batch_softmax(s, yi(q), temperature=t, weights=w)),
+        of_batches(*_IN_BATCH, "weights", batches=cases.BATCHES | cases.WEIGHTED),
     ),
     Formula(
         "in_batch_softmax_log_sum",
@@ -73,8 +72,9 @@ SOFTMAX_FORMULAS = (
         "J. Wu et al., BSL: Understanding and Improving Softmax Loss for Recommendation, ICDE 2024",
         (USERS, ITEMS, LOG_Q, Argument("log_sum_weight", "()", "weight of the log-sum, >= 1"),
          TAU),
-        of_vectors(log_sum_weighted),
-        of_batches(_IN_BATCH | {"log_sum_weight": "log_sum_weight"}),
+        of_vectors(lambda s, q, w, t: in_batch_softmax(
+            s, yi(q), temperature=t, log_sum_weight=w)),
+        of_batches(*_IN_BATCH, "log_sum_weight"),
     ),
     Formula(
         "in_batch_softmax_masked",
@@ -84,7 +84,7 @@ SOFTMAX_FORMULAS = (
         "J. Yang et al., Mixed Negative Sampling, WWW 2020; lecture, section 2.4",
         (USERS, ITEMS, _IDS, TAU),
         corrected(lambda ids: uncorrected(ids, mask_hits=True)),
-        of_batches(_BY_ID),
+        of_batches("users", "items", "item_ids", "temperature"),
     ),
     Formula(
         "calibrated_softmax",
@@ -95,7 +95,7 @@ SOFTMAX_FORMULAS = (
         "gradient of K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025",
         (USERS, ITEMS, LOG_Q, _IDS, TAU),
         corrected(calibrated),
-        of_batches(_LOGQ_BY_ID),
+        of_batches(*_IN_BATCH, "item_ids"),
     ),
     Formula(
         "stop_gradient_logq",
@@ -107,7 +107,7 @@ SOFTMAX_FORMULAS = (
         "K. Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025",
         (USERS, ITEMS, LOG_Q, _IDS, TAU),
         of_vectors(lambda s, q, ids, t: stop_gradient_logq(s, q, ids, temperature=t)),
-        of_batches(_LOGQ_BY_ID, leave_out=["one_row", "all_but_one_masked"]),
+        of_batches(*_IN_BATCH, "item_ids", leave_out=["one_row", "all_but_one_masked"]),
     ),
     Formula(
         "mixed_negatives",
@@ -120,8 +120,7 @@ SOFTMAX_FORMULAS = (
          Argument("log_q", "(m)", "log of the probability that one click is on the item"),
          Argument("catalogue", "()", "how many items there are", kind="int"), TAU),
         of_vectors(mixed_batch),
-        of_batches(_IN_BATCH | {"items": "candidates", "log_q": "log_q_all"} | {
-            "catalogue": "catalogue"}),
+        of_batches(*_IN_BATCH, "catalogue", fields={"items": "candidates", "log_q": "log_q_all"}),
     ),
     Formula(
         "cross_batch_softmax",
@@ -134,7 +133,8 @@ SOFTMAX_FORMULAS = (
          Argument("item_ids", "(n+b)", "which item each row of items, then bank is", kind="int"),
          TAU),
         banked,
-        of_batches(_IN_BATCH | {"bank": "bank", "log_q": "log_q_all", "item_ids": "item_ids_all"}),
+        of_batches(*_IN_BATCH, "bank", "item_ids", fields={
+            "log_q": "log_q_all", "item_ids": "item_ids_all"}),
     ),
     Formula(
         "listwise_softmax",
@@ -142,8 +142,7 @@ SOFTMAX_FORMULAS = (
         "loss = mean_i (log(exp(p_i) + sum_{j kept} exp(g_ij)) - p_i),"
         "  p = positive / temperature,  g = negatives / temperature",
         "lecture, section 2.4 (listwise training)",
-        (POSITIVE, Argument("negatives", "(n,k)", "scores of the drawn items", gradient=True),
-         Argument("drop", "(n,k)", "negatives to leave out", kind="bool"), TAU),
+        (POSITIVE, NEGATIVES, DROP, TAU),
         lambda p, g, drop, t: listwise_softmax(p, g, drop=drop, temperature=t),
         of_table(cases.LISTWISE),
     ),
@@ -156,7 +155,7 @@ SOFTMAX_FORMULAS = (
         " CIKM 2021, Eq. 3",
         _VIEWS,
         of_unit_vectors(of_vectors(lambda s, t: info_nce(s, temperature=t))),
-        of_batches(_TWO_VIEWS, choices=CHOICES),
+        _OF_VIEWS,
     ),
     Formula(
         "info_nce_symmetric",
@@ -166,7 +165,7 @@ SOFTMAX_FORMULAS = (
         "A. Radford et al., Learning Transferable Visual Models, ICML 2021, Fig. 3",
         _VIEWS,
         of_unit_vectors(of_vectors(lambda s, t: info_nce(s, temperature=t, symmetric=True))),
-        of_batches(_TWO_VIEWS, choices=CHOICES),
+        _OF_VIEWS,
     ),
     Formula(
         "learned_temperature",
@@ -176,9 +175,6 @@ SOFTMAX_FORMULAS = (
         (Argument("scores", "(n,n)", "scores of every user with every item", gradient=True),
          Argument("temperature", "()", "what scores are divided by, > 0", gradient=True)),
         learned_temperature,
-        tuple(
-            Case(name, why, {"scores": b["users"] @ b["items"].T, "temperature": b["temperature"]})
-            for name, (why, b) in cases.BATCHES.items()
-        ),
+        of_batches("scores", "temperature"),
     ),
 )  # fmt: skip

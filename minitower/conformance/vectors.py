@@ -135,13 +135,12 @@ def as_json() -> dict[str, Any]:
     }
 
 
+_DESCRIBED = ("name", "summary", "math", "reference", "result")
+
+
 def _formula(formula: Formula) -> dict[str, Any]:
     return {
-        "name": formula.name,
-        "summary": formula.summary,
-        "math": formula.math,
-        "reference": formula.reference,
-        "result": formula.result,
+        **{name: getattr(formula, name) for name in _DESCRIBED},
         "arguments": [vars(argument) for argument in formula.arguments],
         "mistakes": [
             {"name": mistake.name, "fix": mistake.fix} for mistake in MISTAKES[formula.name]

@@ -8,7 +8,7 @@ Results equal those of one machine: counts exactly, mutual information and vecto
 order of float additions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def encode_items(
         ModuleNotFoundError: Dask or pyarrow is not installed; names the extra.
     """
     saved = saved_model(model, version)
-    parts, loaded = partitions(items), dask_modules().delayed(_load_model)(*_pinned(saved))
+    parts, loaded = partitions(items), dask_modules().delayed(_loaded)(read_model, *_pinned(saved))
     schema = read_schema(saved)
     known = schema.item.vocabulary(schema.schema.item_id.name).values
     number = None if saved.kind == "model" else int(saved.folder.name)  # the name of its folder
@@ -144,7 +144,7 @@ def pairwise_mutual_information(
         DataError, ValueError, ModuleNotFoundError: as :func:`encode_items`.
     """
     saved = saved_model(model, version)
-    parts, schema = partitions(items), dask_modules().delayed(_load_schema)(*_pinned(saved))
+    parts, schema = partitions(items), dask_modules().delayed(_loaded)(read_schema, *_pinned(saved))
     fields = compared_fields(read_schema(saved).item.inputs)
     names = [field.name for field in fields]
     if not fields:
@@ -248,9 +248,5 @@ def _pinned(saved: SavedFolder) -> tuple[str, str, str]:
     return str(saved.folder.absolute()), saved.kind, sha256
 
 
-def _load_model(folder: str, kind: str, sha256: str) -> TwoTower:
-    return read_model(SavedFolder(folder, kind, sha256=sha256))
-
-
-def _load_schema(folder: str, kind: str, sha256: str) -> FeatureEncoders:
-    return read_schema(SavedFolder(folder, kind, sha256=sha256))
+def _loaded(read: Callable[[SavedFolder], Any], folder: str, kind: str, sha256: str) -> Any:
+    return read(SavedFolder(folder, kind, sha256=sha256))

@@ -10,7 +10,7 @@ Chapters 20 and 21.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,14 +25,6 @@ UNVERSIONED = -1
 """The model_version of vectors whose model comes from no store."""
 
 _ROWS = 1 << 14  # read at a time
-
-
-class Upserting(Protocol):
-    """An index that takes items in batches; the same item twice is as once."""
-
-    def upsert(self, ids: Array, vectors: Array) -> object:
-        """Insert items, or replace those whose ids are there. Shapes: (n),(n,d)."""
-        ...
 
 
 class VectorFiles:
@@ -69,7 +61,7 @@ class VectorFiles:
         for name in self.files:
             yield from read_vectors(self._saved.path(name), self.dim)
 
-    def upsert_to(self, index: Upserting) -> int:
+    def upsert_to(self, index: MilvusIndex) -> int:
         """Hand all of them to an index, batch by batch; returns how many there were.
 
         It may be killed and called again: what an index has got twice it has once.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minitower.data.columns import Columns, numbers
-from minitower.data.csv_values import plain_values
+from minitower.data.csv_files import plain_values
 from minitower.data.errors import Place, show
 from minitower.data.log import read_weights
 from minitower.data.parquet import RECORD

@@ -1,11 +1,11 @@
-"""Mistakes with a constant: a clip, a cap, a mask, an epsilon. The constant is estimated.
+"""A known mistake: a variant of a formula, or a family of variants that differ in a constant.
 
-Chapter 17.
+The constant is a clip, a cap, a mask, an epsilon: :func:`fitting` estimates it. Chapter 17.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,13 +14,36 @@ import numpy as np
 
 from minitower.conformance.composition import summed
 from minitower.conformance.formula import Case, Compute, Formula, Outputs, errors, exploded
-from minitower.conformance.mistake_tables import SUM, Mistake
+
+Words = tuple[str, str]
+"""(name, fix) of a mistake."""
+
+SUM = "sum instead of mean", "divide the loss by the number of rows"
 
 _GRID = 48
 """How many constants are tried, evenly on the logarithmic scale, before one is searched for."""
 
 _ROUNDING = 1e-12
 """The largest error of two computations of one formula in float64."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known way to get a formula wrong.
+
+    Attributes:
+        name: the mistake, in the words of the field.
+        fix: what to do about it, in one line.
+        compute: the formula with the mistake in it.
+    """
+
+    name: str
+    fix: str
+    compute: Compute
+
+    def lifted(self, lift: Callable[[Compute], Compute]) -> Mistake:
+        """The same mistake in a formula that is made from this one."""
+        return replace(self, compute=lift(self.compute))
 
 
 @dataclass(frozen=True)
@@ -39,15 +62,15 @@ class Family:
     low: float
     high: float
 
+    def lifted(self, lift: Callable[[Compute], Compute]) -> Family:
+        """The same mistakes in a formula that is made from this one."""
+        return replace(self, make=lambda c: lift(self.make(c)))
+
     def summed(self) -> Family:
         """The same mistakes with the sum over the rows instead of the mean."""
         name, fix = SUM
-        return replace(
-            self,
-            name=f"{self.name}, and {name}",
-            fix=f"{self.fix}; {fix}",
-            make=lambda c: summed(self.make(c)),
-        )
+        both = f"{self.name}, and {name}", f"{self.fix}; {fix}"
+        return Family(*both, self.lifted(summed).make, self.low, self.high)
 
     def at(self, c: float) -> Mistake:
         """The mistake with a constant.
@@ -59,27 +82,33 @@ class Family:
         return Mistake(self.name.format(**words), self.fix.format(**words), self.make(c))
 
 
-def caps(make: Callable[..., Compute]) -> list[Family]:
-    """The logarithm of a probability with a constant, in three forms.
+Known = list[Mistake | Family]
+Mistakes = Mapping[str, Sequence[Mistake | Family]]
+"""Name of a formula -> its known mistakes."""
+
+
+def table(
+    mistakes: Mapping[Words, Any], make: Callable[[Any], Compute] = lambda compute: compute
+) -> list[Mistake]:
+    """Make mistakes from {(name, fix): the part that differs}; ``make`` completes the formula."""
+    return [Mistake(*words, make(part)) for words, part in mistakes.items()]
+
+
+def replacing(right: Compute, link: str) -> Callable[[Any], Compute]:
+    """Make variants of a formula that differ in one of its keyword arguments."""
+    return lambda part: partial(right, **{link: part})
+
+
+def lifted(lift: Compute, mistakes: Sequence[Mistake | Family], *without: str) -> Known:
+    """Mistakes of a formula in its plain form, but those with one of these words in their name.
 
     Args:
-        make: the variant with a constant and a form, as
-            :func:`~minitower.conformance.constant_links.capped` has them.
+        lift: the plain form, as a function of its arguments and of the formula, ``compute``.
     """
     return [
-        Family(
-            f"log of a clipped probability: log({term})",
-            "the loss cannot exceed {cap}, and learning stops where it is most wrong; take the "
-            "loss of logits",
-            partial(make, form=form),
-            1e-60,
-            0.1,
-        )
-        for form, term in (
-            ("max", "max(p, {c})"),
-            ("add", "p + {c}"),
-            ("clip", "min(max(p, {c}), 1 - {c})"),
-        )
+        mistake.lifted(replacing(lift, "compute"))
+        for mistake in mistakes
+        if not any(words in mistake.name for words in without)
     ]
 
 
