@@ -120,8 +120,11 @@ def one_ahead(items: Iterator[T]) -> Iterator[T]:
     if pool is None:
         yield from items
         return
-    end: list[T] = []
-    take = lambda: next(([item] for item in items), end)
+
+    def take() -> list[T]:
+        """The next item, alone in a list; an empty list at the end."""
+        return list(islice(items, 1))
+
     coming = pool.submit(copy_context().run, take)
     try:
         while taken := take() if coming.cancel() else coming.result():
