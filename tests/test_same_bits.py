@@ -115,6 +115,23 @@ def test_training__with_what_else_a_step_has(part):
     on_all_threads(lambda: trained(mt.InBatchSoftmax, **PARTS[part]))
 
 
+def test_training__negatives_that_may_read_the_model_are_drawn_in_their_turn():
+    """A source of the caller's own sees the model as the step before left it."""
+    seen = []
+
+    class Own:
+        def draw(self, pairs, positions, rng):
+            seen.append(trainer.optimizer.step)
+            return shared.draw(pairs, positions, rng)
+
+    mt.use_threads(2)
+    shared = mt.shared_negatives(DATA, 30)
+    model = mt.TwoTower(DATA.schema, dim=8, seed=0)
+    trainer = mt.Trainer(model, DATA, batch_size=100, negatives=Own())
+    trainer.fit(epochs=1)
+    assert seen == list(range(len(trainer.batches)))
+
+
 def test_training__of_several_trainers_at_once():
     """Each in a thread of its caller; they share the workers, and nothing else."""
     objectives = [mt.InBatchSoftmax, lambda: mt.CrossBatchSoftmax(900), mt.InBatchSoftmax]

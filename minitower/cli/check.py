@@ -1,4 +1,4 @@
-"""``check`` and ``vectors``: is an implementation in somebody's file right? Chapter 17."""
+"""``check`` and ``vectors``: whether the code in somebody's file is right. Chapter 17."""
 
 import inspect
 import json
