@@ -284,10 +284,10 @@ def test_encode_items__refuses_what_is_no_catalogue(world, client, tmp_path):
 def test_a_worker_opens_the_model_that_was_meant(world, tmp_path):
     mt.save_model(tmp_path / "model", world.model)
     pinned = distributed._pinned(distributed.saved_model(tmp_path / "model", None))
-    distributed._load_model(*pinned)
+    distributed._loaded(distributed.read_model, *pinned)
     mt.save_model(tmp_path / "model", mt.TwoTower(world.data.schema, dim=8, hidden=(16,), seed=1))
     with pytest.raises(DataError, match=r"manifest\.json: damaged"):
-        distributed._load_model(*pinned)
+        distributed._loaded(distributed.read_model, *pinned)
 
 
 def slow(world, parts):
