@@ -152,6 +152,25 @@ def test_one_ahead__an_error_comes_in_the_place_of_its_item():
         next(items)
 
 
+def test_one_ahead__after_the_caller_leaves_nothing_runs_on():
+    """The second item is on its way when the caller leaves, who then waits for it."""
+    use_threads(2)
+    begun, ended = threading.Event(), []
+
+    def source():
+        yield 1
+        begun.set()
+        time.sleep(0.2)
+        ended.append(2)
+        yield 2
+
+    items = one_ahead(source())
+    assert next(items) == 1
+    assert begun.wait(PATIENCE)
+    items.close()
+    assert ended == [2]
+
+
 def test_one_ahead__does_not_wait_for_a_worker_that_is_busy():
     use_threads(2)
     release = threading.Event()

@@ -99,7 +99,7 @@ class GrowingHistories:
 
     def __init__(self, model: TwoTower, data: Dataset) -> None:
         self.users, self._how = model.users(data), model.history
-        self._data = data
+        self._row_of_item = item_rows(data)
         self._grown: dict[int, Array] = {}
 
     def learn(self, features: Features, users: Array, items: Array) -> None:
@@ -134,8 +134,7 @@ class GrowingHistories:
     def _add(self, users: Array, items: Array) -> None:
         if self._how is None:
             return
-        rows = item_rows(self._data)[items]
-        for user, item in zip(users.tolist(), rows.tolist(), strict=True):
+        for user, item in zip(users.tolist(), self._row_of_item[items].tolist(), strict=True):
             if user >= 0 and item > 0:
                 history = np.append(self._history(user), np.int32(item))
                 self._grown[user] = history[-self._how.last :]
