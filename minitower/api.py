@@ -52,7 +52,6 @@ from minitower.training.self_supervised import SelfSupervised
 from minitower.training.spectral_start import spectral_start
 from minitower.training.trainer import Trainer
 from minitower.training.tune import Tuning, tune
-from minitower.training.validation import UpdateRefused
 from minitower.training.views import pairwise_mutual_information
 from minitower.updating.full_update import full_update
 from minitower.updating.incremental_session import IncrementalSession, incremental_update
@@ -60,6 +59,7 @@ from minitower.updating.incremental_update import IncrementalUpdate, train_incre
 from minitower.updating.options import FullUpdateOptions, IncrementalOptions
 from minitower.updating.publishing import publish
 from minitower.updating.train_full_update import train_full_update
+from minitower.updating.validation_gate import UpdateRefused
 
 __all__ = [
     "SGD",

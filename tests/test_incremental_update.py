@@ -21,12 +21,12 @@ from minitower.training.batches import Batch
 from minitower.training.gradient_step import TrainingError
 from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax
 from minitower.training.trainer import Trainer
-from minitower.training.validation import UpdateRefused
 from minitower.updating.incremental_update import (
     IncrementalUpdate,
     train_incremental_update,
 )
 from minitower.updating.streams import Events
+from minitower.updating.validation_gate import UpdateRefused
 
 USERS, ITEMS = "user.user.embedding", "item.item.embedding"
 

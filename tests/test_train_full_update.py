@@ -18,10 +18,10 @@ from minitower.training.objectives import InBatchSoftmax
 from minitower.training.sampled_negatives import uniform_negatives
 from minitower.training.sampled_objectives import Pairwise
 from minitower.training.trainer import Trainer
-from minitower.training.validation import UpdateRefused
 from minitower.updating.base import base_dataset
 from minitower.updating.incremental_update import train_incremental_update
 from minitower.updating.train_full_update import train_full_update
+from minitower.updating.validation_gate import UpdateRefused
 
 SCHEMA = Schema(user=[Id("user"), Categorical("city")], item=[Id("item")])
 TABLES = ("user.user.embedding", "user.city.embedding", "item.item.embedding")

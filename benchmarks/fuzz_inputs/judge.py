@@ -17,7 +17,7 @@ from world import STORES
 
 import minitower
 from minitower.training.gradient_step import TrainingError
-from minitower.training.validation import UpdateRefused
+from minitower.updating.validation_gate import UpdateRefused
 
 STATUSES = (0, 1, 2, 130, 141)  # of a command
 # What a Python call may raise.

@@ -15,10 +15,10 @@ from minitower.data.layouts import Reading
 from minitower.data.options import Option, declared, flag
 from minitower.store.full_version import Store
 from minitower.training.recipe import TRAINING
-from minitower.training.validation import UpdateRefused
 from minitower.updating.full_update import full_update
 from minitower.updating.incremental_session import incremental_update
 from minitower.updating.options import FullUpdateOptions, IncrementalOptions, UpdateOptions
+from minitower.updating.validation_gate import UpdateRefused
 
 K = TypeVar("K", bound=UpdateOptions)
 

@@ -21,8 +21,8 @@ from minitower.towers.optimizers import Optimizer
 from minitower.towers.tower import Parameters
 from minitower.towers.two_tower import TwoTower
 from minitower.training.trainer import Trainer
-from minitower.training.validation import ValidationGate
 from minitower.updating.report import Drift, Side, UpdateReport, evenly_spaced, id_rows
+from minitower.updating.validation_gate import ValidationGate
 
 
 @dataclass(frozen=True, eq=False)
