@@ -14,10 +14,11 @@ from minitower.search.approximate import (
     ENGINES,
     ApproximateIndex,
 )
-from minitower.search.engines import Engine, item_points
+from minitower.search.engines import Engine
 from minitower.search.hnsw import Hnsw
 from minitower.search.index import ExactIndex
 from minitower.search.over_fetching import by_fetch_size, first_kept, scaled_effort
+from minitower.search.points import item_points
 from minitower.search.tuning import TuningResult
 
 INSTALLED = [name for name, engine in ENGINES.items() if find_spec(engine.module) is not None]

@@ -18,7 +18,8 @@ from minitower.training.batches import Batches
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.regularization import Regularization
 from minitower.training.trainer import Trainer
-from minitower.updating.branch import Branch, StepBuffer
+from minitower.updating.branch import Branch
+from minitower.updating.step_buffer import StepBuffer
 from minitower.updating.streams import Events
 
 USERS = "user.u.embedding"

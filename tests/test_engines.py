@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitower.search.engines import item_points, longest, query_points
+from minitower.search.points import item_points, longest, query_points
 
 
 @given(st.integers(0, 999), st.integers(1, 30), st.integers(1, 5), st.booleans())

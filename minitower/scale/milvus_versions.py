@@ -22,7 +22,8 @@ from minitower.scale.milvus import (
     properties_of,
 )
 from minitower.search.by_id import checked_items, unit_queries
-from minitower.search.engines import Points, doubling
+from minitower.search.engines import doubling
+from minitower.search.points import Points
 from minitower.search.tuning import kth_best, query_sample, tune
 
 _LONGEST_ID = 65_535  # bytes; the limit of Milvus

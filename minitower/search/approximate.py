@@ -16,15 +16,7 @@ from minitower.data.errors import DataError, show
 from minitower.data.table import Ragged
 from minitower.formulas.arguments import strict_integer
 from minitower.formulas.arrays import Array, Rows, Vectors
-from minitower.search.engines import (
-    Engine,
-    Similarity,
-    VerifiedFolder,
-    check_length_one,
-    item_points,
-    longest,
-    query_points,
-)
+from minitower.search.engines import Engine, VerifiedFolder
 from minitower.search.faiss import FaissFlat, FaissHnsw, FaissIvfPq
 from minitower.search.hnsw import Hnsw
 from minitower.search.index import (
@@ -37,6 +29,7 @@ from minitower.search.index import (
     lengths_of,
 )
 from minitower.search.over_fetching import by_fetch_size, first_kept, scaled_effort
+from minitower.search.points import Similarity, check_length_one, item_points, longest, query_points
 from minitower.search.scann import Scann
 from minitower.search.tuning import SAMPLE, TuningResult, kth_best, query_sample, tune
 

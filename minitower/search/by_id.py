@@ -15,9 +15,9 @@ from minitower.data.errors import DataError, Place, show
 from minitower.data.table import string_array
 from minitower.formulas.arguments import as_floats
 from minitower.formulas.arrays import Array, Vectors
-from minitower.search.engines import Points
 from minitower.search.index import SearchResult, checked_k
 from minitower.search.over_fetching import by_fetch_size
+from minitower.search.points import Points
 from minitower.search.tuning import TuningResult
 
 CosineById = dict[Any, float]

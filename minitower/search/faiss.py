@@ -7,8 +7,9 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, Points, VerifiedFolder, doubling
+from minitower.search.engines import Engine, VerifiedFolder, doubling
 from minitower.search.index import SearchResult
+from minitower.search.points import Points
 
 
 class FaissFlat(Engine):

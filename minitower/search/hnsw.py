@@ -11,8 +11,9 @@ import numpy as np
 from minitower.data.errors import DataError
 from minitower.formulas.arguments import INT64_MAX, strict_integer
 from minitower.formulas.arrays import Rows
-from minitower.search.engines import Engine, Points, VerifiedFolder, doubling
+from minitower.search.engines import Engine, VerifiedFolder, doubling
 from minitower.search.index import SearchResult
+from minitower.search.points import Points
 
 
 class Hnsw(Engine):

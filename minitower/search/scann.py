@@ -11,8 +11,9 @@ from typing import Any, Self
 import numpy as np
 
 from minitower.data.errors import DataError
-from minitower.search.engines import Engine, Points, VerifiedFolder, doubling
+from minitower.search.engines import Engine, VerifiedFolder, doubling
 from minitower.search.index import SearchResult
+from minitower.search.points import Points
 
 _FEW = 1000  # items below which a tree does not help
 _BATCH = 256  # queries that one thread takes at a time

@@ -22,12 +22,12 @@ from minitower.towers.schedules import EpochSchedule
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import BatchSize, PositiveExponent
 from minitower.training.history import History, Progress
+from minitower.training.memory import check_memory
 from minitower.training.named import (
     DEFAULT_NEGATIVES,
     NEGATIVES,
     OBJECTIVES,
     OPTIMIZERS,
-    check_memory,
     checked_negatives,
     parse_negatives,
 )

@@ -24,8 +24,9 @@ from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, check_batch_size
 from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
 from minitower.training.regularization import Regularization
-from minitower.updating.branch import Branch, StepBuffer
+from minitower.updating.branch import Branch
 from minitower.updating.report import Drift, Increment, Side, UpdateReport, evenly_spaced, id_rows
+from minitower.updating.step_buffer import StepBuffer
 from minitower.updating.streams import Events
 from minitower.updating.validation_gate import ValidationGate
 
