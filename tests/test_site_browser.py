@@ -204,38 +204,70 @@ def slider(page, name):
     return figure
 
 
-def test_slider__of_the_temperature(page):
-    """The loss that the figure shows is that of the package, at every step."""
+def numbers_of(figure):
+    """The numbers that a figure says."""
+    words = figure.locator(".says").inner_text()
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", words)]
+
+
+@pytest.mark.parametrize("where", ["docs/", "docs/zh/"])
+def test_slider__of_the_temperature(page, where):
+    """What the figure shows and says is what the package computes, at every step."""
     from minitower.formulas.logq import uncorrected
     from minitower.formulas.softmax import in_batch_softmax
 
-    page.goto("docs/04-training-in-batches.html")
+    page.goto(f"{where}04-training-in-batches.html")
     figure = slider(page, "temperature")
-    scores = np.array(page.evaluate("minitowerFigures.temperature.scores"))
-    shown = []
+    data = page.evaluate("minitowerFigures.temperature")
+    scores = np.array(data["scores"])
+    none, n = uncorrected(np.arange(len(scores))), len(scores)
+    shown = set()
     page.keyboard.press("Home")
-    for _ in range(5):
+    for _ in range(13):
         temperature = float(figure.locator("output").inner_text().split("=")[1])
-        drawing = figure.locator("svg")
-        loss, _ = in_batch_softmax(
-            scores, uncorrected(np.arange(len(scores))), temperature=temperature
+        loss, gradient = in_batch_softmax(scores, none, temperature=temperature)
+        shares = gradient * n * temperature + np.eye(n)
+        pushed = np.where(np.eye(n, dtype=bool), 0, shares)
+        said = [
+            loss,
+            100 * shares.diagonal().mean(),
+            100 * pushed.max(axis=1).sum() / pushed.sum(),
+            100 * pushed[:, data["popular"]].sum() / pushed.sum(),
+        ]
+        assert numbers_of(figure) == pytest.approx(said, abs=0.051)
+        assert float(figure.locator("svg").get_attribute("data-loss")) == pytest.approx(
+            loss, abs=1e-5
         )
-        assert float(drawing.get_attribute("data-loss")) == pytest.approx(loss, abs=1e-5)
-        shown.append((drawing.inner_html(), figure.locator(".says").inner_text()))
+        drawn = [
+            float(one.get_attribute("fill-opacity") or -1)
+            for one in figure.locator("svg rect[fill-opacity]").all()
+        ]
+        assert drawn == pytest.approx(shares.ravel(), abs=1e-4)
+        shown.add(temperature)
         page.keyboard.press("ArrowRight")
-    assert len({drawing for drawing, _ in shown}) == len({words for _, words in shown}) == 5
+    assert (len(shown), min(shown), max(shown)) == (13, 0.02, 5)
 
 
 @pytest.mark.parametrize("where", ["docs/", "docs/zh/"])
 def test_slider__of_the_weight_of_log_q(page, where):
     page.goto(f"{where}09-correcting-the-batch.html")
     figure = slider(page, "logq-weight")
+    data = page.evaluate("minitowerFigures.logq_weight")
+    logs = np.log(data["clicks"])
     page.keyboard.press("Home")
     slopes = []
-    for _ in range(9):
+    for weight, scores in zip(data["weights"], data["scores"], strict=True):
         slopes.append(float(figure.locator("svg").get_attribute("data-slope")))
+        assert slopes[-1] == pytest.approx(np.polyfit(logs, scores, 1)[0], abs=1e-5)
+        said = [weight, slopes[-1], 10 ** slopes[-1]]
+        numbers = numbers_of(figure)
+        assert numbers[:1] + numbers[-2:] == pytest.approx(said, abs=0.051)
+        dots = figure.locator("svg .dot")
+        heights = dots.evaluate_all("all => all.map(one => +one.getAttribute('cy'))")
+        assert np.corrcoef(heights, scores)[0, 1] == pytest.approx(-1, abs=1e-4)
         page.keyboard.press("ArrowRight")
     words = figure.locator(".says").inner_text()
+    assert len(slopes) == 9
     assert slopes[0] < 0.3
     assert slopes[-1] > 1
     assert np.corrcoef(slopes, range(9))[0, 1] > 0.95
@@ -245,16 +277,20 @@ def test_slider__of_the_weight_of_log_q(page, where):
 def test_slider__of_ef(page):
     page.goto("docs/05-recall.html")
     figure = slider(page, "effort")
+    data = page.evaluate("minitowerFigures.effort")
     page.keyboard.press("Home")
-    first = figure.locator(".says").inner_text()
-    page.keyboard.press("End")
-    last = figure.locator(".says").inner_text()
-    scored = [int(re.search(r": (\d+) of", words)[1]) for words in (first, last)]
-    found = [int(re.search(r"and (\d+) of", words)[1]) for words in (first, last)]
-    assert scored[0] < scored[1] < 260
-    assert found == [1, 5]
-    assert figure.locator("svg .scored").count() == scored[1]
-    assert figure.locator("input").get_attribute("aria-valuetext") == "ef = 30"
+    seen = []
+    for ef, walk in zip(data["efforts"], data["walks"], strict=True):
+        right = len(set(walk["found"]) & set(data["exact"]))
+        seen.append((len(set(walk["scored"])), right))
+        assert numbers_of(figure) == [ef, seen[-1][0], len(data["points"]), right, 5]
+        for kind, count in (("scored", seen[-1][0]), ("found", right), ("missed", 5 - right)):
+            assert figure.locator(f"svg .{kind}").count() == count
+        assert figure.locator("input").get_attribute("aria-valuetext") == f"ef = {ef}"
+        page.keyboard.press("ArrowRight")
+    assert seen == sorted(seen)
+    assert (seen[0][1], seen[-1][1], ef) == (1, 5, 30)
+    assert seen[-1][0] < len(data["points"])
 
 
 def test_pictures__stay_without_a_script(browser, address):
