@@ -169,6 +169,8 @@ def test_formulas__are_set_as_mathematics(page):
         ("logQ", "09-correcting-the-batch.html"),
         ("纠偏", "zh/09-correcting-the-batch.html"),
         ("困难负样本", "zh/08-hard-negatives-and-the-funnel.html"),
+        ("全量更新和增量更新的区别", "zh/13-full-and-incremental-updates.html"),
+        ("双塔模型为什么不能用精排的特征", "zh/02-the-two-towers.html"),
         ("InBatchSoftmax", "reference/training.html"),
     ],
 )

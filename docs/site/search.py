@@ -27,6 +27,7 @@ class BookSearch(SearchChinese):
 
     lang = "book"
     language_name = "English"  # the stemmer that the browser runs on a query
+    js_splitter_code = Path(__file__).with_name("splitter.js").read_text("utf-8")
 
     def __init__(self, options: dict[str, str]) -> None:
         jieba.setLogLevel(logging.WARNING)
