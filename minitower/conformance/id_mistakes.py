@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from minitower.conformance.composition import half
 from minitower.conformance.formula import Compute
-from minitower.conformance.links import chain, cross_entropy, on_diagonal
+from minitower.conformance.links import chain, cross_entropy, log_sum_exp, on_diagonal
 from minitower.conformance.mistake import Mistakes, replacing, table
 from minitower.conformance.mistake_tables import (
     FLIPPED,
@@ -89,7 +89,7 @@ def _every_copy(targets: Callable[[Any], Any]) -> Compute:
         wanted = targets((ids[:, None] == ids).astype(float))
 
         def link(logits: Any, _: Any, share: Any) -> Any:
-            log_p = logits - logsumexp(logits, axis=1, keepdims=True)
+            log_p = logits - log_sum_exp(logits)[:, None]
             gradient = np.exp(log_p) * wanted.sum(axis=1, keepdims=True) - wanted
             return -share @ (wanted * log_p).sum(axis=1), share[:, None] * gradient
 
@@ -178,7 +178,7 @@ def _khrylchenko(
         logits = np.where(hits, -np.inf, u @ v.T / t - q + rest(q))
         own = np.einsum("nd,nd->n", u, v) / t
         np.fill_diagonal(logits, own if positive else -np.inf)
-        others = logsumexp(logits, axis=1)
+        others = log_sum_exp(logits)
         weight = expit(others - own - mean * np.log(negatives)) if weighted else np.ones(n)
         slope = weight + differentiated * weight * (1 - weight) * (others - own)
         d_scores = np.exp(logits - others[:, None]) * slope[:, None] / (n * t)

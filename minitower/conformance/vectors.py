@@ -11,9 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from minitower.conformance.formula import CHOICES, TOLERANCE, Case, Formula
+from minitower.conformance.formula import CHOICES, TOLERANCE, Case, Formula, errors
 from minitower.conformance.mistakes import MISTAKES
-from minitower.conformance.recognition import agree
 from minitower.conformance.registry import FORMULAS
 from minitower.data.files import new_file
 
@@ -171,7 +170,8 @@ def exposed(formula: Formula, case: Case) -> list[str]:
     return [
         mistake.name
         for mistake in MISTAKES[formula.name]
-        if not agree(formula.outputs(case, mistake.compute), right, right, TOLERANCE["float64"])
+        if max(errors(formula.outputs(case, mistake.compute), right).values())
+        > TOLERANCE["float64"]
     ]
 
 
