@@ -69,9 +69,9 @@ WITH = Setting("1000:others", embed_user=False, temperature=0.3, epochs=2, histo
 
 CHOSEN: dict[str, dict[str, Setting]] = {
     "returning": {
-        "without": Setting(temperature=0.3, epochs=2),
-        "with": WITH,
-        "earlier clicks": Setting("1000", temperature=0.3, id_rate=0.3, epochs=2),
+        "without": Setting(temperature=0.3, epochs=2, hidden=(128,)),
+        "with": replace(WITH, epochs=1, history_dropout=0.0),
+        "earlier clicks": Setting("1000", temperature=0.3, id_rate=0.3, epochs=1),
     },
     "unseen": {"with": Setting("50", embed_user=False)},
 }
