@@ -43,6 +43,7 @@ def line_of(path, row):
     ("a,b\n1,2\n3\n", "t.csv, line 3: expected 2 fields, got 1$"),
     ('a,b\n1,"2\n2"\n3\n', "t.csv, line 4: expected 2 fields, got 1$"),
     ("a,b\n1,2\n\n3,4\n", "t.csv, line 3: expected 2 fields, got 0$"),
+    ("a,b\n" + 700 * "1,2\n" + "3\n" + 9 * "4,5\n", "t.csv, line 702: expected 2 fields, got 1$"),
     ('a,b\n1,"2\n', "t.csv, line 2: no CSV: unexpected end of data$"),
     ('a,b\n1,"2"x\n', "t.csv, line 2: no CSV: ',' expected after '\"'$"),
     ("a;b\n1;2\n", "t.csv, line 1: expected commas between columns, got ';'$"),
@@ -56,6 +57,14 @@ def test_read_csv__refuses(tmp_path, text, message):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read_csv(tmp_path / "t.csv")
+
+
+def test_read_csv__many_records_come_back_in_order(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + "".join(f"{i},{-i}\n" for i in range(1000)))
+    arrays = read_csv(path).arrays
+    assert arrays["a"].tolist() == [str(i) for i in range(1000)]
+    assert arrays["b"].tolist() == [str(-i) for i in range(1000)]
 
 
 def test_read_csv__a_byte_order_mark_and_windows_line_ends(tmp_path):

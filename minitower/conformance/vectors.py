@@ -166,12 +166,11 @@ def exposed(formula: Formula, case: Case) -> list[str]:
     >>> exposed(hinge, hinge.cases[4])[:2]           # every positive leads by far
     ['positive and negative exchanged', 'hinge on the wrong side']
     """
-    right = formula.outputs(case)
+    right, tolerance = formula.outputs(case), TOLERANCE["float64"]
     return [
         mistake.name
         for mistake in MISTAKES[formula.name]
-        if max(errors(formula.outputs(case, mistake.compute), right).values())
-        > TOLERANCE["float64"]
+        if max(errors(formula.outputs(case, mistake.compute), right).values()) > tolerance
     ]
 
 

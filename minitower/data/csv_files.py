@@ -22,8 +22,8 @@ from minitower.data.schema import Categorical
 from minitower.data.values import is_missing
 from minitower.formulas.arrays import Array
 
-# Records that are turned into columns at once. Of thousands of lists, Python's garbage collector
-# looks at most again and again: that took a third of the time.
+# Records that are turned into columns at once. Thousands of lists that live together are searched
+# by Python's garbage collector again and again, which took a third of the time.
 _CHUNK = 256
 _INTEGER = re.compile("0|-?[1-9][0-9]{0,18}")
 _WORDS = {"true": True, "false": False}

@@ -1,7 +1,7 @@
 """Points on the unit sphere that rank like scores: what an engine indexes and searches.
 
-Cosine models have unit vectors already. For inner
-products, every item gets one more coordinate that makes all items equally long:
+Cosine models have unit vectors already. For inner products, every item gets one more
+coordinate that makes all items equally long:
 
     b' = [b, sqrt(M^2 - |b|^2)] / M,   a' = [a, 0] / |a|,   M = max |b|
 
