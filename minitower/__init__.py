@@ -13,8 +13,11 @@
 Chapters 0 and 19.
 """
 
+import ast
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import get_data
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
@@ -23,18 +26,30 @@ if TYPE_CHECKING:
     from minitower.api import *  # noqa: F403
 else:
 
+    @cache
+    def _modules() -> dict[str, str]:
+        """The module of each public name, read from the imports of `minitower/api.py`.
+
+        To import that file is to import every room, and a program that trains needs no store.
+        """
+        imports = ast.parse(get_data("minitower", "api.py")).body
+        return {
+            alias.name: statement.module
+            for statement in imports
+            if isinstance(statement, ast.ImportFrom)
+            for alias in statement.names
+        }
+
     def __getattr__(name: str) -> Any:
-        """Find a room, or a public name; the first name imports the rooms, `--help` does not."""
-        unknown = f"module 'minitower' has no attribute '{name}'"
-        if name.startswith("__") and name != "__all__":
-            raise AttributeError(unknown)
-        if find_spec(f"minitower.{name}") is not None:
+        """Import a room, or the module of a public name, on first use."""
+        if name == "__all__":
+            return sorted(_modules())
+        if not name.startswith("__") and find_spec(f"minitower.{name}") is not None:
             return import_module(f"minitower.{name}")
-        api = import_module("minitower.api")
-        if not hasattr(api, name):
-            raise AttributeError(unknown)
-        globals()[name] = getattr(api, name)
+        if name not in _modules():
+            raise AttributeError(f"module 'minitower' has no attribute '{name}'")
+        globals()[name] = getattr(import_module(_modules()[name]), name)
         return globals()[name]
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *import_module("minitower.api").__all__})
+        return sorted({*globals(), *_modules()})

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import minitower
+from minitower import api
 
 PACKAGE = Path(minitower.__file__).parent
 FLOORS = [
@@ -153,9 +154,25 @@ def test_a_command_imports_what_it_needs(command, rooms):
 
 
 def test_the_front_door_has_every_public_name_and_every_room():
-    assert set(minitower.__all__) <= set(dir(minitower))
-    assert minitower.TwoTower is minitower.towers.two_tower.TwoTower
+    assert minitower.__all__ == sorted(api.__all__)
+    for name in api.__all__:
+        assert getattr(minitower, name) is getattr(api, name), name
+        assert name in dir(minitower)
+    assert minitower.towers.two_tower.TwoTower is minitower.TwoTower
     assert not hasattr(minitower, "nonsense")
+    assert not hasattr(minitower, "__nonsense__")
+
+
+@pytest.mark.parametrize("name, rooms", [
+    ("TwoTower", {"data", "formulas", "towers"}),
+    ("Trainer", {"data", "evaluation", "formulas", "search", "towers", "training"}),
+])  # fmt: skip
+def test_a_public_name_imports_what_it_needs(name, rooms):
+    """A program that trains imports no store and no updates."""
+    script = f"import sys, minitower; minitower.{name}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {found.split(".")[1] for found in run.stdout.split() if found[:10] == "minitower."}
+    assert loaded == rooms
 
 
 @pytest.mark.parametrize("path", FILES, ids=names)
