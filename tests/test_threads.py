@@ -352,6 +352,9 @@ def test_one_thread_before_numpy__is_said_to_every_blas(monkeypatch):
     assert environment == {"OMP_NUM_THREADS": "2"} | dict.fromkeys(blas.VARIABLES, "1")
 
 
+KEEPS_THREADS = "BLAS keeps threads of its own.*OPENBLAS_NUM_THREADS=1"
+
+
 @pytest.mark.parametrize(
     "variable, warns",
     [(None, True), ("OPENBLAS_NUM_THREADS", False), ("OMP_NUM_THREADS", False)],
@@ -364,11 +367,18 @@ def test_use_threads__without_threadpoolctl_says_what_to_set(variable, warns, mo
         monkeypatch.setenv(variable, "1")
         use_threads(2)
     else:
-        with pytest.warns(
-            UserWarning, match="BLAS keeps threads of its own.*OPENBLAS_NUM_THREADS=1"
-        ) as warned:
+        with pytest.warns(UserWarning, match=KEEPS_THREADS):
             use_threads(2)
-        assert [Path(one.filename) for one in warned] == [Path(__file__)], "at the caller's line"
+    monkeypatch.undo()
+
+
+def test_use_threads__warns_at_the_line_of_the_caller(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    for name in UNSET:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.warns(UserWarning, match=KEEPS_THREADS) as warned:
+        use_threads(2)
+    assert [Path(one.filename) for one in warned] == [Path(__file__)]
     monkeypatch.undo()
 
 
