@@ -24,6 +24,7 @@ SHARED = [
     InBatchSoftmax(0.3, "calibrated"),
     InBatchSoftmax(0.3, "none", mask_hits=True),
     InBatchSoftmax(0.3, "mixed", log_sum_weight=1.25),
+    InBatchSoftmax(0.3, "yi", log_sum_weight=1.25, decoupled=True),
 ]
 
 

@@ -305,9 +305,10 @@ def test_a_recipe_is_what_its_line_holds():
         assert Recipe.of(json.loads(json.dumps(own.setting))) == own
 
 
-def test_torch__has_the_same_loss_and_log_q():
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_torch__has_the_same_loss_and_log_q(decoupled):
     torch = pytest.importorskip("torch", reason="not installed: pip install '.[peers]'")
-    own = Recipe(temperature=0.2, log_sum_weight=1.3, batch_size=64, shared=8)
+    own = Recipe(0.2, log_sum_weight=1.3, decoupled=decoupled, batch_size=64, shared=8)
     data = open_split("tiny", "valid").data
     batches = mt.Trainer(
         mt.TwoTower(data.schema, dim=4, hidden=()),
@@ -320,7 +321,9 @@ def test_torch__has_the_same_loss_and_log_q():
     np.testing.assert_allclose(log_q, batch.log_q, rtol=1e-5)
     rng = np.random.default_rng(1)
     users, items = rng.normal(size=(64, 4)), rng.normal(size=(72, 4))
-    objective = mt.InBatchSoftmax(own.temperature, log_sum_weight=own.log_sum_weight)
+    objective = mt.InBatchSoftmax(
+        own.temperature, log_sum_weight=own.log_sum_weight, decoupled=decoupled
+    )
     loss, (d_users, d_items) = objective(users, items, batch)
     u, v = (torch.tensor(x, requires_grad=True) for x in (users, items))
     of_torch = frameworks.torch_loss(u, v, torch.tensor(batch.log_q), own)

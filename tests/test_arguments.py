@@ -158,6 +158,7 @@ EXAMPLES = {
 OTHERS = {
     "augment": None,
     "correction": lambda: uncorrected(np.array([1, 2, 1]), n=2),
+    "decoupled": lambda: True,
     "dtype": lambda: np.dtype(float),
     "fields": lambda: [np.array([0, 1]), np.array([1, 1])],  # values of a field, of any type
     "identifiers": lambda: True,

@@ -22,6 +22,10 @@ CORRECTIONS = {
         yi(log_q), hits=KnownPositives(np.arange(len(ids)) % 2, ids, CLICKED)
     ),
 }
+CORRECTIONS["decoupled"] = lambda ids, log_q: dataclasses.replace(yi(log_q), decoupled=True)
+CORRECTIONS["decoupled, masked"] = lambda ids, log_q: dataclasses.replace(
+    uncorrected(ids, mask_hits=True), decoupled=True
+)
 CLICKED = np.array([0, 3, 4]), np.array([0, 2, 0, 1])
 """Of two users, with a repetition."""
 

@@ -64,6 +64,9 @@ def test_check_bounded__needs_cosines(omega):
         with pytest.raises(ValueError, match="has no minimum with similarity 'inner_product'"):
             check_bounded(make(log_sum_weight=omega), "inner_product")
     check_bounded(Pairwise(), "inner_product")
+    check_bounded(InBatchSoftmax(decoupled=True), "cosine")
+    with pytest.raises(ValueError, match="a decoupled loss has no minimum with similarity 'inner"):
+        check_bounded(InBatchSoftmax(decoupled=True), "inner_product")
 
 
 def test_check_bounded__what_it_refuses_has_no_minimum():
@@ -72,6 +75,11 @@ def test_check_bounded__what_it_refuses_has_no_minimum():
     objective = InBatchSoftmax(1.0, "none", log_sum_weight=1.25)
     losses = [objective(np.ones((2, 1)), np.full((2, 1), -a), batch)[0] for a in (0, 10, 1000)]
     assert losses == pytest.approx([1.25 * np.log(2) - 0.25 * a for a in (0, 10, 1000)])
+
+    objective = InBatchSoftmax(1.0, "none", decoupled=True)
+    apart = np.array([[1.0], [-1.0]])
+    losses = [objective(apart, a * apart, batch)[0] for a in (0, 10, 1000)]
+    assert losses == pytest.approx([-2 * a for a in (0, 10, 1000)])
 
 
 @given(problem=problems(own=False), seed=st.integers(0, 9))

@@ -4,6 +4,7 @@ Each framework states the formula once more, from its own building blocks, and d
 gradient by itself. Runs where the extra ``peers`` is installed.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -140,6 +141,24 @@ def test_weighted_log_sum(framework, problem):
         log_q, own = f.array(problem.log_q), (np.arange(n), np.arange(n))
         log_sum = f.logsumexp(s / tau - log_q)
         return (omega * (log_sum - s[own] / (omega * tau)) + log_q[:n]).mean()
+
+    agree(framework, (ours[0], [ours[1]]), theirs, [problem.scores])
+
+
+def test_decoupled(framework, problem):
+    """The sum of a row has its negatives alone."""
+    tau, n = 0.3, problem.n
+    correction = replace(yi(problem.log_q, n=n), decoupled=True)
+    ours = in_batch_softmax(problem.scores, correction, temperature=tau, log_sum_weight=1.25)
+    if problem.m == 1:  # no negative
+        assert (ours[0], ours[1].any()) == (0, False)
+        return
+
+    def theirs(f, s):
+        logits = s / tau - f.array(problem.log_q)
+        own = np.eye(*problem.scores.shape, dtype=bool)
+        log_sum = f.logsumexp(f.where(f.array(own), -np.inf, logits))
+        return (1.25 * log_sum - logits[np.arange(n), np.arange(n)]).mean()
 
     agree(framework, (ours[0], [ours[1]]), theirs, [problem.scores])
 

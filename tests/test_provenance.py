@@ -96,7 +96,7 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     assert store.notes == notes
     assert notes["reading"] == {"positive": "rating >= 4", "timestamp": "timestamp"}
     wanted = {"objective": "in-batch", "temperature": 0.3, "correction": "yi", "logq_weight": 1.0,
-              "log_sum_weight": 1.0, "optimizer": "adam", "learning_rate": 0.01,
+              "log_sum_weight": 1.0, "decoupled": False, "optimizer": "adam", "learning_rate": 0.01,
               "batch_size": 32, "seed": 7, "negatives": "none", "self_supervised": "none",
               "positive_exponent": 1.0, "weight_decay": 0.0, "max_norm": 0.0,
               "user_dropout": 0.0, "history_dropout": 0.0}  # fmt: skip
@@ -146,16 +146,24 @@ def test_update__goes_on_with_the_recorded_options_of_training(run, tmp_path, da
 
 
 @pytest.mark.parametrize("kind", ["--full", "--incremental"])
-def test_update__the_weight_of_the_log_sum(run, tmp_path, data, logs, kind):
-    """It is recorded and used; notes without it mean 1; inner products refuse it."""
+@pytest.mark.parametrize("name, flag, without, objective, refusal", [
+    ("log_sum_weight", ["--log-sum-weight", 1.25], ["--log-sum-weight", 1],
+     InBatchSoftmax(log_sum_weight=1.25), "log_sum_weight 1.25 has no minimum with similarity"),
+    ("decoupled", ["--decoupled"], ["--no-decoupled"], InBatchSoftmax(decoupled=True),
+     "a decoupled loss has no minimum with similarity"),
+])  # fmt: skip
+def test_update__options_that_older_notes_lack(
+    run, tmp_path, data, logs, kind, name, flag, without, objective, refusal
+):
+    """It is recorded and used; notes without it mean its default; inner products refuse it."""
     more = ("--positive", "all", "--no-refit")
     weighted, plain, products = (tmp_path / name for name in ("weighted", "plain", "products"))
-    assert run("train", data, "--out", weighted, *QUICK, *more, "--log-sum-weight", 1.25)[0] == 0
-    assert load_notes(weighted)["training"]["log_sum_weight"] == 1.25
+    assert run("train", data, "--out", weighted, *QUICK, *more, *flag)[0] == 0
+    assert load_notes(weighted)["training"][name] == getattr(objective, name)
     plan = TrainingPlan.read("s", load_notes(weighted), {}, "all", incremental=False)
-    assert plan.recipe.objective == InBatchSoftmax(log_sum_weight=1.25)
+    assert plan.recipe.objective == objective
     notes = load_notes(weighted)
-    del notes["training"]["log_sum_weight"]
+    del notes["training"][name]
     for incremental in (False, True):
         plan = TrainingPlan.read("s", notes, {}, "all", incremental=incremental)
         assert plan.recipe.objective == InBatchSoftmax()
@@ -163,7 +171,7 @@ def test_update__the_weight_of_the_log_sum(run, tmp_path, data, logs, kind):
     day_file(logs, "0.jsonl", 0, 500, day=86400.0)
     shutil.copytree(weighted, plain)
     assert run("update", weighted, logs, kind)[0] == 0
-    assert run("update", plain, logs, kind, "--log-sum-weight", 1)[0] == 0
+    assert run("update", plain, logs, kind, *without)[0] == 0
     ours, theirs = (
         Recommender.open(store).store.model.parameters["user.user_id.embedding"]
         for store in (weighted, plain)
@@ -172,9 +180,9 @@ def test_update__the_weight_of_the_log_sum(run, tmp_path, data, logs, kind):
 
     similarity = ("--similarity", "inner_product", "--temperature", 1)
     assert run("train", data, "--out", products, *QUICK, *more, *similarity)[0] == 0
-    status, out, err = run("update", products, logs, kind, "--log-sum-weight", 1.25)
+    status, out, err = run("update", products, logs, kind, *flag)
     assert (status, out) == (2, "")
-    assert "log_sum_weight 1.25 has no minimum with similarity 'inner_product'" in err
+    assert f"{refusal} 'inner_product'" in err
     assert err.count("error") == 1
     assert VersionLog.read(products).current == 1
 

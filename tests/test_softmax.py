@@ -183,6 +183,40 @@ def test_softmax_cross_entropy__log_sum_weight_is_a_second_temperature(problem, 
 
 
 @given(softmax_problems())
+def test_softmax_cross_entropy__decoupled_is_steeper(problem):
+    """Row by row, the plain loss is the softplus of the decoupled one, 1 - P times as steep."""
+    logits, positive, drop, weights = problem
+    for i in range(len(logits)):
+        row = logits[i : i + 1], positive[i : i + 1]
+        options = {"drop": drop[i : i + 1], "weights": weights[i : i + 1]}
+        plain, d_plain = softmax_cross_entropy(*row, **options)
+        got, d_got = softmax_cross_entropy(*row, decoupled=True, **options)
+        if drop[i].sum() == logits.shape[1] - 1:  # no negative
+            assert (got, d_got.any()) == (0, False)
+            continue
+        unit, _ = softmax_cross_entropy(*row, drop=drop[i : i + 1], decoupled=True)
+        log_p = -softmax_cross_entropy(*row, drop=drop[i : i + 1])[0]
+        assert plain == pytest.approx(weights[i] * np.logaddexp(0, unit), abs=1e-12)
+        assert got == pytest.approx(weights[i] * unit, abs=1e-12)
+        assert d_plain == pytest.approx(-np.expm1(log_p) * d_got, abs=1e-12)
+
+
+@given(softmax_problems(), omegas, st.data())
+def test_softmax_cross_entropy__decoupled_slope_is_right(problem, omega, data):
+    logits, positive, drop, weights = problem
+    direction = data.draw(arrays(float, logits.shape, elements=st.floats(-1, 1)))
+    options = {"drop": drop, "weights": weights, "log_sum_weight": omega, "decoupled": True}
+    f = lambda z: softmax_cross_entropy(z, positive, **options)[0]
+    before = logits.copy()
+    _, d_logits = softmax_cross_entropy(logits, positive, **options)
+    assert np.array_equal(logits, before)
+    assert_slope(along([d_logits], [direction]), directional(f, [logits], [direction]), 1e-9)
+    has_negatives = (~drop).sum(axis=1) > 1
+    expected = weights * has_negatives * (omega - 1) / len(logits)
+    assert d_logits.sum(axis=1) == pytest.approx(expected, abs=1e-13)
+
+
+@given(softmax_problems())
 def test_softmax_cross_entropy__never_negative(problem):
     logits, positive, drop, weights = problem
     assert softmax_cross_entropy(logits, positive, drop=drop, weights=weights)[0] >= 0

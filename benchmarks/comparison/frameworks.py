@@ -61,8 +61,13 @@ def torch_loss(users: Any, items: Any, log_q: Any, recipe: Recipe) -> Any:
 
     Shapes: (n,d),(n+s,d),(n+s)->()
     """
+    import torch
+
     logits = users @ items.T / recipe.temperature - log_q
     positive = logits.diagonal()
+    if recipe.decoupled:
+        own = torch.eye(*logits.shape, dtype=torch.bool)
+        logits = logits.masked_fill(own, -torch.inf)
     return (recipe.log_sum_weight * logits.logsumexp(1) - positive).mean()
 
 

@@ -95,17 +95,21 @@ def blocked_in_batch_softmax(
         )
         # Candidates down, users across: BLAS is fastest with the long side first.
         logits = np.matmul(right, left.T, out=buffer[0][: m * width].reshape(m, width))
-        np.fill_diagonal(logits[rows], own - bound)
+        np.fill_diagonal(logits[rows], -np.inf if correction.decoupled else own - bound)
         if correction.hits is not None:
             hit_rows, hit_columns = correction.hits.among(rows.start, rows.stop)
             logits[hit_columns, hit_rows - rows.start] = -np.inf
-        if is_loose.any():
+        if correction.decoupled or is_loose.any():
             top = logits.max(axis=0)
+            top[np.isneginf(top)] = 0  # no negative, where the positive is left out
             logits -= top
             bound += top
         exponentials = np.exp2(logits, out=logits)
         sums = exponentials.T @ items_and_one
         total = sums[:, d]
+        if correction.decoupled:
+            alone = total == 0  # no negative: the pair teaches nothing
+            total[alone], weight[alone] = 1, 0
         losses = (omega * (np.log2(total) + bound) - own) / bits
         share = (omega * weight / total)[:, None]
         d_block = np.multiply(sums[:, :d], share, out=d_users[rows])

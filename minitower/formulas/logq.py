@@ -33,12 +33,15 @@ class Correction:
         candidates: (m) subtracted from candidate j wherever it is a negative.
         positive: (n) subtracted from row i's own positive.
         hits: negatives to leave out of the sum; None keeps all.
+        decoupled: leave the positive out of the sum as well; see
+            :func:`~minitower.formulas.softmax.softmax_cross_entropy`.
     Properties: of_n_rows_are_the_first_of_the_square
     """
 
     candidates: Floats
     positive: Floats
     hits: FalseNegatives | None = None
+    decoupled: bool = False
 
     def __post_init__(self) -> None:
         for name in ("candidates", "positive"):

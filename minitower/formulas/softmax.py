@@ -34,6 +34,7 @@ def softmax_cross_entropy(
     drop: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     log_sum_weight: float = 1.0,
+    decoupled: bool = False,
 ) -> tuple[float, Floats]:
     """Cross-entropy: minus the log-probability of the positive under a softmax.
 
@@ -42,6 +43,10 @@ def softmax_cross_entropy(
     At omega = 1, the default, the bracket is minus a log-probability. A larger omega pushes
     negatives down harder than it pulls the positive up. The positive then has the temperature
     omega t beside negatives at t (Wu et al.).
+
+    The decoupled form leaves the positive out of the sum (Yeh et al.). Otherwise a positive that
+    wins already takes its share P of both gradients away: its pull and all pushes are smaller by
+    the factor 1 - P. Decoupled, a pair never stops teaching.
 
     Shapes: (n,m),(n)->(),(n,m)
     Args:
@@ -52,23 +57,26 @@ def softmax_cross_entropy(
         log_sum_weight: omega, 1 to 100; useful values are 1 to 1.4. Above 1 the loss has no
             minimum unless scores are bounded, as cosines are: adding a to all logits adds
             a (omega - 1).
+        decoupled: sum over the negatives alone. A row without negatives then costs nothing. It
+            needs bounded scores, too: the loss falls by a when the positive's score grows by a.
     Raises ValueError: shapes do not fit, n = 0, or a positive is out of range or dropped. (The
         loss of NaN is NaN.)
     Gradient: d_logits_ij = weights_i / n (omega P_ij - [j is the positive]), P the softmax of
-        the row.
+        the row; decoupled, of its negatives.
     Laws that do not name omega are those of omega = 1; the slope and the oracle are of any.
     Properties: equals_naive, gradient_is_right, rows_of_the_gradient_sum_to_omega_minus_one,
         never_negative, a_row_constant_costs_omega_minus_one, dropping_is_removing,
         one_candidate_costs_nothing, equal_logits_cost_log_m, linear_in_weights,
-        linear_in_log_sum_weight, log_sum_weight_is_a_second_temperature, is_a_mean,
-        float32_is_close, extremes_stay_finite
+        linear_in_log_sum_weight, log_sum_weight_is_a_second_temperature, decoupled_is_steeper,
+        is_a_mean, float32_is_close, extremes_stay_finite
 
     >>> loss, d_logits = softmax_cross_entropy(np.log([[2.0, 1.0, 1.0]]), np.array([0]))
     >>> round(loss, 6), d_logits.round(6)
     (0.693147, array([[-0.5 ,  0.25,  0.25]]))
 
     Reference: lecture, section 2.4; omega: J. Wu et al., BSL: Understanding and Improving Softmax
-        Loss for Recommendation, ICDE 2024; docs/06.
+        Loss for Recommendation, ICDE 2024; decoupled: C.-H. Yeh et al., Decoupled Contrastive
+        Learning, ECCV 2022, Eq. 6; docs/06.
     """
     logits, positive = as_floats("logits", logits), as_integers("positive", positive)
     if logits.ndim != 2 or positive.shape != logits.shape[:1] or not len(logits):
@@ -89,9 +97,17 @@ def softmax_cross_entropy(
     weights = weights_over_n(weights, len(logits), logits.dtype)
     omega = number_within("log_sum_weight", log_sum_weight, LOG_SUM_WEIGHTS)
 
+    own = logits[rows, positive]
+    if decoupled:
+        logits = logits.copy()
+        logits[rows, positive] = -np.inf
+        without_negatives = np.isneginf(logits).all(axis=1)
+        logits[without_negatives] = 0
+        weights = np.where(without_negatives, 0, weights)
+
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     total = exponentials.sum(axis=1, keepdims=True)
-    losses = omega * (np.log(total[:, 0]) + logits.max(axis=1)) - logits[rows, positive]
+    losses = omega * (np.log(total[:, 0]) + logits.max(axis=1)) - own
     d_logits = exponentials / (total / omega)
     d_logits[rows, positive] -= 1
     return float(weights @ losses), d_logits * weights[:, None]
@@ -142,6 +158,7 @@ def in_batch_softmax(
         drop=drop,
         weights=weights,
         log_sum_weight=log_sum_weight,
+        decoupled=correction.decoupled,
     )
     return loss, d_logits / temperature
 

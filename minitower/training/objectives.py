@@ -10,7 +10,7 @@ The weight of a click, if any, multiplies its terms: the reward of Yi et al., Re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
@@ -52,14 +52,22 @@ class Objective(Protocol):
 
 
 def check_bounded(objective: Objective, similarity: str) -> None:
-    """Refuse a weight of the log-sum above 1 with inner products.
+    """Refuse a weight of the log-sum above 1, and a decoupled loss, with inner products.
 
-    Subtracting a from all logits lowers such a loss by a (omega - 1). Cosines bound a.
+    Subtracting a from all logits lowers the first loss by a (omega - 1). Adding a to the positives
+    lowers the second by a. Cosines bound a.
 
     Raises ValueError: the loss has no minimum.
     """
+    if similarity == "cosine":
+        return
     weight = getattr(objective, "log_sum_weight", 1.0)
-    if weight > 1 and similarity != "cosine":
+    if getattr(objective, "decoupled", False):
+        raise ValueError(
+            f"a decoupled loss has no minimum with similarity {similarity!r}: take similarity "
+            "'cosine', or leave decoupled out"
+        )
+    if weight > 1:
         raise ValueError(
             f"log_sum_weight {weight:g} has no minimum with similarity {similarity!r}: take "
             "similarity 'cosine', or log_sum_weight 1"
@@ -78,6 +86,8 @@ class InBatchSoftmax:
             "calibrated" always does; in "yi" and "mixed" log q counts these copies.
         log_sum_weight: omega of :func:`~minitower.formulas.softmax.softmax_cross_entropy`, 1 to
             100; useful values are 1 to 1.4. Above 1 it needs cosines.
+        decoupled: leave the positive out of the softmax's sum, as in
+            :func:`~minitower.formulas.softmax.softmax_cross_entropy`. It needs cosines.
     Raises ValueError: a parameter is outside its domain, or not for this correction.
     """
 
@@ -88,6 +98,9 @@ class InBatchSoftmax:
     logq_weight: Annotated[float, Option("weight of log q in yi", 0, 1, metavar="BETA")] = 1.0
     mask_hits: bool = False
     log_sum_weight: LogSumWeight = 1.0
+    decoupled: Annotated[
+        bool, Option("leave the positive out of the softmax's sum, which needs cosines")
+    ] = False
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -112,7 +125,7 @@ class InBatchSoftmax:
         return blocked_in_batch_softmax(
             users,
             items,
-            correction,
+            replace(correction, decoupled=self.decoupled),
             temperature=self.temperature,
             weights=batch.weights,
             log_sum_weight=self.log_sum_weight,
