@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numerics import along, assert_slope, directional
 
+from minitower.data.table import Ragged
 from minitower.training.batches import Batch
 from minitower.training.objectives import InBatchSoftmax
 from minitower.training.sampled_objectives import Listwise, Pairwise, Pointwise
@@ -25,6 +26,7 @@ SHARED = [
     InBatchSoftmax(0.3, "none", mask_hits=True),
     InBatchSoftmax(0.3, "mixed", log_sum_weight=1.25),
     InBatchSoftmax(0.3, "yi", log_sum_weight=1.25, decoupled=True),
+    InBatchSoftmax(0.3, "yi", mask_known=True),
 ]
 
 
@@ -39,7 +41,11 @@ def problems(draw, own=True):
     rows = rng.integers(0, 4, m)
     log_q = np.log(np.array([0.1, 0.2, 0.3, 0.4]))[rows]
     users, items = rng.standard_normal((n, d)), rng.standard_normal((m, d))
-    batch = Batch({}, {}, np.arange(n), rows, log_q, pair_index if own else None, log_q[n:])
+    known = Ragged.from_counts(rng.integers(0, 3, n), ())
+    known = Ragged(known.indptr, rng.integers(0, 5, known.indptr[-1]))
+    batch = Batch(
+        *({}, {}, np.arange(n), rows, log_q, pair_index if own else None, log_q[n:]), known=known
+    )
     return users, items, batch
 
 

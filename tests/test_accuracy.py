@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 import minitower as mt
+from minitower.formulas.hits import KnownPositives
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 BOOK = Path(__file__).parent.parent / "docs"
@@ -305,28 +306,33 @@ def test_a_recipe_is_what_its_line_holds():
         assert Recipe.of(json.loads(json.dumps(own.setting))) == own
 
 
-@pytest.mark.parametrize("decoupled", [False, True])
-def test_torch__has_the_same_loss_and_log_q(decoupled):
+@pytest.mark.parametrize("decoupled, masked", [(False, False), (True, False), (True, True)])
+def test_torch__has_the_same_loss_and_log_q(decoupled, masked):
     torch = pytest.importorskip("torch", reason="not installed: pip install '.[peers]'")
-    own = Recipe(0.2, log_sum_weight=1.3, decoupled=decoupled, batch_size=64, shared=8)
+    how = {"log_sum_weight": 1.3, "decoupled": decoupled, "mask_known": masked}
+    own = Recipe(0.2, **how, batch_size=64, shared=8)
     data = open_split("tiny", "valid").data
     batches = mt.Trainer(
         mt.TwoTower(data.schema, dim=4, hidden=()),
         data,
         batch_size=own.batch_size,
         negatives=mt.shared_negatives(data, own.shared),
+        objective=mt.InBatchSoftmax(mask_known=masked),
     ).batches
     batch = next(batches.epoch(np.random.default_rng(0)))
     log_q = frameworks._log_q(data, own)[batch.item_rows]
     np.testing.assert_allclose(log_q, batch.log_q, rtol=1e-5)
     rng = np.random.default_rng(1)
     users, items = rng.normal(size=(64, 4)), rng.normal(size=(72, 4))
-    objective = mt.InBatchSoftmax(
-        own.temperature, log_sum_weight=own.log_sum_weight, decoupled=decoupled
-    )
+    objective, hits = mt.InBatchSoftmax(own.temperature, **how), None
+    if masked:
+        seen = data.seen("valid")
+        known = seen.indptr, seen.values
+        found = KnownPositives(batch.user_rows, batch.item_rows, known, own=False).among(0, 64)
+        hits = tuple(map(torch.from_numpy, found))
     loss, (d_users, d_items) = objective(users, items, batch)
     u, v = (torch.tensor(x, requires_grad=True) for x in (users, items))
-    of_torch = frameworks.torch_loss(u, v, torch.tensor(batch.log_q), own)
+    of_torch = frameworks.torch_loss(u, v, torch.tensor(batch.log_q), own, hits)
     of_torch.backward()
     assert of_torch.item() == pytest.approx(loss, rel=1e-6)
     np.testing.assert_allclose(u.grad.numpy(), d_users, atol=1e-6)

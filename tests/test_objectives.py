@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from objectives import OWN, SHARED, check, problems
 
 from minitower.formulas.blocked import blocked_in_batch_softmax
-from minitower.formulas.logq import yi
+from minitower.formulas.logq import calibrated, mixed, uncorrected, yi
 from minitower.formulas.similarity import l2_normalize
+from minitower.formulas.softmax import corrected_logits, softmax_cross_entropy
 from minitower.training.batches import Batch
 from minitower.training.objectives import CrossBatchSoftmax, InBatchSoftmax, check_bounded
 from minitower.training.sampled_objectives import Listwise, Pairwise, Pointwise
@@ -32,6 +33,36 @@ def test_weights__are_linear_and_ones_are_none(objective, problem, weights):
         expected = sum(w * x[1][side] for w, x in zip(weights, each))
         np.testing.assert_allclose(gradients[side], expected, atol=1e-12)
     assert of(np.ones(n))[0] == pytest.approx(objective(users, items, batch)[0], abs=1e-12)
+
+
+@pytest.mark.parametrize("correction", ["yi", "mixed", "calibrated", "none"])
+@given(problems(own=False))
+def test_mask_known__leaves_out_what_the_user_has_clicked(correction, problem):
+    """The positive stays, and its copies wherever log q counts them."""
+    users, items, batch = problem
+    n = len(batch)
+    make = {
+        "yi": lambda: yi(batch.log_q, n=n),
+        "mixed": lambda: mixed(batch.log_q, n),
+        "calibrated": lambda: calibrated(batch.log_q, batch.item_rows, n=n),
+        "none": lambda: uncorrected(batch.item_rows, n=n),
+    }
+    plain = corrected_logits(users @ items.T, make[correction](), 0.3)[0]
+    drop = np.zeros(plain.shape, bool)
+    for i in range(n):
+        for j, item in enumerate(batch.item_rows):
+            is_copy = item == batch.item_rows[i]
+            known = item in batch.known.row(i)
+            drop[i, j] = j != i and (correction == "calibrated" if is_copy else known)
+    expected, _ = softmax_cross_entropy(plain, np.arange(n), drop=drop)
+    objective = InBatchSoftmax(0.3, correction, mask_known=True)
+    assert objective(users, items, batch)[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_mask_known__needs_batches_that_look_up_clicks():
+    batch = Batch({}, {}, np.arange(2), np.arange(2), np.zeros(2))
+    with pytest.raises(ValueError, match="without known items: take it from Batches"):
+        InBatchSoftmax(mask_known=True)(np.eye(2), np.eye(2), batch)
 
 
 @given(problems(), st.floats(1, 3))
@@ -100,7 +131,7 @@ def test_shared_negatives__gradient_is_right(objective, problem, own):
     """Whomever extra candidates were drawn for, all users have them."""
     users, items, batch = problem
     if not own:
-        batch = Batch({}, {}, batch.user_rows, batch.item_rows, batch.log_q)
+        batch = Batch({}, {}, batch.user_rows, batch.item_rows, batch.log_q, known=batch.known)
     check(objective, users, items, batch)
 
 

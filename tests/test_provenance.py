@@ -96,9 +96,10 @@ def test_publish__records_how_the_version_was_made(tmp_path):
     assert store.notes == notes
     assert notes["reading"] == {"positive": "rating >= 4", "timestamp": "timestamp"}
     wanted = {"objective": "in-batch", "temperature": 0.3, "correction": "yi", "logq_weight": 1.0,
-              "log_sum_weight": 1.0, "decoupled": False, "optimizer": "adam", "learning_rate": 0.01,
-              "batch_size": 32, "seed": 7, "negatives": "none", "self_supervised": "none",
-              "positive_exponent": 1.0, "weight_decay": 0.0, "max_norm": 0.0,
+              "mask_known": False, "log_sum_weight": 1.0, "decoupled": False, "optimizer": "adam",
+              "learning_rate": 0.01, "batch_size": 32, "seed": 7, "negatives": "none",
+              "self_supervised": "none", "positive_exponent": 1.0,
+              "weight_decay": 0.0, "max_norm": 0.0,
               "user_dropout": 0.0, "history_dropout": 0.0}  # fmt: skip
     assert notes["training"] == wanted
     liked = LOG["timestamp"][LOG["rating"] >= 4]
@@ -151,11 +152,12 @@ def test_update__goes_on_with_the_recorded_options_of_training(run, tmp_path, da
      InBatchSoftmax(log_sum_weight=1.25), "log_sum_weight 1.25 has no minimum with similarity"),
     ("decoupled", ["--decoupled"], ["--no-decoupled"], InBatchSoftmax(decoupled=True),
      "a decoupled loss has no minimum with similarity"),
+    ("mask_known", ["--mask-known"], ["--no-mask-known"], InBatchSoftmax(mask_known=True), None),
 ])  # fmt: skip
 def test_update__options_that_older_notes_lack(
     run, tmp_path, data, logs, kind, name, flag, without, objective, refusal
 ):
-    """It is recorded and used; notes without it mean its default; inner products refuse it."""
+    """It is recorded and used; notes without it mean its default; inner products refuse some."""
     more = ("--positive", "all", "--no-refit")
     weighted, plain, products = (tmp_path / name for name in ("weighted", "plain", "products"))
     assert run("train", data, "--out", weighted, *QUICK, *more, *flag)[0] == 0
@@ -178,6 +180,8 @@ def test_update__options_that_older_notes_lack(
     )
     assert not np.array_equal(ours, theirs)
 
+    if refusal is None:
+        return
     similarity = ("--similarity", "inner_product", "--temperature", 1)
     assert run("train", data, "--out", products, *QUICK, *more, *similarity)[0] == 0
     status, out, err = run("update", products, logs, kind, *flag)

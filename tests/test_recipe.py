@@ -54,6 +54,7 @@ def jobs(draw):
         "logq_weight": draw(shares) if correction == "yi" and objective == "in-batch" else 1.0,
         "log_sum_weight": draw(st.sampled_from([1.0, 1.25])),
         "decoupled": draw(st.booleans()) if objective == "in-batch" else False,
+        "mask_known": draw(st.booleans()) if objective == "in-batch" else False,
         "margin": draw(shares),
         "bank": draw(st.integers(1, 99)),
         "positive_exponent": draw(st.sampled_from([1.0, 0.5])),
@@ -108,7 +109,8 @@ def test_recipe__makes_the_same_trainer_again(job):
     if hasattr(trainer.objective, "log_sum_weight"):
         assert trainer.objective.log_sum_weight == again.objective.log_sum_weight
         assert trainer.objective.log_sum_weight == job["log_sum_weight"]
-    assert getattr(trainer.objective, "decoupled", False) == job["decoupled"]
+    for name in ("decoupled", "mask_known"):
+        assert getattr(trainer.objective, name, False) == job[name]
     assert trainer.regularization.weight_decay == job["weight_decay"]
     for name in ("seed", "self_supervised", "regularization", "positive_exponent"):
         assert getattr(trainer, name) == getattr(again, name)

@@ -393,6 +393,28 @@ def test_training__refuses(make, message):
         make()
 
 
+def test_batches__known_items_are_those_seen_before_validation():
+    batches = Batches(DATA, 4, known=True)
+    seen = DATA.seen("valid")
+    for batch in batches.epoch(np.random.default_rng(0)):
+        for i, user in enumerate(batch.user_rows):
+            assert batch.known.row(i).tolist() == seen.row(user).tolist()
+            assert batch.item_rows[i] in batch.known.row(i)
+    assert next(Batches(DATA, 4).epoch(np.random.default_rng(0))).known is None
+
+
+def test_training__with_known_items_out_of_the_negatives():
+    """It trains to other parameters, in the trainer and in its refit."""
+    ours, theirs = (
+        Trainer(small_model(), DATA, objective=InBatchSoftmax(mask_known=masked), batch_size=8)
+        for masked in (True, False)
+    )
+    for one in (ours, theirs):
+        one.fit(2, validate=False)
+    tables = [t.refit().model.parameters["user.u.embedding"] for t in (ours, theirs)]
+    assert not np.array_equal(*tables)
+
+
 @pytest.mark.parametrize("objective", [InBatchSoftmax, CrossBatchSoftmax])
 def test_training__with_a_weight_of_the_log_sum(objective):
     """It learns, and learns something else than without it."""

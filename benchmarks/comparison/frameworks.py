@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import minitower as mt
+from minitower.formulas.hits import KnownPositives
 
 from .peers import Vectors
 from .recipe import DIM, Recipe, Setting
@@ -56,10 +57,10 @@ def _log_q(data: mt.Dataset, recipe: Recipe) -> np.ndarray:
     return np.log(np.maximum((n * share + shared / m) / (n + shared), 1e-12)).astype(np.float32)
 
 
-def torch_loss(users: Any, items: Any, log_q: Any, recipe: Recipe) -> Any:
+def torch_loss(users: Any, items: Any, log_q: Any, recipe: Recipe, hits: Any = None) -> Any:
     """The in-batch softmax of minitower: pair i is row i, shared negatives follow.
 
-    Shapes: (n,d),(n+s,d),(n+s)->()
+    Shapes: (n,d),(n+s,d),(n+s)->(); hits are (rows, columns) that no sum has.
     """
     import torch
 
@@ -68,6 +69,8 @@ def torch_loss(users: Any, items: Any, log_q: Any, recipe: Recipe) -> Any:
     if recipe.decoupled:
         own = torch.eye(*logits.shape, dtype=torch.bool)
         logits = logits.masked_fill(own, -torch.inf)
+    if hits is not None:
+        logits = logits.index_put(hits, torch.tensor(-torch.inf, dtype=logits.dtype))
     return (recipe.log_sum_weight * logits.logsumexp(1) - positive).mean()
 
 
@@ -86,7 +89,7 @@ def torch_two_tower(data: mt.Dataset, setting: Setting, seed: int, watch: Watch)
     optimizer = optimizers[recipe.optimizer](tables, lr=recipe.rate)
     log_q = torch.tensor(_log_q(data, recipe))
     clicked = [torch.tensor(x, dtype=torch.int64) for x in (data.train.users, data.train.items)]
-    n, falling = len(data.train), recipe.falling
+    n, falling, seen, hits = len(data.train), recipe.falling, data.seen("valid"), None
     how = {"max_norm": recipe.max_norm or None, "sparse": True}
     steps = -(-n // recipe.batch_size)
     for epoch in range(1, watch.epochs + 1):
@@ -100,7 +103,11 @@ def torch_two_tower(data: mt.Dataset, setting: Setting, seed: int, watch: Watch)
             if recipe.user_dropout:
                 users = normalize(dropout(users, recipe.user_dropout))
             vectors = normalize(embedding(of_item[items], tables[1], **how))
-            loss = torch_loss(users, vectors, log_q[items], recipe)
+            if recipe.mask_known:
+                pairs = clicked[0][at].numpy(), items.numpy(), (seen.indptr, seen.values)
+                found = KnownPositives(*pairs, own=False).among(0, len(at))
+                hits = tuple(map(torch.from_numpy, found))
+            loss = torch_loss(users, vectors, log_q[items], recipe, hits)
             optimizer.param_groups[0]["lr"] = recipe.rate * falling.of_step(epoch, step + 1, steps)
             optimizer.zero_grad()
             loss.backward()

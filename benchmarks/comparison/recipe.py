@@ -24,7 +24,7 @@ class Recipe:
     """Everything that is chosen on validation.
 
     Args:
-        temperature, log_sum_weight, correction, decoupled: of the in-batch softmax.
+        temperature, log_sum_weight, correction, decoupled, mask_known: of the in-batch softmax.
         rate, schedule, final_rate: the learning rate, how it falls, and the share at the end.
         epochs: the end of the schedule. Validation may keep an earlier epoch.
         batch_size: clicks of a step.
@@ -39,6 +39,7 @@ class Recipe:
     temperature: float = 0.1
     log_sum_weight: float = 1.0
     decoupled: bool = False
+    mask_known: bool = False
     correction: str = "yi"
     rate: float = 0.02
     schedule: str = "linear"
@@ -92,6 +93,7 @@ def train(data: mt.Dataset, setting: Setting, seed: int, watch: Watch) -> None:
         objective=mt.InBatchSoftmax(
             recipe.temperature,
             recipe.correction,
+            mask_known=recipe.mask_known,
             log_sum_weight=recipe.log_sum_weight,
             decoupled=recipe.decoupled,
         ),
@@ -177,6 +179,7 @@ PARTS: dict[str, Setting] = {
     "spectral start": {"start": "random"},
     "weight of the log-sum": {"log_sum_weight": 1.0},
     "decoupled sum": {"decoupled": False},
+    "known items masked": {"mask_known": False},
     "shared negatives": {"shared": 0},
     "dropout of user vectors": {"user_dropout": 0.0},
     "weight decay": {"weight_decay": 0.0},

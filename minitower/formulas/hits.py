@@ -4,8 +4,8 @@ A hit of row i is another copy of the row's own item, or another item that the u
 has clicked. A hit is left out of the softmax sum.
 
 The textbook form, :func:`accidental_hits` and :func:`known_positives`, is an (n,m) mask.
-:class:`AccidentalHits` and :class:`KnownPositives` find the same hits without that mask. Training
-uses :class:`AccidentalHits`; :class:`KnownPositives` is for losses of your own.
+:class:`AccidentalHits` and :class:`KnownPositives`, which training uses, find the same hits without
+that mask.
 """
 
 import numpy as np

@@ -16,6 +16,7 @@ from minitower.data import DataError, Dataset, Features, Interactions
 from minitower.data.histories import TrainingHistories
 from minitower.data.options import Option
 from minitower.data.schema import HISTORY
+from minitower.data.table import Ragged
 from minitower.formulas.arguments import shown, strict_integer
 from minitower.formulas.arrays import Array
 from minitower.formulas.draw_probability import log_mixture
@@ -45,6 +46,7 @@ class Batch:
         pair_index: (m - n,) the pair of each extra candidate; None: all pairs share them.
         negative_log_q: (m - n,) log-probability of drawing each extra candidate, given its pair.
         weights: (n,) weight of each pair in the loss, >= 0; None: all 1.
+        known: n rows, the items that each pair's user has clicked; None: not looked up.
     """
 
     users: Features
@@ -55,6 +57,7 @@ class Batch:
     pair_index: Array | None = None
     negative_log_q: Array = field(default_factory=lambda: np.empty(0))
     weights: Array | None = None
+    known: Ragged | None = None
 
     def __len__(self) -> int:
         return len(self.user_rows)
@@ -81,6 +84,7 @@ class Batches:
         last_clicks: length of the longest history that a model reads, as of each click; None:
             the model reads no history.
         other_clicks: a history holds the other clicks of its user, earlier or later.
+        known: look up the items that each user has clicked before or in training.
     Raises ValueError: there is nothing to train on, size is too small, or the exponent is outside
         [0, 1]. TooFewClicks: there is one training positive, and no source of negatives.
     """
@@ -93,6 +97,7 @@ class Batches:
         positive_exponent: float = 1.0,
         last_clicks: int | None = None,
         other_clicks: bool = False,
+        known: bool = False,
     ) -> None:
         check_batch_size(size, with_negatives=negatives is not None)
         n = len(data.train)
@@ -110,6 +115,7 @@ class Batches:
         if negatives is None and n - self._batch_bounds[-2] == 1:
             del self._batch_bounds[-2]
         counts = data.item_counts
+        self._known = data.seen("valid") if known else None
         self._histories: TrainingHistories | None = None
         if last_clicks is not None:
             self._histories = TrainingHistories(data, last_clicks, others=other_clicks)
@@ -168,6 +174,7 @@ class Batches:
             pair_index=pair_index,
             negative_log_q=negative_log_q,
             weights=pairs.weights,
+            known=None if self._known is None else self._known.take(pairs.users),
         )
 
 

@@ -23,6 +23,7 @@ from minitower.formulas.arguments import (
 )
 from minitower.formulas.arrays import Rows, Vectors
 from minitower.formulas.blocked import blocked_in_batch_softmax
+from minitower.formulas.hits import KnownPositives
 from minitower.formulas.logq import calibrated, cross_batch, mixed, uncorrected, yi
 from minitower.training.batches import Batch
 
@@ -74,6 +75,11 @@ def check_bounded(objective: Objective, similarity: str) -> None:
         )
 
 
+def reads_known(objective: Objective) -> bool:
+    """Whether the objective reads :attr:`Batch.known`."""
+    return bool(getattr(objective, "mask_known", False))
+
+
 @dataclass(frozen=True)
 class InBatchSoftmax:
     """Softmax over the items of the batch, and extra negatives: the default, and the lecture's.
@@ -84,6 +90,8 @@ class InBatchSoftmax:
         logq_weight: weight of log q in [0, 1], for "yi".
         mask_hits: drop other copies of a row's own item from its negatives, for "none".
             "calibrated" always does; in "yi" and "mixed" log q counts these copies.
+        mask_known: drop from a row's negatives the other items that its user has clicked, so
+            that the clicks of a user do not compete.
         log_sum_weight: omega of :func:`~minitower.formulas.softmax.softmax_cross_entropy`, 1 to
             100; useful values are 1 to 1.4. Above 1 it needs cosines.
         decoupled: leave the positive out of the softmax's sum, as in
@@ -97,6 +105,9 @@ class InBatchSoftmax:
     ] = "yi"
     logq_weight: Annotated[float, Option("weight of log q in yi", 0, 1, metavar="BETA")] = 1.0
     mask_hits: bool = False
+    mask_known: Annotated[
+        bool, Option("leave other items that the user has clicked out of the negatives")
+    ] = False
     log_sum_weight: LogSumWeight = 1.0
     decoupled: Annotated[
         bool, Option("leave the positive out of the softmax's sum, which needs cosines")
@@ -122,6 +133,13 @@ class InBatchSoftmax:
             correction = mixed(log_q, n)
         else:
             correction = uncorrected(rows, mask_hits=self.mask_hits, n=n)
+        if self.mask_known:
+            if batch.known is None:
+                raise ValueError("a batch without known items: take it from Batches(known=True)")
+            clicked = batch.known.indptr, batch.known.values
+            own = correction.hits is not None  # elsewhere log q counts the copies of an own item
+            hits = KnownPositives(np.arange(n), rows, clicked, own=own)
+            correction = replace(correction, hits=hits)
         return blocked_in_batch_softmax(
             users,
             items,

@@ -222,7 +222,7 @@ TRAINING = {
 FORMER_NAMES = {"strength": "logq_weight", "positive_power": "positive_exponent"}
 """Options that the notes of an older version have under another name: old name -> new name."""
 
-LATER_OPTIONS = {"log_sum_weight", "decoupled"}
+LATER_OPTIONS = {"log_sum_weight", "decoupled", "mask_known"}
 """Options that older versions do not record: they were trained with the default."""
 
 

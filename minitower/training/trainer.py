@@ -23,7 +23,7 @@ from minitower.training.batches import Batch, Batches, BatchSize, PositiveExpone
 from minitower.training.gradient_step import StepResult, gradient_step, training_at
 from minitower.training.history import Epoch, History, HistoryFile, Progress
 from minitower.training.negatives import Negatives, SharedNegatives, rebuilt_for
-from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
+from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded, reads_known
 from minitower.training.regularization import Regularization
 from minitower.training.sampled_negatives import SampledNegatives
 from minitower.training.self_supervised import ContrastiveLoss, SelfSupervised
@@ -83,7 +83,8 @@ class Trainer:
         self.optimizer: Optimizer = Adagrad() if optimizer is None else optimizer
         how = model.history
         last, others = (None, False) if how is None else (how.last, how.clicks == "others")
-        self.batches = Batches(data, batch_size, negatives, positive_exponent, last, others)
+        known = reads_known(self.objective)
+        self.batches = Batches(data, batch_size, negatives, positive_exponent, last, others, known)
         self.positive_exponent = positive_exponent
         self.regularization = regularization or Regularization()
         self.regularization.check(reads_histories=model.history is not None)

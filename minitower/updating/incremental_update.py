@@ -22,7 +22,7 @@ from minitower.store.incremental import Rows
 from minitower.towers.optimizers import Adagrad, Optimizer
 from minitower.towers.two_tower import TwoTower
 from minitower.training.batches import Batch, check_batch_size
-from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded
+from minitower.training.objectives import InBatchSoftmax, Objective, check_bounded, reads_known
 from minitower.training.regularization import Regularization
 from minitower.updating.branch import Branch
 from minitower.updating.report import Drift, Increment, Side, UpdateReport, evenly_spaced, id_rows
@@ -97,6 +97,7 @@ class IncrementalUpdate:
         self._gate = ValidationGate(data, metric, at_least)
         self._before = self._gate.measure(model)
         self._buffer = StepBuffer(model, data, batch_size)
+        self._known = data.seen("all") if reads_known(objective) else None
         self.histories = GrowingHistories(model, data)
 
     @property
@@ -170,7 +171,10 @@ class IncrementalUpdate:
         log_q = log_q_from_expected_count(self.frequency.log_frequency(items), self._buffer.size)
         self.frequency.update(items)
         things = self.data.items.take(items)
-        return Batch(features, things, users, items, log_q, weights=step.weights)
+        known = None
+        if self._known is not None:
+            known = self._known.take(np.maximum(users, 0)).replace(users < 0, value=-1)
+        return Batch(features, things, users, items, log_q, weights=step.weights, known=known)
 
     def _drift(self, side: Side, rows: Rows) -> Drift:
         full, table = self.branch.full, self.histories.users if side == "user" else self.data.items

@@ -198,7 +198,7 @@ class IncrementalOptions(UpdateOptions):
 
 INCREMENTAL_TRAINING = (
     *("objective", "temperature", "correction", "logq_weight"),
-    *("log_sum_weight", "decoupled", "bank"),
+    *("mask_known", "log_sum_weight", "decoupled", "bank"),
     *("optimizer", "learning_rate", "batch_size", "seed"),
     *("weight_decay", "max_norm", "user_dropout", "history_dropout"),
 )
