@@ -304,3 +304,14 @@ def test_from_counts__starts_at_the_counts():
     frequency = StreamingFrequency.from_counts([6, 3, 0], 8)
     expected = np.array([6, 3, 1]) / 10
     np.testing.assert_allclose(np.exp(frequency.log_frequency([0, 1, 2])), 8 * expected)
+
+
+def test_from_counts__bytes_do_not_wrap():
+    frequency = StreamingFrequency.from_counts(np.array([200, 100], np.uint8), 2)
+    np.testing.assert_allclose(np.exp(frequency.log_frequency([0, 1])), [4 / 3, 2 / 3])
+
+
+def test_from_counts__needs_a_batch():
+    assert StreamingFrequency.from_counts([1], 1).log_frequency([0]) == 0
+    with pytest.raises(ValueError, match=r"^batch_size must be"):
+        StreamingFrequency.from_counts([1], 0)

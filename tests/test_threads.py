@@ -139,6 +139,18 @@ def test_one_ahead__takes_the_next_while_the_caller_works_and_no_more():
     assert taken == [0, 1]
 
 
+def test_one_ahead__the_callers_errstate_holds_in_the_worker():
+    use_threads(2)
+
+    def source():
+        for _ in range(8):
+            yield np.geterr()["over"]
+            time.sleep(0.01)  # a worker takes the next one
+
+    with np.errstate(over="call"):
+        assert set(one_ahead(source())) == {"call"}
+
+
 def test_one_ahead__an_error_comes_in_the_place_of_its_item():
     use_threads(2)
 

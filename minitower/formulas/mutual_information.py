@@ -6,7 +6,7 @@ each city has its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -151,8 +151,6 @@ def count_together(fields: Sequence[Field], *, weights: ArrayLike | None = None)
     array([[0.693, 0.693],
            [0.693, 0.693]])
     """
-    if not isinstance(fields, Iterable) or getattr(fields, "ndim", 1) == 0:
-        raise ValueError(f"fields must be a list of columns, got {shown(fields)}")
     try:
         listed = list(fields)
     except Exception as error:  # the library of fields may raise its own kinds of errors

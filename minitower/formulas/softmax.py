@@ -207,7 +207,7 @@ def listwise_softmax(
         drop = np.insert(drop, 0, False, axis=1)
     temperature = positive_temperature(temperature)
     logits = np.column_stack([positive, negatives]) / temperature
-    first = np.zeros(len(positive), int)
+    first = [0] * len(positive)
     loss, d_logits = softmax_cross_entropy(
         logits, first, drop=drop, weights=weights, log_sum_weight=log_sum_weight
     )
