@@ -14,7 +14,7 @@ from minitower.data.columns import sets
 from minitower.data.errors import Place, show
 from minitower.data.log import Interactions
 from minitower.data.table import Ragged
-from minitower.formulas.arrays import Array
+from minitower.formulas.arrays import Array, distinct
 
 if TYPE_CHECKING:
     from minitower.data.interactions import Dataset
@@ -57,8 +57,8 @@ def exposed_items(
         owners = np.repeat(pairs.users[rows], counts)
         users = np.concatenate([users, owners[listed >= 0]])
         items = np.concatenate([items, listed[listed >= 0]])
-    found = np.unique(users * m + items)
-    clicked = np.unique(data.train.users * m + data.train.items)
+    found = distinct(users * m + items)
+    clicked = distinct(data.train.users * m + data.train.items)
     found = np.setdiff1d(found, clicked, assume_unique=True)
     return Ragged.from_counts(np.bincount(found // m, minlength=n), found % m)
 

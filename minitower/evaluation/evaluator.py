@@ -18,7 +18,7 @@ from minitower.data.table import Features, Ragged, Table
 from minitower.evaluation.encode import check_same_schema, encode
 from minitower.evaluation.report import ACCURACY, Report, SliceReport
 from minitower.formulas import arguments, popularity, ranking
-from minitower.formulas.arrays import Array, Vectors
+from minitower.formulas.arrays import Array, Vectors, distinct
 from minitower.search.index import ExactIndex, Index, checked_k
 
 _USERS = 1 << 15  # users ranked at a time: bounds memory, does not change any answer
@@ -102,7 +102,7 @@ class Evaluator:
         m, seen = len(data.items), data.seen(split)
         positives = data.split(split)
         # A pair is one integer, user * m + item, so a set of pairs is a sorted array.
-        pairs = np.unique(positives.users * m + positives.items)
+        pairs = distinct(positives.users * m + positives.items)
         if users is not None:
             users = arguments.as_rows("users", users, len(data.users))
             pairs = pairs[np.isin(pairs // m, users)]

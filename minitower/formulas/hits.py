@@ -11,7 +11,7 @@ that mask.
 import numpy as np
 
 from minitower.formulas.arguments import as_ids, as_integers, as_rows, integer, row_count
-from minitower.formulas.arrays import Ids, Integers, Mask
+from minitower.formulas.arrays import Ids, Integers, Mask, distinct
 
 
 def accidental_hits(candidate_ids: Ids, n: int | None = None, *, since: int = 0) -> Mask:
@@ -159,7 +159,9 @@ class KnownPositives(FalseNegatives):
         found = np.isin(clicked, items)
         known = row[found] * len(items) + np.searchsorted(items, clicked[found])
         own_item = np.arange(n) * len(items) + item_of[:n]
-        pairs = np.union1d(known, own_item) if own else np.setdiff1d(known, own_item)
+        pairs = distinct(np.concatenate([known, own_item]))
+        if not own:
+            pairs = pairs[pairs != own_item[pairs // len(items)]]
 
         pointer = np.searchsorted(pairs, np.arange(n + 1) * len(items))
         item = pairs % len(items)

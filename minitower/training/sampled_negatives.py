@@ -13,7 +13,7 @@ from numpy.random import Generator
 from minitower.data import Dataset, Interactions
 from minitower.data.table import Ragged
 from minitower.formulas.arguments import as_rows, number_within
-from minitower.formulas.arrays import Array, Mask
+from minitower.formulas.arrays import Array, Mask, distinct
 from minitower.formulas.sampling import AliasTable, Sampler, Uniform, power_law
 from minitower.towers.two_tower import TwoTower
 from minitower.training.negatives import NegativeSample, SharedNegatives, checked_draws
@@ -92,7 +92,7 @@ class _KnownItems:
         K = len(sampler)
         as_rows("known items", known.values, K)
         users = np.repeat(np.arange(len(known)), known.counts)
-        self._keys = np.unique(users * K + known.values)  # one integer per (user, item)
+        self._keys = distinct(users * K + known.values)  # one integer per (user, item)
         self._sampler = sampler
         users, items = np.divmod(self._keys, K)
         mass = np.bincount(users, np.exp(sampler.log_q(items)), minlength=len(known))
