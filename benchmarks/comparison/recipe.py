@@ -114,7 +114,9 @@ RECIPES = {
     "gowalla-split": Recipe(
         temperature=0.1,
         log_sum_weight=1.2,
-        shared=1024,
+        decoupled=True,
+        mask_known=True,
+        shared=4096,
         epochs=20,
         user_dropout=0.1,
         max_norm=1.0,
@@ -137,7 +139,7 @@ RECIPES = {
 """The recipe of each split."""
 
 SHORT = {
-    "gowalla-split": replace(RECIPES["gowalla-split"], epochs=3, user_dropout=0.0),
+    "gowalla-split": replace(RECIPES["gowalla-split"], epochs=3, user_dropout=0.0, shared=256),
     "tiny": replace(RECIPES["tiny"], epochs=2),
 }
 """Recipes that end early, for accuracy in few seconds."""
@@ -170,7 +172,7 @@ def variants(split: str) -> list[Setting]:
             replace(base, user_dropout=0.2),
             replace(base, max_norm=0.0 if base.max_norm else 1.0),
             replace(base, batch_size=2 * base.batch_size),
-            replace(base, shared=2 * base.shared),
+            replace(base, shared=base.shared // 4),
         ]
     return [recipe.setting for recipe in changed]
 
@@ -178,12 +180,9 @@ def variants(split: str) -> list[Setting]:
 PARTS: dict[str, Setting] = {
     "spectral start": {"start": "random"},
     "weight of the log-sum": {"log_sum_weight": 1.0},
-    "decoupled sum": {"decoupled": False},
-    "known items masked": {"mask_known": False},
+    "sum without clicked items": {"decoupled": False, "mask_known": False},
     "shared negatives": {"shared": 0},
-    "dropout of user vectors": {"user_dropout": 0.0},
-    "weight decay": {"weight_decay": 0.0},
-    "bound of rows": {"max_norm": 0.0},
+    "dropout, decay and bound of rows": {"user_dropout": 0.0, "weight_decay": 0.0, "max_norm": 0.0},
 }
 """What a recipe may have beside a plain in-batch softmax, and the values that remove it."""
 
