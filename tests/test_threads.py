@@ -141,14 +141,20 @@ def test_one_ahead__takes_the_next_while_the_caller_works_and_no_more():
 
 def test_one_ahead__the_callers_errstate_holds_in_the_worker():
     use_threads(2)
+    taken = [threading.Event() for _ in range(3)]
 
     def source():
-        for _ in range(8):
-            yield np.geterr()["over"]
-            time.sleep(0.01)  # a worker takes the next one
+        for event in taken:
+            event.set()
+            yield threading.current_thread(), np.geterr()["over"]
 
     with np.errstate(over="call"):
-        assert set(one_ahead(source())) == {"call"}
+        found = []
+        for event, item in zip([*taken[1:], taken[-1]], one_ahead(source())):
+            assert event.wait(PATIENCE)  # a worker takes the next one
+            found.append(item)
+    assert {over for _, over in found} == {"call"}
+    assert found[-1][0] is not threading.current_thread()
 
 
 def test_one_ahead__an_error_comes_in_the_place_of_its_item():
