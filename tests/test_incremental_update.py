@@ -275,6 +275,30 @@ def test_unknown_users_share_row_0_and_do_not_move_it():
     assert among.unknown_users == 8
 
 
+class KnownItems:
+    """The default objective; notes what batches say of each user."""
+
+    mask_known, seen = True, {}
+
+    def __call__(self, users, items, batch):
+        self.seen |= {u: batch.known.row(i).tolist() for i, u in enumerate(batch.user_rows)}
+        return InBatchSoftmax(mask_known=True)(users, items, batch)
+
+
+def test_known_items__of_known_users_and_without_the_validation_part():
+    """A held-out click stays a negative: the gate would measure what training spared."""
+    KnownItems.seen.clear()
+    update = IncrementalUpdate(MODEL, DATA, objective=KnownItems(), batch_size=4)
+    update.feed(events([0, 1, 99, 2], [1, 2, 3, 4]))
+    assert sorted(KnownItems.seen) == [-1, 0, 1, 2]
+    for user, items in KnownItems.seen.items():
+        known = DATA.train.items[DATA.train.users == user]
+        assert set(items) - {-1} == set(known.tolist())
+    held_out = set(zip(DATA.valid.users.tolist(), DATA.valid.items.tolist(), strict=True))
+    learned = set(zip(DATA.train.users.tolist(), DATA.train.items.tolist(), strict=True))
+    assert any(user in KnownItems.seen for user, _ in held_out - learned)
+
+
 def test_clicks_on_unknown_items_are_left_out_and_counted():
     known = events([3, 4], [2, 5])
     mixed = Events(np.array([3, 9, 4]), np.array([2, 77, 5]), np.arange(3.0))

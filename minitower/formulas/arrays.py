@@ -1,4 +1,4 @@
-"""The names of the array types, and one set of integers. Chapter 2.
+"""The names of the array types, and the distinct values of an array. Chapter 2.
 
 In the losses n counts pairs or rows, m candidates and d dimensions. Other letters belong to their
 file: k counts negatives of a row in a loss, ranks in a metric, fields in a view.

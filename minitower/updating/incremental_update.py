@@ -97,7 +97,8 @@ class IncrementalUpdate:
         self._gate = ValidationGate(data, metric, at_least)
         self._before = self._gate.measure(model)
         self._buffer = StepBuffer(model, data, batch_size)
-        self._known = data.seen("all") if reads_known(objective) else None
+        # As in Batches. Held-out clicks stay negatives: the gate must not measure what was spared.
+        self._known = data.seen("valid") if reads_known(objective) else None
         self.histories = GrowingHistories(model, data)
 
     @property
