@@ -70,7 +70,7 @@ def problems(draw, negatives=0, history=None):
     source = SampledNegatives(Uniform(len(data.items)), negatives) if negatives else None
     assume(source is not None or len(data.train) > 1)
     last, others = (None, False) if how is None else (how.last, how.clicks == "others")
-    maker = Batches(data, 8, source, last_clicks=last, other_clicks=others)
+    maker = Batches(data, 8, source, last_clicks=last, other_clicks=others, known=True)
     maker.log_q = np.log(np.linspace(0.05, 0.3, len(data.items)))
     return model, maker.make_batch(pairs, np.random.default_rng(draw(st.integers(0, 99))))
 

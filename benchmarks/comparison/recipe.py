@@ -154,12 +154,10 @@ def variants(split: str) -> list[Setting]:
         changed = [
             base,
             *(replace(base, temperature=base.temperature + t) for t in (-0.1, 0.1)),
-            *(replace(base, history_dropout=share) for share in (0.8, 0.95)),
-            *(replace(base, rate=base.rate * factor) for factor in (0.5, 2)),
+            replace(base, history_dropout=0.8),
+            replace(base, rate=base.rate / 2),
             replace(base, epochs=6),
             replace(base, hidden=(128,)),
-            replace(base, weight_decay=1e-4),
-            replace(base, log_sum_weight=1.1),
             replace(base, history="none", embed_user=True, history_dropout=0.0, id_rate=0.3),
         ]
     else:
@@ -167,11 +165,8 @@ def variants(split: str) -> list[Setting]:
             base,
             *(replace(base, temperature=round(base.temperature + d, 3)) for d in (-0.02, 0.02)),
             *(replace(base, log_sum_weight=round(omega + d, 3)) for d in (-0.06, 0.1)),
-            *(replace(base, rate=base.rate * factor) for factor in (0.5, 2)),
+            replace(base, rate=base.rate / 2),
             replace(base, user_dropout=0.0),
-            replace(base, user_dropout=0.2),
-            replace(base, max_norm=0.0 if base.max_norm else 1.0),
-            replace(base, batch_size=2 * base.batch_size),
             replace(base, shared=base.shared // 4),
         ]
     return [recipe.setting for recipe in changed]
@@ -198,8 +193,9 @@ def parts(split: str) -> list[str]:
 
 
 def with_parts(split: str, kept: list[str]) -> Setting:
-    """The recipe of a split with some of its parts alone."""
+    """The recipe of a split with some of its parts alone, and half of its epochs."""
     setting = RECIPES[split].setting
+    setting["epochs"] = (setting["epochs"] + 1) // 2
     for part in parts(split):
         if part not in kept:
             setting |= PARTS[part]

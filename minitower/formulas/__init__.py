@@ -32,9 +32,9 @@ The sections of a docstring:
 - Reference: the paper and equation, and the chapter that explains the formula.
 
 Reference only, called by no other file but the conformance checker: accidental_hits,
-known_positives, KnownPositives, in_batch_softmax, info_nce, temperature_gradient, cosine,
-stop_gradient_logq, build_alias_table_vose, log_q_without_positive, log_expected_count, gap_bias,
-gap_variance, plug_in_bias, ranked, alignment, uniformity.
+known_positives, in_batch_softmax, info_nce, temperature_gradient, cosine, stop_gradient_logq,
+build_alias_table_vose, log_q_without_positive, log_expected_count, gap_bias, gap_variance,
+plug_in_bias, ranked, alignment, uniformity.
 
 Chapter 19.
 """
