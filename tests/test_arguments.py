@@ -127,6 +127,7 @@ EXAMPLES = {
     "logq_weight": 0.5,
     "temperature": 2.0,
     "times": np.array([100, 100, 3]),
+    "rounds": 2,
     "user_rows": np.array([0, 1]),
     "users": MATRIX,
     "variance": 100.0,
@@ -151,6 +152,8 @@ EXAMPLES = {
     ("slices_by_positives", "positives"): np.array([3, 100, 100]),
     ("Slices.count", "n"): 2,
     ("random_mask", "k"): 3,
+    ("with_bias", "bias"): np.array([0, 1]),
+    ("with_bias", "vectors"): MATRIX[:2],
     ("complementary_masks", "k"): 3,
 }
 

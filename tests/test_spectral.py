@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from minitower.formulas.spectral import randomized_svd, scaled_clicks, spectral_vectors
+from minitower.formulas.spectral import (
+    item_bias,
+    randomized_svd,
+    scaled_clicks,
+    spectral_vectors,
+    with_bias,
+)
 
 seeds = st.integers(0, 999)
 
@@ -178,18 +184,40 @@ def test_randomized_svd__refuses(k):
         randomized_svd(random_clicks(3, 3, 0), k, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("rounds", [-1, 1.5])
+def test_randomized_svd__refuses_rounds(rounds):
+    with pytest.raises(ValueError, match="rounds must be"):
+        randomized_svd(random_clicks(3, 3, 0), 1, np.random.default_rng(0), rounds)
+
+
+def test_randomized_svd__rounds_damp_the_tail():
+    values = np.array([2.0, *np.ones(60)])
+    matrix, _, v = planted(70, 65, values, 0)
+    leaks = []
+    for rounds in (0, 1, 2, 4):
+        _, _, got = randomized_svd(matrix, 1, np.random.default_rng(0), rounds)
+        leaks.append(1 - abs(got[:, 0] @ v[:, 0]))
+    assert leaks == sorted(leaks, reverse=True)
+    assert leaks[2] < leaks[0] / 100
+
+
 # ------------------------------------------------------------------ vectors
 
 
 @given(clicks(), st.integers(1, 4), seeds)
-def test_spectral_vectors__products_approximate_the_matrix(matrix, d, seed):
-    """As well as any matrix of this rank does: Eckart and Young."""
+def test_spectral_vectors__products_approximate_common_clicks(matrix, d, seed):
+    """A A' of users and A' A of items, as well as any matrix of this rank: Eckart and Young."""
     users, items, values = spectral_vectors(matrix, d, np.random.default_rng(seed))
     scaled = scaled_clicks(matrix).toarray()
     exact = np.linalg.svd(scaled, compute_uv=False)
     assert values == pytest.approx(exact[:d], abs=1e-9)
-    error = np.linalg.norm(scaled - users @ items.T)
-    assert error == pytest.approx(np.linalg.norm(exact[d:]), abs=1e-7)
+    for vectors, common in ((users, scaled @ scaled.T), (items, scaled.T @ scaled)):
+        error = np.linalg.norm(common - vectors @ vectors.T)
+        assert error == pytest.approx(np.linalg.norm(exact[d:] ** 2), abs=1e-7)
+    # A user vector is the sum of the directions of what the user clicked.
+    nonzero = values > 1e-6
+    directions = items[:, nonzero] / values[nonzero]
+    assert users[:, nonzero] == pytest.approx(scaled @ directions, abs=1e-7)
 
 
 @given(st.integers(2, 4), st.integers(2, 5), seeds)
@@ -201,3 +229,68 @@ def test_spectral_vectors__blocks_point_apart(blocks, size, seed):
     both /= np.linalg.norm(both, axis=1, keepdims=True)
     group = np.tile(np.repeat(np.arange(blocks), size), 2)
     assert both @ both.T == pytest.approx(np.equal.outer(group, group).astype(float), abs=1e-7)
+
+
+# ------------------------------------------------------------------ the bias
+
+
+counts_of_clicks = st.lists(st.integers(1, 10_000), min_size=1, max_size=9).map(np.array)
+
+
+@given(counts_of_clicks)
+def test_item_bias__is_a_difference_of_logs(clicks):
+    """A tenth of the log of each count over that of the mean click, cut where it is extreme."""
+    mean = sum(b * np.log(b) for b in clicks) / sum(clicks)
+    expected = [min(max(0.1 * (np.log(b) - mean), -0.9), 0.9) for b in clicks]
+    assert item_bias(clicks) == pytest.approx(expected, abs=1e-12)
+
+
+@given(counts_of_clicks, st.integers(1, 9))
+def test_item_bias__scale_of_the_counts_is_free(clicks, factor):
+    assert item_bias(clicks * factor) == pytest.approx(item_bias(clicks), abs=1e-12)
+
+
+def test_item_bias__ends_where_a_row_would_be_all_bias():
+    assert item_bias([1, 10**9]).tolist() == pytest.approx([-0.9, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("clicks", [[1, 0], [-1, 2], [np.nan, 1]])
+def test_item_bias__refuses(clicks):
+    with pytest.raises(ValueError, match="clicks must be positive"):
+        item_bias(clicks)
+
+
+@st.composite
+def biased(draw):
+    n, seed = draw(st.integers(1, 5)), draw(seeds)
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, n), rng.standard_normal((n, 3)), rng.standard_normal((n, 3))
+
+
+@given(biased())
+def test_with_bias__rows_have_length_one(problem):
+    bias, vectors, _ = problem
+    rows = with_bias(bias, vectors)
+    assert np.linalg.norm(rows, axis=1) == pytest.approx(1)
+    assert rows[:, 0] == pytest.approx(bias)
+    assert with_bias(bias, vectors.astype(np.float32)).dtype == np.float32
+
+
+@given(biased(), st.floats(0, 1))
+def test_with_bias__score_is_a_cosine_and_a_bias(problem, share):
+    """A share of the item's bias, and of the cosine what both rows leave to it."""
+    bias, items, users = problem
+    cosine = [u @ i / np.linalg.norm(u) / np.linalg.norm(i) for u, i in zip(users, items)]
+    scores = (with_bias(np.full(len(users), share), users) * with_bias(bias, items)).sum(axis=1)
+    rest = np.sqrt((1 - share**2) * (1 - bias**2))
+    assert scores == pytest.approx(share * bias + rest * cosine, abs=1e-12)
+
+
+@pytest.mark.parametrize(("bias", "vectors", "message"), [
+    ([1.1], [[1.0]], "bias must be within -1 and 1"),
+    ([np.nan], [[1.0]], "bias must be within -1 and 1"),
+    ([0.1], [[0.0, 0.0]], "vectors must not hold a row of zeros"),
+])  # fmt: skip
+def test_with_bias__refuses(bias, vectors, message):
+    with pytest.raises(ValueError, match=message):
+        with_bias(bias, vectors)

@@ -70,7 +70,7 @@ def rows_of(data, side):
 
 
 def test_spectral_start__rows_are_those_of_the_formula():
-    """Row by row: a matrix of distinct clicks by hand, its vectors, scaled to length one."""
+    """Row by row: a matrix of distinct clicks by hand, its vectors and its biases."""
     model = started(dtype=np.float64)
     of_user, of_item = DATA.users.columns["u"], DATA.items.columns["i"]
     dense = np.zeros((len(model.parameters[USERS]), len(model.parameters[ITEMS])))
@@ -78,16 +78,30 @@ def test_spectral_start__rows_are_those_of_the_formula():
         dense[of_user[user], of_item[item]] = 1
     users, items = dense.any(axis=1), dense.any(axis=0)
     matrix = sparse.csr_array(dense[users][:, items])
-    vectors = spectral_vectors(matrix, 6, np.random.default_rng(0))
-    for name, rows, expected in ((USERS, users, vectors[0]), (ITEMS, items, vectors[1])):
-        expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
-        got = model.parameters[name][rows]
-        assert np.linalg.norm(got, axis=1) == pytest.approx(1)
-        # The signs of singular vectors are free, and so the products are compared.
-        assert got @ got.T == pytest.approx(expected @ expected.T, abs=1e-3)
-    products = model.parameters[USERS][users] @ model.parameters[ITEMS][items].T
+    vectors = spectral_vectors(matrix, 5, np.random.default_rng(0))
+    # Two rounds find the first vectors of this matrix but roughly, and the signs are free.
     unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors[:2]]
-    assert products == pytest.approx(unit[0] @ unit[1].T, abs=1e-3)
+    got = [model.parameters[name][rows] for name, rows in ((USERS, users), (ITEMS, items))]
+    clicks = dense.sum(axis=0)[items]
+    bias = 0.1 * (np.log(clicks) - (clicks * np.log(clicks)).sum() / clicks.sum())
+    assert got[0][:, 0] == pytest.approx(np.sqrt(0.5))
+    assert got[1][:, 0] == pytest.approx(bias)
+    for rows, expected in zip(got, unit, strict=True):
+        assert np.linalg.norm(rows, axis=1) == pytest.approx(1)
+        rest = rows[:, 1:] / np.linalg.norm(rows[:, 1:], axis=1, keepdims=True)
+        assert rest @ rest.T == pytest.approx(expected @ expected.T, abs=0.05)
+    expected = np.sqrt(0.5) * (bias + np.sqrt(1 - bias**2) * (unit[0] @ unit[1].T))
+    assert got[0] @ got[1].T == pytest.approx(expected, abs=0.05)
+
+
+def test_spectral_start__ranks_by_taste_and_then_by_popularity():
+    """Three groups that share nothing: the own item first, then the one of the most clicks."""
+    item = [0] * 20 + [1] * 5 + [2] * 2
+    data = mt.Dataset.from_columns(IDS, {"u": range(27), "i": item}, split=RandomSplit(0, 0))
+    model = started(data, dim=4)
+    users, items = model.user(data.users.columns)[0], model.item(data.items.columns)[0]
+    order = np.argsort(-(users[[0, 20, 26]] @ items.T), axis=1)
+    assert order.tolist() == [[0, 1, 2], [1, 0, 2], [2, 0, 1]]
 
 
 def test_spectral_start__users_meet_items_of_their_taste():
@@ -112,7 +126,10 @@ def test_spectral_start__keeps_cold_rows_and_what_is_no_id(options):
     starts = {USERS: (users, cold_users), ITEMS: (items, cold_items)}
     if model.history is not None and model.history.table == "own":
         starts[DEFAULT] = (items, cold_items)
-        assert np.array_equal(model.parameters[DEFAULT][items], model.parameters[ITEMS][items])
+        own, of_items = (model.parameters[name][items] for name in (DEFAULT, ITEMS))
+        assert own[:, 0] == pytest.approx(np.sqrt(0.5)), "as all users have it"
+        both = own[:, 1:] * np.sqrt((1 - of_items[:, :1] ** 2) * 2)
+        assert both == pytest.approx(of_items[:, 1:], abs=1e-5), "the same directions"
     assert 0 in cold_users
     assert 0 in cold_items
     for name, parameter in model.parameters.items():
@@ -150,8 +167,8 @@ def test_spectral_start__columns_beyond_the_rank_stay_random():
     model, before = started(data, dim=5), model_of(data, dim=5)
     for name in (USERS, ITEMS):
         got, random = model.parameters[name][1:], before.parameters[name][1:]
-        assert np.array_equal(got[:, 2:], random[:, 2:]), "the matrix has rank 2"
-        assert np.linalg.norm(got[:, :2], axis=1) == pytest.approx(1, abs=1e-6)
+        assert np.array_equal(got[:, 3:], random[:, 3:]), "the matrix has rank 2"
+        assert np.linalg.norm(got[:, :3], axis=1) == pytest.approx(1, abs=1e-6)
 
 
 def test_spectral_start__tables_of_two_widths_share_their_first_columns():
@@ -165,9 +182,10 @@ def test_spectral_start__tables_of_two_widths_share_their_first_columns():
         assert np.linalg.norm(table, axis=1) == pytest.approx(1, abs=1e-5)
     wide = model_of(two_tastes(), dim=5, hidden=())
     spectral_start(wide, two_tastes())
-    narrow = wide.parameters[USERS][users][:, :3]
-    narrow /= np.linalg.norm(narrow, axis=1, keepdims=True)
-    assert u == pytest.approx(narrow, abs=1e-4)
+    narrow = wide.parameters[USERS][users][:, 1:3]
+    narrow *= np.sqrt(0.5) / np.linalg.norm(narrow, axis=1, keepdims=True)
+    assert u[:, 0] == pytest.approx(np.sqrt(0.5))
+    assert u[:, 1:] == pytest.approx(narrow, abs=1e-4)
 
 
 @pytest.mark.parametrize("sides", ["item", "history"])
@@ -296,6 +314,8 @@ def test_spectral_start__refuses_what_it_cannot_start():
     model = model_of()
     with pytest.raises(DataError, match="were not fitted together"):
         spectral_start(model, data)
+    with pytest.raises(ValueError, match="at least 2 columns"):
+        spectral_start(model_of(dim=1), DATA)
     given = mt.TwoTower(DATA.schema, dim=6, hidden=(), parameters=model.parameters)
     with pytest.raises(ValueError, match="needs a model of random parameters"):
         spectral_start(given, DATA)

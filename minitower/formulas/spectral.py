@@ -4,10 +4,15 @@ R (n,m) holds 1 where a user clicked an item, and a_u, b_i are its row and colum
 symmetrically, and take the first d singular triples:
 
     A = D_u^(-1/2) R D_i^(-1/2),   D_u = diag(a + smoothing mean(a)),   D_i likewise of b
-    A ~ U S V',   user vectors: rows of U S^(1/2),   item vectors: rows of V S^(1/2)
+    A ~ U S V',   user vectors: rows of U S = A V,   item vectors: rows of V S = A' U
 
-so that the inner product of two vectors is the best approximation of rank d to an entry of A.
-The matrix stays sparse: nothing here holds n times m numbers.
+A user vector is the sum of the directions of what the user clicked. An item vector is the sum of
+the directions of who clicked it. The matrix stays sparse: nothing here holds n times m numbers.
+
+Directions do not say how popular an item is. The softmax learns s_ui / tau = log p(i|u) plus a
+constant of the user, and that is log (p(i|u) / p(i)) + log p(i). The cosine of two directions
+stands for the first term. An item bias, of which :func:`with_bias` makes a coordinate, is the
+second.
 
 Chapter 4.
 """
@@ -16,16 +21,17 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import ArrayLike
 from scipy import sparse
 
-from minitower.formulas.arguments import integer, number_within
+from minitower.formulas.arguments import as_float64, as_floats, integer, number_within
 from minitower.formulas.arrays import Floats, Vectors
 
 OVERSAMPLING = 16
 """Random directions beside the d that are kept: the subspace of the first d is then accurate."""
 
-ROUNDS = 4
-"""Rounds of power iteration; each damps a direction beyond the block by another (s_j / s_d)^2."""
+BIAS_SLOPE, LARGEST_BIAS = 0.1, 0.9
+"""The bias of an item for each unit of log clicks: a common temperature. And where it ends."""
 
 
 def scaled_clicks(clicks: Any, smoothing: float = 1.0) -> Any:
@@ -63,10 +69,12 @@ def scaled_clicks(clicks: Any, smoothing: float = 1.0) -> Any:
     return (rows @ clicks @ columns).tocsr()
 
 
-def randomized_svd(matrix: Any, k: int, rng: Generator) -> tuple[Floats, Floats, Floats]:
+def randomized_svd(
+    matrix: Any, k: int, rng: Generator, rounds: int = 4
+) -> tuple[Floats, Floats, Floats]:
     """Compute the first k singular triples of a sparse matrix by subspace iteration.
 
-        Y = A G, G Gaussian;   ROUNDS times: Y = A basis(A' basis(Y));   Q = qr(Y)
+        Y = A G, G Gaussian;   rounds times: Y = A basis(A' basis(Y));   Q = qr(Y)
         then the SVD of Q' A
 
     The bases keep the columns apart from each other between products, as QR does in the paper,
@@ -80,7 +88,8 @@ def randomized_svd(matrix: Any, k: int, rng: Generator) -> tuple[Floats, Floats,
         k: >= 1.
         rng: the same state gives the same triples, bit for bit with one thread of BLAS on
             the same kind of CPU.
-    Raises ValueError: k < 1.
+        rounds: >= 0; each damps a direction beyond the block by another (s_j / s_k)^2.
+    Raises ValueError: k < 1, or rounds < 0.
     Properties: equals_the_exact_svd, columns_are_orthonormal, finds_the_subspace,
         small_values_stand_beside_large_ones, never_densifies, float32_is_close
 
@@ -96,7 +105,7 @@ def randomized_svd(matrix: Any, k: int, rng: Generator) -> tuple[Floats, Floats,
     k = min(integer("k", k, 1), *matrix.shape)
     width, transposed = min(k + OVERSAMPLING, *matrix.shape), matrix.T
     y = matrix @ rng.standard_normal((matrix.shape[1], width), matrix.dtype)
-    for _ in range(ROUNDS):
+    for _ in range(integer("rounds", rounds, 0)):
         y = matrix @ _basis(transposed @ _basis(y))
     q, _ = linalg.qr(y, mode="economic")
     p, r = linalg.qr(transposed @ q, mode="economic")  # Q' A = r' p'
@@ -105,17 +114,17 @@ def randomized_svd(matrix: Any, k: int, rng: Generator) -> tuple[Floats, Floats,
 
 
 def spectral_vectors(
-    clicks: Any, d: int, rng: Generator, *, smoothing: float = 1.0
+    clicks: Any, d: int, rng: Generator, *, smoothing: float = 1.0, rounds: int = 4
 ) -> tuple[Vectors, Vectors, Floats]:
     """Compute the vectors of users and items from the first d singular triples.
 
-        user vectors = U S^(1/2),   item vectors = V S^(1/2),   U S V' ~ scaled_clicks(clicks)
+        user vectors = U S,   item vectors = V S,   U S V' ~ scaled_clicks(clicks)
 
     Shapes: sparse (n,m)->(n,d),(m,d),(d) vectors of users and items, and singular values. With
         d > min(n,m), d is min(n,m).
     Args: as in :func:`scaled_clicks` and :func:`randomized_svd`.
     Raises ValueError: as these.
-    Properties: products_approximate_the_matrix, blocks_point_apart
+    Properties: products_approximate_common_clicks, blocks_point_apart
 
     >>> clicks = sparse.csr_array(np.kron(np.eye(2), np.ones((2, 2))))   # two groups of two
     >>> users, items, _ = spectral_vectors(clicks, 2, np.random.default_rng(0), smoothing=0)
@@ -125,9 +134,66 @@ def spectral_vectors(
     Reference: K. Rohe et al., PNAS 2016; docs/04.
     """
     d = integer("d", d, 1)
-    u, s, v = randomized_svd(scaled_clicks(clicks, smoothing), d, rng)
-    root = np.sqrt(s)
-    return u * root, v * root, s
+    u, s, v = randomized_svd(scaled_clicks(clicks, smoothing), d, rng, rounds)
+    return u * s, v * s, s
+
+
+def item_bias(clicks: ArrayLike) -> Floats:
+    """Compute the bias of items: what popularity adds to a score.
+
+        c_i = BIAS_SLOPE (log b_i - sum_j b_j log b_j / sum_j b_j), within +-LARGEST_BIAS
+
+    It is 0 for the item of the mean click.
+
+    Shapes: (m)->(m)
+    Args:
+        clicks: b_i > 0 of each item.
+    Raises ValueError: a number of clicks is not positive.
+    Properties: is_a_difference_of_logs, scale_of_the_counts_is_free
+
+    >>> item_bias([1, 10, 100]).round(2)
+    array([-0.44, -0.21,  0.02])
+
+    Reference: Y. Koren, R. Bell, C. Volinsky, Computer 2009, Eq. 4; docs/04.
+    """
+    counts = as_float64("clicks", clicks)
+    if not (counts > 0).all():
+        raise ValueError("clicks must be positive: an item without clicks has no bias")
+    logs = np.log(counts)
+    bias = BIAS_SLOPE * (logs - (counts * logs).sum() / counts.sum())
+    within: Floats = np.clip(bias, -LARGEST_BIAS, LARGEST_BIAS)
+    return within
+
+
+def with_bias(bias: ArrayLike, vectors: ArrayLike) -> Vectors:
+    """Make rows of length one from a first coordinate and a direction for the others.
+
+        w_r = (c_r, sqrt(1 - c_r^2) x_r / |x_r|)
+
+    Where all users have the same first coordinate, the item's adds to the score of the item
+    for everybody.
+
+    Shapes: (n),(n,d)->(n,d+1)
+    Args:
+        bias: first coordinates, in [-1, 1].
+        vectors: without a row of zeros.
+    Properties: rows_have_length_one, score_is_a_cosine_and_a_bias
+
+    >>> with_bias([0.6, -1.0], [[0.0, 5.0], [3.0, 4.0]]).round(3)
+    array([[ 0.6,  0. ,  0.8],
+           [-1. ,  0. ,  0. ]])
+
+    Reference: Y. Bachrach et al., RecSys 2014, section 3 (a bias as a coordinate); docs/04.
+    """
+    first, vectors = as_floats("bias", bias), as_floats("vectors", vectors)
+    if not (np.abs(first) <= 1).all():
+        raise ValueError("bias must be within -1 and 1: it is a coordinate of a row of length one")
+    lengths = np.linalg.norm(vectors, axis=1)
+    if not (lengths > 0).all():
+        raise ValueError("vectors must not hold a row of zeros: it has no direction")
+    rest = np.sqrt(1 - first**2) / lengths
+    rows: Vectors = np.column_stack([first, vectors * rest[:, None]]).astype(vectors.dtype)
+    return rows
 
 
 def _basis(block: Floats) -> Floats:
