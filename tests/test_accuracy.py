@@ -166,7 +166,7 @@ def test_the_habit_comes_last_and_reads_every_epoch(again, tmp_path):
     assert [line["arm"] for line in habit] == [MINITOWER] * 3  # EASE has no epoch to choose
     tests = {x["seed"]: x for x in lines_of(again) if (x["kind"], x["arm"]) == ("test", MINITOWER)}
     for line in habit:
-        assert [point["epoch"] for point in line["by_epoch"]] == [1, 2, 3]
+        assert [point["epoch"] for point in line["by_epoch"]] == [0, 1, 2, 3]
         assert line["figures"]["ndcg@20"] == max(p["ndcg@20"] for p in line["by_epoch"])
         test = tests[line["seed"]]
         same = next(p for p in line["by_epoch"] if p["epoch"] == test["epochs"])
@@ -281,6 +281,17 @@ def test_watch__does_not_count_measuring():
     assert watch.cpu < 0.1
 
 
+def test_watch__measures_a_start_as_epoch_0_and_counts_its_seconds():
+    for every, epochs in ((2, [0, 2, 3]), (3, [3])):
+        watch = Watch(SlowJudge(), epochs=3, every=every, limit=None)
+        work(0.2)
+        watch.at_start(None)
+        for _ in range(3):
+            watch.after_epoch(None)
+        assert [point["epoch"] for point in watch.points] == epochs
+        assert 0.2 <= watch.points[0]["cpu"] <= watch.cpu < 0.35
+
+
 def test_watch__ends_a_unit_that_takes_too_long():
     watch = Watch(SlowJudge(), epochs=9, every=3, limit=0.3)
     watch.after_epoch(None)
@@ -345,7 +356,7 @@ def test_torch__has_the_same_loss_and_log_q(decoupled, masked):
         ("PyTorch", "epochs=20 start=random rate=0.02", 0.85),
         ("Keras", "epochs=2", 0.3),
         (ALS, "alpha=4", 0.6),
-        ("implicit BPR", "epochs=60", 0.5),
+        ("implicit BPR", "epochs=60 rate=0.05", 0.5),
         ("LightFM WARP", "epochs=20", 0.5),
         ("ItemKNN", "shrinkage=1", 0.8),
     ],

@@ -83,10 +83,12 @@ class Recipe:
 
 
 def train(data: mt.Dataset, setting: Setting, seed: int, watch: Watch) -> None:
-    """minitower: a measure after each epoch."""
+    """minitower: a measure after each epoch, and one of a spectral start."""
     recipe = Recipe.of(setting)
     optimizers = {"row-wise Adam": mt.RowWiseAdam, "Adagrad": mt.Adagrad}
     model = recipe.model(data, seed)
+    if recipe.start == "spectral":
+        watch.at_start(model)
     trainer = mt.Trainer(
         model,
         data,

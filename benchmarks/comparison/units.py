@@ -49,6 +49,13 @@ class Watch:
         self.epoch, self.cpu = 0, 0.0
         self._begin = self._start = time.process_time()
 
+    def at_start(self, model: Any) -> None:
+        """Measure a model that begins at more than random rows, as epoch 0."""
+        self.cpu += time.process_time() - self._start
+        if self.every < self.epochs:  # else the last epoch alone counts
+            self._measure(model)
+        self._start = time.process_time()
+
     def after_epoch(self, model: Any) -> None:
         """Measure a model that has trained one epoch more.
 
@@ -58,12 +65,15 @@ class Watch:
         self.epoch += 1
         out_of_time = self.limit is not None and time.process_time() - self._begin > self.limit
         if self.epoch % self.every == 0 or self.epoch == self.epochs or out_of_time:
-            report = self.judge(model)
-            figures = {name: round(report[name], 6) for name in METRICS}
-            self.points.append({"epoch": self.epoch, "cpu": round(self.cpu, 2), **figures})
+            self._measure(model)
         if out_of_time and self.epoch < self.epochs:
             raise OutOfTime
         self._start = time.process_time()
+
+    def _measure(self, model: Any) -> None:
+        report = self.judge(model)
+        figures = {name: round(report[name], 6) for name in METRICS}
+        self.points.append({"epoch": self.epoch, "cpu": round(self.cpu, 2), **figures})
 
 
 def todo(
