@@ -36,7 +36,14 @@ from minitower.training.recipe import fit_by_options
 Bar = Callable[[str], AbstractContextManager[Callable[[Progress], object]]]
 """What shows the training of a model of this name."""
 
-SIMULATED = {"temperature": 0.1, "epochs": 5, "alpha": 1.0, "self_temperature": 0.3}
+SIMULATED = {
+    "start": "spectral",
+    "mask_known": True,
+    "temperature": 0.1,
+    "epochs": 5,
+    "alpha": 1.0,
+    "self_temperature": 0.3,
+}
 """Options that suit the simulated data, by its validation split; flags win over them."""
 
 VIEWS = "mask"
