@@ -583,7 +583,7 @@ def test_groups__a_category_of_two_words_is_one(tmp_path):
 
 @needs_plots
 def test_demo__one_dimension_is_drawn_as_a_line(run, small_world, tmp_path):
-    flags = ["--dim", "1", "--hidden", "4", "--epochs", "1"]
+    flags = ["--dim", "1", "--hidden", "4", "--epochs", "1", "--start", "random"]
     status, _, _ = run("demo", "--report", tmp_path / "r.html", *flags)
     assert status == 0
 

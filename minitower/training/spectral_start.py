@@ -121,7 +121,10 @@ def spectral_start(model: TwoTower, data: Dataset) -> None:
             f"'{schema.user_id.name}' nor '{schema.item_id.name}'"
         )
     if min(table.shape[1] for table in tables) < 2:
-        raise ValueError("a spectral start needs embeddings of at least 2 columns")
+        raise ValueError(
+            "a spectral start needs embeddings of at least 2 columns: give a larger --dim, or "
+            "--start random"
+        )
     user_rows = _ids(data.users.columns[schema.user_id.name], data.train.users)
     item_rows = _ids(data.items.columns[schema.item_id.name], data.train.items)
     own = (user_rows > 0) & (item_rows > 0)
