@@ -118,8 +118,8 @@ RECIPES = {
         log_sum_weight=1.2,
         decoupled=True,
         mask_known=True,
-        shared=4096,
-        epochs=20,
+        shared=1024,
+        epochs=30,
         user_dropout=0.1,
         max_norm=1.0,
     ),
@@ -147,9 +147,15 @@ SHORT = {
 """Recipes that end early, for accuracy in few seconds."""
 
 
+def half(epochs: int) -> int:
+    """Epochs of a comparison of recipes."""
+    return (epochs + 1) // 2
+
+
 def variants(split: str) -> list[Setting]:
-    """The settings that a search tries: the recipe, and one change at a time."""
-    base, omega = RECIPES[split], RECIPES[split].log_sum_weight
+    """The settings that a search tries, with half of the epochs: one change at a time."""
+    recipe = RECIPES[split]
+    base, omega = replace(recipe, epochs=half(recipe.epochs)), recipe.log_sum_weight
     if split == "tiny":
         changed = [base, replace(base, temperature=0.4)]
     elif split == "ml-1m-date":
@@ -197,7 +203,7 @@ def parts(split: str) -> list[str]:
 def with_parts(split: str, kept: list[str]) -> Setting:
     """The recipe of a split with some of its parts alone, and half of its epochs."""
     setting = RECIPES[split].setting
-    setting["epochs"] = (setting["epochs"] + 1) // 2
+    setting["epochs"] = half(setting["epochs"])
     for part in parts(split):
         if part not in kept:
             setting |= PARTS[part]

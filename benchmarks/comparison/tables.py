@@ -11,7 +11,7 @@ from scipy import stats
 from .arms import ARMS, MINITOWER
 from .lines import Line, Lines
 from .published import PROMISED, PUBLISHED
-from .recipe import RECIPES, Setting, with_parts
+from .recipe import RECIPES, Setting, half, with_parts
 from .recipe import parts as parts_of
 from .splits import CHOOSES, METRICS
 
@@ -98,7 +98,7 @@ def search(lines: Lines, split: str) -> str:
     found = sorted(lines.of("search", split, MINITOWER), key=lambda line: -line["figures"][CHOOSES])
     if not found:
         return ""
-    base = RECIPES[split].setting
+    base = {**RECIPES[split].setting, "epochs": half(RECIPES[split].epochs)}
     rows = [
         [
             difference(line["setting"], base) or "the recipe",
@@ -155,8 +155,8 @@ def gain(ours: dict[int, float], theirs: dict[int, float]) -> str:
 PARTS: dict[str, Callable[[Lines, str], str]] = {
     "On the test": accuracy,
     "What was chosen": budgets,
-    "What each part of minitower's recipe buys": parts,
-    "The search of minitower's recipe": search,
+    "What each part of minitower's recipe buys, with half of the epochs": parts,
+    "The search of minitower's recipe, with half of the epochs": search,
 }
 
 
