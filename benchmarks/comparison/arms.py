@@ -106,7 +106,7 @@ def _keras(split: str) -> list[Setting]:
 MINITOWER = "minitower"
 ALS = "implicit ALS"
 ARMS = {
-    MINITOWER: Arm(recipe.train, recipe.variants, lambda split: RECIPES[split].setting),
+    MINITOWER: Arm(recipe.train, recipe.variants, lambda split: RECIPES[split].setting, every=2),
     "minitower, few epochs": Arm(
         recipe.train,
         _nothing,
@@ -119,6 +119,7 @@ ARMS = {
         _nothing,
         lambda split: replace(RECIPES[split], start="random").setting,
         ("gowalla-split",),
+        every=2,
         tested=False,
     ),
     "PyTorch": Arm(
