@@ -547,6 +547,16 @@ def test_the_table_on_the_page_is_what_the_file_prints(path, table):
         assert numbers(on_page) == pytest.approx(numbers(printed), rel=0.1, abs=0.01)
 
 
+@pytest.mark.parametrize("path", [PAGES[0], ROOT / "docs" / "zh" / PAGES[0].name], ids=str)
+def test_the_text_quotes_the_table(path):
+    """A recall (three decimals) or a percentage in the text is one of the table's."""
+    shown, text = path.read_text("utf-8").split("<!-- end -->", 1)
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    quoted = re.findall(r"0\.\d{3}|\d+\.\d%", text)
+    assert len(quoted) > 5
+    assert set(quoted) <= set(re.findall(r"0\.\d{3}|\d+\.\d%", shown))
+
+
 def test_the_chapter_speaks_plainly_and_its_mathematics_is_safe():
     text = re.sub(r"```.*?```", "", PAGES[0].read_text("utf-8"), flags=re.DOTALL)
     found = [p for part in re.split(r"\n\n|\n(?=[*\d])", text) for p in problems(part)]
