@@ -290,6 +290,21 @@ def test_watch__measures_a_start_as_epoch_0_and_counts_its_seconds():
             watch.after_epoch(None)
         assert [point["epoch"] for point in watch.points] == epochs
         assert 0.2 <= watch.points[0]["cpu"] <= watch.cpu < 0.35
+    watch = Watch(SlowJudge(), epochs=0, every=1, limit=None)
+    watch.at_start(None)
+    assert [point["epoch"] for point in watch.points] == [0], "a start that no epoch improves"
+
+
+def test_the_curves_of_both_begin_at_the_same_start():
+    pytest.importorskip("torch")
+    split, found = open_split("tiny", "valid"), []
+    for arm, optimizer in ((MINITOWER, "row-wise Adam"), ("PyTorch", "SparseAdam")):
+        watch = Watch(split.judge, epochs=2, every=1, limit=None)
+        setting = {**RECIPES["tiny"].setting, "optimizer": optimizer}
+        ARMS[arm].train(split.data, setting, 0, watch)
+        assert [point["epoch"] for point in watch.points] == [0, 1, 2]
+        found.append(watch.points[0]["ndcg@20"])
+    assert found[0] == found[1]
 
 
 def test_watch__ends_a_unit_that_takes_too_long():

@@ -252,9 +252,10 @@ def test_item_bias__scale_of_the_counts_is_free(clicks, factor):
 
 def test_item_bias__ends_where_a_row_would_be_all_bias():
     assert item_bias([1, 10**9]).tolist() == pytest.approx([-0.9, 0], abs=1e-6)
+    assert item_bias([50_000] + [1] * 3_000_000)[0] == 0.9
 
 
-@pytest.mark.parametrize("clicks", [[1, 0], [-1, 2], [np.nan, 1]])
+@pytest.mark.parametrize("clicks", [[1, 0], [-1, 2], [np.nan, 1], [np.inf, 1]])
 def test_item_bias__refuses(clicks):
     with pytest.raises(ValueError, match="clicks must be positive"):
         item_bias(clicks)
@@ -289,7 +290,9 @@ def test_with_bias__score_is_a_cosine_and_a_bias(problem, share):
 @pytest.mark.parametrize(("bias", "vectors", "message"), [
     ([1.1], [[1.0]], "bias must be within -1 and 1"),
     ([np.nan], [[1.0]], "bias must be within -1 and 1"),
-    ([0.1], [[0.0, 0.0]], "vectors must not hold a row of zeros"),
+    ([0.1], [[0.0, 0.0]], "without a row of zeros"),
+    ([0.1], [[np.inf, 0.0]], "vectors must be finite"),
+    ([0.1, 0.2], [[1.0, 0.0]], "2 biases for 1 vectors"),
 ])  # fmt: skip
 def test_with_bias__refuses(bias, vectors, message):
     with pytest.raises(ValueError, match=message):

@@ -12,7 +12,7 @@ import minitower as mt
 from minitower.cli.train import read_job
 from minitower.data import DataError, RandomSplit
 from minitower.data.option_values import read_options
-from minitower.formulas.spectral import spectral_vectors
+from minitower.formulas.spectral import item_bias, spectral_vectors, with_bias
 from minitower.towers.user_history import DEFAULT
 from minitower.training.recipe import fit_by_options
 from minitower.training.spectral_start import begin_again, spectral_start, start_model
@@ -92,6 +92,35 @@ def test_spectral_start__rows_are_those_of_the_formula():
         assert rest @ rest.T == pytest.approx(expected @ expected.T, abs=0.05)
     expected = np.sqrt(0.5) * (bias + np.sqrt(1 - bias**2) * (unit[0] @ unit[1].T))
     assert got[0] @ got[1].T == pytest.approx(expected, abs=0.05)
+
+
+def test_spectral_start__is_the_formula_after_two_rounds():
+    """To rounding, from the model's own generator."""
+    model = started(dtype=np.float64)
+    matrix = sparse.csr_array((np.ones(len(DATA.train)), (DATA.train.users, DATA.train.items)))
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    clicked = np.unique(DATA.train.items)
+    rng = np.random.default_rng(np.random.SeedSequence(3, spawn_key=(2,)))
+    users, items, _ = spectral_vectors(matrix[:, clicked], 5, rng, rounds=2)
+    bias = item_bias(matrix.sum(axis=0)[clicked])
+    of_user, of_item = DATA.users.columns["u"], DATA.items.columns["i"][clicked]
+    expected = with_bias(np.full(len(users), np.sqrt(0.5)), users), with_bias(bias, items)
+    assert model.parameters[USERS][of_user] == pytest.approx(expected[0], abs=1e-9)
+    assert model.parameters[ITEMS][of_item] == pytest.approx(expected[1], abs=1e-9)
+
+
+def test_spectral_start__a_row_that_no_vector_reaches_keeps_its_direction():
+    """One pair that shares nothing with 200 users and 200 items of many clicks."""
+    user, item = np.nonzero(np.random.default_rng(0).random((200, 200)) < 0.5)
+    log = {"u": [*user, 200], "i": [*item, 200]}
+    data = mt.Dataset.from_columns(IDS, log, split=RandomSplit(0, 0))
+    model, before = started(data, dim=2), model_of(data, dim=2)
+    for name, first in ((USERS, np.sqrt(0.5)), (ITEMS, item_bias([1, *np.bincount(item)])[0])):
+        row = np.flatnonzero(data.users.ids == 200) + 1
+        (got,), (random,) = model.parameters[name][row], before.parameters[name][row]
+        assert got[0] == pytest.approx(first)
+        assert got[1] == pytest.approx(np.sign(random[1]) * np.sqrt(1 - first**2))
 
 
 def test_spectral_start__ranks_by_taste_and_then_by_popularity():

@@ -84,13 +84,20 @@ def torch_two_tower(data: mt.Dataset, setting: Setting, seed: int, watch: Watch)
     model = recipe.model(data, seed)
     names, rows = _tables(data, model)
     tables = [torch.nn.Parameter(torch.tensor(model.parameters[name])) for name in names]
-    of_user, of_item = (torch.tensor(row, dtype=torch.int64) for row in rows)
+    entities = of_user, of_item = [torch.tensor(row, dtype=torch.int64) for row in rows]
     optimizers = {"SparseAdam": torch.optim.SparseAdam, "Adagrad": torch.optim.Adagrad}
     optimizer = optimizers[recipe.optimizer](tables, lr=recipe.rate)
     log_q = torch.tensor(_log_q(data, recipe))
     clicked = [torch.tensor(x, dtype=torch.int64) for x in (data.train.users, data.train.items)]
     n, falling, seen, hits = len(data.train), recipe.falling, data.seen("valid"), None
     how = {"max_norm": recipe.max_norm or None, "sparse": True}
+
+    def vectors_of_all() -> Vectors:
+        with torch.no_grad():
+            return Vectors(*(normalize(t[row]).numpy() for t, row in zip(tables, entities)))
+
+    if recipe.start == "spectral":
+        watch.at_start(vectors_of_all())
     steps = -(-n // recipe.batch_size)
     for epoch in range(1, watch.epochs + 1):
         order = torch.randperm(n)
@@ -112,9 +119,7 @@ def torch_two_tower(data: mt.Dataset, setting: Setting, seed: int, watch: Watch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        with torch.no_grad():
-            found = [normalize(t[row]).numpy() for t, row in zip(tables, (of_user, of_item))]
-        watch.after_epoch(Vectors(*found))
+        watch.after_epoch(vectors_of_all())
 
 
 def keras_two_tower(data: mt.Dataset, setting: Setting, seed: int, watch: Watch) -> None:

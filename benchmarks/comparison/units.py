@@ -52,7 +52,7 @@ class Watch:
     def at_start(self, model: Any) -> None:
         """Measure a model that begins at more than random rows, as epoch 0."""
         self.cpu += time.process_time() - self._start
-        if self.every < self.epochs:  # else the last epoch alone counts
+        if self.every < self.epochs or self.epochs == 0:  # else the last epoch alone counts
             self._measure(model)
         self._start = time.process_time()
 
@@ -139,7 +139,7 @@ def run(unit: Line) -> Line:
     part = "test" if kind in READING else "valid"
     split = open_split(unit["split"], part, sample=kind == "search", **given)
     arm.start()
-    few = {"test": unit["epochs"], "parts": max(1, unit["epochs"] // 4)}
+    few = {"test": max(1, unit["epochs"]), "parts": max(1, unit["epochs"] // 4)}
     every = few.get(kind, arm.every)
     limit = None if kind in READING else LIMIT
     watch = Watch(split.judge, unit["epochs"], every, limit)

@@ -9,10 +9,10 @@ symmetrically, and take the first d singular triples:
 A user vector is the sum of the directions of what the user clicked. An item vector is the sum of
 the directions of who clicked it. The matrix stays sparse: nothing here holds n times m numbers.
 
-Directions do not say how popular an item is. The softmax learns s_ui / tau = log p(i|u) plus a
-constant of the user, and that is log (p(i|u) / p(i)) + log p(i). The cosine of two directions
-stands for the first term. An item bias, of which :func:`with_bias` makes a coordinate, is the
-second.
+Directions do not say how popular an item is. The corrected softmax learns s_ui / tau = log p(i|u)
+plus a constant of the user, and that is log (p(i|u) / p(i)) + log p(i). The cosine of two
+directions begins as the first term. An item bias, of which :func:`with_bias` makes a coordinate,
+begins as the second.
 
 Chapter 4.
 """
@@ -31,7 +31,7 @@ OVERSAMPLING = 16
 """Random directions beside the d that are kept: the subspace of the first d is then accurate."""
 
 BIAS_SLOPE, LARGEST_BIAS = 0.1, 0.9
-"""The bias of an item for each unit of log clicks: a common temperature. And where it ends."""
+"""The bias of an item for each unit of log clicks, chosen on validation. And where it ends."""
 
 
 def scaled_clicks(clicks: Any, smoothing: float = 1.0) -> Any:
@@ -148,16 +148,17 @@ def item_bias(clicks: ArrayLike) -> Floats:
     Shapes: (m)->(m)
     Args:
         clicks: b_i > 0 of each item.
-    Raises ValueError: a number of clicks is not positive.
+    Raises ValueError: a number of clicks is not positive or not finite.
     Properties: is_a_difference_of_logs, scale_of_the_counts_is_free
 
     >>> item_bias([1, 10, 100]).round(2)
     array([-0.44, -0.21,  0.02])
 
-    Reference: Y. Koren, R. Bell, C. Volinsky, Computer 2009, Eq. 4; docs/04.
+    Reference: Y. Koren, R. Bell, C. Volinsky, Computer 2009, Eq. 4, learn such a bias; here it is
+        a logarithm; docs/04.
     """
     counts = as_float64("clicks", clicks)
-    if not (counts > 0).all():
+    if not ((counts > 0) & (counts < np.inf)).all():
         raise ValueError("clicks must be positive: an item without clicks has no bias")
     logs = np.log(counts)
     bias = BIAS_SLOPE * (logs - (counts * logs).sum() / counts.sum())
@@ -176,21 +177,24 @@ def with_bias(bias: ArrayLike, vectors: ArrayLike) -> Vectors:
     Shapes: (n),(n,d)->(n,d+1)
     Args:
         bias: first coordinates, in [-1, 1].
-        vectors: without a row of zeros.
+        vectors: finite, without a row of zeros.
+    Raises ValueError: a bias or a vector is outside of that, or their numbers differ.
     Properties: rows_have_length_one, score_is_a_cosine_and_a_bias
 
     >>> with_bias([0.6, -1.0], [[0.0, 5.0], [3.0, 4.0]]).round(3)
     array([[ 0.6,  0. ,  0.8],
            [-1. ,  0. ,  0. ]])
 
-    Reference: Y. Bachrach et al., RecSys 2014, section 3 (a bias as a coordinate); docs/04.
+    Reference: Y. Bachrach et al., RecSys 2014 (a bias as a coordinate); docs/04.
     """
     first, vectors = as_floats("bias", bias), as_floats("vectors", vectors)
+    if len(first) != len(vectors):
+        raise ValueError(f"{len(first)} biases for {len(vectors)} vectors")
     if not (np.abs(first) <= 1).all():
         raise ValueError("bias must be within -1 and 1: it is a coordinate of a row of length one")
     lengths = np.linalg.norm(vectors, axis=1)
-    if not (lengths > 0).all():
-        raise ValueError("vectors must not hold a row of zeros: it has no direction")
+    if not ((lengths > 0) & (lengths < np.inf)).all():
+        raise ValueError("vectors must be finite, without a row of zeros, which has no direction")
     rest = np.sqrt(1 - first**2) / lengths
     rows: Vectors = np.column_stack([first, vectors * rest[:, None]]).astype(vectors.dtype)
     return rows

@@ -6,8 +6,8 @@ structure after a few seconds. Training then begins at the rows
 
     w_u = (1, x_u / |x_u|) / 2^(1/2),   w_i = (c_i, (1 - c_i^2)^(1/2) x_i / |x_i|)
 
-where x is the row of an id in U S or V S. The bias c_i grows with the clicks of an item. All rows
-have length one, as long as random rows are. Without training,
+where x is the row of an id in U S or V S. The bias c_i grows with the clicks of an item. Rows have
+length one, as random rows have in the mean. Without training,
 
     w_u . w_i = (c_i + (1 - c_i^2)^(1/2) cos(x_u, x_i)) / 2^(1/2)
 
@@ -60,8 +60,10 @@ def spectral_start(model: TwoTower, data: Dataset) -> None:
 
     - The embeddings of user ids and of item ids, and a history's own table of item ids.
       A model that embeds the ids of one side alone starts that side. A history's own table stands
-      on the side of users: all its rows have the same first column.
-    - A row with a click. Row 0 and rows of ids without clicks keep their random values.
+      on the side of users: all its rows have the same first column. A history that reads the table
+      of item ids has no such column: without user ids, popularity is for training to learn.
+    - A row with a click. Row 0 and rows of ids without clicks keep their random values. A row that
+      no singular vector reaches keeps its random direction, beside its bias.
     - The first columns: the bias, then a column for each singular triple. A table may be wider
       than the matrix has singular values that are not 0. Its last columns then keep their random
       values, because a column of zeros on both sides never learns.
@@ -144,7 +146,7 @@ def spectral_start(model: TwoTower, data: Dataset) -> None:
     of_user, of_item, values = spectral_vectors(clicks, width, rng, rounds=ROUNDS)
     rank = int(np.count_nonzero(values > np.sqrt(np.finfo(dtype).eps) * values[0]))
     everybody = np.full(max(len(users), len(items)), np.sqrt(0.5))
-    bias = item_bias(clicks.sum(axis=0))
+    bias = item_bias(np.bincount(clicks.indices, minlength=len(items)))
     for table in of_users:
         _write(table, users, everybody[: len(users)], of_user[:, :rank])
     for table in of_items:
@@ -176,8 +178,9 @@ def _ids(column: object, positions: Array) -> Rows:
 
 
 def _write(table: Array, rows: Rows, first: Vectors, vectors: Vectors) -> None:
-    """Set the first columns of these rows."""
+    """Set the first columns of these rows. Where a vector is but rounding, the random one stays."""
     vectors = vectors[:, : table.shape[1] - 1]
-    lengths = np.linalg.norm(vectors, axis=1)
+    end = 1 + vectors.shape[1]
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     found = lengths > np.finfo(vectors.dtype).eps * lengths.max()
-    table[rows[found], : 1 + vectors.shape[1]] = with_bias(first[found], vectors[found])
+    table[rows, :end] = with_bias(first, np.where(found, vectors, table[rows, 1:end]))
