@@ -9,10 +9,13 @@ symmetrically, and take the first d singular triples:
 A user vector is the sum of the directions of what the user clicked. An item vector is the sum of
 the directions of who clicked it. The matrix stays sparse: nothing here holds n times m numbers.
 
-Directions do not say how popular an item is. The corrected softmax learns s_ui / tau = log p(i|u)
-plus a constant of the user, and that is log (p(i|u) / p(i)) + log p(i). The cosine of two
-directions begins as the first term. An item bias, of which :func:`with_bias` makes a coordinate,
-begins as the second.
+Directions do not say how popular an item is. The corrected softmax learns, but for a constant of
+the user,
+
+    s_ui / tau = log p(i|u) = log (p(i|u) / p(i)) + log p(i)
+
+The cosine of two directions begins as the first term. An item bias, of which :func:`with_bias`
+makes a coordinate, begins as the second.
 
 Chapter 4.
 """
