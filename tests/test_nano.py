@@ -547,7 +547,7 @@ def test_the_table_on_the_page_is_what_the_file_prints(path, table):
         assert numbers(on_page) == pytest.approx(numbers(printed), rel=0.1, abs=0.01)
 
 
-@pytest.mark.parametrize("path", [PAGES[0], ROOT / "docs" / "zh" / PAGES[0].name], ids=str)
+@pytest.mark.parametrize("path", [PAGES[0], PAGES[0].parent / "zh" / PAGES[0].name])
 def test_the_text_quotes_the_table(path):
     """A recall (three decimals) or a percentage in the text is one of the table's."""
     shown, text = path.read_text("utf-8").split("<!-- end -->", 1)
