@@ -120,7 +120,6 @@ RECIPES = {
         mask_known=True,
         shared=1024,
         epochs=30,
-        user_dropout=0.1,
         max_norm=1.0,
     ),
     "ml-1m-split": Recipe(
@@ -141,7 +140,7 @@ RECIPES = {
 """The recipe of each split."""
 
 SHORT = {
-    "gowalla-split": replace(RECIPES["gowalla-split"], epochs=3, user_dropout=0.0, shared=256),
+    "gowalla-split": replace(RECIPES["gowalla-split"], epochs=3, shared=256),
     "tiny": replace(RECIPES["tiny"], epochs=2),
 }
 """Recipes that end early, for accuracy in few seconds."""
@@ -174,7 +173,7 @@ def variants(split: str) -> list[Setting]:
             *(replace(base, temperature=round(base.temperature + d, 3)) for d in (-0.02, 0.02)),
             *(replace(base, log_sum_weight=round(omega + d, 3)) for d in (-0.06, 0.1)),
             replace(base, rate=base.rate / 2),
-            replace(base, user_dropout=0.0),
+            replace(base, user_dropout=0.0 if base.user_dropout else 0.1),
             replace(base, shared=base.shared // 4),
         ]
     return [recipe.setting for recipe in changed]
@@ -185,7 +184,7 @@ PARTS: dict[str, Setting] = {
     "weight of the log-sum": {"log_sum_weight": 1.0},
     "sum without clicked items": {"decoupled": False, "mask_known": False},
     "shared negatives": {"shared": 0},
-    "dropout, decay and bound of rows": {"user_dropout": 0.0, "weight_decay": 0.0, "max_norm": 0.0},
+    "dropout, decay or bound of rows": {"user_dropout": 0.0, "weight_decay": 0.0, "max_norm": 0.0},
 }
 """What a recipe may have beside a plain in-batch softmax, and the values that remove it."""
 
