@@ -2,11 +2,14 @@
 
     python benchmarks/spectral_start.py            # half a minute
     python benchmarks/spectral_start.py --quick    # tiny sizes: only shows that it runs
+    MINITOWER_DATA=folder python benchmarks/spectral_start.py --recall     # before any training
 
 A million clicks on 50,000 items of Zipf's popularity by 100,000 users: at most 5 seconds on one
 core, and the whole process, data and model included, at most 1 GB. The second row has as many
 clicks by ten times as many users on twenty times as many items, most of them with one click: its
 memory goes by the ids with clicks. Each row is a process of its own.
+
+``--recall`` measures the start on the validation parts of chapter 25, by rounds of its iteration.
 """
 
 from __future__ import annotations
@@ -23,9 +26,11 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 from bounds import Bounds  # noqa: E402
+from comparison.splits import METRICS, is_there, open_split  # noqa: E402
 from timing import table  # noqa: E402
 
 import minitower as mt  # noqa: E402
+from minitower.training import spectral_start  # noqa: E402
 
 SIZES = {"dense": (100_000, 50_000, 1_000_000), "sparse": (1_000_000, 1_000_000, 1_000_000)}
 QUICK = {"dense": (300, 200, 3_000), "sparse": (3_000, 3_000, 3_000)}
@@ -63,15 +68,33 @@ def measure(users: int, items: int, n: int) -> list[float]:
     return [*seconds, before, megabytes()]
 
 
+def recalled(splits: tuple[str, ...]) -> str:
+    """Recall and NDCG of models that are started and not trained, by rounds of the iteration."""
+    rows = []
+    for name in filter(is_there, splits):
+        split = open_split(name, "valid", sample=True)
+        for rounds in (1, 2, 4, 8):
+            spectral_start.ROUNDS = rounds
+            model = mt.TwoTower(split.data.schema, dim=DIM, hidden=())
+            mt.spectral_start(model, split.data)
+            report = split.judge(model)
+            rows.append([name, rounds, *(f"{report[metric]:.4f}" for metric in METRICS)])
+    return table(["split", "rounds", *METRICS], rows)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measure each size in a process of its own, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
+    parser.add_argument("--recall", action="store_true", help="what a start recalls, untrained")
     parser.add_argument("--one", choices=SIZES, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     sizes = QUICK if options.quick else SIZES
     if options.one:
         print(*measure(*sizes[options.one]))
+        return
+    if options.recall:
+        print(recalled(("tiny",) if options.quick else ("gowalla-split", "ml-1m-split")))
         return
     bounds, rows = Bounds(binding=not options.quick), []
     for name, size in sizes.items():

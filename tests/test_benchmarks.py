@@ -30,6 +30,7 @@ EXTRAS = {"torch": "peers", "starlette": "serve", "pyarrow": "streams"}
     ("train_step.py tables --quick", (), ("ratio",)),
     ("train_step.py memory --quick", (), ("GB at the peak",)),
     ("spectral_start.py --quick", (), ("MB at the peak",)),
+    ("spectral_start.py --recall --quick", (), ("rounds", "tiny")),
     ("sampling.py --quick", (), ("known rejected", "choice takes")),
     ("import_time.py --quick", (), ("minitower adds",)),
     ("self_supervised.py --quick", (), ("complementary", "Mutual information")),

@@ -91,10 +91,10 @@ def stdout_failures(argv: Command, out: str, refused: bool) -> list[Failure]:
         failures.append(Failure("stdout of a refusal", where, out[:200]))
     if controls := control_characters(out.replace("\n", "").replace("\t", "")):
         failures.append(Failure("control characters on stdout", where, controls))
-    abbreviated = any(
+    prints_other = "-h" in flags or any(
         len(word) > 2 and other.startswith(word) for word in flags for other in OTHER_OUTPUT
     )
-    if argv[:1] == ("recall",) and not refused and not abbreviated and "-h" not in flags:
+    if argv[:1] == ("recall",) and not refused and not prints_other:
         lines = out.split("\n")[:-1]
         if any(line.count("\t") != 2 for line in lines):
             failures.append(Failure("recall: not three fields in a line", where, out[:300]))

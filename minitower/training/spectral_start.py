@@ -37,7 +37,7 @@ Start = Annotated[
 
 ROUNDS = 2
 """Of the iteration. On sparse clicks the exact first vectors describe small groups alone. After two
-rounds more of the others is still in them, which recalls better and takes half the time."""
+rounds more of the others is still in them (`benchmarks/spectral_start.py --recall`)."""
 
 
 def start_model(model: TwoTower, data: Dataset, *, start: Start = "random") -> TwoTower:
@@ -124,8 +124,8 @@ def spectral_start(model: TwoTower, data: Dataset) -> None:
         )
     if min(table.shape[1] for table in tables) < 2:
         raise ValueError(
-            "a spectral start needs embeddings of at least 2 columns: give a larger --dim, or "
-            "--start random"
+            "a spectral start needs embeddings of at least 2 columns: give a larger dim (--dim), "
+            "or start at random rows (--start random)"
         )
     user_rows = _ids(data.users.columns[schema.user_id.name], data.train.users)
     item_rows = _ids(data.items.columns[schema.item_id.name], data.train.items)
@@ -145,14 +145,13 @@ def spectral_start(model: TwoTower, data: Dataset) -> None:
     width = max(table.shape[1] for table in tables) - 1
     of_user, of_item, values = spectral_vectors(clicks, width, rng, rounds=ROUNDS)
     rank = int(np.count_nonzero(values > np.sqrt(np.finfo(dtype).eps) * values[0]))
-    everybody = np.full(max(len(users), len(items)), np.sqrt(0.5))
     bias = item_bias(np.bincount(clicks.indices, minlength=len(items)))
     for table in of_users:
-        _write(table, users, everybody[: len(users)], of_user[:, :rank])
+        _write(table, users, np.full(len(users), np.sqrt(0.5)), of_user[:, :rank])
     for table in of_items:
         _write(table, items, bias, of_item[:, :rank])
     for table in of_history:
-        _write(table, items, everybody[: len(items)], of_item[:, :rank])
+        _write(table, items, np.full(len(items), np.sqrt(0.5)), of_item[:, :rank])
     model.start = "spectral"
 
 
